@@ -1,0 +1,37 @@
+# `make demo` and `make test` set everything up when it is missing; nothing else is needed but Python 3.11 or newer.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: demo test check bench zoo install clean
+
+demo: install  ## sample, score, select and grade 200 problems with the embedded models
+	$(BIN)/overthink run demo
+
+test: install  ## all tests, with the coverage bar
+	$(BIN)/pytest -q --cov=storage --cov=tasks/analysis --cov=tasks/methods --cov-report=term --cov-fail-under=90
+
+check: install  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install  ## throughput as ratios within one run
+	$(BIN)/python -m benchmarks.sampling
+
+zoo: install  ## retrain the embedded models from nothing (about 70 minutes on 2 cores)
+	$(BIN)/python -m zoo
+
+install: $(READY)
+
+# The lock is complete, so it is installed without resolving: vLLM's metadata also asks for packages that its CPU
+# build runs without (triton, torchvision, torchaudio, torchcodec).
+$(READY): requirements/cpu.txt pyproject.toml
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --no-deps --requirement requirements/cpu.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,179 @@
+"""The recipe: the whole description of a run, read from YAML and checked before anything starts."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tasks.analysis.selectors import SELECTORS, Selector, needs_prm
+from tasks.engines.config import PolicyConfig, PrmConfig
+from tasks.errors import UserError
+from tasks.problems.answers import Extraction
+from tasks.problems.sources import Source
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Cot(_Frozen):
+    """One greedy solution a problem."""
+
+    method: Literal["cot"]
+
+    @property
+    def method_id(self) -> str:
+        """The method with its parameters."""
+        return "cot"
+
+    @property
+    def n(self) -> int:
+        """Rollouts a problem."""
+        return 1
+
+
+class BestOfN(_Frozen):
+    """N independent solutions a problem."""
+
+    method: Literal["best_of_n"]
+    n: int = Field(ge=1)
+
+    @property
+    def method_id(self) -> str:
+        """The method with its parameters."""
+        return f"best_of_n-n{self.n}"
+
+
+Method = Annotated[Cot | BestOfN, Field(discriminator="method")]
+
+
+class SamplingConfig(_Frozen):
+    """How the policy draws tokens, in every method but cot, which is greedy (defaults: paper section 2)."""
+
+    temperature: float = Field(default=0.7, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_tokens: int = Field(default=8192, ge=1, description="tokens of one solution")
+    step_delimiter: str = Field(default="\n\n", min_length=1)
+
+
+class GradingConfig(_Frozen):
+    """How answers are found and compared."""
+
+    extraction: Extraction = "boxed"
+    time_limit_seconds: float = Field(default=5.0, gt=0, description="for one comparison of two answers")
+
+
+class Recipe(_Frozen):
+    """A run: which problems, which policy and PRM, which methods, budgets and selectors."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    problems: Source
+    policy: PolicyConfig
+    prm: PrmConfig | None = None
+    methods: tuple[Method, ...] = Field(min_length=1)
+    budgets: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    selectors: tuple[Selector, ...] | None = Field(default=None, description="all that apply, unless listed")
+    sampling: SamplingConfig = SamplingConfig()
+    grading: GradingConfig = GradingConfig()
+    shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        identities = [method.method_id for method in self.methods]
+        if len(set(identities)) != len(identities):
+            raise ValueError("a method is listed twice with the same parameters")
+        largest = max(method.n for method in self.methods)
+        if max(self.budgets) > largest:
+            raise ValueError(f"budget {max(self.budgets)} is more than the {largest} rollouts of any method: raise n")
+        wanting = [selector for selector in self.selectors or () if needs_prm(selector)]
+        if wanting and self.prm is None:
+            raise ValueError(f"selector {wanting[0]} needs step scores: name a `prm`")
+        return self
+
+    def chosen_selectors(self) -> tuple[Selector, ...]:
+        """The selectors to report: those listed, or all that the recipe's engines allow."""
+        if self.selectors is not None:
+            return self.selectors
+        return tuple(name for name in SELECTORS if self.prm is not None or not needs_prm(name))
+
+    def budgets_of(self, method: "Cot | BestOfN") -> tuple[int, ...]:
+        """The budgets that a method's rollouts can answer, ascending; always its own n too."""
+        return tuple(sorted({n for n in self.budgets if n <= method.n} | {method.n}))
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes that come with Overthink, by name."""
+    folder = Path(str(files("recipes")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_recipe(name: str) -> Path:
+    """A recipe's file: a path, or the name of a shipped one. Raises UserError with what there is."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = shipped_recipes()
+    if path.parent in (Path("."), Path("recipes")) and path.stem in shipped:
+        return shipped[path.stem]
+    raise UserError(f"there is no recipe {name!r}: name a YAML file, or one of {', '.join(shipped)}")
+
+
+def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply `--set KEY=VALUE` changes. Raises UserError naming file, key and remedy."""
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: a recipe is a mapping of keys to values; see `overthink recipes`")
+    for change in changes:
+        _apply(value, change)
+    try:
+        return Recipe.model_validate(value)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_complaints(error)}") from error
+
+
+def _apply(value: dict[str, Any], change: str) -> None:
+    key, mark, text = change.partition("=")
+    if not mark:
+        raise UserError(f"--set takes KEY=VALUE, not {change!r}; for example --set problems.count=20")
+    place: Any = value
+    *parents, last = key.split(".")
+    for parent in parents:
+        place = _child(place, parent, key)
+    try:
+        new = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {key}: {text!r} is no YAML value") from error
+    if isinstance(place, list):
+        _child(place, last, key)
+        place[int(last)] = new
+    elif isinstance(place, dict):
+        place[last] = new
+    else:
+        raise UserError(f"--set {key}: {parents[-1]!r} holds a plain value, so nothing can be set inside it")
+
+
+def _child(place: Any, name: str, key: str) -> Any:
+    if isinstance(place, dict):
+        return place.setdefault(name, {})
+    if isinstance(place, list) and name.isdecimal() and int(name) < len(place):
+        return place[int(name)]
+    raise UserError(f"--set {key}: there is no {name!r} in the recipe")
+
+
+def _complaints(error: ValidationError) -> str:
+    lines = []
+    for detail in error.errors():
+        # Tags of unions stand in the location between real keys; they help nobody find the line.
+        place = ".".join(str(part) for part in detail["loc"]) or "recipe"
+        message = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "extra_forbidden":
+            message = "unknown key"
+        lines.append(f"{place}: {message}")
+    return "; ".join(lines)

@@ -1,0 +1,63 @@
+"""A run's result, read from the store by SQL, as rows, as a terminal table and as markdown."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from storage.sql import query
+from storage.store import Store
+
+SUMMARY_SQL = "SELECT * FROM summary WHERE run_id = '{run_id}' ORDER BY method_id, selector, n"
+UNKNOWN_SQL = """SELECT count(*) AS unknown FROM rollouts JOIN grades USING (rollout_id)
+WHERE run_id = '{run_id}' AND correct IS NULL"""
+
+
+def summary_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
+    """The rows of `summary` of one run."""
+    return list(query(store, SUMMARY_SQL.format(run_id=run_id)).to_pylist())
+
+
+def unknown_grades(store: Store, run_id: str) -> int:
+    """How many rollouts could not be graded; they count as wrong."""
+    return int(query(store, UNKNOWN_SQL.format(run_id=run_id)).to_pylist()[0]["unknown"])
+
+
+def _percent(row: dict[str, Any]) -> str:
+    if row["ci_low"] is None:
+        return f"{100 * row['accuracy']:.1f}"
+    sign = "" if row["estimator"] == "exact" else "~"
+    return f"{sign}{100 * row['accuracy']:.1f} [{100 * row['ci_low']:.1f}, {100 * row['ci_high']:.1f}]"
+
+
+def _grid(rows: Sequence[dict[str, Any]]) -> tuple[list[int], dict[tuple[str, str], dict[int, str]]]:
+    """The budgets, and for each (method, selector) the accuracy at each budget."""
+    budgets = sorted({row["n"] for row in rows})
+    lines: dict[tuple[str, str], dict[int, str]] = {}
+    for row in rows:
+        # Every selector picks cot's one rollout: one line says it all.
+        selector = "greedy" if row["method_id"] == "cot" else row["selector"]
+        lines.setdefault((row["method_id"], selector), {})[row["n"]] = _percent(row)
+    return budgets, lines
+
+
+def result_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
+    """Accuracy in percent with 95 % intervals, a line for each method and selector, a column for each budget."""
+    budgets, lines = _grid(rows)
+    table = Table(title=title, caption="accuracy in % with its 95 % interval over problems; ~ estimated by Monte Carlo")
+    table.add_column("method")
+    table.add_column("selector")
+    for n in budgets:
+        table.add_column(f"n = {n}", justify="right")
+    for (method_id, selector), cells in lines.items():
+        table.add_row(method_id, selector, *(cells.get(n, "") for n in budgets))
+    return table
+
+
+def result_markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """The same as a markdown table."""
+    budgets, lines = _grid(rows)
+    header = ["method", "selector", *(f"n = {n}" for n in budgets)]
+    body = [[method, selector, *(cells.get(n, "") for n in budgets)] for (method, selector), cells in lines.items()]
+    rule = ["---", "---", *("--:" for _ in budgets)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, rule, *body))

@@ -1,0 +1,13 @@
+"""The failures of a store, each naming the place and the remedy."""
+
+
+class StorageError(Exception):
+    """The store cannot be read or written; what is in a manifest is still safe."""
+
+
+class StoreBusy(StorageError):
+    """Another process is writing the same run or stage."""
+
+
+class QueryError(StorageError):
+    """A query that the locked SQL connection refuses or cannot answer."""

@@ -1,0 +1,114 @@
+"""The journal of answered engine calls: on disk before anything acts on them, replayed on resume.
+
+SQLite in WAL mode with full synchronisation, one connection, used from one thread at a time. A full commit costs as
+much for one call as for hundreds, so callers commit in batches.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from storage.errors import StorageError
+
+
+@dataclass(frozen=True)
+class JournaledCall:
+    """One answered call. `started_at` is in seconds since 1970; token counts are None where unknown."""
+
+    call_key: str
+    problem_key: str
+    problem_id: str
+    sample_index: int
+    kind: str
+    model: str
+    reply: str
+    input_tokens: int
+    cached_tokens: int | None
+    output_tokens: int
+    latency_ms: float
+    started_at: float
+
+
+COLUMNS = [field.name for field in fields(JournaledCall)]
+
+
+class Journal:
+    """The calls of one stage that are not yet in a part."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._failures():
+            self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.execute(
+                f"CREATE TABLE IF NOT EXISTS calls ({', '.join(COLUMNS)}, PRIMARY KEY (call_key)) WITHOUT ROWID"
+            )
+
+    def known(self) -> set[str]:
+        """The keys of all journaled calls."""
+        with self._failures():
+            return {row[0] for row in self._connection.execute("SELECT call_key FROM calls")}
+
+    def reply(self, call_key: str) -> str | None:
+        """The reply of a call, or None where it was never answered."""
+        with self._failures():
+            row = self._connection.execute("SELECT reply FROM calls WHERE call_key = ?", [call_key]).fetchone()
+        return None if row is None else str(row[0])
+
+    def append(self, calls: Sequence[JournaledCall]) -> None:
+        """Commit answered calls, durably, all or none. A call that is already there is an error: it was made twice."""
+        marks = ", ".join("?" * len(COLUMNS))
+        with self._transaction():
+            self._connection.executemany(f"INSERT INTO calls VALUES ({marks})", [astuple(call) for call in calls])
+
+    def calls(self, problem_keys: Iterable[str], first: int, last: int) -> Iterator[JournaledCall]:
+        """The calls of samples `first` up to but not including `last` of some problems, in a fixed order."""
+        query = (
+            "SELECT * FROM calls WHERE problem_key = ? AND sample_index >= ? AND sample_index < ? "
+            "ORDER BY sample_index, kind, call_key"
+        )
+        with self._failures():
+            self._connection.execute("CREATE INDEX IF NOT EXISTS by_problem ON calls (problem_key)")
+            for problem_key in problem_keys:
+                for row in self._connection.execute(query, [problem_key, first, last]):
+                    yield JournaledCall(*row)
+
+    def forget(self, call_keys: Iterable[str]) -> None:
+        """Drop calls that a part now holds."""
+        with self._transaction():
+            self._connection.executemany("DELETE FROM calls WHERE call_key = ?", [(key,) for key in call_keys])
+
+    def close(self) -> None:
+        """Close the connection; an empty journal leaves no file behind."""
+        with self._failures():
+            empty = self._connection.execute("SELECT 1 FROM calls LIMIT 1").fetchone() is None
+            self._connection.close()
+        if empty:
+            for suffix in ("", "-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._failures():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError as error:
+            raise StorageError(f"{self.path}: a call was answered twice ({error}); this is a fault of ours") from error
+        except sqlite3.DatabaseError as error:
+            remedy = "free space or mend the disk, then run the same command again; committed calls are safe"
+            raise StorageError(f"cannot use the journal {self.path}: {error}; {remedy}") from error

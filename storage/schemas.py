@@ -1,0 +1,112 @@
+"""The columns of every table, as they lie in Parquet.
+
+Parts are shared between runs, so they carry no run_id: the SQL views add it (see `storage/sql.py`). `problem_key` is the
+content address of a problem's id and question, and ties a rollout to its problem in every run that holds it.
+"""
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+_PROBLEM = [("problem_key", pa.string()), ("problem_id", pa.string())]
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "problems": pa.schema(
+        [
+            ("problem_set", pa.string()),
+            *_PROBLEM,
+            ("question", pa.string()),
+            ("reference", pa.string()),
+            ("domain", pa.string()),
+            ("level", pa.string()),
+            ("subject", pa.string()),
+        ]
+    ),
+    "rollouts": pa.schema(
+        [
+            *_PROBLEM,
+            ("sample_index", pa.int32()),
+            ("rollout_id", pa.string()),
+            ("text", pa.string()),
+            ("step_count", pa.int32()),
+            ("prompt_tokens", pa.int32()),
+            ("completion_tokens", pa.int32()),
+            ("logprob_sum", pa.float64()),
+            ("stop_reason", pa.string()),
+        ]
+    ),
+    "steps": pa.schema(
+        [
+            ("rollout_id", pa.string()),
+            ("step_index", pa.int32()),
+            ("text", pa.string()),
+            ("completion_tokens", pa.int32()),
+            ("logprob_sum", pa.float64()),
+        ]
+    ),
+    "scores": pa.schema(
+        [("rollout_id", pa.string()), ("prm", pa.string()), ("step_index", pa.int32()), ("score", pa.float64())]
+    ),
+    "nodes": pa.schema(
+        [
+            *_PROBLEM,
+            ("node_id", pa.string()),
+            ("parent_id", pa.string()),
+            ("depth", pa.int32()),
+            ("text", pa.string()),
+            ("score", pa.float64()),
+            ("kept", pa.bool_()),
+            ("finished", pa.bool_()),
+            ("completion_tokens", pa.int32()),
+        ]
+    ),
+    "answers": pa.schema(
+        [*_PROBLEM, ("rollout_id", pa.string()), ("sample_index", pa.int32()), ("answer", pa.string())]
+        + [("answer_key", pa.string())]
+    ),
+    "grades": pa.schema(
+        [
+            ("rollout_id", pa.string()),
+            ("grader", pa.string()),
+            ("correct", pa.bool_()),
+            ("detail", pa.string()),
+            ("reference", pa.string()),
+        ]
+    ),
+    "selections": pa.schema(
+        [
+            ("problem_id", pa.string()),
+            ("n", pa.int32()),
+            ("selector", pa.string()),
+            ("answer", pa.string()),
+            ("correct", pa.bool_()),
+            ("accuracy", pa.float64()),
+            ("estimator", pa.string()),
+        ]
+    ),
+    "estimates": pa.schema(
+        [
+            ("selector", pa.string()),
+            ("n", pa.int32()),
+            ("problems", pa.int32()),
+            ("accuracy", pa.float64()),
+            ("ci_low", pa.float64()),
+            ("ci_high", pa.float64()),
+            ("estimator", pa.string()),
+        ]
+    ),
+    "calls": pa.schema(
+        [
+            *_PROBLEM,
+            ("sample_index", pa.int32()),
+            ("kind", pa.string()),
+            ("call_key", pa.string()),
+            ("model", pa.string()),
+            ("input_tokens", pa.int32()),
+            ("cached_tokens", pa.int32()),
+            ("output_tokens", pa.int32()),
+            ("latency_ms", pa.float64()),
+            ("started_at", pa.timestamp("us", tz="UTC")),
+        ]
+    ),
+}

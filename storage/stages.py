@@ -1,0 +1,200 @@
+"""A stage's folder: parts that are whole or absent, and the manifest that says which of them exist.
+
+    stages/sample-1f2e…/stage.json                       what determines this stage's output
+    stages/sample-1f2e…/parts/<part>.<table>.parquet     the rows
+    stages/sample-1f2e…/manifest/<part>.json             written last: files, rows, size, sha256, what it covers
+    stages/sample-1f2e…/set-aside/                       parts whose bytes no longer matched
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.errors import StorageError
+from storage.files import TEMPORARY_SUFFIX, disk_errors, read_json, sha256_of, whole_file, write_json
+from storage.journal import Journal
+from storage.keys import content_key
+from storage.schemas import SCHEMAS
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cover:
+    """The work a part holds: samples `first` up to but not including `last` of each unit (a problem's key)."""
+
+    units: tuple[str, ...]
+    first: int
+    last: int
+
+    @property
+    def name(self) -> str:
+        """The part's name; the same work has the same name."""
+        return f"{self.first:06d}-{self.last:06d}-{content_key(list(self.units))[:12]}"
+
+
+@dataclass(frozen=True)
+class PartFile:
+    """One table's file of a part."""
+
+    table: str
+    name: str
+    rows: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the manifest says of one part. `sources` are the sha256 of the files it was computed from."""
+
+    cover: Cover
+    files: tuple[PartFile, ...]
+    sources: tuple[str, ...] = field(default=())
+
+    @staticmethod
+    def read(path: Path) -> "Entry":
+        """Parse a manifest entry. Raises StorageError where it is not one."""
+        value = read_json(path)
+        try:
+            cover = Cover(tuple(value["cover"]["units"]), value["cover"]["first"], value["cover"]["last"])
+            files = tuple(PartFile(**part_file) for part_file in value["files"])
+            return Entry(cover, files, tuple(value["sources"]))
+        except (KeyError, TypeError) as error:
+            raise StorageError(f"{path} is not a manifest entry: delete it and run the recipe again") from error
+
+
+class Stage:
+    """One content-addressed stage in a store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.key = folder.name
+        self.parts_folder = folder / "parts"
+        self.manifest_folder = folder / "manifest"
+
+    def describe(self, identity: Mapping[str, Any]) -> None:
+        """Leave what determines this stage beside its parts, for the reader."""
+        if not (self.folder / "stage.json").exists():
+            write_json(self.folder / "stage.json", identity)
+
+    def entries(self) -> list[Entry]:
+        """The manifest, in the order of part names."""
+        if not self.manifest_folder.is_dir():
+            return []
+        return [Entry.read(path) for path in sorted(self.manifest_folder.glob("*.json"))]
+
+    def files(self, table: str) -> list[Path]:
+        """The files of one table that exist by the manifest."""
+        return [
+            self.parts_folder / part_file.name
+            for entry in self.entries()
+            for part_file in entry.files
+            if part_file.table == table
+        ]
+
+    def table(self, name: str) -> pa.Table:
+        """All rows of one table."""
+        pieces = [pq.ParquetFile(path).read() for path in self.files(name)]
+        return pa.concat_tables(pieces) if pieces else SCHEMAS[name].empty_table()
+
+    def digests(self, table: str, units: Iterable[str] | None = None) -> tuple[str, ...]:
+        """The sha256 of the files of `table`: all of them, or those that hold any of `units`."""
+        wanted = None if units is None else set(units)
+        return tuple(
+            sorted(
+                part_file.sha256
+                for entry in self.entries()
+                if wanted is None or wanted.intersection(entry.cover.units)
+                for part_file in entry.files
+                if part_file.table == table
+            )
+        )
+
+    def missing(self, units: Sequence[str], samples: int, shard_size: int) -> list[Cover]:
+        """The work still to do for `samples` samples of each unit, in shards of at most `shard_size` units."""
+        reached = dict.fromkeys(units, 0)
+        for entry in sorted(self.entries(), key=lambda entry: entry.cover.first):
+            for unit in entry.cover.units:
+                if reached.get(unit) == entry.cover.first:
+                    reached[unit] = entry.cover.last
+        shards: list[Cover] = []
+        for start in sorted(set(reached.values())):
+            lagging = [unit for unit in units if reached[unit] == start < samples]
+            for begin in range(0, len(lagging), shard_size):
+                shards.append(Cover(tuple(lagging[begin : begin + shard_size]), start, samples))
+        return shards
+
+    def write_part(self, cover: Cover, tables: Mapping[str, pa.Table], sources: Sequence[str] = ()) -> Entry:
+        """Write the files of one part, then its manifest entry; returns the entry.
+
+        Raises StorageError on a full or failing disk, leaving nothing that counts as done.
+        """
+        files = tuple(self._write_file(cover, name, table) for name, table in tables.items())
+        entry = Entry(cover, files, tuple(sources))
+        write_json(self.manifest_folder / f"{cover.name}.json", asdict(entry))
+        return entry
+
+    def _write_file(self, cover: Cover, name: str, table: pa.Table) -> PartFile:
+        path = self.parts_folder / f"{cover.name}.{name}.parquet"
+        with whole_file(path) as temporary:
+            pq.write_table(table.cast(SCHEMAS[name]), temporary, compression="zstd")
+        return PartFile(name, path.name, table.num_rows, path.stat().st_size, sha256_of(path))
+
+    def journal(self) -> Journal:
+        """The journal of this stage's calls; one connection at a time, under the stage's lock."""
+        return Journal(self.folder / "journal.sqlite")
+
+    def verify(self, living_sources: frozenset[str] | None = None) -> None:
+        """Check every part against the manifest; set aside what no longer matches, with a warning.
+
+        A part is also set aside where one of its sources is not in `living_sources` (None: sources are not checked).
+        Files that no entry names (left by a crash) are removed. Call it under the stage's lock.
+        """
+        known: set[str] = set()
+        for entry in self.entries():
+            reason = self.damage(entry)
+            if reason is None and living_sources is not None and not living_sources.issuperset(entry.sources):
+                reason = "what it was computed from has been made again"
+            if reason is None:
+                known.update(part_file.name for part_file in entry.files)
+            else:
+                self._set_aside(entry, reason)
+        self._sweep(known)
+
+    def damage(self, entry: Entry) -> str | None:
+        """What is wrong with a part's files, or None where every byte is as it was written."""
+        for part_file in entry.files:
+            path = self.parts_folder / part_file.name
+            if not path.exists():
+                return f"{part_file.name} is missing"
+            if path.stat().st_size != part_file.size:
+                return f"{part_file.name} has {path.stat().st_size} bytes instead of {part_file.size}"
+            if sha256_of(path) != part_file.sha256:
+                return f"{part_file.name} has other bytes than were written"
+        return None
+
+    def _set_aside(self, entry: Entry, reason: str) -> None:
+        logger.warning("%s: %s; this part is set aside and made again", self.key, reason)
+        shelf = self.folder / "set-aside"
+        with disk_errors(shelf):
+            shelf.mkdir(exist_ok=True)
+            # The entry goes first: from then on the part does not exist, wherever a crash falls.
+            os.replace(self.manifest_folder / f"{entry.cover.name}.json", shelf / f"{entry.cover.name}.json")
+            for part_file in entry.files:
+                if (self.parts_folder / part_file.name).exists():
+                    os.replace(self.parts_folder / part_file.name, shelf / part_file.name)
+
+    def _sweep(self, known: set[str]) -> None:
+        for folder in (self.folder, self.parts_folder, self.manifest_folder):
+            for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+                path.unlink()
+        for path in self.parts_folder.glob("*.parquet"):
+            if path.name not in known:
+                path.unlink()

@@ -1,0 +1,99 @@
+"""A store: the folder that holds stages and runs."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from storage.errors import StorageError
+from storage.files import read_json, write_json
+from storage.lock import only_writer
+from storage.stages import Stage
+
+Status = Literal["running", "complete", "failed"]
+
+
+@dataclass(frozen=True)
+class StageUse:
+    """One stage that a run stands on: `n` samples of each problem of the stage at `key`."""
+
+    kind: Literal["problems", "sample", "score", "grade", "select"]
+    key: str
+    method_id: str | None = None
+    n: int | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recipe on one set of problems. Times are ISO 8601 in UTC; parameter counts are None where unknown."""
+
+    run_id: str
+    name: str
+    recipe: Mapping[str, Any]
+    seed: int
+    status: Status
+    created_at: str
+    finished_at: str | None
+    versions: Mapping[str, str]
+    problem_set: str
+    policy: str
+    policy_parameters: int | None
+    prm: str | None
+    prm_parameters: int | None
+    stages: tuple[StageUse, ...]
+
+
+class Store:
+    """Everything under one root folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def stage(self, key: str) -> Stage:
+        """The stage at a content address, made or not."""
+        return Stage(self.root / "stages" / key)
+
+    def stages(self) -> list[Stage]:
+        """All stages that have begun."""
+        return [Stage(folder) for folder in sorted((self.root / "stages").glob("*")) if folder.is_dir()]
+
+    def run_folder(self, run_id: str) -> Path:
+        """The folder of a run: its manifest, log and lock."""
+        return self.root / "runs" / run_id
+
+    def write_run(self, run: Run) -> None:
+        """Write a run's manifest whole."""
+        write_json(self.run_folder(run.run_id) / "run.json", asdict(run))
+
+    def runs(self) -> list[Run]:
+        """All runs, oldest first. Raises StorageError naming a manifest that is not whole."""
+        paths = sorted((self.root / "runs").glob("*/run.json"))
+        return sorted((_read_run(path) for path in paths), key=lambda run: (run.created_at, run.run_id))
+
+    def find_run(self, name: str) -> Run:
+        """The run whose id is, or alone starts with, `name`. Raises StorageError with the known runs otherwise."""
+        runs = self.runs()
+        found = [run for run in runs if run.run_id == name] or [run for run in runs if run.run_id.startswith(name)]
+        if len(found) == 1:
+            return found[0]
+        known = ", ".join(run.run_id for run in runs) or "none"
+        problem = "no run" if not found else f"{len(found)} runs"
+        raise StorageError(f"{self.root} holds {problem} named {name!r}; runs there: {known}")
+
+    def lock_run(self, run_id: str) -> AbstractContextManager[None]:
+        """Be the only writer of a run. Raises StoreBusy where another process is."""
+        return only_writer(self.run_folder(run_id) / "lock", f"run {run_id}")
+
+    def lock_stage(self, stage: Stage) -> AbstractContextManager[None]:
+        """Be the only writer of a stage, which several runs may share. Raises StoreBusy where another process is."""
+        return only_writer(self.root / "locks" / stage.key, f"stage {stage.key}")
+
+
+def _read_run(path: Path) -> Run:
+    value = read_json(path)
+    try:
+        stages = tuple(StageUse(**stage) for stage in value.pop("stages"))
+        return Run(stages=stages, **value)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StorageError(f"{path} is not a run's manifest ({error}): delete it and run the recipe again") from error

@@ -1,0 +1,1 @@
+"""The stages, and the rooms they are made of: methods, engines, problems, analysis."""

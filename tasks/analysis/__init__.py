@@ -1,0 +1,1 @@
+"""Selectors and estimators: pure functions on arrays."""

@@ -1,0 +1,147 @@
+"""Runs many searches at once over the engines, each going on as soon as its own replies land.
+
+What is in flight is bounded; every answered call is journaled before its search sees it; a call that was answered in
+an earlier life is replayed instead of made.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from storage.journal import JournaledCall
+from storage.keys import content_key
+from tasks.engines.protocol import Policy, Prm
+from tasks.errors import BadReply
+from tasks.methods.protocol import Generate, Outcome, Reply, Request, Score, Search
+from tasks.recorder import Recorder, decode_sample, decode_scores, encode_reply
+from tasks.records import Problem, Sample, Scores
+
+
+@dataclass(frozen=True)
+class Called:
+    """One answered call, for whoever shows progress."""
+
+    tokens: int
+    replayed: bool
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The engines and the journal that searches run over. `stage_key` and `seed` go into every call's key."""
+
+    stage_key: str
+    seed: int
+    model: str
+    policy: Policy | None
+    prm: Prm | None
+    recorder: Recorder
+    in_flight: asyncio.Semaphore
+    on_call: Callable[[Called], None]
+
+    async def run(self, problem: Problem, search: Search) -> Outcome:
+        """Carry one search to its end. Raises EngineDied or BadReply, after the replies that did land are journaled."""
+        replies: Sequence[Reply] | None = None
+        while True:
+            try:
+                requests = next(search) if replies is None else search.send(replies)
+            except StopIteration as finished:
+                outcome: Outcome = finished.value
+                return outcome
+            replies = await _all(self._answer(problem, request) for request in requests)
+
+    async def _answer(self, problem: Problem, request: Request) -> Reply:
+        match request:
+            case Generate():
+                return await self._generate(problem, request)
+            case Score():
+                return await self._score(problem, request)
+
+    async def _generate(self, problem: Problem, request: Generate) -> Sample:
+        assert self.policy is not None, "this stage has no policy"
+        question, path, sampling = problem.question, request.path, request.sampling
+        tokens = [token for sample in path for token in sample.tokens]
+        identity = [
+            *(self.stage_key, problem.problem_key, request.sample_index, self.seed),
+            *(self.policy.prompt(question), tokens, vars(sampling)),
+        ]
+        call_key = content_key(identity)
+        known = await self.recorder.replay(call_key)
+        if known is not None:
+            sample = decode_sample(known)
+            self.on_call(Called(len(sample.tokens), True))
+            return sample
+        async with self.in_flight:
+            started, clock = time.time(), time.perf_counter()
+            # Engines take seeds of 32 bits at least; the key already depends on all that the draw should.
+            sample = await self.policy.generate(question, path, sampling, int(call_key[:8], 16) & 0x7FFFFFFF)
+            latency = time.perf_counter() - clock
+        call = self._call(call_key, problem, request, "generate", sample, latency, started)
+        await self.recorder.record(call)
+        self.on_call(Called(len(sample.tokens), False))
+        return sample
+
+    async def _score(self, problem: Problem, request: Score) -> Scores:
+        assert self.prm is not None, "this stage has no PRM"
+        identity = [self.stage_key, problem.problem_key, request.sample_index, problem.question]
+        call_key = content_key([*identity, request.steps, request.from_step])
+        known = await self.recorder.replay(call_key)
+        if known is not None:
+            self.on_call(Called(0, True))
+            return decode_scores(known)
+        async with self.in_flight:
+            started, clock = time.time(), time.perf_counter()
+            scores = await self.prm.score(problem.question, request.steps, request.from_step)
+            latency = time.perf_counter() - clock
+        check_scores(scores, len(request.steps) - request.from_step, problem.problem_id, self.model)
+        await self.recorder.record(self._call(call_key, problem, request, "score", scores, latency, started))
+        self.on_call(Called(scores.input_tokens, False))
+        return scores
+
+    def _call(
+        self,
+        call_key: str,
+        problem: Problem,
+        request: Request,
+        kind: str,
+        reply: Reply,
+        latency: float,
+        started: float,
+    ) -> JournaledCall:
+        is_sample = isinstance(reply, Sample)
+        return JournaledCall(
+            call_key=call_key,
+            problem_key=problem.problem_key,
+            problem_id=problem.problem_id,
+            sample_index=request.sample_index,
+            kind=kind,
+            model=self.model,
+            reply=encode_reply(reply),
+            input_tokens=reply.prompt_tokens if is_sample else reply.input_tokens,
+            cached_tokens=reply.cached_tokens,
+            output_tokens=len(reply.tokens) if is_sample else 0,
+            latency_ms=latency * 1000,
+            started_at=started,
+        )
+
+
+def check_scores(scores: Scores, expected: int, problem_id: str, prm: str) -> None:
+    """Raise BadReply, naming the problem and the PRM, unless there are `expected` numbers, each in [0, 1]."""
+    if len(scores.values) != expected:
+        raise BadReply(f"PRM {prm} gave {len(scores.values)} scores for {expected} steps of problem {problem_id}")
+    for value in scores.values:
+        if not (math.isfinite(value) and 0 <= value <= 1):
+            raise BadReply(f"PRM {prm} gave the score {value} for problem {problem_id}: scores lie in [0, 1]")
+
+
+async def _all(answers: Iterable[Coroutine[Any, Any, Reply]]) -> list[Reply]:
+    """Every reply, in order. Where one fails the others still land (and are journaled) before its error is raised."""
+    results = await asyncio.gather(*answers, return_exceptions=True)
+    replies: list[Reply] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        replies.append(result)
+    return replies

@@ -1,0 +1,1 @@
+"""Policies and process reward models behind two protocols."""

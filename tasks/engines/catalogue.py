@@ -1,0 +1,123 @@
+"""From a recipe's engine to the engine itself: identity without loading, loading, and loading again after a death."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from tasks.engines.config import (
+    EngineConfig,
+    FakePolicyConfig,
+    FakePrmConfig,
+    ModelConfig,
+    PolicyConfig,
+    PrmConfig,
+    ScriptedConfig,
+    TorchPrmConfig,
+    VllmPolicyConfig,
+    VllmPrmConfig,
+)
+from tasks.engines.models import locate_model
+from tasks.engines.protocol import Policy, Prm
+from tasks.errors import EngineUnavailable
+from tasks.problems.prompts import known_style, messages
+
+Engine = TypeVar("Engine", Policy, Prm)
+NOT_IDENTITY = {"placement", "model", "script"}
+
+
+@dataclass(frozen=True)
+class EngineIdentity:
+    """What an engine's output depends on, for stage keys; its name and size, for reports."""
+
+    name: str
+    parameters: int | None
+    determinants: dict[str, Any]
+
+
+def identify(config: EngineConfig) -> EngineIdentity:
+    """Identify an engine without loading it. Raises EngineUnavailable where its model or script cannot be found."""
+    settings = config.model_dump(mode="json", exclude=NOT_IDENTITY)
+    if isinstance(config, ModelConfig):
+        model = locate_model(config)
+        if isinstance(config, VllmPolicyConfig):
+            style = known_style(config.prompt_style, model.name, str(model.config.get("model_type")))
+            settings["prompt_style"] = json.dumps(messages(style, "{question}"))
+        return EngineIdentity(model.name, model.parameters, settings | model.fingerprint)
+    if isinstance(config, ScriptedConfig):
+        try:
+            settings["script"] = config.script.read_text(encoding="utf-8")
+        except OSError as error:
+            raise EngineUnavailable(f"there is no readable script {config.script}: {error}") from error
+    else:
+        del settings["latency_ms"]
+    return EngineIdentity(config.engine, None, settings)
+
+
+async def open_policy(config: PolicyConfig) -> Policy:
+    """Load a policy. Raises EngineUnavailable, saying what is missing."""
+    match config:
+        case VllmPolicyConfig():
+            from tasks.engines.vllm_policy import VllmPolicy
+
+            return await VllmPolicy.open(config, locate_model(config))
+        case FakePolicyConfig():
+            from tasks.engines.fake import FakePolicy
+
+            return FakePolicy(config)
+        case ScriptedConfig():
+            from tasks.engines.scripted import ScriptedPolicy, read_script
+
+            return ScriptedPolicy(read_script(config, "policy"))
+
+
+async def open_prm(config: PrmConfig) -> Prm:
+    """Load a PRM. Raises EngineUnavailable, saying what is missing."""
+    match config:
+        case VllmPrmConfig():
+            from tasks.engines.vllm_prm import VllmPrm
+
+            return await VllmPrm.open(config, locate_model(config))
+        case TorchPrmConfig():
+            from tasks.engines.torch_prm import TorchPrm
+
+            return await asyncio.to_thread(TorchPrm, config, locate_model(config))
+        case FakePrmConfig():
+            from tasks.engines.fake import FakePrm
+
+            return FakePrm(config)
+        case ScriptedConfig():
+            from tasks.engines.scripted import ScriptedPrm, read_script
+
+            return ScriptedPrm(read_script(config, "prm"))
+
+
+class EngineSlot(Generic[Engine]):
+    """A place for one engine: loaded when first needed, shared by all shards, loaded anew after it died."""
+
+    def __init__(self, config: Any, opener: Any) -> None:
+        self._config = config
+        self._opener = opener
+        self._engine: Engine | None = None
+        self._lock = asyncio.Lock()
+
+    async def get(self) -> Engine:
+        """The engine, loading it if need be. Raises EngineUnavailable."""
+        async with self._lock:
+            if self._engine is None:
+                self._engine = await self._opener(self._config)
+            return self._engine
+
+    async def discard(self, engine: Engine) -> None:
+        """Drop an engine that died; does nothing if another shard has already done so."""
+        async with self._lock:
+            if self._engine is engine:
+                self._engine = None
+                await engine.close()
+
+    async def close(self) -> None:
+        """Free the engine, if one was loaded."""
+        async with self._lock:
+            if self._engine is not None:
+                engine, self._engine = self._engine, None
+                await engine.close()

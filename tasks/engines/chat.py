@@ -1,0 +1,39 @@
+"""Chats as token ids, with the user's text kept from forging template tokens."""
+
+from typing import Any
+
+from tasks.engines.models import ModelFiles, require
+from tasks.problems.prompts import Message
+
+_PLACE = "\ue000"  # a private-use character that stands for the user's text while the template is rendered
+
+
+def load_tokenizer(model: ModelFiles, trust_remote_code: bool = False) -> Any:
+    """The model's own tokenizer, with its chat template."""
+    transformers = require("transformers", "pip install 'overthink[cpu]' or 'overthink[gpu]'")
+    return transformers.AutoTokenizer.from_pretrained(str(model.folder), trust_remote_code=trust_remote_code)
+
+
+def encode_text(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of text from outside: `<|im_end|>` and the like are spelled out, never taken as the template's own."""
+    return list(tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+
+def encode_chat(tokenizer: Any, chat: list[Message]) -> list[int]:
+    """Token ids of a chat whose last message is the user's, up to and including the opening of the assistant's turn.
+
+    Only the user's text is taken from outside; it is encoded apart, so it cannot end its turn.
+    """
+    *before, user = chat
+    template = tokenizer.apply_chat_template(
+        [*before, {"role": "user", "content": _PLACE}],
+        tokenize=False,
+        add_generation_prompt=True,
+        date_string="26 Jul 2024",  # Llama's template would put today's date into the prompt, and so into every key
+    )
+    head, _, tail = template.partition(_PLACE)
+    return [
+        *tokenizer.encode(head, add_special_tokens=False),
+        *encode_text(tokenizer, user["content"].strip()),
+        *tokenizer.encode(tail, add_special_tokens=False),
+    ]

@@ -1,0 +1,110 @@
+"""How a recipe names its engines. Frozen, validated, and split into what determines an output and what does not."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tasks.problems.prompts import PromptStyle
+
+PrmFamilyName = Literal["qwen"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class Frozen(BaseModel):
+    """A part of a recipe: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Placement(Frozen):
+    """Where an engine runs. It never changes what the engine computes, so it is in no stage's key."""
+
+    gpus: tuple[int, ...] = Field(default=(), description="GPU ids; none means the default device")
+    gpu_memory: float = Field(default=0.9, gt=0, le=1, description="share of each GPU's memory that the engine takes")
+    tensor_parallel: int = Field(default=1, ge=1, description="GPUs that one copy of the model is spread over")
+    data_parallel: int = Field(default=1, ge=1, description="copies of the model, each with GPUs of its own")
+    cpu_cache_gib: int = Field(default=2, ge=1, description="key-value cache on a CPU, GiB")
+    max_in_flight: int = Field(default=256, ge=1, description="requests inside one copy of the engine at once")
+
+    @model_validator(mode="after")
+    def _enough_gpus(self) -> Self:
+        wanted = self.tensor_parallel * self.data_parallel
+        if self.gpus and len(self.gpus) != wanted:
+            raise ValueError(
+                f"placement lists {len(self.gpus)} GPUs, but tensor_parallel × data_parallel = {wanted}: list {wanted}"
+            )
+        if len(set(self.gpus)) != len(self.gpus):
+            raise ValueError("placement lists a GPU twice")
+        return self
+
+
+class ModelConfig(Frozen):
+    """What every engine with real weights needs: a folder, a zoo name, or a hub name with its revision."""
+
+    model: str = Field(min_length=1)
+    revision: str | None = None
+    dtype: Dtype = "auto"
+    max_model_len: int | None = Field(default=None, ge=8, description="tokens of prompt and completion together")
+    trust_remote_code: bool = False
+    placement: Placement = Placement()
+
+
+class VllmPolicyConfig(ModelConfig):
+    """A policy in vLLM, in this process or one beside it."""
+
+    engine: Literal["vllm"] = "vllm"
+    prompt_style: PromptStyle = "auto"
+
+
+class VllmPrmConfig(ModelConfig):
+    """A PRM that vLLM serves natively, by STEP pooling."""
+
+    engine: Literal["vllm"] = "vllm"
+    family: PrmFamilyName = "qwen"
+
+
+class TorchPrmConfig(ModelConfig):
+    """A PRM in plain torch and transformers: the reference that the vLLM path is tested against."""
+
+    engine: Literal["torch"] = "torch"
+    family: PrmFamilyName = "qwen"
+
+
+class FakePolicyConfig(Frozen):
+    """A policy that writes what a hash tells it: deterministic, without weights, at a latency of your choice."""
+
+    engine: Literal["fake"] = "fake"
+    steps: int = Field(default=4, ge=1, description="longest solution, in steps")
+    answers: int = Field(default=3, ge=1, description="how many different answers it gives, 0 upward")
+    latency_ms: float = Field(default=0, ge=0)
+
+
+class FakePrmConfig(Frozen):
+    """A PRM whose scores are hashes of the steps: deterministic, without weights, at a latency of your choice."""
+
+    engine: Literal["fake"] = "fake"
+    latency_ms: float = Field(default=0, ge=0)
+
+
+class ScriptedConfig(Frozen):
+    """A policy or PRM that says literally what a JSON file holds (see `tasks/engines/scripted.py`)."""
+
+    engine: Literal["scripted"] = "scripted"
+    script: Path
+
+
+PolicyConfig = Annotated[VllmPolicyConfig | FakePolicyConfig | ScriptedConfig, Field(discriminator="engine")]
+PrmConfig = Annotated[
+    VllmPrmConfig | TorchPrmConfig | FakePrmConfig | ScriptedConfig, Field(discriminator="engine")
+]
+EngineConfig = (
+    VllmPolicyConfig
+    | VllmPrmConfig
+    | TorchPrmConfig
+    | FakePolicyConfig
+    | FakePrmConfig
+    | ScriptedConfig
+)
+
+

@@ -1,0 +1,134 @@
+"""Where a model's files are, and what identifies them: found and fingerprinted without loading any weights."""
+
+import hashlib
+import importlib
+import json
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from tasks.engines.config import ModelConfig
+from tasks.errors import EngineUnavailable
+
+WHOLE_FILE_LIMIT = 64 * 2**20  # larger weight files are fingerprinted by header, size and samples of their bytes
+SAMPLE_BYTES = 64 * 2**10
+SAMPLES = 256
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json")
+TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json", "special_tokens_map.json")
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model's folder on this machine. `name` is what reports call it."""
+
+    name: str
+    folder: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The model's config.json."""
+        try:
+            value = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise EngineUnavailable(
+                f"{self.folder} holds no readable config.json: point `model` to a Hugging Face model"
+            ) from error
+        return dict(value)
+
+    @cached_property
+    def fingerprint(self) -> dict[str, str]:
+        """Digests of what determines the model's output: configuration, weights, tokenizer with its chat template."""
+        weights = sorted(self.folder.glob("*.safetensors")) or sorted(self.folder.glob("*.bin"))
+        if not weights:
+            raise EngineUnavailable(f"{self.folder} holds no *.safetensors: point `model` to a folder with weights")
+        tokenizer = [self.folder / name for name in (*TOKENIZER_FILES, *TEMPLATE_FILES)]
+        return {
+            "config": _digest([self.folder / "config.json", self.folder / "generation_config.json"]),
+            "weights": _digest(weights),
+            "tokenizer": _digest(tokenizer),
+        }
+
+    @cached_property
+    def parameters(self) -> int | None:
+        """The number of weights by the files' headers; None where there are no safetensors."""
+        paths = list(self.folder.glob("*.safetensors"))
+        return sum(map(_count_weights, paths)) if paths else None
+
+
+def locate_model(config: ModelConfig) -> ModelFiles:
+    """Find a model: a local folder, one of the zoo, or a hub name in the local cache or (with a network) on the hub.
+
+    Raises EngineUnavailable saying where it looked and what to do.
+    """
+    local = Path(config.model).expanduser()
+    if local.is_dir():
+        return ModelFiles(local.resolve().name, local.resolve())
+    place, _, name = config.model.partition("/")
+    embedded = Path(str(files("zoo"))) / name
+    if place == "zoo":
+        if embedded.is_dir():
+            return ModelFiles(name, embedded)
+        shipped = ", ".join(sorted(path.parent.name for path in embedded.parent.glob("*/config.json")))
+        raise EngineUnavailable(f"the zoo holds no model {name!r}; it holds: {shipped}")
+    if local.is_absolute() or config.model.startswith("."):
+        raise EngineUnavailable(f"there is no model folder {config.model}: point `model` to one, or to a hub name")
+    return ModelFiles(config.model.split("/")[-1], _hub_folder(config))
+
+
+def _hub_folder(config: ModelConfig) -> Path:
+    hub = require("huggingface_hub", "pip install huggingface_hub")
+    for offline in (True, False):
+        try:
+            return Path(hub.snapshot_download(config.model, revision=config.revision, local_files_only=offline))
+        except Exception as error:  # the hub's client raises a dozen kinds; all mean that the files are not here
+            reason = error
+    raise EngineUnavailable(
+        f"model {config.model!r} is no folder here, not in the hub's cache, and could not be fetched "
+        f"({type(reason).__name__}): check the name, log in, or download it and point `model` to the folder"
+    ) from reason
+
+
+def require(package: str, remedy: str) -> Any:
+    """Import a package that only some engines need. Raises EngineUnavailable with the way to install it."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise EngineUnavailable(f"this engine needs the package {package!r} ({error}): {remedy}") from error
+
+
+def _digest(paths: list[Path]) -> str:
+    total = hashlib.sha256()
+    for path in paths:
+        if path.exists():
+            total.update(path.name.encode())
+            total.update(_file_digest(path))
+    return total.hexdigest()[:20]
+
+
+def _file_digest(path: Path) -> bytes:
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        if size <= WHOLE_FILE_LIMIT:
+            return hashlib.file_digest(stream, "sha256").digest()
+        digest = hashlib.sha256(str(size).encode())
+        for index in range(SAMPLES):
+            stream.seek(index * (size - SAMPLE_BYTES) // (SAMPLES - 1))
+            digest.update(stream.read(SAMPLE_BYTES))
+        return digest.digest()
+
+
+def _count_weights(path: Path) -> int:
+    with path.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(length))
+    total = 0
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            count = 1
+            for extent in tensor["shape"]:
+                count *= extent
+            total += count
+    return total

@@ -1,0 +1,39 @@
+"""The two protocols every engine answers to."""
+
+from typing import Protocol
+
+from tasks.records import Sample, Sampling, Scores
+
+
+class Policy(Protocol):
+    """A model that writes."""
+
+    def prompt(self, question: str) -> tuple[int, ...]:
+        """The prompt's token ids for a question, exactly as they are sent."""
+        ...
+
+    async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
+        """One continuation of the question's prompt and the samples in `path`, whose tokens are sent unchanged.
+
+        Raises EngineDied where the engine stopped, BadReply where it answered nonsense.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back what the engine holds."""
+        ...
+
+
+class Prm(Protocol):
+    """A process reward model."""
+
+    async def score(self, question: str, steps: tuple[str, ...], from_step: int) -> Scores:
+        """One number in [0, 1] for each of `steps[from_step:]`.
+
+        Raises EngineDied where the engine stopped, BadReply where the prompt does not fit or the scores do not.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back what the engine holds."""
+        ...

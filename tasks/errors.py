@@ -1,0 +1,21 @@
+"""The failures a run can meet, each told with its place and its remedy."""
+
+
+class UserError(Exception):
+    """A mistake that the user can mend: one message, no traceback, exit code 2."""
+
+
+class ProblemError(UserError):
+    """A row of a problem set cannot be used."""
+
+
+class EngineUnavailable(UserError):
+    """An engine cannot be loaded: a package, a model or memory is missing."""
+
+
+class EngineDied(Exception):
+    """An engine stopped answering; loading it again may help, and journaled calls are not made again."""
+
+
+class BadReply(Exception):
+    """An engine answered with something that cannot be used, such as too few scores; asking again would not help."""

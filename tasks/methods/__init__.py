@@ -1,0 +1,1 @@
+"""Search algorithms as generators without input or output: one file each."""

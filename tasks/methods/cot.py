@@ -1,0 +1,13 @@
+"""Chain of thought: one greedy solution, the baseline of the paper (section 2)."""
+
+from dataclasses import replace
+
+from tasks.methods.protocol import Generate, Outcome, Search, expect_samples
+from tasks.records import Rollout, Sampling
+
+
+def cot(sampling: Sampling) -> Search:
+    """One solution at temperature 0, whatever temperature `sampling` holds."""
+    replies = yield [Generate((), 0, replace(sampling, temperature=0.0, top_p=1.0))]
+    (sample,) = expect_samples(replies)
+    return Outcome((Rollout(0, (sample,), sample.stop_reason),))

@@ -1,0 +1,1 @@
+"""Data sets, prompts, answer extraction, and when two answers are equal."""

@@ -1,0 +1,103 @@
+"""The nouns that methods, engines and stages share."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+StopReason = Literal["stop", "length", "depth", "dead_end"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A question with a reference answer. `problem_key` is the content address of its id and question."""
+
+    problem_key: str
+    problem_id: str
+    question: str
+    reference: str
+    domain: str | None = None
+    level: str | None = None
+    subject: str | None = None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the policy draws tokens. `max_tokens` bounds one call; `stop` strings end it and are not part of its text."""
+
+    temperature: float
+    top_p: float
+    max_tokens: int
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a policy wrote in one call.
+
+    `tokens`, `token_ends` and `logprobs` run in parallel: each token's id, the character of `text` where it ends, and
+    its natural-log probability. `stop_reason` is `length` where `max_tokens` cut it.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    token_ends: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    stop_reason: Literal["stop", "length"]
+    prompt_tokens: int
+    cached_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A PRM's numbers in [0, 1], one for each step asked for, with the tokens it read."""
+
+    values: tuple[float, ...]
+    input_tokens: int
+    cached_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a rollout: its text without the delimiter, and the tokens spent on it, delimiter included."""
+
+    text: str
+    completion_tokens: int
+    logprob_sum: float
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One finished solution: the samples that make it up, in order (one for best-of-N, one a step for searches)."""
+
+    sample_index: int
+    path: tuple[Sample, ...]
+    stop_reason: StopReason
+
+
+def split_steps(sample: Sample, delimiter: str) -> list[Step]:
+    """Cut a sample at each delimiter; blank pieces are no steps, their tokens count for the step before.
+
+    A token belongs to the step in which it begins, so the steps' tokens and log-probabilities add up to the sample's.
+    """
+    bounds = _step_bounds(sample.text, delimiter)
+    tokens, sums = [0] * len(bounds), [[] for _ in bounds]  # type: list[int], list[list[float]]
+    step, begin = 0, 0
+    for end, logprob in zip(sample.token_ends, sample.logprobs, strict=True):
+        while step + 1 < len(bounds) and begin >= bounds[step + 1][0]:
+            step += 1
+        if bounds:
+            tokens[step] += 1
+            sums[step].append(logprob)
+        begin = end
+    pieces = [sample.text[first:last].strip() for first, last in bounds]
+    return [Step(text, count, math.fsum(logs)) for text, count, logs in zip(pieces, tokens, sums, strict=True)]
+
+
+def _step_bounds(text: str, delimiter: str) -> list[tuple[int, int]]:
+    """The (first, last) characters of each piece of `text` that is not blank."""
+    bounds, begin = [], 0
+    for piece in text.split(delimiter):
+        if piece.strip():
+            bounds.append((begin, begin + len(piece)))
+        begin += len(piece) + len(delimiter)
+    return bounds

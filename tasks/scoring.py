@@ -1,0 +1,132 @@
+"""Stage score: the PRM's number for every step of every rollout of one shard."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import task
+
+from storage.stages import Cover, Entry, Stage
+from tasks.drive import Called, Driver
+from tasks.engines.catalogue import EngineSlot
+from tasks.engines.protocol import Prm
+from tasks.errors import EngineDied
+from tasks.methods.protocol import Outcome, Score, Search
+from tasks.recorder import Recorder
+from tasks.records import Problem, Scores
+from tasks.shards import ENGINE_TASK, calls_table, rows_table
+
+
+@dataclass(frozen=True)
+class Written:
+    """One rollout as it lies in the store: what a PRM is asked about."""
+
+    rollout_id: str
+    sample_index: int
+    steps: tuple[str, ...]
+
+
+class ScoreWork:
+    """Everything the shards of one score stage share. (Not a dataclass: Prefect would walk through its fields.)"""
+
+    def __init__(
+        self,
+        stage: Stage,
+        samples: Stage,
+        problems: Mapping[str, Problem],
+        seed: int,
+        prm_id: str,
+        prm: EngineSlot[Prm],
+        recorder: Recorder,
+        in_flight: asyncio.Semaphore,
+        on_call: Callable[[Called], None],
+        on_problem: Callable[[], None],
+    ) -> None:
+        self.stage = stage
+        self.samples = samples
+        self.problems = problems
+        self.seed = seed
+        self.prm_id = prm_id
+        self.prm = prm
+        self.recorder = recorder
+        self.in_flight = in_flight
+        self.on_call = on_call
+        self.on_problem = on_problem
+
+
+@task(name="score", task_run_name="score {cover.name}", **ENGINE_TASK)
+async def score(work: ScoreWork, cover: Cover) -> Entry:
+    """Score one shard's rollouts and write its part.
+
+    Raises EngineDied (worth a retry), BadReply or StorageError; journaled calls are safe in every case.
+    """
+    written = await asyncio.to_thread(read_written, work.samples, cover)
+    prm = await work.prm.get()
+    driver = Driver(
+        stage_key=work.stage.key,
+        seed=work.seed,
+        model=work.prm_id,
+        policy=None,
+        prm=prm,
+        recorder=work.recorder,
+        in_flight=work.in_flight,
+        on_call=work.on_call,
+    )
+    rows: list[dict[str, Any]] = []
+
+    async def judge(unit: str) -> None:
+        await driver.run(work.problems[unit], score_rollouts(written[unit], work.prm_id, rows))
+        work.on_problem()
+
+    for result in await asyncio.gather(*map(judge, cover.units), return_exceptions=True):
+        if isinstance(result, EngineDied):
+            await work.prm.discard(prm)
+        if isinstance(result, BaseException):
+            raise result
+    rows.sort(key=lambda row: (row["rollout_id"], row["step_index"]))
+    calls = await work.recorder.take(cover.units, cover.first, cover.last)
+    tables = {"scores": rows_table("scores", rows), "calls": calls_table(calls)}
+    sources = work.samples.digests("rollouts", cover.units)
+    entry = await asyncio.to_thread(work.stage.write_part, cover, tables, sources)
+    await work.recorder.forget([call.call_key for call in calls])
+    return entry
+
+
+def score_rollouts(written: list[Written], prm_id: str, rows: list[dict[str, Any]]) -> Search:
+    """A search that only scores: one request a rollout, its rows appended to `rows`; makes no rollouts of its own."""
+    with_steps = [rollout for rollout in written if rollout.steps]
+    replies = yield [Score(rollout.steps, 0, rollout.sample_index) for rollout in with_steps]
+    for rollout, reply in zip(with_steps, replies, strict=True):
+        assert isinstance(reply, Scores)
+        rows += [
+            {"rollout_id": rollout.rollout_id, "prm": prm_id, "step_index": index, "score": value}
+            for index, value in enumerate(reply.values)
+        ]
+    return Outcome(())
+
+
+def read_written(samples: Stage, cover: Cover) -> dict[str, list[Written]]:
+    """The rollouts of a shard with their steps, by problem key, in the order of their sample index."""
+    rollouts = covered_rows(samples.table("rollouts"), cover)
+    steps: dict[str, list[str]] = defaultdict(list)
+    table = samples.table("steps").sort_by([("rollout_id", "ascending"), ("step_index", "ascending")])
+    table = table.filter(pc.is_in(table["rollout_id"], rollouts["rollout_id"].combine_chunks()))
+    for rollout_id, text in zip(table["rollout_id"].to_pylist(), table["text"].to_pylist(), strict=True):
+        steps[rollout_id].append(text)
+    written: dict[str, list[Written]] = {unit: [] for unit in cover.units}
+    for row in rollouts.select(["problem_key", "rollout_id", "sample_index"]).to_pylist():
+        rollout = Written(row["rollout_id"], row["sample_index"], tuple(steps[row["rollout_id"]]))
+        written[row["problem_key"]].append(rollout)
+    return written
+
+
+def covered_rows(table: pa.Table, cover: Cover) -> pa.Table:
+    """The rows of a shard's problems and samples, by problem and sample index."""
+    index = table["sample_index"]
+    inside = pc.and_(pc.greater_equal(index, cover.first), pc.less(index, cover.last))
+    inside = pc.and_(inside, pc.is_in(table["problem_key"], pa.array(cover.units)))
+    return table.filter(inside).sort_by([("problem_key", "ascending"), ("sample_index", "ascending")])
