@@ -223,6 +223,7 @@ class Evaluation:
                 selectors=self.plan.recipe.chosen_selectors(),
                 budgets=method.budgets,
                 seed=self.plan.recipe.seed,
+                on_problem=line.on_problem,
             )
             return partial(select, shared)
 

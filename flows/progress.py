@@ -7,11 +7,19 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from tasks.drive import Called
 
-terminal: ContextVar[Console] = ContextVar("terminal", default=Console(quiet=True))
+terminal: ContextVar[Console | None] = ContextVar("terminal", default=None)
 
 
 @dataclass
@@ -48,7 +56,8 @@ class StageProgress:
 class RunProgress:
     """One line a stage."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console | None) -> None:
+        console = console or Console(quiet=True)
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:<24}"),

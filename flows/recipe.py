@@ -117,7 +117,7 @@ def find_recipe(name: str) -> Path:
     if path.is_file():
         return path
     shipped = shipped_recipes()
-    if path.parent in (Path("."), Path("recipes")) and path.stem in shipped:
+    if path.parent in (Path(), Path("recipes")) and path.stem in shipped:
         return shipped[path.stem]
     raise UserError(f"there is no recipe {name!r}: name a YAML file, or one of {', '.join(shipped)}")
 

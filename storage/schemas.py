@@ -1,7 +1,7 @@
 """The columns of every table, as they lie in Parquet.
 
-Parts are shared between runs, so they carry no run_id: the SQL views add it (see `storage/sql.py`). `problem_key` is the
-content address of a problem's id and question, and ties a rollout to its problem in every run that holds it.
+Parts are shared between runs, so they carry no run_id: the SQL views add it (see `storage/sql.py`). `problem_key` is
+the content address of a problem's id and question, and ties a rollout to its problem in every run that holds it.
 """
 
 import pyarrow as pa
@@ -61,8 +61,13 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     "answers": pa.schema(
-        [*_PROBLEM, ("rollout_id", pa.string()), ("sample_index", pa.int32()), ("answer", pa.string())]
-        + [("answer_key", pa.string())]
+        [
+            *_PROBLEM,
+            ("rollout_id", pa.string()),
+            ("sample_index", pa.int32()),
+            ("answer", pa.string()),
+            ("answer_key", pa.string()),
+        ]
     ),
     "grades": pa.schema(
         [

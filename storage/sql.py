@@ -134,7 +134,7 @@ def _require_one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None
 
 
 def _one_line(message: str) -> str:
-    return " ".join(message.split("\n\n")[0].split())
+    return " ".join(message.split("\n\n", 1)[0].split())
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection, store: Store) -> None:

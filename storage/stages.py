@@ -1,9 +1,9 @@
 """A stage's folder: parts that are whole or absent, and the manifest that says which of them exist.
 
-    stages/sample-1f2e…/stage.json                       what determines this stage's output
-    stages/sample-1f2e…/parts/<part>.<table>.parquet     the rows
-    stages/sample-1f2e…/manifest/<part>.json             written last: files, rows, size, sha256, what it covers
-    stages/sample-1f2e…/set-aside/                       parts whose bytes no longer matched
+stages/sample-1f2e…/stage.json                       what determines this stage's output
+stages/sample-1f2e…/parts/<part>.<table>.parquet     the rows
+stages/sample-1f2e…/manifest/<part>.json             written last: files, rows, size, sha256, what it covers
+stages/sample-1f2e…/set-aside/                       parts whose bytes no longer matched
 """
 
 import logging

@@ -110,7 +110,10 @@ class Driver:
         latency: float,
         started: float,
     ) -> JournaledCall:
-        is_sample = isinstance(reply, Sample)
+        if isinstance(reply, Sample):
+            input_tokens, output_tokens = reply.prompt_tokens, len(reply.tokens)
+        else:
+            input_tokens, output_tokens = reply.input_tokens, 0
         return JournaledCall(
             call_key=call_key,
             problem_key=problem.problem_key,
@@ -119,9 +122,9 @@ class Driver:
             kind=kind,
             model=self.model,
             reply=encode_reply(reply),
-            input_tokens=reply.prompt_tokens if is_sample else reply.input_tokens,
+            input_tokens=input_tokens,
             cached_tokens=reply.cached_tokens,
-            output_tokens=len(reply.tokens) if is_sample else 0,
+            output_tokens=output_tokens,
             latency_ms=latency * 1000,
             started_at=started,
         )

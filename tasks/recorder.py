@@ -2,13 +2,17 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
-from storage.journal import JournaledCall
-from storage.journal import Journal
+from storage.journal import Journal, JournaledCall
 from tasks.records import Sample, Scores
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 def encode_reply(reply: Sample | Scores) -> str:
@@ -96,5 +100,8 @@ class Recorder:
                 if not waiting.done.done():
                     waiting.done.set_result(None)
 
-    async def _work(self, function: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+    async def _work(
+        self, function: Callable[Parameters, Result], *arguments: Parameters.args, **options: Parameters.kwargs
+    ) -> Result:
+        work = partial(function, *arguments, **options)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,9 @@ class SelectWork:
         selectors: Sequence[Selector],
         budgets: Sequence[int],
         seed: int,
+        on_problem: Callable[[], None],
     ) -> None:
+        self.on_problem = on_problem
         self.stage = stage
         self.grades = grades
         self.scores = scores
@@ -56,6 +58,8 @@ def _select(work: SelectWork, cover: Cover) -> Entry:
             rows = [_selection(work, rollouts[unit], unit, selector, n) for unit in cover.units]
             selections += rows
             estimates.append({"selector": selector, "n": n, **_over_problems(rows, work.seed)})
+    for _ in cover.units:
+        work.on_problem()
     tables = {"selections": rows_table("selections", selections), "estimates": rows_table("estimates", estimates)}
     sources = work.grades.digests("answers", cover.units)
     if work.scores is not None:

@@ -152,7 +152,7 @@ def _update(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, chains: list[Cha
         loss = torch.nn.functional.cross_entropy(
             logits[:, :-1].float().flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum"
         )
-        (loss / learned).backward()
+        torch.autograd.backward(loss / learned)
         total += float(loss)
     return total / learned
 
@@ -163,10 +163,10 @@ def report_greedy(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, count: int
     model.eval()
     chains = generate_chains("validation", count, 1, LONGEST_CHAIN, seed=0)
     right = {length: [] for length in range(1, LONGEST_CHAIN + 1)}  # type: dict[int, list[bool]]
-    for length in right:
+    for length, hits in right.items():
         group = [chain for chain in chains if len(chain.operations) == length]
         for chain, text in zip(group, greedy(model, tokenizer, [chain.question for chain in group]), strict=True):
-            right[length].append(text == chain.solution)
+            hits.append(text == chain.solution)
     model.train()
     overall = sum(map(sum, right.values())) / count
     by_length = " ".join(f"{sum(hits) / len(hits):.2f}" for hits in right.values())

@@ -8,6 +8,7 @@ import asyncio
 import json
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,7 +114,7 @@ def _encoded(tokenizer: Qwen2Tokenizer, rollouts: list[Judged]) -> tuple[torch.T
     return padded(rows, 0), padded(targets, IGNORED)
 
 
-def _update(model: torch.nn.Module, tokenizer: Qwen2Tokenizer, batch: list[Judged]) -> float:
+def _update(model: Callable[[torch.Tensor], torch.Tensor], tokenizer: Qwen2Tokenizer, batch: list[Judged]) -> float:
     batch = sorted(batch, key=lambda rollout: len(rollout.steps))
     learned = sum(len(rollout.labels) for rollout in batch)
     total, chunk_size = 0.0, len(batch) // CHUNKS
@@ -124,7 +125,7 @@ def _update(model: torch.nn.Module, tokenizer: Qwen2Tokenizer, batch: list[Judge
         loss = torch.nn.functional.cross_entropy(
             logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
         )
-        (loss / learned).backward()
+        torch.autograd.backward(loss / learned)
         total += loss.item()
     return total / learned
 
@@ -136,8 +137,8 @@ def _report(model: RewardModel, tokenizer: Qwen2Tokenizer, held_out: list[Judged
     for begin in range(0, len(held_out), BATCH_SIZE):
         inputs, targets = _encoded(tokenizer, held_out[begin : begin + BATCH_SIZE])
         guesses = model(inputs).argmax(-1)
-        for label, found in hits.items():
-            found += (guesses[targets == label] == label).tolist()
+        for label in hits:
+            hits[label] += (guesses[targets == label] == label).tolist()
     wrong, right = (sum(found) / len(found) for found in hits.values())
     print(f"  held out: {right:.3f} of right steps and {wrong:.3f} of wrong steps told", flush=True)
 

@@ -48,7 +48,7 @@ def estimate(selector: Selector, rollouts: Candidates, n: int, seed: int) -> Est
 
 
 def pass_at_n(right: int, count: int, n: int) -> float:
-    """P(at least one right among n of `count` rollouts), `right` of which are right: 1 - C(count-right, n)/C(count, n)."""
+    """P(one right at least among n of `count` rollouts, `right` of them right): 1 - C(count-right, n)/C(count, n)."""
     return 1 - comb(count - right, n) / comb(count, n)
 
 

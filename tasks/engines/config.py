@@ -95,16 +95,5 @@ class ScriptedConfig(Frozen):
 
 
 PolicyConfig = Annotated[VllmPolicyConfig | FakePolicyConfig | ScriptedConfig, Field(discriminator="engine")]
-PrmConfig = Annotated[
-    VllmPrmConfig | TorchPrmConfig | FakePrmConfig | ScriptedConfig, Field(discriminator="engine")
-]
-EngineConfig = (
-    VllmPolicyConfig
-    | VllmPrmConfig
-    | TorchPrmConfig
-    | FakePolicyConfig
-    | FakePrmConfig
-    | ScriptedConfig
-)
-
-
+PrmConfig = Annotated[VllmPrmConfig | TorchPrmConfig | FakePrmConfig | ScriptedConfig, Field(discriminator="engine")]
+EngineConfig = VllmPolicyConfig | VllmPrmConfig | TorchPrmConfig | FakePolicyConfig | FakePrmConfig | ScriptedConfig

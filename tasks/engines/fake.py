@@ -36,7 +36,8 @@ class FakePolicy:
         await asyncio.sleep(self._config.latency_ms / 1000)
         written = "".join(sample.text + STEP_DELIMITER for sample in path)
         draw = 0 if sampling.temperature == 0 else seed
-        steps, depth = [], len(path)
+        steps: list[str] = []
+        depth = len(path)
         while True:
             number = hash_number(question, written, steps, draw)
             last = depth + 1 >= self._config.steps or number % self._config.steps == 0

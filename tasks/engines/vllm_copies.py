@@ -20,7 +20,7 @@ class VllmCopies:
         has_gpu = gpu_is_there()
         loops = []
         for copy in range(config.placement.data_parallel):
-            arguments = engine_arguments(config, model, copy, has_gpu) | extra
+            arguments = {**engine_arguments(config, model, copy, has_gpu), **extra}
             loop = VllmLoop(arguments, engine_environment(config, has_gpu))
             await loop.start()
             loops.append(loop)

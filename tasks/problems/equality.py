@@ -67,11 +67,14 @@ class EqualityJudge:
 
     def _start(self) -> Any:
         command = [sys.executable, "-m", "tasks.problems.judge"]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self._child = subprocess.Popen(command, text=True, **pipes)
+        self._child = subprocess.Popen(
+            command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         if self._read(self._child, START_LIMIT_SECONDS) is None:
             self._stop()
-            raise RuntimeError(f"cannot compare answers: `{' '.join(command)}` does not start; is math-verify installed?")
+            raise RuntimeError(
+                f"cannot compare answers: `{' '.join(command)}` does not start; is math-verify installed?"
+            )
         return self._child
 
     @staticmethod

@@ -30,7 +30,9 @@ class Columns(_Frozen):
 
 
 PRESETS: dict[str, Columns] = {
-    "math500": Columns(question="problem", reference="answer", problem_id="unique_id", level="level", subject="subject"),
+    "math500": Columns(
+        question="problem", reference="answer", problem_id="unique_id", level="level", subject="subject"
+    ),
     "aime24": Columns(question="problem", reference="extracted_groundtruth"),
     "amc23": Columns(question="problem", reference="extracted_groundtruth"),
     "gsm8k": Columns(question="question", reference="answer", reference_after="####"),
@@ -215,9 +217,7 @@ def _checked(
     return ProblemSet(domain=domain, problems=tuple(problems.values()), dropped=tuple(dropped))
 
 
-def _problem(
-    where: str, index: int, row: Mapping[str, Any] | ProblemError, domain: str, columns: Columns
-) -> Problem:
+def _problem(where: str, index: int, row: Mapping[str, Any] | ProblemError, domain: str, columns: Columns) -> Problem:
     if isinstance(row, ProblemError):
         raise row
     question = _text(where, row, columns.question)
