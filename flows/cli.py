@@ -1,6 +1,7 @@
 """The `overthink` command."""
 
 import asyncio
+import atexit
 import contextlib
 import os
 import sys
@@ -21,6 +22,7 @@ from tasks.errors import UserError
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 StoreOption = Annotated[Path, typer.Option("--store", envvar="OVERTHINK_STORE", help="Folder that holds all results.")]
 DEFAULT_STORE = Path("store")
+NO_TERMINAL_WIDTH = 120
 Format = Literal["table", "csv", "json", "parquet"]
 
 QUIET = {
@@ -70,7 +72,7 @@ def _run(name: str, changes: list[str], root: Path, skip_bad_rows: bool) -> None
     problem_set = load_problems(recipe.problems, skip_bad_rows)
     plan = make_plan(recipe, problem_set)
     opened = Store(root)
-    console = Console()
+    console = _console()
     for complaint in problem_set.dropped:
         console.print(f"dropped: {complaint}", markup=False)
     if not is_finished(plan, opened):
@@ -86,8 +88,13 @@ def _run(name: str, changes: list[str], root: Path, skip_bad_rows: bool) -> None
                 _stopped(console, "stopped by Ctrl-C", log)
             except Exception as error:
                 _stopped(console, f"{type(error).__name__}: {error}", log)
+    _print_report(_console(), opened, opened.find_run(plan.run_id))
+
+
+def _console() -> Console:
+    """The terminal; wide enough for a result table where there is none."""
     console = Console()
-    _print_report(console, opened, opened.find_run(plan.run_id))
+    return console if console.is_terminal else Console(width=NO_TERMINAL_WIDTH)
 
 
 def _stopped(console: Console, reason: str, log: Path) -> NoReturn:
@@ -108,9 +115,10 @@ def _chatter_to(log: Path) -> Iterator[Console]:
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
-    with log.open("ab", buffering=0) as sink, os.fdopen(os.dup(1), "w") as terminal_stream:
-        os.dup2(sink.fileno(), 1)
-        os.dup2(sink.fileno(), 2)
+    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with os.fdopen(os.dup(1), "w") as terminal_stream:
+        os.dup2(sink, 1)
+        os.dup2(sink, 2)
         try:
             yield Console(file=terminal_stream)
         finally:
@@ -118,8 +126,8 @@ def _chatter_to(log: Path) -> Iterator[Console]:
             sys.stderr.flush()
             os.dup2(saved[0], 1)
             os.dup2(saved[1], 2)
-            os.close(saved[0])
-            os.close(saved[1])
+            # Native libraries and Prefect's server also talk while the interpreter ends.
+            atexit.register(os.dup2, sink, 2)
 
 
 @app.command()
@@ -132,7 +140,7 @@ def status(store: StoreOption = DEFAULT_STORE) -> None:
             methods = dict.fromkeys(use.method_id for use in stored.stages if use.method_id)
             row = (stored.run_id, _status(opened, stored), stored.problem_set, ", ".join(methods))
             table.add_row(*row, stored.created_at, stored.finished_at or "")
-        Console().print(table)
+        _console().print(table)
 
 
 def _status(store: Store, stored: Run) -> str:
@@ -167,7 +175,7 @@ def report(
     """Print a run's result."""
     with _told_plainly():
         opened = _existing(store)
-        _print_report(Console(), opened, opened.find_run(run_name))
+        _print_report(_console(), opened, opened.find_run(run_name))
 
 
 def _print_report(console: Console, store: Store, stored: Run) -> None:
@@ -189,7 +197,7 @@ def recipes() -> None:
     table = Table("recipe", "what it does")
     for name, path in shipped_recipes().items():
         table.add_row(name, path.read_text(encoding="utf-8").splitlines()[0].lstrip("# "))
-    Console().print(table)
+    _console().print(table)
 
 
 def _existing(root: Path) -> Store:

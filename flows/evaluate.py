@@ -87,13 +87,13 @@ class Evaluation:
 
     async def run(self) -> None:
         """All stages in turn; the policy leaves before the PRM comes, so that both may have the whole device."""
-        run = self._begin()
+        run = self.begin()
         try:
             check_prompts(self.plan)
             self._write_problems()
             try:
                 for method in self.plan.methods:
-                    await self._sample(method)
+                    await self.sample(method)
             finally:
                 await self.policy.close()
             try:
@@ -110,7 +110,8 @@ class Evaluation:
         self.store.write_run(replace(run, status="complete", finished_at=_now()))
         await publish_summary(self.store, self.plan.run_id)
 
-    def _begin(self) -> Run:
+    def begin(self) -> Run:
+        """Write the run's manifest: it is running."""
         plan, recipe = self.plan, self.plan.recipe
         earlier = [run for run in self.store.runs() if run.run_id == plan.run_id]
         run = Run(
@@ -144,7 +145,8 @@ class Evaluation:
                 ]
                 stage.write_part(Cover(self.plan.units, 0, 1), {"problems": rows_table("problems", rows)})
 
-    async def _sample(self, method: MethodPlan) -> None:
+    async def sample(self, method: MethodPlan) -> None:
+        """The rollouts of one method that are not there yet."""
         recipe = self.plan.recipe
         stage = self.store.stage(method.sample_key)
         in_flight = asyncio.Semaphore(_in_flight(recipe.policy))

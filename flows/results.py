@@ -27,7 +27,7 @@ def _percent(row: dict[str, Any]) -> str:
     if row["ci_low"] is None:
         return f"{100 * row['accuracy']:.1f}"
     sign = "" if row["estimator"] == "exact" else "~"
-    return f"{sign}{100 * row['accuracy']:.1f} [{100 * row['ci_low']:.1f}, {100 * row['ci_high']:.1f}]"
+    return f"{sign}{100 * row['accuracy']:.1f} ({100 * row['ci_low']:.0f}–{100 * row['ci_high']:.0f})"
 
 
 def _grid(rows: Sequence[dict[str, Any]]) -> tuple[list[int], dict[tuple[str, str], dict[int, str]]]:
@@ -46,9 +46,9 @@ def result_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
     budgets, lines = _grid(rows)
     table = Table(title=title, caption="accuracy in % with its 95 % interval over problems; ~ estimated by Monte Carlo")
     table.add_column("method")
-    table.add_column("selector")
+    table.add_column("selector", no_wrap=True)
     for n in budgets:
-        table.add_column(f"n = {n}", justify="right")
+        table.add_column(f"n = {n}", justify="right", no_wrap=True)
     for (method_id, selector), cells in lines.items():
         table.add_row(method_id, selector, *(cells.get(n, "") for n in budgets))
     return table

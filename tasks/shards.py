@@ -19,7 +19,7 @@ SHARDS_AT_ONCE = 2  # while one shard's last searches end, the next keeps the en
 
 def engine_failed(_task: Any, _task_run: Any, state: Any) -> bool:
     """Prefect's retry condition: only a dead engine is worth another try."""
-    return isinstance(state.data, EngineDied) or isinstance(getattr(state.data, "result", None), EngineDied)
+    return isinstance(state.data, EngineDied)
 
 
 # Our Parquet is the checkpoint: Prefect neither stores nor reuses what a task returns.

@@ -135,7 +135,7 @@ class VllmLoop:
             self._stopped.set()
 
     def _load(self) -> Any:
-        with _variables(self._environment):
+        with set_variables(self._environment):
             vllm = require("vllm", INSTALL)
             engine_class = require("vllm.v1.engine.llm_engine", INSTALL).LLMEngine
             separate = self._environment["VLLM_ENABLE_V1_MULTIPROCESSING"] == "1"
@@ -212,7 +212,8 @@ def _shut_down(engine: Any) -> None:
 
 
 @contextmanager
-def _variables(values: Mapping[str, str]) -> Iterator[None]:
+def set_variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for the time of a block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

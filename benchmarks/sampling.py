@@ -1,0 +1,136 @@
+"""Sampling through the whole pipeline against bare `vllm.LLM.generate` of the same requests.
+
+Both use the same engine settings and the same prompts, seeds and sampling parameters, loaded and warmed up before the
+clock starts; the rounds alternate, so that a noisy machine disturbs both. The pipeline's time is that of the flow's
+sample stage: tasks, journal (fsync included) and Parquet.
+
+    python -m benchmarks.sampling --problems 200 --n 64 --rounds 3
+"""
+
+import asyncio
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from prefect import flow
+from rich.console import Console
+from rich.table import Table
+
+from flows.evaluate import Evaluation
+from flows.plan import Plan, make_plan
+from flows.progress import RunProgress
+from flows.recipe import Recipe
+from storage.sql import query
+from storage.store import Store
+from tasks.engines.config import VllmPolicyConfig
+from tasks.engines.models import locate_model
+from tasks.engines.vllm_loop import engine_arguments, engine_environment, gpu_is_there, set_variables
+from tasks.engines.vllm_policy import PolicyPrompts
+from tasks.problems.sources import load_problems
+from tasks.records import Sampling
+
+WARM_UP = 64
+
+
+def benchmark_recipe(problems: int, n: int, seed: int) -> Recipe:
+    """Best-of-n with abacus-1m and no PRM; each seed is a run of its own."""
+    return Recipe.model_validate(
+        {
+            "name": f"benchmark-{seed}",
+            "seed": seed,
+            "problems": {"source": "chains", "count": problems},
+            "policy": {"engine": "vllm", "model": "zoo/abacus-1m", "max_model_len": 512},
+            "methods": [{"method": "best_of_n", "n": n}],
+            "budgets": [n],
+            "sampling": {"temperature": 0.8, "max_tokens": 256},
+        }
+    )
+
+
+class BareEngine:
+    """`vllm.LLM`, as a user would call it."""
+
+    def __init__(self, config: VllmPolicyConfig) -> None:
+        import vllm
+
+        model = locate_model(config)
+        has_gpu = gpu_is_there()
+        with set_variables(engine_environment(config, has_gpu)):
+            self._llm = vllm.LLM(**engine_arguments(config, model, 0, has_gpu))
+        self._prompts = PolicyPrompts(config, model)
+        self._sampling = vllm.SamplingParams
+
+    def generate(self, questions: list[str], n: int, sampling: Sampling, seed: int) -> tuple[int, float]:
+        """Tokens written and seconds taken for n samples of each question."""
+        prompts = [{"prompt_token_ids": list(self._prompts.prompt(question))} for question in questions]
+        requests = [prompt for prompt in prompts for _ in range(n)]
+        parameters = [
+            self._sampling(
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                max_tokens=sampling.max_tokens,
+                seed=seed + number,
+                logprobs=0,
+                flat_logprobs=True,
+            )
+            for number in range(len(requests))
+        ]
+        begin = time.perf_counter()
+        outputs: list[Any] = self._llm.generate(requests, parameters, use_tqdm=False)
+        seconds = time.perf_counter() - begin
+        return sum(len(output.outputs[0].token_ids) for output in outputs), seconds
+
+
+@flow(name="benchmark-sampling", persist_result=False)
+async def pipeline_rounds(plans: list[Plan], root: Path, bare: BareEngine) -> list[tuple[float, float]]:
+    """Tokens per second of bare engine and pipeline, a pair a round."""
+    engine = Evaluation(plans[0], Store(root / "unused"), RunProgress(None)).policy
+    policy = await engine.get()
+    sampling = Sampling(0.8, 1.0, 256)
+    question = plans[0].problem_set.problems[0].question
+    await asyncio.gather(*(policy.generate(question, (), sampling, seed) for seed in range(WARM_UP)))
+    bare.generate([question], WARM_UP, sampling, 0)
+    pairs = []
+    for plan in plans:
+        questions = [problem.question for problem in plan.problem_set.problems]
+        tokens, seconds = bare.generate(questions, plan.methods[0].method.n, sampling, plan.recipe.seed * 1_000_000)
+        store = Store(root / plan.recipe.name)
+        evaluation = Evaluation(plan, store, RunProgress(None))
+        evaluation.policy = engine
+        begin = time.perf_counter()
+        evaluation.begin()
+        await evaluation.sample(plan.methods[0])
+        ours = time.perf_counter() - begin
+        written = query(store, "SELECT sum(output_tokens) AS tokens FROM calls").to_pylist()[0]["tokens"]
+        pairs.append((tokens / seconds, written / ours))
+    await engine.close()
+    return pairs
+
+
+def main(
+    problems: Annotated[int, typer.Option(help="Chains to solve.")] = 200,
+    n: Annotated[int, typer.Option(help="Samples of each.")] = 64,
+    rounds: Annotated[int, typer.Option(help="Alternating rounds; the median counts.")] = 3,
+) -> None:
+    """Print tokens per second of both and their ratio."""
+    recipes = [benchmark_recipe(problems, n, seed) for seed in range(rounds)]
+    plans = [make_plan(recipe, load_problems(recipe.problems)) for recipe in recipes]
+    policy = recipes[0].policy
+    assert isinstance(policy, VllmPolicyConfig)
+    bare = BareEngine(policy)
+    with tempfile.TemporaryDirectory() as root:
+        pairs = asyncio.run(pipeline_rounds(plans, Path(root), bare))
+    table = Table("round", "bare LLM.generate, tokens/s", "whole pipeline, tokens/s", "ratio")
+    for number, (limit, ours) in enumerate(pairs):
+        table.add_row(str(number), f"{limit:,.0f}", f"{ours:,.0f}", f"{ours / limit:.2f}")
+    ratio = statistics.median(ours / limit for limit, ours in pairs)
+    console = Console(width=100)
+    console.print(table)
+    console.print(f"median ratio {ratio:.2f} (bar: 0.80), {problems} problems × {n} samples")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,52 @@
+"""What several test files share: quiet Prefect on one server a session, and recipes on fake engines."""
+
+import atexit
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# DuckDB's bindings print a page about reference counts when the interpreter ends; it says nothing about our tests.
+atexit.register(os.dup2, os.open(os.devnull, os.O_WRONLY), 2)
+
+import pytest
+
+from flows.recipe import Recipe
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[str]:
+    """One temporary Prefect server for all flows of the session; its address, for child processes."""
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture
+def fake_recipe() -> dict[str, Any]:
+    """A small recipe on fake engines, to be changed and validated."""
+    return {
+        "name": "fake",
+        "problems": {"source": "chains", "count": 8},
+        "policy": {"engine": "fake"},
+        "prm": {"engine": "fake"},
+        "methods": [{"method": "cot"}, {"method": "best_of_n", "n": 8}],
+        "budgets": [1, 4, 8],
+        "sampling": {"max_tokens": 256},
+        "shard_size": 3,
+    }
+
+
+def recipe_of(value: dict[str, Any], **changes: Any) -> Recipe:
+    """A validated recipe with top-level keys replaced."""
+    return Recipe.model_validate(value | changes)

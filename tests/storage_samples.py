@@ -1,0 +1,97 @@
+"""Small stores, covers, rows and calls for the tests of `storage/`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from storage.journal import JournaledCall
+from storage.stages import Cover, Entry, Stage
+from storage.store import Run, StageUse
+from tasks.shards import rows_table
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def rollouts_of(cover: Cover) -> pa.Table:
+    """One rollout for each unit and sample of a cover."""
+    return rows_table(
+        "rollouts",
+        [
+            {
+                "problem_key": unit,
+                "problem_id": f"id-{unit}",
+                "sample_index": index,
+                "rollout_id": f"{unit}/{index}",
+                "text": f"text of {unit}/{index}",
+                "logprob_sum": -0.1 * index,
+            }
+            for unit in cover.units
+            for index in range(cover.first, cover.last)
+        ],
+    )
+
+
+def write_rollouts(stage: Stage, units: str, first: int, last: int) -> Entry:
+    """A part of rollouts, one unit a letter."""
+    cover = Cover(tuple(units), first, last)
+    return stage.write_part(cover, {"rollouts": rollouts_of(cover)})
+
+
+def write_entry_only(stage: Stage, cover: Cover) -> None:
+    """A manifest entry without files, and without the cost of an fsync."""
+    stage.manifest_folder.mkdir(parents=True, exist_ok=True)
+    path = stage.manifest_folder / f"{cover.name}.json"
+    path.write_text(json.dumps(asdict(Entry(cover, ()))), encoding="utf-8")
+
+
+def pairs(covers: list[Cover]) -> list[tuple[str, int]]:
+    """Every (unit, sample) of some covers, with repeats, in order."""
+    return sorted((unit, index) for cover in covers for unit in cover.units for index in range(cover.first, cover.last))
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """All files under a folder with their bytes."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def call(call_key: str, problem_key: str = "a", sample_index: int = 0, **changes: Any) -> JournaledCall:
+    """One answered call."""
+    values: dict[str, Any] = {
+        "call_key": call_key,
+        "problem_key": problem_key,
+        "problem_id": f"id-{problem_key}",
+        "sample_index": sample_index,
+        "kind": "generate",
+        "model": "tiny",
+        "reply": f"reply to {call_key}",
+        "input_tokens": 3,
+        "cached_tokens": None,
+        "output_tokens": 5,
+        "latency_ms": 0.1 + 0.2,
+        "started_at": 1_700_000_000.25,
+    }
+    return JournaledCall(**values | changes)
+
+
+def run_named(run_id: str, *stages: StageUse, **changes: Any) -> Run:
+    """A finished run."""
+    values: dict[str, Any] = {
+        "run_id": run_id,
+        "name": "demo",
+        "recipe": {"name": "demo", "budgets": [1, 2]},
+        "seed": 7,
+        "status": "complete",
+        "created_at": "2026-01-01T00:00:00Z",
+        "finished_at": None,
+        "versions": {"overthink": "0.1.0"},
+        "problem_set": "sums",
+        "policy": "tiny",
+        "policy_parameters": 10,
+        "prm": None,
+        "prm_parameters": None,
+        "stages": stages,
+    }
+    return Run(**values | changes)

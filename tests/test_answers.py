@@ -1,0 +1,165 @@
+"""The answer in a solution."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.problems.answers import MOST_READ, Extraction, extract_answer
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    def give_up(_signal: int, _frame: FrameType | None) -> None:
+        raise TimeoutError(f"took longer than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.perf_counter() - started < seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"so \boxed{7}.", "7"),
+        (r"\boxed{1} or rather \boxed{2}", "2"),
+        (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"\boxed{\frac{\sqrt{3}}{2^{n}}} }", r"\frac{\sqrt{3}}{2^{n}}"),
+        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
+        (r"\boxed{[0, 1\}}", r"[0, 1\}"),
+        (r"\boxed{a\\}", r"a\\"),
+        (r"\boxed{a \\\} b}", r"a \\\} b"),
+        (r"\boxed {7}", "7"),
+        (r"\boxed{ 7 }", "7"),
+        ("\\boxed{\n7\n}", "7"),
+        (r"\fbox{x = 3}", "x = 3"),
+        (r"\boxed{1} and \fbox{2}", "2"),
+        (r"\boxed{3} and then \boxed{4", "3"),
+        (r"\boxed{\boxed{5}}", "5"),
+        (r"\boxed{\text{Evelyn}}", r"\text{Evelyn}"),
+        (r"\boxed{6} and \boxed{}", "6"),
+    ],
+)
+def test_the_last_closed_box(text: str, answer: str) -> None:
+    assert extract_answer(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("The final answer is $x$", "x"),
+        ("The final answer is: $x + 1$. I hope it is correct.", "x + 1"),
+        ("The final answer is $$\\frac{1}{2}$$.", r"\frac{1}{2}"),
+        ("the answer is 3.5.", "3.5"),
+        ("The answer is 3.5", "3.5"),
+        ("The answer is 12. This holds since 12 = 3*4.", "12"),
+        ("The answer is 1,200.", "1,200"),
+        ("Answer: 7", "7"),
+        ("answer : 7", "7"),
+        ("ANSWER IS 7;", "7"),
+        ("The answer is -4, as shown\nbelow", "-4, as shown"),
+        ("**Answer:** 7", "7"),
+        ("The final answer is **7**.", "7"),
+        ("**The final answer is: 7**", "7"),
+        ("The answer is 1. No: the answer is 2.", "2"),
+        ("Final answer:\n42", "42"),
+    ],
+)
+def test_a_stated_answer(text: str, answer: str) -> None:
+    assert extract_answer(text) == answer
+
+
+def test_a_box_goes_before_a_stated_answer() -> None:
+    assert extract_answer(r"\boxed{7}. So the answer is 8.") == "7"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "I do not know.", "12 + 13 = 25", "boxed{7}", "the answers vary", r"\boxed{7", r"\boxed{}", "Answer:"]
+)
+def test_no_answer_is_none(text: str) -> None:
+    assert extract_answer(text) is None
+
+
+@pytest.mark.parametrize("text", [r"The final answer is: $\boxed{}$.", r"The final answer is $\boxed{1"])
+def test_an_empty_or_cut_off_box_is_not_itself_the_stated_answer(text: str) -> None:
+    assert extract_answer(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("12 + 13 = 25", "25"),
+        ("it costs $1,234,567 in all", "1234567"),
+        ("about 3/4 of it", "3/4"),
+        ("equals 2.50.", "2.50"),
+        ("between 1 and -7.", "-7"),
+        ("x = -.5", "-.5"),
+        ("first 8, then 9,", "9"),
+    ],
+)
+def test_leniently_the_last_number(text: str, answer: str) -> None:
+    assert (extract_answer(text, "lenient"), extract_answer(text, "boxed")) == (answer, None)
+
+
+def test_lenient_still_prefers_a_box_and_a_stated_answer() -> None:
+    texts = (r"\boxed{7} 8", "The answer is 7.\n8")
+    assert [extract_answer(text, "lenient") for text in texts] == ["7", "7"]
+
+
+def test_lenient_without_a_number_is_none() -> None:
+    assert extract_answer("no idea", "lenient") is None
+
+
+PIECES = st.sampled_from(
+    ["\\boxed{", "\\fbox {", "{", "}", "\\", "$", "answer is ", "Answer:", "*", ".", "\n", "7", ",", "1/2", " "]
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(
+    text=st.one_of(st.text(), st.lists(PIECES).map("".join), st.text(st.characters(categories=["Cs", "Nd", "P"]))),
+    extraction=st.sampled_from(["boxed", "lenient"]),
+)
+def test_any_text_gives_none_or_an_answer_that_is_not_blank(text: str, extraction: Extraction) -> None:
+    answer = extract_answer(text, extraction)
+    assert answer is None or answer == answer.strip() != ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{" * 100_000,
+        "}" * 100_000,
+        "\\boxed{" * 100_000,
+        "\\boxed{" + "{" * (MOST_READ - 10),
+        "\\" * 100_000,
+        "$" * 100_000,
+        "the answer is " * 10_000,
+        "the answer is" + "\n" * (MOST_READ - 20),
+        "the answer" + " " * (MOST_READ - 20),
+        "the answer is " + "." * (MOST_READ - 20),
+        "the answer is $" + "x" * (MOST_READ - 20),
+        "the answer is 7" + ". " * (MOST_READ // 2 - 20),
+        "1," * 50_000,
+        "-" * 100_000,
+    ],
+    ids=lambda text: f"{text[:18]!r} to {len(text)}",
+)
+def test_long_text_is_fast(text: str) -> None:
+    with within(2):
+        extract_answer(text, "lenient")
+
+
+def test_an_answer_at_the_end_of_a_long_text_is_found() -> None:
+    assert extract_answer("x" * (2 * MOST_READ) + r"\boxed{7}") == "7"

@@ -1,0 +1,165 @@
+"""Estimators against brute force over all subsets."""
+
+import math
+import warnings
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.analysis.estimators import SUBSETS, best_of, bootstrap_interval, estimate, pass_at_n, random_subsets
+from tasks.analysis.selectors import SELECTORS, Candidates, Selector, candidates, choose, needs_prm
+
+NAN = float("nan")
+CHECKED = settings(deadline=None, derandomize=True, max_examples=120)
+SCORE = st.one_of(st.integers(0, 8).map(lambda eighths: eighths / 8), st.just(NAN))
+ROLLOUTS = st.lists(st.tuples(st.sampled_from([None, "a", "b", "c"]), SCORE), min_size=1, max_size=8)
+Rollouts = list[tuple[str | None, float]]
+
+
+def graded(rollouts: Rollouts) -> Candidates:
+    keys = [key for key, _ in rollouts]
+    return candidates(keys, [key == "a" for key in keys], [[score] for _, score in rollouts])
+
+
+def brute_force(selector: Selector, rollouts: Rollouts, n: int) -> float:
+    outcomes = []
+    for subset in combinations(rollouts, n):
+        chosen = choose(selector, graded(list(subset)))
+        outcomes.append(chosen is not None and subset[chosen][0] == "a")
+    return sum(outcomes) / len(outcomes)
+
+
+@CHECKED
+@given(rollouts=ROLLOUTS, selector=st.sampled_from(SELECTORS), data=st.data())
+def test_estimate_equals_the_mean_over_all_subsets(rollouts: Rollouts, selector: Selector, data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, len(rollouts)))
+    found = estimate(selector, graded(rollouts), n, seed=7)
+    expected = brute_force(selector, rollouts, n)
+    if found.estimator == "exact":
+        assert found.accuracy == pytest.approx(expected, abs=1e-12)
+    else:
+        error = math.sqrt(expected * (1 - expected) / SUBSETS)
+        assert abs(found.accuracy - expected) <= 3.5 * error + 1e-12
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
+@pytest.mark.parametrize("n", [1, 6])
+def test_one_rollout_and_all_rollouts_are_exact(selector: Selector, n: int) -> None:
+    rollouts = graded([("a", 0.5), ("b", 0.25), (None, 0.75), ("a", NAN), ("b", 1.0), ("c", 0.5)])
+    assert estimate(selector, rollouts, n, seed=0).estimator == "exact"
+
+
+@pytest.mark.parametrize("selector", ["oracle", *(s for s in SELECTORS if s.endswith("_max"))])
+def test_oracle_and_best_score_are_exact_at_every_n(selector: Selector) -> None:
+    rollouts = graded([("a", 0.5), ("b", 0.25), (None, 0.75), ("a", NAN), ("b", 1.0)])
+    assert {estimate(selector, rollouts, n, seed=0).estimator for n in range(1, 6)} == {"exact"}
+
+
+def test_votes_between_one_and_all_rollouts_say_that_they_are_sampled() -> None:
+    assert estimate("majority", graded([("a", 1.0), ("b", 1.0), ("b", 1.0)]), 2, seed=0).estimator == "monte_carlo"
+
+
+def test_one_rollout_counts_right_ones_that_have_a_say() -> None:
+    rollouts = graded([("a", 0.5), ("a", NAN), ("b", 0.5), (None, 0.5)])
+    assert (estimate("prm_min_vote", rollouts, 1, 0).accuracy, estimate("majority", rollouts, 1, 0).accuracy) == (
+        0.25,
+        0.5,
+    )
+
+
+@pytest.mark.parametrize("selector", ["majority", "prm_last_vote", "oracle", "prm_last_max"])
+def test_nobody_has_a_say_is_accuracy_zero(selector: Selector) -> None:
+    rollouts = graded([(None, 0.5)] * 4)
+    assert [estimate(selector, rollouts, n, 0).accuracy for n in (1, 2, 4)] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("n", [-1, 0, 4])
+def test_n_out_of_range_is_refused(n: int) -> None:
+    with pytest.raises(ValueError, match="must lie within 1..3"):
+        estimate("majority", graded([("a", 1.0)] * 3), n, seed=0)
+
+
+def test_no_rollouts_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"1\.\.0"):
+        estimate("majority", graded([]), 1, seed=0)
+
+
+VOTED = [("a", 0.5), ("b", 0.625), ("c", 0.25), ("b", 0.25), ("a", 0.375), ("a", 0.25), ("c", 1.0), ("b", 0.125)]
+
+
+def test_the_estimate_depends_on_its_arguments_alone() -> None:
+    first = estimate("prm_last_vote", graded(VOTED), 3, seed=5)
+    np.random.seed(1)  # noqa: NPY002
+    for other in range(3):
+        estimate("majority", graded(VOTED), 3, seed=other)
+    random_subsets.cache_clear()
+    assert estimate("prm_last_vote", graded(VOTED), 3, seed=5) == first
+
+
+def test_another_seed_draws_other_subsets() -> None:
+    assert not np.array_equal(random_subsets(8, 3, 0), random_subsets(8, 3, 1))
+
+
+def test_subsets_are_ascending_and_without_repeats() -> None:
+    subsets = random_subsets(8, 3, 0)
+    assert subsets.shape == (SUBSETS, 3)
+    assert (np.diff(subsets, axis=1) > 0).all()
+
+
+@pytest.mark.parametrize(("right", "count", "n"), [(r, c, n) for c in (1, 4, 6) for r in range(c + 1) for n in range(1, c + 1)])
+def test_pass_at_n_equals_enumeration(right: int, count: int, n: int) -> None:
+    subsets = list(combinations([True] * right + [False] * (count - right), n))
+    assert pass_at_n(right, count, n) == pytest.approx(sum(map(any, subsets)) / len(subsets), abs=1e-12)
+
+
+@pytest.mark.parametrize(("right", "count", "n"), [(3, 200, 10), (100, 256, 64), (1, 10_000, 4)])
+def test_pass_at_n_equals_humanevals_product_form(right: int, count: int, n: int) -> None:
+    product = math.prod(1 - n / k for k in range(count - right + 1, count + 1))
+    assert pass_at_n(right, count, n) == pytest.approx(1 - product, abs=1e-9)
+
+
+def test_best_of_is_a_probability_for_many_rollouts() -> None:
+    values = np.linspace(0, 1, 512)
+    assert best_of(values, np.ones(512, dtype=np.bool_), 256) == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [2, 10, 200])
+def test_interval_contains_the_mean(size: int) -> None:
+    accuracies = np.random.default_rng(size).random(size)
+    low, high = bootstrap_interval(accuracies, seed=0) or (NAN, NAN)
+    assert low <= accuracies.mean() <= high
+
+
+def test_interval_shrinks_with_more_problems() -> None:
+    few, many = np.tile([0.0, 1.0], 10), np.tile([0.0, 1.0], 250)
+    widths = [np.diff(bootstrap_interval(values, seed=0) or (NAN, NAN))[0] for values in (few, many)]
+    # The width goes with 1/sqrt(problems): 25 times the problems, a fifth of the width.
+    assert widths[0] / widths[1] == pytest.approx(5, rel=0.2)
+
+
+def test_interval_has_the_width_of_a_binomial_one() -> None:
+    low, high = bootstrap_interval(np.tile([0.0, 1.0], 200), seed=0) or (NAN, NAN)
+    assert high - low == pytest.approx(2 * 1.96 * 0.5 / 20, rel=0.1)
+
+
+def test_interval_is_the_same_for_the_same_seed() -> None:
+    accuracies = np.random.default_rng(0).random(30)
+    assert bootstrap_interval(accuracies, seed=4) == bootstrap_interval(accuracies, seed=4)
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_no_interval_for_fewer_than_two_problems(size: int) -> None:
+    assert bootstrap_interval(np.ones(size), seed=0) is None
+
+
+def test_interval_of_equal_accuracies_is_that_point() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert bootstrap_interval(np.full(5, 0.25), seed=0) == (0.25, 0.25)
+
+
+def test_selectors_that_need_a_prm_are_those_named_for_it() -> None:
+    assert [s for s in SELECTORS if not needs_prm(s)] == ["majority", "oracle"]

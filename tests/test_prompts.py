@@ -1,0 +1,59 @@
+"""How a question is put to each family of policies."""
+
+import pytest
+
+from tasks.problems.prompts import BOXED, LLAMA3_MATH, KnownStyle, Message, PromptStyle, known_style, messages
+
+Q = "What is {1} + \\boxed{1}?"
+
+
+@pytest.mark.parametrize(
+    ("style", "expected"),
+    [
+        ("plain", [{"role": "user", "content": Q}]),
+        ("qwen", [{"role": "system", "content": BOXED}, {"role": "user", "content": Q}]),
+        ("r1", [{"role": "user", "content": f"{Q}\n{BOXED}"}]),
+        ("llama3", [{"role": "system", "content": LLAMA3_MATH}, {"role": "user", "content": Q}]),
+    ],
+)
+def test_messages_of_each_style(style: KnownStyle, expected: list[Message]) -> None:
+    assert messages(style, Q) == expected
+
+
+def test_the_instruction_asks_for_a_box() -> None:
+    assert BOXED == r"Please reason step by step, and put your final answer within \boxed{}."
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "- For simple problems (2 steps or fewer):\n",
+        "- For complex problems (3 steps or more):\n",
+        "## Step 1: [Concise description]\n",
+        r"Therefore, the final answer is: $\boxed{answer}$. I hope it is correct.",
+    ],
+)
+def test_metas_prompt_holds_its_parts(part: str) -> None:
+    assert part in LLAMA3_MATH
+
+
+@pytest.mark.parametrize(
+    ("model", "model_type", "style"),
+    [
+        ("Qwen2.5-0.5B-Instruct", "qwen2", "qwen"),
+        ("Llama-3.2-1B-Instruct", "llama", "llama3"),
+        ("Meta-Llama-3-8B-Instruct", "llama", "llama3"),
+        ("DeepSeek-R1-Distill-Qwen-1.5B", "qwen2", "r1"),
+        ("DeepSeek-R1-Distill-Llama-8B", "llama", "r1"),
+        ("abacus-1m", "llama", "qwen"),
+        ("some-qwen-trained-on-llama-3-data", "qwen2", "qwen"),
+        ("unknown", "None", "qwen"),
+    ],
+)
+def test_auto_goes_by_name_and_architecture(model: str, model_type: str, style: KnownStyle) -> None:
+    assert known_style("auto", model, model_type) == style
+
+
+@pytest.mark.parametrize("style", ["plain", "qwen", "r1", "llama3"])
+def test_a_named_style_goes_before_the_model(style: PromptStyle) -> None:
+    assert known_style(style, "DeepSeek-R1-Distill-Llama-8B", "llama") == style
