@@ -91,12 +91,10 @@ def test_no_test_chain_appears_in_training() -> None:
     assert not trained & {chain.question for chain in tested}
 
 
-def test_splits_do_not_depend_on_the_process() -> None:
-    # Written down once: a change of the hash would move published test problems into training.
-    assert [Chain(start, (Operation("+", 10),)).split for start in range(10, 22)] == FROZEN_SPLITS
-
-
-FROZEN_SPLITS: list[Split] = []
+def test_splits_never_change() -> None:
+    # Written down once: another hash would move test problems into the training of models already trained.
+    splits = [Chain(start, (Operation("+", 10),)).split for start in range(10, 22)]
+    assert splits == [*["train"] * 2, *["test"] * 2, *["train"] * 7, "validation"]
 
 
 def test_generation_is_deterministic_and_distinct() -> None:
@@ -121,7 +119,7 @@ def test_too_many_chains_are_refused_quickly() -> None:
     started = time.perf_counter()
     with pytest.raises(ValueError, match="too few distinct chains of 1 operations"):
         generate_chains("test", 100_000, 1, 1, seed=0)
-    assert time.perf_counter() - started < 20
+    assert time.perf_counter() - started < 10
 
 
 @pytest.mark.parametrize(("shortest", "longest"), [(0, 3), (4, 3), (1, 13), (-1, -1)])

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,6 +127,15 @@ def test_a_child_killed_from_outside_costs_one_verdict(gone: bool) -> None:
         assert judge.compare("1/8", "0.125") == "equal"
 
 
+def test_files_where_the_user_stands_are_not_taken_for_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sympy.py").write_text("raise SystemExit('a file of the user, imported by the judge')")
+    monkeypatch.chdir(tmp_path)
+    with EqualityJudge(time_limit=30) as judge:
+        assert judge.compare("1/2", "0.5") == "equal"
+
+
 def test_leaving_the_judge_ends_its_child() -> None:
     with EqualityJudge(time_limit=30) as judge:
         judge.compare("1/2", "0.5")
@@ -154,7 +164,8 @@ def test_answers_of_unknown_equality_stay_apart() -> None:
 
 @settings(deadline=None, derandomize=True, max_examples=200)
 @given(
-    answers=st.lists(st.sampled_from([None, "a1", "a2", "b1", "b2", "c1", "u1", "u2"]), max_size=12), cut=st.integers(0, 12)
+    answers=st.lists(st.sampled_from([None, "a1", "a2", "b1", "b2", "c1", "u1", "u2"]), max_size=12),
+    cut=st.integers(0, 12),
 )
 def test_keys_stay_the_same_when_further_answers_come_later(answers: list[str | None], cut: int) -> None:
     whole = group_answers(answers, [], same_class)

@@ -81,7 +81,9 @@ def test_stage_modules_exist() -> None:
     assert {f"tasks/{stage}.py" for stage in PREFECT_STAGES} <= set(modules("tasks"))
 
 
-@pytest.mark.parametrize("path", sorted([*(ROOT / "flows").iterdir(), *(ROOT / "tasks").iterdir()]), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted([*(ROOT / "flows").iterdir(), *(ROOT / "tasks").iterdir()]), ids=lambda p: p.name
+)
 def test_no_module_hides_a_standard_module_or_a_top_level_folder(path: Path) -> None:
     folders = {folder.name for folder in ROOT.iterdir() if folder.is_dir()}
     if path.name not in ("__init__.py", "__pycache__"):

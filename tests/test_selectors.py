@@ -34,9 +34,7 @@ def test_hand_computed_choice(selector: Selector, chosen: int) -> None:
     assert choose(selector, candidates(KEYS, [False] * 5, STEPS)) == chosen
 
 
-@pytest.mark.parametrize(
-    ("aggregation", "expected"), [("min", 0.25), ("last", 0.5), ("mean", 0.5), ("prod", 0.09375)]
-)
+@pytest.mark.parametrize(("aggregation", "expected"), [("min", 0.25), ("last", 0.5), ("mean", 0.5), ("prod", 0.09375)])
 def test_hand_computed_aggregate(aggregation: str, expected: float) -> None:
     assert aggregate([0.75, 0.25, 0.5], aggregation) == expected  # type: ignore[arg-type]
 

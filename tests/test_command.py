@@ -1,0 +1,162 @@
+"""The command as its users meet it: exit codes, one-line errors, output formats, kill -9 and signals."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks.kill import COUNTS, TABLES, live_and_die, orphans, rows
+
+COMMAND = Path(sys.executable).parent / "overthink"
+
+
+@pytest.fixture(autouse=True)
+def address(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Child processes use the session's server instead of starting one each."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+
+
+def overthink(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([COMMAND, *words], capture_output=True, text=True, cwd=cwd, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def store(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("smoke") / "store"
+    environment = os.environ | {"PREFECT_API_URL": prefect_server}
+    subprocess.run([COMMAND, "run", "smoke", "--store", folder], check=True, capture_output=True, env=environment)
+    return folder
+
+
+def test_version_and_recipes() -> None:
+    assert overthink("--version").stdout.startswith("overthink ")
+    listed = overthink("recipes").stdout
+    assert all(name in listed for name in ("demo", "smoke", "math500"))
+
+
+def test_a_run_prints_its_table_and_nothing_of_the_engines(tmp_path: Path) -> None:
+    result = overthink("run", "smoke", "--store", str(tmp_path / "store"))
+    assert result.returncode == 0
+    assert "prm_last_vote" in result.stdout
+    assert result.stderr == ""
+    assert "INFO" not in result.stdout
+
+
+def test_a_finished_run_is_reported_in_seconds(store: Path) -> None:
+    begin = time.monotonic()
+    result = overthink("run", "smoke", "--store", str(store))
+    assert result.returncode == 0
+    assert "greedy" in result.stdout
+    assert "run smoke" not in result.stdout, "nothing was started"
+    assert time.monotonic() - begin < 60
+
+
+def test_report_by_the_beginning_of_the_name(store: Path) -> None:
+    assert "majority" in overthink("report", "smo", "--store", str(store)).stdout
+
+
+def test_status(store: Path) -> None:
+    assert "complete" in overthink("status", "--store", str(store)).stdout
+
+
+def test_sql_in_every_format(store: Path) -> None:
+    sql = "SELECT method_id, count(*) AS rollouts FROM rollouts GROUP BY 1 ORDER BY 1"
+    expected = [("best_of_n-n16", 192), ("cot", 12)]
+    table = overthink("sql", sql, "--store", str(store)).stdout
+    assert "best_of_n-n16" in table and "192" in table
+    text = overthink("sql", sql, "--store", str(store), "--format", "csv").stdout
+    assert [(row["method_id"], int(row["rollouts"])) for row in csv.DictReader(io.StringIO(text))] == expected
+    value = json.loads(overthink("sql", sql, "--store", str(store), "--format", "json").stdout)
+    assert [(row["method_id"], row["rollouts"]) for row in value] == expected
+    arguments = [COMMAND, "sql", sql, "--store", str(store), "--format", "parquet"]
+    raw = subprocess.run(arguments, capture_output=True, check=True).stdout
+    assert pq.read_table(io.BytesIO(raw)).num_rows == 2
+
+
+MISTAKES = {
+    "no such recipe": (["run", "nonsense"], "there is no recipe 'nonsense'"),
+    "unknown key": (["run", "smoke", "--set", "polcy.model=x"], "polcy: unknown key"),
+    "budget over n": (["run", "smoke", "--set", "budgets=[99]"], "budget 99 is more than the 16 rollouts"),
+    "missing file": (["run", "smoke", "--set", "problems={source: file, path: no.jsonl}"], "no.jsonl: cannot be read"),
+    "missing model": (["run", "demo", "--set", "policy.model=zoo/abacus-9b"], "the zoo holds no model 'abacus-9b'"),
+    "too long a prompt": (["run", "demo", "--set", "policy.max_model_len=40"], "its prompt has"),
+    "no store": (["status", "--store", "nowhere"], "there is no store at nowhere"),
+    "no run": (["report", "nothing", "--store", "."], "holds no run named 'nothing'"),
+    "two statements": (["sql", "SELECT 1; SELECT 2", "--store", "."], "one SELECT at a time"),
+    "writing": (["sql", "COPY (SELECT 1) TO 'x.csv'", "--store", "."], "the store is read only here"),
+    "reading": (["sql", "SELECT * FROM read_csv('/etc/passwd')", "--store", "."], "Cannot access file"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_message_without_traceback_and_exit_code_2(name: str, tmp_path: Path) -> None:
+    words, message = MISTAKES[name]
+    result = overthink(*words, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def slow(latency_ms: int) -> list[str]:
+    return [f"policy.latency_ms={latency_ms}", f"prm.latency_ms={latency_ms}", "problems.count=60", "methods.1.n=32"]
+
+
+def test_a_failed_run_exits_1_and_says_what_is_safe(tmp_path: Path) -> None:
+    text = "\\boxed{1}"
+    problems = tmp_path / "p.jsonl"
+    problems.write_text('{"question": "q", "answer": "1"}\n')
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps({"policy": {"q": {"": [text]}}, "prm": {"q": {text: [0.5, 0.5]}}}))
+    engine = f"{{engine: scripted, script: {script}}}"
+    changes = [f"problems={{source: file, path: {problems}}}", f"policy={engine}", f"prm={engine}"]
+    words = [word for change in changes for word in ("--set", change)]
+    result = overthink("run", "smoke", *words, "--store", str(tmp_path / "store"))
+    assert result.returncode == 1
+    assert "gave 2 scores for 1 steps of problem 0" in result.stdout
+    assert "Run the same command again" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_at_once_and_leave_a_store_to_go_on_with(sent: signal.Signals, tmp_path: Path) -> None:
+    words = [word for change in slow(100) for word in ("--set", change)]
+    life = subprocess.Popen([COMMAND, "run", "smoke", *words, "--store", tmp_path], stdout=subprocess.PIPE)
+    journals = []
+    while not journals and life.poll() is None:
+        time.sleep(0.2)
+        journals = list(tmp_path.glob("stages/*/journal.sqlite"))
+    time.sleep(1)
+    life.send_signal(sent)
+    begin = time.monotonic()
+    assert life.wait(timeout=60) != 0
+    assert time.monotonic() - begin < 15
+    assert "interrupted" in overthink("status", "--store", str(tmp_path)).stdout
+    finished = overthink("run", "smoke", *words, "--store", str(tmp_path))
+    assert finished.returncode == 0
+    (found,) = rows(tmp_path, COUNTS)
+    assert found["calls"] == found["different_calls"] == 2 * found["rollouts"] == 2 * 60 * 33
+
+
+def test_kill_nine_loses_nothing_doubles_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+    changes = slow(40)
+    words = [word for change in changes for word in ("--set", change)]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    begin = time.monotonic()
+    assert overthink("run", "smoke", *words, "--store", str(whole)).returncode == 0
+    duration = time.monotonic() - begin
+    for life in range(6):
+        live_and_die("smoke", changes, killed, duration * (0.35 + 0.1 * life))
+    assert overthink("run", "smoke", *words, "--store", str(killed)).returncode == 0
+    assert rows(killed, COUNTS) == rows(whole, COUNTS)
+    for sql in TABLES.values():
+        assert rows(killed, sql) == rows(whole, sql)
+    assert orphans(killed) == []

@@ -1,0 +1,132 @@
+"""One writer, and who it is."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from storage_samples import ROOT
+
+from storage.errors import StorageError, StoreBusy
+from storage.lock import only_writer
+
+HOLD = """
+import sys
+from pathlib import Path
+from storage.lock import only_writer
+with only_writer(Path(sys.argv[1]), "run x"):
+    print("held", flush=True)
+    sys.stdin.readline()
+print("left", flush=True)
+sys.stdin.readline()
+"""
+FORK = """
+import os, sys, time
+from pathlib import Path
+from storage.lock import only_writer
+with only_writer(Path(sys.argv[1]), "run x"):
+    child = os.fork()
+    if child == 0:
+        sys.stdin.readline()
+        os._exit(0)
+print(child, flush=True)
+os.waitpid(child, 0)
+"""
+
+
+@contextmanager
+def python(script: str, path: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", script, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def answer(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def test_a_second_process_is_told_who_writes(tmp_path: Path) -> None:
+    with python(HOLD, tmp_path / "lock") as holder:
+        assert line_of(holder) == "held"
+        expected = f"run x is being written by process {holder.pid} on {socket.gethostname()}: "
+        with pytest.raises(StoreBusy, match=f"^{expected}"), only_writer(tmp_path / "lock", "run x"):
+            pass
+
+
+def test_the_lock_is_free_once_its_holder_left(tmp_path: Path) -> None:
+    with python(HOLD, tmp_path / "lock") as holder:
+        assert line_of(holder) == "held"
+        answer(holder)
+        assert line_of(holder) == "left"
+        with only_writer(tmp_path / "lock", "run x"):
+            assert str(os.getpid()) in (tmp_path / "lock").read_text(encoding="utf-8")
+
+
+def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
+    with python(HOLD, tmp_path / "lock") as holder:
+        assert line_of(holder) == "held"
+        holder.kill()
+        holder.wait()
+        with only_writer(tmp_path / "lock", "run x"):
+            pass
+
+
+def test_a_child_forked_under_the_lock_does_not_hold_it_on(tmp_path: Path) -> None:
+    with python(FORK, tmp_path / "lock") as parent:
+        assert int(line_of(parent)) > 0
+        with only_writer(tmp_path / "lock", "run x"):
+            pass
+        answer(parent)
+
+
+def test_the_same_process_is_refused_too(tmp_path: Path) -> None:
+    with only_writer(tmp_path / "lock", "run x"):
+        with pytest.raises(StoreBusy), only_writer(tmp_path / "lock", "run x"):
+            pass
+        assert str(os.getpid()) in (tmp_path / "lock").read_text(encoding="utf-8")
+
+
+def test_an_error_under_the_lock_frees_it(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="boom"), only_writer(tmp_path / "lock", "run x"):
+        raise ValueError("boom")
+    with only_writer(tmp_path / "lock", "run x"):
+        pass
+
+
+def test_two_locks_do_not_hinder_each_other(tmp_path: Path) -> None:
+    with only_writer(tmp_path / "a", "a"), only_writer(tmp_path / "b", "b"):
+        pass
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+def test_a_holder_that_has_not_yet_written_its_name_is_another_process(tmp_path: Path, content: str) -> None:
+    with only_writer(tmp_path / "lock", "run x"):
+        (tmp_path / "lock").write_text(content, encoding="utf-8")
+        with pytest.raises(StoreBusy, match="by another process"), only_writer(tmp_path / "lock", "run x"):
+            pass
+
+
+def test_a_shorter_name_leaves_nothing_of_the_longer_one(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("x" * 1000, encoding="utf-8")
+    with only_writer(tmp_path / "lock", "run x"):
+        assert "x" not in (tmp_path / "lock").read_text(encoding="utf-8").replace(socket.gethostname(), "")
+
+
+def test_a_place_that_cannot_be_locked_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="file/lock"), only_writer(tmp_path / "file" / "lock", "run x"):
+        pass

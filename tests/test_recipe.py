@@ -1,0 +1,232 @@
+"""Recipes: what is accepted, and what a mistake is told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.recipe import BestOfN, Cot, Recipe, find_recipe, read_recipe, shipped_recipes
+from tasks.errors import UserError
+
+BASE: dict[str, Any] = {
+    "name": "trial",
+    "problems": {"source": "chains", "count": 3},
+    "policy": {"engine": "fake"},
+    "prm": {"engine": "fake"},
+    "methods": [{"method": "cot"}, {"method": "best_of_n", "n": 8}],
+    "budgets": [1, 4, 8],
+}
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return written(tmp_path, BASE)
+
+
+def written(folder: Path, value: Any) -> Path:
+    path = folder / "trial.yaml"
+    path.write_text(value if isinstance(value, str) else yaml.safe_dump(value), encoding="utf-8")
+    return path
+
+
+def complaint(path: Path, *changes: str) -> str:
+    with pytest.raises(UserError) as caught:
+        read_recipe(path, changes)
+    message = str(caught.value)
+    assert message.count("\n") == 0, "one message, one line"
+    return message
+
+
+@pytest.mark.parametrize("name", ["demo", "math500", "smoke"])
+def test_shipped_recipes_parse(name: str) -> None:
+    assert read_recipe(find_recipe(name)).name
+
+
+def test_all_shipped_recipes_parse() -> None:
+    assert all(read_recipe(path) for path in shipped_recipes().values())
+
+
+def test_an_unknown_recipe_is_told_what_there_is() -> None:
+    with pytest.raises(UserError, match=r"no recipe 'nonsense'.*smoke"):
+        find_recipe("nonsense")
+
+
+def test_a_recipe_is_found_by_its_path(base: Path) -> None:
+    assert find_recipe(str(base)) == base
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "reason"),
+    [
+        ("sead=1", "sead", "unknown key"),
+        ("sampling.temprature=1", "sampling.temprature", "unknown key"),
+        ("seed=many", "seed", "integer"),
+        ("seed=-1", "seed", "greater than or equal to 0"),
+        ("sampling.temperature=hot", "sampling.temperature", "number"),
+        ("sampling.top_p=0", "sampling.top_p", "greater than 0"),
+        ("name=Big Name", "name", "pattern"),
+        ("budgets=[]", "budgets", "at least 1"),
+        ("budgets=[0]", "budgets.0", "greater than or equal to 1"),
+        ("methods=[]", "methods", "at least 1"),
+        ("selectors=[best]", "selectors.0", "'majority'"),
+        ("problems.source=disk", "problems", "'chains', 'file', 'hub'"),
+        ("policy.engine=gpt", "policy", "'vllm', 'fake', 'scripted'"),
+        ("seed=yes", "seed", "integer"),
+        ("shard_size=2.5", "shard_size", "integer"),
+        ("selectors=[oracle, oracle]", "selectors", "twice"),
+        ("methods.0.method=beam", "methods.0", "'cot', 'best_of_n'"),
+    ],
+)
+def test_a_mistake_is_told_with_file_and_key(base: Path, change: str, place: str, reason: str) -> None:
+    message = complaint(base, change)
+    assert message.startswith(f"{base}: {place}: ")
+    assert reason in message
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "reason"),
+    [
+        ("problems.cuont=5", "problems.cuont", "unknown key"),
+        ("problems.count=many", "problems.count", "integer"),
+        ("policy.stebs=5", "policy.stebs", "unknown key"),
+        ("prm.latency_ms=-1", "prm.latency_ms", "greater than or equal to 0"),
+        ("methods.1.n=0", "methods.1.n", "greater than or equal to 1"),
+        ("methods.0.n=4", "methods.0.n", "unknown key"),
+    ],
+)
+def test_a_mistake_inside_a_union_is_told_with_a_key_that_can_be_set(
+    base: Path, change: str, place: str, reason: str
+) -> None:
+    message = complaint(base, change)
+    assert message.startswith(f"{base}: {place}: ")
+    assert reason in message
+
+
+@pytest.mark.parametrize("key", ["name", "problems", "policy", "methods", "budgets"])
+def test_a_missing_key_is_told(tmp_path: Path, key: str) -> None:
+    path = written(tmp_path, {name: value for name, value in BASE.items() if name != key})
+    assert complaint(path) == f"{path}: {key}: Field required"
+
+
+def test_several_mistakes_are_one_message(base: Path) -> None:
+    message = complaint(base, "sead=1", "seed=many")
+    assert ("sead" in message, "seed: " in message) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (["budgets=[16]"], "budget 16 is more than the 8 rollouts"),
+        (["prm=null", "selectors=[majority, prm_last_max]"], "selector prm_last_max needs step scores: name a `prm`"),
+        (["methods=[{method: cot}, {method: cot}]"], "a method is listed twice"),
+        (["methods=[{method: best_of_n, n: 8}, {method: best_of_n, n: 8}]"], "a method is listed twice"),
+        (["policy={engine: vllm, model: x, placement: {gpus: [0, 1], tensor_parallel: 4}}"], "lists 2 GPUs"),
+        (["policy={engine: vllm, model: x, placement: {gpus: [0, 0], data_parallel: 2}}"], "lists a GPU twice"),
+        (["problems.shortest=5", "problems.longest=4"], "shortest = 5 is more than longest = 4"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(base: Path, changes: list[str], reason: str) -> None:
+    message = complaint(base, *changes)
+    assert message.startswith(f"{base}: ")
+    assert reason in message
+
+
+def test_the_right_number_of_gpus_is_accepted(base: Path) -> None:
+    placement = "{gpus: [0, 1, 2, 3], tensor_parallel: 2, data_parallel: 2}"
+    assert read_recipe(base, [f"policy={{engine: vllm, model: x, placement: {placement}}}"])
+
+
+def test_methods_that_differ_in_n_are_two(base: Path) -> None:
+    assert read_recipe(base, ["methods=[{method: best_of_n, n: 4}, {method: best_of_n, n: 8}]"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: [1",
+        "a: b: c",
+        "\tname: x",
+        "name: !!python/object/apply:os.getcwd []",
+        "? [a]\n: 1",
+        "name: 2024-13-45",
+        "a: \x00",
+    ],
+)
+def test_bad_yaml_is_told_with_the_file(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, text)
+    assert complaint(path).startswith(f"{path}: cannot be read as YAML: ")
+
+
+def test_a_yaml_tag_runs_no_code(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    path = written(tmp_path, f"name: !!python/object/apply:os.mkdir ['{mark}']")
+    complaint(path)
+    complaint(written(tmp_path, BASE), f"name=!!python/object/apply:os.mkdir ['{mark}']")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("text", ["- a\n- b", "just text", "", "7"])
+def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, text)
+    assert complaint(path).startswith(f"{path}: a recipe is a mapping")
+
+
+def test_a_file_that_is_no_text_or_not_there_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "trial.yaml"
+    assert complaint(path).startswith(f"{path}: ")
+    path.write_bytes(b"name: \xff\xfe")
+    assert complaint(path).startswith(f"{path}: ")
+
+
+def test_changes_are_applied_in_order_at_any_depth(base: Path) -> None:
+    changes = ["seed=5", "problems.count=20", "methods.1.n=16", "sampling.temperature=1.0", "seed=6", "budgets.2=16"]
+    recipe = read_recipe(base, changes)
+    assert (recipe.seed, recipe.problems.count, recipe.methods[1].n) == (6, 20, 16)  # type: ignore[union-attr]
+    assert (recipe.sampling.temperature, recipe.budgets) == (1.0, (1, 4, 16))
+
+
+def test_a_change_may_hold_an_equals_sign_and_a_list(base: Path) -> None:
+    recipe = read_recipe(base, ["sampling.step_delimiter='=='", "selectors=[majority, oracle]"])
+    assert (recipe.sampling.step_delimiter, recipe.selectors) == ("==", ("majority", "oracle"))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("problems.count", "--set takes KEY=VALUE, not 'problems.count'"),
+        ("methods.5.n=4", "there is no '5'"),
+        ("methods.-1.n=4", "there is no '-1'"),
+        ("budgets.3=4", "there is no '3'"),
+        ("budgets.first=4", "there is no 'first'"),
+        ("name.first=x", "'name' holds a plain value"),
+        ("name.first.second=x", "there is no 'first'"),
+        ("seed=[1", "'[1' is no YAML value"),
+        ("name=2024-13-45", "'2024-13-45' is no YAML value"),
+    ],
+)
+def test_a_bad_change_is_told(base: Path, change: str, reason: str) -> None:
+    message = complaint(base, change)
+    assert message.startswith("--set ")
+    assert reason in message
+
+
+def test_a_change_leaves_the_file_alone(base: Path) -> None:
+    before = base.read_bytes()
+    read_recipe(base, ["seed=9"])
+    assert base.read_bytes() == before
+
+
+def test_a_methods_budgets_are_those_it_can_answer_and_its_own_n() -> None:
+    recipe = Recipe.model_validate(BASE | {"budgets": [4, 1, 4]})
+    assert recipe.budgets_of(Cot(method="cot")) == (1,)
+    assert recipe.budgets_of(BestOfN(method="best_of_n", n=8)) == (1, 4, 8)
+
+
+def test_without_a_prm_the_selectors_are_those_that_need_none() -> None:
+    assert Recipe.model_validate(BASE | {"prm": None}).chosen_selectors() == ("majority", "oracle")
+
+
+def test_with_a_prm_all_selectors_are_chosen_unless_listed() -> None:
+    assert len(Recipe.model_validate(BASE).chosen_selectors()) == 10
+    assert Recipe.model_validate(BASE | {"selectors": ["oracle"]}).chosen_selectors() == ("oracle",)

@@ -1,0 +1,285 @@
+"""Where problems come from, and what bad rows are told."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pydantic import ValidationError
+
+from tasks.errors import ProblemError
+from tasks.problems.sources import ChainsSource, Columns, FileSource, HubSource, ProblemSet, load_problems
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+GOOD = {"question": "1+1?", "answer": "2"}
+
+
+def lines(path: Path, *rows: Any) -> Path:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def read(path: Path, skip_bad_rows: bool = False, **settings: Any) -> ProblemSet:
+    return load_problems(FileSource(source="file", path=path, **settings), skip_bad_rows)
+
+
+def chains(**settings: Any) -> ProblemSet:
+    return load_problems(ChainsSource(source="chains", **settings))
+
+
+def test_chains_by_count_and_lengths() -> None:
+    levels = [problem.level for problem in chains(count=7, shortest=2, longest=4).problems]
+    assert levels == ["2", "3", "4", "2", "3", "4", "2"]
+
+
+def test_a_chain_carries_its_question_reference_and_domain() -> None:
+    problem = chains(count=1, shortest=1, longest=1).problems[0]
+    start, word, operand = re.findall(r"\d+|plus|minus|times", problem.question)
+    value = {"plus": int.__add__, "minus": int.__sub__, "times": int.__mul__}[word](int(start), int(operand))
+    assert (problem.reference, problem.domain, problem.subject) == (str(value), "chains", "arithmetic")
+
+
+@pytest.mark.parametrize("change", [{"split": "train"}, {"seed": 1}])
+def test_split_and_seed_choose_other_chains(change: dict[str, Any]) -> None:
+    shape = {"count": 20, "shortest": 6}
+    questions = [{p.question for p in chains(**shape, **more).problems} for more in ({}, change)]
+    assert not questions[0] & questions[1]
+
+
+def test_ids_and_keys_of_chains_do_not_depend_on_count() -> None:
+    few, many = chains(count=10).problems, chains(count=40).problems
+    assert few == many[:10]
+
+
+def test_ids_of_chains_are_distinct() -> None:
+    problems = chains(count=600).problems
+    assert len({p.problem_id for p in problems}) == len({p.problem_key for p in problems}) == 600
+
+
+def test_too_many_chains_are_a_problem_error() -> None:
+    with pytest.raises(ProblemError, match="too few distinct chains"):
+        chains(count=100_000, longest=1)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"count": 0}, {"count": 1, "shortest": 5, "longest": 4}, {"count": 1, "longest": 13}]
+)
+def test_impossible_chains_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ChainsSource(source="chains", **settings)
+
+
+COLUMNS = Columns(question="q", reference="a", problem_id="id", level="l", subject="s")
+MAPPED = [
+    {"id": 7, "q": " 1+1? ", "a": 2, "l": 3, "s": "algebra"},
+    {"id": "x", "q": "2+2?", "a": "4", "l": None, "s": None},
+]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_file_with_a_column_mapping(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"own.{suffix}"
+    if suffix == "jsonl":
+        lines(path, *MAPPED)
+    else:
+        pq.write_table(pa.Table.from_pylist([{k: v and str(v) for k, v in row.items()} for row in MAPPED]), path)
+    found = read(path, columns=COLUMNS)
+    assert [(p.problem_id, p.question, p.reference, p.level, p.subject, p.domain) for p in found.problems] == [
+        ("7", "1+1?", "2", "3", "algebra", "own"),
+        ("x", "2+2?", "4", None, None, "own"),
+    ]
+
+
+def test_without_an_id_column_rows_are_numbered_from_zero(tmp_path: Path) -> None:
+    path = lines(tmp_path / "p.jsonl", GOOD, "", GOOD | {"question": "2+2?"})
+    assert [p.problem_id for p in read(path).problems] == ["0", "1"]
+
+
+def test_a_dropped_row_does_not_renumber_the_others(tmp_path: Path) -> None:
+    path = lines(tmp_path / "p.jsonl", "{", GOOD)
+    assert [p.problem_id for p in read(path, skip_bad_rows=True).problems] == ["1"]
+
+
+def test_what_follows_a_mark_is_the_reference(tmp_path: Path) -> None:
+    path = lines(tmp_path / "p.jsonl", {"question": "q", "answer": "a #### 1\n#### 1,200 "})
+    assert read(path, preset="gsm8k").problems[0].reference == "1,200"
+
+
+BAD_ROWS = {
+    "missing field": ({"answer": "2"}, "field 'question' is missing"),
+    "null field": ({"question": "1+1?", "answer": None}, "field 'answer' is missing"),
+    "empty question": (GOOD | {"question": " \n"}, "field 'question' is empty"),
+    "list as question": (GOOD | {"question": ["1+1?"]}, "field 'question' is a list"),
+    "object as answer": (GOOD | {"answer": {"a": 1}}, "field 'answer' is a dict"),
+    "true as answer": (GOOD | {"answer": True}, "field 'answer' is a bool"),
+    "not JSON": ("{'question': 1}", "not JSON"),
+    "cut off JSON": ('{"question": "1+1', "not JSON"),
+    "no object": ("[1, 2]", "not a JSON object"),
+    "deep nesting": ("[" * 100_000, "not JSON"),
+    "half a surrogate pair": ('{"question": "\\ud800", "answer": "2"}', "field 'question'"),
+    "NaN as answer": ('{"question": "1+1?", "answer": NaN}', "field 'answer'"),
+}
+
+
+@pytest.mark.parametrize(("row", "complaint"), BAD_ROWS.values(), ids=BAD_ROWS.keys())
+def test_a_bad_row_is_told_with_file_row_and_field(tmp_path: Path, row: Any, complaint: str) -> None:
+    path = lines(tmp_path / "p.jsonl", GOOD, row, GOOD)
+    with pytest.raises(ProblemError) as caught:
+        read(path)
+    assert str(caught.value).startswith(f"{path}, row 2: {complaint}")
+    assert "--skip-bad-rows" in str(caught.value)
+
+
+@pytest.mark.parametrize(("row", "complaint"), BAD_ROWS.values(), ids=BAD_ROWS.keys())
+def test_skipped_bad_rows_are_dropped_and_counted(tmp_path: Path, row: Any, complaint: str) -> None:
+    path = lines(tmp_path / "p.jsonl", GOOD, row, GOOD, row)
+    found = read(path, skip_bad_rows=True)
+    assert len(found.problems) == 2
+    assert [
+        text.startswith(f"{path}, row {number}: {complaint}")
+        for text, number in zip(found.dropped, (2, 4), strict=True)
+    ]
+
+
+def test_bytes_that_are_no_text_are_a_bad_row(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(json.dumps(GOOD).encode() + b'\n{"question": "\xff", "answer": "1"}\n')
+    with pytest.raises(ProblemError, match="row 2: not JSON"):
+        read(path)
+
+
+def test_rows_are_counted_by_the_files_own_lines(tmp_path: Path) -> None:
+    path = lines(tmp_path / "p.jsonl", "", json.dumps(GOOD | {"question": "a\u2028b"}, ensure_ascii=False), "", "{}")
+    with pytest.raises(ProblemError, match="row 4: "):
+        read(path)
+
+
+def test_a_duplicate_id_is_a_bad_row(tmp_path: Path) -> None:
+    path = lines(tmp_path / "p.jsonl", *[GOOD | {"id": i} for i in (1, 2, "1")])
+    with pytest.raises(ProblemError, match=re.escape(f"{path}, row 3: id '1' (id) is there twice")):
+        read(path, columns=Columns(problem_id="id"))
+
+
+def test_no_mark_in_the_answer_is_a_bad_row(tmp_path: Path) -> None:
+    path = lines(tmp_path / "p.jsonl", {"question": "q", "answer": "just 3"})
+    with pytest.raises(ProblemError, match="row 1: field 'answer' has nothing after '####'"):
+        read(path, preset="gsm8k")
+
+
+def test_nothing_after_the_mark_is_a_bad_row(tmp_path: Path) -> None:
+    path = lines(tmp_path / "p.jsonl", {"question": "q", "answer": "3 #### "})
+    with pytest.raises(ProblemError, match="nothing after '####'"):
+        read(path, preset="gsm8k")
+
+
+def test_a_bad_row_of_a_parquet_file_is_numbered(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    pq.write_table(pa.table({"question": ["1+1?", None], "answer": ["2", "3"]}), path)
+    with pytest.raises(ProblemError, match=r"p\.parquet, row 2: field 'question' is missing"):
+        read(path)
+
+
+@pytest.mark.parametrize("value", [b"1+1?", float("nan")], ids=["bytes", "NaN"])
+def test_a_parquet_value_that_is_no_text_is_a_bad_row(tmp_path: Path, value: Any) -> None:
+    path = tmp_path / "p.parquet"
+    pq.write_table(pa.table({"question": ["1+1?"], "answer": [value]}), path)
+    with pytest.raises(ProblemError, match="row 1: field 'answer'"):
+        read(path)
+
+
+@pytest.mark.parametrize("skip_bad_rows", [False, True])
+@pytest.mark.parametrize("content", ["", "\n\n", "{}\n[]\n"])
+def test_a_file_without_usable_rows_is_refused(tmp_path: Path, content: str, skip_bad_rows: bool) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(content)
+    with pytest.raises(ProblemError, match=re.escape(str(path))):
+        read(path, skip_bad_rows)
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p", "p.json"])
+def test_an_unknown_suffix_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ProblemError, match=r"\.jsonl or \.parquet"):
+        read(lines(tmp_path / name, GOOD))
+
+
+@pytest.mark.parametrize("name", ["none.jsonl", "none.parquet"])
+def test_a_missing_file_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ProblemError, match=rf"{name}: cannot be read .*problems\.path"):
+        read(tmp_path / name)
+
+
+def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ProblemError, match="cannot be read"):
+        read(lines(tmp_path / "p.parquet", GOOD))
+
+
+def test_a_limit_takes_the_first_problems_and_reads_no_further(tmp_path: Path) -> None:
+    path = lines(tmp_path / "p.jsonl", GOOD, GOOD, "broken")
+    assert len(read(path, limit=2).problems) == 2
+
+
+def test_one_text_under_two_ids_is_two_problems(tmp_path: Path) -> None:
+    path = lines(tmp_path / "p.jsonl", GOOD, GOOD)
+    assert len({p.problem_key for p in read(path).problems}) == 2
+
+
+@pytest.mark.parametrize("field", ["question", "answer"])
+def test_the_sets_name_changes_with_its_contents(tmp_path: Path, field: str) -> None:
+    path = tmp_path / "p.jsonl"
+    before = read(lines(path, GOOD)).name
+    assert read(lines(path, GOOD)).name == before != read(lines(path, GOOD | {field: "other"})).name
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "count"),
+    [("math500", "math500", 500), ("aime24", "aime24", 30), ("amc23", "amc23", 40), ("gsm8k_test", "gsm8k", 1319)],
+)
+def test_presets_read_the_real_files(name: str, preset: str, count: int) -> None:
+    path = DATA / f"{name}.jsonl"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    problems = read(path, preset=preset).problems
+    assert len(problems) == len({p.problem_key for p in problems}) == count
+    if preset != "math500":
+        assert all(re.fullmatch(r"-?[\d,]+(\.\d+)?", p.reference) for p in problems)
+    else:
+        assert {p.level for p in problems} == {f"Level {n}" for n in range(1, 6)}
+        assert problems[0].problem_id.startswith("test/")
+
+
+HUB = HubSource(source="hub", dataset="someone/sums", revision="abc", config="main", split="train")
+
+
+def test_a_data_set_without_network_is_a_problem_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets", reason="the package datasets is not installed")
+
+    def no_network(*_: Any, **__: Any) -> None:
+        raise ConnectionError("Name or service not known")
+
+    monkeypatch.setattr(datasets, "load_dataset", no_network)
+    with pytest.raises(ProblemError, match=r"cannot load data set someone/sums at abc: ConnectionError.*source: file"):
+        load_problems(HUB)
+
+
+def test_a_data_set_is_read_at_its_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets", reason="the package datasets is not installed")
+    asked: list[Any] = []
+
+    def load(*arguments: Any, **named: Any) -> list[dict[str, str]]:
+        asked.append((arguments, named))
+        return [GOOD, {"question": ""}]
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    found = load_problems(HUB, skip_bad_rows=True)
+    assert asked == [(("someone/sums", "main"), {"split": "train", "revision": "abc"})]
+    assert (len(found.problems), found.domain) == (1, "sums")
+    assert found.dropped[0].startswith("someone/sums (train), row 2: field 'question' is empty")
+
+
+def test_a_missing_package_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
+    with pytest.raises(ProblemError, match="pip install datasets"):
+        load_problems(HUB)

@@ -1,0 +1,309 @@
+"""SQL over a store: what can be seen, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from storage_samples import call, rollouts_of, run_named, tree
+
+import storage.sql
+from storage.errors import QueryError, StorageError
+from storage.sql import query
+from storage.stages import Cover
+from storage.store import StageUse, Store
+from tasks.shards import calls_table, rows_table
+
+# Section 3 of the design, word for word. Extra columns are welcome.
+CONTRACT = {
+    "runs": "run_id, name, recipe, seed, status, created_at, finished_at, versions",
+    "problems": "problem_set, problem_id, question, reference, domain, level, subject",
+    "rollouts": "run_id, method_id, problem_id, sample_index, rollout_id, text, step_count, prompt_tokens, "
+    "completion_tokens, logprob_sum, stop_reason, answer, answer_key",
+    "steps": "rollout_id, step_index, text, completion_tokens, logprob_sum",
+    "scores": "rollout_id, prm, step_index, score",
+    "nodes": "run_id, method_id, problem_id, node_id, parent_id, depth, text, score, kept, finished, completion_tokens",
+    "grades": "rollout_id, grader, correct, detail",
+    "selections": "run_id, method_id, problem_id, n, selector, answer, correct",
+    "calls": "run_id, problem_id, kind, call_key, model, input_tokens, cached_tokens, output_tokens, latency_ms, "
+    "started_at",
+    "summary": "run_id, method_id, selector, n, problems, accuracy, ci_low, ci_high, policy_tokens, prm_tokens, flops",
+}
+REFUSED = {
+    "COPY problems TO 'out.csv'": "SELECT is allowed, COPY is not",
+    "ATTACH 'other.db'": "SELECT is allowed, ATTACH is not",
+    "INSTALL httpfs": "SELECT is allowed, LOAD is not",
+    "LOAD httpfs": "SELECT is allowed, LOAD is not",
+    "PRAGMA show_tables": "SELECT is allowed, PRAGMA is not",
+    "SET threads = 64": "SELECT is allowed, SET is not",
+    "CREATE TABLE mine AS SELECT 1": "SELECT is allowed, CREATE is not",
+    "INSERT INTO stored_runs (run_id) VALUES ('x')": "SELECT is allowed, INSERT is not",
+    "DELETE FROM stored_runs": "SELECT is allowed, DELETE is not",
+    "DROP VIEW problems": "SELECT is allowed, DROP is not",
+    "CALL pragma_version()": "SELECT is allowed, CALL is not",
+    "SELECT 1; SELECT 2": "one SELECT at a time, please: this is 2 statements",
+    "SELECT 1; DROP VIEW problems": "one SELECT at a time, please: this is 2 statements",
+    "": "one SELECT at a time, please: this is 0 statements",
+    "SELECT * FROM read_csv('/etc/passwd')": "Permission Error",
+    "SELECT * FROM read_text('/etc/passwd')": "Permission Error",
+    "SELECT * FROM read_blob('/etc/passwd')": "Permission Error",
+    "SELECT * FROM read_parquet('/etc/x.parquet')": "Permission Error",
+    "SELECT * FROM glob('/etc/*')": "Permission Error",
+    "SELECT * FROM '/etc/passwd.csv'": "Permission Error",
+    "SELECT * FROM 'https://example.com/x.parquet'": "Permission Error",
+    "SELECT * FROM sql": "Table with name sql does not exist",
+    "SELECT * FROM problms": 'Did you mean "problems"',
+    "SELECT nothing FROM problems": "nothing",
+    "SELECT * FROM problems WHERE problem_id = ?": "Values were not provided",
+    "SELEC 1": 'syntax error at or near "SELEC"',
+    "SELECT error('boom')": "boom",
+}
+
+
+def put(store: Store, key: str, table: str, rows: list[dict[str, Any]], units: str = "a", reach: int = 1) -> None:
+    store.stage(key).write_part(Cover(tuple(units), 0, reach), {table: rows_table(table, rows)})
+
+
+def put_problems(store: Store, key: str, units: str) -> None:
+    rows = [{"problem_set": "sums", "problem_key": unit, "problem_id": f"id-{unit}"} for unit in units]
+    put(store, key, "problems", rows, units)
+
+
+def put_rollouts(store: Store, key: str, units: str, n: int) -> None:
+    cover = Cover(tuple(units), 0, n)
+    store.stage(key).write_part(cover, {"rollouts": rollouts_of(cover)})
+
+
+def rows(store: Store, sql: str) -> list[tuple[Any, ...]]:
+    return [tuple(row.values()) for row in query(store, sql).to_pylist()]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Two runs over the same sample stage: `long` takes 3 samples of 2 problems, `short` 2 samples of one."""
+    made = Store(tmp_path / "store")
+    put_problems(made, "problems-2", "ab")
+    put_problems(made, "problems-1", "a")
+    put_rollouts(made, "sample-1", "ab", 3)
+    ids = [f"{unit}/{index}" for unit in "ab" for index in range(3)]
+    put(made, "score-1", "scores", [{"rollout_id": one, "prm": "judge", "step_index": 0, "score": 0.5} for one in ids])
+    graded = [{"rollout_id": one, "grader": "math", "correct": one == "a/0"} for one in ids]
+    answers = [{"rollout_id": one, "answer": f"answer {one}", "answer_key": "k"} for one in ids]
+    tables = {"grades": rows_table("grades", graded), "answers": rows_table("answers", answers)}
+    made.stage("grade-1").write_part(Cover(("a", "b"), 0, 3), tables)
+    for run_id, problems, n in (("long", "problems-2", 3), ("short", "problems-1", 2)):
+        uses = [StageUse(kind, f"{kind}-1", f"bon-n{n}", n) for kind in ("sample", "score", "grade")]  # type: ignore[arg-type]
+        made.write_run(run_named(run_id, StageUse("problems", problems), *uses))
+    return made
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("empty"))
+
+
+@pytest.mark.parametrize("table", CONTRACT)
+def test_every_table_of_the_contract_is_there_in_an_empty_store(empty: Store, table: str) -> None:
+    found = query(empty, f"SELECT {CONTRACT[table]} FROM {table}")
+    assert found.column_names == CONTRACT[table].split(", ")
+    assert found.num_rows == 0
+
+
+@pytest.mark.parametrize("table", CONTRACT)
+def test_every_table_of_the_contract_is_there_in_a_full_store(store: Store, table: str) -> None:
+    assert query(store, f"SELECT {CONTRACT[table]} FROM {table}").column_names == CONTRACT[table].split(", ")
+
+
+@pytest.mark.parametrize("sql", REFUSED)
+def test_what_is_refused_is_told_in_one_line(empty: Store, sql: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        query(empty, sql)
+    assert REFUSED[sql] in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1 AS x;", "FROM (VALUES (1)) AS t(x)", "WITH t AS (SELECT 1 AS x) FROM t"])
+def test_one_select_in_any_dress_is_answered(empty: Store, sql: str) -> None:
+    assert query(empty, sql).to_pydict() == {"x": [1]}
+
+
+def test_explain_is_answered(empty: Store) -> None:
+    assert query(empty, "EXPLAIN SELECT * FROM problems").num_rows == 1
+
+
+def test_no_statement_reaches_a_parts_file_through_explain(store: Store) -> None:
+    before = tree(store.root)
+    (part,) = store.stage("sample-1").files("rollouts")
+    with pytest.raises(QueryError):
+        query(store, f"EXPLAIN ANALYZE COPY (SELECT 1) TO '{part.resolve()}' (FORMAT parquet, USE_TMP_FILE false)")
+    assert tree(store.root) == before
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "EXPLAIN ANALYZE CREATE TABLE mine AS SELECT 1",
+        "WITH t AS (INSERT INTO stored_runs (run_id) VALUES ('x') RETURNING run_id) SELECT * FROM t",
+        "WITH t AS (DELETE FROM stage_uses RETURNING *) SELECT * FROM rollouts",
+    ],
+)
+def test_sql_that_writes_is_refused_however_it_is_wrapped(store: Store, sql: str) -> None:
+    with pytest.raises(QueryError):
+        query(store, sql)
+
+
+def test_text_that_is_no_unicode_is_refused_in_one_line(empty: Store) -> None:
+    with pytest.raises(QueryError):
+        query(empty, "SELECT '\udcff'")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) FROM range(100000) a, range(100000) b, range(1000) c WHERE a.range + b.range + c.range = 7",
+        "SELECT sum(range) FROM range(100000000000)",
+    ],
+)
+def test_a_query_over_the_time_limit_is_stopped(empty: Store, sql: str) -> None:
+    with pytest.raises(QueryError, match=r"ran longer than 0\.2 s and was stopped: narrow it"):
+        query(empty, sql, time_limit=0.2)
+
+
+def test_a_query_over_the_memory_limit_is_stopped(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage.sql, "MEMORY_LIMIT", "50MB")
+    with pytest.raises(QueryError, match="Out of Memory"):
+        query(empty, "SELECT repeat('x', 100000) || i FROM range(2000) t(i)")
+
+
+def test_a_large_query_writes_nothing_into_the_working_folder(
+    empty: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage.sql, "MEMORY_LIMIT", "30MB")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".tmp").touch()  # DuckDB's own choice for its temporary files, here taken
+    try:
+        query(empty, "SELECT count(*) FROM (SELECT DISTINCT i::VARCHAR || repeat('a', 40) FROM range(800000) t(i))")
+    except QueryError as error:
+        assert ".tmp" not in str(error)
+
+
+def test_a_missing_store_is_told_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(QueryError, match="there is no store at .*nowhere: name one with --store"):
+        query(Store(tmp_path / "nowhere"), "SELECT 1")
+
+
+@pytest.mark.parametrize("damage", ["gone", "torn"])
+def test_a_damaged_part_is_told_in_one_line_with_its_name(store: Store, damage: str) -> None:
+    (part,) = store.stage("sample-1").files("rollouts")
+    part.unlink() if damage == "gone" else part.write_bytes(b"PAR1 torn")
+    with pytest.raises(StorageError, match=part.name) as caught:
+        query(store, "SELECT count(*) FROM rollouts")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_torn_manifest_is_told_with_its_name(store: Store) -> None:
+    (store.run_folder("long") / "run.json").write_text("{", encoding="utf-8")
+    with pytest.raises(StorageError, match=r"long/run\.json"):
+        query(store, "SELECT 1")
+
+
+def test_shared_rollouts_appear_once_in_each_run_within_its_problems_and_samples(store: Store) -> None:
+    found = rows(store, "SELECT run_id, method_id, rollout_id FROM rollouts ORDER BY ALL")
+    long = [("long", "bon-n3", f"{unit}/{index}") for unit in "ab" for index in range(3)]
+    assert found == [*long, ("short", "bon-n2", "a/0"), ("short", "bon-n2", "a/1")]
+
+
+def test_shared_rollouts_are_scored_and_graded_once(store: Store) -> None:
+    assert rows(store, "SELECT count(*), count(DISTINCT rollout_id) FROM scores") == [(6, 6)]
+    assert rows(store, "SELECT count(*), count(DISTINCT rollout_id) FROM grades") == [(6, 6)]
+
+
+def test_problems_of_two_sets_that_overlap_appear_once(store: Store) -> None:
+    assert rows(store, "SELECT problem_id FROM problems ORDER BY ALL") == [("id-a",), ("id-b",)]
+
+
+def test_answers_stand_beside_their_rollouts(store: Store) -> None:
+    assert rows(store, "SELECT count(*) FROM rollouts WHERE answer = 'answer ' || rollout_id") == [(8,)]
+
+
+def test_a_rollout_without_a_grade_has_no_answer(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    put_problems(store, "problems-1", "a")
+    put_rollouts(store, "sample-1", "a", 1)
+    store.write_run(run_named("r", StageUse("problems", "problems-1"), StageUse("sample", "sample-1", "cot", 1)))
+    assert rows(store, "SELECT rollout_id, answer, answer_key, step_count FROM rollouts") == [("a/0", None, None, None)]
+
+
+def test_what_no_manifest_names_cannot_be_seen(store: Store) -> None:
+    stage = store.stage("sample-1")
+    (part,) = stage.files("rollouts")
+    (stage.parts_folder / "orphan.rollouts.parquet").write_bytes(part.read_bytes())
+    assert rows(store, "SELECT count(*) FROM parts_rollouts") == [(6,)]
+    with pytest.raises(QueryError, match="Permission Error"):
+        query(store, f"SELECT * FROM '{(stage.parts_folder / 'orphan.rollouts.parquet').resolve()}'")
+
+
+def test_runs_carry_their_recipe_and_versions_as_json(store: Store) -> None:
+    found = rows(
+        store, "SELECT run_id, seed, recipe::JSON ->> '$.budgets[1]', versions::JSON ->> 'overthink' FROM runs"
+    )
+    assert sorted(found) == [("long", 7, "2", "0.1.0"), ("short", 7, "2", "0.1.0")]
+
+
+def test_calls_belong_to_runs_within_their_problems_and_samples(store: Store) -> None:
+    calls = calls_table([call(f"{unit}{index}", unit, index) for unit in "ab" for index in range(3)])
+    store.stage("sample-1").write_part(Cover(("a",), 3, 4), {"calls": calls})
+    found = rows(store, "SELECT run_id, count(*), sum(output_tokens) FROM calls GROUP BY ALL ORDER BY ALL")
+    assert found == [("long", 6, 30), ("short", 2, 10)]
+
+
+def test_the_summary_counts_the_tokens_and_flops_of_a_budget(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    put_problems(store, "problems-1", "a")
+    generated = [call(f"g{index}", "a", index, input_tokens=3, output_tokens=5) for index in range(4)]
+    scored = [call(f"s{index}", "a", index, kind="score", input_tokens=9, output_tokens=0) for index in range(4)]
+    cover = Cover(("a",), 0, 4)
+    store.stage("sample-1").write_part(cover, {"calls": calls_table(generated)})
+    store.stage("score-1").write_part(cover, {"calls": calls_table(scored)})
+    estimates = [{"selector": one, "n": 2, "problems": 1, "accuracy": 0.5} for one in ("majority", "prm_last_max")]
+    put(store, "select-1", "estimates", estimates, "a", 4)
+    uses = [StageUse(kind, f"{kind}-1", "bon", 4) for kind in ("sample", "score", "select")]  # type: ignore[arg-type]
+    store.write_run(run_named("r", StageUse("problems", "problems-1"), *uses, prm="judge", prm_parameters=100))
+    found = rows(store, "SELECT selector, policy_tokens, prm_tokens, flops FROM summary ORDER BY ALL")
+    policy_flops, prm_flops = 2 * 10 * (3 + 5) * 2, 2 * 100 * 9 * 2
+    assert found == [("majority", 10, 0, policy_flops), ("prm_last_max", 10, 18, policy_flops + prm_flops)]
+
+
+def test_selections_and_nodes_carry_their_run_and_method(store: Store) -> None:
+    put(store, "select-1", "selections", [{"problem_id": "id-a", "n": 2, "selector": "majority"}])
+    nodes = [{"problem_key": unit, "problem_id": f"id-{unit}", "node_id": f"{unit}0"} for unit in "ab"]
+    put(store, "search-1", "nodes", nodes)
+    uses = (StageUse("sample", "search-1", "beam", 2), StageUse("select", "select-1", "beam", 2))
+    store.write_run(run_named("s", StageUse("problems", "problems-1"), *uses))
+    assert rows(store, "SELECT run_id, method_id, problem_id FROM selections") == [("s", "beam", "id-a")]
+    assert rows(store, "SELECT run_id, method_id, node_id FROM nodes") == [("s", "beam", "a0")]
+
+
+@pytest.mark.parametrize("name", ["it's", 'a "b"', "a[1]", "a*b", "what?", "x{a,b}", "100% ; --", "ü ∞"])
+def test_a_stores_path_may_hold_any_character(tmp_path: Path, name: str) -> None:
+    store = Store(tmp_path / name)
+    put_problems(store, "problems-1", "ab")
+    assert rows(store, "SELECT problem_id FROM problems ORDER BY ALL") == [("id-a",), ("id-b",)]
+
+
+@pytest.mark.parametrize("name", ["lr=1", "problem_set=other", "problem_id=7"])
+def test_a_stores_path_does_not_reach_into_its_tables(tmp_path: Path, name: str) -> None:
+    plain, odd = Store(tmp_path / "plain"), Store(tmp_path / name)
+    for store in (plain, odd):
+        put_problems(store, "problems-1", "a")
+    assert query(odd, "SELECT * FROM problems") == query(plain, "SELECT * FROM problems")
+
+
+def test_a_store_may_be_named_relative_to_the_working_folder(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(store.root.parent)
+    assert rows(Store(Path("store")), "SELECT count(*) FROM rollouts") == [(8,)]
+
+
+def test_a_query_changes_nothing_in_the_store(store: Store) -> None:
+    before = tree(store.root)
+    query(store, "SELECT * FROM rollouts JOIN scores USING (rollout_id)")
+    assert tree(store.root) == before

@@ -1,0 +1,97 @@
+"""Runs and stages under one root."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from storage_samples import run_named, write_rollouts
+
+from storage.errors import StorageError, StoreBusy
+from storage.store import StageUse, Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def test_a_run_comes_back_as_written(store: Store) -> None:
+    uses = (StageUse("problems", "problems-1"), StageUse("sample", "sample-1", "best_of_n-n4", 4))
+    run = run_named("demo-1", *uses, finished_at="2026-01-02T00:00:00Z", prm="judge", prm_parameters=5)
+    store.write_run(run)
+    assert store.runs() == [run]
+
+
+def test_a_run_written_again_takes_the_place_of_the_first(store: Store) -> None:
+    run = run_named("demo-1", status="running")
+    store.write_run(run)
+    store.write_run(replace(run, status="failed"))
+    assert [found.status for found in store.runs()] == ["failed"]
+
+
+def test_a_store_that_is_not_there_holds_nothing(store: Store) -> None:
+    assert store.runs() == store.stages() == []
+    assert not store.root.exists()
+
+
+def test_runs_are_listed_oldest_first(store: Store) -> None:
+    for run_id, created_at in (("a", "2026-01-03"), ("c", "2026-01-01"), ("b", "2026-01-01")):
+        store.write_run(run_named(run_id, created_at=created_at))
+    assert [run.run_id for run in store.runs()] == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize(("name", "run_id"), [("demo-12", "demo-12"), ("demo-1", "demo-1"), ("math", "math-1")])
+def test_a_run_is_found_by_its_id_or_by_what_it_alone_starts_with(store: Store, name: str, run_id: str) -> None:
+    for known in ("demo-1", "demo-12", "math-1"):
+        store.write_run(run_named(known))
+    assert store.find_run(name).run_id == run_id
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("demo", "2 runs"), ("", "3 runs"), ("x", "no run"), ("emo-1", "no run")]
+)
+def test_an_ambiguous_or_unknown_run_is_told_with_the_known_ones(store: Store, name: str, problem: str) -> None:
+    for known in ("demo-1", "demo-12", "math-1"):
+        store.write_run(run_named(known))
+    with pytest.raises(StorageError, match=f"holds {problem} named '{name}'; runs there: demo-1, demo-12, math-1$"):
+        store.find_run(name)
+
+
+def test_a_store_without_runs_says_so(store: Store) -> None:
+    with pytest.raises(StorageError, match="holds no run named 'x'; runs there: none"):
+        store.find_run("x")
+
+
+@pytest.mark.parametrize("content", ["", '{"run_id": "demo-1"', "null", "[]", "3", '"x"', "{}", '{"stages": [3]}'])
+def test_a_torn_manifest_is_an_error_that_names_it_and_the_remedy(store: Store, content: str) -> None:
+    store.write_run(run_named("demo-1"))
+    path = store.run_folder("demo-1") / "run.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(StorageError, match=r"demo-1/run\.json.*delete it"):
+        store.runs()
+
+
+def test_a_folder_without_a_manifest_is_no_run(store: Store) -> None:
+    (store.run_folder("begun")).mkdir(parents=True)
+    assert store.runs() == []
+
+
+def test_stages_are_those_that_have_begun(store: Store) -> None:
+    write_rollouts(store.stage("sample-2"), "a", 0, 1)
+    write_rollouts(store.stage("sample-1"), "a", 0, 1)
+    (store.root / "stages" / "a-file").touch()
+    assert [stage.key for stage in store.stages()] == ["sample-1", "sample-2"]
+
+
+def test_locks_of_a_run_and_a_stage_name_them(store: Store) -> None:
+    stage = store.stage("sample-1")
+    with store.lock_run("demo-1"), store.lock_stage(stage):
+        with pytest.raises(StoreBusy, match="run demo-1"), store.lock_run("demo-1"):
+            pass
+        with pytest.raises(StoreBusy, match="stage sample-1"), store.lock_stage(stage):
+            pass
+
+
+def test_locks_alone_make_neither_runs_nor_stages(store: Store) -> None:
+    with store.lock_run("demo-1"), store.lock_stage(store.stage("sample-1")):
+        assert store.runs() == store.stages() == []
