@@ -157,7 +157,7 @@ class Evaluation:
                 problems=self.plan.by_key,
                 search=partial(search_of, recipe, method.method),
                 delimiter=recipe.sampling.step_delimiter,
-                seed=recipe.seed,
+                seed=method.sample["seed"],
                 model=self.plan.policy.name,
                 policy=self.policy,
                 recorder=recorder,
@@ -267,6 +267,7 @@ class Evaluation:
             stage.verify(sources)
             covers = stage.missing(self.plan.units, method.method.n, shard_size)
             if not covers:
+                stage.drop_journal()
                 return
             name = f"{identity['stage']} {method.method.method_id}"
             line = self.progress.stage(name, sum(len(cover.units) for cover in covers))

@@ -123,12 +123,15 @@ def _method_plan(
 ) -> MethodPlan:
     # n is left out: a larger n adds rollouts to the same stage. Problems are left out of sample and score too: they
     # address the units inside these stages, so a larger set adds units (docs/decisions.md).
+    sampling = recipe.sampling.model_dump()
+    if isinstance(method, Cot):  # greedy: neither the recipe's temperature nor its seed determines anything
+        sampling |= {"temperature": 0.0, "top_p": 1.0}
     sample = _identity(
         "sample",
         policy=policy.determinants,
         method=method.model_dump(exclude={"n"}),
-        sampling=recipe.sampling.model_dump(),
-        seed=recipe.seed,
+        sampling=sampling,
+        seed=0 if isinstance(method, Cot) else recipe.seed,
     )
     sample_key = labelled_key("sample", sample)
     score = None if prm is None else _identity("score", samples=sample_key, prm=prm.determinants)

@@ -6,13 +6,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tasks.analysis.selectors import SELECTORS, Selector, needs_prm
 from tasks.engines.config import PolicyConfig, PrmConfig
 from tasks.errors import UserError
 from tasks.problems.answers import Extraction
 from tasks.problems.sources import Source
+
+
+def _no_boolean(value: Any) -> Any:
+    """YAML reads `yes` as true, which pydantic would take for 1."""
+    if isinstance(value, bool):
+        raise ValueError("a boolean is no valid integer")
+    return value
 
 
 class _Frozen(BaseModel):
@@ -70,7 +77,7 @@ class Recipe(_Frozen):
     """A run: which problems, which policy and PRM, which methods, budgets and selectors."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    seed: Annotated[int, BeforeValidator(_no_boolean)] = Field(default=0, ge=0, lt=2**31)
     problems: Source
     policy: PolicyConfig
     prm: PrmConfig | None = None
@@ -80,6 +87,14 @@ class Recipe(_Frozen):
     sampling: SamplingConfig = SamplingConfig()
     grading: GradingConfig = GradingConfig()
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
+
+    @field_validator("selectors")
+    @classmethod
+    def _listed_once(cls, values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        twice = [value for value in values or () if (values or ()).count(value) > 1]
+        if twice:
+            raise ValueError(f"{twice[0]} is listed twice")
+        return values
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -126,7 +141,7 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply `--set KEY=VALUE` changes. Raises UserError naming file, key and remedy."""
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}: a recipe is a mapping of keys to values; see `overthink recipes`")
@@ -135,7 +150,7 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     try:
         return Recipe.model_validate(value)
     except ValidationError as error:
-        raise UserError(f"{path}: {_complaints(error)}") from error
+        raise UserError(f"{path}: {_complaints(error, value)}") from error
 
 
 def _apply(value: dict[str, Any], change: str) -> None:
@@ -148,7 +163,7 @@ def _apply(value: dict[str, Any], change: str) -> None:
         place = _child(place, parent, key)
     try:
         new = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"--set {key}: {text!r} is no YAML value") from error
     if isinstance(place, list):
         _child(place, last, key)
@@ -167,13 +182,27 @@ def _child(place: Any, name: str, key: str) -> Any:
     raise UserError(f"--set {key}: there is no {name!r} in the recipe")
 
 
-def _complaints(error: ValidationError) -> str:
+def _complaints(error: ValidationError, value: Any) -> str:
     lines = []
     for detail in error.errors():
-        # Tags of unions stand in the location between real keys; they help nobody find the line.
-        place = ".".join(str(part) for part in detail["loc"]) or "recipe"
+        place = ".".join(_written_keys(detail["loc"], value)) or "recipe"
         message = detail["msg"].removeprefix("Value error, ")
         if detail["type"] == "extra_forbidden":
             message = "unknown key"
         lines.append(f"{place}: {message}")
     return "; ".join(lines)
+
+
+def _written_keys(location: tuple[int | str, ...], value: Any) -> list[str]:
+    """The keys of a complaint as they stand in the file: pydantic puts the names of unions' members between them."""
+    keys: list[str] = []
+    for depth, part in enumerate(location):
+        is_last = depth == len(location) - 1
+        if isinstance(value, dict) and (part in value or is_last):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        else:
+            continue
+        keys.append(str(part))
+    return keys

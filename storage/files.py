@@ -22,15 +22,15 @@ def disk_errors(place: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise StorageError(f"disk full while writing {place}: free space and run the same command again") from error
-        raise StorageError(f"cannot write {place}: {error}; mend the disk and run the same command again") from error
+        raise StorageError(f"cannot use {place}: {error}; mend the disk and run the same command again") from error
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to; on leaving without an error it becomes `path`, durably."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
     with disk_errors(path):
+        make_folder(path.parent)
         try:
             yield temporary
             _sync(temporary)
@@ -39,6 +39,14 @@ def whole_file(path: Path) -> Iterator[Path]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each durable in its parent."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        _sync(each.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -55,6 +63,8 @@ def read_json(path: Path) -> Any:
         raise StorageError(f"{path} is missing") from error
     except (ValueError, UnicodeDecodeError) as error:
         raise StorageError(f"{path} is not whole JSON ({error}): restore it from a copy, or delete it") from error
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error}; mend the disk and run the same command again") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -11,6 +11,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from storage.errors import StorageError
+from storage.files import disk_errors, make_folder
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with disk_errors(path):
+            make_folder(path.parent)
         with self._failures():
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode=WAL")
@@ -88,8 +90,14 @@ class Journal:
             empty = self._connection.execute("SELECT 1 FROM calls LIMIT 1").fetchone() is None
             self._connection.close()
         if empty:
-            for suffix in ("", "-wal", "-shm"):
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            self.remove(self.path)
+
+    @staticmethod
+    def remove(path: Path) -> None:
+        """Delete a closed journal with the files SQLite keeps beside it."""
+        for suffix in ("", "-wal", "-shm"):
+            with disk_errors(path):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -7,23 +7,44 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from storage.errors import StoreBusy
+from storage.files import disk_errors, make_folder
+
+_held: set[TextIO] = set()
+
+
+def _let_go() -> None:
+    """A forked child must not keep its parent's locks: engines fork, and may outlive a killed parent."""
+    for stream in _held:
+        os.close(stream.fileno())
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
 def only_writer(path: Path, what: str) -> Iterator[None]:
     """Hold the lock file at `path`. Raises StoreBusy with the holder's process and host where it is taken."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as stream:
+    with disk_errors(path):
+        make_folder(path.parent)
+        stream = path.open("a+", encoding="utf-8")
+    with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StoreBusy(f"{what} is being written by {_holder(path)}: wait for it, or stop that process") from error
-        stream.truncate(0)
-        stream.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
-        stream.flush()
-        yield
+        with disk_errors(path):
+            stream.truncate(0)
+            stream.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+            stream.flush()
+        _held.add(stream)
+        try:
+            yield
+        finally:
+            _held.discard(stream)
 
 
 def _holder(path: Path) -> str:

@@ -97,9 +97,16 @@ def connect(store: Store) -> Iterator[duckdb.DuckDBPyConnection]:
     """A locked connection on which the tables of the data contract are views."""
     if not store.root.is_dir():
         raise QueryError(f"there is no store at {store.root}: name one with --store, or make it with `overthink run`")
-    connection = duckdb.connect(":memory:", config={"threads": 2, "memory_limit": MEMORY_LIMIT})
+    # Without a temporary directory a query that outgrows its memory ends with an error instead of filling the disk.
+    limits: dict[str, str | bool | int | float | list[str]] = {
+        "threads": 2,
+        "memory_limit": MEMORY_LIMIT,
+        "temp_directory": "",
+    }
+    connection = duckdb.connect(":memory:", config=limits)
     try:
         _create_views(connection, store)
+        connection.execute("BEGIN TRANSACTION READ ONLY")
         yield connection
     finally:
         connection.close()
@@ -123,13 +130,16 @@ def query(store: Store, sql: str, time_limit: float = TIME_LIMIT_SECONDS) -> pa.
 
 def _require_one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     try:
+        sql.encode()
         statements = connection.extract_statements(sql)
+    except UnicodeEncodeError as error:
+        raise QueryError("the query is not valid Unicode text") from error
     except duckdb.Error as error:
         raise QueryError(_one_line(str(error))) from error
     if len(statements) != 1:
         raise QueryError(f"one SELECT at a time, please: this is {len(statements)} statements")
     kind = statements[0].type
-    if kind not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
+    if kind != duckdb.StatementType.SELECT:
         raise QueryError(f"the store is read only here: SELECT is allowed, {kind.name} is not")
 
 
@@ -167,10 +177,20 @@ def _create_parts_view(connection: duckdb.DuckDBPyConnection, table: str, paths:
         empty = SCHEMAS[table].append(pa.field("stage_key", pa.string())).empty_table()
         _create_table(connection, name, empty)
         return
+    lost = [path for path in paths if not path.exists()]
+    if lost:
+        raise QueryError(f"{lost[0]} is missing: run its recipe again, which makes it anew")
     quoted = ", ".join("'" + str(path.resolve()).replace("'", "''") + "'" for path in paths)
-    connection.execute(
+    try:
+        connection.execute(_parts_view(name, quoted))
+    except duckdb.Error as error:
+        raise QueryError(f"{_one_line(str(error))}; run its recipe again, which makes the part anew") from error
+
+
+def _parts_view(name: str, quoted: str) -> str:
+    return (
         f"CREATE VIEW {name} AS SELECT * EXCLUDE (filename), parse_path(filename)[-3] AS stage_key "
-        f"FROM read_parquet([{quoted}], filename = true, union_by_name = true)"
+        f"FROM read_parquet([{quoted}], filename = true, union_by_name = true, hive_partitioning = false)"
     )
 
 

@@ -119,17 +119,20 @@ class Stage:
 
     def missing(self, units: Sequence[str], samples: int, shard_size: int) -> list[Cover]:
         """The work still to do for `samples` samples of each unit, in shards of at most `shard_size` units."""
-        reached = dict.fromkeys(units, 0)
-        for entry in sorted(self.entries(), key=lambda entry: entry.cover.first):
+        held: dict[str, list[tuple[int, int]]] = {unit: [] for unit in units}
+        for entry in self.entries():
             for unit in entry.cover.units:
-                if reached.get(unit) == entry.cover.first:
-                    reached[unit] = entry.cover.last
-        shards: list[Cover] = []
-        for start in sorted(set(reached.values())):
-            lagging = [unit for unit in units if reached[unit] == start < samples]
-            for begin in range(0, len(lagging), shard_size):
-                shards.append(Cover(tuple(lagging[begin : begin + shard_size]), start, samples))
-        return shards
+                if unit in held:
+                    held[unit].append((entry.cover.first, entry.cover.last))
+        lacking: dict[tuple[int, int], list[str]] = {}
+        for unit, ranges in held.items():
+            for gap in _gaps(ranges, samples):
+                lacking.setdefault(gap, []).append(unit)
+        return [
+            Cover(tuple(lagging[begin : begin + shard_size]), first, last)
+            for (first, last), lagging in sorted(lacking.items())
+            for begin in range(0, len(lagging), shard_size)
+        ]
 
     def write_part(self, cover: Cover, tables: Mapping[str, pa.Table], sources: Sequence[str] = ()) -> Entry:
         """Write the files of one part, then its manifest entry; returns the entry.
@@ -145,11 +148,16 @@ class Stage:
         path = self.parts_folder / f"{cover.name}.{name}.parquet"
         with whole_file(path) as temporary:
             pq.write_table(table.cast(SCHEMAS[name]), temporary, compression="zstd")
-        return PartFile(name, path.name, table.num_rows, path.stat().st_size, sha256_of(path))
+        with disk_errors(path):
+            return PartFile(name, path.name, table.num_rows, path.stat().st_size, sha256_of(path))
 
     def journal(self) -> Journal:
         """The journal of this stage's calls; one connection at a time, under the stage's lock."""
         return Journal(self.folder / "journal.sqlite")
+
+    def drop_journal(self) -> None:
+        """Remove the journal of a stage that lacks nothing: a crash may have left calls that parts already hold."""
+        Journal.remove(self.folder / "journal.sqlite")
 
     def verify(self, living_sources: frozenset[str] | None = None) -> None:
         """Check every part against the manifest; set aside what no longer matches, with a warning.
@@ -159,7 +167,8 @@ class Stage:
         """
         known: set[str] = set()
         for entry in self.entries():
-            reason = self.damage(entry)
+            with disk_errors(self.folder):
+                reason = self.damage(entry)
             if reason is None and living_sources is not None and not living_sources.issuperset(entry.sources):
                 reason = "what it was computed from has been made again"
             if reason is None:
@@ -192,9 +201,21 @@ class Stage:
                     os.replace(self.parts_folder / part_file.name, shelf / part_file.name)
 
     def _sweep(self, known: set[str]) -> None:
-        for folder in (self.folder, self.parts_folder, self.manifest_folder):
-            for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
-                path.unlink()
-        for path in self.parts_folder.glob("*.parquet"):
-            if path.name not in known:
-                path.unlink()
+        with disk_errors(self.folder):
+            for folder in (self.folder, self.parts_folder, self.manifest_folder):
+                for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+                    path.unlink()
+            for path in self.parts_folder.glob("*.parquet"):
+                if path.name not in known:
+                    logger.warning("%s: %s is in no manifest entry; removed", self.key, path.name)
+                    path.unlink()
+
+
+def _gaps(ranges: Iterable[tuple[int, int]], samples: int) -> list[tuple[int, int]]:
+    """The stretches of 0..samples that no range holds."""
+    gaps, reached = [], 0
+    for first, last in sorted(ranges):
+        if reached < min(first, samples):
+            gaps.append((reached, min(first, samples)))
+        reached = max(reached, last)
+    return [*gaps, (reached, samples)] if reached < samples else gaps

@@ -82,8 +82,10 @@ class Recorder:
         """Commit what is waiting and close the journal."""
         if self._flush is not None:
             await asyncio.gather(self._flush, return_exceptions=True)
-        await self._work(self._journal.close)
-        self._thread.shutdown()
+        try:
+            await self._work(self._journal.close)
+        finally:
+            self._thread.shutdown()
 
     async def _flush_all(self) -> None:
         while self._waiting:

@@ -120,7 +120,9 @@ async def test_a_slot_loads_once_and_again_after_a_death() -> None:
     assert len(opened) == 2
 
 
-@pytest.mark.parametrize("values", [(0.5,), (0.5, 0.5, 0.5), (0.5, math.nan), (0.5, math.inf), (-0.1, 0.5), (0.5, 1.01)])
+@pytest.mark.parametrize(
+    "values", [(0.5,), (0.5, 0.5, 0.5), (0.5, math.nan), (0.5, math.inf), (-0.1, 0.5), (0.5, 1.01)]
+)
 def test_scores_that_no_model_should_give_are_errors_with_problem_and_prm(values: tuple[float, ...]) -> None:
     with pytest.raises(BadReply, match=r"PRM my-prm .* problem p7"):
         check_scores(Scores(values, 1), 2, "p7", "my-prm")

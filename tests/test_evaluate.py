@@ -299,7 +299,9 @@ async def test_bad_problems_stop_the_run_before_any_engine(
 async def test_a_cancelled_run_leaves_a_store_to_go_on_with(
     fake_recipe: dict[str, Any], tmp_path: Path, count_calls: dict[str, int]
 ) -> None:
-    slow = recipe_of(fake_recipe, policy={"engine": "fake", "latency_ms": 20}, methods=[{"method": "best_of_n", "n": 8}])
+    slow = recipe_of(
+        fake_recipe, policy={"engine": "fake", "latency_ms": 20}, methods=[{"method": "best_of_n", "n": 8}]
+    )
     running = asyncio.create_task(evaluate(slow, tmp_path))
     while count_calls["generate"] < 40:
         await asyncio.sleep(0.005)

@@ -16,7 +16,7 @@ from storage.errors import StorageError
 from storage.files import read_json, sha256_of, whole_file, write_json
 from storage.keys import KEY_LENGTH, content_key, labelled_key
 
-REMEDIES = {errno.ENOSPC: "disk full.*free space.*same command again", errno.EIO: "cannot write.*mend the disk"}
+REMEDIES = {errno.ENOSPC: "disk full.*free space.*same command again", errno.EIO: "cannot use.*mend the disk"}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),

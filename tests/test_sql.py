@@ -126,8 +126,9 @@ def test_one_select_in_any_dress_is_answered(empty: Store, sql: str) -> None:
     assert query(empty, sql).to_pydict() == {"x": [1]}
 
 
-def test_explain_is_answered(empty: Store) -> None:
-    assert query(empty, "EXPLAIN SELECT * FROM problems").num_rows == 1
+def test_explain_is_refused_because_analyze_would_run_what_it_explains(empty: Store) -> None:
+    with pytest.raises(QueryError, match="EXPLAIN is not"):
+        query(empty, "EXPLAIN SELECT * FROM problems")
 
 
 def test_no_statement_reaches_a_parts_file_through_explain(store: Store) -> None:

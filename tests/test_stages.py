@@ -314,6 +314,8 @@ def test_a_disk_that_fails_at_any_sync_leaves_nothing_that_counts_as_done(
         fsync(descriptor)
 
     tables = {"rollouts": rollouts_of(cover), "steps": SCHEMAS["steps"].empty_table()}
+    stage.parts_folder.mkdir(parents=True)
+    stage.manifest_folder.mkdir()
     with monkeypatch.context() as patched, pytest.raises(StorageError, match=r"sample-1.*same command again"):
         patched.setattr(os, "fsync", failing)
         stage.write_part(cover, tables)

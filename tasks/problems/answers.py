@@ -5,8 +5,8 @@ from typing import Literal
 
 Extraction = Literal["boxed", "lenient"]
 
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
-_STATED = re.compile(r"\banswer\s*(?:is\b|:)\s*:?\s*(.+)", re.IGNORECASE)
+_BOX = re.compile(r"\\(?:boxed|fbox)\s{0,9}\{")
+_STATED = re.compile(r"\banswer\s{0,9}(?:is\b|:)", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<!\d)\.(?=\s|$)|\.(?=\s+[A-Z]|\s*$)|[;\n]")
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:/\d+)?|-?\.\d+")
 MOST_READ = 100_000  # characters; an answer stands at the end
@@ -26,29 +26,33 @@ def extract_answer(text: str, extraction: Extraction = "boxed") -> str | None:
 
 
 def _last_box(text: str) -> str | None:
-    for opening in reversed(list(_BOX.finditer(text))):
-        content = _until_closing(text, opening.end())
-        if content is not None and content.strip():
-            return content.strip()
-    return None
-
-
-def _until_closing(text: str, begin: int) -> str | None:
-    depth = 1
-    for position in range(begin, len(text)):
-        if text[position - 1] == "\\" and text[position - 2 : position] != "\\\\":
-            continue  # an escaped brace is part of the answer: \{1, 2\}
-        depth += {"{": 1, "}": -1}.get(text[position], 0)
-        if depth == 0:
-            return text[begin:position]
-    return None
+    """The content of the box that opens last, of those that are closed and not blank; one pass over the text."""
+    boxes = {opening.end() for opening in _BOX.finditer(text)}
+    open_braces: list[int] = []
+    best, answer = -1, None
+    position = 0
+    while position < len(text):
+        if text[position] == "\\":
+            # An escaped brace is part of the answer: \{1, 2\}. The box's own brace is never escaped.
+            position += 2
+            continue
+        if text[position] == "{":
+            open_braces.append(position + 1)
+        elif text[position] == "}" and open_braces:
+            begin = open_braces.pop()
+            content = text[begin:position].strip() if begin in boxes and begin > best else ""
+            if content:
+                best, answer = begin, content
+        position += 1
+    return answer
 
 
 def _stated(text: str) -> str | None:
-    found = _STATED.findall(text)
-    if not found:
+    statements = list(_STATED.finditer(text))
+    if not statements:
         return None
-    answer = str(found[-1]).strip()
-    dollars = re.match(r"\$+(.+?)\$+", answer)
-    answer = dollars.group(1) if dollars else _SENTENCE_END.split(answer)[0]
-    return answer.strip().strip("*").strip() or None
+    line = text[statements[-1].end() :].lstrip().removeprefix(":").lstrip().split("\n", 1)[0]
+    dollars = re.match(r"\$+([^$]+)\$", line)
+    answer = dollars.group(1) if dollars else _SENTENCE_END.split(line)[0]
+    # A box that is empty, or cut off by the length limit, states nothing.
+    return None if _BOX.search(answer) else answer.strip().strip("*").strip() or None

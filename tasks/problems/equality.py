@@ -10,8 +10,11 @@ import select
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Literal
+
+from tasks.errors import UserError
 
 Verdict = Literal["equal", "different", "unknown"]
 Compare = Callable[[str, str], Verdict]
@@ -66,15 +69,14 @@ class EqualityJudge:
         return "equal" if verdict else "different"
 
     def _start(self) -> Any:
-        command = [sys.executable, "-m", "tasks.problems.judge"]
+        # -P: a sympy.py in the user's folder must not be taken for SymPy.
+        command = [sys.executable, "-P", "-m", "tasks.problems.judge"]
         self._child = subprocess.Popen(
             command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         if self._read(self._child, START_LIMIT_SECONDS) is None:
             self._stop()
-            raise RuntimeError(
-                f"cannot compare answers: `{' '.join(command)}` does not start; is math-verify installed?"
-            )
+            raise UserError(f"cannot compare answers: `{' '.join(command)}` does not start; pip install math-verify")
         return self._child
 
     @staticmethod
@@ -84,12 +86,13 @@ class EqualityJudge:
         return json.loads(line) if line.endswith("\n") else None
 
     def _stop(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
-            self._child.stdin.close()
-            self._child.stdout.close()
-            self._child = None
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            child.wait()
+            with suppress(BrokenPipeError):  # what was not sent to a dead child need not be
+                child.stdin.close()
+            child.stdout.close()
 
 
 def group_answers(answers: list[str | None], known: list[str], compare: Compare) -> list[str | None]:

@@ -1,6 +1,7 @@
 """Where problems come from: chains, a local JSONL or Parquet file, a Hugging Face data set; every row is checked."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -137,7 +138,7 @@ def _chains(source: ChainsSource) -> ProblemSet:
     problems = []
     for chain in chains:
         # Named by content, so that a larger set of the same chains shares its rollouts with a smaller one.
-        problem_id = f"chain-{len(chain.operations):02d}-{content_key(chain.question)[:8]}"
+        problem_id = f"chain-{len(chain.operations):02d}-{content_key(chain.question)[:12]}"
         problems.append(
             Problem(
                 problem_key=problem_key(problem_id, chain.question),
@@ -174,7 +175,7 @@ def _file_rows(path: Path) -> Iterator[Row]:
 def _parsed(line: bytes, place: str) -> Mapping[str, Any] | ProblemError:
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return ProblemError(f"{place}: not JSON ({error})")
     return value if isinstance(value, dict) else ProblemError(f"{place}: not a JSON object")
 
@@ -242,9 +243,15 @@ def _text(where: str, row: Mapping[str, Any], field: str) -> str:
     value = row.get(field)
     if value is None:
         raise ProblemError(f"{where}: field {field!r} is missing (fields there: {', '.join(map(str, row))})")
-    if isinstance(value, (dict, list, bool)):
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ProblemError(f"{where}: field {field!r} is a {type(value).__name__}, not text or a number")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ProblemError(f"{where}: field {field!r} is {value}, not a number")
     text = str(value).strip()
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ProblemError(f"{where}: field {field!r} is not valid Unicode text") from error
     if not text:
         raise ProblemError(f"{where}: field {field!r} is empty")
     return text
