@@ -36,7 +36,7 @@ class PolicySize:
     seed: int
 
 
-ABACUS_1M = PolicySize("abacus-1m", 128, 384, 4, 4, updates=600, learning_rate=4e-3, seed=1)
+ABACUS_1M = PolicySize("abacus-1m", 128, 384, 4, 4, updates=700, learning_rate=4e-3, seed=1)
 ABACUS_5M = PolicySize("abacus-5m", 256, 704, 6, 4, updates=1000, learning_rate=3e-3, seed=5)
 
 

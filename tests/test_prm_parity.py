@@ -1,0 +1,90 @@
+"""abacus-prm gives the same numbers in vLLM, in our torch engine, and in a forward pass written out by hand."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoTokenizer, Qwen2Config, Qwen2Model
+
+from tasks.engines.catalogue import open_prm
+from tasks.engines.config import TorchPrmConfig, VllmPrmConfig
+from tasks.problems.chains import Chain, generate_chains
+
+ZOO = Path(__file__).parents[1] / "zoo"
+SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
+Rollouts = list[tuple[str, tuple[str, ...]]]
+
+
+def rollouts(count: int) -> Rollouts:
+    """Half of them right, half with one digit of one step changed."""
+    return [
+        (chain.question, _steps(chain, number)) for number, chain in enumerate(generate_chains("test", count, 1, 12, 3))
+    ]
+
+
+def _steps(chain: Chain, number: int) -> tuple[str, ...]:
+    steps = list(chain.steps)
+    if number % 2:
+        place = number % len(chain.operations)
+        steps[place] = steps[place][:-1] + str((int(steps[place][-1]) + 1) % 10)
+    return tuple(steps)
+
+
+@torch.inference_mode()
+def by_hand(rows: Rollouts) -> list[list[float]]:
+    """A forward pass in float32 that shares no code with the engines."""
+    folder = ZOO / "abacus-prm"
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    weights = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
+    body = Qwen2Model(Qwen2Config(**json.loads((folder / "config.json").read_text()))).float().eval()
+    body.load_state_dict({name[len("model.") :]: t for name, t in weights.items() if name.startswith("model.")})
+    mark = tokenizer.convert_tokens_to_ids("<extra_0>")
+    scores = []
+    for question, steps in rows:
+        text = (
+            f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
+            + "".join(f"{step}<extra_0>" for step in steps)
+            + "<|im_end|>\n"
+        )
+        ids = torch.tensor([tokenizer.encode(text, add_special_tokens=False)])
+        hidden = body(input_ids=ids).last_hidden_state[0][ids[0] == mark]
+        inner = torch.relu(hidden @ weights["score.0.weight"].T + weights["score.0.bias"])
+        logits = inner @ weights["score.2.weight"].T + weights["score.2.bias"]
+        scores.append(torch.softmax(logits, -1)[:, 1].tolist())
+    return scores
+
+
+async def scored(config: TorchPrmConfig | VllmPrmConfig, rows: Rollouts) -> list[tuple[float, ...]]:
+    prm = await open_prm(config)
+    found = await asyncio.gather(*(prm.score(question, steps, 0) for question, steps in rows))
+    await prm.close()
+    return [scores.values for scores in found]
+
+
+async def test_torch_in_float32_equals_a_direct_forward_pass() -> None:
+    rows = rollouts(40)
+    found = await scored(TorchPrmConfig(model="zoo/abacus-prm", dtype="float32"), rows)
+    for ours, expected in zip(found, by_hand(rows), strict=True):
+        assert ours == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.engine
+async def test_vllm_and_torch_agree_in_bfloat16_on_200_rollouts() -> None:
+    rows = rollouts(200)
+    torch_scores = await scored(TorchPrmConfig(model="zoo/abacus-prm", dtype="bfloat16"), rows)
+    vllm_scores = await scored(VllmPrmConfig(model="zoo/abacus-prm", dtype="bfloat16", max_model_len=512), rows)
+    pairs = zip(torch_scores, vllm_scores, strict=True)
+    differences = [abs(a - b) for left, right in pairs for a, b in zip(left, right, strict=True)]
+    assert len(differences) > 1000
+    assert max(differences) <= 0.02
+
+
+@pytest.mark.engine
+async def test_vllm_in_float32_equals_a_direct_forward_pass() -> None:
+    rows = rollouts(40)
+    found = await scored(VllmPrmConfig(model="zoo/abacus-prm", dtype="float32", max_model_len=512), rows)
+    for ours, expected in zip(found, by_hand(rows), strict=True):
+        assert ours == pytest.approx(expected, abs=1e-3)

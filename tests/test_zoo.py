@@ -1,0 +1,73 @@
+"""The embedded models: honest size, honest tokenizer, honest imperfection, and no test problem in training."""
+
+import hashlib
+import random
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from tasks.engines.config import ModelConfig
+from tasks.engines.models import locate_model
+from tasks.problems.chains import STEP_DELIMITER, generate_chains
+from zoo.policies import ABACUS_1M, ABACUS_5M, BATCH_SIZE, draw_train_batches
+from zoo.prm import CHAINS
+from zoo.prm import SEED as PRM_SEED
+from zoo.tokenizer import build_tokenizer
+
+ZOO = Path(__file__).parents[1] / "zoo"
+MODELS = ["abacus-1m", "abacus-5m", "abacus-prm"]
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_weights_stay_under_25_megabytes() -> None:
+    assert sum(path.stat().st_size for path in ZOO.rglob("*.safetensors")) < 25e6
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [("abacus-1m", 0.8e6, 1.2e6), ("abacus-5m", 4e6, 6e6)])
+def test_sizes_are_what_the_names_say(name: str, low: float, high: float) -> None:
+    parameters = locate_model(ModelConfig(model=f"zoo/{name}")).parameters
+    assert parameters is not None
+    assert low < parameters < high
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Take 65, times 6. What is the result?",
+        "65*6=390\n\n\\boxed{390}",
+        "  a  b\n\n\nc\t",
+        "ки é 中 \U0001f600 $x^2$",
+    ],
+)
+def test_tokenizers_give_every_text_back(name: str, text: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(str(ZOO / name))
+    assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_step_delimiter_and_the_digits_are_single_tokens(name: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(str(ZOO / name))
+    assert len(tokenizer.encode(f"7{STEP_DELIMITER}8", add_special_tokens=False)) == 3
+
+
+def test_the_tokenizer_is_the_one_that_zoo_builds() -> None:
+    shipped = AutoTokenizer.from_pretrained(str(ZOO / "abacus-1m"))
+    assert build_tokenizer().get_vocab() == shipped.get_vocab()
+
+
+def test_no_test_problem_is_among_those_trained_on() -> None:
+    trained: set[str] = set()
+    for size in (ABACUS_1M, ABACUS_5M):
+        batches = list(draw_train_batches(random.Random(f"{size.name} {size.seed}"), size.updates))
+        assert sum(map(len, batches)) == size.updates * BATCH_SIZE
+        trained |= {digest(chain.question) for batch in batches for chain in batch}
+    trained |= {digest(chain.question) for chain in generate_chains("train", CHAINS, 1, 12, PRM_SEED)}
+    for split in ("test", "validation"):
+        held_out = {digest(chain.question) for chain in generate_chains(split, 2000, 2, 12, seed=0)}
+        assert len(trained) > 50_000
+        assert not trained & held_out
