@@ -27,13 +27,13 @@ def test_the_instruction_asks_for_a_box() -> None:
 @pytest.mark.parametrize(
     "part",
     [
-        "- For simple problems (2 steps or fewer):\n",
-        "- For complex problems (3 steps or more):\n",
-        "## Step 1: [Concise description]\n",
-        r"Therefore, the final answer is: $\boxed{answer}$. I hope it is correct.",
+        "If it takes 1 or 2 steps",
+        "If it takes 3 steps or more",
+        "## Step 1: [what is done]\n",
+        r"Therefore, the final answer is: $\boxed{[answer]}$. I hope it is correct.",
     ],
 )
-def test_metas_prompt_holds_its_parts(part: str) -> None:
+def test_the_prompt_for_llama_holds_its_parts(part: str) -> None:
     assert part in LLAMA3_MATH
 
 

@@ -7,27 +7,24 @@ KnownStyle = Literal["qwen", "llama3", "r1", "plain"]
 Message = dict[Literal["role", "content"], str]
 
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
-LLAMA3_MATH = """Solve the following math problem efficiently and clearly:
+# The form that Llama-3 models were tuned on, in our words: short for few steps, numbered headings for more.
+LLAMA3_MATH = """Solve this mathematics problem clearly and without detours.
 
-- For simple problems (2 steps or fewer):
-Provide a concise solution with minimal explanation.
+If it takes 1 or 2 steps, give a short solution with little explanation.
 
-- For complex problems (3 steps or more):
-Use this step-by-step format:
+If it takes 3 steps or more, write every step in this form:
 
-## Step 1: [Concise description]
-[Brief explanation and calculations]
+## Step 1: [what is done]
+[the calculation, briefly explained]
 
-## Step 2: [Concise description]
-[Brief explanation and calculations]
+## Step 2: [what is done]
+[the calculation, briefly explained]
 
-...
+and so on.
 
-Regardless of the approach, always conclude with:
+In both cases end with this sentence, where [answer] is only the number or expression asked for:
 
-Therefore, the final answer is: $\\boxed{answer}$. I hope it is correct.
-
-Where [answer] is just the final number or expression that solves the problem."""
+Therefore, the final answer is: $\\boxed{[answer]}$. I hope it is correct."""
 
 
 def known_style(style: PromptStyle, model: str, model_type: str) -> KnownStyle:

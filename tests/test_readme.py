@@ -1,0 +1,76 @@
+"""README tells the truth: its recipe validates, its SQL runs, its make targets exist."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.recipe import Recipe
+from storage.sql import query
+from storage.store import Store
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMAND = Path(sys.executable).parent / "overthink"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """The shell commands of README, as words."""
+    return [shlex.split(line, comments=True) for block in blocks("sh") for line in _logical_lines(block)]
+
+
+def _logical_lines(block: str) -> list[str]:
+    lines: list[str] = []
+    for line in block.splitlines():
+        if lines and lines[-1].count('"') % 2:
+            lines[-1] += "\n" + line
+        elif line.strip() and not line.startswith("#"):
+            lines.append(line)
+    return lines
+
+
+@pytest.fixture(scope="module")
+def store(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("readme") / "store"
+    words = ["run", "smoke", "--set", "methods.1.n=64", "--set", "budgets=[1, 4, 16, 64]", "--store", str(folder)]
+    environment = os.environ | {"PREFECT_API_URL": prefect_server}
+    subprocess.run([COMMAND, *words], check=True, capture_output=True, env=environment)
+    return folder
+
+
+def test_every_query_of_the_readme_is_answered(store: Path) -> None:
+    queries = [words[2] for words in commands() if words[:2] == ["overthink", "sql"]]
+    assert len(queries) >= 4
+    for sql in queries:
+        assert query(Store(store), sql).num_columns > 0, sql
+
+
+def test_the_recipe_of_the_readme_is_valid() -> None:
+    (recipe,) = [Recipe.model_validate(yaml.safe_load(block)) for block in blocks("yaml")]
+    assert recipe.chosen_selectors()[0] == "majority"
+
+
+def test_every_command_of_the_readme_exists(tmp_path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for words in commands():
+        if words[0] == "make":
+            assert f"\n{words[1]}:" in makefile
+        else:
+            assert words[0] == "overthink"
+            told = subprocess.run([COMMAND, words[1], "--help"], capture_output=True, text=True, check=True).stdout
+            for option in (word for word in words if word.startswith("--")):
+                assert option in told
+
+
+def test_every_file_that_the_readme_names_is_there() -> None:
+    for name in re.findall(r"`((?:docs|flows|tasks|recipes|requirements)/[\w./-]+)`", README):
+        assert (ROOT / name).exists(), name
