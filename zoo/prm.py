@@ -24,11 +24,11 @@ from tasks.problems.chains import LONGEST_CHAIN, STEP_DELIMITER, Chain, generate
 from tasks.records import Sampling
 from zoo.policies import IGNORED, optimizers_of, padded, warm_cosine
 
-UPDATES = 500
+UPDATES = 350
 BATCH_SIZE = 64
 CHUNKS = 4
 LEARNING_RATE = 1.5e-3
-CHAINS = 8000
+CHAINS = 5000
 ROLLOUTS = 4
 SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=256)
 SEED = 7
