@@ -23,6 +23,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 StoreOption = Annotated[Path, typer.Option("--store", envvar="OVERTHINK_STORE", help="Folder that holds all results.")]
 DEFAULT_STORE = Path("store")
 NO_TERMINAL_WIDTH = 120
+PICTURE_WIDTH = 100
 Format = Literal["table", "csv", "json", "parquet"]
 
 QUIET = {
@@ -171,11 +172,15 @@ def sql(
 def report(
     run_name: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")],
     store: StoreOption = DEFAULT_STORE,
+    svg: Annotated[Path | None, typer.Option(help="Also write the table to this file, as a picture.")] = None,
 ) -> None:
     """Print a run's result."""
     with _told_plainly():
         opened = _existing(store)
-        _print_report(_console(), opened, opened.find_run(run_name))
+        console = _console() if svg is None else Console(record=True, width=PICTURE_WIDTH)
+        _print_report(console, opened, opened.find_run(run_name))
+        if svg is not None:
+            console.save_svg(str(svg), title="overthink report")
 
 
 def _print_report(console: Console, store: Store, stored: Run) -> None:

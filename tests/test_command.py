@@ -63,6 +63,11 @@ def test_report_by_the_beginning_of_the_name(store: Path) -> None:
     assert "majority" in overthink("report", "smo", "--store", str(store)).stdout
 
 
+def test_report_as_a_picture(store: Path, tmp_path: Path) -> None:
+    assert overthink("report", "smoke", "--store", str(store), "--svg", str(tmp_path / "a.svg")).returncode == 0
+    assert "majority" in (tmp_path / "a.svg").read_text()
+
+
 def test_status(store: Path) -> None:
     assert "complete" in overthink("status", "--store", str(store)).stdout
 
