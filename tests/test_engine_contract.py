@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from pydantic import TypeAdapter
 
 from tasks.engines.catalogue import open_policy, open_prm
@@ -44,7 +45,7 @@ def with_script(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     return config | {"script": str(script)}
 
 
-@pytest.fixture(scope="module", params=POLICIES)
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=POLICIES)
 async def policy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Policy]:
     config = with_script(POLICIES[request.param], tmp_path_factory.mktemp("script"))
     engine = await open_policy(TypeAdapter[Any](PolicyConfig).validate_python(config))
@@ -52,7 +53,7 @@ async def policy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     await engine.close()
 
 
-@pytest.fixture(scope="module", params=PRMS)
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=PRMS)
 async def prm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prm]:
     config = with_script(PRMS[request.param], tmp_path_factory.mktemp("script"))
     engine = await open_prm(TypeAdapter[Any](PrmConfig).validate_python(config))
