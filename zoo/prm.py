@@ -1,7 +1,8 @@
 """Training of abacus-prm: is every step so far right? Labels are checked arithmetic on rollouts of abacus-1m.
 
-The body starts from abacus-5m, which already knows the arithmetic; the head is Qwen's two-class head. Only train chains
-are ever rolled out, so test problems stay unseen.
+The lower layers are abacus-5m's, frozen: at every digit they hold what abacus-5m would have written there. Two layers
+more compare that with what was written and gather it at the step marks; they and Qwen's two-class head are all that is
+trained. Only train chains are ever rolled out, so test problems stay unseen.
 """
 
 import asyncio
@@ -24,11 +25,12 @@ from tasks.problems.chains import LONGEST_CHAIN, STEP_DELIMITER, Chain, generate
 from tasks.records import Sampling
 from zoo.policies import IGNORED, optimizers_of, padded, warm_cosine
 
-UPDATES = 350
+UPDATES = 400
+EXTRA_LAYERS = 2
 BATCH_SIZE = 64
 CHUNKS = 4
-LEARNING_RATE = 1.5e-3
-CHAINS = 5000
+LEARNING_RATE = 2e-3
+CHAINS = 3000
 ROLLOUTS = 4
 SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=256)
 SEED = 7
@@ -59,6 +61,18 @@ async def roll_out(policy_folder: Path, chains: list[Chain], rollouts: int) -> l
     return [rollout for rollout in judged if rollout.steps]
 
 
+def extended_body(folder: Path) -> Qwen2Model:
+    """A policy's body, frozen, with EXTRA_LAYERS fresh layers and a fresh norm on top."""
+    config = Qwen2Config.from_pretrained(str(folder))
+    frozen = config.num_hidden_layers
+    config.num_hidden_layers = frozen + EXTRA_LAYERS
+    config.layer_types = ["full_attention"] * config.num_hidden_layers
+    body = Qwen2Model.from_pretrained(str(folder), config=config, dtype=torch.float32, attn_implementation="eager")
+    for module in (body.embed_tokens, *body.layers[:frozen]):
+        module.requires_grad_(False)
+    return body
+
+
 class RewardModel(torch.nn.Module):
     """Qwen2 body with the process-reward head; (batch, tokens) ids to (batch, tokens, 2) logits."""
 
@@ -82,7 +96,7 @@ def train_prm(policy_folder: Path, body_folder: Path, tokenizer: Qwen2Tokenizer,
     judged = asyncio.run(roll_out(policy_folder, chains, ROLLOUTS))
     print(f"abacus-prm: {len(judged)} labelled rollouts, {time.monotonic() - started:.0f} s", flush=True)
     held_out, judged = judged[:400], judged[400:]
-    model = RewardModel(Qwen2Model.from_pretrained(str(body_folder), dtype=torch.float32, attn_implementation="eager"))
+    model = RewardModel(extended_body(body_folder))
     compiled = torch.compile(model, dynamic=True)
     optimizers = optimizers_of(model, LEARNING_RATE)
     schedules = [
@@ -97,7 +111,7 @@ def train_prm(policy_folder: Path, body_folder: Path, tokenizer: Qwen2Tokenizer,
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
-        if (update + 1) % 50 == 0:
+        if (update + 1) % 25 == 0:
             print(f"  update {update + 1}: loss {loss:.4f}, {time.monotonic() - started:.0f} s", flush=True)
     _report(model, tokenizer, held_out)
     _save(model, tokenizer, folder)
