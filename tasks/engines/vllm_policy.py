@@ -1,11 +1,11 @@
 """A policy in vLLM."""
 
-from itertools import accumulate
 from typing import Any
 
 from tasks.engines.chat import encode_chat, load_tokenizer
 from tasks.engines.config import VllmPolicyConfig
 from tasks.engines.models import ModelFiles, require
+from tasks.engines.spelling import Speller
 from tasks.engines.vllm_copies import VllmCopies
 from tasks.engines.vllm_loop import INSTALL
 from tasks.errors import BadReply
@@ -17,14 +17,14 @@ class PolicyPrompts:
     """Questions as prompt tokens, without the engine: for checking that every problem fits before any is sampled."""
 
     def __init__(self, config: VllmPolicyConfig, model: ModelFiles) -> None:
-        self._tokenizer = load_tokenizer(model, config.trust_remote_code)
+        self.tokenizer = load_tokenizer(model, config.trust_remote_code)
         self._style = known_style(config.prompt_style, model.name, str(model.config.get("model_type")))
         self._known: dict[str, tuple[int, ...]] = {}
 
     def prompt(self, question: str) -> tuple[int, ...]:
         """The prompt's token ids, the same for every call about this question."""
         if question not in self._known:
-            self._known[question] = tuple(encode_chat(self._tokenizer, messages(self._style, question)))
+            self._known[question] = tuple(encode_chat(self.tokenizer, messages(self._style, question)))
         return self._known[question]
 
 
@@ -34,6 +34,7 @@ class VllmPolicy:
     def __init__(self, copies: VllmCopies, prompts: PolicyPrompts) -> None:
         self._copies = copies
         self.prompt = prompts.prompt
+        self._speller = Speller(prompts.tokenizer)
         vllm = require("vllm", INSTALL)
         self._parameters = vllm.SamplingParams
         self._only_final = require("vllm.sampling_params", INSTALL).RequestOutputKind.FINAL_ONLY
@@ -55,31 +56,33 @@ class VllmPolicy:
             seed=seed,
             logprobs=0,
             flat_logprobs=True,
+            detokenize=bool(sampling.stop),  # vLLM must read along only where it must find a stop string
             output_kind=self._only_final,
         )
         try:
             output = await self._copies.submit(prefix, parameters)
         except ValueError as error:
             raise BadReply(f"vLLM refused the prompt of {question[:80]!r}: {error}") from error
-        return _sample(output)
+        return self._sample(output, sampling)
+
+    def _sample(self, output: Any, sampling: Sampling) -> Sample:
+        completion = output.outputs[0]
+        if completion.finish_reason not in ("stop", "length"):
+            raise BadReply(f"vLLM ended a request with {completion.finish_reason!r}")
+        text, ends = self._speller.spell(list(completion.token_ids))
+        if sampling.stop:  # the tokens of the stop string are in the list but not in the text
+            text = completion.text
+            ends = tuple(min(end, len(text)) for end in ends)
+        return Sample(
+            text=text,
+            tokens=tuple(completion.token_ids),
+            token_ends=ends,
+            logprobs=tuple(completion.logprobs.logprobs),
+            stop_reason=completion.finish_reason,
+            prompt_tokens=len(output.prompt_token_ids),
+            cached_tokens=output.num_cached_tokens,
+        )
 
     async def close(self) -> None:
         """Free the engine."""
         await self._copies.close()
-
-
-def _sample(output: Any) -> Sample:
-    completion = output.outputs[0]
-    if completion.finish_reason not in ("stop", "length"):
-        raise BadReply(f"vLLM ended a request with {completion.finish_reason!r}")
-    # Special and cut-off stop tokens are in the list but not in the text, hence the bound.
-    ends = accumulate(len(token or "") for token in completion.logprobs.decoded_tokens)
-    return Sample(
-        text=completion.text,
-        tokens=tuple(completion.token_ids),
-        token_ends=tuple(min(end, len(completion.text)) for end in ends),
-        logprobs=tuple(completion.logprobs.logprobs),
-        stop_reason=completion.finish_reason,
-        prompt_tokens=len(output.prompt_token_ids),
-        cached_tokens=output.num_cached_tokens,
-    )
