@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2Model, Qwen2Tokenizer
 
+from tasks.engines.chat import encode_text
 from tasks.engines.config import Placement, VllmPolicyConfig
 from tasks.engines.families import FAMILIES
 from tasks.engines.models import locate_model
@@ -25,10 +26,10 @@ from tasks.problems.chains import LONGEST_CHAIN, STEP_DELIMITER, Chain, generate
 from tasks.records import Sampling
 from zoo.policies import IGNORED, optimizers_of, padded, warm_cosine
 
-UPDATES = 400
+UPDATES = 200
 EXTRA_LAYERS = 2
 BATCH_SIZE = 64
-CHUNKS = 4
+CHUNKS = 2
 LEARNING_RATE = 2e-3
 CHAINS = 3000
 ROLLOUTS = 4
@@ -100,48 +101,77 @@ def train_prm(policy_folder: Path, body_folder: Path, tokenizer: Qwen2Tokenizer,
     compiled = torch.compile(model, dynamic=True)
     optimizers = optimizers_of(model, LEARNING_RATE)
     schedules = [
-        torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: warm_cosine(update, UPDATES, 50))
+        torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: warm_cosine(update, UPDATES, 20))
         for optimizer in optimizers
     ]
     source = random.Random(SEED)
     for update in range(UPDATES):
-        loss = _update(compiled, tokenizer, source.sample(judged, BATCH_SIZE))
+        mark_loss, token_loss = _update(compiled, tokenizer, source.sample(judged, BATCH_SIZE))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, schedule in zip(optimizers, schedules, strict=True):
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
         if (update + 1) % 25 == 0:
-            print(f"  update {update + 1}: loss {loss:.4f}, {time.monotonic() - started:.0f} s", flush=True)
+            losses = f"marks {mark_loss:.4f}, tokens {token_loss:.4f}"
+            print(f"  update {update + 1}: loss of {losses}, {time.monotonic() - started:.0f} s", flush=True)
     _report(model, tokenizer, held_out)
     _save(model, tokenizer, folder)
 
 
-def _encoded(tokenizer: Qwen2Tokenizer, rollouts: list[Judged]) -> tuple[torch.Tensor, torch.Tensor]:
+def _encoded(tokenizer: Qwen2Tokenizer, rollouts: list[Judged]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Token ids, the label of every token of the solution, and whether it is a step mark; each (rollouts, tokens)."""
     family = FAMILIES["qwen"]
     mark = family.mark_id(tokenizer)
     rows = [family.encode(tokenizer, rollout.chain.question, rollout.steps) for rollout in rollouts]
     targets = []
     for ids, rollout in zip(rows, rollouts, strict=True):
-        labels = iter(rollout.labels)
-        targets.append([int(next(labels)) if token == mark else IGNORED for token in ids])
-    return padded(rows, 0), padded(targets, IGNORED)
+        labels = _token_labels(tokenizer, rollout)
+        targets.append([IGNORED] * (len(ids) - len(labels)) + labels)
+    inputs = padded(rows, 0)
+    return inputs, padded(targets, IGNORED), inputs == mark
 
 
-def _update(model: Callable[[torch.Tensor], torch.Tensor], tokenizer: Qwen2Tokenizer, batch: list[Judged]) -> float:
+def _token_labels(tokenizer: Qwen2Tokenizer, rollout: Judged) -> list[int]:
+    """For each token of the solution, marks included, whether all up to it is right."""
+    labels: list[int] = []
+    right_before = True
+    for index, (step, right) in enumerate(zip(rollout.steps, rollout.labels, strict=True)):
+        written = encode_text(tokenizer, step)
+        reference = encode_text(tokenizer, rollout.chain.steps[index]) if index < len(rollout.chain.steps) else []
+        for end in range(1, len(written) + 1):
+            labels.append(int(right_before and written[:end] == reference[:end]))
+        labels.append(int(right))
+        right_before = right
+    return labels
+
+
+def _update(
+    model: Callable[[torch.Tensor], torch.Tensor], tokenizer: Qwen2Tokenizer, batch: list[Judged]
+) -> tuple[float, float]:
+    """Accumulate the gradient of one batch; returns the mean loss of the step marks and of all tokens.
+
+    Only marks are ever read, but the label of every token says where a solution goes wrong: without them the comparison
+    of written with expected digits is hardly found.
+    """
     batch = sorted(batch, key=lambda rollout: len(rollout.steps))
-    learned = sum(len(rollout.labels) for rollout in batch)
-    total, chunk_size = 0.0, len(batch) // CHUNKS
-    for begin in range(0, len(batch), chunk_size):
-        inputs, targets = _encoded(tokenizer, batch[begin : begin + chunk_size])
+    encoded = [
+        _encoded(tokenizer, batch[begin : begin + len(batch) // CHUNKS])
+        for begin in range(0, len(batch), len(batch) // CHUNKS)
+    ]
+    all_marks = sum(int(marks.sum()) for _, _, marks in encoded)
+    all_tokens = sum(int((targets != IGNORED).sum()) for _, targets, _ in encoded)
+    mark_loss = token_loss = 0.0
+    for inputs, targets, marks in encoded:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = model(inputs)
-        loss = torch.nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+        losses = torch.nn.functional.cross_entropy(
+            logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
         )
-        torch.autograd.backward(loss / learned)
-        total += loss.item()
-    return total / learned
+        of_marks, of_tokens = losses[marks.flatten()].sum() / all_marks, losses.sum() / all_tokens
+        torch.autograd.backward(of_marks + of_tokens)
+        mark_loss, token_loss = mark_loss + of_marks.item(), token_loss + of_tokens.item()
+    return mark_loss, token_loss
 
 
 @torch.no_grad()
@@ -149,10 +179,10 @@ def _report(model: RewardModel, tokenizer: Qwen2Tokenizer, held_out: list[Judged
     """Print how often the label of a right and of a wrong step is found, on train chains that were held out."""
     hits: dict[int, list[bool]] = {0: [], 1: []}
     for begin in range(0, len(held_out), BATCH_SIZE):
-        inputs, targets = _encoded(tokenizer, held_out[begin : begin + BATCH_SIZE])
+        inputs, targets, marks = _encoded(tokenizer, held_out[begin : begin + BATCH_SIZE])
         guesses = model(inputs).argmax(-1)
         for label in hits:
-            hits[label] += (guesses[targets == label] == label).tolist()
+            hits[label] += (guesses[marks & (targets == label)] == label).tolist()
     wrong, right = (sum(found) / len(found) for found in hits.values())
     print(f"  held out: {right:.3f} of right steps and {wrong:.3f} of wrong steps told", flush=True)
 
