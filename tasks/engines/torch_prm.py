@@ -51,16 +51,18 @@ class TorchPrm:
         with torch.inference_mode():
             inputs = torch.tensor([ids], device=self._device)
             hidden = self._body(input_ids=inputs, use_cache=False).last_hidden_state[0]
-            logits = self._head(hidden[inputs[0] == self._mark])
-            return list(logits.float().softmax(-1)[:, 1].tolist())
+            # The head runs in float32 whatever the body's dtype, as in vLLM.
+            logits = self._head(hidden[inputs[0] == self._mark].float())
+            return list(logits.softmax(-1)[:, 1].tolist())
 
 
 def _load(torch: Any, model: ModelFiles, dtype: Any, device: str) -> tuple[Any, Any]:
     transformers = require("transformers", INSTALL)
     safetensors = require("safetensors.torch", "pip install safetensors")
     config = transformers.Qwen2Config.from_pretrained(str(model.folder))
+    # Plain attention takes its softmax in float32, as vLLM does: the two agree closest so.
     body = transformers.Qwen2Model.from_pretrained(
-        str(model.folder), config=config, dtype=dtype, key_mapping={r"^model\.": ""}
+        str(model.folder), config=config, dtype=dtype, attn_implementation="eager", key_mapping={r"^model\.": ""}
     )
     weights: dict[str, Any] = {}
     for path in sorted(model.folder.glob("*.safetensors")):
@@ -71,4 +73,4 @@ def _load(torch: Any, model: ModelFiles, dtype: Any, device: str) -> tuple[Any, 
     size = config.hidden_size
     head = torch.nn.Sequential(torch.nn.Linear(size, size), torch.nn.ReLU(), torch.nn.Linear(size, 2))
     head.load_state_dict({name.removeprefix("score."): tensor for name, tensor in weights.items()})
-    return body.eval().to(device), head.to(device=device, dtype=dtype).eval()
+    return body.eval().to(device), head.to(device=device, dtype=torch.float32).eval()

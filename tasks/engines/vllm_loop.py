@@ -5,6 +5,7 @@ process or a per-request task. vLLM is imported here alone, when an engine is op
 """
 
 import asyncio
+import importlib
 import os
 import queue
 import threading
@@ -142,6 +143,7 @@ class VllmLoop:
             return engine_class.from_engine_args(vllm.EngineArgs(**self._arguments), enable_multiprocessing=separate)
 
     def _step_until_closed(self, engine: Any) -> None:
+        refusals = _refusals()
         number = 0
         while True:
             idle = not engine.has_unfinished_requests()
@@ -154,8 +156,8 @@ class VllmLoop:
                 prompt = {"prompt_token_ids": submission.prompt}
                 try:
                     engine.add_request(str(number), prompt, submission.parameters)
-                except ValueError as error:  # vLLM's word for a request that it will not take
-                    self._tell(self._deliver, [(self._pending.pop(str(number)), error)])
+                except refusals as error:
+                    self._tell(self._deliver, [(self._pending.pop(str(number)), ValueError(str(error)))])
             finished = [(self._pending.pop(out.request_id), out) for out in engine.step() if out.finished]
             if finished:
                 self._tell(self._deliver, finished)
@@ -203,6 +205,12 @@ def _loading_failure(model: str, error: BaseException) -> EngineUnavailable:
         f"vLLM cannot load {model} ({type(error).__name__}: {reason}): check the model's folder, `max_model_len` and "
         "`placement`"
     )
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """vLLM's own error for a request that it will not take, where this version has one."""
+    found = getattr(importlib.import_module("vllm.exceptions"), "VLLMValidationError", None)
+    return (ValueError,) if found is None else (ValueError, found)
 
 
 def _shut_down(engine: Any) -> None:
