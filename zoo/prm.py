@@ -112,7 +112,7 @@ def train_prm(policy_folder: Path, body_folder: Path, tokenizer: Qwen2Tokenizer,
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
-        if (update + 1) % 25 == 0:
+        if (update + 1) % 50 == 0:
             losses = f"marks {mark_loss:.4f}, tokens {token_loss:.4f}"
             print(f"  update {update + 1}: loss of {losses}, {time.monotonic() - started:.0f} s", flush=True)
     _report(model, tokenizer, held_out)
