@@ -20,7 +20,7 @@ check: install  ## style and types
 bench: install  ## throughput as ratios within one run
 	$(BIN)/python -m benchmarks.sampling
 
-zoo: install  ## retrain the embedded models from nothing (about 70 minutes on 2 cores)
+zoo: install  ## retrain the embedded models from nothing (its parts took 80 minutes on 2 shared cores)
 	$(BIN)/python -m zoo
 
 install: $(READY)

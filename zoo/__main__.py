@@ -1,4 +1,4 @@
-"""Retrain every embedded model from nothing: `make zoo` (about 70 minutes on 2 CPU cores)."""
+"""Retrain every embedded model from nothing: `make zoo` (its parts took 80 minutes on 2 shared cores)."""
 
 from pathlib import Path
 
