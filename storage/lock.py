@@ -44,6 +44,8 @@ def only_writer(path: Path, what: str) -> Iterator[None]:
         try:
             yield
         finally:
+            # Unlocking, unlike closing, also holds for children that were forked and have not yet let go.
+            fcntl.flock(stream, fcntl.LOCK_UN)
             _held.discard(stream)
 
 

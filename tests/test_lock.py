@@ -25,22 +25,24 @@ print("left", flush=True)
 sys.stdin.readline()
 """
 FORK = """
-import os, sys, time
+import os, sys
 from pathlib import Path
 from storage.lock import only_writer
 with only_writer(Path(sys.argv[1]), "run x"):
-    child = os.fork()
-    if child == 0:
+    if os.fork() == 0:
+        os.write(1, b"forked\\n")
         sys.stdin.readline()
         os._exit(0)
-print(child, flush=True)
-os.waitpid(child, 0)
+    if sys.argv[2] == "killed":
+        os.kill(os.getpid(), 9)
+os.write(1, b"left\\n")
+sys.stdin.readline()
 """
 
 
 @contextmanager
-def python(script: str, path: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", script, str(path)]
+def python(script: str, *arguments: Path | str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
             yield process
@@ -86,11 +88,19 @@ def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
 
 
 def test_a_child_forked_under_the_lock_does_not_hold_it_on(tmp_path: Path) -> None:
-    with python(FORK, tmp_path / "lock") as parent:
-        assert int(line_of(parent)) > 0
+    with python(FORK, tmp_path / "lock", "left") as parent:
+        assert {line_of(parent), line_of(parent)} == {"forked", "left"}
         with only_writer(tmp_path / "lock", "run x"):
             pass
         answer(parent)
+
+
+def test_a_child_forked_under_the_lock_does_not_outlive_a_killed_holder_with_it(tmp_path: Path) -> None:
+    with python(FORK, tmp_path / "lock", "killed") as parent:
+        parent.wait()
+        assert line_of(parent) == "forked"
+        with only_writer(tmp_path / "lock", "run x"):
+            pass
 
 
 def test_the_same_process_is_refused_too(tmp_path: Path) -> None:

@@ -1,16 +1,18 @@
 """Training of abacus-prm: is every step so far right? Labels are checked arithmetic on rollouts of abacus-1m.
 
-The lower layers are abacus-5m's, frozen: at every digit they hold what abacus-5m would have written there. Two layers
-more compare that with what was written and gather it at the step marks; they and Qwen's two-class head are all that is
-trained. Only train chains are ever rolled out, so test problems stay unseen.
+The lower layers are abacus-5m's, frozen: at every digit they hold what abacus-5m would have written there, so they are
+computed once for every rollout. Two layers more compare that with what was written and gather it at the step marks;
+they and Qwen's two-class head are all that is trained. Only train chains are ever rolled out, so test problems stay unseen.
 """
 
 import asyncio
 import json
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,15 +26,16 @@ from tasks.engines.models import locate_model
 from tasks.engines.vllm_policy import VllmPolicy
 from tasks.problems.chains import LONGEST_CHAIN, STEP_DELIMITER, Chain, generate_chains, right_steps
 from tasks.records import Sampling
-from zoo.policies import IGNORED, optimizers_of, padded, warm_cosine
+from zoo.policies import IGNORED, optimizers_of, warm_cosine
 
-UPDATES = 200
+UPDATES = 2000
 EXTRA_LAYERS = 2
 BATCH_SIZE = 64
 CHUNKS = 2
 LEARNING_RATE = 2e-3
 CHAINS = 3000
 ROLLOUTS = 4
+HELD_OUT = 400
 SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=256)
 SEED = 7
 
@@ -62,31 +65,42 @@ async def roll_out(policy_folder: Path, chains: list[Chain], rollouts: int) -> l
     return [rollout for rollout in judged if rollout.steps]
 
 
-def extended_body(folder: Path) -> Qwen2Model:
-    """A policy's body, frozen, with EXTRA_LAYERS fresh layers and a fresh norm on top."""
-    config = Qwen2Config.from_pretrained(str(folder))
-    frozen = config.num_hidden_layers
-    config.num_hidden_layers = frozen + EXTRA_LAYERS
-    config.layer_types = ["full_attention"] * config.num_hidden_layers
-    body = Qwen2Model.from_pretrained(str(folder), config=config, dtype=torch.float32, attn_implementation="eager")
-    for module in (body.embed_tokens, *body.layers[:frozen]):
-        module.requires_grad_(False)
-    return body
+@dataclass(frozen=True)
+class Example:
+    """One rollout as the upper layers see it: features (tokens, hidden size), targets and step marks (tokens)."""
+
+    features: torch.Tensor
+    targets: torch.Tensor
+    marks: torch.Tensor
 
 
-class RewardModel(torch.nn.Module):
-    """Qwen2 body with the process-reward head; (batch, tokens) ids to (batch, tokens, 2) logits."""
+class UpperModel(torch.nn.Module):
+    """The trained part: EXTRA_LAYERS layers with a norm, and Qwen's two-class head on top."""
 
-    def __init__(self, body: Qwen2Model) -> None:
+    def __init__(self, config: Qwen2Config) -> None:
         super().__init__()
-        size = body.config.hidden_size
-        self.model = body
+        size = config.hidden_size
+        self.model = Qwen2Model._from_config(shaped(config, EXTRA_LAYERS), attn_implementation="eager")
         self.score = torch.nn.Sequential(torch.nn.Linear(size, size), torch.nn.ReLU(), torch.nn.Linear(size, 2))
 
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """Logits of wrong and right at every token; only those at step marks mean anything."""
-        logits: torch.Tensor = self.score(self.model(input_ids=ids, use_cache=False).last_hidden_state)
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits of wrong and right, (rollouts, tokens, 2), from features (rollouts, tokens, hidden size)."""
+        hidden = self.model(inputs_embeds=features, use_cache=False).last_hidden_state
+        logits: torch.Tensor = self.score(hidden)
         return logits
+
+
+def shaped(config: Qwen2Config, layers: int) -> Qwen2Config:
+    """The same architecture with another number of layers."""
+    settings = {key: value for key, value in config.to_dict().items() if key not in ("architectures", "layer_types")}
+    return Qwen2Config(**{**settings, "num_hidden_layers": layers})
+
+
+def frozen_body(folder: Path) -> Qwen2Model:
+    """A policy's layers without their last norm."""
+    body = Qwen2Model.from_pretrained(str(folder), dtype=torch.bfloat16)
+    body.norm = torch.nn.Identity()
+    return body
 
 
 def train_prm(policy_folder: Path, body_folder: Path, tokenizer: Qwen2Tokenizer, folder: Path) -> None:
@@ -96,44 +110,48 @@ def train_prm(policy_folder: Path, body_folder: Path, tokenizer: Qwen2Tokenizer,
     chains = generate_chains("train", CHAINS, 1, LONGEST_CHAIN, seed=SEED)
     judged = asyncio.run(roll_out(policy_folder, chains, ROLLOUTS))
     print(f"abacus-prm: {len(judged)} labelled rollouts, {time.monotonic() - started:.0f} s", flush=True)
-    held_out, judged = judged[:400], judged[400:]
-    model = RewardModel(extended_body(body_folder))
+    body = frozen_body(body_folder)
+    examples = [_example(body, tokenizer, rollout) for rollout in judged]
+    print(f"  features of {len(examples)} rollouts, {time.monotonic() - started:.0f} s", flush=True)
+    held_out, examples = examples[:HELD_OUT], examples[HELD_OUT:]
+    model = UpperModel(body.config)
     compiled = torch.compile(model, dynamic=True)
     optimizers = optimizers_of(model, LEARNING_RATE)
     schedules = [
-        torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: warm_cosine(update, UPDATES, 20))
+        torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: warm_cosine(update, UPDATES))
         for optimizer in optimizers
     ]
     source = random.Random(SEED)
     for update in range(UPDATES):
-        mark_loss, token_loss = _update(compiled, tokenizer, source.sample(judged, BATCH_SIZE))
+        loss = _update(compiled, source.sample(examples, BATCH_SIZE))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, schedule in zip(optimizers, schedules, strict=True):
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
         if (update + 1) % 50 == 0:
-            losses = f"marks {mark_loss:.4f}, tokens {token_loss:.4f}"
-            print(f"  update {update + 1}: loss of {losses}, {time.monotonic() - started:.0f} s", flush=True)
-    _report(model, tokenizer, held_out)
-    _save(model, tokenizer, folder)
+            print(f"  update {update + 1}: loss {loss:.4f}, {time.monotonic() - started:.0f} s", flush=True)
+        if (update + 1) % 200 == 0:
+            _report(model, held_out)
+    _save(body, model, tokenizer, folder)
 
 
-def _encoded(tokenizer: Qwen2Tokenizer, rollouts: list[Judged]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Token ids, the label of every token of the solution, and whether it is a step mark; each (rollouts, tokens)."""
+@torch.no_grad()
+def _example(body: Qwen2Model, tokenizer: Qwen2Tokenizer, rollout: Judged) -> Example:
     family = FAMILIES["qwen"]
-    mark = family.mark_id(tokenizer)
-    rows = [family.encode(tokenizer, rollout.chain.question, rollout.steps) for rollout in rollouts]
-    targets = []
-    for ids, rollout in zip(rows, rollouts, strict=True):
-        labels = _token_labels(tokenizer, rollout)
-        targets.append([IGNORED] * (len(ids) - len(labels)) + labels)
-    inputs = padded(rows, 0)
-    return inputs, padded(targets, IGNORED), inputs == mark
+    ids = torch.tensor(family.encode(tokenizer, rollout.chain.question, rollout.steps))
+    labels = _token_labels(tokenizer, rollout)
+    targets = torch.tensor([IGNORED] * (len(ids) - len(labels)) + labels)
+    features = body(input_ids=ids[None], use_cache=False).last_hidden_state[0]
+    return Example(features, targets, ids == family.mark_id(tokenizer))
 
 
 def _token_labels(tokenizer: Qwen2Tokenizer, rollout: Judged) -> list[int]:
-    """For each token of the solution, marks included, whether all up to it is right."""
+    """For each token of the solution, marks included, whether all up to it is right.
+
+    Only marks are ever read, but the label of every token says where a solution goes wrong: without them the comparison
+    of written with expected digits is hardly found.
+    """
     labels: list[int] = []
     right_before = True
     for index, (step, right) in enumerate(zip(rollout.steps, rollout.labels, strict=True)):
@@ -146,57 +164,71 @@ def _token_labels(tokenizer: Qwen2Tokenizer, rollout: Judged) -> list[int]:
     return labels
 
 
-def _update(
-    model: Callable[[torch.Tensor], torch.Tensor], tokenizer: Qwen2Tokenizer, batch: list[Judged]
-) -> tuple[float, float]:
-    """Accumulate the gradient of one batch; returns the mean loss of the step marks and of all tokens.
+def _batched(examples: list[Example]) -> Example:
+    """Examples padded on the right to one; each field gains the rollouts' axis in front."""
+    pad = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
+    return Example(
+        pad([example.features for example in examples]),
+        pad([example.targets for example in examples], padding_value=IGNORED),
+        pad([example.marks for example in examples]),
+    )
 
-    Only marks are ever read, but the label of every token says where a solution goes wrong: without them the comparison
-    of written with expected digits is hardly found.
+
+def _update(model: Callable[[torch.Tensor], torch.Tensor], batch: list[Example]) -> float:
+    """Accumulate the gradient of one batch; returns the mean loss of the step marks.
+
+    The loss learned from is the mean over marks plus the mean over all tokens.
     """
-    batch = sorted(batch, key=lambda rollout: len(rollout.steps))
-    encoded = [
-        _encoded(tokenizer, batch[begin : begin + len(batch) // CHUNKS])
-        for begin in range(0, len(batch), len(batch) // CHUNKS)
+    batch = sorted(batch, key=lambda example: len(example.targets))
+    chunks = [
+        _batched(batch[begin : begin + len(batch) // CHUNKS]) for begin in range(0, len(batch), len(batch) // CHUNKS)
     ]
-    all_marks = sum(int(marks.sum()) for _, _, marks in encoded)
-    all_tokens = sum(int((targets != IGNORED).sum()) for _, targets, _ in encoded)
-    mark_loss = token_loss = 0.0
-    for inputs, targets, marks in encoded:
+    all_marks = sum(int(chunk.marks.sum()) for chunk in chunks)
+    all_tokens = sum(int((chunk.targets != IGNORED).sum()) for chunk in chunks)
+    mark_loss = 0.0
+    for chunk in chunks:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = model(inputs)
+            logits = model(chunk.features)
         losses = torch.nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
+            logits.float().flatten(0, 1), chunk.targets.flatten(), ignore_index=IGNORED, reduction="none"
         )
-        of_marks, of_tokens = losses[marks.flatten()].sum() / all_marks, losses.sum() / all_tokens
-        torch.autograd.backward(of_marks + of_tokens)
-        mark_loss, token_loss = mark_loss + of_marks.item(), token_loss + of_tokens.item()
-    return mark_loss, token_loss
+        of_marks = losses[chunk.marks.flatten()].sum() / all_marks
+        torch.autograd.backward(of_marks + losses.sum() / all_tokens)
+        mark_loss += of_marks.item()
+    return mark_loss
 
 
 @torch.no_grad()
-def _report(model: RewardModel, tokenizer: Qwen2Tokenizer, held_out: list[Judged]) -> None:
+def _report(model: UpperModel, held_out: list[Example]) -> None:
     """Print how often the label of a right and of a wrong step is found, on train chains that were held out."""
     hits: dict[int, list[bool]] = {0: [], 1: []}
     for begin in range(0, len(held_out), BATCH_SIZE):
-        inputs, targets, marks = _encoded(tokenizer, held_out[begin : begin + BATCH_SIZE])
-        guesses = model(inputs).argmax(-1)
+        batch = _batched(held_out[begin : begin + BATCH_SIZE])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            guesses = model(batch.features).argmax(-1)
         for label in hits:
-            hits[label] += (guesses[marks & (targets == label)] == label).tolist()
+            hits[label] += (guesses[batch.marks & (batch.targets == label)] == label).tolist()
     wrong, right = (sum(found) / len(found) for found in hits.values())
     print(f"  held out: {right:.3f} of right steps and {wrong:.3f} of wrong steps told", flush=True)
 
 
-def _save(model: RewardModel, tokenizer: Qwen2Tokenizer, folder: Path) -> None:
+def _save(body: Qwen2Model, upper: UpperModel, tokenizer: Qwen2Tokenizer, folder: Path) -> None:
+    """Save body and upper layers as the one model they are."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    settings = model.model.config.to_dict()
-    config = Qwen2Config(**{key: value for key, value in settings.items() if key != "architectures"})
+    frozen = body.config.num_hidden_layers
+    weights = {f"model.{name}": tensor for name, tensor in body.state_dict().items()}
+    for name, tensor in upper.state_dict().items():
+        layer = re.match(r"model\.layers\.(\d+)\.", name)
+        if layer:
+            name = f"model.layers.{frozen + int(layer[1])}.{name[layer.end() :]}"
+        if not name.startswith("model.embed_tokens"):
+            weights[name] = tensor
+    stored = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in weights.items()}
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+    config = shaped(body.config, frozen + EXTRA_LAYERS)
     config.architectures = ["Qwen2ForProcessRewardModel"]
     config.dtype = "bfloat16"
     config.num_labels = 2
     config.save_pretrained(str(folder))
-    stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    assert stored["architectures"] == ["Qwen2ForProcessRewardModel"]
+    assert json.loads((folder / "config.json").read_text())["architectures"] == ["Qwen2ForProcessRewardModel"]
     tokenizer.save_pretrained(str(folder))
