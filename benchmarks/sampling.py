@@ -102,7 +102,7 @@ async def pipeline_rounds(plans: list[Plan], root: Path, bare: BareEngine) -> li
         evaluation.policy = engine
         begin = time.perf_counter()
         evaluation.begin()
-        await evaluation.sample(plan.methods[0])
+        await evaluation.make_rollouts(plan.methods[0])
         ours = time.perf_counter() - begin
         written = query(store, "SELECT sum(output_tokens) AS tokens FROM calls").to_pylist()[0]["tokens"]
         pairs.append((tokens / seconds, written / ours))

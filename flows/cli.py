@@ -183,6 +183,21 @@ def report(
             console.save_svg(str(svg), title="overthink report")
 
 
+@app.command()
+def tree(
+    run_name: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")],
+    problem: Annotated[str, typer.Argument(metavar="PROBLEM", help="A problem_id.")],
+    method: Annotated[str | None, typer.Option(help="Which search, where the run has several.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Print the tree a search grew for one problem: scores, steps, what was kept (bold) and where paths ended (■)."""
+    from flows.trees import tree_of
+
+    with _told_plainly():
+        opened = _existing(store)
+        _console().print(tree_of(opened, opened.find_run(run_name).run_id, problem, method))
+
+
 def _print_report(console: Console, store: Store, stored: Run) -> None:
     from flows.results import result_table, summary_rows, unknown_grades
 

@@ -24,13 +24,15 @@ from tasks.engines.catalogue import EngineSlot, open_policy, open_prm
 from tasks.engines.config import ModelConfig, VllmPolicyConfig
 from tasks.engines.models import locate_model
 from tasks.engines.protocol import Policy, Prm
+from tasks.engines.vllm_loop import gpu_is_there
 from tasks.engines.vllm_policy import PolicyPrompts
-from tasks.errors import ProblemError
+from tasks.errors import EngineUnavailable, ProblemError
 from tasks.grading import GradeWork, grade
 from tasks.problems.sources import load_problems
 from tasks.recorder import Recorder
-from tasks.sampling import SampleWork, sample
+from tasks.sampling import RolloutWork, sample
 from tasks.scoring import ScoreWork, score
+from tasks.searching import search
 from tasks.selecting import SelectWork, select
 from tasks.shards import rows_table, run_shards
 
@@ -69,7 +71,7 @@ def is_finished(plan: Plan, store: Store) -> bool:
 def _wanted_parts(plan: Plan) -> list[tuple[str, tuple[str, ...], int]]:
     wanted = [(plan.problems_key, plan.units, 1)]
     for method in plan.methods:
-        keys = [method.sample_key, method.score_key, method.grade_key]
+        keys = [method.make_key, method.score_key, method.grade_key]
         wanted += [(key, plan.units, method.method.n) for key in keys if key is not None]
         wanted.append((method.select_key, plan.units, method.method.n))
     return wanted
@@ -86,17 +88,17 @@ class Evaluation:
         self.prm: EngineSlot[Prm] = EngineSlot(plan.recipe.prm, open_prm)
 
     async def run(self) -> None:
-        """All stages in turn; the policy leaves before the PRM comes, so that both may have the whole device."""
+        """All stages in turn.
+
+        Policy and PRM are loaded together only for searches: whatever needs one alone may have the whole device.
+        """
         run = self.begin()
         try:
             check_prompts(self.plan)
+            check_shared_gpus(self.plan)
             self._write_problems()
             try:
-                for method in self.plan.methods:
-                    await self.sample(method)
-            finally:
-                await self.policy.close()
-            try:
+                await self._make_all_rollouts()
                 for method in self.plan.methods:
                     await self._score(method)
             finally:
@@ -145,34 +147,44 @@ class Evaluation:
                 ]
                 stage.write_part(Cover(self.plan.units, 0, 1), {"problems": rows_table("problems", rows)})
 
-    async def sample(self, method: MethodPlan) -> None:
+    async def _make_all_rollouts(self) -> None:
+        try:
+            for method in sorted(self.plan.methods, key=lambda method: method.method.is_search):
+                await self.make_rollouts(method)
+        finally:
+            await self.policy.close()
+
+    async def make_rollouts(self, method: MethodPlan) -> None:
         """The rollouts of one method that are not there yet."""
         recipe = self.plan.recipe
-        stage = self.store.stage(method.sample_key)
+        stage = self.store.stage(method.make_key)
+        is_search = method.method.is_search
         in_flight = asyncio.Semaphore(_in_flight(recipe.policy))
 
         def work(recorder: Recorder, line: StageProgress) -> ShardWork:
-            shared = SampleWork(
+            shared = RolloutWork(
                 stage=stage,
                 problems=self.plan.by_key,
                 search=partial(search_of, recipe, method.method),
                 delimiter=recipe.sampling.step_delimiter,
-                seed=method.sample["seed"],
+                seed=method.make["seed"],
                 model=self.plan.policy.name,
+                prm_id=self.plan.prm_id if is_search else None,
                 policy=self.policy,
+                prm=self.prm if is_search else None,
                 recorder=recorder,
                 in_flight=in_flight,
                 on_call=line.on_call,
                 on_problem=line.on_problem,
             )
-            return partial(sample, shared)
+            return partial(search if is_search else sample, shared)
 
-        await self._journaled(stage, method, method.sample, None, work)
+        await self._journaled(stage, method, method.make, None, work)
 
     async def _score(self, method: MethodPlan) -> None:
         if method.score is None or method.score_key is None or self.plan.prm_id is None:
             return
-        stage, samples = self.store.stage(method.score_key), self.store.stage(method.sample_key)
+        stage, samples = self.store.stage(method.score_key), self.store.stage(method.make_key)
         in_flight = asyncio.Semaphore(_in_flight(self.plan.recipe.prm))
         prm_id = self.plan.prm_id
 
@@ -194,7 +206,7 @@ class Evaluation:
         await self._journaled(stage, method, method.score, frozenset(samples.digests("rollouts")), work)
 
     async def _grade(self, method: MethodPlan) -> None:
-        stage, samples = self.store.stage(method.grade_key), self.store.stage(method.sample_key)
+        stage, samples = self.store.stage(method.grade_key), self.store.stage(method.make_key)
         grading = self.plan.recipe.grading
 
         def work(line: StageProgress) -> ShardWork:
@@ -213,7 +225,7 @@ class Evaluation:
 
     async def _select(self, method: MethodPlan) -> None:
         stage, grades = self.store.stage(method.select_key), self.store.stage(method.grade_key)
-        scores = None if method.score_key is None else self.store.stage(method.score_key)
+        scores = None if method.scores_key is None else self.store.stage(method.scores_key)
         sources = frozenset(grades.digests("answers")) | frozenset(scores.digests("scores") if scores else ())
 
         def work(line: StageProgress) -> ShardWork:
@@ -224,6 +236,7 @@ class Evaluation:
                 problems=self.plan.by_key,
                 selectors=self.plan.recipe.chosen_selectors(),
                 budgets=method.budgets,
+                independent=method.method.independent,
                 seed=self.plan.recipe.seed,
                 on_problem=line.on_problem,
             )
@@ -299,6 +312,22 @@ def check_prompts(plan: Plan) -> None:
                 f"problem {problem.problem_id}: its prompt has {length} tokens, but {model.name} reads {limit}; raise "
                 "policy.max_model_len or drop the problem"
             )
+
+
+def check_shared_gpus(plan: Plan) -> None:
+    """Raise EngineUnavailable where a search would load two models into more memory than their GPU has."""
+    policy, prm = plan.recipe.policy, plan.recipe.prm
+    searches = [method.method.method_id for method in plan.methods if method.method.is_search]
+    if not (searches and isinstance(policy, VllmPolicyConfig) and isinstance(prm, ModelConfig) and gpu_is_there()):
+        return
+    # No ids means the default device, which is GPU 0.
+    shared = set(policy.placement.gpus or (0,)) & set(prm.placement.gpus or (0,))
+    together = policy.placement.gpu_memory + prm.placement.gpu_memory
+    if shared and together > 1:
+        raise EngineUnavailable(
+            f"{searches[0]} has policy and prm loaded at once, and together they ask for {together:g} of the memory of "
+            f"GPU {min(shared)}: lower placement.gpu_memory, or give each placement.gpus of its own"
+        )
 
 
 def _in_flight(config: object) -> int:

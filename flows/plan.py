@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from flows.recipe import BestOfN, Cot, Recipe
+from flows.methods import Adaptive, AnyMethod, Cot, Draws
+from flows.recipe import Recipe
 from storage.keys import content_key, labelled_key
 from storage.schemas import SCHEMA_VERSION
 from storage.store import StageUse
 from tasks.analysis.estimators import RESAMPLES, SUBSETS
 from tasks.engines.catalogue import EngineIdentity, identify
-from tasks.methods.best_of_n import best_of_n
-from tasks.methods.cot import cot
-from tasks.methods.protocol import Search
+from tasks.methods.protocol import Method
 from tasks.problems.sources import ProblemSet
 from tasks.records import Problem, Sampling
 
@@ -21,24 +20,32 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True)
 class MethodPlan:
-    """The stages of one method; each identity is what its key is the hash of."""
+    """The stages of one method; each identity is what its key is the hash of.
 
-    method: Cot | BestOfN
+    `make` is the stage that makes the rollouts: sample, or search, which scores them on the way.
+    """
+
+    method: AnyMethod
     budgets: tuple[int, ...]
-    sample: JsonObject
+    make: JsonObject
     score: JsonObject | None
     grade: JsonObject
     select: JsonObject
 
     @property
-    def sample_key(self) -> str:
-        """The sample stage's address; shared by every n."""
-        return labelled_key("sample", self.sample)
+    def make_key(self) -> str:
+        """The address of the stage that makes the rollouts; of independent ones, the same for every n."""
+        return labelled_key(self.make["stage"], self.make)
 
     @property
     def score_key(self) -> str | None:
-        """The score stage's address, where there is a PRM."""
+        """The score stage's address, where there is one."""
         return None if self.score is None else labelled_key("score", self.score)
+
+    @property
+    def scores_key(self) -> str | None:
+        """The address of the stage that holds the step scores, where there are any."""
+        return self.make_key if self.method.is_search else self.score_key
 
     @property
     def grade_key(self) -> str:
@@ -53,7 +60,7 @@ class MethodPlan:
     def uses(self) -> list[StageUse]:
         """What the run's manifest says of this method."""
         method_id, n = self.method.method_id, self.method.n
-        uses = [StageUse("sample", self.sample_key, method_id, n)]
+        uses = [StageUse(self.make["stage"], self.make_key, method_id, n)]
         if self.score_key is not None:
             uses.append(StageUse("score", self.score_key, method_id, n))
         return [*uses, StageUse("grade", self.grade_key, method_id, n), StageUse("select", self.select_key, method_id)]
@@ -119,25 +126,16 @@ def _identity(stage: str, **determinants: Any) -> JsonObject:
 
 
 def _method_plan(
-    recipe: Recipe, method: Cot | BestOfN, policy: EngineIdentity, prm: EngineIdentity | None, problems: JsonObject
+    recipe: Recipe, method: AnyMethod, policy: EngineIdentity, prm: EngineIdentity | None, problems: JsonObject
 ) -> MethodPlan:
-    # n is left out: a larger n adds rollouts to the same stage. Problems are left out of sample and score too: they
-    # address the units inside these stages, so a larger set adds units (docs/decisions.md).
-    sampling = recipe.sampling.model_dump()
-    if isinstance(method, Cot):  # greedy: neither the recipe's temperature nor its seed determines anything
-        sampling |= {"temperature": 0.0, "top_p": 1.0}
-    sample = _identity(
-        "sample",
-        policy=policy.determinants,
-        method=method.model_dump(exclude={"n"}),
-        sampling=sampling,
-        seed=0 if isinstance(method, Cot) else recipe.seed,
-    )
-    sample_key = labelled_key("sample", sample)
-    score = None if prm is None else _identity("score", samples=sample_key, prm=prm.determinants)
+    make = _make_identity(recipe, method, policy, prm)
+    make_key = labelled_key(make["stage"], make)
+    score = None
+    if prm is not None and not method.is_search:
+        score = _identity("score", samples=make_key, prm=prm.determinants)
     grade = _identity(
         "grade",
-        samples=sample_key,
+        samples=make_key,
         grading=recipe.grading.model_dump(),
         grader={"math-verify": version("math-verify")},
         references=content_key(problems["problems"]),
@@ -145,21 +143,46 @@ def _method_plan(
     select = _identity(
         "select",
         grades=labelled_key("grade", grade),
-        scores=None if score is None else labelled_key("score", score),
+        scores=make_key if method.is_search else None if score is None else labelled_key("score", score),
         problems=labelled_key("problems", problems),
         n=method.n,
         budgets=recipe.budgets_of(method),
         selectors=recipe.chosen_selectors(),
         monte_carlo={"subsets": SUBSETS, "resamples": RESAMPLES, "seed": recipe.seed},
     )
-    return MethodPlan(method, recipe.budgets_of(method), sample, score, grade, select)
+    return MethodPlan(method, recipe.budgets_of(method), make, score, grade, select)
 
 
-def search_of(recipe: Recipe, method: Cot | BestOfN, first: int, last: int) -> Search:
+def _make_identity(recipe: Recipe, method: AnyMethod, policy: EngineIdentity, prm: EngineIdentity | None) -> JsonObject:
+    # Of independent rollouts n is left out: a larger n adds rollouts to the same stage. Problems are left out of sample
+    # and score too: they address the units inside these stages, so a larger set adds units (docs/decisions.md).
+    settings = method.model_dump(exclude={"n"} if method.independent else None)
+    sampling = recipe.sampling.model_dump()
+    if isinstance(method, Cot):  # greedy: neither the recipe's temperature nor its seed determines anything
+        sampling |= {"temperature": 0.0, "top_p": 1.0}
+    determinants = {
+        "policy": policy.determinants,
+        "method": settings,
+        "sampling": sampling,
+        "seed": 0 if isinstance(method, Cot) else recipe.seed,
+    }
+    if isinstance(method, Adaptive):
+        determinants["extraction"] = recipe.grading.extraction
+    if not method.is_search:
+        return _identity("sample", **determinants)
+    assert prm is not None, "a recipe with a search names a PRM"
+    del sampling["max_tokens"]  # a search bounds its steps instead
+    return _identity("search", prm=prm.determinants, **determinants)
+
+
+def search_of(recipe: Recipe, method: AnyMethod, problem_key: str, first: int, last: int) -> Method:
     """A fresh search for one problem's samples `first` up to but not including `last`."""
-    sampling = Sampling(recipe.sampling.temperature, recipe.sampling.top_p, recipe.sampling.max_tokens)
-    match method:
-        case Cot():
-            return cot(sampling)
-        case BestOfN():
-            return best_of_n(sampling, first, last)
+    settings = recipe.sampling
+    draws = Draws(
+        indices=range(first, last),
+        sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens),
+        delimiter=settings.step_delimiter,
+        extraction=recipe.grading.extraction,
+        seed=int(content_key([recipe.seed, problem_key])[:8], 16),
+    )
+    return method.build(draws)

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from flows.methods import AnyMethod
 from tasks.analysis.selectors import SELECTORS, Selector, needs_prm
 from tasks.engines.config import PolicyConfig, PrmConfig
 from tasks.errors import UserError
@@ -24,37 +25,6 @@ def _no_boolean(value: Any) -> Any:
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Cot(_Frozen):
-    """One greedy solution a problem."""
-
-    method: Literal["cot"]
-
-    @property
-    def method_id(self) -> str:
-        """The method with its parameters."""
-        return "cot"
-
-    @property
-    def n(self) -> int:
-        """Rollouts a problem."""
-        return 1
-
-
-class BestOfN(_Frozen):
-    """N independent solutions a problem."""
-
-    method: Literal["best_of_n"]
-    n: int = Field(ge=1)
-
-    @property
-    def method_id(self) -> str:
-        """The method with its parameters."""
-        return f"best_of_n-n{self.n}"
-
-
-Method = Annotated[Cot | BestOfN, Field(discriminator="method")]
 
 
 class SamplingConfig(_Frozen):
@@ -81,7 +51,7 @@ class Recipe(_Frozen):
     problems: Source
     policy: PolicyConfig
     prm: PrmConfig | None = None
-    methods: tuple[Method, ...] = Field(min_length=1)
+    methods: tuple[AnyMethod, ...] = Field(min_length=1)
     budgets: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
     selectors: tuple[Selector, ...] | None = Field(default=None, description="all that apply, unless listed")
     sampling: SamplingConfig = SamplingConfig()
@@ -107,6 +77,9 @@ class Recipe(_Frozen):
         wanting = [selector for selector in self.selectors or () if needs_prm(selector)]
         if wanting and self.prm is None:
             raise ValueError(f"selector {wanting[0]} needs step scores: name a `prm`")
+        searches = [method.method_id for method in self.methods if method.is_search]
+        if searches and self.prm is None:
+            raise ValueError(f"{searches[0]} needs step scores: name a `prm`")
         return self
 
     def chosen_selectors(self) -> tuple[Selector, ...]:
@@ -115,8 +88,10 @@ class Recipe(_Frozen):
             return self.selectors
         return tuple(name for name in SELECTORS if self.prm is not None or not needs_prm(name))
 
-    def budgets_of(self, method: "Cot | BestOfN") -> tuple[int, ...]:
-        """The budgets that a method's rollouts can answer, ascending; always its own n too."""
+    def budgets_of(self, method: AnyMethod) -> tuple[int, ...]:
+        """The budgets that a method's rollouts can answer, ascending; its own n always, smaller ones if they can."""
+        if not method.independent:
+            return (method.n,)
         return tuple(sorted({n for n in self.budgets if n <= method.n} | {method.n}))
 
 

@@ -53,11 +53,15 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("node_id", pa.string()),
             ("parent_id", pa.string()),
             ("depth", pa.int32()),
+            ("draw", pa.int32()),
             ("text", pa.string()),
             ("score", pa.float64()),
+            ("value", pa.float64()),
             ("kept", pa.bool_()),
+            ("dropped", pa.string()),
             ("finished", pa.bool_()),
             ("completion_tokens", pa.int32()),
+            ("lookahead_tokens", pa.int32()),
         ]
     ),
     "answers": pa.schema(

@@ -27,7 +27,8 @@ VIEWS = {
         SELECT u.run_id, u.method_id, r.problem_id, r.sample_index, r.rollout_id, r.text, r.step_count,
                r.prompt_tokens, r.completion_tokens, r.logprob_sum, r.stop_reason, a.answer, a.answer_key
         FROM parts_rollouts r
-        JOIN stage_uses u ON u.kind = 'sample' AND u.stage_key = r.stage_key AND r.sample_index < u.n
+        JOIN stage_uses u ON u.kind IN ('sample', 'search') AND u.stage_key = r.stage_key
+                         AND r.sample_index < u.n
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = r.problem_key
         LEFT JOIN (SELECT g.run_id, g.method_id, a.rollout_id, a.answer, a.answer_key FROM parts_answers a
                    JOIN stage_uses g ON g.kind = 'grade' AND g.stage_key = a.stage_key) a
@@ -36,7 +37,7 @@ VIEWS = {
     "scores": "SELECT * EXCLUDE (stage_key) FROM parts_scores",
     "nodes": """
         SELECT u.run_id, u.method_id, n.* EXCLUDE (stage_key, problem_key) FROM parts_nodes n
-        JOIN stage_uses u ON u.kind = 'sample' AND u.stage_key = n.stage_key
+        JOIN stage_uses u ON u.kind = 'search' AND u.stage_key = n.stage_key
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = n.problem_key""",
     "grades": "SELECT DISTINCT * EXCLUDE (stage_key) FROM parts_grades",
     "selections": """
@@ -44,23 +45,28 @@ VIEWS = {
         JOIN stage_uses u ON u.kind = 'select' AND u.stage_key = s.stage_key""",
     "calls": """
         SELECT u.run_id, u.method_id, c.* EXCLUDE (stage_key, problem_key) FROM parts_calls c
-        JOIN stage_uses u ON u.kind IN ('sample', 'score') AND u.stage_key = c.stage_key AND c.sample_index < u.n
+        JOIN stage_uses u ON u.stage_key = c.stage_key
+             AND (u.kind = 'search' OR u.kind IN ('sample', 'score') AND c.sample_index < u.n)
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = c.problem_key""",
     "summary": """
         WITH spent AS (
-            SELECT run_id, method_id, max(sample_index) + 1 AS samples,
+            SELECT run_id, method_id,
                    sum(input_tokens + output_tokens) FILTER (kind = 'generate') AS policy_processed,
                    sum(output_tokens) FILTER (kind = 'generate') AS policy_tokens,
                    sum(input_tokens) FILTER (kind = 'score') AS prm_tokens
-            FROM calls GROUP BY run_id, method_id)
+            FROM calls GROUP BY run_id, method_id),
+        made AS (SELECT run_id, method_id, kind, n AS samples FROM stage_uses WHERE kind IN ('sample', 'search'))
         SELECT u.run_id, u.method_id, e.selector, e.n, e.problems, e.accuracy, e.ci_low, e.ci_high, e.estimator,
-               t.policy_tokens * e.n / t.samples AS policy_tokens,
-               CASE WHEN starts_with(e.selector, 'prm_') THEN t.prm_tokens * e.n / t.samples ELSE 0 END AS prm_tokens,
-               2.0 * e.n / t.samples * (r.policy_parameters * t.policy_processed
-                 + CASE WHEN starts_with(e.selector, 'prm_') THEN r.prm_parameters * t.prm_tokens ELSE 0 END) AS flops
+               t.policy_tokens * e.n / m.samples AS policy_tokens,
+               CASE WHEN m.kind = 'search' OR starts_with(e.selector, 'prm_')
+                    THEN t.prm_tokens * e.n / m.samples ELSE 0 END AS prm_tokens,
+               2.0 * e.n / m.samples * (r.policy_parameters * t.policy_processed
+                 + CASE WHEN m.kind = 'search' OR starts_with(e.selector, 'prm_')
+                        THEN r.prm_parameters * t.prm_tokens ELSE 0 END) AS flops
         FROM parts_estimates e
         JOIN stage_uses u ON u.kind = 'select' AND u.stage_key = e.stage_key
         JOIN stored_runs r ON r.run_id = u.run_id
+        JOIN made m ON m.run_id = u.run_id AND m.method_id = u.method_id
         LEFT JOIN spent t ON t.run_id = u.run_id AND t.method_id = u.method_id""",
 }
 

@@ -7,7 +7,7 @@ an earlier life is replayed instead of made.
 import asyncio
 import math
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from storage.journal import JournaledCall
 from storage.keys import content_key
 from tasks.engines.protocol import Policy, Prm
 from tasks.errors import BadReply
-from tasks.methods.protocol import Generate, Outcome, Reply, Request, Score, Search
+from tasks.methods.protocol import Generate, Reply, Request, Result, Score, Search
 from tasks.recorder import Recorder, decode_sample, decode_scores, encode_reply
 from tasks.records import Problem, Sample, Scores
 
@@ -35,29 +35,32 @@ class Driver:
     stage_key: str
     seed: int
     model: str
+    prm_id: str | None
     policy: Policy | None
     prm: Prm | None
     recorder: Recorder
     in_flight: asyncio.Semaphore
     on_call: Callable[[Called], None]
 
-    async def run(self, problem: Problem, search: Search) -> Outcome:
+    async def run(self, problem: Problem, search: Search[Result]) -> Result:
         """Carry one search to its end. Raises EngineDied or BadReply, after the replies that did land are journaled."""
-        replies: Sequence[Reply] | None = None
+        replies: Sequence[Any] | None = None
         while True:
             try:
-                requests = next(search) if replies is None else search.send(replies)
+                batch = next(search) if replies is None else search.send(replies)
             except StopIteration as finished:
-                outcome: Outcome = finished.value
-                return outcome
-            replies = await _all(self._answer(problem, request) for request in requests)
+                result: Result = finished.value
+                return result
+            replies = await _all([self._answer(problem, asked) for asked in batch])
 
-    async def _answer(self, problem: Problem, request: Request) -> Reply:
-        match request:
+    def _answer(self, problem: Problem, asked: Request | Search[Any]) -> Coroutine[Any, Any, Any]:
+        match asked:
             case Generate():
-                return await self._generate(problem, request)
+                return self._generate(problem, asked)
             case Score():
-                return await self._score(problem, request)
+                return self._score(problem, asked)
+            case _:
+                return self.run(problem, asked)
 
     async def _generate(self, problem: Problem, request: Generate) -> Sample:
         assert self.policy is not None, "this stage has no policy"
@@ -95,7 +98,7 @@ class Driver:
             started, clock = time.time(), time.perf_counter()
             scores = await self.prm.score(problem.question, request.steps, request.from_step)
             latency = time.perf_counter() - clock
-        check_scores(scores, len(request.steps) - request.from_step, problem.problem_id, self.model)
+        check_scores(scores, len(request.steps) - request.from_step, problem.problem_id, str(self.prm_id))
         await self.recorder.record(self._call(call_key, problem, request, "score", scores, latency, started))
         self.on_call(Called(scores.input_tokens, False))
         return scores
@@ -120,7 +123,7 @@ class Driver:
             problem_id=problem.problem_id,
             sample_index=request.sample_index,
             kind=kind,
-            model=self.model,
+            model=self.model if kind == "generate" else str(self.prm_id),
             reply=encode_reply(reply),
             input_tokens=input_tokens,
             cached_tokens=reply.cached_tokens,
@@ -139,12 +142,12 @@ def check_scores(scores: Scores, expected: int, problem_id: str, prm: str) -> No
             raise BadReply(f"PRM {prm} gave the score {value} for problem {problem_id}: scores lie in [0, 1]")
 
 
-async def _all(answers: Iterable[Coroutine[Any, Any, Reply]]) -> list[Reply]:
+async def _all(answers: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
     """Every reply, in order. Where one fails the others still land (and are journaled) before its error is raised."""
+    if len(answers) == 1:
+        return [await answers[0]]
     results = await asyncio.gather(*answers, return_exceptions=True)
-    replies: list[Reply] = []
     for result in results:
         if isinstance(result, BaseException):
             raise result
-        replies.append(result)
-    return replies
+    return results

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 StopReason = Literal["stop", "length", "depth", "dead_end"]
+SampleStop = Literal["stop", "length", "delimiter"]
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,15 @@ class Sample:
     """What a policy wrote in one call.
 
     `tokens`, `token_ends` and `logprobs` run in parallel: each token's id, the character of `text` where it ends, and
-    its natural-log probability. `stop_reason` is `length` where `max_tokens` cut it.
+    its natural-log probability. `stop_reason` is `length` where `max_tokens` cut it, `delimiter` where a stop string
+    ended it, and else `stop`, the end of the sequence.
     """
 
     text: str
     tokens: tuple[int, ...]
     token_ends: tuple[int, ...]
     logprobs: tuple[float, ...]
-    stop_reason: Literal["stop", "length"]
+    stop_reason: SampleStop
     prompt_tokens: int
     cached_tokens: int | None = None
 
@@ -67,11 +69,20 @@ class Step:
 
 @dataclass(frozen=True)
 class Rollout:
-    """One finished solution: the samples that make it up, in order (one for best-of-N, one a step for searches)."""
+    """One finished solution: the samples that make it up, in order (one for best-of-N, one a step for searches).
+
+    `scores` holds the PRM's number in [0, 1] for each step where the search asked for them on the way.
+    """
 
     sample_index: int
     path: tuple[Sample, ...]
     stop_reason: StopReason
+    scores: tuple[float, ...] | None = None
+
+
+def whole_rollout(sample_index: int, sample: Sample) -> Rollout:
+    """A solution written in one call."""
+    return Rollout(sample_index, (sample,), "length" if sample.stop_reason == "length" else "stop")
 
 
 def split_steps(sample: Sample, delimiter: str) -> list[Step]:

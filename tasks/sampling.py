@@ -1,35 +1,42 @@
 """Stage sample: a method's rollouts of one shard of problems, and their steps."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
 from prefect import task
 
+from storage.journal import JournaledCall
 from storage.keys import content_key
 from storage.stages import Cover, Entry, Stage
 from tasks.drive import Called, Driver
 from tasks.engines.catalogue import EngineSlot
-from tasks.engines.protocol import Policy
+from tasks.engines.protocol import Policy, Prm
 from tasks.errors import EngineDied
-from tasks.methods.protocol import Outcome, Search
+from tasks.methods.protocol import Method, Outcome
 from tasks.recorder import Recorder
 from tasks.records import Problem, Rollout, split_steps
 from tasks.shards import ENGINE_TASK, calls_table, rows_table
 
 
-class SampleWork:
-    """Everything the shards of one sample stage share. (Not a dataclass: Prefect would walk through its fields.)"""
+class RolloutWork:
+    """Everything the shards of one sample or search stage share. (Not a dataclass: Prefect walks through their fields.)
+
+    `search` makes a problem's search from its key and the numbers of the first and one past the last sample.
+    """
 
     def __init__(
         self,
         stage: Stage,
         problems: Mapping[str, Problem],
-        search: Callable[[int, int], Search],
+        search: Callable[[str, int, int], Method],
         delimiter: str,
         seed: int,
         model: str,
+        prm_id: str | None,
         policy: EngineSlot[Policy],
+        prm: EngineSlot[Prm] | None,
         recorder: Recorder,
         in_flight: asyncio.Semaphore,
         on_call: Callable[[Called], None],
@@ -41,7 +48,9 @@ class SampleWork:
         self.delimiter = delimiter
         self.seed = seed
         self.model = model
+        self.prm_id = prm_id
         self.policy = policy
+        self.prm = prm
         self.recorder = recorder
         self.in_flight = in_flight
         self.on_call = on_call
@@ -49,25 +58,34 @@ class SampleWork:
 
 
 @task(name="sample", task_run_name="sample {cover.name}", **ENGINE_TASK)
-async def sample(work: SampleWork, cover: Cover) -> Entry:
+async def sample(work: RolloutWork, cover: Cover) -> Entry:
     """Make one shard's rollouts, or what is missing of them, and write its part.
 
     Raises EngineDied (worth a retry), BadReply or StorageError; journaled calls are safe in every case.
     """
+    outcomes = await carry_out(work, cover)
+    calls = await work.recorder.take(cover.units, cover.first, cover.last)
+    return await write_rollouts(work, cover, rollout_tables(work, outcomes), calls)
+
+
+async def carry_out(work: RolloutWork, cover: Cover) -> dict[str, Outcome]:
+    """Run the searches of a shard's problems, all at once; returns their outcomes by problem key."""
     policy = await work.policy.get()
+    prm = None if work.prm is None else await work.prm.get()
     driver = Driver(
         stage_key=work.stage.key,
         seed=work.seed,
         model=work.model,
+        prm_id=work.prm_id,
         policy=policy,
-        prm=None,
+        prm=prm,
         recorder=work.recorder,
         in_flight=work.in_flight,
         on_call=work.on_call,
     )
 
     async def solve(unit: str) -> Outcome:
-        outcome = await driver.run(work.problems[unit], work.search(cover.first, cover.last))
+        outcome = await driver.run(work.problems[unit], work.search(unit, cover.first, cover.last))
         work.on_problem()
         return outcome
 
@@ -76,14 +94,16 @@ async def sample(work: SampleWork, cover: Cover) -> Entry:
     for unit, result in zip(cover.units, results, strict=True):
         if isinstance(result, EngineDied):
             await work.policy.discard(policy)
+            if work.prm is not None and prm is not None:  # an error does not say which of the two died
+                await work.prm.discard(prm)
         if isinstance(result, BaseException):
             raise result
         outcomes[unit] = result
-    return await _write(work, cover, outcomes)
+    return outcomes
 
 
-async def _write(work: SampleWork, cover: Cover, outcomes: Mapping[str, Outcome]) -> Entry:
-    calls = await work.recorder.take(cover.units, cover.first, cover.last)
+def rollout_tables(work: RolloutWork, outcomes: Mapping[str, Outcome]) -> dict[str, pa.Table]:
+    """The rollouts of some problems and their steps."""
     rollouts: list[dict[str, Any]] = []
     steps: list[dict[str, Any]] = []
     for unit, outcome in outcomes.items():
@@ -91,18 +111,25 @@ async def _write(work: SampleWork, cover: Cover, outcomes: Mapping[str, Outcome]
             row, step_rows = _rows(work, work.problems[unit], rollout)
             rollouts.append(row)
             steps.extend(step_rows)
-    tables = {
-        "rollouts": rows_table("rollouts", rollouts),
-        "steps": rows_table("steps", steps),
-        "calls": calls_table(calls),
-    }
-    entry = await asyncio.to_thread(work.stage.write_part, cover, tables)
+    return {"rollouts": rows_table("rollouts", rollouts), "steps": rows_table("steps", steps)}
+
+
+async def write_rollouts(
+    work: RolloutWork, cover: Cover, tables: Mapping[str, pa.Table], calls: Sequence[JournaledCall]
+) -> Entry:
+    """Write a shard's part with the calls it took, which the journal may then forget."""
+    entry = await asyncio.to_thread(work.stage.write_part, cover, {**tables, "calls": calls_table(calls)})
     await work.recorder.forget([call.call_key for call in calls])
     return entry
 
 
-def _rows(work: SampleWork, problem: Problem, rollout: Rollout) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    rollout_id = content_key([work.stage.key, problem.problem_key, rollout.sample_index])
+def rollout_id_of(work: RolloutWork, problem: Problem, rollout: Rollout) -> str:
+    """A rollout's address: its stage, its problem and its number."""
+    return content_key([work.stage.key, problem.problem_key, rollout.sample_index])
+
+
+def _rows(work: RolloutWork, problem: Problem, rollout: Rollout) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    rollout_id = rollout_id_of(work, problem, rollout)
     steps = [step for piece in rollout.path for step in split_steps(piece, work.delimiter)]
     row = {
         "problem_key": problem.problem_key,

@@ -15,7 +15,7 @@ from tasks.drive import Called, Driver
 from tasks.engines.catalogue import EngineSlot
 from tasks.engines.protocol import Prm
 from tasks.errors import EngineDied
-from tasks.methods.protocol import Outcome, Score, Search
+from tasks.methods.protocol import Method, Outcome, Score
 from tasks.recorder import Recorder
 from tasks.records import Problem, Scores
 from tasks.shards import ENGINE_TASK, calls_table, rows_table
@@ -70,6 +70,7 @@ async def score(work: ScoreWork, cover: Cover) -> Entry:
         stage_key=work.stage.key,
         seed=work.seed,
         model=work.prm_id,
+        prm_id=work.prm_id,
         policy=None,
         prm=prm,
         recorder=work.recorder,
@@ -96,7 +97,7 @@ async def score(work: ScoreWork, cover: Cover) -> Entry:
     return entry
 
 
-def score_rollouts(written: list[Written], prm_id: str, rows: list[dict[str, Any]]) -> Search:
+def score_rollouts(written: list[Written], prm_id: str, rows: list[dict[str, Any]]) -> Method:
     """A search that only scores: one request a rollout, its rows appended to `rows`; makes no rollouts of its own."""
     with_steps = [rollout for rollout in written if rollout.steps]
     replies = yield [Score(rollout.steps, 0, rollout.sample_index) for rollout in with_steps]

@@ -28,6 +28,7 @@ class SelectWork:
         problems: Mapping[str, Problem],
         selectors: Sequence[Selector],
         budgets: Sequence[int],
+        independent: bool,
         seed: int,
         on_problem: Callable[[], None],
     ) -> None:
@@ -38,6 +39,7 @@ class SelectWork:
         self.problems = problems
         self.selectors = selectors
         self.budgets = budgets
+        self.independent = independent
         self.seed = seed
 
 
@@ -88,7 +90,9 @@ class Graded:
 
 def _selection(work: SelectWork, rollouts: Graded, unit: str, selector: Selector, n: int) -> dict[str, Any]:
     chosen = choose(selector, rollouts.first(n))
-    expected = estimate(selector, rollouts.all, n, work.seed)
+    # A search's rollouts, fewer than its budget or not, only count together.
+    size = n if work.independent else rollouts.all.count
+    expected = estimate(selector, rollouts.all, size, work.seed)
     return {
         "problem_id": work.problems[unit].problem_id,
         "n": n,

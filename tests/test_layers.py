@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OURS = {"flows", "tasks", "zoo", "storage", "recipes", "benchmarks", "tests"}
-PREFECT_STAGES = {"sampling", "scoring", "grading", "selecting", "shards"}
+PREFECT_STAGES = {"sampling", "searching", "scoring", "grading", "selecting", "shards"}
 ENGINE_PACKAGES = {"vllm", "torch", "transformers"}
 
 
@@ -41,7 +41,8 @@ def test_storage_imports_nothing_of_ours(module: str) -> None:
 
 @pytest.mark.parametrize("module", modules("tasks/methods", "tasks/analysis"))
 def test_methods_and_analysis_are_pure(module: str) -> None:
-    assert reaches(module, {"tasks.engines", "storage", "prefect", "flows", "asyncio", "random", "time"}) == set()
+    impure = {"tasks.engines", "storage", "prefect", "flows", "asyncio", "random", "time"}
+    assert reaches(module, impure) <= {"random.Random"}, "a series that the caller seeds is no hidden state"
 
 
 @pytest.mark.parametrize("module", modules("tasks"))

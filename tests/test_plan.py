@@ -40,7 +40,7 @@ def keys(of: Plan) -> dict[str, str | None]:
     return {
         "run": of.run_id,
         "problems": of.problems_key,
-        "sample": method.sample_key,
+        "sample": method.make_key,
         "score": method.score_key,
         "grade": method.grade_key,
         "select": method.select_key,
@@ -120,7 +120,7 @@ def test_a_reference_changes_grades_but_not_rollouts_or_scores() -> None:
 def test_a_question_changes_its_unit_but_not_the_sample_stage() -> None:
     before, after = plan(problem_set()), plan(problem_set(question="2+2?"))
     assert before.units != after.units
-    assert before.methods[0].sample_key == after.methods[0].sample_key
+    assert before.methods[0].make_key == after.methods[0].make_key
     assert before.run_id != after.run_id
 
 
@@ -218,7 +218,7 @@ def test_number_format_and_window_change_the_keys(model: Path, settings: dict[st
 
 def sample_key(**policy: Any) -> str:
     method: MethodPlan = plan(policy={"engine": "vllm", **policy}).methods[0]
-    return method.sample_key
+    return method.make_key
 
 
 def test_the_prompt_changes_the_key_however_it_was_chosen(model: Path) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.recipe import BestOfN, Cot, Recipe, find_recipe, read_recipe, shipped_recipes
+from flows.methods import BestOfN, Cot
+from flows.recipe import Recipe, find_recipe, read_recipe, shipped_recipes
 from tasks.errors import UserError
 
 BASE: dict[str, Any] = {

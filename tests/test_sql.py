@@ -278,7 +278,7 @@ def test_selections_and_nodes_carry_their_run_and_method(store: Store) -> None:
     put(store, "select-1", "selections", [{"problem_id": "id-a", "n": 2, "selector": "majority"}])
     nodes = [{"problem_key": unit, "problem_id": f"id-{unit}", "node_id": f"{unit}0"} for unit in "ab"]
     put(store, "search-1", "nodes", nodes)
-    uses = (StageUse("sample", "search-1", "beam", 2), StageUse("select", "select-1", "beam", 2))
+    uses = (StageUse("search", "search-1", "beam", 2), StageUse("select", "select-1", "beam", 2))
     store.write_run(run_named("s", StageUse("problems", "problems-1"), *uses))
     assert rows(store, "SELECT run_id, method_id, problem_id FROM selections") == [("s", "beam", "id-a")]
     assert rows(store, "SELECT run_id, method_id, node_id FROM nodes") == [("s", "beam", "a0")]

@@ -1,8 +1,13 @@
 """Training of abacus-prm: is every step so far right? Labels are checked arithmetic on rollouts of abacus-1m.
 
-The lower layers are abacus-5m's, frozen: at every digit they hold what abacus-5m would have written there, so they are
+The lower layers are abacus-5m's, frozen: before every digit they hold what abacus-5m would write there, so they are
 computed once for every rollout. Two layers more compare that with what was written and gather it at the step marks;
-they and Qwen's two-class head are all that is trained. Only train chains are ever rolled out, so test problems stay unseen.
+they and Qwen's two-class head are all that is trained. Only train chains are ever rolled out, so test problems stay
+unseen.
+
+Left to itself that comparison is hardly found: the upper layers learn by heart which questions go wrong. Two things
+help. Half of the first upper layer's heads begin as heads that look at the token before; and a probe on that layer,
+dropped after training, learns from every token whether it follows from what was written before it.
 """
 
 import asyncio
@@ -13,28 +18,30 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2Model, Qwen2Tokenizer
+from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention
 
-from tasks.engines.chat import encode_text
 from tasks.engines.config import Placement, VllmPolicyConfig
-from tasks.engines.families import FAMILIES
+from tasks.engines.families import FAMILIES, PrmPrompts
 from tasks.engines.models import locate_model
 from tasks.engines.vllm_policy import VllmPolicy
 from tasks.problems.chains import LONGEST_CHAIN, STEP_DELIMITER, Chain, generate_chains, right_steps
 from tasks.records import Sampling
-from zoo.policies import IGNORED, optimizers_of, warm_cosine
+from zoo.policies import IGNORED, optimizers_of, padded, warm_cosine
 
-UPDATES = 2000
+UPDATES = 1200
 EXTRA_LAYERS = 2
+LOOK_BACK = 8.0  # size of the biases that make a head look at the token before
+MISTAKE_WEIGHT = 10.0  # a token that does not follow is rare
 BATCH_SIZE = 64
 CHUNKS = 2
 LEARNING_RATE = 2e-3
-CHAINS = 3000
-ROLLOUTS = 4
+CHAINS = 12_000
 HELD_OUT = 400
 SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=256)
 SEED = 7
@@ -49,8 +56,8 @@ class Judged:
     labels: tuple[bool, ...]
 
 
-async def roll_out(policy_folder: Path, chains: list[Chain], rollouts: int) -> list[Judged]:
-    """Sample solutions of chains with a policy and check every step's arithmetic."""
+async def roll_out(policy_folder: Path, chains: list[Chain]) -> list[Judged]:
+    """Sample a solution of each chain with a policy and check every step's arithmetic."""
     config = VllmPolicyConfig(model=str(policy_folder), max_model_len=512, placement=Placement(max_in_flight=256))
     policy = await VllmPolicy.open(config, locate_model(config))
 
@@ -59,35 +66,58 @@ async def roll_out(policy_folder: Path, chains: list[Chain], rollouts: int) -> l
         steps = tuple(step.strip() for step in sample.text.split(STEP_DELIMITER) if step.strip())
         return Judged(chain, steps, tuple(right_steps(chain, list(steps))))
 
-    wanted = [(chain, repeat) for chain in chains for repeat in range(rollouts)]
-    judged = await asyncio.gather(*(one(number, chain) for number, (chain, _) in enumerate(wanted)))
+    judged = await asyncio.gather(*(one(number, chain) for number, chain in enumerate(chains)))
     await policy.close()
     return [rollout for rollout in judged if rollout.steps]
 
 
 @dataclass(frozen=True)
 class Example:
-    """One rollout as the upper layers see it: features (tokens, hidden size), targets and step marks (tokens)."""
+    """One rollout as the upper layers see it: features (tokens, hidden size), and for each token three facts.
+
+    `right`: 1 where all up to it is right. `follows`: 1 where it follows from what was written before it. Both are
+    IGNORED in the prompt. `marks`: whether it is a step mark.
+    """
 
     features: torch.Tensor
-    targets: torch.Tensor
+    right: torch.Tensor
+    follows: torch.Tensor
     marks: torch.Tensor
 
 
 class UpperModel(torch.nn.Module):
-    """The trained part: EXTRA_LAYERS layers with a norm, and Qwen's two-class head on top."""
+    """The trained part: EXTRA_LAYERS layers with a norm, Qwen's two-class head on top, and the probe."""
 
     def __init__(self, config: Qwen2Config) -> None:
         super().__init__()
         size = config.hidden_size
         self.model = Qwen2Model._from_config(shaped(config, EXTRA_LAYERS), attn_implementation="eager")
         self.score = torch.nn.Sequential(torch.nn.Linear(size, size), torch.nn.ReLU(), torch.nn.Linear(size, 2))
+        self.probe = torch.nn.Linear(size, 2)
+        look_back(self.model.layers[0].self_attn, config)
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits of wrong and right, (rollouts, tokens, 2), from features (rollouts, tokens, hidden size)."""
-        hidden = self.model(inputs_embeds=features, use_cache=False).last_hidden_state
-        logits: torch.Tensor = self.score(hidden)
-        return logits
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of head and probe, (rollouts, tokens, 2) each, from features (rollouts, tokens, hidden size)."""
+        output = self.model(inputs_embeds=features, use_cache=False, output_hidden_states=True)
+        return self.score(output.last_hidden_state), self.probe(output.hidden_states[1])
+
+
+@torch.no_grad()
+def look_back(attention: Qwen2Attention, config: Qwen2Config) -> None:
+    """Set half of a layer's heads to look at the token before.
+
+    Rotary embeddings turn equal vectors apart by the tokens between them; a query turned back by one token beforehand
+    meets the key of the token before it.
+    """
+    size = config.hidden_size // config.num_attention_heads
+    turns = config.rope_parameters["rope_theta"] ** (-torch.arange(0, size, 2) / size)
+    query = LOOK_BACK * torch.cat([turns.cos(), -turns.sin()])
+    key = LOOK_BACK * torch.cat([torch.ones(size // 2), torch.zeros(size // 2)])
+    for head in range(config.num_attention_heads // 2):
+        rows = slice(head * size, (head + 1) * size)
+        for projection, bias in ((attention.q_proj, query), (attention.k_proj, key)):
+            projection.weight[rows] = 0
+            projection.bias[rows] = bias
 
 
 def shaped(config: Qwen2Config, layers: int) -> Qwen2Config:
@@ -98,7 +128,7 @@ def shaped(config: Qwen2Config, layers: int) -> Qwen2Config:
 
 def frozen_body(folder: Path) -> Qwen2Model:
     """A policy's layers without their last norm."""
-    body = Qwen2Model.from_pretrained(str(folder), dtype=torch.bfloat16)
+    body = Qwen2Model.from_pretrained(str(folder), dtype=torch.bfloat16, attn_implementation="eager")
     body.norm = torch.nn.Identity()
     return body
 
@@ -108,12 +138,13 @@ def train_prm(policy_folder: Path, body_folder: Path, tokenizer: Qwen2Tokenizer,
     torch.manual_seed(SEED)
     started = time.monotonic()
     chains = generate_chains("train", CHAINS, 1, LONGEST_CHAIN, seed=SEED)
-    judged = asyncio.run(roll_out(policy_folder, chains, ROLLOUTS))
+    judged = asyncio.run(roll_out(policy_folder, chains))
     print(f"abacus-prm: {len(judged)} labelled rollouts, {time.monotonic() - started:.0f} s", flush=True)
     body = frozen_body(body_folder)
-    examples = [_example(body, tokenizer, rollout) for rollout in judged]
+    prompts = PrmPrompts(FAMILIES["qwen"], tokenizer)
+    held_out = _all_examples(body, prompts, judged[:HELD_OUT])
+    examples = _all_examples(body, prompts, judged[HELD_OUT:])
     print(f"  features of {len(examples)} rollouts, {time.monotonic() - started:.0f} s", flush=True)
-    held_out, examples = examples[:HELD_OUT], examples[HELD_OUT:]
     model = UpperModel(body.config)
     compiled = torch.compile(model, dynamic=True)
     optimizers = optimizers_of(model, LEARNING_RATE)
@@ -123,45 +154,73 @@ def train_prm(policy_folder: Path, body_folder: Path, tokenizer: Qwen2Tokenizer,
     ]
     source = random.Random(SEED)
     for update in range(UPDATES):
-        loss = _update(compiled, source.sample(examples, BATCH_SIZE))
+        mark_loss, probe_loss = _update(compiled, source.sample(examples, BATCH_SIZE))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, schedule in zip(optimizers, schedules, strict=True):
             optimizer.step()
             optimizer.zero_grad()
             schedule.step()
         if (update + 1) % 50 == 0:
-            print(f"  update {update + 1}: loss {loss:.4f}, {time.monotonic() - started:.0f} s", flush=True)
+            losses = f"marks {mark_loss:.4f}, probe {probe_loss:.4f}"
+            print(f"  update {update + 1}: loss of {losses}, {time.monotonic() - started:.0f} s", flush=True)
         if (update + 1) % 200 == 0:
             _report(model, held_out)
     _save(body, model, tokenizer, folder)
 
 
+def _all_examples(body: Qwen2Model, prompts: PrmPrompts, judged: list[Judged]) -> list[Example]:
+    by_length = sorted(judged, key=lambda rollout: len(rollout.steps))
+    return [
+        example
+        for begin in range(0, len(by_length), BATCH_SIZE)
+        for example in _examples(body, prompts, by_length[begin : begin + BATCH_SIZE])
+    ]
+
+
 @torch.no_grad()
-def _example(body: Qwen2Model, tokenizer: Qwen2Tokenizer, rollout: Judged) -> Example:
-    family = FAMILIES["qwen"]
-    ids = torch.tensor(family.encode(tokenizer, rollout.chain.question, rollout.steps))
-    labels = _token_labels(tokenizer, rollout)
-    targets = torch.tensor([IGNORED] * (len(ids) - len(labels)) + labels)
-    features = body(input_ids=ids[None], use_cache=False).last_hidden_state[0]
-    return Example(features, targets, ids == family.mark_id(tokenizer))
+def _examples(body: Qwen2Model, prompts: PrmPrompts, rollouts: list[Judged]) -> list[Example]:
+    rows = [prompts.encode(rollout.chain.question, rollout.steps) for rollout in rollouts]
+    features = body(input_ids=padded(rows, 0), use_cache=False).last_hidden_state
+    examples = []
+    for row, rollout, feature in zip(rows, rollouts, features, strict=True):
+        right, follows = _token_labels(prompts, rollout)
+        unlabelled = [IGNORED] * (len(row) - len(right))
+        examples.append(
+            Example(
+                features=feature[: len(row)].clone(),
+                right=torch.tensor(unlabelled + right),
+                follows=torch.tensor(unlabelled + follows),
+                marks=torch.tensor(row) == prompts.mark,
+            )
+        )
+    return examples
 
 
-def _token_labels(tokenizer: Qwen2Tokenizer, rollout: Judged) -> list[int]:
-    """For each token of the solution, marks included, whether all up to it is right.
+def _token_labels(prompts: PrmPrompts, rollout: Judged) -> tuple[list[int], list[int]]:
+    """For each token of the solution, marks included: whether all up to it is right, and whether it follows."""
+    right: list[int] = []
+    follows: list[int] = []
+    right_before, value = True, str(rollout.chain.start)
+    for index, (step, label) in enumerate(zip(rollout.steps, rollout.labels, strict=True)):
+        written = prompts.step(step)
+        expected = prompts.step(_following_step(rollout.chain, index, value))
+        for token, due in zip_longest(written, expected[: len(written)]):
+            follows.append(int(token == due))
+            right_before = right_before and token == due
+            right.append(int(right_before))
+        follows.append(int(len(written) == len(expected)))
+        right.append(int(label))
+        right_before, value = label, step.rpartition("=")[2]
+    return right, follows
 
-    Only marks are ever read, but the label of every token says where a solution goes wrong: without them the comparison
-    of written with expected digits is hardly found.
-    """
-    labels: list[int] = []
-    right_before = True
-    for index, (step, right) in enumerate(zip(rollout.steps, rollout.labels, strict=True)):
-        written = encode_text(tokenizer, step)
-        reference = encode_text(tokenizer, rollout.chain.steps[index]) if index < len(rollout.chain.steps) else []
-        for end in range(1, len(written) + 1):
-            labels.append(int(right_before and written[:end] == reference[:end]))
-        labels.append(int(right))
-        right_before = right
-    return labels
+
+def _following_step(chain: Chain, index: int, value: str) -> str:
+    """The step that follows from a running value, as it was written: right arithmetic, whatever went before."""
+    if index >= len(chain.operations):
+        return f"\\boxed{{{value}}}"
+    operation = chain.operations[index]
+    result = operation.apply(int(value)) if value.isdecimal() else ""
+    return f"{value}{operation.symbol}{operation.operand}={result}"
 
 
 def _batched(examples: list[Example]) -> Example:
@@ -169,33 +228,40 @@ def _batched(examples: list[Example]) -> Example:
     pad = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
     return Example(
         pad([example.features for example in examples]),
-        pad([example.targets for example in examples], padding_value=IGNORED),
+        pad([example.right for example in examples], padding_value=IGNORED),
+        pad([example.follows for example in examples], padding_value=IGNORED),
         pad([example.marks for example in examples]),
     )
 
 
-def _update(model: Callable[[torch.Tensor], torch.Tensor], batch: list[Example]) -> float:
-    """Accumulate the gradient of one batch; returns the mean loss of the step marks.
+def _update(model: Callable[..., tuple[torch.Tensor, torch.Tensor]], batch: list[Example]) -> tuple[float, float]:
+    """Accumulate the gradient of one batch; returns the mean losses of step marks and probe.
 
-    The loss learned from is the mean over marks plus the mean over all tokens.
+    The loss learned from is the mean over marks, plus the mean over all tokens, plus the probe's.
     """
-    batch = sorted(batch, key=lambda example: len(example.targets))
+    batch = sorted(batch, key=lambda example: len(example.right))
     chunks = [
         _batched(batch[begin : begin + len(batch) // CHUNKS]) for begin in range(0, len(batch), len(batch) // CHUNKS)
     ]
     all_marks = sum(int(chunk.marks.sum()) for chunk in chunks)
-    all_tokens = sum(int((chunk.targets != IGNORED).sum()) for chunk in chunks)
-    mark_loss = 0.0
+    all_tokens = sum(int((chunk.right != IGNORED).sum()) for chunk in chunks)
+    mark_loss = probe_loss = 0.0
     for chunk in chunks:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = model(chunk.features)
-        losses = torch.nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), chunk.targets.flatten(), ignore_index=IGNORED, reduction="none"
-        )
+            logits, probed = model(chunk.features)
+        losses = _token_losses(logits, chunk.right)
         of_marks = losses[chunk.marks.flatten()].sum() / all_marks
-        torch.autograd.backward(of_marks + losses.sum() / all_tokens)
-        mark_loss += of_marks.item()
-    return mark_loss
+        weights = torch.where(chunk.follows == 0, MISTAKE_WEIGHT, 1.0).flatten()
+        of_probe = (weights * _token_losses(probed, chunk.follows)).sum() / all_tokens
+        torch.autograd.backward(of_marks + losses.sum() / all_tokens + of_probe)
+        mark_loss, probe_loss = mark_loss + of_marks.item(), probe_loss + of_probe.item()
+    return mark_loss, probe_loss
+
+
+def _token_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
+    )
 
 
 @torch.no_grad()
@@ -205,9 +271,9 @@ def _report(model: UpperModel, held_out: list[Example]) -> None:
     for begin in range(0, len(held_out), BATCH_SIZE):
         batch = _batched(held_out[begin : begin + BATCH_SIZE])
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            guesses = model(batch.features).argmax(-1)
+            guesses = model(batch.features)[0].argmax(-1)
         for label in hits:
-            hits[label] += (guesses[batch.marks & (batch.targets == label)] == label).tolist()
+            hits[label] += (guesses[batch.marks & (batch.right == label)] == label).tolist()
     wrong, right = (sum(found) / len(found) for found in hits.values())
     print(f"  held out: {right:.3f} of right steps and {wrong:.3f} of wrong steps told", flush=True)
 
@@ -218,11 +284,8 @@ def _save(body: Qwen2Model, upper: UpperModel, tokenizer: Qwen2Tokenizer, folder
     frozen = body.config.num_hidden_layers
     weights = {f"model.{name}": tensor for name, tensor in body.state_dict().items()}
     for name, tensor in upper.state_dict().items():
-        layer = re.match(r"model\.layers\.(\d+)\.", name)
-        if layer:
-            name = f"model.layers.{frozen + int(layer[1])}.{name[layer.end() :]}"
-        if not name.startswith("model.embed_tokens"):
-            weights[name] = tensor
+        if not name.startswith(("model.embed_tokens", "probe.")):
+            weights[re.sub(r"(?<=^model\.layers\.)\d+", lambda layer: str(frozen + int(layer[0])), name)] = tensor
     stored = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in weights.items()}
     save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
     config = shaped(body.config, frozen + EXTRA_LAYERS)

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 
 from tasks.engines.config import FakePolicyConfig, FakePrmConfig
-from tasks.records import Sample, Sampling, Scores
+from tasks.records import Sample, SampleStop, Sampling, Scores
 
 STEP_DELIMITER = "\n\n"
 
@@ -14,11 +14,18 @@ def hash_number(*parts: object) -> int:
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big")
 
 
-def text_sample(text: str, finished: bool, prompt_tokens: int) -> Sample:
-    """A sample whose tokens are its characters, each with log-probability -1."""
-    tokens = tuple(map(ord, text))
-    ends = tuple(range(1, len(tokens) + 1))
-    return Sample(text, tokens, ends, (-1.0,) * len(tokens), "stop" if finished else "length", prompt_tokens, 0)
+def text_sample(text: str, sampling: Sampling, prompt_tokens: int) -> Sample:
+    """What is left of `text` after its stop strings and its limit of tokens, which are its characters.
+
+    As from a real engine, the tokens of the stop string are there, its text is not. Each token has log-probability -1.
+    """
+    stops = [(text.index(stop), stop) for stop in sampling.stop if stop in text]
+    begin, stop = min(stops, default=(len(text), ""))
+    written = text[:begin] + stop
+    tokens = tuple(map(ord, written[: sampling.max_tokens]))
+    ends = tuple(min(end, begin) for end in range(1, len(tokens) + 1))
+    reason: SampleStop = "length" if len(tokens) < len(written) else "delimiter" if stop else "stop"
+    return Sample(text[: min(begin, len(tokens))], tokens, ends, (-1.0,) * len(tokens), reason, prompt_tokens, 0)
 
 
 class FakePolicy:
@@ -43,11 +50,13 @@ class FakePolicy:
             last = depth + 1 >= self._config.steps or number % self._config.steps == 0
             steps.append(self._answer(number >> 8) if last else f"step {depth + 1}: {number % 10_000}")
             depth += 1
-            if last or STEP_DELIMITER in sampling.stop:
+            if last:
                 break
-        text = STEP_DELIMITER.join(steps)
+            if STEP_DELIMITER in sampling.stop:
+                steps.append("")
+                break
         prompt_tokens = len(self.prompt(question)) + sum(len(sample.tokens) for sample in path)
-        return text_sample(text[: sampling.max_tokens], len(text) <= sampling.max_tokens, prompt_tokens)
+        return text_sample(STEP_DELIMITER.join(steps), sampling, prompt_tokens)
 
     def _answer(self, number: int) -> str:
         count = self._config.answers

@@ -1,11 +1,14 @@
 """PRM families as data: how a question and its steps are written, and where the score is read (paper section 3)."""
 
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 from tasks.engines.chat import encode_chat, encode_text
 from tasks.errors import BadReply, EngineUnavailable
 from tasks.problems.prompts import messages
+
+REMEMBERED = 65_536  # encoded texts kept; a search asks about the same steps again and again
 
 
 @dataclass(frozen=True)
@@ -19,21 +22,31 @@ class PrmFamily:
     architecture: str
     step_mark: str
 
-    def mark_id(self, tokenizer: Any) -> int:
-        """The step mark's token id. Raises EngineUnavailable where the tokenizer has no such single token."""
-        ids = tokenizer.encode(self.step_mark, add_special_tokens=False)
-        if len(ids) != 1:
-            raise EngineUnavailable(f"this model's tokenizer has no token {self.step_mark}: it is no {self.name} PRM")
-        return int(ids[0])
 
-    def encode(self, tokenizer: Any, question: str, steps: tuple[str, ...]) -> list[int]:
+class PrmPrompts:
+    """Questions and steps as one family's prompts; each question and each step is encoded once.
+
+    Raises EngineUnavailable where the tokenizer has no such single token as the family's step mark.
+    """
+
+    def __init__(self, family: PrmFamily, tokenizer: Any) -> None:
+        ids = tokenizer.encode(family.step_mark, add_special_tokens=False)
+        if len(ids) != 1:
+            missing = f"this model's tokenizer has no token {family.step_mark}"
+            raise EngineUnavailable(f"{missing}: it is no {family.name} PRM")
+        self.mark = int(ids[0])
+        self._question = lru_cache(REMEMBERED)(lambda text: encode_chat(tokenizer, messages("qwen", text)))
+        self.step = lru_cache(REMEMBERED)(partial(encode_text, tokenizer))
+
+    def encode(self, question: str, steps: tuple[str, ...]) -> list[int]:
         """Token ids with exactly one step mark a step; the ids of a prefix of steps are a prefix of the ids."""
-        mark = self.mark_id(tokenizer)
-        ids = encode_chat(tokenizer, messages("qwen", question))
+        ids = list(self._question(question))
         for step in steps:
-            ids += [*encode_text(tokenizer, step), mark]
-        if ids.count(mark) != len(steps):
-            raise BadReply(f"the PRM's prompt holds {ids.count(mark)} step marks for {len(steps)} steps: {question!r}")
+            ids += [*self.step(step), self.mark]
+        if ids.count(self.mark) != len(steps):
+            raise BadReply(
+                f"the PRM's prompt holds {ids.count(self.mark)} step marks for {len(steps)} steps: {question!r}"
+            )
         return ids
 
 

@@ -4,7 +4,8 @@
      "prm": {"What is 1+1?": {"1+1=2\\n\\n\\\\boxed{2}": [0.9, 0.8]}}}
 
 A policy's continuations stand under the text so far (steps joined by blank lines); sample number i gets the i-th,
-round and round. A PRM's scores stand under the whole text.
+round and round. In a search a continuation that ends with a blank line is a step that others may follow. A PRM's scores
+stand under the whole text.
 """
 
 import json
@@ -46,7 +47,7 @@ class ScriptedPolicy:
         turn = self._asked[question, written]
         self._asked[question, written] += 1
         text = str(continuations[turn % len(continuations)])
-        return text_sample(text, True, len(question) + len(written))
+        return text_sample(text, sampling, len(question) + len(written))
 
     async def close(self) -> None:
         """Nothing to free."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import TorchPrmConfig
-from tasks.engines.families import checked_family
+from tasks.engines.families import PrmPrompts, checked_family
 from tasks.engines.models import ModelFiles, require
 from tasks.errors import BadReply, EngineUnavailable
 from tasks.records import Scores
@@ -23,9 +23,8 @@ class TorchPrm:
     def __init__(self, config: TorchPrmConfig, model: ModelFiles) -> None:
         self._torch = require("torch", INSTALL)
         self._limit = config.max_model_len
-        self._family = checked_family(config.family, model.config, model.name)
-        self._tokenizer = load_tokenizer(model, config.trust_remote_code)
-        self._mark = self._family.mark_id(self._tokenizer)
+        family = checked_family(config.family, model.config, model.name)
+        self._prompts = PrmPrompts(family, load_tokenizer(model, config.trust_remote_code))
         self._device = f"cuda:{next(iter(config.placement.gpus), 0)}" if self._torch.cuda.is_available() else "cpu"
         dtype = model.config.get("dtype", "float32") if config.dtype == "auto" else config.dtype
         self._body, self._head = _load(self._torch, model, getattr(self._torch, dtype), self._device)
@@ -33,7 +32,7 @@ class TorchPrm:
 
     async def score(self, question: str, steps: tuple[str, ...], from_step: int) -> Scores:
         """See `Prm.score`."""
-        ids = self._family.encode(self._tokenizer, question, steps)
+        ids = self._prompts.encode(question, steps)
         if self._limit is not None and len(ids) > self._limit:
             raise BadReply(f"the PRM's prompt for {question[:80]!r} has {len(ids)} tokens; its limit is {self._limit}")
         async with self._turn:
@@ -52,7 +51,7 @@ class TorchPrm:
             inputs = torch.tensor([ids], device=self._device)
             hidden = self._body(input_ids=inputs, use_cache=False).last_hidden_state[0]
             # The head runs in float32 whatever the body's dtype, as in vLLM.
-            logits = self._head(hidden[inputs[0] == self._mark].float())
+            logits = self._head(hidden[inputs[0] == self._prompts.mark].float())
             return list(logits.softmax(-1)[:, 1].tolist())
 
 

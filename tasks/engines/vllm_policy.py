@@ -78,7 +78,7 @@ class VllmPolicy:
             tokens=tuple(completion.token_ids),
             token_ends=ends,
             logprobs=tuple(completion.logprobs.logprobs),
-            stop_reason=completion.finish_reason,
+            stop_reason="delimiter" if completion.stop_reason in sampling.stop else completion.finish_reason,
             prompt_tokens=len(output.prompt_token_ids),
             cached_tokens=output.num_cached_tokens,
         )

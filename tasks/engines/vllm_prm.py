@@ -2,7 +2,7 @@
 
 from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import VllmPrmConfig
-from tasks.engines.families import checked_family
+from tasks.engines.families import PrmPrompts, checked_family
 from tasks.engines.models import ModelFiles, require
 from tasks.engines.vllm_copies import VllmCopies
 from tasks.engines.vllm_loop import INSTALL
@@ -14,17 +14,15 @@ class VllmPrm:
     """Scores steps with a vLLM pooling engine."""
 
     def __init__(self, config: VllmPrmConfig, model: ModelFiles) -> None:
-        self._family = checked_family(config.family, model.config, model.name)
-        self._tokenizer = load_tokenizer(model, config.trust_remote_code)
+        family = checked_family(config.family, model.config, model.name)
+        self._prompts = PrmPrompts(family, load_tokenizer(model, config.trust_remote_code))
         self._parameters = require("vllm", INSTALL).PoolingParams(task="token_classify")
 
     @classmethod
     async def open(cls, config: VllmPrmConfig, model: ModelFiles) -> "VllmPrm":
         """Load the model. Raises EngineUnavailable where it cannot be."""
         prm = cls(config, model)
-        pooler_config = require("vllm.config", INSTALL).PoolerConfig(
-            pooling_type="STEP", step_tag_id=prm._family.mark_id(prm._tokenizer)
-        )
+        pooler_config = require("vllm.config", INSTALL).PoolerConfig(pooling_type="STEP", step_tag_id=prm._prompts.mark)
         prm._copies = await VllmCopies.start(config, model, {"runner": "pooling", "pooler_config": pooler_config})
         return prm
 
@@ -32,7 +30,7 @@ class VllmPrm:
 
     async def score(self, question: str, steps: tuple[str, ...], from_step: int) -> Scores:
         """See `Prm.score`."""
-        ids = self._family.encode(self._tokenizer, question, steps)
+        ids = self._prompts.encode(question, steps)
         try:
             output = await self._copies.submit(ids, self._parameters.clone())
         except ValueError as error:

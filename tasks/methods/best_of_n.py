@@ -1,14 +1,11 @@
 """Best-of-N: N independent whole solutions; a selector then picks an answer (paper section 2)."""
 
-from tasks.methods.protocol import Generate, Outcome, Search, expect_samples
-from tasks.records import Rollout, Sampling
+from tasks.methods.protocol import Generate, Method, Outcome, expect_samples
+from tasks.records import Sampling, whole_rollout
 
 
-def best_of_n(sampling: Sampling, first: int, last: int) -> Search:
-    """Sample solutions number `first` up to but not including `last`."""
-    indices = range(first, last)
+def best_of_n(sampling: Sampling, indices: range) -> Method:
+    """Sample the solutions of these numbers."""
     replies = yield [Generate((), index, sampling) for index in indices]
     samples = expect_samples(replies)
-    return Outcome(
-        tuple(Rollout(index, (sample,), sample.stop_reason) for index, sample in zip(indices, samples, strict=True))
-    )
+    return Outcome(tuple(whole_rollout(*numbered) for numbered in zip(indices, samples, strict=True)))

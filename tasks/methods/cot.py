@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from tasks.methods.protocol import Generate, Outcome, Search, expect_samples
-from tasks.records import Rollout, Sampling
+from tasks.methods.protocol import Generate, Method, Outcome, expect_samples
+from tasks.records import Sampling, whole_rollout
 
 
-def cot(sampling: Sampling) -> Search:
+def cot(sampling: Sampling) -> Method:
     """One solution at temperature 0, whatever temperature `sampling` holds."""
     replies = yield [Generate((), 0, replace(sampling, temperature=0.0, top_p=1.0))]
     (sample,) = expect_samples(replies)
-    return Outcome((Rollout(0, (sample,), sample.stop_reason),))
+    return Outcome((whole_rollout(0, sample),))

@@ -1,18 +1,25 @@
 """What a method asks for and what it returns.
 
-A method is a generator: it yields batches of requests, is sent the replies in the same order, and returns an Outcome.
-It holds no clock, no random state and no engine, so the same replies always give the same outcome.
+A method is a generator: it yields batches, is sent the replies in the same order, and returns an Outcome. A batch holds
+requests to the engines and further generators of this kind, which run beside one another; the reply of one of those is
+what it returns. A method holds no clock, no random state and no engine, so the same replies always give the same
+outcome, in whatever order they land.
 """
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar, Union
 
+from tasks.methods.tree import Node
 from tasks.records import Rollout, Sample, Sampling, Scores
 
 
 @dataclass(frozen=True)
 class Generate:
-    """Ask the policy to go on from `path` (the samples so far; empty at the question) with one sample."""
+    """Ask the policy to go on from `path` (the samples so far; empty at the question) with one sample.
+
+    Requests with the same path and sampling are told apart by `sample_index`: the same index is the same draw.
+    """
 
     path: tuple[Sample, ...]
     sample_index: int
@@ -28,23 +35,32 @@ class Score:
     sample_index: int
 
 
-Request = Generate | Score
-Reply = Sample | Scores
-
-
 @dataclass(frozen=True)
 class Outcome:
-    """The rollouts a method made, by ascending sample index."""
+    """The rollouts a method made, by ascending sample index, and its tree, where it grew one."""
 
     rollouts: tuple[Rollout, ...]
+    nodes: tuple[Node, ...] = ()
 
 
-Search = Generator[Sequence[Request], Sequence[Reply], Outcome]
+Request = Generate | Score
+Reply = Sample | Scores
+Result = TypeVar("Result")
+Search: TypeAlias = Generator[Sequence[Union[Request, "Search[Any]"]], Sequence[Any], Result]
+Method: TypeAlias = Search[Outcome]
 
 
-def expect_samples(replies: Sequence[Reply]) -> list[Sample]:
+def expect_samples(replies: Sequence[Any]) -> list[Sample]:
     """The replies to Generate requests. Raises TypeError where the driver sent something else."""
     samples = [reply for reply in replies if isinstance(reply, Sample)]
     if len(samples) != len(replies):
-        raise TypeError("a Generate request was answered with scores")
+        raise TypeError("a Generate request was answered with something else than a sample")
     return samples
+
+
+def expect_scores(replies: Sequence[Any]) -> list[Scores]:
+    """The replies to Score requests. Raises TypeError where the driver sent something else."""
+    scores = [reply for reply in replies if isinstance(reply, Scores)]
+    if len(scores) != len(replies):
+        raise TypeError("a Score request was answered with something else than scores")
+    return scores

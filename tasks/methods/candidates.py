@@ -1,0 +1,112 @@
+"""The candidate rules that all searches share (paper section 2): which drawn steps count, and when a path ends.
+
+A step cut by length is no candidate, nor is a blank one, nor one equal to an earlier sibling after stripping. Where
+none is left the draw is repeated, at most RETRIES times; then the path is at a dead end. A path is finished at the end
+of the sequence, at a step that holds a final answer, and at the depth limit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tasks.methods.protocol import Generate, Score, Search, expect_samples, expect_scores
+from tasks.methods.tree import Node, step_texts
+from tasks.records import Sample, Sampling, StopReason
+
+RETRIES = 3
+RETRY_STRIDE = 1_000_000  # a repeated draw's number is this much higher than its first try's
+FINAL_ANSWER = "\\boxed"
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How trees grow: how one step is drawn, how deep paths may go, how far a score looks ahead.
+
+    `sampling.stop` holds the step delimiter. With `lookahead` k, a step is ranked by the PRM's score of the k-th step
+    after it, written greedily (Snell). `distinct` drops a step equal to an earlier sibling.
+    """
+
+    sampling: Sampling
+    max_depth: int
+    lookahead: int = 0
+    distinct: bool = True
+
+
+def expand(growth: Growth, parent: Node | None, draws: Sequence[int], tree: list[Node]) -> Search[list[Node]]:
+    """The candidates among one step for each of `draws` after `parent` (None: after the question), scored.
+
+    Every step drawn is added to `tree`. Returns an empty list at a dead end.
+    """
+    path = () if parent is None else parent.path
+    for attempt in range(1 + RETRIES):
+        numbers = [draw + attempt * RETRY_STRIDE for draw in draws]
+        samples = expect_samples((yield [Generate(path, number, growth.sampling) for number in numbers]))
+        nodes = [_node(growth, parent, number, sample) for number, sample in zip(numbers, samples, strict=True)]
+        tree += nodes
+        _drop(nodes, growth.distinct)
+        found = [node for node in nodes if node.dropped is None]
+        if found:
+            yield [_judge(growth, node) for node in found]
+            return found
+    return []
+
+
+def best(nodes: Sequence[Node], count: int) -> list[Node]:
+    """The `count` nodes of highest value, best first; ties go to the first encountered."""
+    return sorted(nodes, key=value_of, reverse=True)[:count]
+
+
+def value_of(node: Node) -> float:
+    """The number a candidate is ranked by."""
+    assert node.value is not None, "only candidates have a value"
+    return node.value
+
+
+def keep(nodes: Sequence[Node]) -> None:
+    """Mark the nodes a search goes on from or returns."""
+    for node in nodes:
+        node.kept = True
+
+
+def _node(growth: Growth, parent: Node | None, draw: int, sample: Sample) -> Node:
+    depth = 1 if parent is None else len(parent.address) + 1
+    stop: StopReason | None = None
+    if sample.stop_reason == "stop" or FINAL_ANSWER in sample.text:
+        stop = "stop"
+    elif depth >= growth.max_depth:
+        stop = "depth"
+    return Node(parent, draw, sample, stop)
+
+
+def _drop(nodes: Sequence[Node], distinct: bool) -> None:
+    seen: set[str] = set()
+    for node in nodes:
+        text = node.sample.text.strip()
+        # An end of sequence straight after a step ends the path there; after the question it is no solution.
+        ends_only = node.stop == "stop" and node.parent is not None
+        if node.sample.stop_reason == "length":
+            node.dropped = "length"
+        elif not text and not ends_only:
+            node.dropped = "blank"
+        elif distinct and text in seen:
+            node.dropped = "duplicate"
+        else:
+            seen.add(text)
+
+
+def _judge(growth: Growth, node: Node) -> Search[None]:
+    if not node.sample.text.strip():
+        assert node.parent is not None
+        node.value = node.parent.value
+        return
+    ahead: list[Sample] = []
+    greedy = replace(growth.sampling, temperature=0.0, top_p=1.0)
+    for _ in range(0 if node.stop else growth.lookahead):
+        (sample,) = expect_samples((yield [Generate((*node.path, *ahead), node.draw, greedy)]))
+        ahead.append(sample)
+        if sample.stop_reason != "delimiter" or FINAL_ANSWER in sample.text:
+            break
+    steps = node.steps
+    asked = Score((*steps, *step_texts(ahead)), len(steps) - 1, node.draw)
+    (scores,) = expect_scores((yield [asked]))
+    node.score, node.value = scores.values[0], scores.values[-1]
+    node.lookahead_tokens = sum(len(sample.tokens) for sample in ahead)
