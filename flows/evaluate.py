@@ -25,7 +25,7 @@ from tasks.engines.config import ModelConfig, VllmPolicyConfig
 from tasks.engines.models import locate_model
 from tasks.engines.protocol import Policy, Prm
 from tasks.engines.vllm_loop import gpu_is_there
-from tasks.engines.vllm_policy import PolicyPrompts
+from tasks.engines.vllm_policy import PolicyPrompts, context_length
 from tasks.errors import EngineUnavailable, ProblemError
 from tasks.grading import GradeWork, grade
 from tasks.problems.sources import load_problems
@@ -301,7 +301,7 @@ def check_prompts(plan: Plan) -> None:
     if not isinstance(config, VllmPolicyConfig):
         return
     model = locate_model(config)
-    limit = config.max_model_len or model.config.get("max_position_embeddings")
+    limit = context_length(config, model)
     if limit is None:
         return
     prompts = PolicyPrompts(config, model)

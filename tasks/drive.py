@@ -5,8 +5,10 @@ an earlier life is replayed instead of made.
 """
 
 import asyncio
+import hashlib
 import math
 import time
+from array import array
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,12 +67,8 @@ class Driver:
     async def _generate(self, problem: Problem, request: Generate) -> Sample:
         assert self.policy is not None, "this stage has no policy"
         question, path, sampling = problem.question, request.path, request.sampling
-        tokens = [token for sample in path for token in sample.tokens]
-        identity = [
-            *(self.stage_key, problem.problem_key, request.sample_index, self.seed),
-            *(self.policy.prompt(question), tokens, vars(sampling)),
-        ]
-        call_key = content_key(identity)
+        identity = [self.stage_key, problem.problem_key, request.sample_index, self.seed]
+        call_key = content_key([*identity, self._prompt_digest(question, path), vars(sampling)])
         known = await self.recorder.replay(call_key)
         if known is not None:
             sample = decode_sample(known)
@@ -85,6 +83,14 @@ class Driver:
         await self.recorder.record(call)
         self.on_call(Called(len(sample.tokens), False))
         return sample
+
+    def _prompt_digest(self, question: str, path: tuple[Sample, ...]) -> str:
+        """A hash of the exact prompt tokens; many times cheaper than to write them all out."""
+        assert self.policy is not None
+        digest = hashlib.sha256(array("Q", self.policy.prompt(question)))
+        for sample in path:
+            digest.update(array("Q", sample.tokens))
+        return digest.hexdigest()
 
     async def _score(self, problem: Problem, request: Score) -> Scores:
         assert self.prm is not None, "this stage has no PRM"

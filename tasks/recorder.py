@@ -1,12 +1,14 @@
 """Calls made once: replayed from the journal where they were answered before, journaled before anyone acts on them."""
 
 import asyncio
-import json
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
+
+import orjson
 
 from storage.journal import Journal, JournaledCall
 from tasks.records import Sample, Scores
@@ -16,13 +18,16 @@ Result = TypeVar("Result")
 
 
 def encode_reply(reply: Sample | Scores) -> str:
-    """A reply as JSON; floats survive exactly. Raises ValueError for NaN."""
-    return json.dumps(vars(reply), separators=(",", ":"), allow_nan=False)
+    """A reply as JSON; floats survive exactly. Raises ValueError for NaN and infinity."""
+    numbers = reply.logprobs if isinstance(reply, Sample) else reply.values
+    if not math.isfinite(math.fsum(numbers)):
+        raise ValueError(f"a reply holds a number that is none: {numbers}")
+    return orjson.dumps(vars(reply)).decode()
 
 
 def decode_sample(text: str) -> Sample:
     """The sample that `encode_reply` wrote."""
-    value: dict[str, Any] = json.loads(text)
+    value: dict[str, Any] = orjson.loads(text)
     for name in ("tokens", "token_ends", "logprobs"):
         value[name] = tuple(value[name])
     return Sample(**value)
@@ -30,7 +35,7 @@ def decode_sample(text: str) -> Sample:
 
 def decode_scores(text: str) -> Scores:
     """The scores that `encode_reply` wrote."""
-    value: dict[str, Any] = json.loads(text)
+    value: dict[str, Any] = orjson.loads(text)
     return Scores(tuple(value["values"]), value["input_tokens"], value["cached_tokens"])
 
 

@@ -1,4 +1,4 @@
-"""Token ids back to text, with the character at which each token ends."""
+"""Token ids back to text, with the character at which each token ends; and the tokens that hold a stop string."""
 
 from itertools import accumulate
 from typing import Any
@@ -42,3 +42,22 @@ class Speller:
             whole, begin = whole + len(piece), index + 1
             ends.append(whole)
         return tuple(ends)
+
+
+class StopTokens:
+    """Which tokens of a vocabulary hold a stop string.
+
+    To stop at those is much cheaper for an engine than to read along. A stop string spread over several tokens is not
+    stopped at, only found afterwards; tokenizers that have a token for a blank line hardly ever write it so.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._known: dict[str, tuple[int, ...]] = {}
+
+    def tokens_with(self, stop: str) -> tuple[int, ...]:
+        """The ids of all tokens whose text holds `stop`, ascending; empty where there is none."""
+        if stop not in self._known:
+            pieces = self._tokenizer.batch_decode([[token] for token in range(len(self._tokenizer))])
+            self._known[stop] = tuple(token for token, piece in enumerate(pieces) if stop in piece)
+        return self._known[stop]

@@ -20,6 +20,7 @@ from tasks.errors import EngineDied, EngineUnavailable
 
 INSTALL = "pip install 'overthink[gpu]', or `make install` for the CPU environment"
 CPU_BATCHED_TOKENS = 16_384
+CPU_BLOCK_SIZE = 32  # the smallest its kernels are fast with; the default, 128, is longer than a short question
 
 
 def engine_arguments(config: ModelConfig, model: ModelFiles, copy: int, has_gpu: bool) -> dict[str, Any]:
@@ -44,6 +45,7 @@ def engine_arguments(config: ModelConfig, model: ModelFiles, copy: int, has_gpu:
     return arguments | {
         "enforce_eager": True,
         "enable_chunked_prefill": False,
+        "block_size": CPU_BLOCK_SIZE,
         "max_num_batched_tokens": max(CPU_BATCHED_TOKENS, config.max_model_len or 0),
         "kv_cache_memory_bytes": placement.cpu_cache_gib * 2**30,
     }

@@ -5,12 +5,12 @@ from typing import Any
 from tasks.engines.chat import encode_chat, load_tokenizer
 from tasks.engines.config import VllmPolicyConfig
 from tasks.engines.models import ModelFiles, require
-from tasks.engines.spelling import Speller
+from tasks.engines.spelling import Speller, StopTokens
 from tasks.engines.vllm_copies import VllmCopies
 from tasks.engines.vllm_loop import INSTALL
 from tasks.errors import BadReply
 from tasks.problems.prompts import known_style, messages
-from tasks.records import Sample, Sampling
+from tasks.records import Sample, SampleStop, Sampling
 
 
 class PolicyPrompts:
@@ -28,13 +28,21 @@ class PolicyPrompts:
         return self._known[question]
 
 
+def context_length(config: VllmPolicyConfig, model: ModelFiles) -> int | None:
+    """Tokens of prompt and completion together that the model reads, where that is known."""
+    limit = config.max_model_len or model.config.get("max_position_embeddings")
+    return None if limit is None else int(limit)
+
+
 class VllmPolicy:
     """Samples from a vLLM engine, token ids in and token ids out."""
 
-    def __init__(self, copies: VllmCopies, prompts: PolicyPrompts) -> None:
+    def __init__(self, copies: VllmCopies, prompts: PolicyPrompts, limit: int | None) -> None:
         self._copies = copies
+        self._limit = limit
         self.prompt = prompts.prompt
         self._speller = Speller(prompts.tokenizer)
+        self._stops = StopTokens(prompts.tokenizer)
         vllm = require("vllm", INSTALL)
         self._parameters = vllm.SamplingParams
         self._only_final = require("vllm.sampling_params", INSTALL).RequestOutputKind.FINAL_ONLY
@@ -43,20 +51,24 @@ class VllmPolicy:
     async def open(cls, config: VllmPolicyConfig, model: ModelFiles) -> "VllmPolicy":
         """Load the model. Raises EngineUnavailable where it cannot be."""
         prompts = PolicyPrompts(config, model)
-        return cls(await VllmCopies.start(config, model, {}), prompts)
+        return cls(await VllmCopies.start(config, model, {}), prompts, context_length(config, model))
 
     async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`."""
         prefix = [*self.prompt(question), *(token for sample in path for token in sample.tokens)]
+        if self._limit is not None and len(prefix) >= self._limit:
+            return Sample("", (), (), (), "length", len(prefix))
+        ids = [token for stop in sampling.stop for token in self._stops.tokens_with(stop)]
         parameters = self._parameters(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             max_tokens=sampling.max_tokens,
-            stop=list(sampling.stop),
+            stop_token_ids=ids,
+            stop=[] if ids else list(sampling.stop),
             seed=seed,
             logprobs=0,
             flat_logprobs=True,
-            detokenize=bool(sampling.stop),  # vLLM must read along only where it must find a stop string
+            detokenize=bool(sampling.stop) and not ids,  # vLLM must read along only where it must find a stop string
             output_kind=self._only_final,
         )
         try:
@@ -69,16 +81,22 @@ class VllmPolicy:
         completion = output.outputs[0]
         if completion.finish_reason not in ("stop", "length"):
             raise BadReply(f"vLLM ended a request with {completion.finish_reason!r}")
-        text, ends = self._speller.spell(list(completion.token_ids))
-        if sampling.stop:  # the tokens of the stop string are in the list but not in the text
-            text = completion.text
-            ends = tuple(min(end, len(text)) for end in ends)
+        tokens = list(completion.token_ids)
+        text, ends = self._speller.spell(tokens)
+        reason: SampleStop = completion.finish_reason
+        stops = [(text.index(stop), stop) for stop in sampling.stop if stop in text]
+        if stops:
+            # The token that completes the stop string is kept, so that the next step's prompt goes on from it.
+            begin, stop = min(stops)
+            count = next(number for number, end in enumerate(ends, 1) if end >= begin + len(stop))
+            tokens, text, reason = tokens[:count], text[:begin], "delimiter"
+            ends = tuple(min(end, begin) for end in ends[:count])
         return Sample(
             text=text,
-            tokens=tuple(completion.token_ids),
+            tokens=tuple(tokens),
             token_ends=ends,
-            logprobs=tuple(completion.logprobs.logprobs),
-            stop_reason="delimiter" if completion.stop_reason in sampling.stop else completion.finish_reason,
+            logprobs=tuple(completion.logprobs.logprobs)[: len(tokens)],
+            stop_reason=reason,
             prompt_tokens=len(output.prompt_token_ids),
             cached_tokens=output.num_cached_tokens,
         )

@@ -1,4 +1,10 @@
-"""A PRM that vLLM serves natively: the pooling runner returns one row [P(0), P(1)] for each step mark."""
+"""A PRM that vLLM serves natively: the pooling runner returns a row [P(0), P(1)] for each token, read at step marks.
+
+vLLM's own STEP pooling picks the marks itself but cannot use the prefix cache (docs/decisions.md); picking them here
+can, so that a search which asks about one new step pays for little more than that step.
+"""
+
+from typing import Any
 
 from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import VllmPrmConfig
@@ -13,30 +19,41 @@ from tasks.records import Scores
 class VllmPrm:
     """Scores steps with a vLLM pooling engine."""
 
-    def __init__(self, config: VllmPrmConfig, model: ModelFiles) -> None:
-        family = checked_family(config.family, model.config, model.name)
-        self._prompts = PrmPrompts(family, load_tokenizer(model, config.trust_remote_code))
-        self._parameters = require("vllm", INSTALL).PoolingParams(task="token_classify")
+    def __init__(self, copies: VllmCopies, prompts: PrmPrompts) -> None:
+        self._copies = copies
+        self._prompts = prompts
+        self._parameters = require("vllm", INSTALL).PoolingParams
 
     @classmethod
     async def open(cls, config: VllmPrmConfig, model: ModelFiles) -> "VllmPrm":
         """Load the model. Raises EngineUnavailable where it cannot be."""
-        prm = cls(config, model)
-        pooler_config = require("vllm.config", INSTALL).PoolerConfig(pooling_type="STEP", step_tag_id=prm._prompts.mark)
-        prm._copies = await VllmCopies.start(config, model, {"runner": "pooling", "pooler_config": pooler_config})
-        return prm
-
-    _copies: VllmCopies
+        family = checked_family(config.family, model.config, model.name)
+        prompts = PrmPrompts(family, load_tokenizer(model, config.trust_remote_code))
+        pooler_config = require("vllm.config", INSTALL).PoolerConfig(pooling_type="ALL")
+        return cls(
+            await VllmCopies.start(config, model, {"runner": "pooling", "pooler_config": pooler_config}), prompts
+        )
 
     async def score(self, question: str, steps: tuple[str, ...], from_step: int) -> Scores:
         """See `Prm.score`."""
         ids = self._prompts.encode(question, steps)
+        marks = [place for place, token in enumerate(ids) if token == self._prompts.mark][from_step:]
+        # What is read from the cache has no rows. The steps before `from_step` may well be there; all steps never are.
+        rows = await self._rows(question, ids, use_cache=from_step > 0)
+        if marks and marks[0] < len(ids) - len(rows):
+            rows = await self._rows(question, ids, use_cache=False)
+        cached = len(ids) - len(rows)
+        return Scores(tuple(rows[mark - cached][1] for mark in marks), len(ids), cached)
+
+    async def _rows(self, question: str, ids: list[int], use_cache: bool) -> list[list[float]]:
+        """[P(0), P(1)] of each token that was computed: the last ones, where a prefix was in the cache."""
+        parameters = self._parameters(task="token_classify", skip_reading_prefix_cache=not use_cache)
         try:
-            output = await self._copies.submit(ids, self._parameters.clone())
+            output = await self._copies.submit(ids, parameters)
         except ValueError as error:
             raise BadReply(f"vLLM refused the PRM's prompt for {question[:80]!r}: {error}") from error
-        rows = output.outputs.data.float().tolist()
-        return Scores(tuple(row[1] for row in rows[from_step:]), len(ids), output.num_cached_tokens)
+        rows: Any = output.outputs.data.float().tolist()
+        return list(rows)
 
     async def close(self) -> None:
         """Free the engine."""
