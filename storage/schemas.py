@@ -6,7 +6,7 @@ the content address of a problem's id and question, and ties a rollout to its pr
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _PROBLEM = [("problem_key", pa.string()), ("problem_id", pa.string())]
 

@@ -15,9 +15,9 @@ from tasks.drive import Called, Driver
 from tasks.engines.catalogue import EngineSlot
 from tasks.engines.protocol import Prm
 from tasks.errors import EngineDied
-from tasks.methods.protocol import Method, Outcome, Score
+from tasks.methods.protocol import Method, Outcome, Score, expect_scores
 from tasks.recorder import Recorder
-from tasks.records import Problem, Scores
+from tasks.records import Problem
 from tasks.shards import ENGINE_TASK, calls_table, rows_table
 
 
@@ -98,13 +98,19 @@ async def score(work: ScoreWork, cover: Cover) -> Entry:
 
 
 def score_rollouts(written: list[Written], prm_id: str, rows: list[dict[str, Any]]) -> Method:
-    """A search that only scores: one request a rollout, its rows appended to `rows`; makes no rollouts of its own."""
-    with_steps = [rollout for rollout in written if rollout.steps]
-    replies = yield [Score(rollout.steps, 0, rollout.sample_index) for rollout in with_steps]
-    for rollout, reply in zip(with_steps, replies, strict=True):
-        assert isinstance(reply, Scores)
+    """A search that only scores, its rows appended to `rows`; it makes no rollouts of its own.
+
+    Rollouts of the same steps are asked about once: at low temperatures a policy writes the same solution many times.
+    """
+    alike: dict[tuple[str, ...], list[Written]] = defaultdict(list)
+    for rollout in written:
+        if rollout.steps:
+            alike[rollout.steps].append(rollout)
+    replies = expect_scores((yield [Score(steps, 0, same[0].sample_index) for steps, same in alike.items()]))
+    for same, reply in zip(alike.values(), replies, strict=True):
         rows += [
             {"rollout_id": rollout.rollout_id, "prm": prm_id, "step_index": index, "score": value}
+            for rollout in same
             for index, value in enumerate(reply.values)
         ]
     return Outcome(())
