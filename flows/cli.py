@@ -199,12 +199,14 @@ def tree(
 
 
 def _print_report(console: Console, store: Store, stored: Run) -> None:
-    from flows.results import result_table, summary_rows, unknown_grades
+    from flows.results import result_table, samples_saved, summary_rows, unknown_grades
 
     if stored.status != "complete":
         raise StorageError(f"run {stored.run_id} is {_status(store, stored)}: run its recipe again to finish it")
     rows = summary_rows(store, stored.run_id)
     console.print(result_table(rows, f"{stored.run_id}: {stored.policy} on {stored.problem_set}"))
+    for line in samples_saved(store, stored.run_id):
+        console.print(line, highlight=False)
     unknown = unknown_grades(store, stored.run_id)
     if unknown:
         console.print(f"{unknown} rollouts could not be graded within the limits and count as wrong (table grades).")

@@ -13,6 +13,10 @@ SUMMARY_SQL = "SELECT * FROM summary WHERE run_id = '{run_id}' ORDER BY method_i
 UNKNOWN_SQL = """SELECT count(*) AS unknown FROM rollouts JOIN grades USING (rollout_id)
 WHERE run_id = '{run_id}' AND correct IS NULL"""
 
+DRAWN_SQL = """SELECT r.method_id, count(*) AS drawn, any_value(s.n) * count(DISTINCT r.problem_id) AS budget
+FROM rollouts r JOIN (SELECT DISTINCT run_id, method_id, n FROM summary) s USING (run_id, method_id)
+WHERE run_id = '{run_id}' AND starts_with(r.method_id, 'adaptive-') GROUP BY ALL ORDER BY ALL"""
+
 
 def summary_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
     """A run's rows of `summary`: methods as the recipe lists them, selectors from majority to oracle, n rising."""
@@ -24,6 +28,16 @@ def summary_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
 def unknown_grades(store: Store, run_id: str) -> int:
     """How many rollouts could not be graded; they count as wrong."""
     return int(query(store, UNKNOWN_SQL.format(run_id=run_id)).to_pylist()[0]["unknown"])
+
+
+def samples_saved(store: Store, run_id: str) -> list[str]:
+    """For each adaptive method, how much of its budget it drew."""
+    rows = query(store, DRAWN_SQL.format(run_id=run_id)).to_pylist()
+    return [
+        f"{row['method_id']} drew {row['drawn']:,} of {row['budget']:,} samples: "
+        f"{100 * (1 - row['drawn'] / row['budget']):.0f} % saved"
+        for row in rows
+    ]
 
 
 def _percent(row: dict[str, Any]) -> str:
