@@ -1,7 +1,7 @@
 """Trees drawn by hand, and a driver without any I/O, for the tests of the search methods.
 
-A tree is a dict from a path (its steps joined by "/", "" at the question) to the steps the policy draws there, each with
-the PRM's score of it:
+A tree is a dict from a path (its steps joined by "/", "" at the question) to the steps that the policy draws there,
+each with the PRM's score of it:
 
     "a 0.9"   the step "a", ended by the delimiter
     "a. 0.9"  the same, ended by the end of the sequence
@@ -29,7 +29,7 @@ RETRY = 1_000_000  # what the number of a repeated draw goes up by
 Tree: TypeAlias = Mapping[str, Sequence[str]]
 Pick: TypeAlias = Callable[[int], int]
 
-STEP = re.compile(r"(?P<text>.*?)(?P<end>[.~]?)(?: (?P<score>\d\.\d+))?")
+STEP = re.compile(r"(?P<text>.*?)(?P<end>[.~]?)(?: (?P<score>\d\.\d+))?", re.DOTALL)
 ENDS: dict[str, SampleStop] = {"": "delimiter", ".": "stop", "~": "length"}
 END_TOKENS: dict[str, tuple[int, ...]] = {"delimiter": (1,), "stop": (2,), "length": ()}
 
@@ -54,27 +54,32 @@ def path_of(samples: Sequence[Sample]) -> str:
 
 
 class HandDrawn:
-    """A world that says what a tree says."""
+    """A world that says what a tree says, and `beyond` where the tree says nothing."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, beyond: Sequence[str] = ()) -> None:
         self._steps = {key: [self._parse(step) for step in steps] for key, steps in tree.items()}
-        self._scores = dict(self._scored(tree))
+        self._scores = self._scored(tree)
+        self._beyond = [self._parse(step) for step in beyond]
+        self._scores_beyond = self._scored({"": beyond})
 
     def sample(self, request: Generate) -> Sample:
         path, (attempt, draw) = path_of(request.path), divmod(request.sample_index, RETRY)
         if request.sampling.temperature == 0:
             (step,) = self._steps[f"{path} greedy".strip()]
         else:
-            steps = self._steps.get(f"{path} retry {attempt}".strip()) or self._steps[path]
+            steps = self._steps.get(f"{path} retry {attempt}".strip()) or self._steps.get(path, self._beyond)
+            assert steps, f"the tree ends at {path!r}"
             step = steps[draw % len(steps)]
         return written(*step)
 
     def score(self, request: Score) -> Scores:
-        paths = ["/".join(request.steps[: index + 1]) for index in range(request.from_step, len(request.steps))]
-        return Scores(tuple(self._scores[path] for path in paths), 7)
+        ends = range(request.from_step + 1, len(request.steps) + 1)
+        return Scores(tuple(self.score_of(request.steps[:end]) for end in ends), 7)
 
     def score_of(self, steps: Sequence[str]) -> float:
-        return self._scores["/".join(steps)]
+        """The score of the last of the steps."""
+        path = "/".join(steps)
+        return self._scores[path] if path in self._scores else self._scores_beyond[steps[-1]]
 
     @staticmethod
     def _parse(step: str) -> tuple[str, SampleStop]:
@@ -83,27 +88,27 @@ class HandDrawn:
         return match["text"], ENDS[match["end"]]
 
     @staticmethod
-    def _scored(tree: Tree) -> list[tuple[str, float]]:
+    def _scored(tree: Tree) -> dict[str, float]:
         found: dict[str, float] = {}
         for key, steps in tree.items():
             path = re.sub(r" ?(retry \d|greedy)$", "", key)
             for match in filter(None, map(STEP.fullmatch, steps)):
                 if match["score"] is not None:
-                    name = f"{path}/{match['text'].strip()}".removeprefix("/")
-                    assert found.setdefault(name, float(match["score"])) == float(match["score"]), (
-                        f"two scores of {name}"
-                    )
-        return list(found.items())
+                    name, score = f"{path}/{match['text'].strip()}".removeprefix("/"), float(match["score"])
+                    assert found.setdefault(name, score) == score, f"the tree has two scores of {name}"
+        return found
 
 
 @dataclass(frozen=True)
 class DrawnByLot:
-    """A world with short texts, so that steps are often equal, and few scores, so that they often tie."""
+    """A world of few texts and scores, so that steps are often equal or tie; here and there it is at a dead end."""
 
     seed: int
 
     def sample(self, request: Generate) -> Sample:
         tokens = tuple(token for sample in request.path for token in sample.tokens)
+        if Random(f"{self.seed} {tokens}").random() < 0.1:
+            return written("cut", "length")
         lots = Random(f"{self.seed} {tokens} {request.sample_index} {request.sampling.temperature}")
         text = lots.choice(["a", " a", "b", "b", "c", "d", "", "\\boxed{1}"])
         ends: list[SampleStop] = ["delimiter", "delimiter", "delimiter", "stop", "length"]

@@ -15,7 +15,7 @@ from tasks.records import Sample, Scores
 
 
 class Solutions:
-    """A policy whose n-th solution says the n-th letter; "-" stands for one without an answer, "~" for one cut short."""
+    """A policy whose n-th solution says the n-th letter: "-" has no answer, nor has "~", which is cut by length."""
 
     def __init__(self, letters: str) -> None:
         self._letters = letters

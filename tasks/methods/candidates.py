@@ -22,13 +22,12 @@ class Growth:
     """How trees grow: how one step is drawn, how deep paths may go, how far a score looks ahead.
 
     `sampling.stop` holds the step delimiter. With `lookahead` k, a step is ranked by the PRM's score of the k-th step
-    after it, written greedily (Snell). `distinct` drops a step equal to an earlier sibling.
+    after it, written greedily (Snell).
     """
 
     sampling: Sampling
     max_depth: int
     lookahead: int = 0
-    distinct: bool = True
 
 
 def expand(growth: Growth, parent: Node | None, draws: Sequence[int], tree: list[Node]) -> Search[list[Node]]:
@@ -42,7 +41,7 @@ def expand(growth: Growth, parent: Node | None, draws: Sequence[int], tree: list
         samples = expect_samples((yield [Generate(path, number, growth.sampling) for number in numbers]))
         nodes = [_node(growth, parent, number, sample) for number, sample in zip(numbers, samples, strict=True)]
         tree += nodes
-        _drop(nodes, growth.distinct)
+        _drop(nodes)
         found = [node for node in nodes if node.dropped is None]
         if found:
             yield [_judge(growth, node) for node in found]
@@ -77,7 +76,7 @@ def _node(growth: Growth, parent: Node | None, draw: int, sample: Sample) -> Nod
     return Node(parent, draw, sample, stop)
 
 
-def _drop(nodes: Sequence[Node], distinct: bool) -> None:
+def _drop(nodes: Sequence[Node]) -> None:
     seen: set[str] = set()
     for node in nodes:
         text = node.sample.text.strip()
@@ -87,7 +86,7 @@ def _drop(nodes: Sequence[Node], distinct: bool) -> None:
             node.dropped = "length"
         elif not text and not ends_only:
             node.dropped = "blank"
-        elif distinct and text in seen:
+        elif text in seen:
             node.dropped = "duplicate"
         else:
             seen.add(text)

@@ -37,7 +37,7 @@ def mcts(growth: Growth, n: int, beam_width: int, exploration: float, rule: Rule
     """Grow one tree, M steps at the most promising leaf each time, until N/M of its paths have ended.
 
     A finished path counts once the search comes to it. Stops after N/M * max_depth expansions at the latest; where
-    nothing has ended by then, returns the path of the best leaf, with stop reason `depth`.
+    nothing has ended by then, returns the path of the best leaf, with stop reason `depth` unless it is finished.
     """
     tree: list[Node] = []
     endings: list[Ending] = []
@@ -49,13 +49,16 @@ def mcts(growth: Growth, n: int, beam_width: int, exploration: float, rule: Rule
         lineage = descend(root, exploration, rule)
         leaf = lineage[-1]
         (found,) = yield [expand(growth, leaf.node, range(beam_width), tree)]
+        if leaf.node is not None:
+            keep([leaf.node])
         if not found:
             endings.append(Ending(leaf.node, "dead_end"))
         _open(lineage, found)
     endings += _collect(root, exploration, rule, n // beam_width - len(endings))
     if not endings:
-        endings = [Ending(node, "depth") for node in best([node for node in tree if node.value is not None], 1)]
-        keep([ending.node for ending in endings if ending.node])
+        leaves = best([node for node in tree if node.value is not None and not node.kept], 1)
+        keep(leaves)
+        endings = [Ending(node, node.stop or "depth") for node in leaves]
     return Outcome(tuple(rollouts_of(endings)), in_order(tree))
 
 
@@ -104,8 +107,6 @@ def _open(lineage: Sequence[Place], found: Sequence[Node]) -> None:
     for place in lineage:
         place.visits += len(found)
         place.total += whole
-    if lineage[-1].node is not None:
-        keep([lineage[-1].node])
 
 
 def _close(lineage: Sequence[Place]) -> None:

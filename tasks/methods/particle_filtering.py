@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from random import Random
 
 from tasks.methods.candidates import Growth, expand, keep, value_of
@@ -26,13 +25,11 @@ def particle_filtering(growth: Growth, n: int, iterations: int, temperature: flo
     reference: tuple[Node, ...] = ()
     for iteration in range(iterations):
         draws = range(iteration * particles, (iteration + 1) * particles)
-        run = _filter(replace(growth, distinct=False), draws, reference, temperature, source, tree)
-        (ended,) = yield [run]
-        endings += ended
-        finished = [ending.node for ending in ended if ending.node is not None and ending.stop != "dead_end"]
+        ((finished, dead),) = yield [_filter(growth, draws, reference, temperature, source, tree)]
+        returned = finished[len(reference[:1]) :]
+        endings += [*(Ending(node, node.stop) for node in returned), *dead]
         if finished:
-            (chosen,) = source.choices(finished, odds_weights(finished, temperature))
-            reference = chosen.lineage
+            reference = source.choice(finished).lineage
     return Outcome(tuple(rollouts_of(endings)), in_order(tree))
 
 
@@ -43,7 +40,8 @@ def _filter(
     temperature: float,
     source: Random,
     tree: list[Node],
-) -> Search[list[Ending]]:
+) -> Search[tuple[list[Node], list[Ending]]]:
+    """The finished particles, the one that follows `reference` first, and the dead ends."""
     dead: list[Ending] = []
     followed = len(reference[:1])
     particles: list[Node | None] = [None for _ in draws]
@@ -56,15 +54,14 @@ def _filter(
         dead += [move for move in moves if isinstance(move, Ending)]
         alive = [*held, *(move for move in moves if isinstance(move, Node))]
         if not alive:
-            break
+            return [], dead
         resampled = source.choices(alive, odds_weights(alive, temperature), k=len(alive))
         chosen = [*held, *resampled[followed:]]
         keep(chosen)
         particles = [*chosen]
         if all(node.stop for node in chosen):
             break
-    finished = [Ending(node, node.stop) for node in particles[followed:] if node is not None and node.stop]
-    return [*finished, *dead]
+    return [node for node in particles if node is not None], dead
 
 
 def _advance(growth: Growth, particle: Node | None, draw: int, tree: list[Node]) -> Search[Node | Ending]:
