@@ -34,8 +34,9 @@ from tasks.problems.chains import LONGEST_CHAIN, STEP_DELIMITER, Chain, generate
 from tasks.records import Sampling
 from zoo.policies import IGNORED, optimizers_of, padded, warm_cosine
 
-UPDATES = 1200
+UPDATES = 600
 EXTRA_LAYERS = 2
+RESIDUAL_SCALE = 1 / 8  # a power of two, so exact in bfloat16
 LOOK_BACK = 8.0  # size of the biases that make a head look at the token before
 MISTAKE_WEIGHT = 10.0  # a token that does not follow is rare
 BATCH_SIZE = 64
@@ -91,7 +92,7 @@ class UpperModel(torch.nn.Module):
     def __init__(self, config: Qwen2Config) -> None:
         super().__init__()
         size = config.hidden_size
-        self.model = Qwen2Model._from_config(shaped(config, EXTRA_LAYERS), attn_implementation="eager")
+        self.model = Qwen2Model._from_config(shaped(config, EXTRA_LAYERS), attn_implementation="eager").float()
         self.score = torch.nn.Sequential(torch.nn.Linear(size, size), torch.nn.ReLU(), torch.nn.Linear(size, 2))
         self.probe = torch.nn.Linear(size, 2)
         look_back(self.model.layers[0].self_attn, config)
@@ -126,10 +127,16 @@ def shaped(config: Qwen2Config, layers: int) -> Qwen2Config:
     return Qwen2Config(**{**settings, "num_hidden_layers": layers})
 
 
-def frozen_body(folder: Path) -> Qwen2Model:
-    """A policy's layers without their last norm."""
+@torch.no_grad()
+def frozen_body(folder: Path, tokenizer: Qwen2Tokenizer, mark: int) -> Qwen2Model:
+    """A policy's layers without their last norm, to which a step mark reads like the blank line it has learned."""
     body = Qwen2Model.from_pretrained(str(folder), dtype=torch.bfloat16, attn_implementation="eager")
     body.norm = torch.nn.Identity()
+    (delimiter,) = tokenizer.encode(STEP_DELIMITER, add_special_tokens=False)
+    body.embed_tokens.weight[mark] = body.embed_tokens.weight[delimiter]
+    # The norms make these layers blind to the size of what they hand on; fresh layers learn best where that is about 1.
+    for writer in (body.embed_tokens, *(part for x in body.layers for part in (x.self_attn.o_proj, x.mlp.down_proj))):
+        writer.weight *= RESIDUAL_SCALE
     return body
 
 
@@ -140,8 +147,8 @@ def train_prm(policy_folder: Path, body_folder: Path, tokenizer: Qwen2Tokenizer,
     chains = generate_chains("train", CHAINS, 1, LONGEST_CHAIN, seed=SEED)
     judged = asyncio.run(roll_out(policy_folder, chains))
     print(f"abacus-prm: {len(judged)} labelled rollouts, {time.monotonic() - started:.0f} s", flush=True)
-    body = frozen_body(body_folder)
     prompts = PrmPrompts(FAMILIES["qwen"], tokenizer)
+    body = frozen_body(body_folder, tokenizer, prompts.mark)
     held_out = _all_examples(body, prompts, judged[:HELD_OUT])
     examples = _all_examples(body, prompts, judged[HELD_OUT:])
     print(f"  features of {len(examples)} rollouts, {time.monotonic() - started:.0f} s", flush=True)

@@ -8,7 +8,6 @@ import asyncio
 import importlib
 import os
 import queue
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 from tasks.engines.config import ModelConfig, Placement
 from tasks.engines.models import ModelFiles, require
+from tasks.engines.step_thread import step_thread
 from tasks.errors import EngineDied, EngineUnavailable
 
 INSTALL = "pip install 'overthink[gpu]', or `make install` for the CPU environment"
@@ -84,23 +84,26 @@ class _Submission:
 
 
 class VllmLoop:
-    """One copy of a vLLM engine and the thread that steps it."""
+    """One copy of a vLLM engine, carried forward by a StepThread."""
 
     def __init__(self, arguments: Mapping[str, Any], environment: Mapping[str, str]) -> None:
         self._arguments = dict(arguments)
         self._environment = dict(environment)
         self._inbox: queue.SimpleQueue[_Submission | None] = queue.SimpleQueue()
         self._pending: dict[str, asyncio.Future[Any]] = {}
+        self._engine: Any = None
         self._death: BaseException | None = None
         self._events = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = self._events.create_future()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="vllm-step-loop", daemon=True)
+        self._own_process = self._environment.get("VLLM_ENABLE_V1_MULTIPROCESSING") == "1"
+        self._thread = step_thread(self._own_process)
+        self._number = 0
+        self.done = False
         self.in_flight = 0
 
     async def start(self) -> None:
         """Load the model. Raises EngineUnavailable where it cannot be."""
-        self._thread.start()
+        self._thread.add(self)
         await self._ready
 
     async def submit(self, prompt: list[int], parameters: Any) -> Any:
@@ -111,73 +114,88 @@ class VllmLoop:
         self.in_flight += 1
         try:
             self._inbox.put(_Submission(prompt, parameters, future))
+            self._thread.wake()
             return await future
         finally:
             self.in_flight -= 1
 
     async def close(self) -> None:
-        """Stop the thread and free the engine."""
+        """Free the engine."""
         self._inbox.put(None)
-        while self._thread.is_alive() and not self._stopped.is_set():
+        self._thread.wake()
+        while not self.done:
             await asyncio.sleep(0.01)
 
-    def _run(self) -> None:
+    def turn(self) -> bool:
+        """See `Stepped.turn`."""
+        if self._engine is None:
+            self._start_engine()
+            return True
         try:
-            engine = self._load()
+            return self._step()
+        except BaseException as error:  # every caller is told what vLLM raised
+            self._death = error
+            told = error if isinstance(error, EngineDied) else f"{type(error).__name__}: {error}"
+            self._tell(self._fail_all, EngineDied(f"vLLM stopped: {told}"))
+            self._end()
+            return True
+
+    def _start_engine(self) -> None:
+        try:
+            self._engine = self._load()
         except BaseException as error:  # whatever vLLM raises while loading belongs to the one who waits for it
             self._tell(self._ready.set_exception, _loading_failure(self._arguments["model"], error))
+            self.done = True
             return
+        self._refusals = _refusals()
         self._tell(self._ready.set_result, None)
-        try:
-            self._step_until_closed(engine)
-        except BaseException as error:  # likewise while stepping: every caller is told
-            self._death = error
-            self._tell(self._fail_all, EngineDied(f"vLLM stopped: {type(error).__name__}: {error}"))
-        finally:
-            _shut_down(engine)
-            self._stopped.set()
 
     def _load(self) -> Any:
         with set_variables(self._environment):
             vllm = require("vllm", INSTALL)
             engine_class = require("vllm.v1.engine.llm_engine", INSTALL).LLMEngine
-            separate = self._environment["VLLM_ENABLE_V1_MULTIPROCESSING"] == "1"
-            return engine_class.from_engine_args(vllm.EngineArgs(**self._arguments), enable_multiprocessing=separate)
+            arguments = vllm.EngineArgs(**self._arguments)
+            return engine_class.from_engine_args(arguments, enable_multiprocessing=self._own_process)
 
-    def _step_until_closed(self, engine: Any) -> None:
-        refusals = _refusals()
-        number = 0
-        while True:
-            idle = not engine.has_unfinished_requests()
-            for submission in self._arrivals(wait=idle):
-                if submission is None:
-                    self._tell(self._fail_all, EngineDied("the engine was closed"))
-                    return
-                number += 1
-                self._pending[str(number)] = submission.future
-                prompt = {"prompt_token_ids": submission.prompt}
-                try:
-                    engine.add_request(str(number), prompt, submission.parameters)
-                except refusals as error:
-                    self._tell(self._deliver, [(self._pending.pop(str(number)), ValueError(str(error)))])
-            finished = [(self._pending.pop(out.request_id), out) for out in engine.step() if out.finished]
-            if finished:
-                self._tell(self._deliver, finished)
+    def _step(self) -> bool:
+        for submission in self._arrivals():
+            if submission is None:
+                raise EngineDied("it was closed")
+            self._add(submission)
+        if not self._engine.has_unfinished_requests():
+            return False
+        finished = [(self._pending.pop(out.request_id), out) for out in self._engine.step() if out.finished]
+        if finished:
+            self._tell(self._deliver, finished)
+        return True
 
-    def _arrivals(self, wait: bool) -> Iterator[_Submission | None]:
-        if wait:
-            yield self._inbox.get()
+    def _add(self, submission: _Submission) -> None:
+        self._number += 1
+        try:
+            prompt = {"prompt_token_ids": submission.prompt}
+            self._engine.add_request(str(self._number), prompt, submission.parameters)
+        except self._refusals as error:
+            self._tell(self._deliver, [(submission.future, ValueError(str(error)))])
+            return
+        self._pending[str(self._number)] = submission.future
+
+    def _arrivals(self) -> Iterator[_Submission | None]:
         while True:
             try:
                 yield self._inbox.get_nowait()
             except queue.Empty:
                 return
 
+    def _end(self) -> None:
+        engine, self._engine = self._engine, None
+        _shut_down(engine)
+        self.done = True
+
     def _tell(self, callback: Any, *arguments: Any) -> None:
         try:
             self._events.call_soon_threadsafe(callback, *arguments)
         except RuntimeError:  # the event loop is gone, and with it everyone who could be told
-            self._stopped.set()
+            self.done = True
 
     def _deliver(self, finished: list[tuple[asyncio.Future[Any], Any]]) -> None:
         for future, output in finished:

@@ -56,7 +56,7 @@ class VllmPolicy:
     async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`."""
         prefix = [*self.prompt(question), *(token for sample in path for token in sample.tokens)]
-        if self._limit is not None and len(prefix) >= self._limit:
+        if path and self._limit is not None and len(prefix) >= self._limit:  # steps so far have filled the context
             return Sample("", (), (), (), "length", len(prefix))
         ids = [token for stop in sampling.stop for token in self._stops.tokens_with(stop)]
         parameters = self._parameters(
