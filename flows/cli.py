@@ -24,6 +24,7 @@ StoreOption = Annotated[Path, typer.Option("--store", envvar="OVERTHINK_STORE", 
 DEFAULT_STORE = Path("store")
 NO_TERMINAL_WIDTH = 120
 PICTURE_WIDTH = 100
+WIDEST_TREE = 100_000
 Format = Literal["table", "csv", "json", "parquet"]
 
 QUIET = {
@@ -195,7 +196,10 @@ def tree(
 
     with _told_plainly():
         opened = _existing(store)
-        _console().print(tree_of(opened, opened.find_run(run_name).run_id, problem, method))
+        drawn = tree_of(opened, opened.find_run(run_name).run_id, problem, method)
+        # Deep trees are wider than any terminal; folded into what is left beside their branches they cannot be read.
+        width = Console(width=WIDEST_TREE).measure(drawn).maximum
+        Console(width=max(width, _console().width)).print(drawn)
 
 
 def _print_report(console: Console, store: Store, stored: Run) -> None:
