@@ -19,6 +19,9 @@ check: install  ## style and types
 
 bench: install  ## throughput as ratios within one run
 	$(BIN)/python -m benchmarks.sampling
+	$(BIN)/python -m benchmarks.search --lengths equal
+	$(BIN)/python -m benchmarks.search --lengths mixed
+	$(BIN)/python -m benchmarks.driver
 
 zoo: install  ## retrain the embedded models from nothing (its parts took 80 minutes on 2 shared cores)
 	$(BIN)/python -m zoo
