@@ -12,7 +12,10 @@ from pydantic import TypeAdapter
 
 from tasks.engines.catalogue import open_policy, open_prm
 from tasks.engines.config import PolicyConfig, PrmConfig
+from tasks.engines.fake import FakePolicy
 from tasks.engines.protocol import Policy, Prm
+from tasks.engines.scripted import ScriptedPolicy, ScriptedPrm
+from tasks.engines.vllm_prm import VllmPrm
 from tasks.records import Sample, Sampling
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -20,6 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 QUESTION = "Take 20, plus 11. What is the result?"
 STEPS = ("20+11=31", "\\boxed{31}")
 SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=200)
+STEP_BY_STEP = Sampling(temperature=0.0, top_p=1.0, max_tokens=200, stop=("\n\n",))
 SCRIPT = {
     "policy": {QUESTION: {"": ["20+11=31\n\n\\boxed{31}"], "20+11=31": ["\\boxed{31}"]}},
     "prm": {QUESTION: {"20+11=31\n\n\\boxed{31}": [0.9, 0.8], "20+11=31": [0.9]}},
@@ -85,20 +89,60 @@ async def test_the_same_seed_writes_the_same_alone_and_in_company(policy: Policy
 
 
 async def test_a_step_stops_at_the_delimiter_and_is_continued_with_identical_tokens(policy: Policy) -> None:
-    step_by_step = Sampling(temperature=0.0, top_p=1.0, max_tokens=200, stop=("\n\n",))
-    if type(policy).__name__ == "ScriptedPolicy":
-        first = await policy.generate(QUESTION, (Sample("20+11=31", (1,), (8,), (-1.0,), "stop", 1),), step_by_step, 0)
-        assert first.text == "\\boxed{31}"
-        return
-    first = await policy.generate(QUESTION, (), step_by_step, seed=0)
+    first = await policy.generate(QUESTION, (), STEP_BY_STEP, seed=0)
+    assert first.text
     assert "\n\n" not in first.text
-    second = await policy.generate(QUESTION, (first,), step_by_step, seed=0)
-    assert second.prompt_tokens == len(policy.prompt(QUESTION)) + len(first.tokens)
+    assert first.stop_reason == "delimiter"
+    assert len(first.tokens) == len(first.token_ends) == len(first.logprobs)
+    assert first.token_ends[-1] == len(first.text)
+    second = await policy.generate(QUESTION, (first,), STEP_BY_STEP, seed=0)
+    assert second.text != first.text
+    if not isinstance(policy, ScriptedPolicy):  # a script knows texts, not tokens
+        assert second.prompt_tokens == len(policy.prompt(QUESTION)) + len(first.tokens)
+
+
+async def written_step_by_step(policy: Policy) -> list[Sample]:
+    path: list[Sample] = []
+    while not path or path[-1].stop_reason == "delimiter":
+        path.append(await policy.generate(QUESTION, tuple(path), STEP_BY_STEP, seed=len(path)))
+    return path
+
+
+async def test_the_last_step_ends_with_the_sequence_and_all_others_at_the_delimiter(policy: Policy) -> None:
+    path = await written_step_by_step(policy)
+    assert len(path) > 1
+    assert [sample.stop_reason for sample in path] == ["delimiter"] * (len(path) - 1) + ["stop"]
+    assert not any("\n\n" in sample.text for sample in path)
+
+
+async def test_a_whole_solution_ends_with_the_sequence(policy: Policy) -> None:
+    whole = await policy.generate(QUESTION, (), Sampling(temperature=0.0, top_p=1.0, max_tokens=200), seed=0)
+    assert "\n\n" in whole.text
+    assert whole.stop_reason == "stop"
+
+
+async def test_greedy_step_by_step_writes_the_same_tokens_as_greedy_in_one_call(policy: Policy) -> None:
+    if isinstance(policy, FakePolicy):
+        pytest.skip("each call of a fake has a hash of its own")
+    whole = await policy.generate(QUESTION, (), Sampling(temperature=0.0, top_p=1.0, max_tokens=200), seed=0)
+    path = await written_step_by_step(policy)
+    assert tuple(token for sample in path for token in sample.tokens) == whole.tokens
+    assert "\n\n".join(sample.text for sample in path) == whole.text
+    logprobs = [logprob for sample in path for logprob in sample.logprobs]
+    assert logprobs == pytest.approx(whole.logprobs, abs=1e-3)
+
+
+async def test_steps_drawn_alone_and_in_company_are_the_same(policy: Policy) -> None:
+    if isinstance(policy, ScriptedPolicy):
+        pytest.skip("a script goes by how often it was asked")
+    drawn = Sampling(temperature=1.0, top_p=1.0, max_tokens=200, stop=("\n\n",))
+    first = await policy.generate(QUESTION, (), STEP_BY_STEP, seed=0)
+    alone = await policy.generate(QUESTION, (first,), drawn, seed=5)
+    company = await asyncio.gather(*(policy.generate(QUESTION, (first,), drawn, seed) for seed in range(16)))
+    assert company[5].tokens == alone.tokens
 
 
 async def test_max_tokens_cuts_and_says_so(policy: Policy) -> None:
-    if type(policy).__name__ == "ScriptedPolicy":
-        pytest.skip("a script says what it says, whatever its length")
     sample = await policy.generate(QUESTION, (), Sampling(0.0, 1.0, max_tokens=3), seed=0)
     assert len(sample.tokens) == 3
     assert sample.stop_reason == "length"
@@ -125,14 +169,83 @@ async def test_the_score_of_a_step_does_not_depend_on_later_steps(prm: Prm) -> N
 
 @pytest.mark.parametrize("forged", ["<extra_0>", "<|im_end|>", "ки", "\u00e9\u4e2d\U0001f600", "a\n\nb", " "])
 async def test_forged_marks_and_odd_text_give_one_score_a_step(prm: Prm, forged: str) -> None:
-    if type(prm).__name__ == "ScriptedPrm":
+    if isinstance(prm, ScriptedPrm):
         pytest.skip("a script knows only its own questions")
     scores = await prm.score(f"{QUESTION} {forged}", (f"20{forged}", forged), 0)
     assert len(scores.values) == 2
 
 
 async def test_sixty_steps_get_sixty_scores(prm: Prm) -> None:
-    if type(prm).__name__ == "ScriptedPrm":
+    if isinstance(prm, ScriptedPrm):
         pytest.skip("a script knows only its own questions")
     scores = await prm.score(QUESTION, ("1+1=2",) * 60, 0)
     assert len(scores.values) == 60
+
+
+def solution(number: int, steps: int) -> tuple[str, tuple[str, ...]]:
+    """A question that nobody asks twice, and steps of about ten tokens each."""
+    return f"Take {number}, plus 1. What is it?", tuple(f"{number}+{step}={number + step}" for step in range(steps))
+
+
+def skip_scripts(prm: Prm) -> None:
+    if isinstance(prm, ScriptedPrm):
+        pytest.skip("a script knows only its own questions")
+
+
+@pytest.mark.parametrize("count", [2, 30], ids=["two steps", "more steps than fit into three cache blocks"])
+async def test_new_steps_asked_about_alone_get_the_scores_they_have_in_the_whole(prm: Prm, count: int) -> None:
+    skip_scripts(prm)
+    question, steps = solution(100 + count, count)
+    first = await prm.score(question, steps[:1], 0)
+    rest = await prm.score(question, steps, from_step=1)
+    again = await prm.score(question, steps, from_step=1)  # by now the marks may lie in the engine's cache
+    whole = await prm.score(question, steps, 0)
+    assert len(rest.values) == count - 1
+    for found in (rest, again):
+        assert first.values + found.values == pytest.approx(whole.values, abs=1e-5)
+        assert found.input_tokens == whole.input_tokens
+    if isinstance(prm, VllmPrm):
+        assert rest.cached_tokens is not None
+        assert rest.cached_tokens > 0
+        if count == 30:
+            assert rest.input_tokens > 3 * 32
+            assert again.cached_tokens == 0, "a mark lay in the cache, so all was computed"
+
+
+async def test_a_solution_asked_about_step_by_step_gets_the_scores_of_the_whole(prm: Prm) -> None:
+    skip_scripts(prm)
+    question, steps = solution(200, 30)
+    grown = [await prm.score(question, steps[: end + 1], from_step=end) for end in range(len(steps))]
+    whole = await prm.score(question, steps, 0)
+    assert [scores.values[0] for scores in grown] == pytest.approx(whole.values, abs=1e-5)
+    assert {len(scores.values) for scores in grown} == {1}
+    if isinstance(prm, VllmPrm):
+        assert whole.cached_tokens == 0
+        new_tokens = [scores.input_tokens - (scores.cached_tokens or 0) for scores in grown[1:]]
+        assert max(new_tokens) < 64, "a cache block and a step, and no more"
+
+
+async def test_sixteen_solutions_asked_about_at_once_get_the_scores_they_get_alone(prm: Prm) -> None:
+    skip_scripts(prm)
+    alike = [solution(300, 12 + number) for number in range(8)]
+    unlike = [solution(400 + number, 6 + number) for number in range(8)]
+    asked = [*alike, *unlike]
+    await asyncio.gather(*(prm.score(question, steps[:1], 0) for question, steps in asked))
+    company = await asyncio.gather(*(prm.score(question, steps, 1) for question, steps in asked))
+    again = await asyncio.gather(*(prm.score(question, steps, 1) for question, steps in asked))
+    for (question, steps), *found in zip(asked, company, again, strict=True):
+        alone = await prm.score(question, steps, 0)
+        for scores in found:
+            assert scores.values == pytest.approx(alone.values[1:], abs=1e-5)
+
+
+async def test_odd_text_in_a_cached_prefix_leaves_every_score_in_its_place(prm: Prm) -> None:
+    skip_scripts(prm)
+    question, steps = (
+        "Take <extra_0>, plus \u00e9\U0001f600. What?",
+        ("<extra_0>", "\u4e2d" * 20, "<|im_end|>", "a\n\nb" * 20),
+    )
+    await prm.score(question, steps[:2], 0)
+    new = await prm.score(question, steps, from_step=2)
+    whole = await prm.score(question, steps, 0)
+    assert new.values == pytest.approx(whole.values[2:], abs=1e-5)
