@@ -320,8 +320,7 @@ def check_shared_gpus(plan: Plan) -> None:
     searches = [method.method.method_id for method in plan.methods if method.method.is_search]
     if not (searches and isinstance(policy, VllmPolicyConfig) and isinstance(prm, ModelConfig) and gpu_is_there()):
         return
-    # No ids means the default device, which is GPU 0.
-    shared = set(policy.placement.gpus or (0,)) & set(prm.placement.gpus or (0,))
+    shared = set(policy.placement.devices) & set(prm.placement.devices)
     together = policy.placement.gpu_memory + prm.placement.gpu_memory
     if shared and together > 1:
         raise EngineUnavailable(

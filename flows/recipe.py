@@ -159,7 +159,12 @@ def _child(place: Any, name: str, key: str) -> Any:
 
 def _complaints(error: ValidationError, value: Any) -> str:
     lines = []
-    for detail in error.errors():
+    details = error.errors()
+    places = [detail["loc"] for detail in details]
+    for detail in details:
+        # A list whose every item is wrong is also called too short: the items say it better.
+        if any(place != detail["loc"] and place[: len(detail["loc"])] == detail["loc"] for place in places):
+            continue
         place = ".".join(_written_keys(detail["loc"], value)) or "recipe"
         message = detail["msg"].removeprefix("Value error, ")
         if detail["type"] == "extra_forbidden":
@@ -173,7 +178,7 @@ def _written_keys(location: tuple[int | str, ...], value: Any) -> list[str]:
     keys: list[str] = []
     for depth, part in enumerate(location):
         is_last = depth == len(location) - 1
-        if isinstance(value, dict) and (part in value or is_last):
+        if isinstance(value, dict) and (part in value or (is_last and part not in value.values())):
             value = value.get(part)
         elif isinstance(value, list) and isinstance(part, int) and part < len(value):
             value = value[part]

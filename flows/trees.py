@@ -3,15 +3,15 @@
 from collections import defaultdict
 from typing import Any
 
-from rich.markup import escape
+from rich.text import Text
 from rich.tree import Tree
 
 from storage.errors import QueryError
 from storage.sql import query
 from storage.store import Store
 
-NODES_SQL = """SELECT n.*, p.question FROM nodes n JOIN problems p USING (problem_id)
-WHERE n.run_id = '{run_id}' AND n.method_id = '{method_id}' AND n.problem_id = '{problem_id}'
+NODES_SQL = """SELECT *, (SELECT any_value(question) FROM problems p WHERE p.problem_id = n.problem_id) AS question
+FROM nodes n WHERE run_id = '{run_id}' AND method_id = '{method_id}' AND problem_id = '{problem_id}'
 ORDER BY depth, draw"""
 
 
@@ -41,7 +41,7 @@ def _drawn(nodes: list[dict[str, Any]], title: str) -> Tree:
     children: dict[str | None, list[dict[str, Any]]] = defaultdict(list)
     for node in nodes:
         children[node["parent_id"]].append(node)
-    tree = Tree(escape(title))
+    tree = Tree(Text(title))
     waiting: list[tuple[Tree, str | None]] = [(tree, None)]
     while waiting:
         branch, node_id = waiting.pop()
@@ -50,11 +50,10 @@ def _drawn(nodes: list[dict[str, Any]], title: str) -> Tree:
     return tree
 
 
-def _label(node: dict[str, Any]) -> str:
+def _label(node: dict[str, Any]) -> Text:
     score = "  –  " if node["score"] is None else f"{node['score']:.3f}"
     if node["value"] != node["score"] and node["lookahead_tokens"]:
         score += f" → {node['value']:.3f}"
     text = " ".join(node["text"].split())
     ending = f" [{node['dropped']}]" if node["dropped"] else " ■" if node["finished"] else ""
-    label = escape(f"{score} {text}{ending}")
-    return f"[bold]{label}[/]" if node["kept"] else f"[dim]{label}[/]"
+    return Text(f"{score} {text}{ending}", style="bold" if node["kept"] else "dim")

@@ -77,10 +77,11 @@ async def score(work: ScoreWork, cover: Cover) -> Entry:
         in_flight=work.in_flight,
         on_call=work.on_call,
     )
+    known = await asyncio.to_thread(read_known, work, cover)
     rows: list[dict[str, Any]] = []
 
     async def judge(unit: str) -> None:
-        await driver.run(work.problems[unit], score_rollouts(written[unit], work.prm_id, rows))
+        await driver.run(work.problems[unit], score_rollouts(written[unit], known[unit], work.prm_id, rows))
         work.on_problem()
 
     for result in await asyncio.gather(*map(judge, cover.units), return_exceptions=True):
@@ -97,23 +98,42 @@ async def score(work: ScoreWork, cover: Cover) -> Entry:
     return entry
 
 
-def score_rollouts(written: list[Written], prm_id: str, rows: list[dict[str, Any]]) -> Method:
+def score_rollouts(
+    written: list[Written], known: dict[tuple[str, ...], list[float]], prm_id: str, rows: list[dict[str, Any]]
+) -> Method:
     """A search that only scores, its rows appended to `rows`; it makes no rollouts of its own.
 
     Rollouts of the same steps are asked about once: at low temperatures a policy writes the same solution many times.
+    `known` holds the scores of those that were asked about before.
     """
     alike: dict[tuple[str, ...], list[Written]] = defaultdict(list)
     for rollout in written:
         if rollout.steps:
             alike[rollout.steps].append(rollout)
-    replies = expect_scores((yield [Score(steps, 0, same[0].sample_index) for steps, same in alike.items()]))
-    for same, reply in zip(alike.values(), replies, strict=True):
-        rows += [
-            {"rollout_id": rollout.rollout_id, "prm": prm_id, "step_index": index, "score": value}
-            for rollout in same
-            for index, value in enumerate(reply.values)
-        ]
+    new = [steps for steps in alike if steps not in known]
+    replies = expect_scores((yield [Score(steps, 0, alike[steps][0].sample_index) for steps in new]))
+    values = known | {steps: list(reply.values) for steps, reply in zip(new, replies, strict=True)}
+    rows += [
+        {"rollout_id": rollout.rollout_id, "prm": prm_id, "step_index": index, "score": value}
+        for steps, same in alike.items()
+        for rollout in same
+        for index, value in enumerate(values[steps])
+    ]
     return Outcome(())
+
+
+def read_known(work: ScoreWork, cover: Cover) -> dict[str, dict[tuple[str, ...], list[float]]]:
+    """The scores that earlier samples of a shard's problems already have, by problem key and steps."""
+    scores: dict[str, list[float]] = defaultdict(list)
+    if cover.first:
+        table = work.stage.table("scores").sort_by([("rollout_id", "ascending"), ("step_index", "ascending")])
+        for rollout_id, value in zip(table["rollout_id"].to_pylist(), table["score"].to_pylist(), strict=True):
+            scores[rollout_id].append(value)
+    earlier = read_written(work.samples, Cover(cover.units, 0, cover.first))
+    return {
+        unit: {rollout.steps: scores[rollout.rollout_id] for rollout in rollouts if rollout.rollout_id in scores}
+        for unit, rollouts in earlier.items()
+    }
 
 
 def read_written(samples: Stage, cover: Cover) -> dict[str, list[Written]]:

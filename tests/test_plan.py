@@ -534,7 +534,6 @@ def test_without_a_gpu_nothing_is_shared(model: Path, monkeypatch: pytest.Monkey
     check_shared_gpus(on_gpus(model, {}, {}))
 
 
-@pytest.mark.xfail(strict=True, reason="no ids are taken for GPU 0 alone, whatever tensor_parallel says")
 @pytest.mark.usefixtures("with_gpu")
 def test_a_model_over_two_gpus_without_ids_takes_the_first_two(model: Path) -> None:
     with pytest.raises(EngineUnavailable, match="GPU 1"):

@@ -319,14 +319,12 @@ def test_a_budget_that_cannot_be_divided_is_refused_with_the_numbers(base: Path,
     assert INDIVISIBLE[method] in message
 
 
-@pytest.mark.xfail(strict=True, reason="the place ends with the name of the method, which is no key")
 @pytest.mark.parametrize("method", INDIVISIBLE)
 def test_a_budget_that_cannot_be_divided_is_told_with_a_key_that_can_be_set(base: Path, method: str) -> None:
     message = complaint(base, f"methods=[{{method: cot}}, {method}]")
     assert message == f"{base}: methods.1: {INDIVISIBLE[method]}"
 
 
-@pytest.mark.xfail(strict=True, reason="pydantic also complains that no method is left")
 def test_one_mistake_is_one_complaint(base: Path) -> None:
     message = complaint(base, "methods=[{method: rebase, n: 8, beam_width: 4}]")
     assert message == f"{base}: methods.0.beam_width: unknown key"

@@ -38,6 +38,11 @@ class Placement(Frozen):
             raise ValueError("placement lists a GPU twice")
         return self
 
+    @property
+    def devices(self) -> tuple[int, ...]:
+        """The GPU ids that are taken: those named, else the first ones."""
+        return self.gpus or tuple(range(self.tensor_parallel * self.data_parallel))
+
 
 class ModelConfig(Frozen):
     """What every engine with real weights needs: a folder, a zoo name, or a hub name with its revision."""

@@ -31,11 +31,12 @@ class Speller:
         return self._lengths[token]
 
     def _ends_in_context(self, tokens: list[int]) -> tuple[int, ...]:
-        """Ends of tokens that share characters: a character ends with the last of its tokens."""
+        """Ends of tokens that share characters, or whose text depends on the token before (a leading blank)."""
         ends: list[int] = []
         whole, begin = 0, 0
         for index in range(len(tokens)):
-            piece = self._decode(tokens[begin : index + 1])
+            before = tokens[begin - 1 : begin] if begin else []
+            piece = self._decode([*before, *tokens[begin : index + 1]])[len(self._decode(before)) :]
             if piece.endswith(UNFINISHED) and index + 1 - begin < 8:
                 ends.append(whole)
                 continue

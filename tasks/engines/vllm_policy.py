@@ -88,7 +88,7 @@ class VllmPolicy:
         if stops:
             # The token that completes the stop string is kept, so that the next step's prompt goes on from it.
             begin, stop = min(stops)
-            count = next(number for number, end in enumerate(ends, 1) if end >= begin + len(stop))
+            count = next((number for number, end in enumerate(ends, 1) if end >= begin + len(stop)), len(tokens))
             tokens, text, reason = tokens[:count], text[:begin], "delimiter"
             ends = tuple(min(end, begin) for end in ends[:count])
         return Sample(
