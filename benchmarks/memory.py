@@ -1,6 +1,6 @@
 """Resident memory of a large search on the fake engines: the whole command, journal and Parquet included.
 
-    python -m benchmarks.memory --problems 2000 --n 64
+python -m benchmarks.memory --problems 2000 --n 64
 """
 
 import resource
