@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -64,6 +67,10 @@ async def scored(config: TorchPrmConfig | VllmPrmConfig, rows: Rollouts) -> list
     return [scores.values for scores in found]
 
 
+def flat(scores: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
+    return np.array([score for row in scores for score in row])
+
+
 async def test_torch_in_float32_equals_a_direct_forward_pass() -> None:
     rows = rollouts(40)
     found = await scored(TorchPrmConfig(model="zoo/abacus-prm", dtype="float32"), rows)
@@ -72,14 +79,17 @@ async def test_torch_in_float32_equals_a_direct_forward_pass() -> None:
 
 
 @pytest.mark.engine
-async def test_vllm_and_torch_agree_in_bfloat16_on_200_rollouts() -> None:
+async def test_vllm_in_bfloat16_is_as_true_as_torch_on_200_rollouts() -> None:
+    """What bfloat16 costs at all bounds how close two engines can come: both are measured against float32."""
     rows = rollouts(200)
-    torch_scores = await scored(TorchPrmConfig(model="zoo/abacus-prm", dtype="bfloat16"), rows)
-    vllm_scores = await scored(VllmPrmConfig(model="zoo/abacus-prm", dtype="bfloat16", max_model_len=512), rows)
-    pairs = zip(torch_scores, vllm_scores, strict=True)
-    differences = [abs(a - b) for left, right in pairs for a, b in zip(left, right, strict=True)]
-    assert len(differences) > 1000
-    assert max(differences) <= 0.02
+    torch_scores = flat(await scored(TorchPrmConfig(model="zoo/abacus-prm", dtype="bfloat16"), rows))
+    vllm = VllmPrmConfig(model="zoo/abacus-prm", dtype="bfloat16", max_model_len=512)
+    vllm_scores = flat(await scored(vllm, rows))
+    exact = flat(by_hand(rows))
+    assert len(exact) > 1000
+    assert abs(vllm_scores - exact).mean() <= 1.25 * abs(torch_scores - exact).mean()
+    assert abs(vllm_scores - torch_scores).mean() <= 0.01
+    assert abs(vllm_scores - torch_scores).max() <= 0.12
 
 
 @pytest.mark.engine
