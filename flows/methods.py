@@ -30,7 +30,6 @@ class Draws:
     """
 
     indices: range
-
     sampling: Sampling
     delimiter: str
     extraction: Extraction

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 def encode_reply(reply: Sample | Scores) -> str:
     """A reply as JSON; floats survive exactly. Raises ValueError for NaN and infinity."""
     numbers = reply.logprobs if isinstance(reply, Sample) else reply.values
-    if not math.isfinite(math.fsum(numbers)):
+    if not all(map(math.isfinite, numbers)):
         raise ValueError(f"a reply holds a number that is none: {numbers}")
     return orjson.dumps(vars(reply)).decode()
 

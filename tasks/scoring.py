@@ -124,11 +124,9 @@ def score_rollouts(
 
 def read_known(work: ScoreWork, cover: Cover) -> dict[str, dict[tuple[str, ...], list[float]]]:
     """The scores that earlier samples of a shard's problems already have, by problem key and steps."""
-    scores: dict[str, list[float]] = defaultdict(list)
-    if cover.first:
-        table = work.stage.table("scores").sort_by([("rollout_id", "ascending"), ("step_index", "ascending")])
-        for rollout_id, value in zip(table["rollout_id"].to_pylist(), table["score"].to_pylist(), strict=True):
-            scores[rollout_id].append(value)
+    if cover.first == 0:
+        return {unit: {} for unit in cover.units}
+    scores = by_rollout(work.stage.table("scores"), "score")
     earlier = read_written(work.samples, Cover(cover.units, 0, cover.first))
     return {
         unit: {rollout.steps: scores[rollout.rollout_id] for rollout in rollouts if rollout.rollout_id in scores}
@@ -139,16 +137,23 @@ def read_known(work: ScoreWork, cover: Cover) -> dict[str, dict[tuple[str, ...],
 def read_written(samples: Stage, cover: Cover) -> dict[str, list[Written]]:
     """The rollouts of a shard with their steps, by problem key, in the order of their sample index."""
     rollouts = covered_rows(samples.table("rollouts"), cover)
-    steps: dict[str, list[str]] = defaultdict(list)
-    table = samples.table("steps").sort_by([("rollout_id", "ascending"), ("step_index", "ascending")])
+    table = samples.table("steps")
     table = table.filter(pc.is_in(table["rollout_id"], rollouts["rollout_id"].combine_chunks()))
-    for rollout_id, text in zip(table["rollout_id"].to_pylist(), table["text"].to_pylist(), strict=True):
-        steps[rollout_id].append(text)
+    steps = by_rollout(table, "text")
     written: dict[str, list[Written]] = {unit: [] for unit in cover.units}
     for row in rollouts.select(["problem_key", "rollout_id", "sample_index"]).to_pylist():
         rollout = Written(row["rollout_id"], row["sample_index"], tuple(steps[row["rollout_id"]]))
         written[row["problem_key"]].append(rollout)
     return written
+
+
+def by_rollout(table: pa.Table, column: str) -> dict[str, list[Any]]:
+    """One column of a table of steps, by rollout id, in the order of the steps; a rollout without any has none."""
+    table = table.sort_by([("rollout_id", "ascending"), ("step_index", "ascending")])
+    values: dict[str, list[Any]] = defaultdict(list)
+    for rollout_id, value in zip(table["rollout_id"].to_pylist(), table[column].to_pylist(), strict=True):
+        values[rollout_id].append(value)
+    return values
 
 
 def covered_rows(table: pa.Table, cover: Cover) -> pa.Table:

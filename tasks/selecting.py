@@ -1,7 +1,6 @@
 """Stage select: for every budget and selector, the answer chosen and the accuracy to expect."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from storage.stages import Cover, Entry, Stage
 from tasks.analysis.estimators import bootstrap_interval, estimate
 from tasks.analysis.selectors import Candidates, Selector, candidates, choose, needs_prm
 from tasks.records import Problem
-from tasks.scoring import covered_rows
+from tasks.scoring import by_rollout, covered_rows
 from tasks.shards import PLAIN_TASK, rows_table
 
 
@@ -119,11 +118,7 @@ def _over_problems(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
 def read_graded(grades: Stage, scores: Stage | None, cover: Cover) -> dict[str, Graded]:
     """The graded (and, where there is a PRM, scored) rollouts of a shard, by problem key."""
     correct = _column_by_rollout(grades.table("grades"), "correct")
-    steps: dict[str, list[float]] = defaultdict(list)
-    if scores is not None:
-        table = scores.table("scores").sort_by([("rollout_id", "ascending"), ("step_index", "ascending")])
-        for rollout_id, value in zip(table["rollout_id"].to_pylist(), table["score"].to_pylist(), strict=True):
-            steps[rollout_id].append(value)
+    steps = None if scores is None else by_rollout(scores.table("scores"), "score")
     rows: dict[str, list[dict[str, Any]]] = {unit: [] for unit in cover.units}
     for row in covered_rows(grades.table("answers"), cover).to_pylist():
         rows[row["problem_key"]].append(row)
@@ -131,7 +126,7 @@ def read_graded(grades: Stage, scores: Stage | None, cover: Cover) -> dict[str, 
         unit: Graded(
             [row["answer_key"] for row in group],
             [correct[row["rollout_id"]] for row in group],
-            None if scores is None else [steps[row["rollout_id"]] for row in group],
+            None if steps is None else [steps[row["rollout_id"]] for row in group],
         )
         for unit, group in rows.items()
     }

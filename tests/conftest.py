@@ -2,7 +2,8 @@
 
 import atexit
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ atexit.register(os.dup2, os.open(os.devnull, os.O_WRONLY), 2)
 import pytest
 
 from flows.recipe import Recipe
+from tasks.engines.fake import FakePolicy, FakePrm
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -30,6 +32,23 @@ def prefect_server() -> Iterator[str]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture
+def count_calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often the fake engines were really asked."""
+    counts = Counter(generate=0, score=0)
+
+    def counted(kind: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        async def call(*arguments: Any) -> Any:
+            counts[kind] += 1
+            return await method(*arguments)
+
+        return call
+
+    monkeypatch.setattr(FakePolicy, "generate", counted("generate", FakePolicy.generate))
+    monkeypatch.setattr(FakePrm, "score", counted("score", FakePrm.score))
+    return counts
 
 
 @pytest.fixture

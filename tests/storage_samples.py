@@ -1,6 +1,8 @@
-"""Small stores, covers, rows and calls for the tests of `storage/`."""
+"""Small stores, covers, rows and calls for the tests of `storage/`, and processes that die over them."""
 
 import json
+import os
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -95,3 +97,21 @@ def run_named(run_id: str, *stages: StageUse, **changes: Any) -> Run:
         "stages": stages,
     }
     return Run(**values | changes)
+
+
+def forked(life: Callable[[], None]) -> int:
+    """Start a process that lives one life."""
+    child = os.fork()
+    if child == 0:
+        try:
+            life()
+        except BaseException as error:
+            print(json.dumps({"error": repr(error)}), flush=True)
+            os._exit(1)
+        os._exit(0)
+    return child
+
+
+def status_of(child: int) -> int:
+    """The exit code of a process, negative where a signal ended it; waits for its end."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

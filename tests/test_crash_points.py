@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from storage_samples import ROOT, call, rollouts_of
+from storage_samples import ROOT, call, forked, rollouts_of, status_of
 
 import storage.journal
 from storage.stages import Cover, Stage
@@ -147,23 +147,6 @@ class Steps:
         storage.journal.sqlite3.connect = lambda *a, **o: connect(*a, factory=Connection, **o)
 
 
-def forked(life: Callable[[], None]) -> int:
-    """Start a process that lives one life."""
-    child = os.fork()
-    if child == 0:
-        try:
-            life()
-        except BaseException as error:
-            print(json.dumps({"error": repr(error)}), flush=True)
-            os._exit(1)
-        os._exit(0)
-    return child
-
-
-def ended(child: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 def tell(**case: Any) -> None:
     print(json.dumps(case), flush=True)
 
@@ -182,8 +165,8 @@ def crash_everywhere(root: Path, units: str) -> None:
 
     for step in range(1, 10_000):
         place = root / str(step)
-        crashed = ended(forked(lambda: crashing(place, step)))  # noqa: B023
-        assert ended(forked(lambda: resuming(place, crashed, step))) == 0  # noqa: B023
+        crashed = status_of(forked(lambda: crashing(place, step)))  # noqa: B023
+        assert status_of(forked(lambda: resuming(place, crashed, step))) == 0  # noqa: B023
         if crashed != KILLED:
             return
 
@@ -201,10 +184,10 @@ def kill_at_random(root: Path, units: str, seed: int, kills: int) -> None:
         child = forked(lambda: live(place, units))  # noqa: B023
         time.sleep(moments.uniform(0.0, 0.06))
         os.kill(child, signal.SIGKILL)
-        status = ended(child)
+        status = status_of(child)
         killed += status == -signal.SIGKILL
         if status == 0 or killed == kills:
-            assert ended(forked(lambda: resuming(place, killed))) == 0  # noqa: B023
+            assert status_of(forked(lambda: resuming(place, killed))) == 0  # noqa: B023
             number += 1
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -45,23 +45,6 @@ def contents(store: Path) -> dict[str, list[dict[str, Any]]]:
     return {name: rows(store, f"SELECT {timeless.get(name, '*')} FROM {name} ORDER BY ALL") for name in tables}
 
 
-@pytest.fixture
-def count_calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """How often the fake engines were really asked."""
-    counts = {"generate": 0, "score": 0}
-
-    def counted(kind: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        async def call(*arguments: Any) -> Any:
-            counts[kind] += 1
-            return await method(*arguments)
-
-        return call
-
-    monkeypatch.setattr(FakePolicy, "generate", counted("generate", FakePolicy.generate))
-    monkeypatch.setattr(FakePrm, "score", counted("score", FakePrm.score))
-    return counts
-
-
 # Equal rollouts of a problem are scored once.
 DIFFERENT_ROLLOUTS = "SELECT count(*) FROM (SELECT DISTINCT method_id, problem_id, text FROM rollouts)"
 
@@ -95,7 +78,7 @@ async def test_tokens_of_steps_add_up_to_those_of_the_rollout(fake_recipe: dict[
 
 
 async def test_the_same_recipe_again_touches_and_asks_nothing(
-    fake_recipe: dict[str, Any], tmp_path: Path, count_calls: dict[str, int]
+    fake_recipe: dict[str, Any], tmp_path: Path, count_calls: Counter[str]
 ) -> None:
     recipe = recipe_of(fake_recipe)
     await evaluate(recipe, tmp_path)
@@ -113,7 +96,7 @@ async def test_shard_size_changes_no_result(fake_recipe: dict[str, Any], tmp_pat
 
 
 async def test_a_larger_n_and_more_problems_ask_only_for_what_is_missing(
-    fake_recipe: dict[str, Any], tmp_path: Path, count_calls: dict[str, int]
+    fake_recipe: dict[str, Any], tmp_path: Path, count_calls: Counter[str]
 ) -> None:
     await evaluate(recipe_of(fake_recipe), tmp_path)
     assert count_calls == {"generate": 72, "score": one(tmp_path, DIFFERENT_ROLLOUTS)}
@@ -172,7 +155,7 @@ async def test_a_dead_engine_is_loaded_again_and_no_answered_call_is_repeated(
 
 
 async def test_an_engine_that_cannot_be_revived_fails_the_run_and_keeps_what_is_done(
-    fake_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count_calls: dict[str, int]
+    fake_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count_calls: Counter[str]
 ) -> None:
     class Dead(FakePrm):
         async def score(self, *_: Any) -> Scores:
@@ -288,7 +271,7 @@ async def test_two_writers_of_one_run_are_one_too_many(fake_recipe: dict[str, An
 
 
 async def test_bad_problems_stop_the_run_before_any_engine(
-    fake_recipe: dict[str, Any], tmp_path: Path, count_calls: dict[str, int]
+    fake_recipe: dict[str, Any], tmp_path: Path, count_calls: Counter[str]
 ) -> None:
     path = tmp_path / "problems.jsonl"
     path.write_text('{"question": "1+1?", "answer": "2"}\n{"question": "", "answer": "2"}\n')
@@ -302,7 +285,7 @@ async def test_bad_problems_stop_the_run_before_any_engine(
 
 
 async def test_a_cancelled_run_leaves_a_store_to_go_on_with(
-    fake_recipe: dict[str, Any], tmp_path: Path, count_calls: dict[str, int]
+    fake_recipe: dict[str, Any], tmp_path: Path, count_calls: Counter[str]
 ) -> None:
     slow = recipe_of(
         fake_recipe, policy={"engine": "fake", "latency_ms": 20}, methods=[{"method": "best_of_n", "n": 8}]

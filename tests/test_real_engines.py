@@ -42,6 +42,7 @@ async def test_the_demo_small(recipe: Recipe, tmp_path: Path) -> None:
     )
     assert 0 < pass_1 < oracle
     assert one(tmp_path, "SELECT count(*) FROM calls WHERE cached_tokens IS NULL OR input_tokens = 0") == 0
+    assert one(tmp_path, "SELECT sum(cached_tokens) FROM calls WHERE kind = 'generate'") > 0
     assert one(tmp_path, "SELECT min(flops) FROM summary") > 0
 
 

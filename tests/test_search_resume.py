@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from storage_samples import ROOT
+from storage_samples import ROOT, forked, status_of
 
 import flows.evaluate as module
 from flows.evaluate import Evaluation
@@ -144,26 +144,9 @@ def strip(row: dict[str, Any]) -> dict[str, Any]:
     return {column: value for column, value in row.items() if column not in CLOCK}
 
 
-def forked(life: Callable[[], None]) -> int:
-    """Start a process that lives one life."""
-    child = os.fork()
-    if child == 0:
-        try:
-            life()
-        except BaseException as error:
-            print(json.dumps({"error": repr(error)}), flush=True)
-            os._exit(1)
-        os._exit(0)
-    return child
-
-
 def has_ended(child: int) -> bool:
     """Whether a process has ended, without waiting or taking note of it."""
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def status_of(child: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 class Lives:

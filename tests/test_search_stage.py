@@ -326,23 +326,6 @@ async def test_a_finished_run_again_loads_no_engine_and_changes_no_file(
     assert snapshot(finished.store) == before
 
 
-@pytest.fixture
-def count_calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often the fake engines were really asked."""
-    counts: Counter[str] = Counter()
-
-    def counted(kind: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        async def call(*arguments: Any) -> Any:
-            counts[kind] += 1
-            return await method(*arguments)
-
-        return call
-
-    monkeypatch.setattr(FakePolicy, "generate", counted("generate", FakePolicy.generate))
-    monkeypatch.setattr(FakePrm, "score", counted("score", FakePrm.score))
-    return counts
-
-
 async def test_recipes_that_differ_in_other_methods_share_a_searchs_trees(
     finished: Finished, count_calls: Counter[str]
 ) -> None:

@@ -6,6 +6,7 @@ process or a per-request task. vLLM is imported here alone, when an engine is op
 
 import asyncio
 import importlib
+import logging
 import os
 import queue
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,8 @@ from tasks.engines.config import ModelConfig, Placement
 from tasks.engines.models import ModelFiles, require
 from tasks.engines.step_thread import step_thread
 from tasks.errors import EngineDied, EngineUnavailable
+
+logger = logging.getLogger(__name__)
 
 INSTALL = "pip install 'overthink[gpu]', or `make install` for the CPU environment"
 CPU_BATCHED_TOKENS = 16_384
@@ -188,7 +191,10 @@ class VllmLoop:
 
     def _end(self) -> None:
         engine, self._engine = self._engine, None
-        _shut_down(engine)
+        try:
+            _shut_down(engine)
+        except Exception:  # the thread must live on for the engines that share it
+            logger.exception("vLLM could not be shut down cleanly")
         self.done = True
 
     def _tell(self, callback: Any, *arguments: Any) -> None:
