@@ -12,13 +12,15 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+import vllm
 from prefect import flow
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.bare import BareEngine
 from flows.evaluate import Evaluation
 from flows.plan import Plan, make_plan
 from flows.progress import RunProgress
@@ -27,7 +29,6 @@ from storage.sql import query
 from storage.store import Store
 from tasks.engines.config import VllmPolicyConfig
 from tasks.engines.models import locate_model
-from tasks.engines.vllm_loop import engine_arguments, engine_environment, gpu_is_there, set_variables
 from tasks.engines.vllm_policy import PolicyPrompts
 from tasks.problems.sources import load_problems
 from tasks.records import Sampling
@@ -50,25 +51,18 @@ def benchmark_recipe(problems: int, n: int, seed: int) -> Recipe:
     )
 
 
-class BareEngine:
-    """`vllm.LLM`, as a user would call it."""
+class Bare:
+    """The recipe's policy in a bare engine, asked for n samples of each question."""
 
     def __init__(self, config: VllmPolicyConfig) -> None:
-        import vllm
-
-        model = locate_model(config)
-        has_gpu = gpu_is_there()
-        with set_variables(engine_environment(config, has_gpu)):
-            self._llm = vllm.LLM(**engine_arguments(config, model, 0, has_gpu))
-        self._prompts = PolicyPrompts(config, model)
-        self._sampling = vllm.SamplingParams
+        self._engine = BareEngine(config, {})
+        self._prompts = PolicyPrompts(config, locate_model(config))
 
     def generate(self, questions: list[str], n: int, sampling: Sampling, seed: int) -> tuple[int, float]:
-        """Tokens written and seconds taken for n samples of each question."""
-        prompts = [{"prompt_token_ids": list(self._prompts.prompt(question))} for question in questions]
-        requests = [prompt for prompt in prompts for _ in range(n)]
+        """Tokens written and seconds taken."""
+        prompts = [list(self._prompts.prompt(question)) for question in questions for _ in range(n)]
         parameters = [
-            self._sampling(
+            vllm.SamplingParams(
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 max_tokens=sampling.max_tokens,
@@ -76,16 +70,13 @@ class BareEngine:
                 logprobs=0,
                 flat_logprobs=True,
             )
-            for number in range(len(requests))
+            for number in range(len(prompts))
         ]
-        begin = time.perf_counter()
-        outputs: list[Any] = self._llm.generate(requests, parameters, use_tqdm=False)
-        seconds = time.perf_counter() - begin
-        return sum(len(output.outputs[0].token_ids) for output in outputs), seconds
+        return self._engine.generate(prompts, parameters)
 
 
 @flow(name="benchmark-sampling", persist_result=False)
-async def pipeline_rounds(plans: list[Plan], root: Path, bare: BareEngine) -> list[tuple[float, float]]:
+async def pipeline_rounds(plans: list[Plan], root: Path, bare: Bare) -> list[tuple[float, float]]:
     """Tokens per second of bare engine and pipeline, a pair a round."""
     engine = Evaluation(plans[0], Store(root / "unused"), RunProgress(None)).policy
     policy = await engine.get()
@@ -120,7 +111,7 @@ def main(
     plans = [make_plan(recipe, load_problems(recipe.problems)) for recipe in recipes]
     policy = recipes[0].policy
     assert isinstance(policy, VllmPolicyConfig)
-    bare = BareEngine(policy)
+    bare = Bare(policy)
     with tempfile.TemporaryDirectory() as root:
         pairs = asyncio.run(pipeline_rounds(plans, Path(root), bare))
     table = Table("round", "bare LLM.generate, tokens/s", "whole pipeline, tokens/s", "ratio")

@@ -1,7 +1,7 @@
 """Beam search at four speeds, policy and PRM both real vLLM, in one run; ratios are what counts.
 
-limit      bare vLLM: every request of (ours) known in advance and handed over at once, the same tokens of prompt and
-           completion; then every new step scored once, all handed over at once
+limit      bare `vllm.LLM`: every request of (ours) known in advance and handed over at once, with the same number of
+           tokens in prompt and completion; then every new step scored once, all handed over at once
 lock-step  all problems together, in rounds: every step of the round is written, then every one is scored
 reference  as the reference tools do it: one problem after another, in such rounds, the PRM reading whole prefixes anew
 ours       `Driver`: each search goes on as its replies land; journal on disk included
@@ -17,19 +17,27 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
+import vllm
 from rich.console import Console
 from rich.table import Table
+from vllm.config import PoolerConfig
 
+from benchmarks.bare import BareEngine
 from benchmarks.rounds import lock_step
 from flows.methods import AnyMethod
 from flows.plan import search_of
 from flows.recipe import Recipe
 from storage.journal import Journal
+from storage.keys import content_key
 from tasks.drive import Driver
 from tasks.engines.catalogue import open_policy, open_prm
+from tasks.engines.chat import load_tokenizer
+from tasks.engines.config import VllmPolicyConfig, VllmPrmConfig
+from tasks.engines.families import PrmPrompts, checked_family
+from tasks.engines.models import locate_model
 from tasks.engines.protocol import Policy, Prm
 from tasks.methods.protocol import Generate, Method, Score
 from tasks.problems.sources import load_problems
@@ -41,6 +49,7 @@ IN_FLIGHT = 512
 EQUAL_LENGTH = 6
 LONGEST = 12
 WARM_UP = 32
+SAMPLING = {"temperature": 0.7, "max_tokens": 256}
 
 
 def benchmark_recipe(problems: int, n: int, lengths: Lengths, seed: int) -> Recipe:
@@ -56,7 +65,7 @@ def benchmark_recipe(problems: int, n: int, lengths: Lengths, seed: int) -> Reci
             "prm": engine | {"model": "zoo/abacus-prm"},
             "methods": [{"method": "beam_search", "n": n, "step_tokens": 64}],
             "budgets": [n],
-            "sampling": {"temperature": 0.7, "max_tokens": 256},
+            "sampling": SAMPLING,
         }
     )
 
@@ -68,7 +77,7 @@ class Watched:
     policy: Policy
     prm: Prm
     written: list[tuple[str, tuple[Sample, ...], int]] = field(default_factory=list)
-    scored: list[tuple[str, tuple[str, ...], int]] = field(default_factory=list)
+    scored: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
 
     def prompt(self, question: str) -> tuple[int, ...]:
         """See `Policy.prompt`."""
@@ -82,7 +91,7 @@ class Watched:
 
     async def score(self, question: str, steps: tuple[str, ...], from_step: int) -> Scores:
         """See `Prm.score`."""
-        self.scored.append((question, steps, from_step))
+        self.scored.append((question, steps))
         return await self.prm.score(question, steps, from_step)
 
     async def close(self) -> None:
@@ -159,39 +168,47 @@ async def as_reference(setting: Setting, watched: Watched) -> None:
         await lock_step([search], generate, score)
 
 
-async def at_limit(setting: Setting, pattern: Watched) -> None:
-    """Every request of `pattern` at once, of the same lengths; then every new step scored, all at once."""
-    sampling = Sampling(0.7, 1.0, 1)
-    await asyncio.gather(
-        *(
-            exactly(setting.policy, question, path, sampling, count, number)
-            for number, (question, path, count) in enumerate(pattern.written)
+class Limit:
+    """The engines' own limit: bare vLLM given everything that a search asked, known in advance.
+
+    Prompts and prefixes are read before the clock starts, as in a search a step's prefix has just been computed.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        policy, prm = recipe.policy, recipe.prm
+        assert isinstance(policy, VllmPolicyConfig)
+        assert isinstance(prm, VllmPrmConfig)
+        model = locate_model(prm)
+        self._policy = BareEngine(policy, {})
+        self._prm = BareEngine(prm, {"runner": "pooling", "pooler_config": PoolerConfig(pooling_type="ALL")})
+        self._prm_prompts = PrmPrompts(
+            checked_family(prm.family, model.config, model.name), load_tokenizer(model, prm.trust_remote_code)
         )
-    )
-    await asyncio.gather(*(setting.prm.score(*asked) for asked in pattern.scored))
+
+    def run(self, pattern: Watched) -> float:
+        """Seconds to write as many tokens after the same prefixes, then to read the same steps once."""
+        prefixes = [
+            [*pattern.prompt(question), *(token for sample in path for token in sample.tokens)]
+            for question, path, _ in pattern.written
+        ]
+        self._policy.generate(prefixes, [_exactly(1)] * len(prefixes))
+        _, writing = self._policy.generate(prefixes, [_exactly(count) for _, _, count in pattern.written])
+        return writing + self._prm.score(
+            [self._prm_prompts.encode(question, steps) for question, steps in pattern.scored]
+        )
 
 
-async def exactly(
-    policy: Any, question: str, path: tuple[Sample, ...], sampling: Sampling, count: int, seed: int
-) -> None:
-    """`count` tokens, whatever they are: bare vLLM, without stop tokens, texts or log-probabilities."""
-    prefix = [*policy.prompt(question), *(token for sample in path for token in sample.tokens)]
-    parameters = policy._parameters(
-        temperature=sampling.temperature,
-        max_tokens=count,
-        min_tokens=count,
-        ignore_eos=True,
-        seed=seed,
-        detokenize=False,
-        output_kind=policy._only_final,
+def _exactly(count: int) -> vllm.SamplingParams:
+    """`count` tokens, whatever they are, without stop tokens, texts or log-probabilities."""
+    return vllm.SamplingParams(
+        temperature=SAMPLING["temperature"], max_tokens=count, min_tokens=count, ignore_eos=True, detokenize=False
     )
-    await policy._copies.submit(prefix, parameters)
 
 
 def seed_of(problem: Problem, request: Generate) -> int:
     """A seed of its own for every draw."""
     tokens = [token for sample in request.path for token in sample.tokens]
-    return hash((problem.problem_id, tuple(tokens), request.sample_index)) & 0x7FFFFFFF
+    return int(content_key([problem.problem_id, tokens, request.sample_index])[:8], 16) & 0x7FFFFFFF
 
 
 async def timed(way: Callable[[Setting, Watched], Awaitable[None]], setting: Setting) -> tuple[float, Watched]:
@@ -212,14 +229,15 @@ async def compare(problems: int, n: int, lengths: Lengths, rounds: int) -> list[
     """Seconds and tokens of each way, round by round; the engines are loaded and warm before the clock starts."""
     recipe = benchmark_recipe(problems, n, lengths, 0)
     assert recipe.prm is not None
-    policy, prm = await open_policy(recipe.policy), await open_prm(recipe.prm)
-    await timed(ours, setting_of(WARM_UP, n, lengths, 99, policy, prm))
+    policy, prm, limit = await open_policy(recipe.policy), await open_prm(recipe.prm), Limit(recipe)
+    _, pattern = await timed(ours, setting_of(WARM_UP, n, lengths, 99, policy, prm))
+    limit.run(pattern)
     measured = []
     for seed in range(rounds):
         setting = setting_of(problems, n, lengths, seed, policy, prm)
         taken = {name: await timed(way, setting) for name, way in WAYS.items()}
-        seconds, _ = await timed(lambda setting, _: at_limit(setting, taken["ours"][1]), setting)  # noqa: B023
-        results = {"limit": (seconds, taken["ours"][1].tokens)}
+        pattern = taken["ours"][1]
+        results = {"limit": (limit.run(pattern), pattern.tokens)}
         measured.append(results | {name: (spent, watched.tokens) for name, (spent, watched) in taken.items()})
     await policy.close()
     await prm.close()

@@ -191,7 +191,7 @@ def tree(
     method: Annotated[str | None, typer.Option(help="Which search, where the run has several.")] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Print the tree a search grew for one problem: scores, steps, what was kept (bold) and where paths ended (■)."""
+    """Print the tree a search grew for one problem: scores, steps, what was pruned, and where paths ended (■)."""
     from flows.trees import tree_of
 
     with _told_plainly():

@@ -84,7 +84,7 @@ class BudgetConfig(MethodConfig):
         for name, field in type(self).model_fields.items():
             value = settings[name]
             if name not in NAMED_APART and value != field.default:
-                parts.append(value if isinstance(value, str) else f"{name}{value:g}")
+                parts.append(value if isinstance(value, str) else name + repr(value).removesuffix(".0"))
         return "-".join(parts)
 
 

@@ -55,5 +55,6 @@ def _label(node: dict[str, Any]) -> Text:
     if node["value"] != node["score"] and node["lookahead_tokens"]:
         score += f" → {node['value']:.3f}"
     text = " ".join(node["text"].split())
-    ending = f" [{node['dropped']}]" if node["dropped"] else " ■" if node["finished"] else ""
-    return Text(f"{score} {text}{ending}", style="bold" if node["kept"] else "dim")
+    end = " ■" if node["finished"] else ""
+    fate = node["dropped"] or (None if node["kept"] else "pruned")
+    return Text(f"{score} {text}{end}" + (f" [{fate}]" if fate else ""), style="bold" if node["kept"] else "dim")

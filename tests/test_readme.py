@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.recipe import Recipe
+from flows.recipe import Recipe, find_recipe, read_recipe
 from storage.sql import query
 from storage.store import Store
+from tasks.problems.sources import load_problems
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -71,6 +72,13 @@ def test_every_command_of_the_readme_exists(tmp_path: Path) -> None:
             told = subprocess.run([COMMAND, words[1], "--help"], capture_output=True, text=True, check=True).stdout
             for option in (word for word in words if word.startswith("--")):
                 assert option in told
+
+
+def test_the_tree_of_the_readme_is_one_of_its_run() -> None:
+    ((_, _, name, problem_id, _, method),) = [words for words in commands() if words[:2] == ["overthink", "tree"]]
+    recipe = read_recipe(find_recipe(name))
+    assert problem_id in {problem.problem_id for problem in load_problems(recipe.problems).problems}
+    assert method in {config.method_id for config in recipe.methods if config.is_search}
 
 
 def test_every_file_that_the_readme_names_is_there() -> None:

@@ -70,9 +70,9 @@ beam_search-n4-m2, id-a: Take 20, plus 11. What is [bold]it[/bold]?
 ├── 0.900 20+11=31
 │   ├── 0.500 → 0.750 31+1=32 by counting
 │   │   ├── 0.875 \\boxed{32} ■
-│   │   └──   –    ■
-│   └── 0.125 31+1=33
-├── 0.250 20+11=30
+│   │   └──   –    ■ [pruned]
+│   └── 0.125 31+1=33 [pruned]
+├── 0.250 20+11=30 [pruned]
 ├──   –   20+11=31 [duplicate]
 ├──   –   twenty and so on and [length]
 └──   –    [blank]
@@ -134,7 +134,7 @@ def test_what_was_kept_is_bold_and_all_else_dim(tmp_path: Path) -> None:
 def test_the_text_of_a_step_is_shown_as_it_is(text: str, tmp_path: Path) -> None:
     written(tmp_path, [node("0", text, kept=True), node("1", text)])
     lines = shown(overthink("tree", "one", "id-a", "--store", str(tmp_path))).splitlines()
-    assert lines[1:] == [f"├── 0.250 {text}", f"└── 0.250 {text}"]
+    assert lines[1:] == [f"├── 0.250 {text}", f"└── 0.250 {text} [pruned]"]
 
 
 def test_a_long_step_is_shown_whole(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_long_step_is_shown_whole(tmp_path: Path) -> None:
     written(tmp_path, [node("0", " ".join(words)), node("1", "after it")])
     drawn = shown(overthink("tree", "one", "id-a", "--store", str(tmp_path)))
     assert re.findall(r"word\d+", drawn) == words
-    assert "└── 0.250 after it" in drawn
+    assert "└── 0.250 after it [pruned]" in drawn
 
 
 def test_a_problem_id_may_hold_quotes(tmp_path: Path) -> None:
@@ -196,7 +196,10 @@ def in_order(nodes: list[Row], parent_id: str | None = None) -> list[Row]:
 
 
 def mark_of(row: Row) -> str:
-    return f" [{row['dropped']}]" if row["dropped"] else " ■" if row["finished"] else ""
+    end = " ■" if row["finished"] else ""
+    if row["dropped"]:
+        return f"{end} [{row['dropped']}]"
+    return end if row["kept"] else f"{end} [pruned]"
 
 
 @pytest.mark.parametrize("method_id", ["beam_search-n8-m4-lookahead1", "dvts-n8-m4"])

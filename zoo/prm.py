@@ -34,7 +34,7 @@ from tasks.problems.chains import LONGEST_CHAIN, STEP_DELIMITER, Chain, generate
 from tasks.records import Sampling
 from zoo.policies import IGNORED, optimizers_of, padded, warm_cosine
 
-UPDATES = 600
+UPDATES = 1_600
 EXTRA_LAYERS = 2
 RESIDUAL_SCALE = 1 / 8  # a power of two, so exact in bfloat16
 LOOK_BACK = 8.0  # size of the biases that make a head look at the token before
@@ -95,6 +95,10 @@ class UpperModel(torch.nn.Module):
         self.model = Qwen2Model._from_config(shaped(config, EXTRA_LAYERS), attn_implementation="eager").float()
         self.score = torch.nn.Sequential(torch.nn.Linear(size, size), torch.nn.ReLU(), torch.nn.Linear(size, 2))
         self.probe = torch.nn.Linear(size, 2)
+        for layer in self.model.layers:
+            for matrix in layer.parameters():
+                if matrix.ndim == 2:  # the default, 0.02, is so small at this width that layers are slow to matter
+                    torch.nn.init.orthogonal_(matrix)
         look_back(self.model.layers[0].self_attn, config)
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,0 +1,36 @@
+"""`vllm.LLM`, as a user would call it by hand: the limit that Overthink is measured against."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import vllm
+
+from tasks.engines.config import ModelConfig
+from tasks.engines.models import locate_model
+from tasks.engines.vllm_loop import engine_arguments, engine_environment, gpu_is_there, set_variables
+
+
+class BareEngine:
+    """One `vllm.LLM` with the engine settings of a recipe's model, and none of our code between it and the clock."""
+
+    def __init__(self, config: ModelConfig, extra: Mapping[str, Any]) -> None:
+        has_gpu = gpu_is_there()
+        with set_variables(engine_environment(config, has_gpu)):
+            self._llm = vllm.LLM(**engine_arguments(config, locate_model(config), 0, has_gpu), **extra)
+
+    def generate(self, prompts: Sequence[list[int]], parameters: Sequence[vllm.SamplingParams]) -> tuple[int, float]:
+        """Tokens written and seconds taken, all requests handed over at once."""
+        requests = [vllm.TokensPrompt(prompt_token_ids=prompt) for prompt in prompts]
+        begin = time.perf_counter()
+        outputs = self._llm.generate(requests, list(parameters), use_tqdm=False)
+        seconds = time.perf_counter() - begin
+        return sum(len(output.outputs[0].token_ids) for output in outputs), seconds
+
+    def score(self, prompts: Sequence[list[int]]) -> float:
+        """Seconds for a PRM to read prompts, all handed over at once; prefixes may come from the cache."""
+        requests = [vllm.TokensPrompt(prompt_token_ids=prompt) for prompt in prompts]
+        parameters = vllm.PoolingParams(task="token_classify", skip_reading_prefix_cache=False)
+        begin = time.perf_counter()
+        self._llm.encode(requests, parameters, pooling_task="token_classify", use_tqdm=False)
+        return time.perf_counter() - begin
