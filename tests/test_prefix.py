@@ -23,8 +23,8 @@ from storage.journal import Journal
 from tasks.drive import Driver
 from tasks.engines import vllm_policy, vllm_prm
 from tasks.engines.config import VllmPolicyConfig
-from tasks.engines.families import FAMILIES, PrmPrompts
 from tasks.engines.models import ModelFiles
+from tasks.engines.prm_prompts import MarkedChat
 from tasks.engines.vllm_policy import PolicyPrompts, VllmPolicy
 from tasks.engines.vllm_prm import VllmPrm
 from tasks.errors import BadReply
@@ -241,7 +241,7 @@ async def searched(prompts: PolicyPrompts, folder: Path) -> tuple[Outcome, Write
     """A beam search of 16 over 4, five rounds deep."""
     writer, reader = Writer(prompts.tokenizer, random_step(prompts)), Reader()
     policy = VllmPolicy(cast(Any, writer), prompts, 4096)
-    prm = VllmPrm(cast(Any, reader), PrmPrompts(FAMILIES["qwen"], prompts.tokenizer))
+    prm = VllmPrm(cast(Any, reader), MarkedChat(prompts.tokenizer, MARK))
     recorder = Recorder(Journal(folder / "journal.sqlite"))
     driver = Driver(
         stage_key="search-1",
@@ -288,11 +288,11 @@ async def test_in_a_search_the_prm_computes_little_more_than_the_new_step(
     prompts: PolicyPrompts, tmp_path: Path
 ) -> None:
     outcome, _, reader = await searched(prompts, tmp_path)
-    encoder = PrmPrompts(FAMILIES["qwen"], prompts.tokenizer)
+    layout = MarkedChat(prompts.tokenizer, MARK)
     scored = [node for node in outcome.nodes if node.score is not None]
     assert len(reader.asked) == len(scored), "nothing had to be asked twice"
     for node in scored:
-        ids = encoder.encode(QUESTION, node.steps)
+        ids = list(layout.write(QUESTION, node.steps, 0)[0].ids)
         assert (ids, len(node.steps) > 1) in reader.asked
         assert node.score == pytest.approx(Reader.probability(ids, len(ids) - 1)), "the last token is the step's mark"
 
@@ -318,12 +318,12 @@ def test_a_llama_prompt_begins_once_and_has_a_date_that_does_not_move(tmp_path: 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.one_of(st.text(max_size=20), st.sampled_from([MARK, "<|im_end|>", "\n\n", " ", "The step"]))))
 def test_the_prms_tokens_for_some_steps_begin_those_for_more_steps(prompts: PolicyPrompts, steps: list[str]) -> None:
-    encoder = PrmPrompts(FAMILIES["qwen"], prompts.tokenizer)
-    whole = encoder.encode(QUESTION, tuple(steps))
+    layout = MarkedChat(prompts.tokenizer, MARK)
+    whole = layout.write(QUESTION, tuple(steps), 0)[0].ids
     for count in range(len(steps)):
-        fewer = encoder.encode(QUESTION, tuple(steps[:count]))
+        fewer = layout.write(QUESTION, tuple(steps[:count]), 0)[0].ids
         assert whole[: len(fewer)] == fewer
-        assert fewer.count(encoder.mark) == count
+        assert fewer.count(layout.mark) == count
 
 
 # Where a step ends.
@@ -455,7 +455,7 @@ async def test_steps_that_leave_room_for_one_token_are_gone_on_from(qwen: Policy
 
 
 def prm_over(reader: Reader, prompts: PolicyPrompts) -> VllmPrm:
-    return VllmPrm(cast(Any, reader), PrmPrompts(FAMILIES["qwen"], prompts.tokenizer))
+    return VllmPrm(cast(Any, reader), MarkedChat(prompts.tokenizer, MARK))
 
 
 LONG = tuple(f"The step is {number}, and then take {number + 1}." for number in range(12))

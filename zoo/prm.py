@@ -3,7 +3,8 @@
 The lower layers are abacus-5m's, frozen: before every digit they hold what abacus-5m would write there, so they are
 computed once for every rollout. Two layers more compare that with what was written and gather it at the step marks;
 they and Qwen's two-class head are all that is trained. Only train chains are ever rolled out, so test problems stay
-unseen.
+unseen. Left alone, abacus-1m seldom gets late steps right, and a PRM of its rollouts doubts every late step; so half of
+the rollouts begin with right steps, handed to the policy, and are its own from there on.
 
 Left to itself that comparison is hardly found: the upper layers learn by heart which questions go wrong. Two things
 help. Half of the first upper layer's heads begin as heads that look at the token before; and a probe on that layer,
@@ -15,7 +16,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
@@ -27,14 +28,15 @@ from transformers import Qwen2Config, Qwen2Model, Qwen2Tokenizer
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention
 
 from tasks.engines.config import Placement, VllmPolicyConfig
-from tasks.engines.families import FAMILIES, PrmPrompts
 from tasks.engines.models import locate_model
+from tasks.engines.prm_prompts import MarkedChat
 from tasks.engines.vllm_policy import VllmPolicy
 from tasks.problems.chains import LONGEST_CHAIN, STEP_DELIMITER, Chain, generate_chains, right_steps
-from tasks.records import Sampling
+from tasks.records import Sample, Sampling
 from zoo.policies import IGNORED, optimizers_of, padded, warm_cosine
+from zoo.tokenizer import STEP_MARK, build_tokenizer
 
-UPDATES = 1_600
+UPDATES = 1_400
 EXTRA_LAYERS = 2
 RESIDUAL_SCALE = 1 / 8  # a power of two, so exact in bfloat16
 LOOK_BACK = 8.0  # size of the biases that make a head look at the token before
@@ -42,7 +44,8 @@ MISTAKE_WEIGHT = 10.0  # a token that does not follow is rare
 BATCH_SIZE = 64
 CHUNKS = 2
 LEARNING_RATE = 2e-3
-CHAINS = 12_000
+CHAINS = 24_000
+FEATURE_NOISE = 0.02  # relative: engines round differently, and that must not sway a score
 HELD_OUT = 400
 SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=256)
 SEED = 7
@@ -58,16 +61,25 @@ class Judged:
 
 
 async def roll_out(policy_folder: Path, chains: list[Chain]) -> list[Judged]:
-    """Sample a solution of each chain with a policy and check every step's arithmetic."""
+    """Sample a solution of each chain with a policy, every other one from right steps on; check every step."""
     config = VllmPolicyConfig(model=str(policy_folder), max_model_len=512, placement=Placement(max_in_flight=256))
     policy = await VllmPolicy.open(config, locate_model(config))
+    tokenizer = build_tokenizer()
+    source = random.Random(SEED)
 
-    async def one(number: int, chain: Chain) -> Judged:
-        sample = await policy.generate(chain.question, (), SAMPLING, SEED + number)
-        steps = tuple(step.strip() for step in sample.text.split(STEP_DELIMITER) if step.strip())
+    async def one(number: int, chain: Chain, given: Sequence[str]) -> Judged:
+        begun = "".join(step + STEP_DELIMITER for step in given)
+        tokens = tuple(tokenizer.encode(begun, add_special_tokens=False))
+        path = (Sample(begun, tokens, (), (), "delimiter", 0),) if given else ()
+        sample = await policy.generate(chain.question, path, SAMPLING, SEED + number)
+        own = (step.strip() for step in sample.text.split(STEP_DELIMITER))
+        steps = (*given, *(step for step in own if step))
         return Judged(chain, steps, tuple(right_steps(chain, list(steps))))
 
-    judged = await asyncio.gather(*(one(number, chain) for number, chain in enumerate(chains)))
+    begun = [number % 2 * source.randint(1, len(chain.operations)) for number, chain in enumerate(chains)]
+    judged = await asyncio.gather(
+        *(one(number, chain, chain.steps[: begun[number]]) for number, chain in enumerate(chains))
+    )
     await policy.close()
     return [rollout for rollout in judged if rollout.steps]
 
@@ -151,7 +163,7 @@ def train_prm(policy_folder: Path, body_folder: Path, tokenizer: Qwen2Tokenizer,
     chains = generate_chains("train", CHAINS, 1, LONGEST_CHAIN, seed=SEED)
     judged = asyncio.run(roll_out(policy_folder, chains))
     print(f"abacus-prm: {len(judged)} labelled rollouts, {time.monotonic() - started:.0f} s", flush=True)
-    prompts = PrmPrompts(FAMILIES["qwen"], tokenizer)
+    prompts = MarkedChat(tokenizer, STEP_MARK)
     body = frozen_body(body_folder, tokenizer, prompts.mark)
     held_out = _all_examples(body, prompts, judged[:HELD_OUT])
     examples = _all_examples(body, prompts, judged[HELD_OUT:])
@@ -179,7 +191,7 @@ def train_prm(policy_folder: Path, body_folder: Path, tokenizer: Qwen2Tokenizer,
     _save(body, model, tokenizer, folder)
 
 
-def _all_examples(body: Qwen2Model, prompts: PrmPrompts, judged: list[Judged]) -> list[Example]:
+def _all_examples(body: Qwen2Model, prompts: MarkedChat, judged: list[Judged]) -> list[Example]:
     by_length = sorted(judged, key=lambda rollout: len(rollout.steps))
     return [
         example
@@ -189,8 +201,8 @@ def _all_examples(body: Qwen2Model, prompts: PrmPrompts, judged: list[Judged]) -
 
 
 @torch.no_grad()
-def _examples(body: Qwen2Model, prompts: PrmPrompts, rollouts: list[Judged]) -> list[Example]:
-    rows = [prompts.encode(rollout.chain.question, rollout.steps) for rollout in rollouts]
+def _examples(body: Qwen2Model, prompts: MarkedChat, rollouts: list[Judged]) -> list[Example]:
+    rows = [list(prompts.write(rollout.chain.question, rollout.steps, 0)[0].ids) for rollout in rollouts]
     features = body(input_ids=padded(rows, 0), use_cache=False).last_hidden_state
     examples = []
     for row, rollout, feature in zip(rows, rollouts, features, strict=True):
@@ -207,7 +219,7 @@ def _examples(body: Qwen2Model, prompts: PrmPrompts, rollouts: list[Judged]) -> 
     return examples
 
 
-def _token_labels(prompts: PrmPrompts, rollout: Judged) -> tuple[list[int], list[int]]:
+def _token_labels(prompts: MarkedChat, rollout: Judged) -> tuple[list[int], list[int]]:
     """For each token of the solution, marks included: whether all up to it is right, and whether it follows."""
     right: list[int] = []
     follows: list[int] = []
@@ -258,8 +270,9 @@ def _update(model: Callable[..., tuple[torch.Tensor, torch.Tensor]], batch: list
     all_tokens = sum(int((chunk.right != IGNORED).sum()) for chunk in chunks)
     mark_loss = probe_loss = 0.0
     for chunk in chunks:
+        noisy = chunk.features * (1 + FEATURE_NOISE * torch.randn_like(chunk.features))
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits, probed = model(chunk.features)
+            logits, probed = model(noisy)
         losses = _token_losses(logits, chunk.right)
         of_marks = losses[chunk.marks.flatten()].sum() / all_marks
         weights = torch.where(chunk.follows == 0, MISTAKE_WEIGHT, 1.0).flatten()

@@ -8,8 +8,9 @@ from typing import Any
 
 from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import VllmPrmConfig
-from tasks.engines.families import PrmPrompts, checked_family
+from tasks.engines.families import checked_family
 from tasks.engines.models import ModelFiles, require
+from tasks.engines.prm_prompts import Layout
 from tasks.engines.vllm_copies import VllmCopies
 from tasks.engines.vllm_loop import INSTALL
 from tasks.errors import BadReply
@@ -19,25 +20,23 @@ from tasks.records import Scores
 class VllmPrm:
     """Scores steps with a vLLM pooling engine."""
 
-    def __init__(self, copies: VllmCopies, prompts: PrmPrompts) -> None:
+    def __init__(self, copies: VllmCopies, layout: Layout) -> None:
         self._copies = copies
-        self._prompts = prompts
+        self._layout = layout
         self._parameters = require("vllm", INSTALL).PoolingParams
 
     @classmethod
     async def open(cls, config: VllmPrmConfig, model: ModelFiles) -> "VllmPrm":
         """Load the model. Raises EngineUnavailable where it cannot be."""
         family = checked_family(config.family, model.config, model.name)
-        prompts = PrmPrompts(family, load_tokenizer(model, config.trust_remote_code))
+        layout = family.layout(load_tokenizer(model, config.trust_remote_code))
         pooler_config = require("vllm.config", INSTALL).PoolerConfig(pooling_type="ALL")
-        return cls(
-            await VllmCopies.start(config, model, {"runner": "pooling", "pooler_config": pooler_config}), prompts
-        )
+        return cls(await VllmCopies.start(config, model, {"runner": "pooling", "pooler_config": pooler_config}), layout)
 
     async def score(self, question: str, steps: tuple[str, ...], from_step: int) -> Scores:
         """See `Prm.score`."""
-        ids = self._prompts.encode(question, steps)
-        marks = [place for place, token in enumerate(ids) if token == self._prompts.mark][from_step:]
+        (prompt,) = self._layout.write(question, steps, from_step)
+        ids, marks = list(prompt.ids), prompt.places
         # What is read from the cache has no rows. The steps before `from_step` may well be there; all steps never are.
         rows = await self._rows(question, ids, use_cache=from_step > 0)
         if marks and marks[0] < len(ids) - len(rows):
