@@ -214,7 +214,9 @@ class Reader:
         begin = 0 if parameters.skip_reading_prefix_cache else known
         self.cached.update(blocks)
         scores = [self.probability(prompt, place) for place in range(begin, len(prompt))]
-        return SimpleNamespace(outputs=SimpleNamespace(data=torch.tensor([[1 - score, score] for score in scores])))
+        return SimpleNamespace(
+            outputs=SimpleNamespace(data=torch.tensor([[1 - score, score] for score in scores]).log())
+        )
 
     @staticmethod
     def probability(prompt: list[int], place: int) -> float:

@@ -12,6 +12,8 @@ from typing import Any
 from tasks.engines.prm_prompts import Answered, Asked, Layout, MarkedChat, MarkedLines, MarkedText, Turns
 from tasks.errors import EngineUnavailable
 
+LM_HEAD = "lm_head"
+
 
 @dataclass(frozen=True)
 class Head:
@@ -44,17 +46,17 @@ FAMILIES = {
     "math-shepherd": PrmFamily(
         architectures=("MistralForCausalLM", "LlamaForCausalLM"),
         layout=partial(MarkedText, mark=" ки", after_mark="\n"),
-        head=Head(("lm_head",), tokens=("-", "+")),
+        head=Head((LM_HEAD,), tokens=("-", "+")),
     ),
     "er-prm": PrmFamily(
         architectures=("LlamaForCausalLM",),
         layout=partial(MarkedText, mark=" ки", after_mark=""),
-        head=Head(("lm_head",), tokens=(" -", " +")),
+        head=Head((LM_HEAD,), tokens=(" -", " +")),
     ),
     "rlhflow": PrmFamily(
         architectures=("LlamaForCausalLM",),
         layout=partial(Turns, verdict="+"),
-        head=Head(("lm_head",), tokens=("-", "+")),
+        head=Head((LM_HEAD,), tokens=("-", "+")),
     ),
     "skywork": PrmFamily(
         architectures=("Qwen2ForCausalLM", "Qwen2ForPrmModel", "Qwen2ForRewardModel"),
@@ -74,7 +76,7 @@ FAMILIES = {
     "verifier": PrmFamily(
         architectures=("*ForCausalLM",),
         layout=Asked,
-        head=Head(("lm_head",), tokens=("No", "Yes")),
+        head=Head((LM_HEAD,), tokens=("No", "Yes")),
     ),
     "orm": PrmFamily(
         architectures=("*ForSequenceClassification",),

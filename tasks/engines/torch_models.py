@@ -3,13 +3,12 @@
 from typing import Any
 
 from tasks.engines.config import ModelConfig
-from tasks.engines.families import Head
+from tasks.engines.families import LM_HEAD, Head
 from tasks.engines.models import ModelFiles, require
 from tasks.engines.prm_prompts import single_token
 from tasks.errors import EngineUnavailable
 
 INSTALL = "pip install torch transformers"
-LM_HEAD = "lm_head"
 
 
 def device_of(torch: Any, config: ModelConfig) -> str:
