@@ -18,10 +18,10 @@ from transformers import (
     AutoTokenizer,
 )
 
-from tasks.engines.catalogue import open_prm
-from tasks.engines.config import Placement, PrmFamilyName, TorchPrmConfig
+from tasks.engines.catalogue import chosen_engine, identify, open_prm
+from tasks.engines.config import AutoPrmConfig, Placement, PrmFamilyName, TorchPrmConfig, VllmPrmConfig
 from tasks.engines.families import FAMILIES
-from tasks.errors import BadReply
+from tasks.errors import BadReply, EngineUnavailable
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -253,3 +253,31 @@ async def test_batches_of_few_tokens_give_the_same(family: PrmFamilyName, folder
     for one, other in zip(expected, found, strict=True):
         assert other.values == pytest.approx(one.values, abs=1e-5)
     await small.close()
+
+
+async def test_auto_takes_vllm_where_it_can_compute_the_head(family: PrmFamilyName, folder: Path) -> None:
+    chosen = chosen_engine(AutoPrmConfig(model=str(folder), family=family, max_model_len=512))
+    expected = TorchPrmConfig if family in ("skywork", "pqm") else VllmPrmConfig
+    assert chosen == expected(model=str(folder), family=family, max_model_len=512)
+
+
+async def test_auto_is_in_stage_keys_as_what_it_chose(family: PrmFamilyName, folder: Path) -> None:
+    auto = AutoPrmConfig(model=str(folder), family=family)
+    assert identify(auto) == identify(chosen_engine(auto))
+
+
+@pytest.mark.engine
+async def test_vllm_gives_the_same_scores_as_torch(family: PrmFamilyName, folder: Path, prm: Any) -> None:
+    config = VllmPrmConfig(model=str(folder), family=family, dtype="float32", max_model_len=2048)
+    if family in ("skywork", "pqm"):
+        with pytest.raises(EngineUnavailable, match="set engine: torch"):
+            await open_prm(config)
+        return
+    vllm = await open_prm(config)
+    for steps in ROLLOUTS:
+        scores = await vllm.score(QUESTION, steps, 0)
+        assert scores.values == pytest.approx((await prm.score(QUESTION, steps, 0)).values, abs=1e-3)
+    for count in range(1, len(STEPS) + 1):
+        one = await vllm.score(QUESTION, STEPS[:count], count - 1)
+        assert one.values == pytest.approx((await prm.score(QUESTION, STEPS[:count], count - 1)).values, abs=1e-3)
+    await vllm.close()

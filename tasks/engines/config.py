@@ -63,18 +63,28 @@ class VllmPolicyConfig(ModelConfig):
     prompt_style: PromptStyle = "auto"
 
 
-class VllmPrmConfig(ModelConfig):
-    """A PRM that vLLM serves natively, by STEP pooling."""
+class PrmModelConfig(ModelConfig):
+    """A PRM with real weights, and the family that says how it is asked and read."""
+
+    family: PrmFamilyName = "qwen"
+
+
+class VllmPrmConfig(PrmModelConfig):
+    """A PRM in vLLM, where it can compute the family's head."""
 
     engine: Literal["vllm"] = "vllm"
-    family: PrmFamilyName = "qwen"
 
 
-class TorchPrmConfig(ModelConfig):
-    """A PRM in plain torch and transformers: the reference that the vLLM path is tested against."""
+class TorchPrmConfig(PrmModelConfig):
+    """A PRM in plain torch and transformers: every family, and the reference that the vLLM path is tested against."""
 
     engine: Literal["torch"] = "torch"
-    family: PrmFamilyName = "qwen"
+
+
+class AutoPrmConfig(PrmModelConfig):
+    """A PRM in vLLM where that is installed and can compute the family's head, else in torch."""
+
+    engine: Literal["auto"] = "auto"
 
 
 class FakePolicyConfig(Frozen):
@@ -101,5 +111,7 @@ class ScriptedConfig(Frozen):
 
 
 PolicyConfig = Annotated[VllmPolicyConfig | FakePolicyConfig | ScriptedConfig, Field(discriminator="engine")]
-PrmConfig = Annotated[VllmPrmConfig | TorchPrmConfig | FakePrmConfig | ScriptedConfig, Field(discriminator="engine")]
-EngineConfig = VllmPolicyConfig | VllmPrmConfig | TorchPrmConfig | FakePolicyConfig | FakePrmConfig | ScriptedConfig
+PrmConfig = Annotated[
+    VllmPrmConfig | TorchPrmConfig | AutoPrmConfig | FakePrmConfig | ScriptedConfig, Field(discriminator="engine")
+]
+EngineConfig = VllmPolicyConfig | PrmModelConfig | FakePolicyConfig | FakePrmConfig | ScriptedConfig

@@ -13,6 +13,7 @@ from tasks.engines.prm_prompts import Answered, Asked, Layout, MarkedChat, Marke
 from tasks.errors import EngineUnavailable
 
 LM_HEAD = "lm_head"
+VLLM_HEADS = {("score.0", "score.2"), ("score",), (LM_HEAD,)}  # layers that vLLM can compute for every token
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import VllmPrmConfig
-from tasks.engines.families import LM_HEAD, Head, checked_family
+from tasks.engines.families import VLLM_HEADS, Head, checked_family
 from tasks.engines.models import ModelFiles, require
 from tasks.engines.prm_prompts import Layout, PrmPrompt, single_token
 from tasks.engines.torch_models import scores_of
@@ -17,8 +17,6 @@ from tasks.engines.vllm_copies import VllmCopies
 from tasks.engines.vllm_loop import INSTALL
 from tasks.errors import BadReply, EngineUnavailable
 from tasks.records import Scores
-
-SERVED = {("score.0", "score.2"), ("score",), (LM_HEAD,)}  # heads that vLLM can compute
 
 
 class VllmPrm:
@@ -33,7 +31,7 @@ class VllmPrm:
     async def open(cls, config: VllmPrmConfig, model: ModelFiles) -> "VllmPrm":
         """Load the model. Raises EngineUnavailable where it cannot be."""
         family = checked_family(config.family, model.config, model.name)
-        if family.head.layers not in SERVED:
+        if family.head.layers not in VLLM_HEADS:
             raise EngineUnavailable(f"vLLM cannot compute the head of PRM family {config.family!r}: set engine: torch")
         tokenizer = load_tokenizer(model, config.trust_remote_code)
         layout = family.layout(tokenizer)
