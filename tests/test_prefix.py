@@ -295,7 +295,7 @@ async def test_in_a_search_the_prm_computes_little_more_than_the_new_step(
     assert len(reader.asked) == len(scored), "nothing had to be asked twice"
     for node in scored:
         ids = list(layout.write(QUESTION, node.steps, 0)[0].ids)
-        assert (ids, len(node.steps) > 1) in reader.asked
+        assert (ids, True) in reader.asked
         assert node.score == pytest.approx(Reader.probability(ids, len(ids) - 1)), "the last token is the step's mark"
 
 
@@ -463,13 +463,26 @@ def prm_over(reader: Reader, prompts: PolicyPrompts) -> VllmPrm:
 LONG = tuple(f"The step is {number}, and then take {number + 1}." for number in range(12))
 
 
-async def test_whole_solutions_do_not_read_the_cache(prompts: PolicyPrompts) -> None:
+async def test_a_solution_asked_about_again_takes_from_memory_what_lies_in_the_cache(prompts: PolicyPrompts) -> None:
     reader = Reader()
     prm = prm_over(reader, prompts)
     first, again = await prm.score(QUESTION, LONG, 0), await prm.score(QUESTION, LONG, 0)
-    assert [use_cache for _, use_cache in reader.asked] == [False, False]
-    assert first == again
+    assert [use_cache for _, use_cache in reader.asked] == [True, True]
+    assert first.values == again.values
     assert (len(first.values), first.cached_tokens) == (len(LONG), 0)
+    assert again.cached_tokens is not None
+    assert again.cached_tokens >= 3 * BLOCK
+
+
+async def test_solutions_that_begin_alike_share_what_they_have_in_common(prompts: PolicyPrompts) -> None:
+    reader = Reader()
+    prm = prm_over(reader, prompts)
+    other = (*LONG[:8], "But now the step is another.", *LONG[9:])
+    await prm.score(QUESTION, LONG, 0)
+    shared = await prm.score(QUESTION, other, 0)
+    assert shared.cached_tokens is not None
+    assert shared.cached_tokens >= 2 * BLOCK
+    assert shared.values == (await prm_over(Reader(), prompts).score(QUESTION, other, 0)).values
 
 
 async def test_a_new_step_reads_the_cache_and_gets_the_number_it_has_in_the_whole(prompts: PolicyPrompts) -> None:
@@ -486,10 +499,9 @@ async def test_a_new_step_reads_the_cache_and_gets_the_number_it_has_in_the_whol
     assert len(reader.asked) == 3
 
 
-async def test_a_mark_that_lies_in_the_cache_is_asked_for_again_without_it(prompts: PolicyPrompts) -> None:
+async def test_a_mark_that_lies_in_the_cache_and_is_forgotten_is_asked_for_again(prompts: PolicyPrompts) -> None:
     reader = Reader()
-    prm = prm_over(reader, prompts)
-    whole = (await prm.score(QUESTION, LONG, 0)).values
-    scores = await prm.score(QUESTION, LONG, 1)
-    assert [use_cache for _, use_cache in reader.asked] == [False, True, False]
+    whole = (await prm_over(reader, prompts).score(QUESTION, LONG, 0)).values
+    scores = await prm_over(reader, prompts).score(QUESTION, LONG, 1)
+    assert [use_cache for _, use_cache in reader.asked] == [True, True, False]
     assert (scores.values, scores.cached_tokens) == (whole[1:], 0)

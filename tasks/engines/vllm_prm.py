@@ -7,16 +7,20 @@ can, so that a search which asks about one new step pays for little more than th
 import asyncio
 from typing import Any
 
+from cachetools import LRUCache
+
 from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import VllmPrmConfig
 from tasks.engines.families import VLLM_HEADS, Head, checked_family
 from tasks.engines.models import ModelFiles, require
-from tasks.engines.prm_prompts import Layout, PrmPrompt, single_token
+from tasks.engines.prm_prompts import REMEMBERED, Layout, PrmPrompt, single_token
 from tasks.engines.torch_models import scores_of
 from tasks.engines.vllm_copies import VllmCopies
 from tasks.engines.vllm_loop import INSTALL
 from tasks.errors import BadReply, EngineUnavailable
 from tasks.records import Scores
+
+Key = tuple[str, tuple[str, ...]]  # a question and the steps up to the one that is judged
 
 
 class VllmPrm:
@@ -25,6 +29,7 @@ class VllmPrm:
     def __init__(self, copies: VllmCopies, layout: Layout) -> None:
         self._copies = copies
         self._layout = layout
+        self._known: LRUCache[Key, float] = LRUCache(REMEMBERED)
         self._parameters = require("vllm", INSTALL).PoolingParams
 
     @classmethod
@@ -40,27 +45,35 @@ class VllmPrm:
     async def score(self, question: str, steps: tuple[str, ...], from_step: int) -> Scores:
         """See `Prm.score`."""
         prompts = self._layout.write(question, steps, from_step)
-        # What is read from the cache has no rows. The steps before `from_step` may well be there; all steps never are.
-        use_cache = from_step > 0 or len(prompts) > 1
-        parts = await asyncio.gather(*(self._score(question, prompt, use_cache) for prompt in prompts))
+        asked = [(question, steps[:count]) for count in range(from_step + 1, len(steps) + 1)]
+        if len(prompts) == 1:
+            return await self._score(prompts[0], asked)
+        parts = await asyncio.gather(
+            *(self._score(*one) for one in zip(prompts, ([key] for key in asked), strict=True))
+        )
         values = tuple(value for part in parts for value in part.values)
         return Scores(values, sum(part.input_tokens for part in parts), sum(part.cached_tokens or 0 for part in parts))
 
-    async def _score(self, question: str, prompt: PrmPrompt, use_cache: bool) -> Scores:
-        logits = await self._logits(question, prompt, use_cache)
-        if prompt.places and prompt.places[0] < len(prompt.ids) - len(logits):
-            logits = await self._logits(question, prompt, use_cache=False)
+    async def _score(self, prompt: PrmPrompt, asked: list[Key]) -> Scores:
+        """Scores of the steps that end at the prompt's places."""
+        logits = await self._logits(prompt, asked, use_cache=True)
         cached = len(prompt.ids) - len(logits)
-        values = scores_of(logits[[place - cached for place in prompt.places]])
+        # What is read from the cache has no rows; but whoever computed it asked about the same steps.
+        before = [self._known.get(key) for key, place in zip(asked, prompt.places, strict=True) if place < cached]
+        if None in before:
+            logits, cached, before = await self._logits(prompt, asked, use_cache=False), 0, []
+        places = [place - cached for place in prompt.places[len(before) :]]
+        values = [score for score in before if score is not None] + scores_of(logits[places])
+        self._known.update(zip(asked, values, strict=True))
         return Scores(tuple(values), len(prompt.ids), cached)
 
-    async def _logits(self, question: str, prompt: PrmPrompt, use_cache: bool) -> Any:
+    async def _logits(self, prompt: PrmPrompt, asked: list[Key], use_cache: bool) -> Any:
         """(tokens, 1 or 2) for each token that was computed: the last ones, where a prefix was in the cache."""
         parameters = self._parameters(task="token_classify", skip_reading_prefix_cache=not use_cache)
         try:
             output = await self._copies.submit(list(prompt.ids), parameters)
         except ValueError as error:
-            raise BadReply(f"vLLM refused the PRM's prompt for {question[:80]!r}: {error}") from error
+            raise BadReply(f"vLLM refused the PRM's prompt for {asked[0][0][:80]!r}: {error}") from error
         return output.outputs.data.float()
 
     async def close(self) -> None:
