@@ -20,8 +20,8 @@ from flows.progress import RunProgress, StageProgress, terminal
 from flows.recipe import Recipe
 from storage.stages import Cover, Entry, Stage
 from storage.store import Run, Store
-from tasks.engines.catalogue import EngineSlot, chosen_engine, open_policy, open_prm
-from tasks.engines.config import ModelConfig, VllmPolicyConfig, VllmPrmConfig
+from tasks.engines.catalogue import EngineSlot, open_policy, open_prm
+from tasks.engines.config import ModelConfig, VllmPolicyConfig
 from tasks.engines.models import locate_model
 from tasks.engines.protocol import Policy, Prm
 from tasks.engines.vllm_loop import gpu_is_there
@@ -316,9 +316,9 @@ def check_prompts(plan: Plan) -> None:
 
 def check_shared_gpus(plan: Plan) -> None:
     """Raise EngineUnavailable where a search would load two models into more memory than their GPU has."""
-    policy, prm = plan.recipe.policy, plan.recipe.prm and chosen_engine(plan.recipe.prm)
+    policy, prm = plan.recipe.policy, plan.recipe.prm
     searches = [method.method.method_id for method in plan.methods if method.method.is_search]
-    if not (searches and isinstance(policy, VllmPolicyConfig) and isinstance(prm, VllmPrmConfig) and gpu_is_there()):
+    if not (searches and isinstance(policy, VllmPolicyConfig) and isinstance(prm, ModelConfig) and gpu_is_there()):
         return
     shared = set(policy.placement.devices) & set(prm.placement.devices)
     together = policy.placement.gpu_memory + prm.placement.gpu_memory

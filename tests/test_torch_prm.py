@@ -140,7 +140,7 @@ async def test_a_head_of_three_numbers_is_no_prm(tmp_path: Path) -> None:
 
     folder = build_prm("qwen", tmp_path / "three")
     weights = load_file(folder / "model.safetensors")
-    weights |= {"score.2.weight": torch.zeros(3, 32), "score.2.bias": torch.zeros(3)}
+    weights |= {"score.2.weight": torch.zeros(3, 64), "score.2.bias": torch.zeros(3)}
     save_file(weights, folder / "model.safetensors")
     with pytest.raises(EngineUnavailable, match="gives 3 numbers"):
         opened(folder)

@@ -38,13 +38,13 @@ CORPUS = [
     "What is 12 + 30 ? First add . Then - take the step . Yes No ки ки \n ки + - + - Yes No Step 1 : 2 : \n\n",
 ] * 4
 SHAPE = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
+    "hidden_size": 64,
+    "intermediate_size": 96,
     "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
+    "num_attention_heads": 2,  # of 32: smaller ones vLLM does not compute on a CPU
+    "num_key_value_heads": 1,
     "max_position_embeddings": 4096,
-    "initializer_range": 0.3,  # scores of random weights should differ from step to step
+    "initializer_range": 0.2,  # scores of random weights should differ from step to step
     "tie_word_embeddings": False,
 }
 

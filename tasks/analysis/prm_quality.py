@@ -128,4 +128,5 @@ def best_threshold(solutions: Sequence[FirstError]) -> float:
     """
     scores = [score for solution in solutions for score in solution.scores]
     candidates = np.unique(np.quantile(scores, np.linspace(0, 1, 201))).tolist()
-    return max(candidates, key=lambda threshold: (detect_errors(solutions, threshold).f1, -threshold))
+    best: float = max(candidates, key=lambda threshold: (detect_errors(solutions, threshold).f1, -threshold))
+    return best

@@ -25,6 +25,9 @@ Solution so far:
 Is the last step of this solution correct? Answer with one word, Yes or No."""
 
 
+Pieces = tuple[list[int], list[int], list[int]]  # tokens of a step, of its mark, and of what follows the mark
+
+
 @dataclass(frozen=True)
 class PrmPrompt:
     """Token ids, and the index among them where each step asked about is judged, in the order of the steps."""
@@ -54,7 +57,7 @@ class MarkedChat:
 
     def write(self, question: str, steps: tuple[str, ...], from_step: int) -> list[PrmPrompt]:
         """See `Layout.write`."""
-        pieces = [(self.step(step), [self.mark], []) for step in steps]
+        pieces: list[Pieces] = [(self.step(step), [self.mark], []) for step in steps]
         return [_joined(self._question(question), pieces, from_step)]
 
 
@@ -180,8 +183,8 @@ def single_token(tokenizer: Any, text: str) -> int:
     return int(ids[0])
 
 
-def _joined(begin: list[int], steps: list[tuple[list[int], list[int], list[int]]], from_step: int) -> PrmPrompt:
-    """Step, mark and what follows it, one after the other; judged at each mark's last token."""
+def _joined(begin: list[int], steps: list[Pieces], from_step: int) -> PrmPrompt:
+    """All pieces one after the other; judged at each mark's last token."""
     ids = list(begin)
     places = []
     for step, mark, after in steps:
