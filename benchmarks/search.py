@@ -36,7 +36,7 @@ from tasks.drive import Driver
 from tasks.engines.catalogue import open_policy, open_prm
 from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import VllmPolicyConfig, VllmPrmConfig
-from tasks.engines.families import PrmPrompts, checked_family
+from tasks.engines.families import checked_family
 from tasks.engines.models import locate_model
 from tasks.engines.protocol import Policy, Prm
 from tasks.methods.protocol import Generate, Method, Score
@@ -181,9 +181,8 @@ class Limit:
         model = locate_model(prm)
         self._policy = BareEngine(policy, {})
         self._prm = BareEngine(prm, {"runner": "pooling", "pooler_config": PoolerConfig(pooling_type="ALL")})
-        self._prm_prompts = PrmPrompts(
-            checked_family(prm.family, model.config, model.name), load_tokenizer(model, prm.trust_remote_code)
-        )
+        family = checked_family(prm.family, model.config, model.name)
+        self._layout = family.layout(load_tokenizer(model, prm.trust_remote_code))
 
     def run(self, pattern: Watched) -> float:
         """Seconds to write as many tokens after the same prefixes, then to read the same steps once."""
@@ -194,7 +193,7 @@ class Limit:
         self._policy.generate(prefixes, [_exactly(1)] * len(prefixes))
         _, writing = self._policy.generate(prefixes, [_exactly(count) for _, _, count in pattern.written])
         return writing + self._prm.score(
-            [self._prm_prompts.encode(question, steps) for question, steps in pattern.scored]
+            [list(self._layout.write(question, steps, 0)[0].ids) for question, steps in pattern.scored]
         )
 
 

@@ -23,8 +23,8 @@ from storage.journal import Journal
 from tasks.drive import Driver
 from tasks.engines import vllm_policy, vllm_prm
 from tasks.engines.config import VllmPolicyConfig
-from tasks.engines.families import FAMILIES, PrmPrompts
 from tasks.engines.models import ModelFiles
+from tasks.engines.prm_prompts import MarkedChat
 from tasks.engines.vllm_policy import PolicyPrompts, VllmPolicy
 from tasks.engines.vllm_prm import VllmPrm
 from tasks.errors import BadReply
@@ -214,7 +214,9 @@ class Reader:
         begin = 0 if parameters.skip_reading_prefix_cache else known
         self.cached.update(blocks)
         scores = [self.probability(prompt, place) for place in range(begin, len(prompt))]
-        return SimpleNamespace(outputs=SimpleNamespace(data=torch.tensor([[1 - score, score] for score in scores])))
+        return SimpleNamespace(
+            outputs=SimpleNamespace(data=torch.tensor([[1 - score, score] for score in scores]).log())
+        )
 
     @staticmethod
     def probability(prompt: list[int], place: int) -> float:
@@ -241,7 +243,7 @@ async def searched(prompts: PolicyPrompts, folder: Path) -> tuple[Outcome, Write
     """A beam search of 16 over 4, five rounds deep."""
     writer, reader = Writer(prompts.tokenizer, random_step(prompts)), Reader()
     policy = VllmPolicy(cast(Any, writer), prompts, 4096)
-    prm = VllmPrm(cast(Any, reader), PrmPrompts(FAMILIES["qwen"], prompts.tokenizer))
+    prm = VllmPrm(cast(Any, reader), MarkedChat(prompts.tokenizer, MARK))
     recorder = Recorder(Journal(folder / "journal.sqlite"))
     driver = Driver(
         stage_key="search-1",
@@ -288,12 +290,12 @@ async def test_in_a_search_the_prm_computes_little_more_than_the_new_step(
     prompts: PolicyPrompts, tmp_path: Path
 ) -> None:
     outcome, _, reader = await searched(prompts, tmp_path)
-    encoder = PrmPrompts(FAMILIES["qwen"], prompts.tokenizer)
+    layout = MarkedChat(prompts.tokenizer, MARK)
     scored = [node for node in outcome.nodes if node.score is not None]
     assert len(reader.asked) == len(scored), "nothing had to be asked twice"
     for node in scored:
-        ids = encoder.encode(QUESTION, node.steps)
-        assert (ids, len(node.steps) > 1) in reader.asked
+        ids = list(layout.write(QUESTION, node.steps, 0)[0].ids)
+        assert (ids, True) in reader.asked
         assert node.score == pytest.approx(Reader.probability(ids, len(ids) - 1)), "the last token is the step's mark"
 
 
@@ -318,12 +320,12 @@ def test_a_llama_prompt_begins_once_and_has_a_date_that_does_not_move(tmp_path: 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.one_of(st.text(max_size=20), st.sampled_from([MARK, "<|im_end|>", "\n\n", " ", "The step"]))))
 def test_the_prms_tokens_for_some_steps_begin_those_for_more_steps(prompts: PolicyPrompts, steps: list[str]) -> None:
-    encoder = PrmPrompts(FAMILIES["qwen"], prompts.tokenizer)
-    whole = encoder.encode(QUESTION, tuple(steps))
+    layout = MarkedChat(prompts.tokenizer, MARK)
+    whole = layout.write(QUESTION, tuple(steps), 0)[0].ids
     for count in range(len(steps)):
-        fewer = encoder.encode(QUESTION, tuple(steps[:count]))
+        fewer = layout.write(QUESTION, tuple(steps[:count]), 0)[0].ids
         assert whole[: len(fewer)] == fewer
-        assert fewer.count(encoder.mark) == count
+        assert fewer.count(layout.mark) == count
 
 
 # Where a step ends.
@@ -455,19 +457,32 @@ async def test_steps_that_leave_room_for_one_token_are_gone_on_from(qwen: Policy
 
 
 def prm_over(reader: Reader, prompts: PolicyPrompts) -> VllmPrm:
-    return VllmPrm(cast(Any, reader), PrmPrompts(FAMILIES["qwen"], prompts.tokenizer))
+    return VllmPrm(cast(Any, reader), MarkedChat(prompts.tokenizer, MARK))
 
 
 LONG = tuple(f"The step is {number}, and then take {number + 1}." for number in range(12))
 
 
-async def test_whole_solutions_do_not_read_the_cache(prompts: PolicyPrompts) -> None:
+async def test_a_solution_asked_about_again_takes_from_memory_what_lies_in_the_cache(prompts: PolicyPrompts) -> None:
     reader = Reader()
     prm = prm_over(reader, prompts)
     first, again = await prm.score(QUESTION, LONG, 0), await prm.score(QUESTION, LONG, 0)
-    assert [use_cache for _, use_cache in reader.asked] == [False, False]
-    assert first == again
+    assert [use_cache for _, use_cache in reader.asked] == [True, True]
+    assert first.values == again.values
     assert (len(first.values), first.cached_tokens) == (len(LONG), 0)
+    assert again.cached_tokens is not None
+    assert again.cached_tokens >= 3 * BLOCK
+
+
+async def test_solutions_that_begin_alike_share_what_they_have_in_common(prompts: PolicyPrompts) -> None:
+    reader = Reader()
+    prm = prm_over(reader, prompts)
+    other = (*LONG[:8], "But now the step is another.", *LONG[9:])
+    await prm.score(QUESTION, LONG, 0)
+    shared = await prm.score(QUESTION, other, 0)
+    assert shared.cached_tokens is not None
+    assert shared.cached_tokens >= 2 * BLOCK
+    assert shared.values == (await prm_over(Reader(), prompts).score(QUESTION, other, 0)).values
 
 
 async def test_a_new_step_reads_the_cache_and_gets_the_number_it_has_in_the_whole(prompts: PolicyPrompts) -> None:
@@ -484,10 +499,9 @@ async def test_a_new_step_reads_the_cache_and_gets_the_number_it_has_in_the_whol
     assert len(reader.asked) == 3
 
 
-async def test_a_mark_that_lies_in_the_cache_is_asked_for_again_without_it(prompts: PolicyPrompts) -> None:
+async def test_a_mark_that_lies_in_the_cache_and_is_forgotten_is_asked_for_again(prompts: PolicyPrompts) -> None:
     reader = Reader()
-    prm = prm_over(reader, prompts)
-    whole = (await prm.score(QUESTION, LONG, 0)).values
-    scores = await prm.score(QUESTION, LONG, 1)
-    assert [use_cache for _, use_cache in reader.asked] == [False, True, False]
+    whole = (await prm_over(reader, prompts).score(QUESTION, LONG, 0)).values
+    scores = await prm_over(reader, prompts).score(QUESTION, LONG, 1)
+    assert [use_cache for _, use_cache in reader.asked] == [True, True, False]
     assert (scores.values, scores.cached_tokens) == (whole[1:], 0)

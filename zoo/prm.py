@@ -28,13 +28,13 @@ from transformers import Qwen2Config, Qwen2Model, Qwen2Tokenizer
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention
 
 from tasks.engines.config import Placement, VllmPolicyConfig
-from tasks.engines.families import FAMILIES, PrmPrompts
 from tasks.engines.models import locate_model
+from tasks.engines.prm_prompts import MarkedChat
 from tasks.engines.vllm_policy import VllmPolicy
 from tasks.problems.chains import LONGEST_CHAIN, STEP_DELIMITER, Chain, generate_chains, right_steps
 from tasks.records import Sample, Sampling
 from zoo.policies import IGNORED, optimizers_of, padded, warm_cosine
-from zoo.tokenizer import build_tokenizer
+from zoo.tokenizer import STEP_MARK, build_tokenizer
 
 UPDATES = 1_400
 EXTRA_LAYERS = 2
@@ -163,7 +163,7 @@ def train_prm(policy_folder: Path, body_folder: Path, tokenizer: Qwen2Tokenizer,
     chains = generate_chains("train", CHAINS, 1, LONGEST_CHAIN, seed=SEED)
     judged = asyncio.run(roll_out(policy_folder, chains))
     print(f"abacus-prm: {len(judged)} labelled rollouts, {time.monotonic() - started:.0f} s", flush=True)
-    prompts = PrmPrompts(FAMILIES["qwen"], tokenizer)
+    prompts = MarkedChat(tokenizer, STEP_MARK)
     body = frozen_body(body_folder, tokenizer, prompts.mark)
     held_out = _all_examples(body, prompts, judged[:HELD_OUT])
     examples = _all_examples(body, prompts, judged[HELD_OUT:])
@@ -191,7 +191,7 @@ def train_prm(policy_folder: Path, body_folder: Path, tokenizer: Qwen2Tokenizer,
     _save(body, model, tokenizer, folder)
 
 
-def _all_examples(body: Qwen2Model, prompts: PrmPrompts, judged: list[Judged]) -> list[Example]:
+def _all_examples(body: Qwen2Model, prompts: MarkedChat, judged: list[Judged]) -> list[Example]:
     by_length = sorted(judged, key=lambda rollout: len(rollout.steps))
     return [
         example
@@ -201,8 +201,8 @@ def _all_examples(body: Qwen2Model, prompts: PrmPrompts, judged: list[Judged]) -
 
 
 @torch.no_grad()
-def _examples(body: Qwen2Model, prompts: PrmPrompts, rollouts: list[Judged]) -> list[Example]:
-    rows = [prompts.encode(rollout.chain.question, rollout.steps) for rollout in rollouts]
+def _examples(body: Qwen2Model, prompts: MarkedChat, rollouts: list[Judged]) -> list[Example]:
+    rows = [list(prompts.write(rollout.chain.question, rollout.steps, 0)[0].ids) for rollout in rollouts]
     features = body(input_ids=padded(rows, 0), use_cache=False).last_hidden_state
     examples = []
     for row, rollout, feature in zip(rows, rollouts, features, strict=True):
@@ -219,7 +219,7 @@ def _examples(body: Qwen2Model, prompts: PrmPrompts, rollouts: list[Judged]) -> 
     return examples
 
 
-def _token_labels(prompts: PrmPrompts, rollout: Judged) -> tuple[list[int], list[int]]:
+def _token_labels(prompts: MarkedChat, rollout: Judged) -> tuple[list[int], list[int]]:
     """For each token of the solution, marks included: whether all up to it is right, and whether it follows."""
     right: list[int] = []
     follows: list[int] = []

@@ -3,9 +3,11 @@
 import asyncio
 import json
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Generic, TypeVar
 
 from tasks.engines.config import (
+    AutoPrmConfig,
     EngineConfig,
     FakePolicyConfig,
     FakePrmConfig,
@@ -17,6 +19,7 @@ from tasks.engines.config import (
     VllmPolicyConfig,
     VllmPrmConfig,
 )
+from tasks.engines.families import FAMILIES, VLLM_HEADS
 from tasks.engines.models import locate_model
 from tasks.engines.protocol import Policy, Prm
 from tasks.errors import EngineUnavailable
@@ -37,6 +40,7 @@ class EngineIdentity:
 
 def identify(config: EngineConfig) -> EngineIdentity:
     """Identify an engine without loading it. Raises EngineUnavailable where its model or script cannot be found."""
+    config = chosen_engine(config)
     settings = config.model_dump(mode="json", exclude=NOT_IDENTITY)
     if isinstance(config, ModelConfig):
         model = locate_model(config)
@@ -52,6 +56,15 @@ def identify(config: EngineConfig) -> EngineIdentity:
     else:
         del settings["latency_ms"]
     return EngineIdentity(config.engine, None, settings)
+
+
+def chosen_engine(config: EngineConfig) -> EngineConfig:
+    """The engine that `auto` stands for: vLLM where it is installed and can compute the family's head, else torch."""
+    if not isinstance(config, AutoPrmConfig):
+        return config
+    served = find_spec("vllm") is not None and FAMILIES[config.family].head.layers in VLLM_HEADS
+    kind = VllmPrmConfig if served else TorchPrmConfig
+    return kind(**config.model_dump(exclude={"engine"}))
 
 
 async def open_policy(config: PolicyConfig) -> Policy:
@@ -73,23 +86,25 @@ async def open_policy(config: PolicyConfig) -> Policy:
 
 async def open_prm(config: PrmConfig) -> Prm:
     """Load a PRM. Raises EngineUnavailable, saying what is missing."""
-    match config:
-        case VllmPrmConfig():
+    match chosen_engine(config):
+        case VllmPrmConfig() as config:
             from tasks.engines.vllm_prm import VllmPrm
 
             return await VllmPrm.open(config, locate_model(config))
-        case TorchPrmConfig():
+        case TorchPrmConfig() as config:
             from tasks.engines.torch_prm import TorchPrm
 
             return await asyncio.to_thread(TorchPrm, config, locate_model(config))
-        case FakePrmConfig():
+        case FakePrmConfig() as config:
             from tasks.engines.fake import FakePrm
 
             return FakePrm(config)
-        case ScriptedConfig():
+        case ScriptedConfig() as config:
             from tasks.engines.scripted import ScriptedPrm, read_script
 
             return ScriptedPrm(read_script(config, "prm"))
+        case other:
+            raise AssertionError(f"{other} is no PRM")
 
 
 class EngineSlot(Generic[Engine]):

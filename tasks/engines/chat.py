@@ -1,10 +1,12 @@
 """Chats as token ids, with the user's text kept from forging template tokens."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from tasks.engines.models import ModelFiles, require
 from tasks.problems.prompts import Message
 
+TEMPLATE_DATE = "26 Jul 2024"  # Llama's template would put today's date into the prompt, and so into every key
 _PLACE = "\ue000"  # a private-use character that stands for the user's text while the template is rendered
 
 
@@ -29,7 +31,7 @@ def encode_chat(tokenizer: Any, chat: list[Message]) -> list[int]:
         [*before, {"role": "user", "content": _PLACE}],
         tokenize=False,
         add_generation_prompt=True,
-        date_string="26 Jul 2024",  # Llama's template would put today's date into the prompt, and so into every key
+        date_string=TEMPLATE_DATE,
     )
     head, _, tail = template.partition(_PLACE)
     return [
@@ -37,3 +39,19 @@ def encode_chat(tokenizer: Any, chat: list[Message]) -> list[int]:
         *encode_text(tokenizer, user["content"].strip()),
         *tokenizer.encode(tail, add_special_tokens=False),
     ]
+
+
+def encode_turns(tokenizer: Any, turns: Sequence[tuple[str, str]]) -> list[list[int]]:
+    """Token ids of a chat of (role, text) turns, in pieces: the template's, the first text, the template's, and so on.
+
+    There is a piece of the template before, between and after the texts, which are encoded apart.
+    """
+    template = tokenizer.apply_chat_template(
+        [{"role": role, "content": _PLACE} for role, _ in turns], tokenize=False, date_string=TEMPLATE_DATE
+    )
+    around = template.split(_PLACE)
+    pieces = [list(tokenizer.encode(around[0], add_special_tokens=False))]
+    for (_, text), after in zip(turns, around[1:], strict=True):
+        pieces.append(encode_text(tokenizer, text.strip()))
+        pieces.append(list(tokenizer.encode(after, add_special_tokens=False)))
+    return pieces

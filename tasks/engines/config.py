@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.problems.prompts import PromptStyle
 
-PrmFamilyName = Literal["qwen"]
+PrmFamilyName = Literal["qwen", "math-shepherd", "er-prm", "rlhflow", "skywork", "pqm", "trl", "verifier", "orm"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -24,7 +24,8 @@ class Placement(Frozen):
     gpu_memory: float = Field(default=0.9, gt=0, le=1, description="share of each GPU's memory that the engine takes")
     tensor_parallel: int = Field(default=1, ge=1, description="GPUs that one copy of the model is spread over")
     data_parallel: int = Field(default=1, ge=1, description="copies of the model, each with GPUs of its own")
-    cpu_cache_gib: int = Field(default=2, ge=1, description="key-value cache on a CPU, GiB")
+    cpu_cache_gib: int = Field(default=2, ge=1, description="key-value cache on a CPU or in torch, GiB")
+    batch_tokens: int = Field(default=8192, ge=1, description="tokens of one batch in torch, padding included")
     max_in_flight: int = Field(default=256, ge=1, description="requests inside one copy of the engine at once")
 
     @model_validator(mode="after")
@@ -62,18 +63,28 @@ class VllmPolicyConfig(ModelConfig):
     prompt_style: PromptStyle = "auto"
 
 
-class VllmPrmConfig(ModelConfig):
-    """A PRM that vLLM serves natively, by STEP pooling."""
+class PrmModelConfig(ModelConfig):
+    """A PRM with real weights, and the family that says how it is asked and read."""
+
+    family: PrmFamilyName = "qwen"
+
+
+class VllmPrmConfig(PrmModelConfig):
+    """A PRM in vLLM, where it can compute the family's head."""
 
     engine: Literal["vllm"] = "vllm"
-    family: PrmFamilyName = "qwen"
 
 
-class TorchPrmConfig(ModelConfig):
-    """A PRM in plain torch and transformers: the reference that the vLLM path is tested against."""
+class TorchPrmConfig(PrmModelConfig):
+    """A PRM in plain torch and transformers: every family, and the reference that the vLLM path is tested against."""
 
     engine: Literal["torch"] = "torch"
-    family: PrmFamilyName = "qwen"
+
+
+class AutoPrmConfig(PrmModelConfig):
+    """A PRM in vLLM where that is installed and can compute the family's head, else in torch."""
+
+    engine: Literal["auto"] = "auto"
 
 
 class FakePolicyConfig(Frozen):
@@ -100,5 +111,7 @@ class ScriptedConfig(Frozen):
 
 
 PolicyConfig = Annotated[VllmPolicyConfig | FakePolicyConfig | ScriptedConfig, Field(discriminator="engine")]
-PrmConfig = Annotated[VllmPrmConfig | TorchPrmConfig | FakePrmConfig | ScriptedConfig, Field(discriminator="engine")]
-EngineConfig = VllmPolicyConfig | VllmPrmConfig | TorchPrmConfig | FakePolicyConfig | FakePrmConfig | ScriptedConfig
+PrmConfig = Annotated[
+    VllmPrmConfig | TorchPrmConfig | AutoPrmConfig | FakePrmConfig | ScriptedConfig, Field(discriminator="engine")
+]
+EngineConfig = VllmPolicyConfig | PrmModelConfig | FakePolicyConfig | FakePrmConfig | ScriptedConfig

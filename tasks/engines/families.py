@@ -1,63 +1,99 @@
-"""PRM families as data: how a question and its steps are written, and where the score is read (paper section 3)."""
+"""PRM families as data: how a question and its steps are written, and how a score is read (paper section 3).
 
+A new family is one entry in `FAMILIES`; `tests/test_prm_families.py` holds every entry to the same contract.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from fnmatch import fnmatch
+from functools import partial
 from typing import Any
 
-from tasks.engines.chat import encode_chat, encode_text
-from tasks.errors import BadReply, EngineUnavailable
-from tasks.problems.prompts import messages
+from tasks.engines.prm_prompts import Answered, Asked, Layout, MarkedChat, MarkedLines, MarkedText, Turns
+from tasks.errors import EngineUnavailable
 
-REMEMBERED = 65_536  # encoded texts kept; a search asks about the same steps again and again
+LM_HEAD = "lm_head"
+VLLM_HEADS = {("score.0", "score.2"), ("score",), (LM_HEAD,)}  # layers that vLLM can compute for every token
+
+
+@dataclass(frozen=True)
+class Head:
+    """What turns a hidden state into a score in [0, 1].
+
+    `layers` names the checkpoint's linear layers, with ReLU between them. Two numbers at the end are classes, and the
+    score is the softmax's P(the second); a single one goes through a sigmoid. With `tokens` the layer is the language
+    model's head, of which only the rows of these two tokens are kept.
+    """
+
+    layers: tuple[str, ...]
+    tokens: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
 class PrmFamily:
-    """A family whose prompt is a chat: the question, then in the assistant's turn each step followed by a step mark.
+    """A way to write prompts, a way to read scores, and the classes in config.json (patterns) that it fits."""
 
-    `architecture` is the class in config.json; the score is P(class 1) of the softmax over two classes at each mark.
-    """
-
-    name: str
-    architecture: str
-    step_mark: str
+    architectures: tuple[str, ...]
+    layout: Callable[[Any], Layout]
+    head: Head
 
 
-class PrmPrompts:
-    """Questions and steps as one family's prompts; each question and each step is encoded once.
-
-    Raises EngineUnavailable where the tokenizer has no such single token as the family's step mark.
-    """
-
-    def __init__(self, family: PrmFamily, tokenizer: Any) -> None:
-        ids = tokenizer.encode(family.step_mark, add_special_tokens=False)
-        if len(ids) != 1:
-            missing = f"this model's tokenizer has no token {family.step_mark}"
-            raise EngineUnavailable(f"{missing}: it is no {family.name} PRM")
-        self.mark = int(ids[0])
-        self._question = lru_cache(REMEMBERED)(lambda text: encode_chat(tokenizer, messages("qwen", text)))
-        self.step = lru_cache(REMEMBERED)(partial(encode_text, tokenizer))
-
-    def encode(self, question: str, steps: tuple[str, ...]) -> list[int]:
-        """Token ids with exactly one step mark a step; the ids of a prefix of steps are a prefix of the ids."""
-        ids = list(self._question(question))
-        for step in steps:
-            ids += [*self.step(step), self.mark]
-        if ids.count(self.mark) != len(steps):
-            raise BadReply(
-                f"the PRM's prompt holds {ids.count(self.mark)} step marks for {len(steps)} steps: {question!r}"
-            )
-        return ids
-
-
-FAMILIES = {"qwen": PrmFamily("qwen", "Qwen2ForProcessRewardModel", "<extra_0>")}
+FAMILIES = {
+    "qwen": PrmFamily(
+        architectures=("Qwen2ForProcessRewardModel",),
+        layout=partial(MarkedChat, mark="<extra_0>"),
+        head=Head(("score.0", "score.2")),
+    ),
+    "math-shepherd": PrmFamily(
+        architectures=("MistralForCausalLM", "LlamaForCausalLM"),
+        layout=partial(MarkedText, mark=" ки", after_mark="\n"),
+        head=Head((LM_HEAD,), tokens=("-", "+")),
+    ),
+    "er-prm": PrmFamily(
+        architectures=("LlamaForCausalLM",),
+        layout=partial(MarkedText, mark=" ки", after_mark=""),
+        head=Head((LM_HEAD,), tokens=(" -", " +")),
+    ),
+    "rlhflow": PrmFamily(
+        architectures=("LlamaForCausalLM",),
+        layout=partial(Turns, verdict="+"),
+        head=Head((LM_HEAD,), tokens=("-", "+")),
+    ),
+    "skywork": PrmFamily(
+        architectures=("Qwen2ForCausalLM", "Qwen2ForPrmModel", "Qwen2ForRewardModel"),
+        layout=partial(MarkedLines, after_question="\n", mark="\n", one_line=True),
+        head=Head(("v_head.summary",)),
+    ),
+    "pqm": PrmFamily(
+        architectures=("LlamaForCausalLM", "LlamaModel"),
+        layout=partial(MarkedLines, after_question="\n", before_mark=" ", mark="[PRM]", after_mark="\n"),
+        head=Head(("v_head.summary",)),
+    ),
+    "trl": PrmFamily(
+        architectures=("*ForTokenClassification",),
+        layout=partial(MarkedLines, after_question="", mark="\n"),
+        head=Head(("score",)),
+    ),
+    "verifier": PrmFamily(
+        architectures=("*ForCausalLM",),
+        layout=Asked,
+        head=Head((LM_HEAD,), tokens=("No", "Yes")),
+    ),
+    "orm": PrmFamily(
+        architectures=("*ForSequenceClassification",),
+        layout=Answered,
+        head=Head(("score",)),
+    ),
+}
 
 
 def checked_family(name: str, model_config: dict[str, Any], model: str) -> PrmFamily:
     """The family by name. Raises EngineUnavailable where the model is of another architecture."""
     family = FAMILIES[name]
     architectures = model_config.get("architectures") or []
-    if family.architecture not in architectures:
+    if not any(fnmatch(found, wanted) for found in architectures for wanted in family.architectures):
         found = ", ".join(architectures) or "no architecture"
-        raise EngineUnavailable(f"{model} is a {found}, but PRM family {name!r} is a {family.architecture}")
+        raise EngineUnavailable(
+            f"{model} is a {found}, but PRM family {name!r} is a {' or '.join(family.architectures)}"
+        )
     return family

@@ -1,75 +1,196 @@
-"""A PRM in plain torch: the body from transformers, the head our own, so no remote code is ever run.
+"""A PRM in plain torch: the reference that the vLLM path is tested against, and the engine for machines without vLLM.
 
-This is the reference that the vLLM path is tested against, and the engine for machines without vLLM.
+Requests that arrive while a batch is computed make up the next batches, which are filled by tokens. A search asks about
+one new step at a time; the keys and values of what it has read are kept, so only the new step is computed.
 """
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import TorchPrmConfig
-from tasks.engines.families import PrmPrompts, checked_family
+from tasks.engines.families import checked_family
 from tasks.engines.models import ModelFiles, require
-from tasks.errors import BadReply, EngineUnavailable
+from tasks.engines.prefix_store import PrefixStore, Segment
+from tasks.engines.prm_prompts import PrmPrompt
+from tasks.engines.torch_models import INSTALL, device_of, load_body, load_head, scores_of
+from tasks.errors import BadReply, EngineDied
 from tasks.records import Scores
 
-INSTALL = "pip install torch transformers"
-HEAD = {"score.0.weight", "score.0.bias", "score.2.weight", "score.2.bias"}
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One prompt to read, after a prefix that was read before; `keep` tells under which steps to store it."""
+
+    prompt: PrmPrompt
+    known: Segment | None
+    keep: tuple[str, tuple[str, ...]] | None
+    done: "asyncio.Future[list[float]]"
+
+    @property
+    def cached(self) -> int:
+        """Tokens that need not be computed."""
+        return 0 if self.known is None else self.known.tokens
+
+    @property
+    def new(self) -> int:
+        """Tokens to compute."""
+        return len(self.prompt.ids) - self.cached
 
 
 class TorchPrm:
-    """Scores one rollout at a time by a full forward pass."""
+    """Scores steps with a model in torch, in batches."""
 
     def __init__(self, config: TorchPrmConfig, model: ModelFiles) -> None:
         self._torch = require("torch", INSTALL)
-        self._limit = config.max_model_len
+        self._limit = config.max_model_len or model.config.get("max_position_embeddings")
+        self._batch_tokens = config.placement.batch_tokens
         family = checked_family(config.family, model.config, model.name)
-        self._prompts = PrmPrompts(family, load_tokenizer(model, config.trust_remote_code))
-        self._device = f"cuda:{next(iter(config.placement.gpus), 0)}" if self._torch.cuda.is_available() else "cpu"
-        dtype = model.config.get("dtype", "float32") if config.dtype == "auto" else config.dtype
-        self._body, self._head = _load(self._torch, model, getattr(self._torch, dtype), self._device)
-        self._turn = asyncio.Lock()  # one forward pass at a time: torch uses all cores for each
+        tokenizer = load_tokenizer(model, config.trust_remote_code)
+        self._layout = family.layout(tokenizer)
+        self._device = device_of(self._torch, config)
+        self._body = load_body(self._torch, config, model, self._device)
+        self._head = load_head(self._torch, family.head, model, tokenizer, self._device)
+        self._store = PrefixStore(config.placement.cpu_cache_gib * 2**30)
+        self._waiting: list[Reading] = []
+        self._worker: asyncio.Task[None] | None = None
 
     async def score(self, question: str, steps: tuple[str, ...], from_step: int) -> Scores:
         """See `Prm.score`."""
-        ids = self._prompts.encode(question, steps)
-        if self._limit is not None and len(ids) > self._limit:
-            raise BadReply(f"the PRM's prompt for {question[:80]!r} has {len(ids)} tokens; its limit is {self._limit}")
-        async with self._turn:
-            values = await asyncio.to_thread(self._forward, ids)
-        return Scores(tuple(values[from_step:]), len(ids))
+        prompts = self._layout.write(question, steps, from_step)
+        for prompt in prompts:
+            if self._limit is not None and len(prompt.ids) > self._limit:
+                raise BadReply(
+                    f"the PRM's prompt for {question[:80]!r} has {len(prompt.ids)} tokens; its limit is {self._limit}"
+                )
+        one_new_step = len(prompts) == 1 and len(prompts[0].places) == 1  # as a search asks, which will go on from it
+        readings = [self._reading(prompt, (question, steps) if one_new_step else None) for prompt in prompts]
+        self._waiting += readings
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        found = await asyncio.gather(*(reading.done for reading in readings))
+        values = tuple(value for part in found for value in part)
+        return Scores(values, sum(len(p.ids) for p in prompts), sum(reading.cached for reading in readings))
 
     async def close(self) -> None:
         """Free the weights."""
-        del self._body, self._head
+        if self._worker is not None:
+            await asyncio.gather(self._worker, return_exceptions=True)
+        del self._body, self._head, self._store
         if self._device != "cpu":
             self._torch.cuda.empty_cache()
 
-    def _forward(self, ids: list[int]) -> list[float]:
+    def _reading(self, prompt: PrmPrompt, keep: tuple[str, tuple[str, ...]] | None) -> Reading:
+        known = None if keep is None else self._store.longest(keep[0], keep[1][:-1], prompt.ids)
+        return Reading(prompt, known, keep, asyncio.get_running_loop().create_future())
+
+    async def _work(self) -> None:
+        """Read all that waits, and what arrives meanwhile."""
+        while self._waiting:
+            arrived, self._waiting = self._waiting, []
+            wanted = [reading for reading in arrived if not reading.done.done()]
+            for batch in token_batches(wanted, self._batch_tokens):
+                try:
+                    values = await asyncio.to_thread(self._read, batch)
+                except Exception as error:  # whatever torch raised belongs to those who asked
+                    _fail(batch, EngineDied(f"the PRM in torch stopped: {type(error).__name__}: {error}"))
+                    continue
+                for reading, scores in zip(batch, values, strict=True):
+                    if not reading.done.done():
+                        reading.done.set_result(scores)
+
+    def _read(self, batch: Sequence[Reading]) -> list[list[float]]:
+        """Scores of a batch; one that does not fit into memory is read in halves."""
+        try:
+            with self._torch.inference_mode():
+                return self._forward(batch)
+        except self._torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+            self._torch.cuda.empty_cache()
+        half = len(batch) // 2
+        return self._read(batch[:half]) + self._read(batch[half:])
+
+    def _forward(self, batch: Sequence[Reading]) -> list[list[float]]:
         torch = self._torch
-        with torch.inference_mode():
-            inputs = torch.tensor([ids], device=self._device)
-            hidden = self._body(input_ids=inputs, use_cache=False).last_hidden_state[0]
-            # The head runs in float32 whatever the body's dtype, as in vLLM.
-            logits = self._head(hidden[inputs[0] == self._prompts.mark].float())
-            return list(logits.softmax(-1)[:, 1].tolist())
+        past, width = max(reading.cached for reading in batch), max(reading.new for reading in batch)
+        ids = torch.zeros((len(batch), width), dtype=torch.long)
+        positions = torch.zeros((len(batch), width), dtype=torch.long)
+        mask = torch.zeros((len(batch), past + width), dtype=torch.long)
+        for row, reading in enumerate(batch):
+            ids[row, : reading.new] = torch.tensor(reading.prompt.ids[reading.cached :])
+            positions[row, : reading.new] = torch.arange(reading.cached, len(reading.prompt.ids))
+            mask[row, past - reading.cached : past + reading.new] = 1
+        cache = self._past(batch, past)
+        hidden = self._body(
+            input_ids=ids.to(self._device),
+            position_ids=positions.to(self._device),
+            attention_mask=mask.to(self._device),
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        for row, reading in enumerate(batch):
+            self._keep(reading, cache, row, past)
+        return [
+            scores_of(self._head(hidden[row, [place - reading.cached for place in reading.prompt.places]].float()))
+            for row, reading in enumerate(batch)
+        ]
+
+    def _past(self, batch: Sequence[Reading], past: int) -> Any:
+        """What was read before, padded on the left to `past` tokens."""
+        torch = self._torch
+        cache = require("transformers", INSTALL).DynamicCache()
+        if not past:
+            return cache
+        paths = [[] if reading.known is None else reading.known.path for reading in batch]
+        like = next(path for path in paths if path)[0].layers
+        for layer, pair in enumerate(like):
+            whole = [
+                torch.zeros((len(batch), t.shape[0], past, t.shape[2]), dtype=t.dtype, device=t.device) for t in pair
+            ]
+            for row, path in enumerate(paths):
+                begin = past - batch[row].cached
+                for segment in path:
+                    for side in (0, 1):
+                        whole[side][row, :, begin : begin + len(segment.ids)] = segment.layers[layer][side]
+                    begin += len(segment.ids)
+            cache.update(whole[0], whole[1], layer)
+        return cache
+
+    def _keep(self, reading: Reading, cache: Any, row: int, past: int) -> None:
+        if reading.keep is None:
+            return
+        layers = [
+            (
+                layer.keys[row, :, past : past + reading.new].clone(),
+                layer.values[row, :, past : past + reading.new].clone(),
+            )
+            for layer in cache.layers
+        ]
+        self._store.put(*reading.keep, Segment(reading.prompt.ids[reading.cached :], layers, reading.known))
 
 
-def _load(torch: Any, model: ModelFiles, dtype: Any, device: str) -> tuple[Any, Any]:
-    transformers = require("transformers", INSTALL)
-    safetensors = require("safetensors.torch", "pip install safetensors")
-    config = transformers.Qwen2Config.from_pretrained(str(model.folder))
-    # Plain attention takes its softmax in float32, as vLLM does: the two agree closest so.
-    body = transformers.Qwen2Model.from_pretrained(
-        str(model.folder), config=config, dtype=dtype, attn_implementation="eager", key_mapping={r"^model\.": ""}
-    )
-    weights: dict[str, Any] = {}
-    for path in sorted(model.folder.glob("*.safetensors")):
-        with safetensors.safe_open(str(path), framework="pt") as shard:
-            weights |= {name: shard.get_tensor(name) for name in shard.keys() if name in HEAD}  # noqa: SIM118
-    if set(weights) != HEAD:
-        raise EngineUnavailable(f"{model.folder} lacks the PRM head's weights {sorted(HEAD - set(weights))}")
-    size = config.hidden_size
-    head = torch.nn.Sequential(torch.nn.Linear(size, size), torch.nn.ReLU(), torch.nn.Linear(size, 2))
-    head.load_state_dict({name.removeprefix("score."): tensor for name, tensor in weights.items()})
-    return body.eval().to(device), head.to(device=device, dtype=torch.float32).eval()
+def token_batches(readings: Sequence[Reading], limit: int) -> list[list[Reading]]:
+    """Batches of at most `limit` tokens, padding and cached ones included; a prompt over the limit has one of its own.
+
+    Prompts with as many new tokens stand together, so that little is padding; the longest come first, so that memory
+    that does not suffice is noticed at once.
+    """
+    batches: list[list[Reading]] = []
+    width = past = 0
+    for reading in sorted(readings, key=lambda reading: (reading.new, reading.cached), reverse=True):
+        past = max(past, reading.cached)
+        if batches and (width + past) * (len(batches[-1]) + 1) <= limit:
+            batches[-1].append(reading)
+        else:
+            batches.append([reading])
+            width, past = reading.new, reading.cached
+    return batches
+
+
+def _fail(batch: Sequence[Reading], error: EngineDied) -> None:
+    for reading in batch:
+        if not reading.done.done():
+            reading.done.set_exception(error)

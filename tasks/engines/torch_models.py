@@ -1,0 +1,73 @@
+"""PRMs' weights in torch: the body from transformers, the head our own, so no remote code is ever run."""
+
+from typing import Any
+
+from tasks.engines.config import ModelConfig
+from tasks.engines.families import LM_HEAD, Head
+from tasks.engines.models import ModelFiles, require
+from tasks.engines.prm_prompts import single_token
+from tasks.errors import EngineUnavailable
+
+INSTALL = "pip install torch transformers"
+
+
+def device_of(torch: Any, config: ModelConfig) -> str:
+    """Where the model runs: the recipe's first GPU where there is one, else the CPU."""
+    return f"cuda:{next(iter(config.placement.gpus), 0)}" if torch.cuda.is_available() else "cpu"
+
+
+def load_body(torch: Any, config: ModelConfig, model: ModelFiles, device: str) -> Any:
+    """The model without its head, ready to run. Its `last_hidden_state` is (prompts, tokens, hidden size)."""
+    transformers = require("transformers", INSTALL)
+    transformers.logging.set_verbosity_error()  # it would report the head's weights, which are ours to load
+    transformers.logging.disable_progress_bar()
+    dtype = model.config.get("dtype", "float32") if config.dtype == "auto" else config.dtype
+    # Plain attention takes its softmax in float32, as vLLM does: the two agree closest so.
+    body = transformers.AutoModel.from_pretrained(
+        str(model.folder),
+        dtype=getattr(torch, dtype),
+        attn_implementation="eager",
+        key_mapping={r"^model\.": ""},
+        trust_remote_code=config.trust_remote_code,
+    )
+    return body.eval().to(device)
+
+
+def load_head(torch: Any, head: Head, model: ModelFiles, tokenizer: Any, device: str) -> Any:
+    """The head as a module from (places, hidden size) to (places,) scores in [0, 1].
+
+    It runs in float32 whatever the body's dtype, as in vLLM. Raises EngineUnavailable where weights are missing.
+    """
+    stored = _tensors(model, tuple(f"{name}." for name in (*head.layers, "model.embed_tokens")))
+    if head.layers == (LM_HEAD,) and f"{LM_HEAD}.weight" not in stored and model.config.get("tie_word_embeddings"):
+        stored[f"{LM_HEAD}.weight"] = stored["model.embed_tokens.weight"]
+    missing = [f"{name}.weight" for name in head.layers if f"{name}.weight" not in stored]
+    if missing:
+        raise EngineUnavailable(f"{model.folder} lacks the PRM head's weights {missing}")
+    layers: list[Any] = []
+    for name in head.layers:
+        weight, bias = stored[f"{name}.weight"], stored.get(f"{name}.bias")
+        if head.tokens is not None:
+            weight = weight[[single_token(tokenizer, token) for token in head.tokens]]
+        layers += [torch.nn.ReLU()] if layers else []
+        layers.append(torch.nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None))
+        layers[-1].load_state_dict({"weight": weight} | ({} if bias is None else {"bias": bias}))
+    outputs = layers[-1].out_features
+    if outputs not in (1, 2):
+        raise EngineUnavailable(f"the head of {model.folder} gives {outputs} numbers: a PRM's gives 1 or 2")
+    return torch.nn.Sequential(*layers).to(device=device, dtype=torch.float32).eval()
+
+
+def scores_of(logits: Any) -> list[float]:
+    """Scores in [0, 1] from the head's output, (places, 1) or (places, 2)."""
+    chosen = logits.sigmoid()[:, 0] if logits.shape[1] == 1 else logits.softmax(-1)[:, 1]
+    return list(chosen.tolist())
+
+
+def _tensors(model: ModelFiles, prefixes: tuple[str, ...]) -> dict[str, Any]:
+    safetensors = require("safetensors", "pip install safetensors")
+    found: dict[str, Any] = {}
+    for path in sorted(model.folder.glob("*.safetensors")):
+        with safetensors.safe_open(str(path), framework="pt") as shard:
+            found |= {name: shard.get_tensor(name) for name in shard.keys() if name.startswith(prefixes)}  # noqa: SIM118
+    return found

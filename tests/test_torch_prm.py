@@ -1,0 +1,157 @@
+"""The torch PRM under load: batches by tokens, too little memory, a model that fails, memory of what was read."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_models import build_prm
+
+from tasks.engines.config import Placement, TorchPrmConfig
+from tasks.engines.models import locate_model
+from tasks.engines.prm_prompts import PrmPrompt
+from tasks.engines.torch_prm import Reading, TorchPrm, token_batches
+from tasks.errors import EngineDied, EngineUnavailable
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+QUESTION = "What is 12 + 30?"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_prm("qwen", tmp_path_factory.mktemp("qwen"))
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def prm(folder: Path) -> AsyncIterator[TorchPrm]:
+    engine = opened(folder)
+    yield engine
+    await engine.close()
+
+
+def opened(folder: Path, **placement: Any) -> TorchPrm:
+    config = TorchPrmConfig(model=str(folder), placement=Placement(**placement))
+    return TorchPrm(config, locate_model(config))
+
+
+def steps_of(number: int) -> tuple[str, ...]:
+    return tuple(f"Step {place}: {place} + {number}" for place in range(1 + number % 7))
+
+
+def watch_batches(prm: TorchPrm, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many prompts each forward pass reads."""
+    sizes: list[int] = []
+    forward = prm._forward
+
+    def counted(batch: Any) -> Any:
+        sizes.append(len(batch))
+        return forward(batch)
+
+    monkeypatch.setattr(prm, "_forward", counted)
+    return sizes
+
+
+async def test_what_arrives_together_is_read_together(prm: TorchPrm, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = watch_batches(prm, monkeypatch)
+    await asyncio.gather(*(prm.score(QUESTION, steps_of(number), 0) for number in range(30)))
+    assert sum(sizes) == 30
+    assert len(sizes) < 5
+
+
+async def test_a_batch_that_does_not_fit_is_halved_and_goes_on(prm: TorchPrm, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = [(await prm.score(QUESTION, steps_of(number), 0)).values for number in range(20)]
+    forward = prm._forward
+
+    def small(batch: Any) -> Any:
+        if len(batch) > 3:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(batch)
+
+    monkeypatch.setattr(prm, "_forward", small)
+    found = await asyncio.gather(*(prm.score(QUESTION, steps_of(number), 0) for number in range(20)))
+    for one, other in zip(expected, found, strict=True):
+        assert other.values == pytest.approx(one, abs=1e-5)
+
+
+async def test_one_prompt_that_does_not_fit_is_an_engine_that_died(
+    prm: TorchPrm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(batch: Any) -> Any:
+        raise torch.OutOfMemoryError("tried to allocate")
+
+    monkeypatch.setattr(prm, "_forward", never)
+    results = await asyncio.gather(
+        *(prm.score(QUESTION, steps_of(number), 0) for number in range(5)), return_exceptions=True
+    )
+    assert all(isinstance(result, EngineDied) and "tried to allocate" in str(result) for result in results)
+
+
+async def test_a_cancelled_request_holds_nobody(prm: TorchPrm) -> None:
+    lost = asyncio.create_task(prm.score(QUESTION, steps_of(3), 0))
+    kept = asyncio.create_task(prm.score(QUESTION, steps_of(4), 0))
+    await asyncio.sleep(0)
+    lost.cancel()
+    assert len((await kept).values) == 5
+
+
+async def test_a_search_reads_each_step_once(prm: TorchPrm) -> None:
+    steps = steps_of(6)
+    read = 0
+    for count in range(1, len(steps) + 1):
+        scores = await prm.score(QUESTION, steps[:count], count - 1)
+        assert scores.cached_tokens is not None
+        read += scores.input_tokens - scores.cached_tokens
+    whole = await prm.score(QUESTION, steps, 0)
+    assert read == whole.input_tokens
+
+
+async def test_without_memory_for_prefixes_scores_are_the_same(folder: Path, prm: TorchPrm) -> None:
+    forgetful = opened(folder)
+    forgetful._store._limit = 0
+    steps = steps_of(6)
+    for count in range(1, len(steps) + 1):
+        ours = await prm.score(QUESTION, steps[:count], count - 1)
+        theirs = await forgetful.score(QUESTION, steps[:count], count - 1)
+        assert theirs.cached_tokens == 0
+        assert ours.values == pytest.approx(theirs.values, abs=1e-4)
+    await forgetful.close()
+
+
+async def test_a_tree_of_siblings_of_many_lengths_at_once(prm: TorchPrm) -> None:
+    """Rows of one batch with different pasts: padded on the left, and none sees another's."""
+    trunk = steps_of(6)
+    for count in range(1, len(trunk) + 1):
+        await prm.score(QUESTION, trunk[:count], count - 1)
+    asked = [((*trunk[:count], f"branch {count} {twin}"), count) for count in range(len(trunk)) for twin in range(3)]
+    found = await asyncio.gather(*(prm.score(QUESTION, steps, count) for steps, count in asked))
+    for (steps, _), scores in zip(asked, found, strict=True):
+        whole = await prm.score(QUESTION, steps, 0)
+        assert scores.values == pytest.approx(whole.values[-1:], abs=1e-4)
+
+
+async def test_a_head_of_three_numbers_is_no_prm(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = build_prm("qwen", tmp_path / "three")
+    weights = load_file(folder / "model.safetensors")
+    weights |= {"score.2.weight": torch.zeros(3, 64), "score.2.bias": torch.zeros(3)}
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(EngineUnavailable, match="gives 3 numbers"):
+        opened(folder)
+
+
+@given(st.lists(st.integers(1, 50)), st.integers(1, 200))
+async def test_batches_hold_every_prompt_once_within_the_limit(lengths: list[int], limit: int) -> None:
+    loop = asyncio.get_running_loop()
+    readings = [Reading(PrmPrompt(tuple(range(length)), ()), None, None, loop.create_future()) for length in lengths]
+    batches = token_batches(readings, limit)
+    assert sorted(id(reading) for batch in batches for reading in batch) == sorted(map(id, readings))
+    for batch in batches:
+        widest = max(len(reading.prompt.ids) for reading in batch)
+        assert len(batch) == 1 or widest * len(batch) <= limit
