@@ -23,7 +23,7 @@ bench: install  ## throughput as ratios within one run
 	$(BIN)/python -m benchmarks.search --lengths mixed
 	$(BIN)/python -m benchmarks.driver
 
-zoo: install  ## retrain the embedded models from nothing (its parts took 80 minutes on 2 shared cores)
+zoo: install  ## retrain the embedded models from nothing (its parts took 110 minutes on 2 cores)
 	$(BIN)/python -m zoo
 
 install: $(READY)

@@ -1,4 +1,4 @@
-"""Retrain every embedded model from nothing: `make zoo` (its parts took 80 minutes on 2 shared cores)."""
+"""Retrain every embedded model from nothing: `make zoo` (its parts took 110 minutes on 2 cores)."""
 
 from pathlib import Path
 
