@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import pyarrow.compute as pc
 import typer
 import vllm
 from prefect import flow
@@ -25,7 +26,6 @@ from flows.evaluate import Evaluation
 from flows.plan import Plan, make_plan
 from flows.progress import RunProgress
 from flows.recipe import Recipe
-from storage.sql import query
 from storage.store import Store
 from tasks.engines.config import VllmPolicyConfig
 from tasks.engines.models import locate_model
@@ -95,7 +95,7 @@ async def pipeline_rounds(plans: list[Plan], root: Path, bare: Bare) -> list[tup
         evaluation.begin()
         await evaluation.make_rollouts(plan.methods[0])
         ours = time.perf_counter() - begin
-        written = query(store, "SELECT sum(output_tokens) AS tokens FROM calls").to_pylist()[0]["tokens"]
+        written = pc.sum(store.stage(plan.methods[0].make_key).table("calls")["output_tokens"]).as_py()
         pairs.append((tokens / seconds, written / ours))
     await engine.close()
     return pairs

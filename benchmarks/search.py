@@ -192,9 +192,12 @@ class Limit:
         ]
         self._policy.generate(prefixes, [_exactly(1)] * len(prefixes))
         _, writing = self._policy.generate(prefixes, [_exactly(count) for _, _, count in pattern.written])
-        return writing + self._prm.score(
-            [list(self._layout.write(question, steps, 0)[0].ids) for question, steps in pattern.scored]
+        prompts = [list(self._layout.write(question, steps, 0)[0].ids) for question, steps in pattern.scored]
+        reading = self._prm.score(prompts)
+        typer.echo(
+            f"limit: {writing:.1f} s to write {len(prefixes):,} steps, {reading:.1f} s to score {len(prompts):,}"
         )
+        return writing + reading
 
 
 def _exactly(count: int) -> vllm.SamplingParams:
