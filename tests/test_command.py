@@ -134,7 +134,12 @@ def test_a_failed_run_exits_1_and_says_what_is_safe(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_signals_stop_at_once_and_leave_a_store_to_go_on_with(sent: signal.Signals, tmp_path: Path) -> None:
     words = [word for change in slow(100) for word in ("--set", change)]
-    life = subprocess.Popen([COMMAND, "run", "smoke", *words, "--store", tmp_path], stdout=subprocess.PIPE)
+    life = subprocess.Popen(
+        [COMMAND, "run", "smoke", *words, "--store", tmp_path],
+        stdout=subprocess.PIPE,
+        # Whoever starts the tests in the background of a shell hands down that Ctrl-C be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )
     journals = []
     while not journals and life.poll() is None:
         time.sleep(0.2)

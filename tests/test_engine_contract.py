@@ -209,7 +209,8 @@ async def test_new_steps_asked_about_alone_get_the_scores_they_have_in_the_whole
         assert rest.cached_tokens > 0
         if count == 30:
             assert rest.input_tokens > 3 * 32
-            assert again.cached_tokens == 0, "a mark lay in the cache, so all was computed"
+            assert again.cached_tokens is not None
+            assert again.cached_tokens > rest.cached_tokens, "what lies in the cache had been scored"
 
 
 async def test_a_solution_asked_about_step_by_step_gets_the_scores_of_the_whole(prm: Prm) -> None:
@@ -220,7 +221,8 @@ async def test_a_solution_asked_about_step_by_step_gets_the_scores_of_the_whole(
     assert [scores.values[0] for scores in grown] == pytest.approx(whole.values, abs=1e-5)
     assert {len(scores.values) for scores in grown} == {1}
     if isinstance(prm, VllmPrm):
-        assert whole.cached_tokens == 0
+        assert whole.cached_tokens is not None
+        assert whole.cached_tokens > 3 * 32, "what lies in the cache had been scored"
         new_tokens = [scores.input_tokens - (scores.cached_tokens or 0) for scores in grown[1:]]
         assert max(new_tokens) < 64, "a cache block and a step, and no more"
 

@@ -22,11 +22,11 @@ def load_body(torch: Any, config: ModelConfig, model: ModelFiles, device: str) -
     transformers.logging.set_verbosity_error()  # it would report the head's weights, which are ours to load
     transformers.logging.disable_progress_bar()
     dtype = model.config.get("dtype", "float32") if config.dtype == "auto" else config.dtype
-    # Plain attention takes its softmax in float32, as vLLM does: the two agree closest so.
+    # This attention keeps its logits in float32, as vLLM's does; the plain one rounds them to the body's dtype.
     body = transformers.AutoModel.from_pretrained(
         str(model.folder),
         dtype=getattr(torch, dtype),
-        attn_implementation="eager",
+        attn_implementation="sdpa",
         key_mapping={r"^model\.": ""},
         trust_remote_code=config.trust_remote_code,
     )
