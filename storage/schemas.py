@@ -47,6 +47,9 @@ SCHEMAS: dict[str, pa.Schema] = {
     "scores": pa.schema(
         [("rollout_id", pa.string()), ("prm", pa.string()), ("step_index", pa.int32()), ("score", pa.float64())]
     ),
+    "step_labels": pa.schema(
+        [("rollout_id", pa.string()), ("labeller", pa.string()), ("step_index", pa.int32()), ("label", pa.float64())]
+    ),
     "nodes": pa.schema(
         [
             *_PROBLEM,

@@ -35,6 +35,7 @@ VIEWS = {
                ON a.run_id = u.run_id AND a.method_id = u.method_id AND a.rollout_id = r.rollout_id""",
     "steps": "SELECT * EXCLUDE (stage_key) FROM parts_steps",
     "scores": "SELECT * EXCLUDE (stage_key) FROM parts_scores",
+    "step_labels": "SELECT * EXCLUDE (stage_key) FROM parts_step_labels",
     "nodes": """
         SELECT u.run_id, u.method_id, n.* EXCLUDE (stage_key, problem_key) FROM parts_nodes n
         JOIN stage_uses u ON u.kind = 'search' AND u.stage_key = n.stage_key
