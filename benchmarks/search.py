@@ -23,7 +23,6 @@ import typer
 import vllm
 from rich.console import Console
 from rich.table import Table
-from vllm.config import PoolerConfig
 
 from benchmarks.bare import BareEngine
 from benchmarks.rounds import lock_step
@@ -39,6 +38,7 @@ from tasks.engines.config import VllmPolicyConfig, VllmPrmConfig
 from tasks.engines.families import checked_family
 from tasks.engines.models import locate_model
 from tasks.engines.protocol import Policy, Prm
+from tasks.engines.vllm_prm import pooling_arguments
 from tasks.methods.protocol import Generate, Method, Score
 from tasks.problems.sources import load_problems
 from tasks.recorder import Recorder
@@ -179,10 +179,11 @@ class Limit:
         assert isinstance(policy, VllmPolicyConfig)
         assert isinstance(prm, VllmPrmConfig)
         model = locate_model(prm)
-        self._policy = BareEngine(policy, {})
-        self._prm = BareEngine(prm, {"runner": "pooling", "pooler_config": PoolerConfig(pooling_type="ALL")})
         family = checked_family(prm.family, model.config, model.name)
-        self._layout = family.layout(load_tokenizer(model, prm.trust_remote_code))
+        tokenizer = load_tokenizer(model, prm.trust_remote_code)
+        self._layout = family.layout(tokenizer)
+        self._policy = BareEngine(policy, {})
+        self._prm = BareEngine(prm, pooling_arguments(family.head, tokenizer))
 
     def run(self, pattern: Watched) -> float:
         """Seconds to write as many tokens after the same prefixes, then to read the same steps once."""
