@@ -83,6 +83,10 @@ class Watched:
         """See `Policy.prompt`."""
         return self.policy.prompt(question)
 
+    def tokens(self, text: str) -> tuple[int, ...]:
+        """See `Policy.tokens`."""
+        return self.policy.tokens(text)
+
     async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`."""
         sample = await self.policy.generate(question, path, sampling, seed)
@@ -98,7 +102,7 @@ class Watched:
         """The engines are closed by whoever opened them."""
 
     @property
-    def tokens(self) -> int:
+    def written_tokens(self) -> int:
         """Tokens written."""
         return sum(count for _, _, count in self.written)
 
@@ -240,8 +244,8 @@ async def compare(problems: int, n: int, lengths: Lengths, rounds: int) -> list[
         setting = setting_of(problems, n, lengths, seed, policy, prm)
         taken = {name: await timed(way, setting) for name, way in WAYS.items()}
         pattern = taken["ours"][1]
-        results = {"limit": (limit.run(pattern), pattern.tokens)}
-        measured.append(results | {name: (spent, watched.tokens) for name, (spent, watched) in taken.items()})
+        results = {"limit": (limit.run(pattern), pattern.written_tokens)}
+        measured.append(results | {name: (spent, watched.written_tokens) for name, (spent, watched) in taken.items()})
     await policy.close()
     await prm.close()
     return measured
@@ -257,7 +261,7 @@ async def grow(lengths: Lengths) -> list[tuple[int, int, float, int]]:
     rows = []
     for problems, n in sizes:
         seconds, watched = await timed(ours, setting_of(problems, n, lengths, 0, policy, prm))
-        rows.append((problems, n, seconds, watched.tokens))
+        rows.append((problems, n, seconds, watched.written_tokens))
     await policy.close()
     await prm.close()
     return rows
