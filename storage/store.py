@@ -18,7 +18,7 @@ Status = Literal["running", "complete", "failed"]
 class StageUse:
     """One stage that a run stands on: `n` samples of each problem of the stage at `key`."""
 
-    kind: Literal["problems", "import", "sample", "search", "score", "grade", "select", "measure"]
+    kind: Literal["problems", "import", "sample", "search", "score", "grade", "select", "label", "measure"]
     key: str
     method_id: str | None = None
     n: int | None = None
