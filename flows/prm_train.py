@@ -74,10 +74,6 @@ class PrmTrainPlan:
         """The same for the same recipe on the same problems and models."""
         return f"{self.recipe.name}-{content_key(self.train)[:10]}"
 
-    def model_folder(self, store: Store) -> Path:
-        """Where the trained model lies."""
-        return store.root / "models" / self.run_id
-
     def uses(self) -> tuple[StageUse, ...]:
         """All stages this run stands on."""
         method = self.method
@@ -101,19 +97,20 @@ def is_trained(plan: PrmTrainPlan, store: Store) -> bool:
     units = plan.rolling_out.units
     samples = {"problems": 1, "label": 1}
     wanted = [(use.key, units, samples.get(use.kind, plan.recipe.rollouts)) for use in plan.uses()]
-    return plan.model_folder(store).is_dir() and all_there(store, plan.run_id, wanted)
+    return store.model_folder(plan.run_id).is_dir() and all_there(store, plan.run_id, wanted)
 
 
 @flow(name="prm-train", flow_run_name="prm-train {recipe.name}", persist_result=False)
-async def prm_train(recipe: PrmTrainRecipe, store: Path, skip_bad_rows: bool = False) -> Path:
-    """Train a PRM on what a policy's rollouts are worth; returns the model's folder in the store.
+async def prm_train(recipe: PrmTrainRecipe, store: Path, skip_bad_rows: bool = False) -> str:
+    """Train a PRM on what a policy's rollouts are worth; returns the run's id.
 
     Raises what `evaluate` raises, and like it goes on where it was stopped, in the middle of the training too.
     """
     plan = make_prm_train_plan(recipe, load_problems(recipe.problems, skip_bad_rows))
     opened, progress = Store(Path(store)), RunProgress(terminal.get())
     with opened.lock_run(plan.run_id), progress.shown():
-        return await PrmTraining(plan, opened, progress).run()
+        await PrmTraining(plan, opened, progress).run()
+    return plan.run_id
 
 
 class PrmTraining:
@@ -125,7 +122,7 @@ class PrmTraining:
         self.progress = progress
         self.rolling_out = Evaluation(plan.rolling_out, store, progress)
 
-    async def run(self) -> Path:
+    async def run(self) -> None:
         """All stages in turn. The policy is gone before the training begins, which may want the whole device."""
         plan, rolling_out = self.plan, self.rolling_out
         problem_set = rolling_out.plan.problem_set.name
@@ -139,10 +136,9 @@ class PrmTraining:
                 await self._label()
             finally:
                 await rolling_out.policy.close()
-            folder = plan.model_folder(self.store)
+            folder = self.store.model_folder(plan.run_id)
             if not folder.is_dir():
                 await asyncio.to_thread(self._train, folder)
-        return folder
 
     async def _label(self) -> None:
         plan, recipe = self.plan, self.plan.recipe

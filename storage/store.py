@@ -65,6 +65,10 @@ class Store:
         """The folder of a run: its manifest, log and lock."""
         return self.root / "runs" / run_id
 
+    def model_folder(self, run_id: str) -> Path:
+        """Where a model lies that a run trained."""
+        return self.root / "models" / run_id
+
     def write_run(self, run: Run) -> None:
         """Write a run's manifest whole."""
         write_json(self.run_folder(run.run_id) / "run.json", asdict(run))
