@@ -58,7 +58,7 @@ class Recipe(AnyRecipe):
     """A run: which problems, which policy and PRM, which methods, budgets and selectors."""
 
     command = "run"
-    own_key = "problems"
+    own_key = "methods"
 
     problems: Source
     policy: PolicyConfig

@@ -324,7 +324,7 @@ async def test_what_cannot_be_measured_is_told(fake_recipe: dict[str, Any], tmp_
 
 
 MISTAKES = {
-    "a recipe of run": (["prm-eval", "demo"], "this recipe names problems, so it is one of `overthink run`"),
+    "a recipe of run": (["prm-eval", "demo"], "this recipe names methods, so it is one of `overthink run`"),
     "a recipe of prm-eval": (["run", "prm-eval"], "this recipe names solutions, so it is one of `overthink prm-eval`"),
     "nothing": (["prm-eval"], "name a recipe, such as prm-eval, or a finished run with --run; not both"),
     "both": (["prm-eval", "prm-eval", "--run", "x"], "not both"),
