@@ -1,17 +1,15 @@
 """The flow `import`: rollouts that another tool stored become a run of ours, graded and chosen from by our stages."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from prefect import flow
-from pydantic import Field
 
 from flows.artifacts import publish_summary
 from flows.plan import JsonObject, grade_identity, problems_identity, select_identity, stage_identity
 from flows.progress import RunProgress, StageProgress, terminal
-from flows.recipe import AnyRecipe, GradingConfig
+from flows.recipe import ImportRecipe
 from flows.runner import ShardWork, StageJob, StageRunner, all_there, begin_run, concluded
 from storage.keys import content_key, labelled_key
 from storage.stages import Cover, Entry
@@ -23,22 +21,6 @@ from tasks.importers.mapped_jsonl import read_mapped_jsonl
 from tasks.importers.records import ImportedSet
 from tasks.importers.search_and_learn import read_search_and_learn
 from tasks.importers.tables import imported_tables
-
-ImportFormat = Literal["compute-optimal-tts", "search-and-learn", "jsonl"]
-
-
-class ImportRecipe(AnyRecipe):
-    """What to import, and how to grade it. `columns` maps our names to a JSONL's; the path is part of no key."""
-
-    command = "import"
-    own_key = "format"
-
-    format: ImportFormat
-    path: Path
-    columns: Mapping[str, str] = Field(default_factory=dict)
-    independent: bool = Field(default=False, description="any rollouts of a problem stand for a smaller budget")
-    grading: GradingConfig = GradingConfig(extraction="lenient")
-    shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
 
 
 @dataclass(frozen=True)

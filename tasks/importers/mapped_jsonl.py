@@ -20,6 +20,7 @@ from tasks.importers.records import (
 from tasks.problems.sources import problem_key
 from tasks.records import Problem
 
+DOMAIN = "jsonl"  # never the file's name: a path is part of no key
 STEP_DELIMITER = "\n\n"
 
 
@@ -84,9 +85,7 @@ def read_mapped_jsonl(path: Path, columns: Mapping[str, str], independent: bool)
     if not rows:
         raise ProblemError(f"{path}: no row in it")
     named = "problem_id" in columns
-    problems = tuple(
-        _problem(name if named else str(index), found, path.stem) for index, (name, found) in enumerate(rows.items())
-    )
+    problems = tuple(_problem(name if named else str(index), found) for index, (name, found) in enumerate(rows.items()))
     counts = [len(problem.rollouts) for problem in problems]
     if independent:
         problems = tuple(map(_with_tokens, problems))
@@ -113,7 +112,7 @@ def _row(where: str, value: Mapping[str, Any], columns: Mapping[str, str]) -> Ro
     return row
 
 
-def _problem(problem_id: str, rows: list[tuple[str, Row]], domain: str) -> ImportedProblem:
+def _problem(problem_id: str, rows: list[tuple[str, Row]]) -> ImportedProblem:
     first_place, first = rows[0]
     for where, row in rows:
         if (row.question, row.reference) != (first.question, first.reference):
@@ -124,7 +123,7 @@ def _problem(problem_id: str, rows: list[tuple[str, Row]], domain: str) -> Impor
             if one.sample_index == other.sample_index:
                 raise ProblemError(f"{where}: problem {problem_id} has sample {other.sample_index} twice")
     key = problem_key(problem_id, first.question)
-    problem = Problem(key, problem_id, first.question, first.reference, domain)
+    problem = Problem(key, problem_id, first.question, first.reference, DOMAIN)
     reported = tuple(
         Reported("answer", "answer", sample_index=index, answer=row.answer, correct=row.correct)
         for index, (_, row) in enumerate(rows)

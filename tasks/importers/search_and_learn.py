@@ -20,6 +20,7 @@ from tasks.problems.answers import last_box
 from tasks.problems.sources import problem_key
 from tasks.records import Problem
 
+DOMAIN = "search-and-learn"
 STEP_DELIMITER = "\n\n"
 PREDICTIONS: dict[str, Selector] = {"naive": "prm_last_max", "weighted": "prm_last_vote", "maj": "majority"}
 _PREDICTION = re.compile(rf"pred_({'|'.join(PREDICTIONS)})@(\d{{1,6}})")
@@ -58,7 +59,7 @@ def read_search_and_learn(path: Path, independent: bool) -> ImportedSet:
     if not reach:
         raise ProblemError(f"{path}: a problem without completions, so no budget can be answered by all")
     return ImportedSet(
-        domain="search-and-learn",
+        domain=DOMAIN,
         method_id=f"search_and_learn-n{max(counts)}",
         n=max(counts),
         budgets=tuple(sorted({n for n in reported if n <= reach} | set(powers_of_two(reach)))),
@@ -68,7 +69,7 @@ def read_search_and_learn(path: Path, independent: bool) -> ImportedSet:
     )
 
 
-def _problem(where: str, index: int, row: Row, domain: str) -> ImportedProblem:
+def _problem(where: str, index: int, row: Row) -> ImportedProblem:
     same_length(where, "scores", len(row.scores), len(row.completions), "completions")
     tokens = row.completion_tokens or [0] * len(row.completions)
     same_length(where, "completion_tokens", len(tokens), len(row.completions), "completions")
@@ -78,7 +79,7 @@ def _problem(where: str, index: int, row: Row, domain: str) -> ImportedProblem:
         problem_id=problem_id,
         question=row.problem,
         reference=row.answer,
-        domain=domain,
+        domain=DOMAIN,
         level=None if row.level is None else str(row.level),
         subject=row.subject,
     )
