@@ -9,15 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.recipe import (
-    ImportFormat,
-    PrmEvalRecipe,
-    find_recipe,
-    import_recipe,
-    read_recipe,
-    read_recipe_of,
-    shipped_recipes,
-)
+from flows.import_recipe import ImportFormat, import_recipe
+from flows.recipe import PrmEvalRecipe, find_recipe, read_recipe, read_recipe_of, shipped_recipes
 from flows.terminal import carry_out, console, quiet, told_plainly
 from storage.errors import StorageError, StoreBusy
 from storage.store import Run, Store
@@ -178,9 +171,11 @@ def compare(
         if not compared:
             raise StorageError(f"run {run_id} holds no choices of another tool: `overthink import` brings them")
         console().print(totals_table(opened, run_id, compared))
-        console().print(differences_table(compared))
-        for reason, meaning in REASONS.items():
-            console().print(f"{reason}: {meaning}", highlight=False)
+        found = {one.reason for one in compared} - {None}
+        if found:
+            console().print(differences_table(compared))
+        for reason in sorted(found):
+            console().print(f"{reason}: {REASONS[reason]}", highlight=False)
 
 
 def _write(path: Path, text: str) -> None:

@@ -35,8 +35,8 @@ WHERE s.run_id = '{run_id}' GROUP BY ALL"""
 
 Reason = Literal["extraction", "grouping", "verdict"]
 REASONS: dict[Reason, str] = {
-    "extraction": "their answer is none of those that we read in these rollouts",
-    "grouping": "both answers are there; the vote or a tie counts other answers as equal",
+    "extraction": "their answer equals none that we read in these rollouts: read elsewhere, or spelt otherwise",
+    "grouping": "we read both answers; the vote counts others as equal",
     "verdict": "the same answer, but one of us calls it right",
 }
 
@@ -112,7 +112,11 @@ def _share(value: float | None) -> str:
 
 def differences_table(compared: Iterable[Comparison]) -> Table:
     """Every choice that is not equal or not judged alike, with the reason."""
-    table = Table("problem", "selector", "n", "ours", "theirs", "ours right", "theirs right", "reason")
+    table = Table("problem", "selector", "n")
+    for header in ("ours", "theirs"):
+        table.add_column(header, overflow="fold")
+    for header in ("ours right", "theirs right", "reason"):
+        table.add_column(header)
     for one in compared:
         if one.reason is not None:
             verdicts = ("" if verdict is None else str(verdict) for verdict in (one.our_verdict, one.their_verdict))

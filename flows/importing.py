@@ -7,9 +7,9 @@ from pathlib import Path
 from prefect import flow
 
 from flows.artifacts import publish_summary
+from flows.import_recipe import ImportRecipe
 from flows.plan import JsonObject, grade_identity, problems_identity, select_identity, stage_identity
 from flows.progress import RunProgress, StageProgress, terminal
-from flows.recipe import ImportRecipe
 from flows.runner import ShardWork, StageJob, StageRunner, all_there, begin_run, concluded
 from storage.keys import content_key, labelled_key
 from storage.stages import Cover, Entry
@@ -52,12 +52,18 @@ class ImportPlan:
     @property
     def policy(self) -> EngineIdentity | None:
         """The policy as the other tool names it."""
-        return None if self.imported.policy is None else _named(self.imported.policy)
+        return None if self.imported.policy is None else EngineIdentity(self.imported.policy, None, {})
 
     @property
     def prm(self) -> EngineIdentity | None:
-        """The PRM as the other tool names it; None where the rollouts bring no scores."""
-        return _named(self.imported.prm or "unknown") if self.imported.is_scored else None
+        """The PRM as the other tool names it; None where the rollouts bring no scores.
+
+        Its weights are unknown, so it is never taken for one of ours of that name, nor one without a name for another.
+        """
+        if not self.imported.is_scored:
+            return None
+        name = self.imported.prm
+        return EngineIdentity(name or "unknown", None, {"imported": name or self.rollouts["content"]})
 
     def uses(self) -> tuple[StageUse, ...]:
         """All stages this run stands on."""
@@ -68,11 +74,6 @@ class ImportPlan:
             StageUse("grade", labelled_key("grade", self.grade), method_id, n),
             StageUse("select", labelled_key("select", self.select), method_id),
         )
-
-
-def _named(name: str) -> EngineIdentity:
-    # Its weights are unknown, so it is never taken for one of ours of that name.
-    return EngineIdentity(name, None, {"imported": name})
 
 
 def read_sets(recipe: ImportRecipe) -> list[ImportedSet]:

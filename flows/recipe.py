@@ -1,9 +1,9 @@
 """The recipe: the whole description of a run, read from YAML and checked before anything starts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -12,12 +12,9 @@ from flows.methods import AnyMethod
 from tasks.analysis.selectors import SELECTORS, Selector, needs_prm
 from tasks.engines.config import PolicyConfig, PrmConfig
 from tasks.errors import UserError
-from tasks.importers.mapped_jsonl import parse_mapping
 from tasks.problems.answers import Extraction
 from tasks.problems.labelled import SolutionSource
 from tasks.problems.sources import Source
-
-ImportFormat = Literal["compute-optimal-tts", "search-and-learn", "jsonl"]
 
 
 def _no_boolean(value: Any) -> Any:
@@ -125,43 +122,6 @@ class PrmEvalRecipe(AnyRecipe):
         description="share of the questions whose solutions choose the threshold, not judged by it",
     )
     shard_size: int = Field(default=50, ge=1, description="solutions a task; changes no result")
-
-
-class ImportRecipe(AnyRecipe):
-    """Rollouts that another tool stored, and how to grade them; `overthink import` makes it of its options.
-
-    `columns` maps our names to those of a JSONL's columns. The path is part of no key.
-    """
-
-    command = "import"
-    own_key = "format"
-
-    format: ImportFormat
-    path: Path
-    columns: Mapping[str, str] = Field(default_factory=dict)
-    independent: bool = Field(default=False, description="any rollouts of a problem stand for a smaller budget")
-    grading: GradingConfig = GradingConfig(extraction="lenient")
-    shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
-
-
-def import_recipe(
-    layout: ImportFormat, path: Path, mapping: list[str], name: str | None, extraction: Extraction, independent: bool
-) -> ImportRecipe:
-    """The recipe of an import. Raises UserError for what is no name or no mapping of this format."""
-    if mapping and layout != "jsonl":
-        raise UserError(f"--map is for jsonl: {layout} says itself what its fields hold")
-    columns = parse_mapping(mapping) if layout == "jsonl" else {}
-    try:
-        return ImportRecipe(
-            name=layout if name is None else name,
-            format=layout,
-            path=path,
-            columns=columns,
-            independent=independent,
-            grading=GradingConfig(extraction=extraction),
-        )
-    except ValidationError as error:
-        raise UserError(f"--name {name}: {error.errors()[0]['msg']}") from error
 
 
 KINDS: tuple[type[AnyRecipe], ...] = (Recipe, PrmEvalRecipe)

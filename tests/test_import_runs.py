@@ -16,8 +16,8 @@ from test_crash_points import KILLED, Steps
 from test_importers import learned, output, record, row, tts_folder, write_lines
 
 from flows.comparing import compare_run
+from flows.import_recipe import ImportRecipe, import_recipe
 from flows.importing import import_rollouts, is_imported, make_import_plans
-from flows.recipe import ImportRecipe, import_recipe
 from flows.results import summary_rows
 from storage.files import read_json
 from storage.sql import query
@@ -265,8 +265,11 @@ async def test_at_least_99_percent_of_search_and_learn_choices_are_ours(tmp_path
     found = compare_run(Store(tmp_path), run_id)
     assert len(found) == 1500
     different = [one for one in found if not one.equal]
-    assert len(different) <= 15
-    assert {one.reason for one in different} <= {"extraction", "grouping"}
+    assert len(different) <= 15, "the bar"
+    assert Counter((one.problem_id, one.reason) for one in different) == {
+        ("test/algebra/1072.json", "extraction"): 5,
+        ("test/precalculus/24313.json", "grouping"): 1,
+    }, "docs/imports.md"
 
 
 @WANTING
@@ -281,7 +284,8 @@ async def test_compute_optimal_tts_labels_give_its_own_accuracy_and_tokens(tmp_p
     assert rows(tmp_path, sql) == [(pytest.approx(2715.15, abs=0.005),)]
     compared = compare_run(Store(tmp_path), first)
     assert len(compared) == 500
-    assert 0 < sum(one.reason == "verdict" for one in compared) <= 10
+    disagreed = {one.problem_id for one in compared if one.reason == "verdict"}
+    assert disagreed == {f"question_{number}" for number in (257, 293, 383, 435, 456, 467)}, "docs/imports.md"
 
 
 if __name__ == "__main__":

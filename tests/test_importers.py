@@ -342,6 +342,8 @@ def broken(folder: Path, name: str) -> Path:
             (root / "config.json").unlink()
         case "torn config":
             (root / "config.json").write_text('{"method": ')
+        case "listed config":
+            write_lines(root / "config.json", [CONFIG])
         case "config without tag":
             write_lines(root / "config.json", {k: v for k, v in CONFIG.items() if k != "prm_step_tag"})
         case "torn summary":
@@ -360,6 +362,7 @@ def broken(folder: Path, name: str) -> Path:
 BROKEN = {
     "no config": r"config.json: cannot be read",
     "torn config": r"config.json: not JSON",
+    "listed config": r"config.json: not a JSON object",
     "config without tag": r"config.json: field 'prm_step_tag' is missing",
     "torn summary": r"avg_result.json: not JSON",
     "no record": r"question_0 holds no record_0.jsonl, so its search never ended",

@@ -29,11 +29,14 @@ from tasks.records import Problem
 STEP_DELIMITER = "\n\n"
 RECORDS_COUNT_TOGETHER = ("best_of_n", "dvts")
 TOKENS = "total_completion_tokens"
-AGGREGATIONS = {"min": "min", "last": "last", "avg": "mean"}
-SELECTORS: dict[str, Selector] = {"majority_vote": "majority"} | {
-    f"prm_{theirs}_{kind}": f"prm_{ours}_{kind}"  # type: ignore[misc]
-    for theirs, ours in AGGREGATIONS.items()
-    for kind in ("max", "vote")
+SELECTORS: dict[str, Selector] = {
+    "majority_vote": "majority",
+    "prm_min_max": "prm_min_max",
+    "prm_min_vote": "prm_min_vote",
+    "prm_last_max": "prm_last_max",
+    "prm_last_vote": "prm_last_vote",
+    "prm_avg_max": "prm_mean_max",
+    "prm_avg_vote": "prm_mean_vote",
 }
 _SIZES = re.compile(r"\d+_(\d+)_(\d+)")  # depth, width, answers
 

@@ -64,6 +64,8 @@ def checked(model: type[Checked], value: Any, where: str, columns: Mapping[str, 
         return model.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:
+            raise ProblemError(f"{where}: not a JSON object") from error
         name, *rest = (str(part) for part in first["loc"])
         place = ".".join([(columns or {}).get(name, name), *rest])
         if first["type"] == "missing":

@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tasks.errors import ProblemError, UserError
 from tasks.importers.fields import Filled, Record, Score, Tokens, checked, json_lines, same_length
@@ -37,12 +37,6 @@ class Row(Record):
     tokens: Tokens | None = None
     problem_id: str | int | None = None
     sample_index: Annotated[int, Field(ge=0)] | None = None
-
-    @model_validator(mode="after")
-    def _has_a_solution(self) -> "Row":
-        if self.text is None and self.steps is None:
-            raise ValueError("neither text nor steps")
-        return self
 
     @property
     def pieces(self) -> list[str]:
