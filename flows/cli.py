@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.table import Table
 
 from flows.import_recipe import ImportFormat, import_recipe
-from flows.recipe import PrmEvalRecipe, find_recipe, read_recipe, read_recipe_of, shipped_recipes
+from flows.recipe import PrmEvalRecipe, PrmTrainRecipe, find_recipe, read_recipe, read_recipe_of, shipped_recipes
 from flows.terminal import carry_out, console, quiet, told_plainly
 from storage.errors import StorageError, StoreBusy
 from storage.store import Run, Store
@@ -126,6 +127,30 @@ def _prm_eval_run(name: str, root: Path) -> str:
     run_id = measurable(opened, name).run_id
     carry_out(opened, run_id, "measuring its PRM", lambda: prm_eval_run(run_id, root))
     return run_id
+
+
+@app.command(name="prm-train")
+def prm_train(
+    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped recipe.")],
+    changes: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as rollouts=32.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
+) -> None:
+    """Train a PRM on what a policy's rollouts are worth, or go on with it; a finished one is only reported."""
+    with told_plainly():
+        quiet()
+        wanted = read_recipe_of(PrmTrainRecipe, find_recipe(recipe), changes or [])
+        from flows.prm_train import is_trained, make_prm_train_plan, prm_train
+        from tasks.problems.sources import load_problems
+
+        problem_set = load_problems(wanted.problems, skip_bad_rows)
+        plan = make_prm_train_plan(wanted, problem_set)
+        opened = Store(store)
+        _print_dropped(problem_set.dropped)
+        if not is_trained(plan, opened):
+            what = f"{len(problem_set.problems)} problems"
+            carry_out(opened, plan.run_id, what, lambda: prm_train(wanted, store, skip_bad_rows))
+        _print_report(console(), opened, opened.find_run(plan.run_id))
 
 
 @app.command(name="import")
@@ -264,6 +289,10 @@ def _print_report(paper: Console, store: Store, stored: Run, only_prm: bool = Fa
     kinds = {use.kind for use in stored.stages}
     if "select" in kinds and not only_prm:
         _print_summary(paper, store, stored)
+    if "label" in kinds:
+        folder = store.model_folder(stored.run_id)
+        paper.print(Markdown((folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)[2]))
+        paper.print(f"The model lies in {folder}", markup=False, soft_wrap=True)
     if "measure" in kinds:
         from flows.prm_results import prm_table
 

@@ -75,9 +75,7 @@ class Evaluation:
         with concluded(self.store, self.begin()):
             check_prompts(self.plan)
             check_shared_gpus(self.plan)
-            name = self.plan.problem_set.name
-            rows = [{"problem_set": name, **vars(problem)} for problem in self.plan.problem_set.problems]
-            self.stages.write_problems(self.plan.problems_key, self.plan.problems, rows)
+            self.write_problems()
             try:
                 await self._make_all_rollouts()
                 for method in self.plan.methods:
@@ -85,7 +83,7 @@ class Evaluation:
             finally:
                 await self.prm.close()
             for method in self.plan.methods:
-                await self._grade(method)
+                await self.grade(method)
                 await self._select(method)
         await publish_summary(self.store, self.plan.run_id)
 
@@ -95,6 +93,12 @@ class Evaluation:
         return begin_run(
             self.store, plan.run_id, plan.recipe, plan.problem_set.name, plan.policy, plan.prm, plan.uses()
         )
+
+    def write_problems(self) -> None:
+        """The stage that holds the problems."""
+        name = self.plan.problem_set.name
+        rows = [{"problem_set": name, **vars(problem)} for problem in self.plan.problem_set.problems]
+        self.stages.write_problems(self.plan.problems_key, self.plan.problems, rows)
 
     async def _make_all_rollouts(self) -> None:
         try:
@@ -138,7 +142,8 @@ class Evaluation:
         samples = self.store.stage(method.make_key)
         await self.stages.score(job, samples, self.plan.prm_id, self.prm, recipe.prm, recipe.seed)
 
-    async def _grade(self, method: MethodPlan) -> None:
+    async def grade(self, method: MethodPlan) -> None:
+        """The grades of one method's rollouts that are not there yet."""
         job = self._job(method, method.grade_key, method.grade)
         grading = self.plan.recipe.grading
         samples = self.store.stage(method.make_key)

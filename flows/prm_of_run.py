@@ -32,8 +32,8 @@ async def prm_eval_run(run_name: str, store: Path) -> str:
     Raises UserError or StorageError where there is nothing to measure.
     """
     opened, progress = Store(Path(store)), RunProgress(terminal.get())
-    run = measurable(opened, run_name)
-    with opened.lock_run(run.run_id), progress.shown():
+    with opened.lock_run(opened.find_run(run_name).run_id), progress.shown():
+        run = measurable(opened, run_name)
         uses = await _measure_run(opened, run, progress)
         kept = tuple(use for use in run.stages if use.kind != "measure")
         opened.write_run(replace(run, stages=(*kept, *uses)))
@@ -52,11 +52,10 @@ def measurable(store: Store, run_name: str) -> Run:
         raise UserError(f"run {run.run_id} has no PRM scores: name a `prm` in its recipe and run it again")
     if run.status != "complete":
         raise StorageError(f"run {run.run_id} is not complete: run its recipe again to finish it")
-    for use in run.stages:
-        stage = store.stage(use.key)
+    for stage in (store.stage(use.key) for use in run.stages if use.kind != "measure"):
         damage = next(filter(None, map(stage.damage, stage.entries())), None)
         if damage:
-            raise StorageError(f"run {run.run_id}, stage {use.key}: {damage}; run its recipe again, which mends it")
+            raise StorageError(f"run {run.run_id}, stage {stage.key}: {damage}; run its recipe again, which mends it")
     return run
 
 

@@ -8,13 +8,14 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from flows.methods import AnyMethod
+from flows.methods import AnyMethod, BestOfN
 from tasks.analysis.selectors import SELECTORS, Selector, needs_prm
 from tasks.engines.config import PolicyConfig, PrmConfig
 from tasks.errors import UserError
 from tasks.problems.answers import Extraction
 from tasks.problems.labelled import SolutionSource
 from tasks.problems.sources import Source
+from tasks.training.config import TrainingConfig
 
 
 def _no_boolean(value: Any) -> Any:
@@ -58,7 +59,7 @@ class Recipe(AnyRecipe):
     """A run: which problems, which policy and PRM, which methods, budgets and selectors."""
 
     command = "run"
-    own_key = "problems"
+    own_key = "methods"
 
     problems: Source
     policy: PolicyConfig
@@ -124,7 +125,37 @@ class PrmEvalRecipe(AnyRecipe):
     shard_size: int = Field(default=50, ge=1, description="solutions a task; changes no result")
 
 
-KINDS: tuple[type[AnyRecipe], ...] = (Recipe, PrmEvalRecipe)
+class PrmTrainRecipe(AnyRecipe):
+    """A PRM trained on a policy's rollouts, whose steps are labelled by where the policy gets from them."""
+
+    command = "prm-train"
+    own_key = "training"
+
+    problems: Source
+    policy: PolicyConfig
+    rollouts: int = Field(default=16, ge=1, description="of each problem")
+    continuations: int = Field(default=8, ge=1, description="from each step of each rollout")
+    sampling: SamplingConfig = SamplingConfig()
+    grading: GradingConfig = GradingConfig()
+    training: TrainingConfig
+    shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
+
+    def rolling_out(self) -> Recipe:
+        """The recipe of the rollouts, which any run of the same policy and sampling shares."""
+        return Recipe(
+            name=self.name,
+            seed=self.seed,
+            problems=self.problems,
+            policy=self.policy,
+            methods=(BestOfN(method="best_of_n", n=self.rollouts),),
+            budgets=(self.rollouts,),
+            sampling=self.sampling,
+            grading=self.grading,
+            shard_size=self.shard_size,
+        )
+
+
+KINDS: tuple[type[AnyRecipe], ...] = (Recipe, PrmEvalRecipe, PrmTrainRecipe)
 Kind = TypeVar("Kind", bound=AnyRecipe)
 
 

@@ -50,7 +50,7 @@ VIEWS = {
     "calls": """
         SELECT u.run_id, u.method_id, c.* EXCLUDE (stage_key, problem_key) FROM parts_calls c
         JOIN stage_uses u ON u.stage_key = c.stage_key
-             AND (u.kind = 'search' OR u.kind IN ('sample', 'score') AND c.sample_index < u.n)
+             AND (u.kind IN ('search', 'label') OR u.kind IN ('sample', 'score') AND c.sample_index < u.n)
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = c.problem_key""",
     "reported": """
         SELECT u.run_id, u.method_id, r.* EXCLUDE (stage_key, problem_key) FROM parts_reported r

@@ -18,7 +18,7 @@ Status = Literal["running", "complete", "failed"]
 class StageUse:
     """One stage that a run stands on: `n` samples of each problem of the stage at `key`."""
 
-    kind: Literal["problems", "import", "sample", "search", "score", "grade", "select", "measure"]
+    kind: Literal["problems", "import", "sample", "search", "score", "grade", "select", "label", "measure"]
     key: str
     method_id: str | None = None
     n: int | None = None
@@ -64,6 +64,10 @@ class Store:
     def run_folder(self, run_id: str) -> Path:
         """The folder of a run: its manifest, log and lock."""
         return self.root / "runs" / run_id
+
+    def model_folder(self, run_id: str) -> Path:
+        """Where a model lies that a run trained."""
+        return self.root / "models" / run_id
 
     def write_run(self, run: Run) -> None:
         """Write a run's manifest whole."""

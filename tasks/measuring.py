@@ -144,7 +144,7 @@ def run_figures(
 ) -> Iterator[tuple[str | None, Figure]]:
     """Everything that can be said of graded rollouts, and of their steps where a labeller has labelled them.
 
-    A rollout whose grade is unknown is in no figure but the accuracies, where it counts as wrong as everywhere.
+    A rollout whose grade is unknown counts only in what is chosen among rollouts, where it is wrong as in every report.
     """
     rollouts = covered_rows(samples.table("rollouts"), cover)
     correct = column_by_rollout(grades.table("grades"), "correct")
@@ -166,7 +166,7 @@ def run_figures(
         yield None, figure
     for labeller, by_id in labels.items():
         solutions = [one for one in labelled_rollouts(rollouts, scores, by_id) if one.labels]
-        for figure in _label_figures(solutions, problems, split):
+        for figure in _label_figures(solutions, problems, split) if solutions else ():
             yield labeller, figure
 
 

@@ -6,27 +6,31 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
-from flows.recipe import Recipe, find_recipe, read_recipe
+from flows.recipe import PrmEvalRecipe, Recipe, find_recipe, read_recipe
 from storage.sql import query
 from storage.store import Store
+from tasks.analysis.prm_measures import Measure
+from tasks.engines.families import FAMILIES
 from tasks.problems.sources import load_problems
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PRMS = (ROOT / "docs" / "prms.md").read_text(encoding="utf-8")
 COMMAND = Path(sys.executable).parent / "overthink"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
-def commands() -> list[list[str]]:
-    """The shell commands of README, as words."""
-    return [shlex.split(line, comments=True) for block in blocks("sh") for line in _logical_lines(block)]
+def commands(text: str = README) -> list[list[str]]:
+    """The shell commands of README, or of another page, as words."""
+    return [shlex.split(line, comments=True) for block in blocks("sh", text) for line in _logical_lines(block)]
 
 
 def _logical_lines(block: str) -> list[str]:
@@ -49,8 +53,8 @@ def store(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_every_query_of_the_readme_is_answered(store: Path) -> None:
-    queries = [words[2] for words in commands() if words[:2] == ["overthink", "sql"]]
-    assert len(queries) >= 4
+    queries = [words[2] for words in (*commands(), *commands(PRMS)) if words[:2] == ["overthink", "sql"]]
+    assert len(queries) >= 5
     for sql in queries:
         assert query(Store(store), sql).num_columns > 0, sql
 
@@ -62,9 +66,18 @@ def test_the_recipes_of_the_readme_are_valid() -> None:
         assert Recipe.model_validate(whole | part).chosen_selectors()[0] == "majority"
 
 
+def test_the_recipe_of_the_page_on_prms_is_valid() -> None:
+    (recipe,) = map(yaml.safe_load, blocks("yaml", PRMS))
+    assert PrmEvalRecipe.model_validate(recipe).solutions.source == "file"
+
+
+def test_the_page_on_prms_names_every_family_and_every_measure() -> None:
+    assert set(get_args(Measure)) | set(FAMILIES) <= set(re.findall(r"`([\w-]+)`", PRMS))
+
+
 def test_every_command_of_the_readme_exists(tmp_path: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for words in commands():
+    for words in (*commands(), *commands(PRMS)):
         if words[0] == "make":
             assert f"\n{words[1]}:" in makefile
         else:

@@ -1,0 +1,204 @@
+"""The flow `prm-train`: roll out, grade, label every step by Monte Carlo, train a PRM; each stage resumable."""
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from flows.evaluate import Evaluation, check_prompts
+from flows.plan import JsonObject, MethodPlan, Plan, make_plan, stage_identity
+from flows.progress import RunProgress, StageProgress, terminal
+from flows.recipe import PrmTrainRecipe
+from flows.runner import ShardWork, StageJob, all_there, begin_run, concluded, in_flight_of
+from storage.keys import content_key, labelled_key
+from storage.stages import Cover
+from storage.store import StageUse, Store
+from tasks.engines.config import ModelConfig
+from tasks.engines.models import locate_model
+from tasks.labelling import LabelWork, label, labelled_rollouts
+from tasks.problems.sources import ProblemSet, load_problems
+from tasks.recorder import Recorder
+from tasks.records import Sampling
+
+
+@dataclass(frozen=True)
+class PrmTrainPlan:
+    """Everything a training needs to know before it starts; `rolling_out` is the plan of the rollouts it stands on."""
+
+    recipe: PrmTrainRecipe
+    rolling_out: Plan
+    base: dict[str, str]
+
+    @property
+    def method(self) -> MethodPlan:
+        """The one method of the rollouts."""
+        return self.rolling_out.methods[0]
+
+    @property
+    def label(self) -> JsonObject:
+        """What the labels depend on."""
+        recipe = self.recipe
+        return stage_identity(
+            "label",
+            grades=self.method.grade_key,
+            rollouts=recipe.rollouts,
+            continuations=recipe.continuations,
+            policy=self.rolling_out.policy.determinants,
+            sampling=recipe.sampling.model_dump(),
+            extraction=recipe.grading.extraction,
+            seed=recipe.seed,
+        )
+
+    @property
+    def label_key(self) -> str:
+        """The address of the stage that holds the labels."""
+        return labelled_key("label", self.label)
+
+    @property
+    def train(self) -> JsonObject:
+        """What the trained weights depend on."""
+        return stage_identity(
+            "train",
+            labels=self.label_key,
+            problems=list(self.rolling_out.units),
+            base=self.base,
+            training=self.recipe.training.model_dump(exclude={"base"}),
+            seed=self.recipe.seed,
+        )
+
+    @property
+    def run_id(self) -> str:
+        """The same for the same recipe on the same problems and models."""
+        return f"{self.recipe.name}-{content_key(self.train)[:10]}"
+
+    def uses(self) -> tuple[StageUse, ...]:
+        """All stages this run stands on."""
+        method = self.method
+        made = (StageUse(method.make["stage"], method.make_key), StageUse("grade", method.grade_key))
+        method_id, n = method.method.method_id, method.method.n
+        return (
+            StageUse("problems", self.rolling_out.problems_key),
+            *(StageUse(use.kind, use.key, method_id, n) for use in made),
+            StageUse("label", self.label_key, method_id, self.recipe.continuations),
+        )
+
+
+def make_prm_train_plan(recipe: PrmTrainRecipe, problem_set: ProblemSet) -> PrmTrainPlan:
+    """Address every stage. Raises EngineUnavailable where policy or base cannot be found."""
+    base = locate_model(ModelConfig(**recipe.training.base.model_dump()))
+    return PrmTrainPlan(recipe, make_plan(recipe.rolling_out(), problem_set), base.fingerprint)
+
+
+def is_trained(plan: PrmTrainPlan, store: Store) -> bool:
+    """Whether the model and every part it stands on are there and whole."""
+    units = plan.rolling_out.units
+    samples = {"problems": 1, "label": 1}
+    wanted = [(use.key, units, samples.get(use.kind, plan.recipe.rollouts)) for use in plan.uses()]
+    return store.model_folder(plan.run_id).is_dir() and all_there(store, plan.run_id, wanted)
+
+
+@flow(name="prm-train", flow_run_name="prm-train {recipe.name}", persist_result=False)
+async def prm_train(recipe: PrmTrainRecipe, store: Path, skip_bad_rows: bool = False) -> str:
+    """Train a PRM on what a policy's rollouts are worth; returns the run's id.
+
+    Raises what `evaluate` raises, and like it goes on where it was stopped, in the middle of the training too.
+    """
+    plan = make_prm_train_plan(recipe, load_problems(recipe.problems, skip_bad_rows))
+    opened, progress = Store(Path(store)), RunProgress(terminal.get())
+    with opened.lock_run(plan.run_id), progress.shown():
+        await PrmTraining(plan, opened, progress).run()
+    return plan.run_id
+
+
+class PrmTraining:
+    """One training under way."""
+
+    def __init__(self, plan: PrmTrainPlan, store: Store, progress: RunProgress) -> None:
+        self.plan = plan
+        self.store = store
+        self.progress = progress
+        self.rolling_out = Evaluation(plan.rolling_out, store, progress)
+
+    async def run(self) -> None:
+        """All stages in turn. The policy is gone before the training begins, which may want the whole device."""
+        plan, rolling_out = self.plan, self.rolling_out
+        problem_set = rolling_out.plan.problem_set.name
+        run = begin_run(self.store, plan.run_id, plan.recipe, problem_set, rolling_out.plan.policy, None, plan.uses())
+        with concluded(self.store, run):
+            check_prompts(rolling_out.plan)
+            rolling_out.write_problems()
+            try:
+                await rolling_out.make_rollouts(plan.method)
+                await rolling_out.grade(plan.method)
+                await self._label()
+            finally:
+                await rolling_out.policy.close()
+            folder = self.store.model_folder(plan.run_id)
+            if not folder.is_dir():
+                await asyncio.to_thread(self._train, folder)
+
+    async def _label(self) -> None:
+        plan, recipe = self.plan, self.plan.recipe
+        samples, grades = self.store.stage(plan.method.make_key), self.store.stage(plan.method.grade_key)
+        settings = recipe.sampling
+        in_flight = asyncio.Semaphore(in_flight_of(recipe.policy))
+        sources = frozenset(samples.digests("rollouts")) | frozenset(grades.digests("grades"))
+        stage = self.store.stage(plan.label_key)
+        job = StageJob(stage, plan.label, f"label × {recipe.continuations}", 1, recipe.shard_size, sources)
+
+        def work(recorder: Recorder, line: StageProgress) -> ShardWork:
+            shared = LabelWork(
+                stage=stage,
+                samples=samples,
+                grades=grades,
+                problems=plan.rolling_out.by_key,
+                rollouts=recipe.rollouts,
+                continuations=recipe.continuations,
+                sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens),
+                delimiter=settings.step_delimiter,
+                extraction=recipe.grading.extraction,
+                time_limit=recipe.grading.time_limit_seconds,
+                seed=recipe.seed,
+                model=plan.rolling_out.policy.name,
+                policy=self.rolling_out.policy,
+                recorder=recorder,
+                in_flight=in_flight,
+                on_call=line.on_call,
+                on_problem=line.on_problem,
+            )
+            return partial(label, shared)
+
+        await self.rolling_out.stages.run_journaled(job, work)
+
+    def _train(self, folder: Path) -> None:
+        """Train and write the model. Torch is imported only here."""
+        from tasks.training.train import train_prm
+
+        plan, recipe = self.plan, self.plan.recipe
+        rollouts = labelled_rollouts(
+            self.store.stage(plan.method.make_key),
+            self.store.stage(plan.label_key),
+            plan.rolling_out.by_key,
+            Cover(plan.rolling_out.units, 0, recipe.rollouts),
+        )
+        line = self.progress.stage("train", recipe.training.updates)
+        provenance: dict[str, Any] = {
+            "name": plan.run_id,
+            "problems": f"{plan.rolling_out.problem_set.name}, {len(plan.rolling_out.units)} of them",
+            "rollouts": f"{recipe.rollouts} a problem by {plan.rolling_out.policy.name}, stage {plan.method.make_key}",
+            "grades": f"stage {plan.method.grade_key}",
+            "labels": f"{recipe.continuations} continuations of each prefix, {recipe.training.labels}, "
+            f"stage {plan.label_key}",
+        }
+        train_prm(
+            recipe.training,
+            rollouts,
+            recipe.sampling.step_delimiter,
+            recipe.seed,
+            folder,
+            provenance,
+            on_update=line.on_problem,
+        )

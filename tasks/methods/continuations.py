@@ -1,0 +1,68 @@
+"""Continuations of prefixes: does a policy that goes on from a step still end right? (Math-Shepherd's step labels.)"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tasks.methods.protocol import Generate, Search, expect_samples
+from tasks.records import Sample, Sampling
+
+Prefix = tuple[str, ...]  # the steps so far
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How many continuations of a prefix ended right, and how many wrong."""
+
+    right: int = 0
+    wrong: int = 0
+
+    def __add__(self, other: "Evidence") -> "Evidence":
+        return Evidence(self.right + other.right, self.wrong + other.wrong)
+
+    @property
+    def count(self) -> int:
+        """How many could be graded."""
+        return self.right + self.wrong
+
+    @property
+    def label(self) -> float | None:
+        """The share that ended right, in [0, 1]; None where there are none."""
+        return self.right / self.count if self.count else None
+
+
+def evidence_of(verdicts: Sequence[bool | None]) -> Evidence:
+    """What grades say; a grade that is unknown says nothing."""
+    return Evidence(right=verdicts.count(True), wrong=verdicts.count(False))
+
+
+def rollouts_as_evidence(rollouts: Sequence[tuple[Prefix, bool | None]]) -> dict[Prefix, Evidence]:
+    """Every prefix of some graded rollouts that is not the whole of one, with how those that go through it ended.
+
+    Rollouts are draws from the policy after each of their own prefixes, so they need not be drawn again.
+    """
+    found: dict[Prefix, Evidence] = defaultdict(Evidence)
+    for steps, verdict in rollouts:
+        for end in range(1, len(steps)):
+            found[steps[:end]] += evidence_of([verdict])
+    return dict(found)
+
+
+def hopeful(known: Mapping[Prefix, Evidence], depth: int) -> list[Prefix]:
+    """The prefixes of `depth` steps before whose last step some continuation ended right, in order.
+
+    After a step from which nothing ends right, later ones are taken to be lost too, and nothing is spent on them.
+    """
+    return [prefix for prefix in known if len(prefix) == depth and (depth == 1 or known[prefix[:-1]].right)]
+
+
+def continue_prefixes(
+    paths: Mapping[Prefix, tuple[Sample, ...]], counts: Mapping[Prefix, int], sampling: Sampling
+) -> Search[dict[Prefix, list[Sample]]]:
+    """Draw some ends of the solution after each prefix; `paths` holds the prefixes as the policy would read them."""
+    asked = [(prefix, number) for prefix in paths for number in range(counts[prefix])]
+    samples = expect_samples((yield [Generate(paths[prefix], number, sampling) for prefix, number in asked]))
+    drawn: dict[Prefix, list[Sample]] = {prefix: [] for prefix in paths}
+    for (prefix, _), sample in zip(asked, samples, strict=True):
+        drawn[prefix].append(sample)
+    return drawn

@@ -1,0 +1,70 @@
+"""Labelled rollouts as token ids, with a target at the place where each step is judged."""
+
+import math
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tasks.engines.prm_prompts import Layout
+from tasks.errors import UserError
+
+
+@dataclass(frozen=True)
+class LabelledRollout:
+    """A rollout with the share, in [0, 1], of continuations that ended right for each step; None where unknown."""
+
+    problem_key: str
+    question: str
+    steps: tuple[str, ...]
+    labels: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One prompt: its tokens, how many of them are the question's, the places judged, and P(right) for each place."""
+
+    ids: tuple[int, ...]
+    question_tokens: int
+    places: tuple[int, ...]
+    targets: tuple[float, ...]
+
+
+def make_examples(
+    layout: Layout, rollouts: Iterable[LabelledRollout], labels: Literal["hard", "soft"]
+) -> list[Example]:
+    """One example for each different rollout that has any label; steps without one are no targets."""
+    examples = []
+    for rollout in dict.fromkeys(rollouts):
+        known = [(step, label) for step, label in enumerate(rollout.labels) if label is not None]
+        if not known:
+            continue
+        (prompt,) = layout.write(rollout.question, rollout.steps, 0)
+        (question,) = layout.write(rollout.question, (), 0)
+        examples.append(
+            Example(
+                ids=prompt.ids,
+                question_tokens=len(question.ids),
+                places=tuple(prompt.places[step] for step, _ in known),
+                targets=tuple(float(label > 0) if labels == "hard" else label for _, label in known),
+            )
+        )
+    return examples
+
+
+def split_problems(
+    rollouts: Sequence[LabelledRollout], held_out: float, seed: int
+) -> tuple[list[LabelledRollout], list[LabelledRollout]]:
+    """Rollouts to learn from and rollouts that judge, of different problems; `held_out` is the share of the latter.
+
+    Raises UserError where there are fewer than two problems.
+    """
+    keys = sorted({rollout.problem_key for rollout in rollouts})
+    if len(keys) < 2:
+        raise UserError("training needs rollouts of two problems at least: one judges what is learned from the other")
+    count = min(len(keys) - 1, math.ceil(held_out * len(keys)))
+    judging = set(random.Random(f"held out {seed}").sample(keys, count))
+    return (
+        [rollout for rollout in rollouts if rollout.problem_key not in judging],
+        [rollout for rollout in rollouts if rollout.problem_key in judging],
+    )

@@ -1,0 +1,89 @@
+"""From labelled rollouts to a PRM in Hugging Face's layout."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks.engines.chat import load_tokenizer
+from tasks.engines.config import ModelConfig
+from tasks.engines.families import FAMILIES
+from tasks.engines.models import ModelFiles, locate_model
+from tasks.engines.prm_prompts import Layout, MarkedChat
+from tasks.errors import UserError
+from tasks.training.batches import Expectation, prepare
+from tasks.training.card import write_card
+from tasks.training.config import TrainingConfig
+from tasks.training.examples import Example, LabelledRollout, make_examples, split_problems
+from tasks.training.prm_model import PrmModel, load_base, load_writer, save_prm
+from tasks.training.trainer import Trainer
+from tasks.training.upper_layers import scale_residual
+
+
+def train_prm(
+    config: TrainingConfig,
+    rollouts: Sequence[LabelledRollout],
+    delimiter: str,
+    seed: int,
+    folder: Path,
+    provenance: dict[str, Any],
+    on_update: Callable[[], None],
+) -> None:
+    """Train a PRM and write it to `folder`, whole or not at all; goes on from the checkpoint beside it.
+
+    `provenance` goes into the model's card. Raises EngineUnavailable or UserError for what cannot be trained.
+    """
+    torch.manual_seed(seed)
+    base = locate_model(ModelConfig(**config.base.model_dump()))
+    tokenizer = load_tokenizer(base)
+    layout = FAMILIES[config.family].layout(tokenizer)
+    learn, judging = (
+        make_examples(layout, part, config.labels) for part in split_problems(rollouts, config.held_out, seed)
+    )
+    if not learn or not judging:
+        raise UserError("no step has a label on one side of held_out: take more problems, rollouts or continuations")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model, expectation = begin(config, base, tokenizer, layout, delimiter, learn[0], device)
+    work = folder.with_name(f".{folder.name}.training")
+    ready = [prepare(model, part, expectation, config.chunk_tokens, device) for part in (learn, judging)]
+    progress = Trainer(model, ready[0], ready[1], seed, device, work / "checkpoint.pt").run(on_update)
+    written = work / "model"
+    shutil.rmtree(written, ignore_errors=True)  # of a life that ended while it wrote
+    save_prm(model, tokenizer, written)
+    write_card(written, config, provenance, progress.judgements, len(learn), len(judging))
+    written.rename(folder)
+    shutil.rmtree(work)
+
+
+def begin(
+    config: TrainingConfig,
+    base: ModelFiles,
+    tokenizer: Any,
+    layout: Layout,
+    delimiter: str,
+    example: Example,
+    device: str,
+) -> tuple[PrmModel, Expectation | None]:
+    """The model before its first update, and what its body expects, where fresh layers are to learn that."""
+    ends = [*tokenizer.encode(delimiter, add_special_tokens=False), tokenizer.eos_token_id]
+    mark = layout.mark if isinstance(layout, MarkedChat) else None
+    frozen = config.part == "head"
+    body = load_base(base, frozen)
+    if mark is not None:
+        read_mark_as(body, mark, ends[:-1])
+    if not config.extra_layers:
+        return PrmModel(body, config).to(device), None
+    expectation = Expectation(body.norm.to(device), load_writer(base).to(device), mark, ends)
+    model = PrmModel(body, config).to(device)
+    ids = torch.tensor([example.ids], device=device)
+    scale_residual(body, model.features(ids, torch.ones_like(ids)))
+    return model, expectation
+
+
+@torch.no_grad()
+def read_mark_as(body: Any, mark: int, delimiter: Sequence[int]) -> None:
+    """Let a step mark, which the base has never seen, read like the delimiter that ended steps when it learned."""
+    embedding = body.get_input_embeddings().weight
+    embedding[mark] = embedding[list(delimiter)].mean(dim=0)

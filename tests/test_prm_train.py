@@ -1,0 +1,212 @@
+"""`prm-train`, end to end: labels that are what they say, engines that die, kill -9 in every stage, mistakes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import flows.evaluate
+from flows.prm_train import is_trained, make_prm_train_plan, prm_train
+from flows.recipe import PrmTrainRecipe
+from storage.sql import query
+from storage.store import Store
+from tasks.engines.config import FakePolicyConfig
+from tasks.engines.fake import FakePolicy
+from tasks.errors import EngineDied, EngineUnavailable, UserError
+from tasks.methods.continuations import Evidence, continue_prefixes, evidence_of, hopeful, rollouts_as_evidence
+from tasks.methods.protocol import Generate
+from tasks.problems.sources import load_problems
+from tasks.records import Sample, Sampling
+
+COMMAND = Path(sys.executable).parent / "overthink"
+SAMPLING = Sampling(0.7, 1.0, 64)
+K = 6
+
+
+def rows(store: Path, sql: str) -> list[dict[str, Any]]:
+    return list(query(Store(store), sql).to_pylist())
+
+
+def recipe_in(folder: Path, **changes: Any) -> PrmTrainRecipe:
+    problems = folder / "sums.jsonl"
+    problems.write_text("".join(json.dumps({"question": f"{n}-{n}?", "answer": "0"}) + "\n" for n in range(6)))
+    value = {
+        "name": "trial",
+        "problems": {"source": "file", "path": str(problems)},
+        "policy": {"engine": "fake", "steps": 4},
+        "rollouts": 4,
+        "continuations": K,
+        "shard_size": 2,
+        "training": {"base": {"model": "zoo/abacus-1m"}, "part": "head", "updates": 4, "check_every": 2},
+    }
+    return PrmTrainRecipe.model_validate(value | changes)
+
+
+def test_rollouts_are_evidence_for_each_of_their_prefixes() -> None:
+    found = rollouts_as_evidence([(("a", "b", "c"), True), (("a", "x"), False), (("a", "b"), None), ((), True)])
+    assert found == {("a",): Evidence(right=1, wrong=1), ("a", "b"): Evidence(right=1, wrong=0)}
+    assert found[("a",)].label == 0.5
+    assert evidence_of([None]).label is None
+
+
+def test_nothing_is_spent_after_a_step_from_which_nothing_ended_right() -> None:
+    known = {
+        ("a",): Evidence(1, 3),
+        ("b",): Evidence(0, 4),
+        ("a", "a"): Evidence(0, 1),
+        ("b", "a"): Evidence(0, 1),
+        ("a", "a", "a"): Evidence(0, 1),
+    }
+    assert hopeful(known, 1) == [("a",), ("b",)]
+    assert hopeful(known, 2) == [("a", "a")]
+    assert hopeful(known, 3) == []
+
+
+def test_continuations_are_drawn_as_often_as_asked() -> None:
+    step = Sample("a", (1,), (1,), (-1.0,), "delimiter", 0)
+    search = continue_prefixes({("a",): (step,), ("b",): (step, step)}, {("a",): 2, ("b",): 1}, SAMPLING)
+    asked = next(search)
+    assert asked == [
+        Generate((step,), 0, SAMPLING),
+        Generate((step,), 1, SAMPLING),
+        Generate((step, step), 0, SAMPLING),
+    ]
+    ends = [Sample(text, (), (), (), "stop", 0) for text in "xyz"]
+    with pytest.raises(StopIteration) as finished:
+        search.send(ends)
+    assert finished.value.value == {("a",): ends[:2], ("b",): ends[2:]}
+
+
+@pytest.mark.usefixtures("prefect_server")
+async def test_labels_are_shares_of_what_ended_right(tmp_path: Path) -> None:
+    recipe = recipe_in(tmp_path)
+    run_id = await prm_train(recipe, tmp_path / "store")
+    store = tmp_path / "store"
+    labels: dict[str, list[float]] = {}
+    for row in rows(store, "SELECT * FROM step_labels ORDER BY step_index"):
+        labels.setdefault(row["rollout_id"], []).append(row["label"])
+        assert row["labeller"] == f"fake × {K}"
+    rollouts = rows(store, "SELECT * FROM rollouts JOIN grades USING (rollout_id)")
+    assert len(rollouts) == 24
+    through: Counter[tuple[str, tuple[str, ...]]] = Counter()
+    share: dict[tuple[str, tuple[str, ...]], float] = {}
+    for rollout in rollouts:
+        steps, found = tuple(rollout["text"].split("\n\n")), labels[rollout["rollout_id"]]
+        assert len(found) == len(steps)
+        assert found[-1] == rollout["correct"], "a whole rollout is worth its own grade"
+        for end in range(1, len(steps)):
+            through[rollout["problem_id"], steps[:end]] += 1
+            share[rollout["problem_id"], steps[:end]] = found[end - 1]
+    drawn = 0
+    for (problem, prefix), count in through.items():
+        spent = max(0, K - count) if len(prefix) == 1 or share[problem, prefix[:-1]] > 0 else 0
+        drawn += spent
+        assert share[problem, prefix] * (spent + count) == pytest.approx(
+            round(share[problem, prefix] * (spent + count))
+        )
+    calls = rows(store, "SELECT call_key, count(*) AS made FROM calls GROUP BY 1")
+    assert len(calls) == 24 + drawn
+    assert {row["made"] for row in calls} == {1}
+    plan = make_prm_train_plan(recipe, load_problems(recipe.problems))
+    assert plan.run_id == run_id
+    assert is_trained(plan, Store(store))
+    assert (store / "models" / run_id / "README.md").exists()
+
+
+@pytest.mark.usefixtures("prefect_server")
+async def test_a_policy_that_dies_is_loaded_anew_and_repeats_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered: Counter[tuple[str, int]] = Counter()
+    lives = 0
+
+    class Mortal(FakePolicy):
+        def __init__(self, config: FakePolicyConfig) -> None:
+            nonlocal lives
+            lives += 1
+            super().__init__(config)
+            self.left = 40 if lives == 1 else 10_000
+
+        async def generate(self, question: str, path: Any, sampling: Sampling, seed: int) -> Sample:
+            self.left -= 1
+            if self.left < 0:
+                raise EngineDied("killed")
+            answered[question, seed] += 1
+            return await super().generate(question, path, sampling, seed)
+
+    async def opener(config: Any) -> FakePolicy:
+        return Mortal(config)
+
+    monkeypatch.setattr(flows.evaluate, "open_policy", opener)
+    await prm_train(recipe_in(tmp_path), tmp_path / "store")
+    assert lives == 2
+    assert set(answered.values()) == {1}
+
+
+def killed_when(there: str, words: list[str], store: Path) -> bool:
+    """Kill a life as soon as a file is there; False where it ended before."""
+    life = subprocess.Popen([COMMAND, *words], stdout=subprocess.DEVNULL, start_new_session=True)
+    while life.poll() is None:
+        if list(store.glob(there)):
+            os.killpg(life.pid, signal.SIGKILL)
+            life.wait()
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_kill_nine_in_every_stage_changes_nothing(tmp_path: Path) -> None:
+    recipe = recipe_in(tmp_path, policy={"engine": "fake", "steps": 4, "latency_ms": 30})
+    path = tmp_path / "trial.yaml"
+    path.write_text(json.dumps(recipe.model_dump(mode="json")))
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([COMMAND, "prm-train", path, "--store", whole], check=True, capture_output=True)
+    words = ["prm-train", str(path), "--store", str(killed)]
+    for there in (
+        "stages/sample-*/journal.sqlite",
+        "stages/label-*/journal.sqlite",
+        "stages/label-*/parts/*.step_labels.parquet",
+        "models/.*.training/checkpoint.pt",
+    ):
+        assert killed_when(there, words, killed), there
+    assert subprocess.run([COMMAND, *words], capture_output=True).returncode == 0
+    sql = "SELECT * FROM step_labels ORDER BY ALL"
+    assert rows(killed, sql) == rows(whole, sql)
+    made = "SELECT problem_id, call_key FROM calls ORDER BY ALL"
+    assert rows(killed, made) == rows(whole, made)
+    (one,), (other,) = (list(store.glob("models/*/model.safetensors")) for store in (whole, killed))
+    weights, again = load_file(one), load_file(other)
+    assert all(torch.allclose(weights[name], again[name], atol=1e-2) for name in weights)
+    assert not list(killed.rglob("journal.sqlite*"))
+    assert not list(killed.rglob("*.training"))
+
+
+def test_mistakes_are_told_before_anything_starts(tmp_path: Path) -> None:
+    base = {"base": {"model": "zoo/abacus-9m"}}
+    with pytest.raises(EngineUnavailable, match="abacus-9m"):
+        make_prm_train_plan(recipe_in(tmp_path, training=base), load_problems(recipe_in(tmp_path).problems))
+    result = subprocess.run([COMMAND, "prm-train", "demo", "--store", tmp_path], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "overthink run" in result.stderr
+    result = subprocess.run([COMMAND, "run", "prm-train", "--store", tmp_path], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "overthink prm-train" in result.stderr
+    with pytest.raises(ValueError, match="frozen body"):
+        recipe_in(tmp_path, training={"base": {"model": "zoo/abacus-1m"}, "part": "full", "extra_layers": 1})
+
+
+@pytest.mark.usefixtures("prefect_server")
+async def test_one_problem_is_too_few(tmp_path: Path) -> None:
+    recipe = recipe_in(tmp_path)
+    source = recipe.problems.model_copy(update={"limit": 1})
+    with pytest.raises(UserError, match="two problems"):
+        await prm_train(recipe.model_copy(update={"problems": source}), tmp_path / "store")
