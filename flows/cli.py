@@ -10,11 +10,13 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
+from flows.import_recipe import ImportFormat, import_recipe
 from flows.recipe import PrmEvalRecipe, PrmTrainRecipe, find_recipe, read_recipe, read_recipe_of, shipped_recipes
 from flows.terminal import carry_out, console, quiet, told_plainly
 from storage.errors import StorageError, StoreBusy
 from storage.store import Run, Store
 from tasks.errors import UserError
+from tasks.problems.answers import Extraction
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 StoreOption = Annotated[Path, typer.Option("--store", envvar="OVERTHINK_STORE", help="Folder that holds all results.")]
@@ -151,6 +153,56 @@ def prm_train(
         _print_report(console(), opened, opened.find_run(plan.run_id))
 
 
+@app.command(name="import")
+def import_(
+    layout: Annotated[ImportFormat, typer.Argument(metavar="FORMAT", help="Who stored them.")],
+    path: Annotated[Path, typer.Argument(help="The folder or file they lie in.")],
+    mapping: Annotated[
+        list[str] | None, typer.Option("--map", metavar="KEY=COLUMN", help="For jsonl: which column holds what.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The run's name, instead of the format's.")] = None,
+    extraction: Annotated[Extraction, typer.Option(help="How answers are read in the rollouts.")] = "lenient",
+    independent: Annotated[
+        bool, typer.Option(help="The rollouts are independent samples: any n of them stand for a budget of n.")
+    ] = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Bring rollouts that another tool stored into the store, graded and chosen from like our own."""
+    with told_plainly():
+        quiet()
+        recipe = import_recipe(layout, path, mapping or [], name, extraction, independent)
+        from flows.importing import import_rollouts, is_imported, make_import_plans
+
+        plans, opened = make_import_plans(recipe), Store(store)
+        if not all(is_imported(plan, opened) for plan in plans):
+            what = f"{sum(len(plan.units) for plan in plans)} problems"
+            carry_out(opened, plans[0].run_id, what, lambda: import_rollouts(recipe, store))
+        for plan in plans:
+            _print_report(console(), opened, opened.find_run(plan.run_id))
+
+
+@app.command()
+def compare(
+    run_name: Annotated[str, typer.Argument(metavar="RUN", help="An imported run's id, or the beginning of it.")],
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Print our choices beside those that the other tool reported, and every difference with its reason."""
+    from flows.comparing import REASONS, compare_run, differences_table, totals_table
+
+    with told_plainly():
+        opened = _existing(store)
+        run_id = opened.find_run(run_name).run_id
+        compared = compare_run(opened, run_id)
+        if not compared:
+            raise StorageError(f"run {run_id} holds no choices of another tool: `overthink import` brings them")
+        console().print(totals_table(opened, run_id, compared))
+        found = {one.reason for one in compared} - {None}
+        if found:
+            console().print(differences_table(compared))
+        for reason in sorted(found):
+            console().print(f"{reason}: {REASONS[reason]}", highlight=False)
+
+
 def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
@@ -187,7 +239,10 @@ def sql(
     output: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = "table",
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Ask the store: runs, problems, rollouts, steps, scores, grades, selections, calls, prm_metrics, summary."""
+    """Ask the store: runs, problems, rollouts, steps, scores, grades, selections, calls, summary and more.
+
+    Imported runs also fill reported, measured PRMs prm_metrics.
+    """
     from flows.printing import print_rows
     from storage.sql import query as ask
 
@@ -249,13 +304,15 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
     from flows.results import result_table, samples_saved, summary_rows, unknown_grades
 
     rows = summary_rows(store, stored.run_id)
-    paper.print(result_table(rows, f"{stored.run_id}: {stored.policy} on {stored.problem_set}"))
+    paper.print(result_table(rows, f"{stored.run_id}: {stored.policy or 'unknown policy'} on {stored.problem_set}"))
     for line in samples_saved(store, stored.run_id):
         paper.print(line, highlight=False)
     unknown = unknown_grades(store, stored.run_id)
     if unknown:
         paper.print(f"{unknown} rollouts could not be graded within the limits and count as wrong (table grades).")
     paper.print(f'overthink sql --store {store.root} "SELECT * FROM summary"', markup=False, soft_wrap=True)
+    if any(use.kind == "import" for use in stored.stages):
+        paper.print(f"overthink compare --store {store.root} {stored.run_id}", markup=False, soft_wrap=True)
 
 
 @app.command()

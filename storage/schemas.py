@@ -119,6 +119,19 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("estimator", pa.string()),
         ]
     ),
+    "reported": pa.schema(
+        [
+            *_PROBLEM,
+            ("sample_index", pa.int32()),
+            ("field", pa.string()),
+            ("measure", pa.string()),
+            ("selector", pa.string()),
+            ("n", pa.int32()),
+            ("answer", pa.string()),
+            ("correct", pa.bool_()),
+            ("value", pa.float64()),
+        ]
+    ),
     "calls": pa.schema(
         [
             *_PROBLEM,

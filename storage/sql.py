@@ -52,17 +52,24 @@ VIEWS = {
         JOIN stage_uses u ON u.stage_key = c.stage_key
              AND (u.kind IN ('search', 'label') OR u.kind IN ('sample', 'score') AND c.sample_index < u.n)
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = c.problem_key""",
+    "reported": """
+        SELECT u.run_id, u.method_id, r.* EXCLUDE (stage_key, problem_key) FROM parts_reported r
+        JOIN stage_uses u ON u.kind = 'import' AND u.stage_key = r.stage_key""",
     "summary": """
         WITH spent AS (
             SELECT run_id, method_id,
                    sum(input_tokens + output_tokens) FILTER (kind = 'generate') AS policy_processed,
                    sum(output_tokens) FILTER (kind = 'generate') AS policy_tokens,
                    sum(input_tokens) FILTER (kind = 'score') AS prm_tokens
-            FROM calls GROUP BY run_id, method_id),
-        made AS (SELECT run_id, method_id, kind, n AS samples FROM stage_uses WHERE kind IN ('sample', 'search'))
+            FROM calls GROUP BY run_id, method_id
+            UNION ALL
+            SELECT run_id, method_id, NULL, CASE WHEN count(value) = count(*) THEN sum(value) END, NULL
+            FROM reported WHERE measure = 'policy_tokens' AND problem_id IS NOT NULL GROUP BY run_id, method_id),
+        made AS (SELECT run_id, method_id, kind, n AS samples FROM stage_uses
+                 WHERE kind IN ('sample', 'search', 'import'))
         SELECT u.run_id, u.method_id, e.selector, e.n, e.problems, e.accuracy, e.ci_low, e.ci_high, e.estimator,
                t.policy_tokens * e.n / m.samples AS policy_tokens,
-               CASE WHEN m.kind = 'search' OR starts_with(e.selector, 'prm_')
+               CASE WHEN m.kind IN ('search', 'import') OR starts_with(e.selector, 'prm_')
                     THEN t.prm_tokens * e.n / m.samples ELSE 0 END AS prm_tokens,
                2.0 * e.n / m.samples * (r.policy_parameters * t.policy_processed
                  + CASE WHEN m.kind = 'search' OR starts_with(e.selector, 'prm_')

@@ -6,7 +6,7 @@ class UserError(Exception):
 
 
 class ProblemError(UserError):
-    """A row of a problem set cannot be used."""
+    """A row of a problem set, or a record of another tool, cannot be used."""
 
 
 class EngineUnavailable(UserError):

@@ -55,7 +55,7 @@ def _grade(work: GradeWork, cover: Cover) -> Entry:
     grades: list[dict[str, Any]] = []
     with EqualityJudge(work.time_limit) as judge:
         for unit in cover.units:
-            problem, rows = work.problems[unit], by_problem[unit]
+            problem, rows = work.problems[unit], by_problem.get(unit, [])
             found = [extract_answer(row["text"], work.extraction) for row in rows]
             keys = group_answers(found, known.setdefault(unit, []), judge.compare)
             for row, answer, key in zip(rows, found, keys, strict=True):

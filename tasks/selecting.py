@@ -9,7 +9,7 @@ import pyarrow as pa
 from prefect import task
 
 from storage.stages import Cover, Entry, Stage
-from tasks.analysis.estimators import bootstrap_interval, estimate
+from tasks.analysis.estimators import Estimate, bootstrap_interval, estimate
 from tasks.analysis.selectors import Candidates, Selector, candidates, choose, needs_prm
 from tasks.records import Problem
 from tasks.scoring import by_rollout, covered_rows
@@ -89,9 +89,10 @@ class Graded:
 
 def _selection(work: SelectWork, rollouts: Graded, unit: str, selector: Selector, n: int) -> dict[str, Any]:
     chosen = choose(selector, rollouts.first(n))
-    # A search's rollouts, fewer than its budget or not, only count together.
-    size = n if work.independent else rollouts.all.count
-    expected = estimate(selector, rollouts.all, size, work.seed)
+    # Of rollouts that are not independent only the first n stand for n, be they fewer; none at all answer nothing.
+    pool = rollouts.all if work.independent else rollouts.first(n)
+    size = n if work.independent else pool.count
+    expected = estimate(selector, pool, size, work.seed) if pool.count else Estimate(0.0, "exact")
     return {
         "problem_id": work.problems[unit].problem_id,
         "n": n,

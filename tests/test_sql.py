@@ -28,6 +28,7 @@ CONTRACT = {
     "selections": "run_id, method_id, problem_id, n, selector, answer, correct",
     "calls": "run_id, problem_id, kind, call_key, model, input_tokens, cached_tokens, output_tokens, latency_ms, "
     "started_at",
+    "reported": "run_id, method_id, problem_id, sample_index, field, measure, selector, n, answer, correct, value",
     "summary": "run_id, method_id, selector, n, problems, accuracy, ci_low, ci_high, policy_tokens, prm_tokens, flops",
 }
 REFUSED = {

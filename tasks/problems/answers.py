@@ -18,14 +18,14 @@ def extract_answer(text: str, extraction: Extraction = "boxed") -> str | None:
     `lenient` falls back to the last number, as the reference tools do; use it only to compare with them.
     """
     text = text[-MOST_READ:]
-    answer = _last_box(text) or _stated(text)
+    answer = last_box(text) or _stated(text)
     if answer is None and extraction == "lenient":
         numbers = _NUMBER.findall(text)
         answer = numbers[-1].replace(",", "") if numbers else None
     return answer
 
 
-def _last_box(text: str) -> str | None:
+def last_box(text: str) -> str | None:
     """The content of the box that opens last, of those that are closed and not blank; one pass over the text."""
     boxes = {opening.end() for opening in _BOX.finditer(text)}
     open_braces: list[int] = []

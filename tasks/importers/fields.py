@@ -1,0 +1,80 @@
+"""Other tools' JSON, checked by pydantic models: whatever does not fit is refused by file, line and field."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+
+from tasks.errors import ProblemError
+
+
+class Record(BaseModel):
+    """A record of another tool: nothing is converted, and fields that we do not read may be there."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+def _nan_is_unknown(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+Score = Annotated[Annotated[float, Field(ge=0, le=1)] | None, BeforeValidator(_nan_is_unknown)]
+Tokens = Annotated[int, Field(ge=0, lt=2**31)]
+Filled = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Checked = TypeVar("Checked", bound=BaseModel)
+
+
+def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each JSON object of a file, one a line, with its place. Raises ProblemError; blank lines are passed over."""
+    try:
+        with path.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    yield f"{path}, line {number}", _object(line, f"{path}, line {number}")
+    except OSError as error:
+        raise ProblemError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+
+
+def json_document(path: Path) -> Any:
+    """The JSON value that a whole file holds. Raises ProblemError."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise ProblemError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+    except (ValueError, RecursionError) as error:
+        raise ProblemError(f"{path}: not JSON ({error})") from error
+
+
+def _object(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ProblemError(f"{where}: not JSON ({error}); was the file cut off?") from error
+    if not isinstance(value, dict):
+        raise ProblemError(f"{where}: not a JSON object")
+    return value
+
+
+def checked(model: type[Checked], value: Any, where: str, columns: Mapping[str, str] | None = None) -> Checked:
+    """`value` as a record. Raises ProblemError naming place and field; `columns` are the fields' names in the file."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if not first["loc"]:
+            raise ProblemError(f"{where}: not a JSON object") from error
+        name, *rest = (str(part) for part in first["loc"])
+        place = ".".join([(columns or {}).get(name, name), *rest])
+        if first["type"] == "missing":
+            there = ", ".join(value) if isinstance(value, dict) else type(value).__name__
+            raise ProblemError(f"{where}: field {place!r} is missing (fields there: {there})") from error
+        raise ProblemError(f"{where}: field {place!r}: {first['msg']}") from error
+
+
+def same_length(where: str, field: str, count: int, expected: int, what: str) -> None:
+    """Raise ProblemError where a field holds another number of values than there are `what`."""
+    if count != expected:
+        raise ProblemError(f"{where}: field {field!r} has {count} values for {expected} {what}")
