@@ -161,7 +161,7 @@ def sql(
     output: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = "table",
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Ask the store: runs, problems, rollouts, steps, scores, grades, selections, calls, summary."""
+    """Ask the store: runs, problems, rollouts, steps, scores, grades, selections, calls, costs, summary."""
     from flows.printing import print_rows
     from storage.sql import query as ask
 
@@ -182,6 +182,22 @@ def report(
         _print_report(console, opened, opened.find_run(run_name))
         if svg is not None:
             console.save_svg(str(svg), title="overthink report")
+
+
+@app.command()
+def cost(
+    run_name: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")],
+    price_per_hour: Annotated[float | None, typer.Option(min=0, help="What an hour of the machine costs.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Print what a run cost: tokens, FLOPs, seconds, GPU-seconds, by method and in all."""
+    from flows.costs import cost_rows, cost_table
+
+    with _told_plainly():
+        opened = _existing(store)
+        run_id = opened.find_run(run_name).run_id
+        rows = cost_rows(opened, run_id)
+        _console().print(cost_table(rows, run_id, price_per_hour))
 
 
 @app.command()

@@ -15,6 +15,7 @@ from typing import Any
 from prefect import flow
 
 from flows.artifacts import publish_progress, publish_summary
+from flows.gpus import check_shared_gpus, gpus_taken
 from flows.plan import MethodPlan, Plan, make_plan, search_of
 from flows.progress import RunProgress, StageProgress, terminal
 from flows.recipe import Recipe
@@ -24,9 +25,8 @@ from tasks.engines.catalogue import EngineSlot, open_policy, open_prm
 from tasks.engines.config import ModelConfig, VllmPolicyConfig
 from tasks.engines.models import locate_model
 from tasks.engines.protocol import Policy, Prm
-from tasks.engines.vllm_loop import gpu_is_there
 from tasks.engines.vllm_policy import PolicyPrompts, context_length
-from tasks.errors import EngineUnavailable, ProblemError
+from tasks.errors import ProblemError
 from tasks.grading import GradeWork, grade
 from tasks.problems.sources import load_problems
 from tasks.recorder import Recorder
@@ -130,7 +130,7 @@ class Evaluation:
             policy_parameters=plan.policy.parameters,
             prm=plan.prm_id,
             prm_parameters=None if plan.prm is None else plan.prm.parameters,
-            stages=plan.uses(),
+            stages=tuple(replace(use, gpus=gpus_taken(recipe, use.kind)) for use in plan.uses()),
         )
         self.store.write_run(run)
         return run
@@ -312,21 +312,6 @@ def check_prompts(plan: Plan) -> None:
                 f"problem {problem.problem_id}: its prompt has {length} tokens, but {model.name} reads {limit}; raise "
                 "policy.max_model_len or drop the problem"
             )
-
-
-def check_shared_gpus(plan: Plan) -> None:
-    """Raise EngineUnavailable where a search would load two models into more memory than their GPU has."""
-    policy, prm = plan.recipe.policy, plan.recipe.prm
-    searches = [method.method.method_id for method in plan.methods if method.method.is_search]
-    if not (searches and isinstance(policy, VllmPolicyConfig) and isinstance(prm, ModelConfig) and gpu_is_there()):
-        return
-    shared = set(policy.placement.devices) & set(prm.placement.devices)
-    together = policy.placement.gpu_memory + prm.placement.gpu_memory
-    if shared and together > 1:
-        raise EngineUnavailable(
-            f"{searches[0]} has policy and prm loaded at once, and together they ask for {together:g} of the memory of "
-            f"GPU {min(shared)}: lower placement.gpu_memory, or give each placement.gpus of its own"
-        )
 
 
 def _in_flight(config: object) -> int:

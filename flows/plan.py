@@ -148,7 +148,7 @@ def _method_plan(
         n=method.n,
         budgets=recipe.budgets_of(method),
         selectors=recipe.chosen_selectors(),
-        monte_carlo={"subsets": SUBSETS, "resamples": RESAMPLES, "seed": recipe.seed},
+        monte_carlo={"subsets": SUBSETS, "all_where_few": True, "resamples": RESAMPLES, "seed": recipe.seed},
     )
     return MethodPlan(method, recipe.budgets_of(method), make, score, grade, select)
 

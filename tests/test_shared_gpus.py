@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 from plans import DVTS, plan
 
-import flows.evaluate
-from flows.evaluate import check_shared_gpus
+import flows.gpus
+from flows.gpus import check_shared_gpus
 from flows.plan import Plan
 from tasks.errors import EngineUnavailable
 
 
 @pytest.fixture
 def with_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows.evaluate, "gpu_is_there", lambda: True)
+    monkeypatch.setattr(flows.gpus, "gpu_is_there", lambda: True)
 
 
 def on_gpus(
@@ -78,7 +78,7 @@ def test_a_fake_takes_no_memory(model: Path) -> None:
 
 
 def test_without_a_gpu_nothing_is_shared(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows.evaluate, "gpu_is_there", lambda: False)
+    monkeypatch.setattr(flows.gpus, "gpu_is_there", lambda: False)
     check_shared_gpus(on_gpus(model, {}, {}))
 
 
