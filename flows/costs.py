@@ -15,17 +15,17 @@ once AS (SELECT DISTINCT ON (call_key) * FROM own)
 SELECT method_id, count(DISTINCT problem_id) AS problems, {COST_SUMS} FROM own GROUP BY method_id
 UNION ALL SELECT 'all', count(DISTINCT problem_id), {COST_SUMS} FROM once"""
 
-COLUMNS = {
+LINES = {
     "problems": ("problems", ","),
-    "policy_prompt_tokens": ("prompt tokens", ","),
-    "policy_cached_tokens": ("of them cached", ","),
-    "policy_completion_tokens": ("written tokens", ","),
-    "prm_prompt_tokens": ("PRM tokens", ","),
-    "prm_cached_tokens": ("of them cached", ","),
-    "policy_flops": ("policy FLOPs", ".3g"),
-    "prm_flops": ("PRM FLOPs", ".3g"),
-    "engine_seconds": ("engine s", ",.1f"),
-    "gpu_seconds": ("GPU s", ",.1f"),
+    "policy_prompt_tokens": ("policy: prompt tokens", ","),
+    "policy_cached_tokens": ("  of them from the cache", ","),
+    "policy_completion_tokens": ("policy: written tokens", ","),
+    "prm_prompt_tokens": ("PRM: tokens", ","),
+    "prm_cached_tokens": ("  of them from the cache", ","),
+    "policy_flops": ("policy: FLOPs", ".3g"),
+    "prm_flops": ("PRM: FLOPs", ".3g"),
+    "engine_seconds": ("engine seconds", ",.1f"),
+    "gpu_seconds": ("GPU-seconds", ",.1f"),
 }
 
 
@@ -39,18 +39,16 @@ def cost_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
 
 
 def cost_table(rows: Sequence[dict[str, Any]], title: str, price_per_hour: float | None) -> Table:
-    """Tokens, FLOPs and time of each method; with a price for an hour of the machine, what the engines' time costs."""
-    table = Table(title=title, caption="engine s: seconds in which a model was at work, loading left out")
-    table.add_column("method")
-    for heading, _ in COLUMNS.values():
-        table.add_column(heading, justify="right")
-    if price_per_hour is not None:
-        table.add_column("price", justify="right")
+    """Tokens, FLOPs and time, a column for each row; with a price of the machine's hour, what the time comes to."""
+    table = Table(title=title, caption="engine seconds: a model was at work; loading and pauses are left out")
+    table.add_column("", no_wrap=True)
     for row in rows:
-        cells = [_cell(row[name], shape) for name, (_, shape) in COLUMNS.items()]
-        if price_per_hour is not None:
-            cells.append(_cell(row["engine_seconds"] / 3600 * price_per_hour, ",.2f"))
-        table.add_row(row["method_id"], *cells, end_section=row is rows[-2])
+        table.add_column(row["method_id"], justify="right", overflow="fold")
+    for name, (label, shape) in LINES.items():
+        table.add_row(label, *(_cell(row[name], shape) for row in rows))
+    if price_per_hour is not None:
+        prices = (row["engine_seconds"] / 3600 * price_per_hour for row in rows)
+        table.add_row("price", *(f"{price:,.2f}" for price in prices))
     return table
 
 

@@ -214,10 +214,19 @@ def test_cost_prints_each_method_and_all_of_them(tmp_path: Path) -> None:
     put_calls(store, "score-1", {"kind": "score", "cached_tokens": None, "output_tokens": 0})
     put_run(store, SAMPLED, SCORED, policy_parameters=10**9, prm="judge", prm_parameters=1000)
     told = printed("r", "--store", str(tmp_path))
-    lines = [line for line in told.splitlines() if " bon " in line or " all " in line]
-    assert len(lines) == 2
-    for text in ("12,000", "2,000", "5,000", "3e+13", "unknown"):
-        assert all(text in line for line in lines), text
+    lines = {line.split("│")[1].strip(): line.split("│")[2:4] for line in told.splitlines() if line.startswith("│")}
+    assert {label: {cell.strip() for cell in cells} for label, cells in lines.items()} == {
+        "problems": {"1"},
+        "policy: prompt tokens": {"12,000"},
+        "of them from the cache": {"unknown"},
+        "policy: written tokens": {"5,000"},
+        "PRM: tokens": {"3"},
+        "policy: FLOPs": {"3e+13"},
+        "PRM: FLOPs": {"unknown"},
+        "engine seconds": {"2.0"},
+        "GPU-seconds": {"3.0"},
+    }
+    assert "2,000" in told
     assert "price" not in told
 
 
@@ -226,7 +235,8 @@ def test_a_price_is_that_of_the_engines_time(tmp_path: Path) -> None:
     put_calls(store, "sample-1", {"latency_ms": 1_800_000.0})
     put_run(store, SAMPLED)
     told = printed("r", "--store", str(tmp_path), "--price-per-hour", "5")
-    assert [line.split()[-2] for line in told.splitlines() if " bon " in line or " all " in line] == ["2.50", "2.50"]
+    (line,) = [line for line in told.splitlines() if "price" in line]
+    assert line.split("│")[2:4] == [" 2.50 ", " 2.50 "]
 
 
 def test_a_run_without_calls_says_so(tmp_path: Path) -> None:
