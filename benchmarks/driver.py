@@ -35,6 +35,10 @@ class Instant:
         """The same hundred tokens for every question."""
         return PROMPT
 
+    def tokens(self, text: str) -> tuple[int, ...]:
+        """See `Policy.tokens`."""
+        return tuple(map(ord, text))
+
     async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`."""
         self.written += 1

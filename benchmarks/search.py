@@ -23,7 +23,6 @@ import typer
 import vllm
 from rich.console import Console
 from rich.table import Table
-from vllm.config import PoolerConfig
 
 from benchmarks.bare import BareEngine
 from benchmarks.rounds import lock_step
@@ -39,6 +38,7 @@ from tasks.engines.config import VllmPolicyConfig, VllmPrmConfig
 from tasks.engines.families import checked_family
 from tasks.engines.models import locate_model
 from tasks.engines.protocol import Policy, Prm
+from tasks.engines.vllm_prm import pooling_arguments
 from tasks.methods.protocol import Generate, Method, Score
 from tasks.problems.sources import load_problems
 from tasks.recorder import Recorder
@@ -83,6 +83,10 @@ class Watched:
         """See `Policy.prompt`."""
         return self.policy.prompt(question)
 
+    def tokens(self, text: str) -> tuple[int, ...]:
+        """See `Policy.tokens`."""
+        return self.policy.tokens(text)
+
     async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`."""
         sample = await self.policy.generate(question, path, sampling, seed)
@@ -98,7 +102,7 @@ class Watched:
         """The engines are closed by whoever opened them."""
 
     @property
-    def tokens(self) -> int:
+    def written_tokens(self) -> int:
         """Tokens written."""
         return sum(count for _, _, count in self.written)
 
@@ -179,10 +183,11 @@ class Limit:
         assert isinstance(policy, VllmPolicyConfig)
         assert isinstance(prm, VllmPrmConfig)
         model = locate_model(prm)
-        self._policy = BareEngine(policy, {})
-        self._prm = BareEngine(prm, {"runner": "pooling", "pooler_config": PoolerConfig(pooling_type="ALL")})
         family = checked_family(prm.family, model.config, model.name)
-        self._layout = family.layout(load_tokenizer(model, prm.trust_remote_code))
+        tokenizer = load_tokenizer(model, prm.trust_remote_code)
+        self._layout = family.layout(tokenizer)
+        self._policy = BareEngine(policy, {})
+        self._prm = BareEngine(prm, pooling_arguments(family.head, tokenizer))
 
     def run(self, pattern: Watched) -> float:
         """Seconds to write as many tokens after the same prefixes, then to read the same steps once."""
@@ -239,8 +244,8 @@ async def compare(problems: int, n: int, lengths: Lengths, rounds: int) -> list[
         setting = setting_of(problems, n, lengths, seed, policy, prm)
         taken = {name: await timed(way, setting) for name, way in WAYS.items()}
         pattern = taken["ours"][1]
-        results = {"limit": (limit.run(pattern), pattern.tokens)}
-        measured.append(results | {name: (spent, watched.tokens) for name, (spent, watched) in taken.items()})
+        results = {"limit": (limit.run(pattern), pattern.written_tokens)}
+        measured.append(results | {name: (spent, watched.written_tokens) for name, (spent, watched) in taken.items()})
     await policy.close()
     await prm.close()
     return measured
@@ -256,7 +261,7 @@ async def grow(lengths: Lengths) -> list[tuple[int, int, float, int]]:
     rows = []
     for problems, n in sizes:
         seconds, watched = await timed(ours, setting_of(problems, n, lengths, 0, policy, prm))
-        rows.append((problems, n, seconds, watched.tokens))
+        rows.append((problems, n, seconds, watched.written_tokens))
     await policy.close()
     await prm.close()
     return rows

@@ -1,6 +1,7 @@
 """Prefect artifacts: a progress bar a stage, the result table, and the SQL behind it."""
 
 from pathlib import Path
+from typing import Any
 
 from prefect.artifacts import (
     acreate_link_artifact,
@@ -41,10 +42,15 @@ async def publish_progress(run_id: str, stage: str, shards: int) -> ProgressArti
     return ProgressArtifact(artifact_id, shards)
 
 
+async def publish_rows(run_id: str, name: str, rows: list[dict[str, Any]], sql: str) -> None:
+    """Rows as a table, described by the SQL behind them."""
+    await acreate_table_artifact(key=artifact_key(run_id, name), table=rows, description=sql.format(run_id=run_id))
+
+
 async def publish_summary(store: Store, run_id: str) -> None:
     """The result as a table, as markdown with the SQL behind it, and a link to the store."""
     rows = summary_rows(store, run_id)
-    await acreate_table_artifact(key=artifact_key(run_id, "summary"), table=rows, description=f"Summary of {run_id}")
+    await publish_rows(run_id, "summary", rows, SUMMARY_SQL)
     markdown = f"{result_markdown(rows)}\n```sql\n{SUMMARY_SQL.format(run_id=run_id)}\n```\n"
     await acreate_markdown_artifact(key=artifact_key(run_id, "report"), markdown=markdown)
     folder = Path(store.run_folder(run_id)).resolve()

@@ -1,39 +1,26 @@
 """The `overthink` command."""
 
-import asyncio
-import atexit
-import contextlib
-import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.recipe import find_recipe, read_recipe, shipped_recipes
-from storage.errors import QueryError, StorageError, StoreBusy
+from flows.recipe import PrmEvalRecipe, find_recipe, read_recipe, read_recipe_of, shipped_recipes
+from flows.terminal import carry_out, console, quiet, told_plainly
+from storage.errors import StorageError, StoreBusy
 from storage.store import Run, Store
 from tasks.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 StoreOption = Annotated[Path, typer.Option("--store", envvar="OVERTHINK_STORE", help="Folder that holds all results.")]
 DEFAULT_STORE = Path("store")
-NO_TERMINAL_WIDTH = 120
 PICTURE_WIDTH = 100
 WIDEST_TREE = 100_000
 Format = Literal["table", "csv", "json", "parquet"]
-
-QUIET = {
-    "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-    "TOKENIZERS_PARALLELISM": "false",
-}
 
 
 def _version(wanted: bool) -> None:
@@ -57,92 +44,106 @@ def run(
     skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
 ) -> None:
     """Run a recipe, or go on with it; a finished one is only reported."""
-    with _told_plainly():
+    with told_plainly():
         _run(recipe, changes or [], store, skip_bad_rows)
 
 
 def _run(name: str, changes: list[str], root: Path, skip_bad_rows: bool) -> None:
-    for variable, value in QUIET.items():
-        os.environ.setdefault(variable, value)
+    quiet()
     recipe = read_recipe(find_recipe(name), changes)
     # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
     from flows.evaluate import evaluate, is_finished
     from flows.plan import make_plan
-    from flows.progress import terminal
     from tasks.problems.sources import load_problems
 
     problem_set = load_problems(recipe.problems, skip_bad_rows)
     plan = make_plan(recipe, problem_set)
     opened = Store(root)
-    console = _console()
-    for complaint in problem_set.dropped:
-        console.print(f"dropped: {complaint}", markup=False)
+    _print_dropped(problem_set.dropped)
     if not is_finished(plan, opened):
-        log = opened.run_folder(plan.run_id) / "run.log"
-        with _chatter_to(log) as console:
-            terminal.set(console)
-            console.print(f"run {plan.run_id}: {len(plan.units)} problems, store {root}, log {log}", soft_wrap=True)
-            try:
-                asyncio.run(evaluate(recipe, root, skip_bad_rows))
-            except (UserError, StoreBusy):
-                raise
-            except KeyboardInterrupt:
-                _stopped(console, "stopped by Ctrl-C", log)
-            except Exception as error:
-                _stopped(console, f"{type(error).__name__}: {error}", log)
-    _print_report(_console(), opened, opened.find_run(plan.run_id))
+        what = f"{len(plan.units)} problems"
+        carry_out(opened, plan.run_id, what, lambda: evaluate(recipe, root, skip_bad_rows))
+    _print_report(console(), opened, opened.find_run(plan.run_id))
 
 
-def _console() -> Console:
-    """The terminal; wide enough for a result table where there is none."""
-    console = Console()
-    return console if console.is_terminal else Console(width=NO_TERMINAL_WIDTH)
+def _print_dropped(complaints: Sequence[str]) -> None:
+    for complaint in complaints:
+        console().print(f"dropped: {complaint}", markup=False)
 
 
-def _stopped(console: Console, reason: str, log: Path) -> NoReturn:
-    console.print(
-        f"The run stopped: {reason}\nEvery finished part and every answered call is safe. Run the same command again "
-        f"to go on from there. Log: {log}",
-        style="red",
-        markup=False,
-        soft_wrap=True,
-    )
-    raise typer.Exit(1)
+@app.command(name="prm-eval")
+def prm_eval(
+    recipe: Annotated[str | None, typer.Argument(help="A YAML file, or the name of a shipped recipe.")] = None,
+    run_name: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="Instead: a finished run, by its id or its beginning.")
+    ] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as solutions.count=20.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count solutions that cannot be used.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Also write the curves to this file, as one page.")] = None,
+) -> None:
+    """How far a PRM can be trusted: against labelled solutions, or against the grades of a finished run."""
+    with told_plainly():
+        if (recipe is None) == (run_name is None):
+            raise UserError("name a recipe, such as prm-eval, or a finished run with --run; not both")
+        quiet()
+        if recipe is not None:
+            run_id = _prm_eval_recipe(recipe, changes or [], store, skip_bad_rows)
+        else:
+            if changes or skip_bad_rows:
+                raise UserError("--set and --skip-bad-rows change a recipe; --run reads none")
+            run_id = _prm_eval_run(str(run_name), store)
+        opened = Store(store)
+        _print_report(console(), opened, opened.find_run(run_id), only_prm=True)
+        if html is not None:
+            from flows.pictures import page
+            from flows.prm_results import prm_pictures
+
+            _write(html, page(f"PRM of {run_id}", list(prm_pictures(opened, run_id))))
 
 
-@contextlib.contextmanager
-def _chatter_to(log: Path) -> Iterator[Console]:
-    """Send everything written to standard output and error, native libraries' too, to the log; yield the terminal."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = os.dup(1), os.dup(2)
-    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    with os.fdopen(os.dup(1), "w") as terminal_stream:
-        os.dup2(sink, 1)
-        os.dup2(sink, 2)
-        try:
-            yield Console(file=terminal_stream)
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os.dup2(saved[0], 1)
-            os.dup2(saved[1], 2)
-            # Native libraries and Prefect's server also talk while the interpreter ends.
-            atexit.register(os.dup2, sink, 2)
+def _prm_eval_recipe(name: str, changes: list[str], root: Path, skip_bad_rows: bool) -> str:
+    recipe = read_recipe_of(PrmEvalRecipe, find_recipe(name), changes)
+    from flows.prm_eval import is_measured, make_prm_eval_plan, prm_eval
+    from tasks.problems.labelled import load_solutions
+
+    labelled = load_solutions(recipe.solutions, skip_bad_rows)
+    plan = make_prm_eval_plan(recipe, labelled)
+    opened = Store(root)
+    _print_dropped(labelled.dropped)
+    if not is_measured(plan, opened):
+        what = f"{len(labelled.solutions)} solutions"
+        carry_out(opened, plan.run_id, what, lambda: prm_eval(recipe, root, skip_bad_rows))
+    return plan.run_id
+
+
+def _prm_eval_run(name: str, root: Path) -> str:
+    opened = _existing(root)
+    from flows.prm_of_run import measurable, prm_eval_run
+
+    run_id = measurable(opened, name).run_id
+    carry_out(opened, run_id, "measuring its PRM", lambda: prm_eval_run(run_id, root))
+    return run_id
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error}; name a file in a folder that is there") from error
 
 
 @app.command()
 def status(store: StoreOption = DEFAULT_STORE) -> None:
     """List the runs of a store."""
-    with _told_plainly():
+    with told_plainly():
         opened = _existing(store)
         table = Table("run", "status", "problem set", "methods", "started", "finished")
         for stored in opened.runs():
             methods = dict.fromkeys(use.method_id for use in stored.stages if use.method_id)
             row = (stored.run_id, _status(opened, stored), stored.problem_set, ", ".join(methods))
             table.add_row(*row, stored.created_at, stored.finished_at or "")
-        _console().print(table)
+        console().print(table)
 
 
 def _status(store: Store, stored: Run) -> str:
@@ -161,11 +162,11 @@ def sql(
     output: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = "table",
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Ask the store: runs, problems, rollouts, steps, scores, grades, selections, calls, costs, summary."""
+    """Ask the store: runs, problems, rollouts, steps, scores, grades, selections, calls, costs, summary, prm_metrics."""
     from flows.printing import print_rows
     from storage.sql import query as ask
 
-    with _told_plainly():
+    with told_plainly():
         print_rows(ask(Store(store), query), output)
 
 
@@ -176,12 +177,12 @@ def report(
     svg: Annotated[Path | None, typer.Option(help="Also write the table to this file, as a picture.")] = None,
 ) -> None:
     """Print a run's result."""
-    with _told_plainly():
+    with told_plainly():
         opened = _existing(store)
-        console = _console() if svg is None else Console(record=True, width=PICTURE_WIDTH)
-        _print_report(console, opened, opened.find_run(run_name))
+        paper = console() if svg is None else Console(record=True, width=PICTURE_WIDTH)
+        _print_report(paper, opened, opened.find_run(run_name))
         if svg is not None:
-            console.save_svg(str(svg), title="overthink report")
+            paper.save_svg(str(svg), title="overthink report")
 
 
 @app.command()
@@ -193,11 +194,11 @@ def cost(
     """Print what a run cost: tokens, FLOPs, seconds, GPU-seconds, by method and in all."""
     from flows.costs import cost_rows, cost_table
 
-    with _told_plainly():
+    with told_plainly():
         opened = _existing(store)
         run_id = opened.find_run(run_name).run_id
         rows = cost_rows(opened, run_id)
-        _console().print(cost_table(rows, run_id, price_per_hour))
+        console().print(cost_table(rows, run_id, price_per_hour))
 
 
 @app.command()
@@ -210,27 +211,38 @@ def tree(
     """Print the tree a search grew for one problem: scores, steps, what was pruned, and where paths ended (■)."""
     from flows.trees import tree_of
 
-    with _told_plainly():
+    with told_plainly():
         opened = _existing(store)
         drawn = tree_of(opened, opened.find_run(run_name).run_id, problem, method)
         # Deep trees are wider than any terminal; folded into what is left beside their branches they cannot be read.
         width = Console(width=WIDEST_TREE).measure(drawn).maximum
-        Console(width=max(width, _console().width)).print(drawn)
+        Console(width=max(width, console().width)).print(drawn)
 
 
-def _print_report(console: Console, store: Store, stored: Run) -> None:
-    from flows.results import result_table, samples_saved, summary_rows, unknown_grades
-
+def _print_report(paper: Console, store: Store, stored: Run, only_prm: bool = False) -> None:
     if stored.status != "complete":
         raise StorageError(f"run {stored.run_id} is {_status(store, stored)}: run its recipe again to finish it")
+    kinds = {use.kind for use in stored.stages}
+    if "select" in kinds and not only_prm:
+        _print_summary(paper, store, stored)
+    if "measure" in kinds:
+        from flows.prm_results import prm_table
+
+        paper.print(prm_table(store, stored.run_id))
+        paper.print(f'overthink sql --store {store.root} "SELECT * FROM prm_metrics"', markup=False, soft_wrap=True)
+
+
+def _print_summary(paper: Console, store: Store, stored: Run) -> None:
+    from flows.results import result_table, samples_saved, summary_rows, unknown_grades
+
     rows = summary_rows(store, stored.run_id)
-    console.print(result_table(rows, f"{stored.run_id}: {stored.policy} on {stored.problem_set}"))
+    paper.print(result_table(rows, f"{stored.run_id}: {stored.policy} on {stored.problem_set}"))
     for line in samples_saved(store, stored.run_id):
-        console.print(line, highlight=False)
+        paper.print(line, highlight=False)
     unknown = unknown_grades(store, stored.run_id)
     if unknown:
-        console.print(f"{unknown} rollouts could not be graded within the limits and count as wrong (table grades).")
-    console.print(f'overthink sql --store {store.root} "SELECT * FROM summary"', markup=False, soft_wrap=True)
+        paper.print(f"{unknown} rollouts could not be graded within the limits and count as wrong (table grades).")
+    paper.print(f'overthink sql --store {store.root} "SELECT * FROM summary"', markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -239,20 +251,10 @@ def recipes() -> None:
     table = Table("recipe", "what it does")
     for name, path in shipped_recipes().items():
         table.add_row(name, path.read_text(encoding="utf-8").splitlines()[0].lstrip("# "))
-    _console().print(table)
+    console().print(table)
 
 
 def _existing(root: Path) -> Store:
     if not root.is_dir():
         raise StorageError(f"there is no store at {root}: name one with --store, or make it with `overthink run`")
     return Store(root)
-
-
-@contextlib.contextmanager
-def _told_plainly() -> Iterator[None]:
-    """The user's mistakes as one message, without a traceback, and exit code 2."""
-    try:
-        yield
-    except (UserError, StorageError, QueryError) as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True, highlight=False)
-        raise typer.Exit(2) from error

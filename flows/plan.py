@@ -94,8 +94,8 @@ class Plan:
 
     @property
     def prm_id(self) -> str | None:
-        """The PRM's name in the `scores` table: two PRMs of one name but other weights or engine stay apart."""
-        return None if self.prm is None else f"{self.prm.name}@{content_key(self.prm.determinants)[:8]}"
+        """The PRM's name in the `scores` table."""
+        return None if self.prm is None else self.prm.address
 
     @property
     def run_id(self) -> str:
@@ -112,7 +112,7 @@ def make_plan(recipe: Recipe, problem_set: ProblemSet) -> Plan:
     """Address every stage of a recipe. Raises EngineUnavailable where a model cannot be found."""
     policy = identify(recipe.policy)
     prm = None if recipe.prm is None else identify(recipe.prm)
-    problems = _identity("problems", problem_set=problem_set.name, problems=_problems(problem_set))
+    problems = stage_identity("problems", problem_set=problem_set.name, problems=_problems(problem_set))
     methods = tuple(_method_plan(recipe, method, policy, prm, problems) for method in recipe.methods)
     return Plan(recipe, problem_set, policy, prm, problems, methods)
 
@@ -121,7 +121,8 @@ def _problems(problem_set: ProblemSet) -> list[list[str]]:
     return [[problem.problem_key, problem.reference] for problem in problem_set.problems]
 
 
-def _identity(stage: str, **determinants: Any) -> JsonObject:
+def stage_identity(stage: str, **determinants: Any) -> JsonObject:
+    """What a stage's key is the hash of."""
     return {"schema_version": SCHEMA_VERSION, "stage": stage, **determinants}
 
 
@@ -132,15 +133,15 @@ def _method_plan(
     make_key = labelled_key(make["stage"], make)
     score = None
     if prm is not None and not method.is_search:
-        score = _identity("score", samples=make_key, prm=prm.determinants)
-    grade = _identity(
+        score = stage_identity("score", samples=make_key, prm=prm.determinants)
+    grade = stage_identity(
         "grade",
         samples=make_key,
         grading=recipe.grading.model_dump(),
         grader={"math-verify": version("math-verify")},
         references=content_key(problems["problems"]),
     )
-    select = _identity(
+    select = stage_identity(
         "select",
         grades=labelled_key("grade", grade),
         scores=make_key if method.is_search else None if score is None else labelled_key("score", score),
@@ -169,10 +170,10 @@ def _make_identity(recipe: Recipe, method: AnyMethod, policy: EngineIdentity, pr
     if isinstance(method, Adaptive):
         determinants["extraction"] = recipe.grading.extraction
     if not method.is_search:
-        return _identity("sample", **determinants)
+        return stage_identity("sample", **determinants)
     assert prm is not None, "a recipe with a search names a PRM"
     del sampling["max_tokens"]  # a search bounds its steps instead
-    return _identity("search", prm=prm.determinants, **determinants)
+    return stage_identity("search", prm=prm.determinants, **determinants)
 
 
 def search_of(recipe: Recipe, method: AnyMethod, problem_key: str, first: int, last: int) -> Method:

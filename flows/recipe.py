@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -13,6 +13,7 @@ from tasks.analysis.selectors import SELECTORS, Selector, needs_prm
 from tasks.engines.config import PolicyConfig, PrmConfig
 from tasks.errors import UserError
 from tasks.problems.answers import Extraction
+from tasks.problems.labelled import SolutionSource
 from tasks.problems.sources import Source
 
 
@@ -43,11 +44,22 @@ class GradingConfig(_Frozen):
     time_limit_seconds: float = Field(default=5.0, gt=0, description="for one comparison of two answers")
 
 
-class Recipe(_Frozen):
-    """A run: which problems, which policy and PRM, which methods, budgets and selectors."""
+class AnyRecipe(_Frozen):
+    """What all recipes hold. `command` runs them; `own_key` is one that only recipes of that command have."""
+
+    command: ClassVar[str]
+    own_key: ClassVar[str]
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)
     seed: Annotated[int, BeforeValidator(_no_boolean)] = Field(default=0, ge=0, lt=2**31)
+
+
+class Recipe(AnyRecipe):
+    """A run: which problems, which policy and PRM, which methods, budgets and selectors."""
+
+    command = "run"
+    own_key = "problems"
+
     problems: Source
     policy: PolicyConfig
     prm: PrmConfig | None = None
@@ -95,6 +107,27 @@ class Recipe(_Frozen):
         return tuple(sorted({n for n in self.budgets if n <= method.n} | {method.n}))
 
 
+class PrmEvalRecipe(AnyRecipe):
+    """A PRM held against solutions whose first wrong step is known."""
+
+    command = "prm-eval"
+    own_key = "solutions"
+
+    solutions: SolutionSource
+    prm: PrmConfig
+    threshold_share: float = Field(
+        default=0.5,
+        gt=0,
+        lt=1,
+        description="share of the questions whose solutions choose the threshold, not judged by it",
+    )
+    shard_size: int = Field(default=50, ge=1, description="solutions a task; changes no result")
+
+
+KINDS: tuple[type[AnyRecipe], ...] = (Recipe, PrmEvalRecipe)
+Kind = TypeVar("Kind", bound=AnyRecipe)
+
+
 def shipped_recipes() -> dict[str, Path]:
     """The recipes that come with Overthink, by name."""
     folder = Path(str(files("recipes")))
@@ -113,6 +146,11 @@ def find_recipe(name: str) -> Path:
 
 
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe of `overthink run`. See `read_recipe_of`."""
+    return read_recipe_of(Recipe, path, changes)
+
+
+def read_recipe_of(kind: type[Kind], path: Path, changes: Sequence[str] = ()) -> Kind:
     """Read a recipe and apply `--set KEY=VALUE` changes. Raises UserError naming file, key and remedy."""
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -120,10 +158,13 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}: a recipe is a mapping of keys to values; see `overthink recipes`")
+    for other in KINDS:
+        if other.own_key in value and kind.own_key not in value:
+            raise UserError(f"{path}: this recipe names {other.own_key}, so it is one of `overthink {other.command}`")
     for change in changes:
         _apply(value, change)
     try:
-        return Recipe.model_validate(value)
+        return kind.model_validate(value)
     except ValidationError as error:
         raise UserError(f"{path}: {_complaints(error, value)}") from error
 

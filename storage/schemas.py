@@ -50,6 +50,18 @@ SCHEMAS: dict[str, pa.Schema] = {
     "step_labels": pa.schema(
         [("rollout_id", pa.string()), ("labeller", pa.string()), ("step_index", pa.int32()), ("label", pa.float64())]
     ),
+    "prm_metrics": pa.schema(
+        [
+            ("prm", pa.string()),
+            ("source", pa.string()),
+            ("measure", pa.string()),
+            ("aggregation", pa.string()),
+            ("labeller", pa.string()),
+            ("point", pa.float64()),
+            ("value", pa.float64()),
+            ("count", pa.int64()),
+        ]
+    ),
     "nodes": pa.schema(
         [
             *_PROBLEM,

@@ -42,7 +42,7 @@ VIEWS = {
         SELECT u.run_id, u.method_id, r.problem_id, r.sample_index, r.rollout_id, r.text, r.step_count,
                r.prompt_tokens, r.completion_tokens, r.logprob_sum, r.stop_reason, a.answer, a.answer_key
         FROM parts_rollouts r
-        JOIN stage_uses u ON u.kind IN ('sample', 'search') AND u.stage_key = r.stage_key
+        JOIN stage_uses u ON u.kind IN ('sample', 'search', 'import') AND u.stage_key = r.stage_key
                          AND r.sample_index < u.n
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = r.problem_key
         LEFT JOIN (SELECT g.run_id, g.method_id, a.rollout_id, a.answer, a.answer_key FROM parts_answers a
@@ -59,6 +59,9 @@ VIEWS = {
     "selections": """
         SELECT u.run_id, u.method_id, s.* EXCLUDE (stage_key) FROM parts_selections s
         JOIN stage_uses u ON u.kind = 'select' AND u.stage_key = s.stage_key""",
+    "prm_metrics": """
+        SELECT u.run_id, m.* EXCLUDE (stage_key) FROM parts_prm_metrics m
+        JOIN stage_uses u ON u.kind = 'measure' AND u.stage_key = m.stage_key""",
     "calls": """
         SELECT u.run_id, u.method_id, c.* EXCLUDE (stage_key, problem_key) FROM parts_calls c
         JOIN stage_uses u ON u.stage_key = c.stage_key

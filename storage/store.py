@@ -21,7 +21,7 @@ class StageUse:
     `gpus` is how many GPUs its engines take, 0 on a CPU; None where unknown, and for stages without engines.
     """
 
-    kind: Literal["problems", "sample", "search", "score", "grade", "select"]
+    kind: Literal["problems", "import", "sample", "search", "score", "grade", "select", "measure"]
     key: str
     method_id: str | None = None
     n: int | None = None
@@ -30,7 +30,10 @@ class StageUse:
 
 @dataclass(frozen=True)
 class Run:
-    """One recipe on one set of problems. Times are ISO 8601 in UTC; parameter counts are None where unknown."""
+    """One recipe on one set of problems. Times are ISO 8601 in UTC; parameter counts are None where unknown.
+
+    `policy` is None where the solutions were not written here.
+    """
 
     run_id: str
     name: str
@@ -41,7 +44,7 @@ class Run:
     finished_at: str | None
     versions: Mapping[str, str]
     problem_set: str
-    policy: str
+    policy: str | None
     policy_parameters: int | None
     prm: str | None
     prm_parameters: int | None

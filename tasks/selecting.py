@@ -119,7 +119,7 @@ def _over_problems(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
 
 def read_graded(grades: Stage, scores: Stage | None, cover: Cover) -> dict[str, Graded]:
     """The graded (and, where there is a PRM, scored) rollouts of a shard, by problem key."""
-    correct = _column_by_rollout(grades.table("grades"), "correct")
+    correct = column_by_rollout(grades.table("grades"), "correct")
     steps = None if scores is None else by_rollout(scores.table("scores"), "score")
     rows: dict[str, list[dict[str, Any]]] = {unit: [] for unit in cover.units}
     for row in covered_rows(grades.table("answers"), cover).to_pylist():
@@ -133,5 +133,6 @@ def read_graded(grades: Stage, scores: Stage | None, cover: Cover) -> dict[str, 
     return graded
 
 
-def _column_by_rollout(table: pa.Table, column: str) -> dict[str, Any]:
+def column_by_rollout(table: pa.Table, column: str) -> dict[str, Any]:
+    """One column of a table with a row a rollout, by rollout id, in the order of the table."""
     return dict(zip(table["rollout_id"].to_pylist(), table[column].to_pylist(), strict=True))

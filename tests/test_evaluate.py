@@ -20,6 +20,7 @@ from tasks.engines.fake import FakePolicy, FakePrm
 from tasks.errors import BadReply, EngineDied, ProblemError
 from tasks.problems.sources import load_problems
 from tasks.records import Sample, Scores
+from tasks.scoring import score
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -165,8 +166,8 @@ async def test_an_engine_that_cannot_be_revived_fails_the_run_and_keeps_what_is_
         return Dead(config)
 
     monkeypatch.setattr(module, "open_prm", opener)
-    monkeypatch.setattr(module.score, "retries", 1)
-    monkeypatch.setattr(module.score, "retry_delay_seconds", [0.01])
+    monkeypatch.setattr(score, "retries", 1)
+    monkeypatch.setattr(score, "retry_delay_seconds", [0.01])
     with pytest.raises(EngineDied, match="no more memory"):
         await evaluate(recipe_of(fake_recipe), tmp_path)
     assert one(tmp_path, "SELECT status FROM runs") == "failed"

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OURS = {"flows", "tasks", "zoo", "storage", "recipes", "benchmarks", "tests"}
-PREFECT_STAGES = {"sampling", "searching", "scoring", "grading", "selecting", "shards"}
+PREFECT_STAGES = {"sampling", "searching", "scoring", "grading", "selecting", "measuring", "shards"}
 ENGINE_PACKAGES = {"vllm", "torch", "transformers"}
 
 

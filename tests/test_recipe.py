@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from flows.methods import BestOfN, Cot, Dvts
-from flows.recipe import Recipe, find_recipe, read_recipe, shipped_recipes
+from flows.recipe import KINDS, AnyRecipe, Recipe, find_recipe, read_recipe, read_recipe_of, shipped_recipes
 from tasks.errors import UserError
 
 BASE: dict[str, Any] = {
@@ -45,7 +45,23 @@ def test_shipped_recipes_parse(name: str) -> None:
 
 
 def test_all_shipped_recipes_parse() -> None:
-    assert all(read_recipe(path) for path in shipped_recipes().values())
+    for path in shipped_recipes().values():
+        (kind,) = (kind for kind in KINDS if kind.own_key in yaml.safe_load(path.read_text(encoding="utf-8")))
+        assert read_recipe_of(kind, path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_recipe_of_another_command_is_told_which(kind: type[AnyRecipe]) -> None:
+    (other,) = set(KINDS) - {kind}
+    path = next(
+        path for path in shipped_recipes().values() if f"\n{other.own_key}:" in path.read_text(encoding="utf-8")
+    )
+    with pytest.raises(UserError, match=f"names {other.own_key}, so it is one of `overthink {other.command}`"):
+        read_recipe_of(kind, path)
+
+
+def test_a_recipe_with_a_key_too_many_is_read_as_what_it_is(base: Path) -> None:
+    assert complaint(base, "solutions=1").endswith("solutions: unknown key")
 
 
 def test_an_unknown_recipe_is_told_what_there_is() -> None:

@@ -13,7 +13,7 @@ from storage.stages import Cover
 from storage.store import StageUse, Store
 from tasks.shards import calls_table, rows_table
 
-# Section 3 of the design, word for word, and `costs`. Extra columns are welcome.
+# Section 3 of the design, word for word, costs, and what PRMs are measured by. Extra columns are welcome.
 CONTRACT = {
     "runs": "run_id, name, recipe, seed, status, created_at, finished_at, versions",
     "problems": "problem_set, problem_id, question, reference, domain, level, subject",
@@ -21,6 +21,8 @@ CONTRACT = {
     "completion_tokens, logprob_sum, stop_reason, answer, answer_key",
     "steps": "rollout_id, step_index, text, completion_tokens, logprob_sum",
     "scores": "rollout_id, prm, step_index, score",
+    "step_labels": "rollout_id, labeller, step_index, label",
+    "prm_metrics": "run_id, prm, source, measure, aggregation, point, value, count",
     "nodes": "run_id, method_id, problem_id, node_id, parent_id, depth, text, score, kept, finished, completion_tokens",
     "grades": "rollout_id, grader, correct, detail",
     "selections": "run_id, method_id, problem_id, n, selector, answer, correct",

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from tasks.engines.step_thread import StepThread, step_thread
 
-PATIENCE = 5.0
+PATIENCE = 120.0  # seconds, after which a thread is taken to hang
 
 
 class Counting:

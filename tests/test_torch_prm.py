@@ -1,6 +1,7 @@
 """The torch PRM under load: batches by tokens, too little memory, a model that fails, memory of what was read."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest_asyncio
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from tiny_models import build_prm
 
 from tasks.engines.config import Placement, TorchPrmConfig
@@ -135,9 +137,28 @@ async def test_a_tree_of_siblings_of_many_lengths_at_once(prm: TorchPrm) -> None
         assert scores.values == pytest.approx(whole.values[-1:], abs=1e-4)
 
 
-async def test_a_head_of_three_numbers_is_no_prm(tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
+@pytest.mark.parametrize("family", ["verifier", "orm"])
+async def test_what_no_longer_prompt_begins_with_is_not_kept(family: str, tmp_path: Path) -> None:
+    config = TorchPrmConfig(model=str(build_prm(family, tmp_path)), family=family)
+    prm = TorchPrm(config, locate_model(config))
+    steps = steps_of(6)
+    scores = await prm.score(QUESTION, steps, len(steps) - 1)
+    assert (len(scores.values), scores.cached_tokens) == (1, 0)
+    assert prm._store.bytes == 0
+    await prm.close()
 
+
+async def test_weights_in_torchs_own_files(folder: Path, prm: TorchPrm, tmp_path: Path) -> None:
+    old = shutil.copytree(folder, tmp_path / "old")
+    torch.save(load_file(old / "model.safetensors"), old / "pytorch_model.bin")
+    (old / "model.safetensors").unlink()
+    engine = opened(old)
+    steps = steps_of(5)
+    assert (await engine.score(QUESTION, steps, 0)).values == (await prm.score(QUESTION, steps, 0)).values
+    await engine.close()
+
+
+async def test_a_head_of_three_numbers_is_no_prm(tmp_path: Path) -> None:
     folder = build_prm("qwen", tmp_path / "three")
     weights = load_file(folder / "model.safetensors")
     weights |= {"score.2.weight": torch.zeros(3, 64), "score.2.bias": torch.zeros(3)}

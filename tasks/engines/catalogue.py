@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Generic, TypeVar
 
+from storage.keys import content_key
 from tasks.engines.config import (
     AutoPrmConfig,
     EngineConfig,
@@ -36,6 +37,11 @@ class EngineIdentity:
     name: str
     parameters: int | None
     determinants: dict[str, Any]
+
+    @property
+    def address(self) -> str:
+        """The name with a digest: two engines of one name but other weights or settings stay apart."""
+        return f"{self.name}@{content_key(self.determinants)[:8]}"
 
 
 def identify(config: EngineConfig) -> EngineIdentity:

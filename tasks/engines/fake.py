@@ -38,6 +38,10 @@ class FakePolicy:
         """The question's characters."""
         return tuple(map(ord, question))
 
+    def tokens(self, text: str) -> tuple[int, ...]:
+        """The text's characters."""
+        return tuple(map(ord, text))
+
     async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`."""
         await asyncio.sleep(self._config.latency_ms / 1000)

@@ -1,7 +1,8 @@
 """How PRMs read a question and its steps: one class a layout, each knowing where its scores are read.
 
 A layout puts its prompts together piece by piece, so it knows the place of every step: places are never searched for,
-and text that looks like a mark is not mistaken for one. The tokens of a prefix of steps begin the tokens of them all.
+and text that looks like a mark is not mistaken for one. Where a layout `grows`, the tokens of a prefix of steps begin
+the tokens of them all, so that what was read of the prefix serves the longer prompt.
 """
 
 from collections.abc import Sequence
@@ -37,7 +38,9 @@ class PrmPrompt:
 
 
 class Layout(Protocol):
-    """Writes the prompts of one PRM family with one tokenizer."""
+    """Writes the prompts of one PRM family with one tokenizer; `grows` is explained above."""
+
+    grows: bool
 
     def write(self, question: str, steps: tuple[str, ...], from_step: int) -> list[PrmPrompt]:
         """Prompts that together hold one place for each of `steps[from_step:]`, in order.
@@ -49,6 +52,8 @@ class Layout(Protocol):
 
 class MarkedChat:
     """A chat with the steps in the assistant's turn, each followed by a special token and judged there."""
+
+    grows = True
 
     def __init__(self, tokenizer: Any, mark: str) -> None:
         self.mark = single_token(tokenizer, mark)
@@ -66,6 +71,8 @@ class MarkedText:
 
     The whole text is encoded at once, as such models were trained; the marks are found by their characters.
     """
+
+    grows = True
 
     def __init__(self, tokenizer: Any, mark: str, after_mark: str) -> None:
         self._tokenizer = tokenizer
@@ -90,6 +97,8 @@ class MarkedText:
 
 class MarkedLines:
     """The bare question, then each step followed by a mark and judged at the mark's last token."""
+
+    grows = True
 
     def __init__(
         self,
@@ -122,6 +131,8 @@ class Turns:
     A step is judged at the token before the verdict, which the model would have to predict there.
     """
 
+    grows = True
+
     def __init__(self, tokenizer: Any, verdict: str) -> None:
         self._tokenizer = tokenizer
         self._verdict = verdict
@@ -142,6 +153,8 @@ class Turns:
 class Asked:
     """Any instruct model, asked about each step in a chat of its own; judged at the first token of its answer."""
 
+    grows = False
+
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
 
@@ -160,6 +173,8 @@ class Answered:
 
     The end is the last token that is no padding, as transformers reads it where a turn ends with the padding token.
     """
+
+    grows = False
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer

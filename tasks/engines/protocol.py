@@ -12,6 +12,10 @@ class Policy(Protocol):
         """The prompt's token ids for a question, exactly as they are sent."""
         ...
 
+    def tokens(self, text: str) -> tuple[int, ...]:
+        """Token ids of text that the policy is to go on from as if it had written it."""
+        ...
+
     async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
         """One continuation of the question's prompt and the samples in `path`, whose tokens are sent unchanged.
 

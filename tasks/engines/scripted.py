@@ -37,6 +37,10 @@ class ScriptedPolicy:
         """The question's characters."""
         return tuple(map(ord, question))
 
+    def tokens(self, text: str) -> tuple[int, ...]:
+        """The text's characters."""
+        return tuple(map(ord, text))
+
     async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`. Raises BadReply where the script says nothing."""
         written = STEP_DELIMITER.join(sample.text for sample in path)

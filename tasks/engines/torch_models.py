@@ -9,6 +9,7 @@ from tasks.engines.prm_prompts import single_token
 from tasks.errors import EngineUnavailable
 
 INSTALL = "pip install torch transformers"
+EMBEDDING = "model.embed_tokens"
 
 
 def device_of(torch: Any, config: ModelConfig) -> str:
@@ -38,9 +39,9 @@ def load_head(torch: Any, head: Head, model: ModelFiles, tokenizer: Any, device:
 
     It runs in float32 whatever the body's dtype, as in vLLM. Raises EngineUnavailable where weights are missing.
     """
-    stored = _tensors(model, tuple(f"{name}." for name in (*head.layers, "model.embed_tokens")))
-    if head.layers == (LM_HEAD,) and f"{LM_HEAD}.weight" not in stored and model.config.get("tie_word_embeddings"):
-        stored[f"{LM_HEAD}.weight"] = stored["model.embed_tokens.weight"]
+    stored = _tensors(torch, model, head.layers)
+    if head.layers == (LM_HEAD,) and not stored and model.config.get("tie_word_embeddings"):
+        stored = {f"{LM_HEAD}.weight": weight for weight in _tensors(torch, model, (EMBEDDING,)).values()}
     missing = [f"{name}.weight" for name in head.layers if f"{name}.weight" not in stored]
     if missing:
         raise EngineUnavailable(f"{model.folder} lacks the PRM head's weights {missing}")
@@ -64,10 +65,15 @@ def scores_of(logits: Any) -> list[float]:
     return list(chosen.tolist())
 
 
-def _tensors(model: ModelFiles, prefixes: tuple[str, ...]) -> dict[str, Any]:
+def _tensors(torch: Any, model: ModelFiles, layers: tuple[str, ...]) -> dict[str, Any]:
+    """The weights of some layers by name, from safetensors or torch's own files."""
     safetensors = require("safetensors", "pip install safetensors")
+    prefixes = tuple(f"{layer}." for layer in layers)
     found: dict[str, Any] = {}
     for path in sorted(model.folder.glob("*.safetensors")):
         with safetensors.safe_open(str(path), framework="pt") as shard:
             found |= {name: shard.get_tensor(name) for name in shard.keys() if name.startswith(prefixes)}  # noqa: SIM118
+    for path in () if found else sorted(model.folder.glob("pytorch_model*.bin")):
+        shard = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        found |= {name: tensor for name, tensor in shard.items() if name.startswith(prefixes)}
     return found

@@ -65,8 +65,9 @@ class TorchPrm:
                 raise BadReply(
                     f"the PRM's prompt for {question[:80]!r} has {len(prompt.ids)} tokens; its limit is {self._limit}"
                 )
-        one_new_step = len(prompts) == 1 and len(prompts[0].places) == 1  # as a search asks, which will go on from it
-        readings = [self._reading(prompt, (question, steps) if one_new_step else None) for prompt in prompts]
+        one_new_step = from_step == len(steps) - 1  # as a search asks, which will go on from it
+        keep = (question, steps) if one_new_step and self._layout.grows else None
+        readings = [self._reading(prompt, keep) for prompt in prompts]
         self._waiting += readings
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())

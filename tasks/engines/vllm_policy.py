@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tasks.engines.chat import encode_chat, load_tokenizer
+from tasks.engines.chat import encode_chat, encode_text, load_tokenizer
 from tasks.engines.config import VllmPolicyConfig
 from tasks.engines.models import ModelFiles, require
 from tasks.engines.spelling import Speller, StopTokens
@@ -27,6 +27,10 @@ class PolicyPrompts:
             self._known[question] = tuple(encode_chat(self.tokenizer, messages(self._style, question)))
         return self._known[question]
 
+    def tokens(self, text: str) -> tuple[int, ...]:
+        """The token ids of text from outside."""
+        return tuple(encode_text(self.tokenizer, text))
+
 
 def context_length(config: VllmPolicyConfig, model: ModelFiles) -> int | None:
     """Tokens of prompt and completion together that the model reads, where that is known."""
@@ -41,6 +45,7 @@ class VllmPolicy:
         self._copies = copies
         self._limit = limit
         self.prompt = prompts.prompt
+        self.tokens = prompts.tokens
         self._speller = Speller(prompts.tokenizer)
         self._stops = StopTokens(prompts.tokenizer)
         vllm = require("vllm", INSTALL)

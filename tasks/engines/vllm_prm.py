@@ -40,7 +40,7 @@ class VllmPrm:
             raise EngineUnavailable(f"vLLM cannot compute the head of PRM family {config.family!r}: set engine: torch")
         tokenizer = load_tokenizer(model, config.trust_remote_code)
         layout = family.layout(tokenizer)
-        return cls(await VllmCopies.start(config, model, _pooling_arguments(family.head, tokenizer)), layout)
+        return cls(await VllmCopies.start(config, model, pooling_arguments(family.head, tokenizer)), layout)
 
     async def score(self, question: str, steps: tuple[str, ...], from_step: int) -> Scores:
         """See `Prm.score`."""
@@ -81,7 +81,7 @@ class VllmPrm:
         await self._copies.close()
 
 
-def _pooling_arguments(head: Head, tokenizer: Any) -> dict[str, Any]:
+def pooling_arguments(head: Head, tokenizer: Any) -> dict[str, Any]:
     """What makes vLLM return the head's bare numbers for every token."""
     pooler = require("vllm.config", INSTALL).PoolerConfig(pooling_type="ALL", use_activation=False)
     arguments: dict[str, Any] = {"runner": "pooling", "pooler_config": pooler}

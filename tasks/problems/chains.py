@@ -7,7 +7,7 @@ appear in training, whatever the seeds.
 
 import hashlib
 import random
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,21 +55,21 @@ class Chain:
     @property
     def values(self) -> list[int]:
         """The running value after each operation; as many as there are operations."""
-        values, value = [], self.start
-        for operation in self.operations:
-            value = operation.apply(value)
-            values.append(value)
-        return values
+        return _running(self.start, self.operations)
 
     @property
     def steps(self) -> list[str]:
         """The reference solution: one step an operation, then the boxed answer."""
-        befores = [self.start, *self.values[:-1]]
+        return self.written(self.values)
+
+    def written(self, values: list[int]) -> list[str]:
+        """The solution that claims these running values: one step an operation, then the boxed answer."""
+        befores = [self.start, *values[:-1]]
         worked = [
             f"{before}{operation.symbol}{operation.operand}={after}"
-            for before, operation, after in zip(befores, self.operations, self.values, strict=True)
+            for before, operation, after in zip(befores, self.operations, values, strict=True)
         ]
-        return [*worked, f"\\boxed{{{self.values[-1]}}}"]
+        return [*worked, f"\\boxed{{{values[-1]}}}"]
 
     @property
     def solution(self) -> str:
@@ -81,6 +81,29 @@ class Chain:
         """The split this chain belongs to: 1 in 10 test, 1 in 10 validation, the rest train."""
         bucket = int.from_bytes(hashlib.sha256(self.question.encode()).digest()[:8], "big") % 10
         return "test" if bucket == 0 else "validation" if bucket == 1 else "train"
+
+
+def _running(value: int, operations: Sequence[Operation]) -> list[int]:
+    values = []
+    for operation in operations:
+        value = operation.apply(value)
+        values.append(value)
+    return values
+
+
+def slipped_steps(chain: Chain, source: random.Random) -> tuple[list[str], int]:
+    """A solution with one wrong step, and that step's place from 0; the later steps follow from its wrong value.
+
+    The slip is a wrong digit of the step's result. No two values lead to the same one, so the answer is wrong too.
+    """
+    while True:
+        place = source.randrange(len(chain.operations))
+        digits = str(chain.values[place])
+        position = source.randrange(len(digits))
+        wrong = int(digits[:position] + str(source.randrange(10)) + digits[position + 1 :])
+        values = [*chain.values[:place], wrong, *_running(wrong, chain.operations[place + 1 :])]
+        if wrong != chain.values[place] and all(SMALLEST_VALUE <= value <= LARGEST_VALUE for value in values):
+            return chain.written(values), place
 
 
 def right_steps(chain: Chain, steps: list[str]) -> list[bool]:

@@ -1,25 +1,25 @@
 """Where problems come from: chains, a local JSONL or Parquet file, a Hugging Face data set; every row is checked."""
 
-import json
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from storage.keys import content_key
 from tasks.errors import ProblemError
-from tasks.problems.chains import LONGEST_CHAIN, Split, generate_chains
+from tasks.problems.chains import LONGEST_CHAIN, Chain, Split, generate_chains
+from tasks.problems.rows import Row, file_rows, hub_rows, text_field, usable
 from tasks.records import Problem
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """A part of a recipe: unknown keys are errors, values do not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Columns(_Frozen):
+class Columns(Frozen):
     """Which column of a file holds what. Without `problem_id`, rows are numbered from 0."""
 
     question: str = "question"
@@ -40,7 +40,7 @@ PRESETS: dict[str, Columns] = {
 }
 
 
-class ChainsSource(_Frozen):
+class ChainsSource(Frozen):
     """Generated chains of one split; their lengths cycle through `shortest`..`longest`."""
 
     source: Literal["chains"]
@@ -57,7 +57,7 @@ class ChainsSource(_Frozen):
         return self
 
 
-class FileSource(_Frozen):
+class FileSource(Frozen):
     """A local file, `.jsonl` or `.parquet`, laid out as a preset or by a column mapping."""
 
     source: Literal["file"]
@@ -72,7 +72,7 @@ class FileSource(_Frozen):
         return self.columns or PRESETS.get(self.preset or "", Columns())
 
 
-class HubSource(_Frozen):
+class HubSource(Frozen):
     """A Hugging Face data set at a revision; needs a network or a filled cache."""
 
     source: Literal["hub"]
@@ -93,7 +93,7 @@ class HubSource(_Frozen):
 Source = Annotated[ChainsSource | FileSource | HubSource, Field(discriminator="source")]
 
 
-class ProblemSet(_Frozen):
+class ProblemSet(Frozen):
     """Checked problems. `dropped` holds the complaints about rows left out with `--skip-bad-rows`."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
@@ -117,10 +117,10 @@ def load_problems(source: ChainsSource | FileSource | HubSource, skip_bad_rows: 
         case ChainsSource():
             return _chains(source)
         case FileSource():
-            rows = _file_rows(source.path)
+            rows = file_rows(source.path, "problems")
             return _checked(rows, str(source.path), source.path.stem, source.layout, source.limit, skip_bad_rows)
         case HubSource():
-            rows = _hub_rows(source)
+            rows = hub_rows(source.dataset, source.config, source.split, source.revision)
             place = f"{source.dataset} ({source.split})"
             return _checked(rows, place, source.dataset.split("/")[-1], source.layout, source.limit, skip_bad_rows)
 
@@ -130,15 +130,24 @@ def problem_key(problem_id: str, question: str) -> str:
     return content_key([problem_id, question])
 
 
-def _chains(source: ChainsSource) -> ProblemSet:
+def chain_id(chain: Chain) -> str:
+    """A chain's id: its length, and a digest of its question."""
+    return f"chain-{len(chain.operations):02d}-{content_key(chain.question)[:12]}"
+
+
+def drawn_chains(source: ChainsSource) -> list[Chain]:
+    """The chains of a source. Raises ProblemError where there are too few."""
     try:
-        chains = generate_chains(source.split, source.count, source.shortest, source.longest, source.seed)
+        return generate_chains(source.split, source.count, source.shortest, source.longest, source.seed)
     except ValueError as error:
         raise ProblemError(f"chains: {error}") from error
+
+
+def _chains(source: ChainsSource) -> ProblemSet:
     problems = []
-    for chain in chains:
+    for chain in drawn_chains(source):
         # Named by content, so that a larger set of the same chains shares its rollouts with a smaller one.
-        problem_id = f"chain-{len(chain.operations):02d}-{content_key(chain.question)[:12]}"
+        problem_id = chain_id(chain)
         problems.append(
             Problem(
                 problem_key=problem_key(problem_id, chain.question),
@@ -153,81 +162,35 @@ def _chains(source: ChainsSource) -> ProblemSet:
     return ProblemSet(domain=f"chains-{source.split}", problems=tuple(problems))
 
 
-Row = tuple[str, Mapping[str, Any] | ProblemError]  # where it stands, and what stands there
-
-
-def _file_rows(path: Path) -> Iterator[Row]:
-    if path.suffix not in (".jsonl", ".parquet"):
-        raise ProblemError(f"{path}: problems are read from .jsonl or .parquet files; rename or convert it")
-    try:
-        if path.suffix == ".parquet":
-            for number, row in enumerate(pq.read_table(path).to_pylist(), start=1):
-                yield f"{path}, row {number}", row
-            return
-        with path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield f"{path}, row {number}", _parsed(line, f"{path}, row {number}")
-    except (OSError, ValueError) as error:
-        raise ProblemError(f"{path}: cannot be read ({error}): check `problems.path`") from error
-
-
-def _parsed(line: bytes, place: str) -> Mapping[str, Any] | ProblemError:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return ProblemError(f"{place}: not JSON ({error})")
-    return value if isinstance(value, dict) else ProblemError(f"{place}: not a JSON object")
-
-
-def _hub_rows(source: HubSource) -> Iterator[Row]:
-    try:
-        import datasets
-    except ImportError as error:
-        raise ProblemError("data sets of the hub need a package: pip install datasets") from error
-    try:
-        rows = datasets.load_dataset(source.dataset, source.config, split=source.split, revision=source.revision)
-    except Exception as error:  # the client raises its own, the network's and the file system's errors
-        raise ProblemError(
-            f"cannot load data set {source.dataset} at {source.revision}: {type(error).__name__}: {error}; check name "
-            "and network, or download it and use `source: file`"
-        ) from error
-    for number, row in enumerate(rows, start=1):
-        yield f"{source.dataset} ({source.split}), row {number}", row
-
-
 def _checked(
     rows: Iterable[Row], place: str, domain: str, columns: Columns, limit: int | None, skip_bad_rows: bool
 ) -> ProblemSet:
     problems: dict[str, Problem] = {}
     dropped: list[str] = []
-    for index, (where, row) in enumerate(rows):
+
+    def read(where: str, index: int, row: Mapping[str, Any]) -> Problem:
+        problem = _problem(where, index, row, domain, columns)
+        if problem.problem_id in problems:
+            raise ProblemError(f"{where}: id {problem.problem_id!r} ({columns.problem_id}) is there twice")
+        return problem
+
+    for problem in usable(rows, read, skip_bad_rows, dropped):
+        problems[problem.problem_id] = problem
         if len(problems) == limit:
             break
-        try:
-            problem = _problem(where, index, row, domain, columns)
-            if problem.problem_id in problems:
-                raise ProblemError(f"{where}: id {problem.problem_id!r} ({columns.problem_id}) is there twice")
-            problems[problem.problem_id] = problem
-        except ProblemError as error:
-            if not skip_bad_rows:
-                raise ProblemError(f"{error}; mend the row, or drop such rows with --skip-bad-rows") from error
-            dropped.append(str(error))
     if not problems:
         raise ProblemError(f"{place}: no usable problem in it")
     return ProblemSet(domain=domain, problems=tuple(problems.values()), dropped=tuple(dropped))
 
 
-def _problem(where: str, index: int, row: Mapping[str, Any] | ProblemError, domain: str, columns: Columns) -> Problem:
-    if isinstance(row, ProblemError):
-        raise row
-    question = _text(where, row, columns.question)
-    reference = _text(where, row, columns.reference)
+def _problem(where: str, index: int, row: Mapping[str, Any], domain: str, columns: Columns) -> Problem:
+    question = text_field(where, row, columns.question)
+    reference = text_field(where, row, columns.reference)
     if columns.reference_after is not None:
         _, mark, reference = reference.rpartition(columns.reference_after)
         if not mark or not reference.strip():
             raise ProblemError(f"{where}: field {columns.reference!r} has nothing after {columns.reference_after!r}")
-    problem_id = str(index) if columns.problem_id is None else _text(where, row, columns.problem_id)
+    problem_id = str(index) if columns.problem_id is None else text_field(where, row, columns.problem_id)
     return Problem(
         problem_key=problem_key(problem_id, question),
         problem_id=problem_id,
@@ -237,24 +200,6 @@ def _problem(where: str, index: int, row: Mapping[str, Any] | ProblemError, doma
         level=_optional(row, columns.level),
         subject=_optional(row, columns.subject),
     )
-
-
-def _text(where: str, row: Mapping[str, Any], field: str) -> str:
-    value = row.get(field)
-    if value is None:
-        raise ProblemError(f"{where}: field {field!r} is missing (fields there: {', '.join(map(str, row))})")
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ProblemError(f"{where}: field {field!r} is a {type(value).__name__}, not text or a number")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ProblemError(f"{where}: field {field!r} is {value}, not a number")
-    text = str(value).strip()
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ProblemError(f"{where}: field {field!r} is not valid Unicode text") from error
-    if not text:
-        raise ProblemError(f"{where}: field {field!r} is empty")
-    return text
 
 
 def _optional(row: Mapping[str, Any], field: str | None) -> str | None:

@@ -1,0 +1,111 @@
+"""The flow `prm-eval-run`: the PRM of a finished run held against the grades of its rollouts, without any engine."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+from prefect import flow
+
+from flows.artifacts import publish_rows
+from flows.plan import stage_identity
+from flows.prm_results import FIGURES_SQL, figure_rows
+from flows.progress import RunProgress, terminal
+from flows.recipe import Recipe
+from flows.runner import StageJob, StageRunner
+from storage.errors import StorageError
+from storage.keys import labelled_key
+from storage.store import Run, StageUse, Store
+from tasks.errors import UserError
+from tasks.measuring import Labels, ThresholdSplit, labels_by_rollout, run_figures
+from tasks.records import Problem
+
+SPLIT = ThresholdSplit(share=0.5, seed=0)  # of the rollouts whose steps a labeller has labelled
+
+
+@flow(name="prm-eval-run", flow_run_name="prm-eval {run_name}", persist_result=False)
+async def prm_eval_run(run_name: str, store: Path) -> str:
+    """Measure the PRM scores that a finished run left in the store, without any engine; returns the run's id.
+
+    Raises UserError or StorageError where there is nothing to measure.
+    """
+    opened, progress = Store(Path(store)), RunProgress(terminal.get())
+    run = measurable(opened, run_name)
+    with opened.lock_run(run.run_id), progress.shown():
+        uses = await _measure_run(opened, run, progress)
+        kept = tuple(use for use in run.stages if use.kind != "measure")
+        opened.write_run(replace(run, stages=(*kept, *uses)))
+    await publish_rows(run.run_id, "prm", figure_rows(opened, run.run_id), FIGURES_SQL)
+    return run.run_id
+
+
+def measurable(store: Store, run_name: str) -> Run:
+    """A finished run with PRM scores. Raises UserError or StorageError with the remedy where it is not one."""
+    run = store.find_run(run_name)
+    if run.policy is None:
+        raise UserError(f"run {run.run_id} is one of `overthink prm-eval` itself: see `overthink report {run.run_id}`")
+    if run.prm is None:
+        raise UserError(f"run {run.run_id} has no PRM scores: name a `prm` in its recipe and run it again")
+    if run.status != "complete":
+        raise StorageError(f"run {run.run_id} is not complete: run its recipe again to finish it")
+    for use in run.stages:
+        stage = store.stage(use.key)
+        damage = next(filter(None, map(stage.damage, stage.entries())), None)
+        if damage:
+            raise StorageError(f"run {run.run_id}, stage {use.key}: {damage}; run its recipe again, which mends it")
+    return run
+
+
+async def _measure_run(store: Store, run: Run, progress: RunProgress) -> list[StageUse]:
+    by_kind = {(use.kind, use.method_id): use.key for use in run.stages}
+    problems_key = by_kind["problems", None]
+    problems = {row["problem_key"]: _problem(row) for row in store.stage(problems_key).table("problems").to_pylist()}
+    stages = StageRunner(store, progress, run.run_id, problems)
+    uses = []
+    for method in Recipe.model_validate(run.recipe).methods:
+        made = by_kind["search" if method.is_search else "sample", method.method_id]
+        scored = made if method.is_search else by_kind["score", method.method_id]
+        graded = by_kind["grade", method.method_id]
+        samples, scores, grades = store.stage(made), store.stage(scored), store.stage(graded)
+        labels, label_files = _step_labels(store, set(samples.table("rollouts")["rollout_id"].to_pylist()))
+        identity = stage_identity(
+            "measure",
+            grades=graded,
+            scores=scored,
+            problems=problems_key,
+            n=method.n,
+            labels=label_files,
+            threshold=vars(SPLIT),
+            seed=run.seed,
+        )
+        key = labelled_key("measure", identity)
+        independent, seed = method.independent, run.seed
+        figures = partial(run_figures, samples, grades, scores, labels, problems, SPLIT, independent, seed)
+        sources = (*grades.digests("grades", problems), *scores.digests("scores", problems))
+        job = StageJob(store.stage(key), identity, f"measure {method.method_id}", method.n, len(problems))
+        await stages.measure(job, str(run.prm), method.method_id, figures, sources)
+        uses.append(StageUse("measure", key, method.method_id, method.n))
+    return uses
+
+
+def _problem(row: Mapping[str, Any]) -> Problem:
+    return Problem(**{name: row[name] for name in Problem.__dataclass_fields__})
+
+
+def _step_labels(store: Store, rollout_ids: set[str]) -> tuple[dict[str, Labels], list[str]]:
+    """The labels that any stage of the store holds for these rollouts, by labeller, and digests of their files."""
+    labels: dict[str, dict[str, Mapping[int, float]]] = {}
+    digests: list[str] = []
+    for stage in store.stages():
+        if not stage.files("step_labels"):
+            continue
+        table = stage.table("step_labels")
+        for labeller in sorted(set(table["labeller"].to_pylist())):
+            found = labels_by_rollout(table.filter(pc.equal(table["labeller"], labeller)))
+            wanted = {name: by_step for name, by_step in found.items() if name in rollout_ids}
+            if wanted:
+                labels.setdefault(labeller, {}).update(wanted)
+                digests += stage.digests("step_labels")
+    return dict(labels), sorted(set(digests))

@@ -1,0 +1,99 @@
+"""The terminal of the `overthink` command: what it shows, what goes to a run's log, and how mistakes are told."""
+
+import asyncio
+import atexit
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from storage.errors import QueryError, StorageError, StoreBusy
+from storage.store import Store
+from tasks.errors import UserError
+
+NO_TERMINAL_WIDTH = 120
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def quiet() -> None:
+    """Set what makes Prefect and the tokenizers talk less, where the user has not set it."""
+    for variable, value in QUIET.items():
+        os.environ.setdefault(variable, value)
+
+
+def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine[Any, Any, str]]) -> None:
+    """Run a flow, all chatter to the run's log. Exits with code 1, saying what is safe, where it fails."""
+    from flows.progress import terminal
+
+    log = store.run_folder(run_id) / "run.log"
+    with _chatter_to(log) as screen:
+        terminal.set(screen)
+        screen.print(f"run {run_id}: {what}, store {store.root}, log {log}", soft_wrap=True)
+        try:
+            asyncio.run(flow())
+        except (UserError, StoreBusy):
+            raise
+        except KeyboardInterrupt:
+            _stopped(screen, "stopped by Ctrl-C", log)
+        except Exception as error:
+            _stopped(screen, f"{type(error).__name__}: {error}", log)
+
+
+def console() -> Console:
+    """The terminal; wide enough for a result table where there is none."""
+    screen = Console()
+    return screen if screen.is_terminal else Console(width=NO_TERMINAL_WIDTH)
+
+
+def _stopped(screen: Console, reason: str, log: Path) -> NoReturn:
+    screen.print(
+        f"The run stopped: {reason}\nEvery finished part and every answered call is safe. Run the same command again "
+        f"to go on from there. Log: {log}",
+        style="red",
+        markup=False,
+        soft_wrap=True,
+    )
+    raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _chatter_to(log: Path) -> Iterator[Console]:
+    """Send everything written to standard output and error, native libraries' too, to the log; yield the terminal."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with os.fdopen(os.dup(1), "w") as terminal_stream:
+        os.dup2(sink, 1)
+        os.dup2(sink, 2)
+        try:
+            yield Console(file=terminal_stream)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(saved[0], 1)
+            os.dup2(saved[1], 2)
+            # Native libraries and Prefect's server also talk while the interpreter ends.
+            atexit.register(os.dup2, sink, 2)
+
+
+@contextlib.contextmanager
+def told_plainly() -> Iterator[None]:
+    """The user's mistakes as one message, without a traceback, and exit code 2."""
+    try:
+        yield
+    except (UserError, StorageError, QueryError) as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True, highlight=False)
+        raise typer.Exit(2) from error

@@ -1,0 +1,142 @@
+"""The figures of a PRM over one source of scored solutions, as rows of the table `prm_metrics`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tasks.analysis.estimators import estimate
+from tasks.analysis.prm_quality import (
+    Booleans,
+    FirstError,
+    Floats,
+    auc,
+    best_threshold,
+    calibration_curve,
+    calibration_error,
+    detect_errors,
+    length_bias,
+    misled_by_max,
+)
+from tasks.analysis.selectors import AGGREGATIONS, Aggregation, Candidates, Selector, weights
+
+Measure = Literal[
+    "threshold",
+    "f1",
+    "accuracy_on_wrong",
+    "accuracy_on_right",
+    "f1_at_threshold",
+    "auc",
+    "mean_score",
+    "share_right",
+    "calibration_error",
+    "length_bias_right",
+    "length_bias_wrong",
+    "misled_by_max",
+    "accuracy_of_max",
+    "accuracy_of_majority",
+    "accuracy_of_oracle",
+]
+THRESHOLDS = 50  # of the curve of F1, evenly over [0, 1]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number about a PRM; `value` is None where it cannot be known, `count` is how many it rests on.
+
+    `aggregation` is None for what is said of single steps or of no score. `point` is a threshold, the lower end of a
+    bin of scores, or a number of rollouts n.
+    """
+
+    measure: Measure
+    value: float | None
+    count: int
+    aggregation: Aggregation | None = None
+    point: float | None = None
+
+
+def lacking_kind(choosing: Sequence[bool], judged: Sequence[bool]) -> str | None:
+    """Why F1 has no meaning, or None where it has one; an entry says whether a solution has a wrong step."""
+    for side, wrong in (("that choose the threshold", choosing), ("that are judged by it", judged)):
+        if all(wrong) or not any(wrong):
+            return (
+                f"F1 needs solutions with a wrong step and solutions without one; of the {len(wrong)} {side}, "
+                f"{sum(wrong)} have a wrong step"
+            )
+    return None
+
+
+def first_error_figures(choosing: Sequence[FirstError], judged: Sequence[FirstError]) -> Iterator[Figure]:
+    """F1 of finding the first wrong step (ProcessBench), its threshold chosen on solutions other than those judged.
+
+    Raises ValueError where `lacking_kind` has a complaint.
+    """
+    threshold = best_threshold(choosing)
+    yield Figure("threshold", threshold, len(choosing))
+    found = detect_errors(judged, threshold)
+    wrong = sum(solution.wrong is not None for solution in judged)
+    yield Figure("f1", found.f1, len(judged), point=threshold)
+    yield Figure("accuracy_on_wrong", found.on_wrong, wrong, point=threshold)
+    yield Figure("accuracy_on_right", found.on_right, len(judged) - wrong, point=threshold)
+    for place in np.linspace(0, 1, THRESHOLDS + 1).tolist():
+        yield Figure("f1_at_threshold", detect_errors(judged, place).f1, len(judged), point=place)
+
+
+def ranking_figures(scores: Floats, right: Booleans, aggregation: Aggregation | None) -> Iterator[Figure]:
+    """Whether right ones score higher, and whether scores are probabilities; one score a step or a solution."""
+    yield Figure("auc", auc(scores, right), len(scores), aggregation)
+    curve = calibration_curve(scores, right)
+    yield Figure("calibration_error", calibration_error(curve), len(scores), aggregation)
+    for part in curve:
+        yield Figure("mean_score", part.mean_score, part.count, aggregation, part.low)
+        yield Figure("share_right", part.share_right, part.count, aggregation, part.low)
+
+
+def length_figures(scores: Floats, tokens: Floats, right: Booleans, aggregation: Aggregation) -> Iterator[Figure]:
+    """Rank correlation of score and tokens, among right and among wrong rollouts."""
+    bias = length_bias(scores, tokens, right)
+    yield Figure("length_bias_right", bias[True], int(right.sum()), aggregation)
+    yield Figure("length_bias_wrong", bias[False], int((~right).sum()), aggregation)
+
+
+def selection_figures(problems: Sequence[Candidates], budgets: Sequence[int], seed: int) -> Iterator[Figure]:
+    """How often the best-scored answer is wrong although a right one is there, and accuracy at every budget.
+
+    The accuracy of taking the best-scored of n stands beside the majority's and the oracle's: where it falls with n,
+    the search for high scores has found what misleads the PRM.
+    """
+    for aggregation in AGGREGATIONS:
+        held = [_with_a_say(problem, aggregation) for problem in problems]
+        solvable = sum(bool(right.any()) for _, right in held)
+        yield Figure("misled_by_max", misled_by_max(held), solvable, aggregation)
+    for n in budgets:
+        for aggregation in AGGREGATIONS:
+            selector: Selector = f"prm_{aggregation}_max"  # type: ignore[assignment]
+            yield _accuracy("accuracy_of_max", selector, problems, n, seed, aggregation)
+        yield _accuracy("accuracy_of_majority", "majority", problems, n, seed)
+        yield _accuracy("accuracy_of_oracle", "oracle", problems, n, seed)
+
+
+def _with_a_say(problem: Candidates, aggregation: Aggregation) -> tuple[Floats, Booleans]:
+    values = weights(f"prm_{aggregation}_max", problem)  # type: ignore[arg-type]
+    eligible = ~np.isnan(values)
+    return values[eligible], problem.correct[eligible]
+
+
+def _accuracy(
+    measure: Measure,
+    selector: Selector,
+    problems: Sequence[Candidates],
+    n: int,
+    seed: int,
+    aggregation: Aggregation | None = None,
+) -> Figure:
+    # A search may return fewer rollouts than its budget; they only count together.
+    accuracies = [estimate(selector, problem, min(n, problem.count), seed).accuracy for problem in problems]
+    return Figure(measure, float(np.mean(accuracies)), len(problems), aggregation, n)
+
+
+def doubling_budgets(n: int) -> list[int]:
+    """1, 2, 4 … below n, and n."""
+    return [2**power for power in range(n.bit_length()) if 2**power < n] + [n]
