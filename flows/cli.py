@@ -162,7 +162,7 @@ def sql(
     output: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = "table",
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Ask the store's tables: runs, problems, rollouts, steps, scores, grades, selections, calls, costs, summary and more."""
+    """Ask the store's tables: runs, problems, rollouts, steps, scores, grades, selections, calls, costs, summary, …."""
     from flows.printing import print_rows
     from storage.sql import query as ask
 

@@ -47,8 +47,8 @@ def cost_table(rows: Sequence[dict[str, Any]], title: str, price_per_hour: float
     for name, (label, shape) in LINES.items():
         table.add_row(label, *(_cell(row[name], shape) for row in rows))
     if price_per_hour is not None:
-        prices = (row["engine_seconds"] / 3600 * price_per_hour for row in rows)
-        table.add_row("price", *(f"{price:,.2f}" for price in prices))
+        hours = [None if row["engine_seconds"] is None else row["engine_seconds"] / 3600 for row in rows]
+        table.add_row("price", *(_cell(None if time is None else time * price_per_hour, ",.2f") for time in hours))
     return table
 
 

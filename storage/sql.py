@@ -69,8 +69,9 @@ VIEWS = {
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = c.problem_key""",
     "call_costs": """
         WITH at_work AS (
-            SELECT stage_key, sum(greatest(0, ended - greatest(began, coalesce(latest, began)))) / sum(ended - began)
-                   AS share
+            SELECT stage_key,
+                   sum(greatest(0, ended - greatest(began, coalesce(latest, began)))) / nullif(sum(ended - began), 0)
+                       AS share
             FROM (SELECT *, max(ended) OVER (PARTITION BY stage_key ORDER BY began, ended
                                              ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS latest
                   FROM (SELECT stage_key, epoch(started_at) AS began, began + latency_ms / 1000 AS ended

@@ -37,6 +37,12 @@ def costs(store: Store) -> dict[str, Row]:
     return {row["problem_id"]: row for row in query(store, "SELECT * FROM costs").to_pylist()}
 
 
+def printed(*words: str) -> str:
+    result = CliRunner().invoke(app, ["cost", *words])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
 SAMPLED = StageUse("sample", "sample-1", "bon", 2, gpus=2)
 SCORED = StageUse("score", "score-1", "bon", 2, gpus=1)
 
@@ -130,6 +136,14 @@ def test_a_call_inside_another_adds_no_time(tmp_path: Path) -> None:
     assert sum(row["engine_seconds"] for row in costs(store).values()) == pytest.approx(11)
 
 
+def test_calls_that_took_no_time_have_an_unknown_share_of_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    put_calls(store, "sample-1", {"latency_ms": 0.0})
+    put_run(store, SAMPLED)
+    assert costs(store)["id-a"]["engine_seconds"] is None
+    assert "unknown" in printed("r", "--store", str(tmp_path), "--price-per-hour", "5").split("price")[1]
+
+
 def test_the_gpus_of_each_stage_count_for_its_own_time(tmp_path: Path) -> None:
     store = Store(tmp_path)
     put_calls(store, "sample-1", {"latency_ms": 4000.0})
@@ -200,12 +214,6 @@ def test_a_stage_that_two_methods_share_counts_for_both_and_once_in_all(tmp_path
     rows = cost_rows(store, "r")
     found = [(row["method_id"], row["problems"], row["policy_completion_tokens"]) for row in rows]
     assert found == [("bon-n1", 1, 5), ("bon", 2, 10), ("all", 2, 10)]
-
-
-def printed(*words: str) -> str:
-    result = CliRunner().invoke(app, ["cost", *words])
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 def test_cost_prints_each_method_and_all_of_them(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Policy and PRM of a search, loaded at once, share what GPUs there are."""
+"""Which GPUs a stage takes, and that policy and PRM of a search, loaded at once, fit on those they share."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from plans import DVTS, plan
 
 import flows.gpus
-from flows.gpus import check_shared_gpus
+from flows.gpus import check_shared_gpus, gpus_taken
 from flows.plan import Plan
 from tasks.errors import EngineUnavailable
 
@@ -86,3 +86,35 @@ def test_without_a_gpu_nothing_is_shared(model: Path, monkeypatch: pytest.Monkey
 def test_a_model_over_two_gpus_without_ids_takes_the_first_two(model: Path) -> None:
     with pytest.raises(EngineUnavailable, match="GPU 1"):
         check_shared_gpus(on_gpus(model, {"tensor_parallel": 2}, {"gpus": [1]}))
+
+
+@pytest.mark.parametrize(
+    ("policy", "prm", "taken"),
+    [
+        ({}, {}, {"sample": 1, "score": 1, "search": 1}),
+        ({"gpus": [0]}, {"gpus": [1]}, {"sample": 1, "score": 1, "search": 2}),
+        ({"tensor_parallel": 2, "data_parallel": 2}, {"gpus": [3]}, {"sample": 4, "score": 1, "search": 4}),
+    ],
+)
+@pytest.mark.usefixtures("with_gpu")
+def test_a_stage_takes_the_gpus_of_its_engines_each_once(
+    model: Path, policy: dict[str, Any], prm: dict[str, Any], taken: dict[str, int]
+) -> None:
+    recipe = on_gpus(model, policy, prm).recipe
+    assert {stage: gpus_taken(recipe, stage) for stage in taken} == taken
+
+
+@pytest.mark.parametrize("stage", ["problems", "grade", "select"])
+@pytest.mark.usefixtures("with_gpu")
+def test_of_stages_without_engines_nothing_is_said(model: Path, stage: str) -> None:
+    assert gpus_taken(on_gpus(model, {}, {}).recipe, stage) is None
+
+
+@pytest.mark.usefixtures("with_gpu")
+def test_a_fake_takes_no_gpu() -> None:
+    assert [gpus_taken(plan().recipe, stage) for stage in ("sample", "score")] == [0, 0]
+
+
+def test_on_a_cpu_no_gpu_is_taken(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows.gpus, "gpu_is_there", lambda: False)
+    assert gpus_taken(on_gpus(model, {}, {}).recipe, "search") == 0
