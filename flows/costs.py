@@ -20,7 +20,7 @@ LINES = {
     "policy_prompt_tokens": ("policy: prompt tokens", ","),
     "policy_cached_tokens": ("  of them from the cache", ","),
     "policy_completion_tokens": ("policy: written tokens", ","),
-    "prm_prompt_tokens": ("PRM: tokens", ","),
+    "prm_tokens": ("PRM: tokens", ","),
     "prm_cached_tokens": ("  of them from the cache", ","),
     "policy_flops": ("policy: FLOPs", ".3g"),
     "prm_flops": ("PRM: FLOPs", ".3g"),

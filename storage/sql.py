@@ -25,7 +25,7 @@ COST_SUMS = """
     sum_of(input_tokens, kind = 'generate') AS policy_prompt_tokens,
     sum_of(cached_tokens, kind = 'generate') AS policy_cached_tokens,
     sum_of(output_tokens, kind = 'generate') AS policy_completion_tokens,
-    sum_of(input_tokens, kind = 'score') AS prm_prompt_tokens,
+    sum_of(input_tokens, kind = 'score') AS prm_tokens,
     sum_of(cached_tokens, kind = 'score') AS prm_cached_tokens,
     sum_of(flops, kind = 'generate') AS policy_flops,
     sum_of(flops, kind = 'score') AS prm_flops,
@@ -95,7 +95,7 @@ VIEWS = {
         SELECT u.run_id, u.method_id, e.selector, e.n, e.problems, e.accuracy, e.ci_low, e.ci_high, e.estimator,
                s.policy_completion_tokens * e.n / m.samples AS policy_tokens,
                CASE WHEN m.kind = 'search' OR starts_with(e.selector, 'prm_')
-                    THEN s.prm_prompt_tokens * e.n / m.samples ELSE 0 END AS prm_tokens,
+                    THEN s.prm_tokens * e.n / m.samples ELSE 0 END AS prm_tokens,
                (s.policy_flops + CASE WHEN m.kind = 'search' OR starts_with(e.selector, 'prm_')
                                       THEN s.prm_flops ELSE 0 END) * e.n / m.samples AS flops
         FROM parts_estimates e

@@ -59,7 +59,7 @@ def test_prompt_cached_and_written_tokens_of_policy_and_prm_are_counted_apart(tm
     put_run(store, SAMPLED, SCORED, prm="judge", prm_parameters=1000)
     row = costs(store)["id-a"]
     assert (row["policy_prompt_tokens"], row["policy_cached_tokens"], row["policy_completion_tokens"]) == (200, 96, 50)
-    assert (row["prm_prompt_tokens"], row["prm_cached_tokens"]) == (150, 64)
+    assert (row["prm_tokens"], row["prm_cached_tokens"]) == (150, 64)
     assert row["policy_flops"] == inference_flops(10, 200 + 50, 96)
     assert row["prm_flops"] == inference_flops(1000, 150, 64)
 
@@ -103,7 +103,7 @@ def test_without_a_prm_its_tokens_and_flops_are_none_and_not_unknown(tmp_path: P
     put_calls(store, "sample-1", {})
     put_run(store, SAMPLED)
     row = costs(store)["id-a"]
-    assert (row["prm_prompt_tokens"], row["prm_cached_tokens"], row["prm_flops"]) == (0, 0, 0)
+    assert (row["prm_tokens"], row["prm_cached_tokens"], row["prm_flops"]) == (0, 0, 0)
 
 
 def test_calls_that_overlap_share_the_time_and_idle_time_costs_nothing(tmp_path: Path) -> None:

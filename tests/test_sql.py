@@ -29,7 +29,7 @@ CONTRACT = {
     "calls": "run_id, problem_id, kind, call_key, model, input_tokens, cached_tokens, output_tokens, latency_ms, "
     "started_at",
     "costs": "run_id, method_id, problem_id, policy_prompt_tokens, policy_cached_tokens, policy_completion_tokens, "
-    "prm_prompt_tokens, prm_cached_tokens, policy_flops, prm_flops, engine_seconds, gpu_seconds",
+    "prm_tokens, prm_cached_tokens, policy_flops, prm_flops, engine_seconds, gpu_seconds",
     "summary": "run_id, method_id, selector, n, problems, accuracy, ci_low, ci_high, policy_tokens, prm_tokens, flops",
 }
 REFUSED = {
