@@ -64,6 +64,16 @@ def test_prompt_cached_and_written_tokens_of_policy_and_prm_are_counted_apart(tm
     assert row["prm_flops"] == inference_flops(1000, 150, 64)
 
 
+def test_the_flops_of_large_models_are_whole(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    tokens = {"input_tokens": 2_000_000_000, "output_tokens": 2_000_000_000}
+    put_calls(store, "sample-1", tokens, tokens | {"sample_index": 1})
+    put_run(store, SAMPLED, policy_parameters=671 * 10**9)
+    flops = costs(store)["id-a"]["policy_flops"]
+    assert isinstance(flops, float)
+    assert flops == pytest.approx(2 * 671e9 * 8e9)
+
+
 @pytest.mark.parametrize(
     ("policy", "prm", "cached", "expected"),
     [
@@ -222,19 +232,19 @@ def test_cost_prints_each_method_and_all_of_them(tmp_path: Path) -> None:
     put_calls(store, "score-1", {"kind": "score", "cached_tokens": None, "output_tokens": 0})
     put_run(store, SAMPLED, SCORED, policy_parameters=10**9, prm="judge", prm_parameters=1000)
     told = printed("r", "--store", str(tmp_path))
-    lines = {line.split("│")[1].strip(): line.split("│")[2:4] for line in told.splitlines() if line.startswith("│")}
-    assert {label: {cell.strip() for cell in cells} for label, cells in lines.items()} == {
-        "problems": {"1"},
-        "policy: prompt tokens": {"12,000"},
-        "of them from the cache": {"unknown"},
-        "policy: written tokens": {"5,000"},
-        "PRM: tokens": {"3"},
-        "policy: FLOPs": {"3e+13"},
-        "PRM: FLOPs": {"unknown"},
-        "engine seconds": {"2.0"},
-        "GPU-seconds": {"3.0"},
-    }
-    assert "2,000" in told
+    lines = [[cell.strip() for cell in line.split("│")[1:4]] for line in told.splitlines() if line.startswith("│")]
+    assert lines == [
+        ["problems", "1", "1"],
+        ["policy: prompt tokens", "12,000", "12,000"],
+        ["of them from the cache", "2,000", "2,000"],
+        ["policy: written tokens", "5,000", "5,000"],
+        ["PRM: tokens", "3", "3"],
+        ["of them from the cache", "unknown", "unknown"],
+        ["policy: FLOPs", "3e+13", "3e+13"],
+        ["PRM: FLOPs", "unknown", "unknown"],
+        ["engine seconds", "2.0", "2.0"],
+        ["GPU-seconds", "3.0", "3.0"],
+    ]
     assert "price" not in told
 
 
@@ -244,7 +254,7 @@ def test_a_price_is_that_of_the_engines_time(tmp_path: Path) -> None:
     put_run(store, SAMPLED)
     told = printed("r", "--store", str(tmp_path), "--price-per-hour", "5")
     (line,) = [line for line in told.splitlines() if "price" in line]
-    assert line.split("│")[2:4] == [" 2.50 ", " 2.50 "]
+    assert [cell.strip() for cell in line.split("│")[2:4]] == ["2.50", "2.50"]
 
 
 def test_a_run_without_calls_says_so(tmp_path: Path) -> None:
