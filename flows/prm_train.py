@@ -1,7 +1,7 @@
 """The flow `prm-train`: roll out, grade, label every step by Monte Carlo, train a PRM; each stage resumable."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from prefect import flow
 
 from flows.evaluate import Evaluation, check_prompts
+from flows.gpus import gpus_taken
 from flows.plan import JsonObject, MethodPlan, Plan, make_plan, stage_identity
 from flows.progress import RunProgress, StageProgress, terminal
 from flows.recipe import PrmTrainRecipe
@@ -126,7 +127,8 @@ class PrmTraining:
         """All stages in turn. The policy is gone before the training begins, which may want the whole device."""
         plan, rolling_out = self.plan, self.rolling_out
         problem_set = rolling_out.plan.problem_set.name
-        run = begin_run(self.store, plan.run_id, plan.recipe, problem_set, rolling_out.plan.policy, None, plan.uses())
+        uses = tuple(replace(use, gpus=gpus_taken(rolling_out.plan.recipe, use.kind)) for use in plan.uses())
+        run = begin_run(self.store, plan.run_id, plan.recipe, problem_set, rolling_out.plan.policy, None, uses)
         with concluded(self.store, run):
             check_prompts(rolling_out.plan)
             rolling_out.write_problems()
