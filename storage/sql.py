@@ -83,7 +83,7 @@ VIEWS = {
         SELECT u.run_id, u.method_id, c.problem_id, c.kind, c.call_key, c.input_tokens, c.cached_tokens,
                c.output_tokens,
                2e0 * CASE c.kind WHEN 'generate' THEN r.policy_parameters ELSE r.prm_parameters END
-                   * (c.input_tokens - c.cached_tokens + c.output_tokens) AS flops,
+                   * (c.input_tokens::DOUBLE - c.cached_tokens + c.output_tokens) AS flops,
                c.latency_ms / 1000 * w.share AS engine_seconds, engine_seconds * u.gpus AS gpu_seconds
         FROM parts_calls c
         JOIN at_work w ON w.stage_key = c.stage_key
