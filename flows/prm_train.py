@@ -1,6 +1,7 @@
 """The flow `prm-train`: roll out, grade, label every step by Monte Carlo, train a PRM; each stage resumable."""
 
 import asyncio
+import threading
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -140,7 +141,7 @@ class PrmTraining:
                 await rolling_out.policy.close()
             folder = self.store.model_folder(plan.run_id)
             if not folder.is_dir():
-                await asyncio.to_thread(self._train, folder)
+                await self._train(folder)
 
     async def _label(self) -> None:
         plan, recipe = self.plan, self.plan.recipe
@@ -175,8 +176,8 @@ class PrmTraining:
 
         await self.rolling_out.stages.run_journaled(job, work)
 
-    def _train(self, folder: Path) -> None:
-        """Train and write the model. Torch is imported only here."""
+    async def _train(self, folder: Path) -> None:
+        """Train and write the model, on a thread that a cancelled flow stops. Torch is imported only here."""
         from tasks.training.train import train_prm
 
         plan, recipe = self.plan, self.plan.recipe
@@ -195,12 +196,17 @@ class PrmTraining:
             "labels": f"{recipe.continuations} continuations of each prefix, {recipe.training.labels}, "
             f"stage {plan.label_key}",
         }
-        train_prm(
-            recipe.training,
-            rollouts,
-            recipe.sampling.step_delimiter,
-            recipe.seed,
-            folder,
-            provenance,
-            on_update=line.on_problem,
-        )
+        cancelled = threading.Event()
+
+        def on_progress(updates: int) -> None:
+            if cancelled.is_set():
+                raise asyncio.CancelledError
+            line.advance(updates)
+
+        delimiter = recipe.sampling.step_delimiter
+        try:
+            await asyncio.to_thread(
+                train_prm, recipe.training, rollouts, delimiter, recipe.seed, folder, provenance, on_progress
+            )
+        finally:
+            cancelled.set()
