@@ -222,5 +222,5 @@ def test_mistakes_are_told_before_anything_starts(tmp_path: Path) -> None:
 async def test_one_problem_is_too_few(tmp_path: Path) -> None:
     recipe = recipe_in(tmp_path)
     source = recipe.problems.model_copy(update={"limit": 1})
-    with pytest.raises(UserError, match="two problems"):
+    with pytest.raises(UserError, match="two problems at least"):
         await prm_train(recipe.model_copy(update={"problems": source}), tmp_path / "store")

@@ -19,7 +19,7 @@ from tasks.errors import UserError
 from tasks.problems.chains import generate_chains, right_steps
 from tasks.training.batches import chunks
 from tasks.training.config import TrainingConfig
-from tasks.training.examples import LabelledRollout, make_examples, split_problems
+from tasks.training.examples import LabelledRollout, make_examples, of_solved_problems, split_problems
 from tasks.training.train import train_prm
 
 ZOO = Path(__file__).parents[1] / "zoo"
@@ -180,8 +180,12 @@ def test_training_stops_where_it_no_longer_gets_better(tmp_path: Path) -> None:
     assert sum(seen) < 200
 
 
-def test_an_unlabelled_side_is_refused(tmp_path: Path) -> None:
-    rollouts = [LabelledRollout(str(number), "q", ("1+1=2",), (None,)) for number in range(4)]
-    with pytest.raises(UserError, match="no step has a label"):
-        train_prm(config_of(), rollouts, "\n\n", 0, tmp_path / "prm", {"name": "x"}, lambda _: None)
+def test_problems_that_nothing_solved_teach_nothing(tmp_path: Path) -> None:
+    hopeless = [
+        LabelledRollout(str(number), "q", ("1+1=2",), (label,)) for number, label in enumerate([0.0, None, 0.0])
+    ]
+    solved = [LabelledRollout("a", "q", ("1+1=2", "x"), (0.25, 0.0)), LabelledRollout("a", "q", ("y",), (0.0,))]
+    assert of_solved_problems([*hopeless, *solved]) == solved
+    with pytest.raises(UserError, match="two problems at least of which anything ended right"):
+        train_prm(config_of(), [*hopeless, *solved], "\n\n", 0, tmp_path / "prm", {"name": "x"}, lambda _: None)
     assert list(tmp_path.iterdir()) == []

@@ -28,6 +28,7 @@ tags: [process-reward-model, overthink]
 
 A process reward model of family `{config.family}`, trained by `overthink prm-train`: {described(config)} of
 `{config.base.model}`, learned from {learned_from} different rollouts and judged on {judged_on} of other problems.
+Problems that nothing solved are left out.
 
 ## Where its labels come from
 {_lines(provenance)}

@@ -30,6 +30,15 @@ class Example:
     targets: tuple[float, ...]
 
 
+def of_solved_problems(rollouts: Sequence[LabelledRollout]) -> list[LabelledRollout]:
+    """The rollouts of problems of which anything ended right.
+
+    Where nothing did, the labels say that the problem is too hard for the policy, not which steps are wrong.
+    """
+    solved = {rollout.problem_key for rollout in rollouts if any(rollout.labels)}
+    return [rollout for rollout in rollouts if rollout.problem_key in solved]
+
+
 def make_examples(
     layout: Layout, rollouts: Iterable[LabelledRollout], labels: Literal["hard", "soft"]
 ) -> list[Example]:
@@ -61,7 +70,10 @@ def split_problems(
     """
     keys = sorted({rollout.problem_key for rollout in rollouts})
     if len(keys) < 2:
-        raise UserError("training needs rollouts of two problems at least: one judges what is learned from the other")
+        raise UserError(
+            "training needs two problems at least of which anything ended right, to judge by one what is learned from "
+            "the other: take more or easier problems, or more rollouts"
+        )
     count = min(len(keys) - 1, math.ceil(held_out * len(keys)))
     judging = set(random.Random(f"held out {seed}").sample(keys, count))
     return (

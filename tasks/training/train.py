@@ -12,11 +12,10 @@ from tasks.engines.config import ModelConfig
 from tasks.engines.families import FAMILIES
 from tasks.engines.models import ModelFiles, locate_model
 from tasks.engines.prm_prompts import Layout, MarkedChat
-from tasks.errors import UserError
 from tasks.training.batches import Expectation, prepare
 from tasks.training.card import write_card
 from tasks.training.config import TrainingConfig
-from tasks.training.examples import Example, LabelledRollout, make_examples, split_problems
+from tasks.training.examples import Example, LabelledRollout, make_examples, of_solved_problems, split_problems
 from tasks.training.prm_model import PrmModel, load_base, load_writer, save_prm
 from tasks.training.trainer import Trainer
 from tasks.training.upper_layers import scale_residual
@@ -40,11 +39,8 @@ def train_prm(
     base = locate_model(ModelConfig(**config.base.model_dump()))
     tokenizer = load_tokenizer(base)
     layout = FAMILIES[config.family].layout(tokenizer)
-    learn, judging = (
-        make_examples(layout, part, config.labels) for part in split_problems(rollouts, config.held_out, seed)
-    )
-    if not learn or not judging:
-        raise UserError("no step has a label on one side of held_out: take more problems, rollouts or continuations")
+    sides = split_problems(of_solved_problems(rollouts), config.held_out, seed)
+    learn, judging = (make_examples(layout, side, config.labels) for side in sides)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, expectation = begin(config, base, tokenizer, layout, delimiter, learn[0], device)
     work = folder.with_name(f".{folder.name}.training")
