@@ -9,10 +9,14 @@ from tasks.errors import EngineUnavailable
 
 def gpus_taken(recipe: Recipe, stage: str) -> int | None:
     """How many GPUs the engines of a stage take on this machine; None for a stage without engines."""
-    engines = {"sample": [recipe.policy], "score": [recipe.prm], "search": [recipe.policy, recipe.prm]}.get(stage)
-    if engines is None:
+    engines: dict[str, tuple[object, ...]] = {
+        "sample": (recipe.policy,),
+        "score": (recipe.prm,),
+        "search": (recipe.policy, recipe.prm),
+    }
+    if stage not in engines:
         return None
-    models = [engine for engine in engines if isinstance(engine, ModelConfig)]
+    models = [engine for engine in engines[stage] if isinstance(engine, ModelConfig)]
     if not models or not gpu_is_there():
         return 0
     return len({device for model in models for device in model.placement.devices})
