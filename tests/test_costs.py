@@ -66,12 +66,12 @@ def test_prompt_cached_and_written_tokens_of_policy_and_prm_are_counted_apart(tm
 
 def test_the_flops_of_large_models_are_whole(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    tokens = {"input_tokens": 2_000_000_000, "output_tokens": 2_000_000_000}
+    tokens = {"input_tokens": 1_000_000_000, "output_tokens": 1_000_000_000}
     put_calls(store, "sample-1", tokens, tokens | {"sample_index": 1})
     put_run(store, SAMPLED, policy_parameters=671 * 10**9)
     flops = costs(store)["id-a"]["policy_flops"]
     assert isinstance(flops, float)
-    assert flops == pytest.approx(2 * 671e9 * 8e9)
+    assert flops == pytest.approx(2 * 671e9 * 4e9)
 
 
 @pytest.mark.parametrize(
