@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -152,12 +153,12 @@ async def test_a_policy_that_dies_is_loaded_anew_and_repeats_nothing(
     assert set(answered.values()) == {1}
 
 
-def killed_when(there: str, words: list[str], store: Path, sent: signal.Signals = signal.SIGKILL) -> bool:
-    """End a life by a signal as soon as a file is there; False where it ended before."""
+def ended_when(there: str, words: list[str], store: Path, end: Callable[[subprocess.Popen[bytes]], None]) -> bool:
+    """End a life as soon as a file is there; False where it ended before."""
     life = subprocess.Popen([COMMAND, *words], stdout=subprocess.DEVNULL, start_new_session=True)
     while life.poll() is None:
         if list(store.glob(there)):
-            os.killpg(life.pid, sent)
+            end(life)
             life.wait(timeout=120)
             return True
         time.sleep(0.05)
@@ -177,7 +178,7 @@ def test_kill_nine_in_every_stage_changes_nothing(tmp_path: Path) -> None:
         "stages/label-*/parts/*.step_labels.parquet",
         "models/.*.training/checkpoint.pt",
     ):
-        assert killed_when(there, words, killed), there
+        assert ended_when(there, words, killed, lambda life: os.killpg(life.pid, signal.SIGKILL)), there
     assert subprocess.run([COMMAND, *words], capture_output=True).returncode == 0
     sql = "SELECT * FROM step_labels ORDER BY ALL"
     assert rows(killed, sql) == rows(whole, sql)
@@ -196,12 +197,10 @@ def test_a_signal_stops_the_training_at_once(tmp_path: Path) -> None:
     path = tmp_path / "trial.yaml"
     path.write_text(json.dumps(recipe.model_dump(mode="json")))
     store = tmp_path / "store"
-    assert killed_when(
-        "models/.*.training/checkpoint.pt", ["prm-train", str(path), "--store", str(store)], store, signal.SIGTERM
-    )
-    assert subprocess.run([COMMAND, "status", "--store", store], capture_output=True, text=True).stdout.count(
-        "interrupted"
-    )
+    words = ["prm-train", str(path), "--store", str(store)]
+    assert ended_when("models/.*.training/checkpoint.pt", words, store, subprocess.Popen.terminate)
+    told = subprocess.run([COMMAND, "status", "--store", store], capture_output=True, text=True).stdout
+    assert "interrupted" in told
 
 
 def test_mistakes_are_told_before_anything_starts(tmp_path: Path) -> None:
