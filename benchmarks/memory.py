@@ -1,6 +1,8 @@
 """Resident memory of a large search on the fake engines: the whole command, journal and Parquet included.
 
-python -m benchmarks.memory --problems 2000 --n 64
+The fake engines hold no weights, so the memory that is measured is ours.
+
+    python -m benchmarks.memory --problems 2000 --n 64
 """
 
 import resource

@@ -196,7 +196,7 @@ def compare(
         if not compared:
             raise StorageError(f"run {run_id} holds no choices of another tool: `overthink import` brings them")
         console().print(totals_table(opened, run_id, compared))
-        found = {one.reason for one in compared} - {None}
+        found = {one.reason for one in compared if one.reason is not None}
         if found:
             console().print(differences_table(compared))
         for reason in sorted(found):
@@ -239,7 +239,7 @@ def sql(
     output: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = "table",
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Ask the store: runs, problems, rollouts, steps, scores, grades, selections, calls, summary and more.
+    """Ask the store: runs, problems, rollouts, steps, scores, grades, selections, calls, costs, summary and more.
 
     Imported runs also fill reported, measured PRMs prm_metrics.
     """
@@ -263,6 +263,22 @@ def report(
         _print_report(paper, opened, opened.find_run(run_name))
         if svg is not None:
             paper.save_svg(str(svg), title="overthink report")
+
+
+@app.command()
+def cost(
+    run_name: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")],
+    price_per_hour: Annotated[float | None, typer.Option(min=0, help="What an hour of the machine costs.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Print what a run cost: tokens, FLOPs, seconds, GPU-seconds, by method and in all."""
+    from flows.costs import cost_rows, cost_table
+
+    with told_plainly():
+        opened = _existing(store)
+        run_id = opened.find_run(run_name).run_id
+        rows = cost_rows(opened, run_id)
+        console().print(cost_table(rows, run_id, price_per_hour))
 
 
 @app.command()

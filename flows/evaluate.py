@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,18 @@ from typing import Any
 from prefect import flow
 
 from flows.artifacts import publish_summary
+from flows.gpus import check_shared_gpus, gpus_taken
 from flows.plan import MethodPlan, Plan, make_plan, search_of
 from flows.progress import RunProgress, StageProgress, terminal
 from flows.recipe import Recipe
 from flows.runner import ShardWork, StageJob, StageRunner, all_there, begin_run, concluded, in_flight_of
 from storage.store import Run, Store
 from tasks.engines.catalogue import EngineSlot, open_policy, open_prm
-from tasks.engines.config import ModelConfig, VllmPolicyConfig
+from tasks.engines.config import VllmPolicyConfig
 from tasks.engines.models import locate_model
 from tasks.engines.protocol import Policy, Prm
-from tasks.engines.vllm_loop import gpu_is_there
 from tasks.engines.vllm_policy import PolicyPrompts, context_length
-from tasks.errors import EngineUnavailable, ProblemError
+from tasks.errors import ProblemError
 from tasks.problems.sources import load_problems
 from tasks.recorder import Recorder
 from tasks.sampling import RolloutWork, sample
@@ -90,9 +91,8 @@ class Evaluation:
     def begin(self) -> Run:
         """Write the run's manifest: it is running."""
         plan = self.plan
-        return begin_run(
-            self.store, plan.run_id, plan.recipe, plan.problem_set.name, plan.policy, plan.prm, plan.uses()
-        )
+        uses = tuple(replace(use, gpus=gpus_taken(plan.recipe, use.kind)) for use in plan.uses())
+        return begin_run(self.store, plan.run_id, plan.recipe, plan.problem_set.name, plan.policy, plan.prm, uses)
 
     def write_problems(self) -> None:
         """The stage that holds the problems."""
@@ -180,18 +180,3 @@ def check_prompts(plan: Plan) -> None:
                 f"problem {problem.problem_id}: its prompt has {length} tokens, but {model.name} reads {limit}; raise "
                 "policy.max_model_len or drop the problem"
             )
-
-
-def check_shared_gpus(plan: Plan) -> None:
-    """Raise EngineUnavailable where a search would load two models into more memory than their GPU has."""
-    policy, prm = plan.recipe.policy, plan.recipe.prm
-    searches = [method.method.method_id for method in plan.methods if method.method.is_search]
-    if not (searches and isinstance(policy, VllmPolicyConfig) and isinstance(prm, ModelConfig) and gpu_is_there()):
-        return
-    shared = set(policy.placement.devices) & set(prm.placement.devices)
-    together = policy.placement.gpu_memory + prm.placement.gpu_memory
-    if shared and together > 1:
-        raise EngineUnavailable(
-            f"{searches[0]} has policy and prm loaded at once, and together they ask for {together:g} of the memory of "
-            f"GPU {min(shared)}: lower placement.gpu_memory, or give each placement.gpus of its own"
-        )

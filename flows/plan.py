@@ -158,7 +158,7 @@ def select_identity(
         n=n,
         budgets=budgets,
         selectors=selectors,
-        monte_carlo={"subsets": SUBSETS, "resamples": RESAMPLES, "seed": seed},
+        monte_carlo={"subsets": SUBSETS, "all_where_few": True, "resamples": RESAMPLES, "seed": seed},
     )
 
 

@@ -1,7 +1,8 @@
 """The flow `prm-train`: roll out, grade, label every step by Monte Carlo, train a PRM; each stage resumable."""
 
 import asyncio
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from prefect import flow
 
 from flows.evaluate import Evaluation, check_prompts
+from flows.gpus import gpus_taken
 from flows.plan import JsonObject, MethodPlan, Plan, make_plan, stage_identity
 from flows.progress import RunProgress, StageProgress, terminal
 from flows.recipe import PrmTrainRecipe
@@ -126,7 +128,8 @@ class PrmTraining:
         """All stages in turn. The policy is gone before the training begins, which may want the whole device."""
         plan, rolling_out = self.plan, self.rolling_out
         problem_set = rolling_out.plan.problem_set.name
-        run = begin_run(self.store, plan.run_id, plan.recipe, problem_set, rolling_out.plan.policy, None, plan.uses())
+        uses = tuple(replace(use, gpus=gpus_taken(rolling_out.plan.recipe, use.kind)) for use in plan.uses())
+        run = begin_run(self.store, plan.run_id, plan.recipe, problem_set, rolling_out.plan.policy, None, uses)
         with concluded(self.store, run):
             check_prompts(rolling_out.plan)
             rolling_out.write_problems()
@@ -138,7 +141,7 @@ class PrmTraining:
                 await rolling_out.policy.close()
             folder = self.store.model_folder(plan.run_id)
             if not folder.is_dir():
-                await asyncio.to_thread(self._train, folder)
+                await self._train(folder)
 
     async def _label(self) -> None:
         plan, recipe = self.plan, self.plan.recipe
@@ -173,8 +176,8 @@ class PrmTraining:
 
         await self.rolling_out.stages.run_journaled(job, work)
 
-    def _train(self, folder: Path) -> None:
-        """Train and write the model. Torch is imported only here."""
+    async def _train(self, folder: Path) -> None:
+        """Train and write the model, on a thread that a cancelled flow stops. Torch is imported only here."""
         from tasks.training.train import train_prm
 
         plan, recipe = self.plan, self.plan.recipe
@@ -193,12 +196,17 @@ class PrmTraining:
             "labels": f"{recipe.continuations} continuations of each prefix, {recipe.training.labels}, "
             f"stage {plan.label_key}",
         }
-        train_prm(
-            recipe.training,
-            rollouts,
-            recipe.sampling.step_delimiter,
-            recipe.seed,
-            folder,
-            provenance,
-            on_update=line.on_problem,
-        )
+        cancelled = threading.Event()
+
+        def on_progress(updates: int) -> None:
+            if cancelled.is_set():
+                raise asyncio.CancelledError
+            line.advance(updates)
+
+        delimiter = recipe.sampling.step_delimiter
+        try:
+            await asyncio.to_thread(
+                train_prm, recipe.training, rollouts, delimiter, recipe.seed, folder, provenance, on_progress
+            )
+        finally:
+            cancelled.set()

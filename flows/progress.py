@@ -43,7 +43,11 @@ class StageProgress:
 
     def on_problem(self) -> None:
         """Count one problem done."""
-        self.bar.advance(self.line)
+        self.advance(1)
+
+    def advance(self, count: int) -> None:
+        """Count some of what the line counts as done."""
+        self.bar.advance(self.line, count)
         self._show()
 
     def _show(self) -> None:

@@ -20,6 +20,21 @@ from storage.store import Run, Store
 MEMORY_LIMIT = "2GB"
 TIME_LIMIT_SECONDS = 60.0
 
+# What some rows of `call_costs` add up to; unknown where it is unknown for one of them, and 0 where there are none.
+COST_SUMS = """
+    sum_of(input_tokens, kind = 'generate') AS policy_prompt_tokens,
+    sum_of(cached_tokens, kind = 'generate') AS policy_cached_tokens,
+    sum_of(output_tokens, kind = 'generate') AS policy_completion_tokens,
+    sum_of(input_tokens, kind = 'score') AS prm_tokens,
+    sum_of(cached_tokens, kind = 'score') AS prm_cached_tokens,
+    sum_of(flops, kind = 'generate') AS policy_flops,
+    sum_of(flops, kind = 'score') AS prm_flops,
+    sum_of(engine_seconds, true) AS engine_seconds,
+    sum_of(gpu_seconds, true) AS gpu_seconds"""
+SUM_OF = """CREATE MACRO sum_of(amount, counted) AS
+    CASE WHEN count(*) FILTER (counted) = count(amount) FILTER (counted)
+         THEN coalesce(sum(amount) FILTER (counted), 0) END"""
+
 VIEWS = {
     "runs": "SELECT * FROM stored_runs",
     "problems": "SELECT DISTINCT * EXCLUDE (stage_key) FROM parts_problems",
@@ -55,30 +70,46 @@ VIEWS = {
     "reported": """
         SELECT u.run_id, u.method_id, r.* EXCLUDE (stage_key, problem_key) FROM parts_reported r
         JOIN stage_uses u ON u.kind = 'import' AND u.stage_key = r.stage_key""",
+    "call_costs": """
+        WITH at_work AS (
+            SELECT stage_key,
+                   sum(greatest(0, ended - greatest(began, coalesce(latest, began)))) / nullif(sum(ended - began), 0)
+                       AS share
+            FROM (SELECT *, max(ended) OVER (PARTITION BY stage_key ORDER BY began, ended
+                                             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS latest
+                  FROM (SELECT stage_key, epoch(started_at) AS began, began + latency_ms / 1000 AS ended
+                        FROM parts_calls))
+            GROUP BY stage_key)
+        SELECT u.run_id, u.method_id, c.problem_id, c.kind, c.call_key, c.input_tokens, c.cached_tokens,
+               c.output_tokens,
+               2e0 * CASE c.kind WHEN 'generate' THEN r.policy_parameters ELSE r.prm_parameters END
+                   * (c.input_tokens::DOUBLE - c.cached_tokens + c.output_tokens) AS flops,
+               c.latency_ms / 1000 * w.share AS engine_seconds, engine_seconds * u.gpus AS gpu_seconds
+        FROM parts_calls c
+        JOIN at_work w ON w.stage_key = c.stage_key
+        JOIN stage_uses u ON u.stage_key = c.stage_key
+             AND (u.kind IN ('search', 'label') OR u.kind IN ('sample', 'score') AND c.sample_index < u.n)
+        JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = c.problem_key
+        JOIN stored_runs r ON r.run_id = u.run_id""",
+    "costs": f"SELECT run_id, method_id, problem_id, {COST_SUMS} FROM call_costs GROUP BY ALL",
     "summary": """
         WITH spent AS (
-            SELECT run_id, method_id,
-                   sum(input_tokens + output_tokens) FILTER (kind = 'generate') AS policy_processed,
-                   sum(output_tokens) FILTER (kind = 'generate') AS policy_tokens,
-                   sum(input_tokens) FILTER (kind = 'score') AS prm_tokens
-            FROM calls GROUP BY run_id, method_id
-            UNION ALL
-            SELECT run_id, method_id, NULL, CASE WHEN count(value) = count(*) THEN sum(value) END, NULL
+            SELECT run_id, method_id, {COST_SUMS} FROM call_costs GROUP BY ALL
+            UNION ALL BY NAME
+            SELECT run_id, method_id, CASE WHEN count(value) = count(*) THEN sum(value) END AS policy_completion_tokens
             FROM reported WHERE measure = 'policy_tokens' AND problem_id IS NOT NULL GROUP BY run_id, method_id),
         made AS (SELECT run_id, method_id, kind, n AS samples FROM stage_uses
                  WHERE kind IN ('sample', 'search', 'import'))
         SELECT u.run_id, u.method_id, e.selector, e.n, e.problems, e.accuracy, e.ci_low, e.ci_high, e.estimator,
-               t.policy_tokens * e.n / m.samples AS policy_tokens,
+               s.policy_completion_tokens * e.n / m.samples AS policy_tokens,
                CASE WHEN m.kind IN ('search', 'import') OR starts_with(e.selector, 'prm_')
-                    THEN t.prm_tokens * e.n / m.samples ELSE 0 END AS prm_tokens,
-               2.0 * e.n / m.samples * (r.policy_parameters * t.policy_processed
-                 + CASE WHEN m.kind = 'search' OR starts_with(e.selector, 'prm_')
-                        THEN r.prm_parameters * t.prm_tokens ELSE 0 END) AS flops
+                    THEN s.prm_tokens * e.n / m.samples ELSE 0 END AS prm_tokens,
+               (s.policy_flops + CASE WHEN m.kind = 'search' OR starts_with(e.selector, 'prm_')
+                                      THEN s.prm_flops ELSE 0 END) * e.n / m.samples AS flops
         FROM parts_estimates e
         JOIN stage_uses u ON u.kind = 'select' AND u.stage_key = e.stage_key
-        JOIN stored_runs r ON r.run_id = u.run_id
         JOIN made m ON m.run_id = u.run_id AND m.method_id = u.method_id
-        LEFT JOIN spent t ON t.run_id = u.run_id AND t.method_id = u.method_id""",
+        LEFT JOIN spent s ON s.run_id = u.run_id AND s.method_id = u.method_id""".replace("{COST_SUMS}", COST_SUMS),
 }
 
 _RUN_COLUMNS = pa.schema(
@@ -105,6 +136,7 @@ _USE_COLUMNS = pa.schema(
         ("kind", pa.string()),
         ("stage_key", pa.string()),
         ("n", pa.int32()),
+        ("gpus", pa.int32()),
     ]
 )
 
@@ -183,6 +215,7 @@ def _create_views(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
         "CREATE VIEW run_problems AS SELECT DISTINCT u.run_id, p.problem_key FROM parts_problems p "
         "JOIN stage_uses u ON u.kind = 'problems' AND u.stage_key = p.stage_key"
     )
+    connection.execute(SUM_OF)
     for name, definition in VIEWS.items():
         connection.execute(f"CREATE VIEW {name} AS {definition}")
     connection.execute("SET lock_configuration = true")
@@ -231,7 +264,14 @@ def _runs_table(runs: list[Run]) -> pa.Table:
 
 def _uses_table(runs: list[Run]) -> pa.Table:
     rows = [
-        {"run_id": run.run_id, "method_id": use.method_id, "kind": use.kind, "stage_key": use.key, "n": use.n}
+        {
+            "run_id": run.run_id,
+            "method_id": use.method_id,
+            "kind": use.kind,
+            "stage_key": use.key,
+            "n": use.n,
+            "gpus": use.gpus,
+        }
         for run in runs
         for use in run.stages
     ]

@@ -16,12 +16,16 @@ Status = Literal["running", "complete", "failed"]
 
 @dataclass(frozen=True)
 class StageUse:
-    """One stage that a run stands on: `n` samples of each problem of the stage at `key`."""
+    """One stage that a run stands on: `n` samples of each problem of the stage at `key`.
+
+    `gpus` is how many GPUs its engines take, 0 on a CPU; None where unknown, and for stages without engines.
+    """
 
     kind: Literal["problems", "import", "sample", "search", "score", "grade", "select", "label", "measure"]
     key: str
     method_id: str | None = None
     n: int | None = None
+    gpus: int | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 from prefect import task
 
 from storage.stages import Cover, Entry, Stage
-from tasks.analysis.estimators import Estimate, bootstrap_interval, estimate
+from tasks.analysis.estimators import Estimate, bootstrap_interval, estimates
 from tasks.analysis.selectors import Candidates, Selector, candidates, choose, needs_prm
 from tasks.records import Problem
 from tasks.scoring import by_rollout, covered_rows
@@ -50,51 +51,55 @@ async def select(work: SelectWork, cover: Cover) -> Entry:
 
 def _select(work: SelectWork, cover: Cover) -> Entry:
     rollouts = read_graded(work.grades, work.scores, cover)
-    selections: list[dict[str, Any]] = []
-    estimates: list[dict[str, Any]] = []
-    for selector in work.selectors:
-        if needs_prm(selector) and work.scores is None:
-            continue
-        for n in work.budgets:
-            rows = [_selection(work, rollouts[unit], unit, selector, n) for unit in cover.units]
-            selections += rows
-            estimates.append({"selector": selector, "n": n, **_over_problems(rows, work.seed)})
-    for _ in cover.units:
+    selectors = [selector for selector in work.selectors if work.scores is not None or not needs_prm(selector)]
+    chosen: dict[tuple[Selector, int], list[dict[str, Any]]] = {
+        (selector, n): [] for selector in selectors for n in work.budgets
+    }
+    for unit in cover.units:
+        expected = _expected(work, rollouts[unit].all, selectors)
+        for (selector, n), rows in chosen.items():
+            rows.append(_selection(work.problems[unit], rollouts[unit], selector, n, expected[selector, n]))
         work.on_problem()
-    tables = {"selections": rows_table("selections", selections), "estimates": rows_table("estimates", estimates)}
+    over_problems = [
+        {"selector": selector, "n": n, **_over_problems(rows, work.seed)} for (selector, n), rows in chosen.items()
+    ]
+    tables = {
+        "selections": rows_table("selections", [row for rows in chosen.values() for row in rows]),
+        "estimates": rows_table("estimates", over_problems),
+    }
     sources = work.grades.digests("answers", cover.units)
     if work.scores is not None:
         sources += work.scores.digests("scores", cover.units)
     return work.stage.write_part(cover, tables, sources)
 
 
+@dataclass(frozen=True)
 class Graded:
     """One problem's rollouts, ready to be chosen from, by ascending sample index."""
 
-    def __init__(
-        self,
-        answers: Sequence[str | None],
-        correct: Sequence[bool | None],
-        scores: Sequence[Sequence[float]] | None,
-    ) -> None:
-        self.answers = answers
-        self.correct = correct
-        self._scores = scores
-        self.all = candidates(answers, correct, scores)
-
-    def first(self, n: int) -> Candidates:
-        """The first n of them."""
-        return candidates(self.answers[:n], self.correct[:n], None if self._scores is None else self._scores[:n])
+    answers: Sequence[str | None]
+    correct: Sequence[bool | None]
+    all: Candidates
 
 
-def _selection(work: SelectWork, rollouts: Graded, unit: str, selector: Selector, n: int) -> dict[str, Any]:
-    chosen = choose(selector, rollouts.first(n))
+def _expected(
+    work: SelectWork, rollouts: Candidates, selectors: Sequence[Selector]
+) -> dict[tuple[Selector, int], Estimate]:
+    if work.independent:
+        return estimates(selectors, rollouts, work.budgets, work.seed)
     # Of rollouts that are not independent only the first n stand for n, be they fewer; none at all answer nothing.
-    pool = rollouts.all if work.independent else rollouts.first(n)
-    size = n if work.independent else pool.count
-    expected = estimate(selector, pool, size, work.seed) if pool.count else Estimate(0.0, "exact")
+    found: dict[tuple[Selector, int], Estimate] = {}
+    for n in work.budgets:
+        pool = rollouts.first(n)
+        together = estimates(selectors, pool, [pool.count], work.seed) if pool.count else {}
+        found |= {(one, n): together.get((one, pool.count), Estimate(0.0, "exact")) for one in selectors}
+    return found
+
+
+def _selection(problem: Problem, rollouts: Graded, selector: Selector, n: int, expected: Estimate) -> dict[str, Any]:
+    chosen = choose(selector, rollouts.all.first(n))
     return {
-        "problem_id": work.problems[unit].problem_id,
+        "problem_id": problem.problem_id,
         "n": n,
         "selector": selector,
         "answer": None if chosen is None else rollouts.answers[chosen],
@@ -123,14 +128,13 @@ def read_graded(grades: Stage, scores: Stage | None, cover: Cover) -> dict[str, 
     rows: dict[str, list[dict[str, Any]]] = {unit: [] for unit in cover.units}
     for row in covered_rows(grades.table("answers"), cover).to_pylist():
         rows[row["problem_key"]].append(row)
-    return {
-        unit: Graded(
-            [row["answer_key"] for row in group],
-            [correct[row["rollout_id"]] for row in group],
-            None if steps is None else [steps[row["rollout_id"]] for row in group],
-        )
-        for unit, group in rows.items()
-    }
+    graded: dict[str, Graded] = {}
+    for unit, group in rows.items():
+        answers = [row["answer_key"] for row in group]
+        judged = [correct[row["rollout_id"]] for row in group]
+        scored = None if steps is None else [steps[row["rollout_id"]] for row in group]
+        graded[unit] = Graded(answers, judged, candidates(answers, judged, scored))
+    return graded
 
 
 def column_by_rollout(table: pa.Table, column: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -23,7 +24,9 @@ atexit.register(os.dup2, os.open(os.devnull, os.O_WRONLY), 2)
 import pytest
 
 from flows.recipe import Recipe
+from tasks.engines import vllm_policy, vllm_prm
 from tasks.engines.fake import FakePolicy, FakePrm
+from tasks.engines.vllm_policy import PolicyPrompts
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -53,6 +56,42 @@ def count_calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     monkeypatch.setattr(FakePolicy, "generate", counted("generate", FakePolicy.generate))
     monkeypatch.setattr(FakePrm, "score", counted("score", FakePrm.score))
     return counts
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """The folder of a model of a few weights."""
+    from plans import build_model
+
+    return build_model(tmp_path / "tiny")
+
+
+@pytest.fixture(scope="session", params=["Qwen", "Llama-3"])
+def prompts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> PolicyPrompts:
+    """The prompts of a small model of each family."""
+    from step_writers import FAMILIES, prompts_of
+
+    return prompts_of(FAMILIES[request.param](tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture
+def qwen(tmp_path: Path) -> PolicyPrompts:
+    """The prompts of a small model like Qwen's."""
+    from step_writers import like_qwen, prompts_of
+
+    return prompts_of(like_qwen(tmp_path))
+
+
+@pytest.fixture
+def without_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parameters are plain namespaces here, so that vLLM itself need not be imported."""
+    stand_in = SimpleNamespace(
+        SamplingParams=SimpleNamespace,
+        PoolingParams=SimpleNamespace,
+        RequestOutputKind=SimpleNamespace(FINAL_ONLY="final"),
+    )
+    monkeypatch.setattr(vllm_policy, "require", lambda *_: stand_in)
+    monkeypatch.setattr(vllm_prm, "require", lambda *_: stand_in)
 
 
 @pytest.fixture

@@ -20,10 +20,12 @@ from functools import partial
 from random import Random
 from typing import Any, Generic, Literal, Protocol, TypeAlias
 
-from tasks.methods.protocol import Generate, Outcome, Request, Result, Score, Search
+from tasks.methods.candidates import Growth
+from tasks.methods.protocol import Generate, Method, Outcome, Request, Result, Score, Search
 from tasks.records import Rollout, Sample, SampleStop, Sampling, Scores
 
 SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_tokens=64, stop=("\n\n",))
+GROWTH = Growth(SAMPLING, max_depth=3)
 RETRY = 1_000_000  # what the number of a repeated draw goes up by
 
 Tree: TypeAlias = Mapping[str, Sequence[str]]
@@ -225,6 +227,16 @@ def paths(outcome: Outcome) -> list[str]:
     """The rollouts as text, once their numbers are checked."""
     assert [rollout.sample_index for rollout in outcome.rollouts] == list(range(len(outcome.rollouts)))
     return [shown(rollout) for rollout in outcome.rollouts]
+
+
+def found(method: Method, tree: Tree) -> list[str]:
+    """What a method returns on a tree drawn by hand."""
+    return paths(play(method, HandDrawn(tree)).result)
+
+
+def scores_of(outcome: Outcome) -> list[tuple[float, ...] | None]:
+    """The scores of every rollout."""
+    return [rollout.scores for rollout in outcome.rollouts]
 
 
 def content(outcome: Outcome) -> tuple[object, ...]:

@@ -9,19 +9,38 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.analysis.estimators import SUBSETS, best_of, bootstrap_interval, estimate, pass_at_n, random_subsets
-from tasks.analysis.selectors import SELECTORS, Candidates, Selector, candidates, choose, needs_prm
+from tasks.analysis.estimators import (
+    SUBSETS,
+    Estimate,
+    all_subsets,
+    best_of,
+    bootstrap_interval,
+    estimates,
+    paired_difference,
+    pass_at_n,
+    random_subsets,
+    vote_of,
+)
+from tasks.analysis.selectors import SELECTORS, Candidates, Selector, candidates, choose, needs_prm, weights
 
 NAN = float("nan")
 CHECKED = settings(deadline=None, derandomize=True, max_examples=120)
 SCORE = st.one_of(st.integers(0, 8).map(lambda eighths: eighths / 8), st.just(NAN))
 ROLLOUTS = st.lists(st.tuples(st.sampled_from([None, "a", "b", "c"]), SCORE), min_size=1, max_size=8)
 Rollouts = list[tuple[str | None, float]]
+VOTED: Rollouts = [
+    *[("a", 0.5), ("b", 0.625), ("c", 0.25), ("b", 0.25)],
+    *[("a", 0.375), ("a", 0.25), ("c", 1.0), ("b", 0.125)],
+]
 
 
 def graded(rollouts: Rollouts) -> Candidates:
     keys = [key for key, _ in rollouts]
     return candidates(keys, [key == "a" for key in keys], [[score] for _, score in rollouts])
+
+
+def estimate(selector: Selector, rollouts: Candidates, n: int, seed: int) -> Estimate:
+    return estimates([selector], rollouts, [n], seed)[selector, n]
 
 
 def brute_force(selector: Selector, rollouts: Rollouts, n: int) -> float:
@@ -33,16 +52,36 @@ def brute_force(selector: Selector, rollouts: Rollouts, n: int) -> float:
 
 
 @CHECKED
-@given(rollouts=ROLLOUTS, selector=st.sampled_from(SELECTORS), data=st.data())
-def test_estimate_equals_the_mean_over_all_subsets(rollouts: Rollouts, selector: Selector, data: st.DataObject) -> None:
-    n = data.draw(st.integers(1, len(rollouts)))
-    found = estimate(selector, graded(rollouts), n, seed=7)
+@given(rollouts=ROLLOUTS)
+def test_every_selector_at_every_n_equals_the_mean_over_all_subsets(rollouts: Rollouts) -> None:
+    budgets = range(1, len(rollouts) + 1)
+    found = estimates(SELECTORS, graded(rollouts), budgets, seed=7)
+    assert set(found) == {(selector, n) for selector in SELECTORS for n in budgets}
+    for (selector, n), estimated in found.items():
+        assert estimated == Estimate(pytest.approx(brute_force(selector, rollouts, n), abs=1e-12), "exact")
+
+
+@CHECKED
+@given(rollouts=ROLLOUTS, selector=st.sampled_from([s for s in SELECTORS if s.endswith("_vote")]), data=st.data())
+def test_a_sampled_vote_is_within_3_standard_errors_of_the_mean_over_all_subsets(
+    rollouts: Rollouts, selector: Selector, data: st.DataObject
+) -> None:
+    n, seed = data.draw(st.integers(1, len(rollouts))), data.draw(st.integers(0, 1_000))
+    problem = graded(rollouts)
+    subsets = random_subsets(len(rollouts), n, seed)
+    found = vote_of(weights(selector, problem), problem.groups, problem.correct, subsets)
     expected = brute_force(selector, rollouts, n)
-    if found.estimator == "exact":
-        assert found.accuracy == pytest.approx(expected, abs=1e-12)
-    else:
-        error = math.sqrt(expected * (1 - expected) / SUBSETS)
-        assert abs(found.accuracy - expected) <= 3.5 * error + 1e-12
+    assert abs(found - expected) <= 3 * math.sqrt(expected * (1 - expected) / SUBSETS) + 1e-12
+
+
+def test_sampled_votes_scatter_around_the_truth_as_independent_draws_do() -> None:
+    problem = graded(VOTED)
+    values = weights("majority", problem)
+    expected = brute_force("majority", VOTED, 4)
+    found = [vote_of(values, problem.groups, problem.correct, random_subsets(8, 4, seed)) for seed in range(200)]
+    error = math.sqrt(expected * (1 - expected) / SUBSETS)
+    assert np.mean(found) == pytest.approx(expected, abs=3 * error / math.sqrt(200))
+    assert np.std(found) == pytest.approx(error, rel=0.2)
 
 
 @pytest.mark.parametrize("selector", SELECTORS)
@@ -58,8 +97,21 @@ def test_oracle_and_best_score_are_exact_at_every_n(selector: Selector) -> None:
     assert {estimate(selector, rollouts, n, seed=0).estimator for n in range(1, 6)} == {"exact"}
 
 
-def test_votes_between_one_and_all_rollouts_say_that_they_are_sampled() -> None:
-    assert estimate("majority", graded([("a", 1.0), ("b", 1.0), ("b", 1.0)]), 2, seed=0).estimator == "monte_carlo"
+@pytest.mark.parametrize(("n", "estimator"), [(1, "exact"), (2, "exact"), (3, "monte_carlo"), (18, "exact")])
+def test_votes_say_that_they_are_sampled_where_there_are_too_many_subsets(n: int, estimator: str) -> None:
+    rollouts = graded([("a", 1.0), ("b", 1.0)] * 10)  # 20, 190, 1,140 and 190 subsets
+    assert estimate("majority", rollouts, n, seed=0).estimator == estimator
+
+
+@pytest.mark.parametrize("n", [1, 599, 600])
+def test_one_all_but_one_and_all_of_many_rollouts_are_exact(n: int) -> None:
+    assert estimate("majority", graded([("b", 1.0), ("a", 1.0)] * 300), n, seed=0).estimator == "exact"
+
+
+def test_estimates_are_those_of_each_selector_and_n_alone() -> None:
+    rollouts = graded(VOTED * 3)
+    together = estimates(SELECTORS, rollouts, [1, 5, 24], seed=3)
+    assert together == {pair: estimate(pair[0], rollouts, pair[1], seed=3) for pair in together}
 
 
 def test_one_rollout_counts_right_ones_that_have_a_say() -> None:
@@ -87,16 +139,14 @@ def test_no_rollouts_are_refused() -> None:
         estimate("majority", graded([]), 1, seed=0)
 
 
-VOTED = [("a", 0.5), ("b", 0.625), ("c", 0.25), ("b", 0.25), ("a", 0.375), ("a", 0.25), ("c", 1.0), ("b", 0.125)]
-
-
 def test_the_estimate_depends_on_its_arguments_alone() -> None:
-    first = estimate("prm_last_vote", graded(VOTED), 3, seed=5)
+    rollouts = graded(VOTED * 3)
+    first = estimate("prm_last_vote", rollouts, 3, seed=5)
     np.random.seed(1)
     for other in range(3):
-        estimate("majority", graded(VOTED), 3, seed=other)
+        estimate("majority", rollouts, 3, seed=other)
     random_subsets.cache_clear()
-    assert estimate("prm_last_vote", graded(VOTED), 3, seed=5) == first
+    assert estimate("prm_last_vote", rollouts, 3, seed=5) == first
 
 
 def test_another_seed_draws_other_subsets() -> None:
@@ -107,6 +157,10 @@ def test_subsets_are_ascending_and_without_repeats() -> None:
     subsets = random_subsets(8, 3, 0)
     assert subsets.shape == (SUBSETS, 3)
     assert (np.diff(subsets, axis=1) > 0).all()
+
+
+def test_all_subsets_are_each_there_once() -> None:
+    assert all_subsets(4, 2).tolist() == [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
 
 
 @pytest.mark.parametrize(
@@ -161,6 +215,54 @@ def test_interval_of_equal_accuracies_is_that_point() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert bootstrap_interval(np.full(5, 0.25), seed=0) == (0.25, 0.25)
+
+
+def test_a_paired_difference_is_the_difference_of_the_means_and_its_interval_holds_it() -> None:
+    generator = np.random.default_rng(0)
+    first, second = generator.random(80), generator.random(80)
+    found = paired_difference(first, second, seed=0)
+    assert found.accuracy == pytest.approx(first.mean() - second.mean(), abs=1e-12)
+    assert found.interval is not None
+    assert found.interval[0] < found.accuracy < found.interval[1]
+
+
+def test_pairing_takes_the_difficulty_of_the_problems_out_of_the_interval() -> None:
+    difficulty = np.linspace(0, 0.9, 100)
+    better = paired_difference(difficulty + 0.1, difficulty, seed=0)
+    assert better.interval == pytest.approx((0.1, 0.1))
+    unpaired = [bootstrap_interval(values, seed=0) or (NAN, NAN) for values in (difficulty + 0.1, difficulty)]
+    assert unpaired[0][0] < unpaired[1][1], "apart, the two could not be told apart"
+
+
+def test_a_paired_difference_turns_its_sign_with_its_sides() -> None:
+    first, second = np.tile([0.0, 1.0, 1.0], 20), np.tile([1.0, 0.0, 0.5], 20)
+    there, back = paired_difference(first, second, seed=1), paired_difference(second, first, seed=1)
+    assert there.accuracy == -back.accuracy
+    assert there.interval is not None
+    assert back.interval is not None
+    assert there.interval == pytest.approx((-back.interval[1], -back.interval[0]), abs=0.02)
+
+
+def test_the_interval_of_a_paired_difference_covers_the_truth_19_times_in_20() -> None:
+    generator = np.random.default_rng(2)
+    covered = 0
+    for seed in range(200):
+        # 60 problems, each solved with 0.7 by the first and 0.5 by the second
+        first, second = generator.random(60) < 0.7, generator.random(60) < 0.5
+        low, high = paired_difference(first.astype(float), second.astype(float), seed).interval or (NAN, NAN)
+        covered += low <= 0.2 <= high
+    assert 0.90 <= covered / 200 <= 0.99
+
+
+def test_one_problem_has_a_difference_and_no_interval() -> None:
+    found = paired_difference(np.ones(1), np.zeros(1), seed=0)
+    assert (found.accuracy, found.interval) == (1.0, None)
+
+
+@pytest.mark.parametrize(("first", "second"), [(3, 2), (0, 0)])
+def test_problems_that_cannot_be_paired_are_refused(first: int, second: int) -> None:
+    with pytest.raises(ValueError, match=f"{first} and {second} problems cannot be paired"):
+        paired_difference(np.ones(first), np.ones(second), seed=0)
 
 
 def test_selectors_that_need_a_prm_are_those_named_for_it() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OURS = {"flows", "tasks", "zoo", "storage", "recipes", "benchmarks", "tests"}
-PREFECT_STAGES = {"sampling", "searching", "scoring", "grading", "selecting", "measuring", "shards"}
+PREFECT_STAGES = {"sampling", "searching", "scoring", "grading", "selecting", "measuring", "labelling", "shards"}
 ENGINE_PACKAGES = {"vllm", "torch", "transformers"}
 
 
@@ -50,9 +50,21 @@ def test_tasks_do_not_import_flows(module: str) -> None:
     assert reaches(module, {"flows", "zoo"}) == set()
 
 
-@pytest.mark.parametrize("module", modules("flows", "tasks", "storage"))
+@pytest.mark.parametrize("module", sorted({*modules("flows", "tasks", "storage")} - {*modules("tasks/training")}))
 def test_engine_packages_are_only_imported_by_require(module: str) -> None:
     assert reaches(module, ENGINE_PACKAGES) == set()
+
+
+@pytest.mark.parametrize("module", sorted({*modules("flows", "tasks", "storage")} - {*modules("tasks/training")}))
+def test_training_is_only_imported_where_a_flow_trains(module: str) -> None:
+    made_of_torch = {
+        path.removesuffix(".py").replace("/", ".") for path in modules("tasks/training") if reaches(path, {"torch"})
+    }
+    assert len(made_of_torch) > 3
+    if reaches(module, made_of_torch):
+        assert module == "flows/prm_train.py"
+        at_the_top = {name for node in ast.parse((ROOT / module).read_text()).body for name in names(node)}
+        assert not {name for name in at_the_top if name.rpartition(".")[0] in made_of_torch}
 
 
 def required(module: str) -> set[str]:
@@ -65,7 +77,7 @@ def required(module: str) -> set[str]:
 
 @pytest.mark.parametrize("module", modules("flows", "tasks", "storage"))
 def test_engine_packages_are_required_in_the_engines_alone(module: str) -> None:
-    assert module.startswith("tasks/engines/") or not required(module) & ENGINE_PACKAGES
+    assert module.startswith(("tasks/engines/", "tasks/training/")) or not required(module) & ENGINE_PACKAGES
 
 
 def test_the_engines_do_require_their_packages() -> None:

@@ -152,13 +152,13 @@ async def test_a_policy_that_dies_is_loaded_anew_and_repeats_nothing(
     assert set(answered.values()) == {1}
 
 
-def killed_when(there: str, words: list[str], store: Path) -> bool:
-    """Kill a life as soon as a file is there; False where it ended before."""
+def killed_when(there: str, words: list[str], store: Path, sent: signal.Signals = signal.SIGKILL) -> bool:
+    """End a life by a signal as soon as a file is there; False where it ended before."""
     life = subprocess.Popen([COMMAND, *words], stdout=subprocess.DEVNULL, start_new_session=True)
     while life.poll() is None:
         if list(store.glob(there)):
-            os.killpg(life.pid, signal.SIGKILL)
-            life.wait()
+            os.killpg(life.pid, sent)
+            life.wait(timeout=120)
             return True
         time.sleep(0.05)
     return False
@@ -188,6 +188,20 @@ def test_kill_nine_in_every_stage_changes_nothing(tmp_path: Path) -> None:
     assert all(torch.allclose(weights[name], again[name], atol=1e-2) for name in weights)
     assert not list(killed.rglob("journal.sqlite*"))
     assert not list(killed.rglob("*.training"))
+
+
+def test_a_signal_stops_the_training_at_once(tmp_path: Path) -> None:
+    training = {"base": {"model": "zoo/abacus-1m"}, "part": "full", "updates": 1_000_000, "check_every": 2}
+    recipe = recipe_in(tmp_path, training=training | {"patience": 1_000_000})
+    path = tmp_path / "trial.yaml"
+    path.write_text(json.dumps(recipe.model_dump(mode="json")))
+    store = tmp_path / "store"
+    assert killed_when(
+        "models/.*.training/checkpoint.pt", ["prm-train", str(path), "--store", str(store)], store, signal.SIGTERM
+    )
+    assert subprocess.run([COMMAND, "status", "--store", store], capture_output=True, text=True).stdout.count(
+        "interrupted"
+    )
 
 
 def test_mistakes_are_told_before_anything_starts(tmp_path: Path) -> None:

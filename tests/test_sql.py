@@ -13,7 +13,7 @@ from storage.stages import Cover
 from storage.store import StageUse, Store
 from tasks.shards import calls_table, rows_table
 
-# Section 3 of the design, word for word, and what PRMs are measured by. Extra columns are welcome.
+# Section 3 of the design, word for word, costs, and what PRMs are measured by. Extra columns are welcome.
 CONTRACT = {
     "runs": "run_id, name, recipe, seed, status, created_at, finished_at, versions",
     "problems": "problem_set, problem_id, question, reference, domain, level, subject",
@@ -29,6 +29,8 @@ CONTRACT = {
     "calls": "run_id, problem_id, kind, call_key, model, input_tokens, cached_tokens, output_tokens, latency_ms, "
     "started_at",
     "reported": "run_id, method_id, problem_id, sample_index, field, measure, selector, n, answer, correct, value",
+    "costs": "run_id, method_id, problem_id, policy_prompt_tokens, policy_cached_tokens, policy_completion_tokens, "
+    "prm_tokens, prm_cached_tokens, policy_flops, prm_flops, engine_seconds, gpu_seconds",
     "summary": "run_id, method_id, selector, n, problems, accuracy, ci_low, ci_high, policy_tokens, prm_tokens, flops",
 }
 REFUSED = {
@@ -263,8 +265,9 @@ def test_calls_belong_to_runs_within_their_problems_and_samples(store: Store) ->
 def test_the_summary_counts_the_tokens_and_flops_of_a_budget(tmp_path: Path) -> None:
     store = Store(tmp_path)
     put_problems(store, "problems-1", "a")
-    generated = [call(f"g{index}", "a", index, input_tokens=3, output_tokens=5) for index in range(4)]
-    scored = [call(f"s{index}", "a", index, kind="score", input_tokens=9, output_tokens=0) for index in range(4)]
+    generated = [call(f"g{index}", "a", index, input_tokens=3, cached_tokens=1, output_tokens=5) for index in range(4)]
+    read = {"kind": "score", "input_tokens": 9, "cached_tokens": 4, "output_tokens": 0}
+    scored = [call(f"s{index}", "a", index, **read) for index in range(4)]
     cover = Cover(("a",), 0, 4)
     store.stage("sample-1").write_part(cover, {"calls": calls_table(generated)})
     store.stage("score-1").write_part(cover, {"calls": calls_table(scored)})
@@ -273,7 +276,7 @@ def test_the_summary_counts_the_tokens_and_flops_of_a_budget(tmp_path: Path) -> 
     uses = [StageUse(kind, f"{kind}-1", "bon", 4) for kind in ("sample", "score", "select")]  # type: ignore[arg-type]
     store.write_run(run_named("r", StageUse("problems", "problems-1"), *uses, prm="judge", prm_parameters=100))
     found = rows(store, "SELECT selector, policy_tokens, prm_tokens, flops FROM summary ORDER BY ALL")
-    policy_flops, prm_flops = 2 * 10 * (3 + 5) * 2, 2 * 100 * 9 * 2
+    policy_flops, prm_flops = 2 * 10 * (3 - 1 + 5) * 2, 2 * 100 * (9 - 4) * 2
     assert found == [("majority", 10, 0, policy_flops), ("prm_last_max", 10, 18, policy_flops + prm_flops)]
 
 

@@ -50,9 +50,9 @@ def config_of(**changes: Any) -> TrainingConfig:
     return TrainingConfig.model_validate(settings | changes)
 
 
-def train(config: TrainingConfig, folder: Path, on_update: Callable[[], None] = lambda: None) -> None:
+def train(config: TrainingConfig, folder: Path, on_progress: Callable[[int], None] = lambda _: None) -> None:
     provenance = {"name": "tiny", "labels": "stage label-1"}
-    train_prm(config, rollouts_of(8), "\n\n", 5, folder, provenance, on_update)
+    train_prm(config, rollouts_of(8), "\n\n", 5, folder, provenance, on_progress)
 
 
 def test_examples_hold_a_target_at_each_labelled_step() -> None:
@@ -134,18 +134,18 @@ def test_a_new_life_goes_on_from_the_checkpoint(changes: dict[str, Any], tmp_pat
     train(config, tmp_path / "whole" / "prm")
     updates = 0
 
-    def die() -> None:
+    def die(more: int) -> None:
         nonlocal updates
-        updates += 1
+        updates += more
         if updates == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "killed" / "prm", die)
     assert not (tmp_path / "killed" / "prm").exists()
-    seen = []
-    train(config, tmp_path / "killed" / "prm", lambda: seen.append(1))
-    assert len(seen) == 4
+    seen: list[int] = []
+    train(config, tmp_path / "killed" / "prm", seen.append)
+    assert sum(seen) == 4
     whole, killed = (load_file(tmp_path / life / "prm" / "model.safetensors") for life in ("whole", "killed"))
     assert whole.keys() == killed.keys()
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
@@ -176,12 +176,12 @@ def test_fresh_layers_need_biases_in_attention(tmp_path: Path) -> None:
 def test_training_stops_where_it_no_longer_gets_better(tmp_path: Path) -> None:
     seen: list[int] = []
     config = config_of(part="full", learning_rate=0.5, updates=200, check_every=1, patience=3)
-    train(config, tmp_path / "prm", lambda: seen.append(1))
-    assert len(seen) < 200
+    train(config, tmp_path / "prm", seen.append)
+    assert sum(seen) < 200
 
 
 def test_an_unlabelled_side_is_refused(tmp_path: Path) -> None:
     rollouts = [LabelledRollout(str(number), "q", ("1+1=2",), (None,)) for number in range(4)]
     with pytest.raises(UserError, match="no step has a label"):
-        train_prm(config_of(), rollouts, "\n\n", 0, tmp_path / "prm", {"name": "x"}, lambda: None)
+        train_prm(config_of(), rollouts, "\n\n", 0, tmp_path / "prm", {"name": "x"}, lambda _: None)
     assert list(tmp_path.iterdir()) == []

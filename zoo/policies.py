@@ -4,7 +4,6 @@ They are meant to be imperfect: each stops at a number of updates where long cha
 scoring and searching have something to win.
 """
 
-import math
 import random
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from tasks.problems.chains import LONGEST_CHAIN, Chain, draw_chain, generate_chains
+from tasks.training.optimizers import optimizers_of, warm_cosine
 from zoo.tokenizer import SYSTEM_PROMPT
 
 BATCH_SIZE = 64
@@ -90,14 +90,6 @@ def padded(rows: list[list[int]], filler: int) -> torch.Tensor:
     return torch.tensor([row + [filler] * (longest - len(row)) for row in rows])
 
 
-def warm_cosine(update: int, updates: int, warm_up: int = 100) -> float:
-    """Learning-rate factor in [0.02, 1]: linear warm-up, then a cosine."""
-    if update < warm_up:
-        return (update + 1) / warm_up
-    progress = (update - warm_up) / max(1, updates - warm_up)
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
-
-
 def train_policy(size: PolicySize, tokenizer: Qwen2Tokenizer, folder: Path) -> None:
     """Train one policy from random weights and save it in bfloat16 with its tokenizer."""
     torch.manual_seed(size.seed)
@@ -106,7 +98,7 @@ def train_policy(size: PolicySize, tokenizer: Qwen2Tokenizer, folder: Path) -> N
     compiled = torch.compile(model, dynamic=True)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"{size.name}: {parameters / 1e6:.2f} M parameters, {size.updates} updates", flush=True)
-    optimizers = optimizers_of(model, size.learning_rate)
+    optimizers = optimizers_of(model.named_parameters(), size.learning_rate)
     schedules = [
         torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: warm_cosine(update, size.updates))
         for optimizer in optimizers
@@ -127,17 +119,6 @@ def train_policy(size: PolicySize, tokenizer: Qwen2Tokenizer, folder: Path) -> N
     report_greedy(model, tokenizer, count=240)
     model.to(torch.bfloat16).save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
-
-
-def optimizers_of(model: torch.nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the layers, AdamW for the embedding and the vectors."""
-    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    matrices = [p for name, p in trained if p.ndim == 2 and "embed" not in name]
-    others = [p for name, p in trained if p.ndim != 2 or "embed" in name]
-    return [
-        torch.optim.Muon(matrices, lr=learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01),
-    ]
 
 
 def _update(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, chains: list[Chain]) -> float:

@@ -25,7 +25,6 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2Model, Qwen2Tokenizer
-from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention
 
 from tasks.engines.config import Placement, VllmPolicyConfig
 from tasks.engines.models import locate_model
@@ -33,13 +32,14 @@ from tasks.engines.prm_prompts import MarkedChat
 from tasks.engines.vllm_policy import VllmPolicy
 from tasks.problems.chains import LONGEST_CHAIN, STEP_DELIMITER, Chain, generate_chains, right_steps
 from tasks.records import Sample, Sampling
-from zoo.policies import IGNORED, optimizers_of, padded, warm_cosine
+from tasks.training.optimizers import optimizers_of, warm_cosine
+from tasks.training.upper_layers import look_back
+from zoo.policies import IGNORED, padded
 from zoo.tokenizer import STEP_MARK, build_tokenizer
 
 UPDATES = 1_400
 EXTRA_LAYERS = 2
 RESIDUAL_SCALE = 1 / 8  # a power of two, so exact in bfloat16
-LOOK_BACK = 8.0  # size of the biases that make a head look at the token before
 MISTAKE_WEIGHT = 10.0  # a token that does not follow is rare
 BATCH_SIZE = 64
 CHUNKS = 2
@@ -119,24 +119,6 @@ class UpperModel(torch.nn.Module):
         return self.score(output.last_hidden_state), self.probe(output.hidden_states[1])
 
 
-@torch.no_grad()
-def look_back(attention: Qwen2Attention, config: Qwen2Config) -> None:
-    """Set half of a layer's heads to look at the token before.
-
-    Rotary embeddings turn equal vectors apart by the tokens between them; a query turned back by one token beforehand
-    meets the key of the token before it.
-    """
-    size = config.hidden_size // config.num_attention_heads
-    turns = config.rope_parameters["rope_theta"] ** (-torch.arange(0, size, 2) / size)
-    query = LOOK_BACK * torch.cat([turns.cos(), -turns.sin()])
-    key = LOOK_BACK * torch.cat([torch.ones(size // 2), torch.zeros(size // 2)])
-    for head in range(config.num_attention_heads // 2):
-        rows = slice(head * size, (head + 1) * size)
-        for projection, bias in ((attention.q_proj, query), (attention.k_proj, key)):
-            projection.weight[rows] = 0
-            projection.bias[rows] = bias
-
-
 def shaped(config: Qwen2Config, layers: int) -> Qwen2Config:
     """The same architecture with another number of layers."""
     settings = {key: value for key, value in config.to_dict().items() if key not in ("architectures", "layer_types")}
@@ -170,7 +152,7 @@ def train_prm(policy_folder: Path, body_folder: Path, tokenizer: Qwen2Tokenizer,
     print(f"  features of {len(examples)} rollouts, {time.monotonic() - started:.0f} s", flush=True)
     model = UpperModel(body.config)
     compiled = torch.compile(model, dynamic=True)
-    optimizers = optimizers_of(model, LEARNING_RATE)
+    optimizers = optimizers_of(model.named_parameters(), LEARNING_RATE)
     schedules = [
         torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: warm_cosine(update, UPDATES))
         for optimizer in optimizers

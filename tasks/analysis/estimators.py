@@ -1,12 +1,14 @@
-"""Accuracy at every budget n from one sampling pass of N rollouts, with an interval over problems.
+"""Accuracy at every budget n from one sampling pass of N rollouts, with intervals over problems.
 
 For one problem the estimate is the mean, over all subsets of n of its N rollouts, of whether the selector's choice is
-right: unbiased for n fresh rollouts. Where that mean has a closed form (pass@n; the best score; one rollout; all of
-them) it is exact, otherwise it is a Monte Carlo over seeded random subsets.
+right: unbiased for n fresh rollouts. It is exact where that mean has a closed form (pass@n, the best score) or where
+there are few enough subsets to try them all, otherwise a Monte Carlo over seeded random subsets.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from math import comb
 from typing import Literal
 
@@ -14,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from tasks.analysis.selectors import Booleans, Candidates, Floats, Integers, Selector, choose, weights
+from tasks.analysis.selectors import Booleans, Candidates, Floats, Integers, Selector, weights
 
 Estimator = Literal["exact", "monte_carlo"]
 SUBSETS = 400
@@ -29,22 +31,30 @@ class Estimate:
     estimator: Estimator
 
 
-def estimate(selector: Selector, rollouts: Candidates, n: int, seed: int) -> Estimate:
-    """Expected accuracy of `selector` on n of a problem's N rollouts. Raises ValueError unless 1 <= n <= N."""
+def estimates(
+    selectors: Sequence[Selector], rollouts: Candidates, budgets: Iterable[int], seed: int
+) -> dict[tuple[Selector, int], Estimate]:
+    """Expected accuracy of each selector on each n of a problem's N rollouts.
+
+    Raises ValueError unless 1 <= n <= N.
+    """
     count = rollouts.count
-    if not 1 <= n <= count:
-        raise ValueError(f"n = {n} must lie within 1..{count}, the rollouts there are")
-    if n == count:
-        chosen = choose(selector, rollouts)
-        return Estimate(float(chosen is not None and rollouts.correct[chosen]), "exact")
-    if selector == "oracle":
-        return Estimate(pass_at_n(int(rollouts.correct.sum()), count, n), "exact")
-    values = weights(selector, rollouts)
-    if n == 1:
-        return Estimate(float((rollouts.correct & ~np.isnan(values)).sum() / count), "exact")
-    if selector.endswith("_max"):
-        return Estimate(best_of(values, rollouts.correct, n), "exact")
-    return Estimate(vote_of(values, rollouts.groups, rollouts.correct, n, seed), "monte_carlo")
+    values = {selector: weights(selector, rollouts) for selector in selectors}
+    found: dict[tuple[Selector, int], Estimate] = {}
+    for n in budgets:
+        if not 1 <= n <= count:
+            raise ValueError(f"n = {n} must lie within 1..{count}, the rollouts there are")
+        for selector in selectors:
+            if selector == "oracle":
+                found[selector, n] = Estimate(pass_at_n(int(rollouts.correct.sum()), count, n), "exact")
+            elif selector.endswith("_max"):
+                found[selector, n] = Estimate(best_of(values[selector], rollouts.correct, n), "exact")
+            else:
+                enumerable = has_few_subsets(count, n)
+                subsets = all_subsets(count, n) if enumerable else random_subsets(count, n, seed)
+                accuracy = vote_of(values[selector], rollouts.groups, rollouts.correct, subsets)
+                found[selector, n] = Estimate(accuracy, "exact" if enumerable else "monte_carlo")
+    return found
 
 
 def pass_at_n(right: int, count: int, n: int) -> float:
@@ -53,39 +63,48 @@ def pass_at_n(right: int, count: int, n: int) -> float:
 
 
 def best_of(values: Floats, correct: Booleans, n: int) -> float:
-    """P(the highest-valued of n of N rollouts is right); NaN values are never chosen, ties go to the first.
-
-    The rollout with r others above it is the best of a subset in C(N-1-r, n-1) of the C(N, n) subsets.
-    """
-    count = len(values)
+    """P(the highest-valued of n of N rollouts is right); NaN values are never chosen, ties go to the first."""
     eligible = np.flatnonzero(~np.isnan(values))
     ranked = eligible[np.argsort(-values[eligible], kind="stable")]
     # Those without a say never stand above anyone, so the best r-th is best whenever the r above it are absent.
-    wins = sum(comb(count - 1 - rank, n - 1) for rank, index in enumerate(ranked) if correct[index])
-    return wins / comb(count, n)
+    return float(chances_of_ranks(len(values), n)[: len(ranked)][correct[ranked]].sum())
 
 
-def vote_of(values: Floats, groups: Integers, correct: Booleans, n: int, seed: int) -> float:
-    """Mean accuracy of a weighted vote over random subsets of n of N rollouts; ties go to the first encountered."""
+@lru_cache(maxsize=64)
+def chances_of_ranks(count: int, n: int) -> Floats:
+    """(count,) P(the r-th from above, r from 0, is the best of a subset of n): C(count-1-r, n-1) / C(count, n)."""
+    return np.array([comb(count - 1 - rank, n - 1) / comb(count, n) for rank in range(count)])
+
+
+def vote_of(values: Floats, groups: Integers, correct: Booleans, subsets: Integers) -> float:
+    """Mean accuracy of a weighted vote over `subsets`, (any, n) ascending indices; ties go to the first encountered."""
     count, kinds = len(values), int(groups.max()) + 1
-    if kinds == 0:
-        return 0.0
-    subsets = random_subsets(count, n, seed)
-    rows = np.repeat(np.arange(len(subsets)), n)
-    flat = subsets.ravel()
-    has_say = ~np.isnan(values[flat])
-    rows, flat = rows[has_say], flat[has_say]
-    cells = rows * kinds + groups[flat]
-    size = len(subsets) * kinds
-    totals = np.bincount(cells, weights=values[flat], minlength=size).reshape(-1, kinds)
-    present = np.bincount(cells, minlength=size).reshape(-1, kinds) > 0
+    has_say = ~np.isnan(values)
+    # Those without a say vote in a last column of their own, which is cut off.
+    columns = np.where(has_say, groups, kinds)
+    cells = np.arange(len(subsets))[:, np.newaxis] * (kinds + 1) + columns[subsets]
+    ballots = np.where(has_say, values, 0.0)[subsets]
+    size = len(subsets) * (kinds + 1)
+    totals = np.bincount(cells.ravel(), weights=ballots.ravel(), minlength=size).reshape(-1, kinds + 1)[:, :kinds]
     first = np.full(size, count)
-    np.minimum.at(first, cells, flat)
-    totals[~present] = -1.0
-    tied = totals == totals.max(axis=1, keepdims=True)
-    winner_first = np.where(tied & present, first.reshape(-1, kinds), count).min(axis=1)
+    np.minimum.at(first, cells.ravel(), subsets.ravel())
+    first = first.reshape(-1, kinds + 1)[:, :kinds]
+    totals = np.where(first < count, totals, -1.0)
+    leading = totals == totals.max(axis=1, keepdims=True, initial=-1.0)
+    chosen = np.where(leading, first, count).min(axis=1, initial=count)
     right = np.append(correct, False)  # a subset in which nobody has a say points past the end
-    return float(right[winner_first].mean())
+    return float(right[chosen].mean())
+
+
+def has_few_subsets(count: int, n: int) -> bool:
+    """Whether all subsets of n can be tried; so it is for one rollout, all and all but one."""
+    return comb(count, n) <= max(SUBSETS, count)
+
+
+@lru_cache(maxsize=64)
+def all_subsets(count: int, n: int) -> Integers:
+    """(C(count, n), n) indices below `count`: every subset once, each row in ascending order."""
+    return np.array(list(combinations(range(count), n)))
 
 
 @lru_cache(maxsize=64)
@@ -104,3 +123,23 @@ def bootstrap_interval(accuracies: Floats, seed: int) -> tuple[float, float] | N
         (accuracies,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed)
     )
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much more accurate one way is than another, in [-1, 1], with its 95 % interval (None: too few problems)."""
+
+    accuracy: float
+    interval: tuple[float, float] | None
+
+
+def paired_difference(first: Floats, second: Floats, seed: int) -> Difference:
+    """By how much `first` beats `second`, each (problems,) in the same order: paired bootstrap over problems.
+
+    Hard problems are hard for both, so the interval is mostly narrower than the two intervals suggest. Raises
+    ValueError where the problems are not as many, or none.
+    """
+    if len(first) != len(second) or not len(first):
+        raise ValueError(f"{len(first)} and {len(second)} problems cannot be paired")
+    gains = first - second
+    return Difference(float(gains.mean()), bootstrap_interval(gains, seed))

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from tasks.analysis.estimators import estimate
+from tasks.analysis.estimators import estimates
 from tasks.analysis.prm_quality import (
     Booleans,
     FirstError,
@@ -132,8 +132,10 @@ def _accuracy(
     seed: int,
     aggregation: Aggregation | None = None,
 ) -> Figure:
-    # A search may return fewer rollouts than its budget; they only count together.
-    accuracies = [estimate(selector, problem, min(n, problem.count), seed).accuracy for problem in problems]
+    accuracies = []
+    for problem in problems:
+        size = min(n, problem.count)  # a search may return fewer rollouts than its budget; they only count together
+        accuracies.append(estimates([selector], problem, [size], seed)[selector, size].accuracy)
     return Figure(measure, float(np.mean(accuracies)), len(problems), aggregation, n)
 
 

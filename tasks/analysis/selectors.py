@@ -66,6 +66,11 @@ class Candidates:
         """N."""
         return len(self.groups)
 
+    def first(self, n: int) -> "Candidates":
+        """The first n of them."""
+        scores = {name: values[:n] for name, values in self.scores.items()}
+        return Candidates(self.groups[:n], self.correct[:n], scores)
+
 
 def candidates(
     answer_keys: Sequence[str | None], correct: Sequence[bool | None], step_scores: Sequence[Sequence[float]] | None

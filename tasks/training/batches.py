@@ -1,6 +1,6 @@
 """Examples as tensors: what the body makes of them, computed once where it is frozen, and padded batches of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -57,7 +57,12 @@ class Expectation:
 
 
 def prepare(
-    model: PrmModel, examples: Sequence[Example], expectation: Expectation | None, chunk_tokens: int, device: str
+    model: PrmModel,
+    examples: Sequence[Example],
+    expectation: Expectation | None,
+    chunk_tokens: int,
+    device: str,
+    on_chunk: Callable[[], None],
 ) -> list[Prepared]:
     """Examples ready for batches, from the shortest. A frozen body reads them here, once and for all."""
     by_length = sorted(examples, key=lambda example: len(example.ids))
@@ -72,6 +77,7 @@ def prepare(
             expected = unasked if expectation is None else expectation.of(example, own)
             mask = torch.ones(len(example.ids), dtype=torch.long)
             prepared.append(Prepared(own.cpu(), mask, targets, torch.tensor(expected)))
+        on_chunk()
     return prepared
 
 

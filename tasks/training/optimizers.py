@@ -11,7 +11,7 @@ WARM_UP = 100
 def optimizers_of(
     parameters: Iterable[tuple[str, torch.nn.Parameter]], learning_rate: float
 ) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside fresh layers, AdamW for embeddings and vectors."""
+    """Muon for the matrices inside layers, AdamW for embeddings and vectors."""
     learned = [(name, weight) for name, weight in parameters if weight.requires_grad]
     matrices = [weight for name, weight in learned if weight.ndim == 2 and "embed" not in name]
     others = [weight for name, weight in learned if weight.ndim != 2 or "embed" in name]

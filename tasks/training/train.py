@@ -29,11 +29,12 @@ def train_prm(
     seed: int,
     folder: Path,
     provenance: dict[str, Any],
-    on_update: Callable[[], None],
+    on_progress: Callable[[int], None],
 ) -> None:
     """Train a PRM and write it to `folder`, whole or not at all; goes on from the checkpoint beside it.
 
-    `provenance` goes into the model's card. Raises EngineUnavailable or UserError for what cannot be trained.
+    `provenance` goes into the model's card. `on_progress` is called often, with the updates made since the last call;
+    what it raises ends the training. Raises EngineUnavailable or UserError for what cannot be trained.
     """
     torch.manual_seed(seed)
     base = locate_model(ModelConfig(**config.base.model_dump()))
@@ -47,8 +48,11 @@ def train_prm(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model, expectation = begin(config, base, tokenizer, layout, delimiter, learn[0], device)
     work = folder.with_name(f".{folder.name}.training")
-    ready = [prepare(model, part, expectation, config.chunk_tokens, device) for part in (learn, judging)]
-    progress = Trainer(model, ready[0], ready[1], seed, device, work / "checkpoint.pt").run(on_update)
+    ready = [
+        prepare(model, part, expectation, config.chunk_tokens, device, lambda: on_progress(0))
+        for part in (learn, judging)
+    ]
+    progress = Trainer(model, ready[0], ready[1], seed, device, work / "checkpoint.pt").run(on_progress)
     written = work / "model"
     shutil.rmtree(written, ignore_errors=True)  # of a life that ended while it wrote
     save_prm(model, tokenizer, written)

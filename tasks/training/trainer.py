@@ -75,19 +75,18 @@ class Trainer:
         self.optimizers = optimizers_of(model.named_parameters(), self.config.learning_rate)
         self.progress = Progress()
 
-    def run(self, on_update: Callable[[], None]) -> Progress:
-        """Train to the end, and leave the best weights in the model; `on_update` is called after each update."""
+    def run(self, on_progress: Callable[[int], None]) -> Progress:
+        """Train to the end, and leave the best weights in the model; `on_progress` is told of every update."""
         if self.checkpoint.exists():
             self._load()
-            for _ in range(self.progress.update):
-                on_update()
+            on_progress(self.progress.update)
         while self.progress.update < self.config.updates and self.progress.stale < self.config.patience:
             self._update(self.progress.update)
             self.progress.update += 1
             if self.progress.update % self.config.check_every == 0 or self.progress.update == self.config.updates:
                 self._judge()
                 self._save()
-            on_update()
+            on_progress(1)
         self.model.load_state_dict(self.progress.best_weights, strict=False)
         return self.progress
 

@@ -1,0 +1,66 @@
+"""Accuracy of every selector at every budget, from the step scores of one sampling pass, on synthetic rollouts.
+
+Timed are the rollouts' arrays, the estimates of each problem and the intervals over problems: what the select stage
+does apart from reading and writing Parquet.
+
+    python -m benchmarks.estimators --problems 500 --n 256
+"""
+
+import time
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import numpy as np
+import typer
+
+from tasks.analysis.estimators import bootstrap_interval, estimates
+from tasks.analysis.selectors import SELECTORS, Candidates, candidates
+
+ANSWERS = 12
+STEPS = 8
+Result = TypeVar("Result")
+
+
+def synthetic(n: int, generator: np.random.Generator) -> Candidates:
+    """One problem's rollouts: as likely right as the problem is easy, and then with slightly better scores."""
+    right = generator.random(n) < generator.random()
+    answers = np.where(right, 0, generator.integers(1, ANSWERS, n))
+    keys = [None if lost else str(answer) for answer, lost in zip(answers, generator.random(n) < 0.05, strict=True)]
+    scores = np.clip(generator.normal(0.5 + 0.1 * right[:, np.newaxis], 0.2, (n, STEPS)), 0, 1)
+    correct = [key == "0" for key in keys]
+    return candidates(keys, correct, scores.tolist())
+
+
+def timed(label: str, work: Callable[[], Result]) -> tuple[Result, float]:
+    """What a piece of work returns and the seconds it took, printed."""
+    begin = time.perf_counter()
+    result = work()
+    seconds = time.perf_counter() - begin
+    typer.echo(f"{label:28}{seconds:8.1f} s")
+    return result, seconds
+
+
+def main(
+    problems: Annotated[int, typer.Option(help="Problems.")] = 500,
+    n: Annotated[int, typer.Option(help="Rollouts a problem; the budgets are the powers of two up to it.")] = 256,
+) -> None:
+    """Print the seconds of each piece and their sum."""
+    budgets = [2**power for power in range(n.bit_length()) if 2**power <= n]
+    generator = np.random.default_rng(0)
+    rollouts, first = timed("arrays of the rollouts", lambda: [synthetic(n, generator) for _ in range(problems)])
+    found, second = timed("estimates", lambda: [estimates(SELECTORS, problem, budgets, 0) for problem in rollouts])
+
+    def intervals() -> list[tuple[float, float] | None]:
+        pairs = [(selector, budget) for selector in SELECTORS for budget in budgets]
+        return [bootstrap_interval(np.array([problem[pair].accuracy for problem in found]), 0) for pair in pairs]
+
+    third = timed("intervals over problems", intervals)[1]
+    total = first + second + third
+    typer.echo(
+        f"{problems} problems x {n} rollouts x {len(SELECTORS)} selectors x {len(budgets)} budgets: {total:.1f} s "
+        f"(bar: 60 s); {total / (problems * len(SELECTORS) * len(budgets)) * 1e6:.0f} us an estimate"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,120 @@
+"""Which GPUs a stage takes, and that policy and PRM of a search, loaded at once, fit on those they share."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plans import DVTS, plan
+
+import flows.gpus
+from flows.gpus import check_shared_gpus, gpus_taken
+from flows.plan import Plan
+from tasks.errors import EngineUnavailable
+
+
+@pytest.fixture
+def with_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows.gpus, "gpu_is_there", lambda: True)
+
+
+def on_gpus(
+    model: Path, policy: dict[str, Any], prm: dict[str, Any], engine: str = "vllm", method: dict[str, Any] = DVTS
+) -> Plan:
+    return plan(
+        policy={"engine": "vllm", "model": str(model), "placement": policy},
+        prm={"engine": engine, "model": str(model), "placement": prm},
+        methods=[{"method": "best_of_n", "n": 8}, method],
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "prm", "together", "gpu"),
+    [
+        ({}, {}, "1.8", 0),
+        ({"gpu_memory": 0.6}, {"gpu_memory": 0.5}, "1.1", 0),
+        ({"gpus": [0]}, {}, "1.8", 0),
+        ({}, {"gpus": [0]}, "1.8", 0),
+        ({"gpus": [1, 2], "data_parallel": 2}, {"gpus": [2, 3], "tensor_parallel": 2}, "1.8", 2),
+    ],
+)
+@pytest.mark.parametrize("engine", ["vllm", "torch"])
+@pytest.mark.usefixtures("with_gpu")
+def test_a_search_whose_models_do_not_fit_on_one_gpu_together_is_refused_with_the_remedy(
+    model: Path, policy: dict[str, Any], prm: dict[str, Any], together: str, gpu: int, engine: str
+) -> None:
+    expected = (
+        rf"dvts-n8-m4 has policy and prm loaded at once, and together they ask for {together} of the memory of GPU "
+        rf"{gpu}: lower placement.gpu_memory, or give each placement.gpus of its own"
+    )
+    with pytest.raises(EngineUnavailable, match=expected):
+        check_shared_gpus(on_gpus(model, policy, prm, engine))
+
+
+@pytest.mark.parametrize(
+    ("policy", "prm"),
+    [
+        ({"gpu_memory": 0.3}, {"gpu_memory": 0.7}),
+        ({"gpus": [0]}, {"gpus": [1]}),
+        ({"gpus": [1]}, {}),
+        ({"gpus": [0, 1], "tensor_parallel": 2}, {"gpus": [2]}),
+    ],
+)
+@pytest.mark.usefixtures("with_gpu")
+def test_models_that_fit_together_or_have_gpus_of_their_own_are_accepted(
+    model: Path, policy: dict[str, Any], prm: dict[str, Any]
+) -> None:
+    check_shared_gpus(on_gpus(model, policy, prm))
+
+
+@pytest.mark.usefixtures("with_gpu")
+def test_without_a_search_the_models_are_loaded_in_turn_and_may_have_all(model: Path) -> None:
+    check_shared_gpus(on_gpus(model, {}, {}, method={"method": "adaptive", "n": 8}))
+
+
+@pytest.mark.usefixtures("with_gpu")
+def test_a_fake_takes_no_memory(model: Path) -> None:
+    check_shared_gpus(plan(policy={"engine": "vllm", "model": str(model)}, methods=[DVTS]))
+    check_shared_gpus(plan(prm={"engine": "vllm", "model": str(model)}, methods=[DVTS]))
+
+
+def test_without_a_gpu_nothing_is_shared(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows.gpus, "gpu_is_there", lambda: False)
+    check_shared_gpus(on_gpus(model, {}, {}))
+
+
+@pytest.mark.usefixtures("with_gpu")
+def test_a_model_over_two_gpus_without_ids_takes_the_first_two(model: Path) -> None:
+    with pytest.raises(EngineUnavailable, match="GPU 1"):
+        check_shared_gpus(on_gpus(model, {"tensor_parallel": 2}, {"gpus": [1]}))
+
+
+@pytest.mark.parametrize(
+    ("policy", "prm", "taken"),
+    [
+        ({}, {}, {"sample": 1, "score": 1, "search": 1}),
+        ({"gpus": [0]}, {"gpus": [1]}, {"sample": 1, "score": 1, "search": 2}),
+        ({"tensor_parallel": 2, "data_parallel": 2}, {"gpus": [3]}, {"sample": 4, "score": 1, "search": 4}),
+    ],
+)
+@pytest.mark.usefixtures("with_gpu")
+def test_a_stage_takes_the_gpus_of_its_engines_each_once(
+    model: Path, policy: dict[str, Any], prm: dict[str, Any], taken: dict[str, int]
+) -> None:
+    recipe = on_gpus(model, policy, prm).recipe
+    assert {stage: gpus_taken(recipe, stage) for stage in taken} == taken
+
+
+@pytest.mark.parametrize("stage", ["problems", "grade", "select"])
+@pytest.mark.usefixtures("with_gpu")
+def test_of_stages_without_engines_nothing_is_said(model: Path, stage: str) -> None:
+    assert gpus_taken(on_gpus(model, {}, {}).recipe, stage) is None
+
+
+@pytest.mark.usefixtures("with_gpu")
+def test_a_fake_takes_no_gpu() -> None:
+    assert [gpus_taken(plan().recipe, stage) for stage in ("sample", "score")] == [0, 0]
+
+
+def test_on_a_cpu_no_gpu_is_taken(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows.gpus, "gpu_is_there", lambda: False)
+    assert gpus_taken(on_gpus(model, {}, {}).recipe, "search") == 0
