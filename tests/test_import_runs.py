@@ -126,7 +126,7 @@ async def test_a_search_that_died_counts_as_wrong(tmp_path: Path) -> None:
 async def test_what_was_reported_lies_beside_ours(tmp_path: Path) -> None:
     folder = tts_folder(tmp_path, {0: [record(vote=0)]})
     await import_rollouts(recipe_of("compute-optimal-tts", folder), tmp_path / "store")
-    sql = """SELECT s.correct, r.correct, r.answer FROM selections s
+    sql = """SELECT s.correct AS ours, r.correct AS theirs, r.answer FROM selections s
     JOIN reported r USING (run_id, method_id, problem_id, selector, n)"""
     assert rows(tmp_path / "store", sql) == [(True, False, "4")]
     sql = "SELECT value FROM reported WHERE problem_id IS NULL AND measure = 'accuracy'"
