@@ -17,7 +17,7 @@ from tiny_models import build_prm
 from tasks.engines.config import Placement, TorchPrmConfig
 from tasks.engines.models import locate_model
 from tasks.engines.prm_prompts import PrmPrompt
-from tasks.engines.torch_prm import Reading, TorchPrm, token_batches
+from tasks.engines.torch_prm import Reading, TorchPrm, common_beginning, token_batches
 from tasks.errors import EngineDied, EngineUnavailable
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -62,7 +62,7 @@ def watch_batches(prm: TorchPrm, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 async def test_what_arrives_together_is_read_together(prm: TorchPrm, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = watch_batches(prm, monkeypatch)
     await asyncio.gather(*(prm.score(QUESTION, steps_of(number), 0) for number in range(30)))
-    assert sum(sizes) == 30
+    assert sum(sizes) == 31, "30, and the question that those of one step share"
     assert len(sizes) < 5
 
 
@@ -111,6 +111,29 @@ async def test_a_search_reads_each_step_once(prm: TorchPrm) -> None:
         read += scores.input_tokens - scores.cached_tokens
     whole = await prm.score(QUESTION, steps, 0)
     assert read == whole.input_tokens
+
+
+async def test_first_steps_that_arrive_together_read_their_question_once(folder: Path) -> None:
+    prm = opened(folder)
+    steps = [(f"branch {number}",) for number in range(8)]
+    found = await asyncio.gather(*(prm.score(QUESTION, one, 0) for one in steps))
+    question = len(prm._layout.write(QUESTION, (), 0)[0].ids)
+    computed = sum(scores.input_tokens - (scores.cached_tokens or 0) for scores in found)
+    apart = sum(scores.input_tokens for scores in found)
+    assert computed <= apart - 7 * question
+    for one, scores in zip(steps, found, strict=True):
+        alone = opened(folder)
+        assert scores.values == pytest.approx((await alone.score(QUESTION, one, 0)).values, abs=1e-4)
+        await alone.close()
+    await prm.close()
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1).map(tuple), min_size=1))
+async def test_what_prompts_begin_with(prompts: list[tuple[int, ...]]) -> None:
+    found = common_beginning(prompts)
+    assert all(prompt[: len(found)] == found and len(found) < len(prompt) for prompt in prompts)
+    longer = min(map(len, prompts)) > len(found) + 1
+    assert not longer or len({prompt[len(found)] for prompt in prompts}) > 1
 
 
 async def test_without_memory_for_prefixes_scores_are_the_same(folder: Path, prm: TorchPrm) -> None:

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-Key = tuple[str, tuple[str, ...]]  # a question and the steps read after it
+Key = tuple[str, tuple[str, ...]]  # a question and the steps read after it, none where it was read alone
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class PrefixStore:
     def longest(self, question: str, steps: tuple[str, ...], ids: tuple[int, ...]) -> Segment | None:
         """The longest stored prefix of `steps` whose tokens do begin `ids`, with at least one token left to read."""
         with self._lock:
-            for count in range(len(steps), 0, -1):
+            for count in range(len(steps), -1, -1):
                 segment = self._segments.get((question, steps[:count]))
                 if segment is not None and _begins(segment, ids):
                     self._touch(question, steps[:count])
@@ -69,7 +69,7 @@ class PrefixStore:
                 self.bytes -= dropped.bytes
 
     def _touch(self, question: str, steps: tuple[str, ...]) -> None:
-        for count in range(len(steps), 0, -1):
+        for count in range(len(steps), -1, -1):
             if (question, steps[:count]) in self._segments:
                 self._segments.move_to_end((question, steps[:count]))
 

@@ -5,8 +5,10 @@ one new step at a time; the keys and values of what it has read are kept, so onl
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.engines.chat import load_tokenizer
@@ -22,12 +24,16 @@ from tasks.records import Scores
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """One prompt to read, after a prefix that was read before; `keep` tells under which steps to store it."""
+    """One prompt to read, after a prefix that was read before; `keep` tells under which steps to store it.
+
+    Of that prefix, `paid` tokens were read for this prompt's sake. `done` brings the scores and the tokens saved.
+    """
 
     prompt: PrmPrompt
     known: Segment | None
     keep: tuple[str, tuple[str, ...]] | None
-    done: "asyncio.Future[list[float]]"
+    done: "asyncio.Future[tuple[list[float], int]]"
+    paid: int = 0
 
     @property
     def cached(self) -> int:
@@ -72,8 +78,8 @@ class TorchPrm:
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         found = await asyncio.gather(*(reading.done for reading in readings))
-        values = tuple(value for part in found for value in part)
-        return Scores(values, sum(len(p.ids) for p in prompts), sum(reading.cached for reading in readings))
+        values = tuple(value for part, _ in found for value in part)
+        return Scores(values, sum(len(p.ids) for p in prompts), sum(saved for _, saved in found))
 
     async def close(self) -> None:
         """Free the weights."""
@@ -92,6 +98,7 @@ class TorchPrm:
         while self._waiting:
             arrived, self._waiting = self._waiting, []
             wanted = [reading for reading in arrived if not reading.done.done()]
+            wanted = await self._read_questions(wanted)
             for batch in token_batches(wanted, self._batch_tokens):
                 try:
                     values = await asyncio.to_thread(self._read, batch)
@@ -100,7 +107,31 @@ class TorchPrm:
                     continue
                 for reading, scores in zip(batch, values, strict=True):
                     if not reading.done.done():
-                        reading.done.set_result(scores)
+                        reading.done.set_result((scores, reading.cached - reading.paid))
+
+    async def _read_questions(self, wanted: Sequence[Reading]) -> list[Reading]:
+        """Read once what prompts about one question begin with that would all be read from their first token."""
+        fresh: dict[str, list[Reading]] = defaultdict(list)
+        for reading in wanted:
+            if reading.keep is not None and reading.known is None:
+                fresh[reading.keep[0]].append(reading)
+        shared: dict[int, Reading] = {}  # by the prompt for whose sake it is read
+        for question, readings in fresh.items():
+            ids = common_beginning([reading.prompt.ids for reading in readings])
+            if len(readings) > 1 and ids:
+                done = asyncio.get_running_loop().create_future()
+                shared[id(readings[0])] = Reading(PrmPrompt(ids, ()), None, (question, ()), done)
+        for batch in token_batches(list(shared.values()), self._batch_tokens):
+            with suppress(Exception):  # read as part of each prompt then, where it fails again and is told
+                await asyncio.to_thread(self._read, batch)
+        return [self._after_question(reading, shared.get(id(reading))) for reading in wanted]
+
+    def _after_question(self, reading: Reading, shared: Reading | None) -> Reading:
+        if reading.keep is None or reading.known is not None:
+            return reading
+        known = self._store.longest(reading.keep[0], (), reading.prompt.ids)
+        paid = 0 if shared is None or known is None else shared.new
+        return replace(reading, known=known, paid=paid)
 
     def _read(self, batch: Sequence[Reading]) -> list[list[float]]:
         """Scores of a batch; one that does not fit into memory is read in halves."""
@@ -171,6 +202,15 @@ class TorchPrm:
             for layer in cache.layers
         ]
         self._store.put(*reading.keep, Segment(reading.prompt.ids[reading.cached :], layers, reading.known))
+
+
+def common_beginning(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The tokens that all prompts begin with, short of the last of the shortest."""
+    first, *others = prompts
+    length = min(map(len, prompts)) - 1
+    for other in others:
+        length = next((place for place in range(length) if first[place] != other[place]), length)
+    return first[: max(0, length)]
 
 
 def token_batches(readings: Sequence[Reading], limit: int) -> list[list[Reading]]:
