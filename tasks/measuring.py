@@ -82,7 +82,7 @@ def _measure(work: MeasureWork, cover: Cover) -> Entry:
 
 
 @dataclass(frozen=True)
-class LabelledRollout:
+class ScoredRollout:
     """A scored rollout, some of whose steps are labelled; `found` is None where its first wrong step is unknown."""
 
     unit: str
@@ -97,12 +97,12 @@ def labelled_figures(
     """Everything that can be said where the first wrong step of each solution is known."""
     rollouts = covered_rows(imported.table("rollouts"), cover)
     labels = labels_by_rollout(imported.table("step_labels"))
-    solutions = labelled_rollouts(rollouts, scores, labels)
+    solutions = scored_rollouts(rollouts, scores, labels)
     for figure in (*_label_figures(solutions, problems, split), *_solution_figures(solutions)):
         yield labeller, figure
 
 
-def _solution_figures(solutions: Sequence[LabelledRollout]) -> Iterator[Figure]:
+def _solution_figures(solutions: Sequence[ScoredRollout]) -> Iterator[Figure]:
     """A solution is right where all its steps are."""
     known = [(solution.scores, solution.found.wrong is None) for solution in solutions if solution.found is not None]
     right = np.array([is_right for _, is_right in known], dtype=bool)
@@ -111,7 +111,7 @@ def _solution_figures(solutions: Sequence[LabelledRollout]) -> Iterator[Figure]:
 
 
 def _label_figures(
-    solutions: Sequence[LabelledRollout], problems: Mapping[str, Problem], split: ThresholdSplit
+    solutions: Sequence[ScoredRollout], problems: Mapping[str, Problem], split: ThresholdSplit
 ) -> Iterator[Figure]:
     sides: dict[bool, list[FirstError]] = {True: [], False: []}
     for solution in solutions:
@@ -165,16 +165,16 @@ def run_figures(
     for figure in selection_figures(graded, budgets, seed):
         yield None, figure
     for labeller, by_id in labels.items():
-        solutions = [one for one in labelled_rollouts(rollouts, scores, by_id) if one.labels]
+        solutions = [one for one in scored_rollouts(rollouts, scores, by_id) if one.labels]
         for figure in _label_figures(solutions, problems, split) if solutions else ():
             yield labeller, figure
 
 
-def labelled_rollouts(rollouts: pa.Table, scores: Stage, labels: Labels) -> list[LabelledRollout]:
+def scored_rollouts(rollouts: pa.Table, scores: Stage, labels: Labels) -> list[ScoredRollout]:
     """The rollouts of a shard with their scores and labels."""
     steps = by_rollout(scores.table("scores"), "score")
     return [
-        LabelledRollout(
+        ScoredRollout(
             row["problem_key"],
             steps[row["rollout_id"]],
             labels.get(row["rollout_id"], {}),
