@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 import yaml
 
-from flows.recipe import PrmEvalRecipe, Recipe, find_recipe, read_recipe
+from flows.recipe import PrmEvalRecipe, PrmTrainRecipe, Recipe, find_recipe, read_recipe
 from storage.sql import query
 from storage.store import Store
 from tasks.analysis.prm_measures import Measure
@@ -66,9 +66,10 @@ def test_the_recipes_of_the_readme_are_valid() -> None:
         assert Recipe.model_validate(whole | part).chosen_selectors()[0] == "majority"
 
 
-def test_the_recipe_of_the_page_on_prms_is_valid() -> None:
-    (recipe,) = map(yaml.safe_load, blocks("yaml", PRMS))
-    assert PrmEvalRecipe.model_validate(recipe).solutions.source == "file"
+def test_the_recipes_of_the_page_on_prms_are_valid() -> None:
+    judged, trained = map(yaml.safe_load, blocks("yaml", PRMS))
+    assert PrmEvalRecipe.model_validate(judged).solutions.source == "file"
+    assert PrmTrainRecipe.model_validate(trained).training.part == "lora"
 
 
 def test_the_page_on_prms_names_every_family_and_every_measure() -> None:
