@@ -22,7 +22,8 @@ from typing import Any
 import pytest
 from storage_samples import ROOT, forked, status_of
 
-import flows.evaluate as module
+import flows.evaluate
+import flows.runner
 from flows.evaluate import Evaluation
 from flows.plan import Plan, make_plan
 from flows.progress import RunProgress
@@ -110,8 +111,8 @@ async def no_artifact(*_: Any) -> NoArtifact:
 def live(root: Path, plan: Plan) -> None:
     """One life of a run's search stage, as the flow runs it but without Prefect, whose start would take seconds."""
     watch_engines(root)
-    for name, stand_in in (("search", search.fn), ("publish_progress", no_artifact)):
-        setattr(module, name, stand_in)
+    flows.evaluate.search = search.fn  # type: ignore[assignment]
+    flows.runner.publish_progress = no_artifact  # type: ignore[assignment]
     evaluation = Evaluation(plan, Store(root), RunProgress(None))
     asyncio.run(evaluation.make_rollouts(plan.methods[0]))
 
