@@ -22,6 +22,8 @@ bench: install  ## throughput as ratios within one run
 	$(BIN)/python -m benchmarks.search --lengths equal
 	$(BIN)/python -m benchmarks.search --lengths mixed
 	$(BIN)/python -m benchmarks.driver
+	$(BIN)/python -m benchmarks.prm
+	$(BIN)/python -m benchmarks.estimators
 
 zoo: install  ## retrain the embedded models from nothing (its parts took 110 minutes on 2 cores)
 	$(BIN)/python -m zoo
