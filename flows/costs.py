@@ -6,8 +6,9 @@ from typing import Any
 from rich.table import Table
 
 from storage.errors import StorageError
-from storage.sql import COST_SUMS, query
+from storage.sql import query
 from storage.store import Store
+from storage.views import COST_SUMS
 
 # A call that two methods of a run share is in all of them, and once in what they cost together.
 COST_SQL = f"""WITH own AS (SELECT * FROM call_costs WHERE run_id = '{{run_id}}'),

@@ -16,101 +16,10 @@ import pyarrow as pa
 from storage.errors import QueryError
 from storage.schemas import SCHEMAS
 from storage.store import Run, Store
+from storage.views import SUM_OF, VIEWS
 
 MEMORY_LIMIT = "2GB"
 TIME_LIMIT_SECONDS = 60.0
-
-# What some rows of `call_costs` add up to; unknown where it is unknown for one of them, and 0 where there are none.
-COST_SUMS = """
-    sum_of(input_tokens, kind = 'generate') AS policy_prompt_tokens,
-    sum_of(cached_tokens, kind = 'generate') AS policy_cached_tokens,
-    sum_of(output_tokens, kind = 'generate') AS policy_completion_tokens,
-    sum_of(input_tokens, kind = 'score') AS prm_tokens,
-    sum_of(cached_tokens, kind = 'score') AS prm_cached_tokens,
-    sum_of(flops, kind = 'generate') AS policy_flops,
-    sum_of(flops, kind = 'score') AS prm_flops,
-    sum_of(engine_seconds, true) AS engine_seconds,
-    sum_of(gpu_seconds, true) AS gpu_seconds"""
-SUM_OF = """CREATE MACRO sum_of(amount, counted) AS
-    CASE WHEN count(*) FILTER (counted) = count(amount) FILTER (counted)
-         THEN coalesce(sum(amount) FILTER (counted), 0) END"""
-
-VIEWS = {
-    "runs": "SELECT * FROM stored_runs",
-    "problems": "SELECT DISTINCT * EXCLUDE (stage_key) FROM parts_problems",
-    "rollouts": """
-        SELECT u.run_id, u.method_id, r.problem_id, r.sample_index, r.rollout_id, r.text, r.step_count,
-               r.prompt_tokens, r.completion_tokens, r.logprob_sum, r.stop_reason, a.answer, a.answer_key
-        FROM parts_rollouts r
-        JOIN stage_uses u ON u.kind IN ('sample', 'search', 'import') AND u.stage_key = r.stage_key
-                         AND r.sample_index < u.n
-        JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = r.problem_key
-        LEFT JOIN (SELECT g.run_id, g.method_id, a.rollout_id, a.answer, a.answer_key FROM parts_answers a
-                   JOIN stage_uses g ON g.kind = 'grade' AND g.stage_key = a.stage_key) a
-               ON a.run_id = u.run_id AND a.method_id = u.method_id AND a.rollout_id = r.rollout_id""",
-    "steps": "SELECT * EXCLUDE (stage_key) FROM parts_steps",
-    "scores": "SELECT * EXCLUDE (stage_key) FROM parts_scores",
-    "step_labels": "SELECT * EXCLUDE (stage_key) FROM parts_step_labels",
-    "nodes": """
-        SELECT u.run_id, u.method_id, n.* EXCLUDE (stage_key, problem_key) FROM parts_nodes n
-        JOIN stage_uses u ON u.kind = 'search' AND u.stage_key = n.stage_key
-        JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = n.problem_key""",
-    "grades": "SELECT DISTINCT * EXCLUDE (stage_key) FROM parts_grades",
-    "selections": """
-        SELECT u.run_id, u.method_id, s.* EXCLUDE (stage_key) FROM parts_selections s
-        JOIN stage_uses u ON u.kind = 'select' AND u.stage_key = s.stage_key""",
-    "prm_metrics": """
-        SELECT u.run_id, m.* EXCLUDE (stage_key) FROM parts_prm_metrics m
-        JOIN stage_uses u ON u.kind = 'measure' AND u.stage_key = m.stage_key""",
-    "calls": """
-        SELECT u.run_id, u.method_id, c.* EXCLUDE (stage_key, problem_key) FROM parts_calls c
-        JOIN stage_uses u ON u.stage_key = c.stage_key
-             AND (u.kind IN ('search', 'label') OR u.kind IN ('sample', 'score') AND c.sample_index < u.n)
-        JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = c.problem_key""",
-    "reported": """
-        SELECT u.run_id, u.method_id, r.* EXCLUDE (stage_key, problem_key) FROM parts_reported r
-        JOIN stage_uses u ON u.kind = 'import' AND u.stage_key = r.stage_key""",
-    "call_costs": """
-        WITH at_work AS (
-            SELECT stage_key,
-                   sum(greatest(0, ended - greatest(began, coalesce(latest, began)))) / nullif(sum(ended - began), 0)
-                       AS share
-            FROM (SELECT *, max(ended) OVER (PARTITION BY stage_key ORDER BY began, ended
-                                             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS latest
-                  FROM (SELECT stage_key, epoch(started_at) AS began, began + latency_ms / 1000 AS ended
-                        FROM parts_calls))
-            GROUP BY stage_key)
-        SELECT u.run_id, u.method_id, c.problem_id, c.kind, c.call_key, c.input_tokens, c.cached_tokens,
-               c.output_tokens,
-               2e0 * CASE c.kind WHEN 'generate' THEN r.policy_parameters ELSE r.prm_parameters END
-                   * (c.input_tokens::DOUBLE - c.cached_tokens + c.output_tokens) AS flops,
-               c.latency_ms / 1000 * w.share AS engine_seconds, engine_seconds * u.gpus AS gpu_seconds
-        FROM parts_calls c
-        JOIN at_work w ON w.stage_key = c.stage_key
-        JOIN stage_uses u ON u.stage_key = c.stage_key
-             AND (u.kind IN ('search', 'label') OR u.kind IN ('sample', 'score') AND c.sample_index < u.n)
-        JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = c.problem_key
-        JOIN stored_runs r ON r.run_id = u.run_id""",
-    "costs": f"SELECT run_id, method_id, problem_id, {COST_SUMS} FROM call_costs GROUP BY ALL",
-    "summary": """
-        WITH spent AS (
-            SELECT run_id, method_id, {COST_SUMS} FROM call_costs GROUP BY ALL
-            UNION ALL BY NAME
-            SELECT run_id, method_id, CASE WHEN count(value) = count(*) THEN sum(value) END AS policy_completion_tokens
-            FROM reported WHERE measure = 'policy_tokens' AND problem_id IS NOT NULL GROUP BY run_id, method_id),
-        made AS (SELECT run_id, method_id, kind, n AS samples FROM stage_uses
-                 WHERE kind IN ('sample', 'search', 'import'))
-        SELECT u.run_id, u.method_id, e.selector, e.n, e.problems, e.accuracy, e.ci_low, e.ci_high, e.estimator,
-               s.policy_completion_tokens * e.n / m.samples AS policy_tokens,
-               CASE WHEN m.kind IN ('search', 'import') OR starts_with(e.selector, 'prm_')
-                    THEN s.prm_tokens * e.n / m.samples ELSE 0 END AS prm_tokens,
-               (s.policy_flops + CASE WHEN m.kind = 'search' OR starts_with(e.selector, 'prm_')
-                                      THEN s.prm_flops ELSE 0 END) * e.n / m.samples AS flops
-        FROM parts_estimates e
-        JOIN stage_uses u ON u.kind = 'select' AND u.stage_key = e.stage_key
-        JOIN made m ON m.run_id = u.run_id AND m.method_id = u.method_id
-        LEFT JOIN spent s ON s.run_id = u.run_id AND s.method_id = u.method_id""".replace("{COST_SUMS}", COST_SUMS),
-}
 
 _RUN_COLUMNS = pa.schema(
     [

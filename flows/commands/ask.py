@@ -1,0 +1,71 @@
+"""Commands that only read: `sql`, `cost`, `tree` and `recipes`."""
+
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.commands.options import DEFAULT_STORE, RunArgument, StoreOption, existing
+from flows.recipe import shipped_recipes
+from flows.terminal import console, told_plainly
+from storage.store import Store
+
+WIDEST_TREE = 100_000
+Format = Literal["table", "csv", "json", "parquet"]
+
+
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT over the store's tables.")],
+    output: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = "table",
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Ask the store: runs, problems, rollouts, steps, scores, grades, selections, calls, costs, summary and more.
+
+    Imported runs also fill reported, measured PRMs prm_metrics.
+    """
+    from flows.printing import print_rows
+    from storage.sql import query as ask
+
+    with told_plainly():
+        print_rows(ask(Store(store), query), output)
+
+
+def cost(
+    run_name: RunArgument,
+    price_per_hour: Annotated[float | None, typer.Option(min=0, help="What an hour of the machine costs.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Print what a run cost: tokens, FLOPs, seconds, GPU-seconds, by method and in all."""
+    from flows.costs import cost_rows, cost_table
+
+    with told_plainly():
+        opened = existing(store)
+        run_id = opened.find_run(run_name).run_id
+        rows = cost_rows(opened, run_id)
+        console().print(cost_table(rows, run_id, price_per_hour))
+
+
+def tree(
+    run_name: RunArgument,
+    problem: Annotated[str, typer.Argument(metavar="PROBLEM", help="A problem_id.")],
+    method: Annotated[str | None, typer.Option(help="Which search, where the run has several.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Print the tree a search grew for one problem: scores, steps, what was pruned, and where paths ended (■)."""
+    from flows.trees import tree_of
+
+    with told_plainly():
+        opened = existing(store)
+        drawn = tree_of(opened, opened.find_run(run_name).run_id, problem, method)
+        # Deep trees are wider than any terminal; folded into what is left beside their branches they cannot be read.
+        width = Console(width=WIDEST_TREE).measure(drawn).maximum
+        Console(width=max(width, console().width)).print(drawn)
+
+
+def recipes() -> None:
+    """List the recipes that come with Overthink."""
+    table = Table("recipe", "what it does")
+    for name, path in shipped_recipes().items():
+        table.add_row(name, path.read_text(encoding="utf-8").splitlines()[0].lstrip("# "))
+    console().print(table)

@@ -1,0 +1,98 @@
+"""`overthink prm-eval` and `overthink prm-train`: what a PRM is worth, and how to make one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption, existing
+from flows.commands.report import print_report
+from flows.commands.run import print_dropped
+from flows.recipe import PrmEvalRecipe, PrmTrainRecipe, find_recipe, read_recipe_of
+from flows.terminal import carry_out, console, quiet, told_plainly
+from storage.store import Store
+from tasks.errors import UserError
+
+
+def prm_eval(
+    recipe: Annotated[str | None, typer.Argument(help="A YAML file, or the name of a shipped recipe.")] = None,
+    run_name: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="Instead: a finished run, by its id or its beginning.")
+    ] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as solutions.count=20.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count solutions that cannot be used.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Also write the curves to this file, as one page.")] = None,
+) -> None:
+    """How far a PRM can be trusted: against labelled solutions, or against the grades of a finished run."""
+    with told_plainly():
+        if (recipe is None) == (run_name is None):
+            raise UserError("name a recipe, such as prm-eval, or a finished run with --run; not both")
+        quiet()
+        if recipe is not None:
+            run_id = _prm_eval_recipe(recipe, changes or [], store, skip_bad_rows)
+        else:
+            if changes or skip_bad_rows:
+                raise UserError("--set and --skip-bad-rows change a recipe; --run reads none")
+            run_id = _prm_eval_run(str(run_name), store)
+        opened = Store(store)
+        print_report(console(), opened, opened.find_run(run_id), only_prm=True)
+        if html is not None:
+            from flows.pictures import page
+            from flows.prm_results import prm_pictures
+
+            _write(html, page(f"PRM of {run_id}", list(prm_pictures(opened, run_id))))
+
+
+def _prm_eval_recipe(name: str, changes: list[str], root: Path, skip_bad_rows: bool) -> str:
+    recipe = read_recipe_of(PrmEvalRecipe, find_recipe(name), changes)
+    from flows.prm_eval import is_measured, make_prm_eval_plan, prm_eval
+    from tasks.problems.labelled import load_solutions
+
+    labelled = load_solutions(recipe.solutions, skip_bad_rows)
+    plan = make_prm_eval_plan(recipe, labelled)
+    opened = Store(root)
+    print_dropped(labelled.dropped)
+    if not is_measured(plan, opened):
+        what = f"{len(labelled.solutions)} solutions"
+        carry_out(opened, plan.run_id, what, lambda: prm_eval(recipe, root, skip_bad_rows))
+    return plan.run_id
+
+
+def _prm_eval_run(name: str, root: Path) -> str:
+    opened = existing(root)
+    from flows.prm_of_run import measurable, prm_eval_run
+
+    run_id = measurable(opened, name).run_id
+    carry_out(opened, run_id, "measuring its PRM", lambda: prm_eval_run(run_id, root))
+    return run_id
+
+
+def prm_train(
+    recipe: RecipeArgument,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as rollouts=32.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
+) -> None:
+    """Train a PRM on what a policy's rollouts are worth, or go on with it; a finished one is only reported."""
+    with told_plainly():
+        quiet()
+        wanted = read_recipe_of(PrmTrainRecipe, find_recipe(recipe), changes or [])
+        from flows.prm_train import is_trained, make_prm_train_plan, prm_train
+        from tasks.problems.sources import load_problems
+
+        problem_set = load_problems(wanted.problems, skip_bad_rows)
+        plan = make_prm_train_plan(wanted, problem_set)
+        opened = Store(store)
+        print_dropped(problem_set.dropped)
+        if not is_trained(plan, opened):
+            what = f"{len(problem_set.problems)} problems"
+            carry_out(opened, plan.run_id, what, lambda: prm_train(wanted, store, skip_bad_rows))
+        print_report(console(), opened, opened.find_run(plan.run_id))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error}; name a file in a folder that is there") from error

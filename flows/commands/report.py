@@ -1,0 +1,63 @@
+"""`overthink report`: a run's result, printed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from flows.commands.options import DEFAULT_STORE, RunArgument, StoreOption, existing
+from flows.commands.status import status_of
+from flows.terminal import console, told_plainly
+from storage.errors import StorageError
+from storage.store import Run, Store
+
+PICTURE_WIDTH = 100
+
+
+def report(
+    run_name: RunArgument,
+    store: StoreOption = DEFAULT_STORE,
+    svg: Annotated[Path | None, typer.Option(help="Also write the table to this file, as a picture.")] = None,
+) -> None:
+    """Print a run's result."""
+    with told_plainly():
+        opened = existing(store)
+        paper = console() if svg is None else Console(record=True, width=PICTURE_WIDTH)
+        print_report(paper, opened, opened.find_run(run_name))
+        if svg is not None:
+            paper.save_svg(str(svg), title="overthink report")
+
+
+def print_report(paper: Console, store: Store, stored: Run, only_prm: bool = False) -> None:
+    """Print what a finished run found. Raises StorageError where it is not finished."""
+    if stored.status != "complete":
+        raise StorageError(f"run {stored.run_id} is {status_of(store, stored)}: run its recipe again to finish it")
+    kinds = {use.kind for use in stored.stages}
+    if "select" in kinds and not only_prm:
+        _print_summary(paper, store, stored)
+    if "label" in kinds:
+        folder = store.model_folder(stored.run_id)
+        paper.print(Markdown((folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)[2]))
+        paper.print(f"The model lies in {folder}", markup=False, soft_wrap=True)
+    if "measure" in kinds:
+        from flows.prm_results import prm_table
+
+        paper.print(prm_table(store, stored.run_id))
+        paper.print(f'overthink sql --store {store.root} "SELECT * FROM prm_metrics"', markup=False, soft_wrap=True)
+
+
+def _print_summary(paper: Console, store: Store, stored: Run) -> None:
+    from flows.results import result_table, samples_saved, summary_rows, unknown_grades
+
+    rows = summary_rows(store, stored.run_id)
+    paper.print(result_table(rows, f"{stored.run_id}: {stored.policy or 'unknown policy'} on {stored.problem_set}"))
+    for line in samples_saved(store, stored.run_id):
+        paper.print(line, highlight=False)
+    unknown = unknown_grades(store, stored.run_id)
+    if unknown:
+        paper.print(f"{unknown} rollouts could not be graded within the limits and count as wrong (table grades).")
+    paper.print(f'overthink sql --store {store.root} "SELECT * FROM summary"', markup=False, soft_wrap=True)
+    if any(use.kind == "import" for use in stored.stages):
+        paper.print(f"overthink compare --store {store.root} {stored.run_id}", markup=False, soft_wrap=True)

@@ -1,0 +1,48 @@
+"""`overthink run`: from problems to graded choices."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
+from flows.commands.report import print_report
+from flows.recipe import find_recipe, read_recipe
+from flows.terminal import carry_out, console, quiet, told_plainly
+from storage.store import Store
+
+
+def run(
+    recipe: RecipeArgument,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as problems.count=20.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
+) -> None:
+    """Run a recipe, or go on with it; a finished one is only reported."""
+    with told_plainly():
+        _run(recipe, changes or [], store, skip_bad_rows)
+
+
+def _run(name: str, changes: list[str], root: Path, skip_bad_rows: bool) -> None:
+    quiet()
+    recipe = read_recipe(find_recipe(name), changes)
+    # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
+    from flows.evaluate import evaluate, is_finished
+    from flows.plan import make_plan
+    from tasks.problems.sources import load_problems
+
+    problem_set = load_problems(recipe.problems, skip_bad_rows)
+    plan = make_plan(recipe, problem_set)
+    opened = Store(root)
+    print_dropped(problem_set.dropped)
+    if not is_finished(plan, opened):
+        what = f"{len(plan.units)} problems"
+        carry_out(opened, plan.run_id, what, lambda: evaluate(recipe, root, skip_bad_rows))
+    print_report(console(), opened, opened.find_run(plan.run_id))
+
+
+def print_dropped(complaints: Sequence[str]) -> None:
+    """Say which rows were left out, and why."""
+    for complaint in complaints:
+        console().print(f"dropped: {complaint}", markup=False)
