@@ -1,0 +1,110 @@
+"""How hard a problem is for a policy: from graded rollouts, or predicted from a few ungraded ones.
+
+Difficulty is absolute, by the policy's own pass@1 (paper section 1). With the answers at hand it is known (oracle);
+without them it is predicted from a pilot of a few rollouts: what the PRM says of them, whether they agree, how long
+they are.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Self, get_args
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from scipy import optimize, special, stats
+
+from tasks.analysis.selectors import Candidates, Floats, Integers
+
+Difficulty = Literal["easy", "medium", "hard"]
+DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
+FEATURES = ("last_score", "best_last_score", "min_score", "agreement", "unanswered", "log_tokens")
+RIDGE = 1.0  # of standardised weights, against problems: enough to keep the fit finite where a feature tells all
+
+
+class DifficultyConfig(BaseModel):
+    """Where the bins of pass@1 lie (defaults: paper section 1), and how many rollouts predict it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    easy: float = Field(default=0.5, gt=0, le=1, description="pass@1 from which on a problem is easy")
+    hard: float = Field(default=0.1, gt=0, lt=1, description="pass@1 below which a problem is hard")
+    pilot: int = Field(default=4, ge=1, description="rollouts that predict the difficulty where answers are unknown")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.hard >= self.easy:
+            raise ValueError(f"hard = {self.hard:g} must be below easy = {self.easy:g}")
+        return self
+
+    def of(self, pass_at_1: float) -> Difficulty:
+        """The bin of a pass@1 in [0, 1], known or predicted."""
+        if pass_at_1 >= self.easy:
+            return "easy"
+        return "hard" if pass_at_1 < self.hard else "medium"
+
+
+def quantiles(pass_at_1: Floats, count: int = 5) -> Integers:
+    """(problems,) the quantile of each problem, 0 the hardest; equal problems share one (Snell et al. 2024)."""
+    shares = stats.rankdata(pass_at_1, method="average") / (len(pass_at_1) + 1)
+    numbers: Integers = np.minimum((shares * count).astype(np.int64), count - 1)
+    return numbers
+
+
+def features_of(pilot: Candidates, tokens: Sequence[int]) -> Floats:
+    """(FEATURES,) what a pilot tells of a problem; `tokens` are the completion tokens of each of its rollouts.
+
+    Raises ValueError for a pilot that is empty, or has no step scores.
+    """
+    if not pilot.count or not pilot.scores:
+        raise ValueError("difficulty is predicted from one scored rollout at least")
+    # A rollout without steps has no score; as a sign of how hard the problem is, it is as good as one that scores 0.
+    last, lowest = (np.nan_to_num(pilot.scores[name], nan=0.0) for name in ("last", "min"))
+    answered = pilot.groups[pilot.groups >= 0]
+    agreement = np.bincount(answered).max() / pilot.count if len(answered) else 0.0
+    unanswered = float((pilot.groups < 0).mean())
+    log_tokens = float(np.log1p(np.asarray(tokens, dtype=np.float64)).mean())
+    return np.array([last.mean(), last.max(), lowest.mean(), agreement, unanswered, log_tokens])
+
+
+class Predictor(BaseModel):
+    """Predicts a problem's pass@1 from its pilot: a logistic regression on `FEATURES`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bias: float
+    weights: dict[str, float]
+
+    @model_validator(mode="after")
+    def _of_our_features(self) -> Self:
+        if tuple(self.weights) != FEATURES:
+            raise ValueError(f"weights are of {', '.join(FEATURES)}, in this order")
+        return self
+
+    def pass_at_1(self, features: Floats) -> Floats:
+        """The pass@1 to expect, in (0, 1), (problems,), from features (problems, FEATURES)."""
+        expected: Floats = special.expit(self.bias + features @ np.array(list(self.weights.values())))
+        return expected
+
+
+def fit_predictor(features: Floats, right: Integers, drawn: Integers) -> Predictor:
+    """The predictor under which `right` of `drawn` rollouts (problems,) are likeliest; each problem weighs the same.
+
+    Raises ValueError where there are no problems.
+    """
+    if not len(features):
+        raise ValueError("a predictor is fitted to one problem at least")
+    centre, spread = features.mean(axis=0), features.std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    inputs = (features - centre) / spread
+    share = right / drawn
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        logits = parameters[0] + inputs @ parameters[1:]
+        errors = special.expit(logits) - share
+        value = -(special.log_expit(logits) * share + special.log_expit(-logits) * (1 - share)).sum()
+        gradient = np.concatenate([[errors.sum()], inputs.T @ errors + RIDGE * parameters[1:]])
+        return float(value + RIDGE / 2 * (parameters[1:] ** 2).sum()), gradient
+
+    found = optimize.minimize(loss, np.zeros(1 + len(FEATURES)), jac=True, method="L-BFGS-B").x
+    weights = found[1:] / spread
+    named = dict(zip(FEATURES, weights.tolist(), strict=True))
+    return Predictor(bias=float(found[0] - weights @ centre), weights=named)
