@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from flows.methods import AnyMethod, BestOfN
+from tasks.analysis.difficulty import DifficultyConfig
 from tasks.analysis.selectors import SELECTORS, Selector, needs_prm
 from tasks.engines.config import PolicyConfig, PrmConfig
 from tasks.errors import UserError
@@ -69,6 +70,7 @@ class Recipe(AnyRecipe):
     selectors: tuple[Selector, ...] | None = Field(default=None, description="all that apply, unless listed")
     sampling: SamplingConfig = SamplingConfig()
     grading: GradingConfig = GradingConfig()
+    difficulty: DifficultyConfig = Field(default=DifficultyConfig(), description="of strategies; changes no result")
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
 
     @field_validator("selectors")
