@@ -18,9 +18,9 @@ from flows.runner import ShardWork, StageJob, StageRunner, all_there, begin_run,
 from storage.store import Run, Store
 from tasks.engines.catalogue import EngineSlot, open_policy, open_prm
 from tasks.engines.config import VllmPolicyConfig
-from tasks.engines.models import locate_model
+from tasks.engines.models import context_length, locate_model
 from tasks.engines.protocol import Policy, Prm
-from tasks.engines.vllm_policy import PolicyPrompts, context_length
+from tasks.engines.vllm_policy import PolicyPrompts
 from tasks.errors import ProblemError
 from tasks.problems.sources import load_problems
 from tasks.recorder import Recorder

@@ -74,9 +74,16 @@ class StageRunner:
         self.write_once(key, identity, lambda _: {"problems": rows_table("problems", rows)})
 
     async def score(
-        self, job: StageJob, samples: Stage, prm_id: str, prm: EngineSlot[Prm], config: object, seed: int
+        self,
+        job: StageJob,
+        samples: Stage,
+        prm_id: str,
+        prm: EngineSlot[Prm],
+        config: object,
+        seed: int,
+        all_must_fit: bool = False,
     ) -> None:
-        """The PRM's scores of all rollouts in `samples`."""
+        """The PRM's scores of all rollouts in `samples`; those longer than it reads get none, unless all must fit."""
         in_flight = asyncio.Semaphore(in_flight_of(config))
 
         def work(recorder: Recorder, line: StageProgress) -> ShardWork:
@@ -87,6 +94,7 @@ class StageRunner:
                 seed=seed,
                 prm_id=prm_id,
                 prm=prm,
+                all_must_fit=all_must_fit,
                 recorder=recorder,
                 in_flight=in_flight,
                 on_call=line.on_call,

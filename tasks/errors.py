@@ -19,3 +19,7 @@ class EngineDied(Exception):
 
 class BadReply(Exception):
     """An engine answered with something that cannot be used, such as too few scores; asking again would not help."""
+
+
+class PromptTooLong(BadReply):
+    """A prompt has more tokens than its engine reads."""

@@ -59,6 +59,13 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class Unscored:
+    """What a PRM says of steps that do not fit into its context: nothing, with the reason. It is unknown, not low."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Step:
     """One step of a rollout: its text without the delimiter, and the tokens spent on it, delimiter included."""
 

@@ -77,7 +77,7 @@ async def searched(prompts: PolicyPrompts, folder: Path) -> tuple[Outcome, Write
     """A beam search of 16 over 4, five rounds deep."""
     writer, reader = Writer(prompts.tokenizer, random_step(prompts)), Reader()
     policy = VllmPolicy(cast(Any, writer), prompts, 4096)
-    prm = VllmPrm(cast(Any, reader), MarkedChat(prompts.tokenizer, MARK))
+    prm = VllmPrm(cast(Any, reader), MarkedChat(prompts.tokenizer, MARK), None)
     recorder = Recorder(Journal(folder / "journal.sqlite"))
     driver = Driver(
         stage_key="search-1",
@@ -163,7 +163,7 @@ def test_the_prms_tokens_for_some_steps_begin_those_for_more_steps(prompts: Poli
 
 
 def prm_over(reader: Reader, prompts: PolicyPrompts) -> VllmPrm:
-    return VllmPrm(cast(Any, reader), MarkedChat(prompts.tokenizer, MARK))
+    return VllmPrm(cast(Any, reader), MarkedChat(prompts.tokenizer, MARK), None)
 
 
 LONG = tuple(f"The step is {number}, and then take {number + 1}." for number in range(12))

@@ -49,8 +49,9 @@ def print_report(paper: Console, store: Store, stored: Run, only_prm: bool = Fal
 
 
 def _print_summary(paper: Console, store: Store, stored: Run) -> None:
-    from flows.results import result_table, samples_saved, summary_rows, unknown_grades
+    from flows.results import overlong_rollouts, result_table, samples_saved, summary_rows, unknown_grades
 
+    kinds = {use.kind for use in stored.stages}
     rows = summary_rows(store, stored.run_id)
     paper.print(result_table(rows, f"{stored.run_id}: {stored.policy or 'unknown policy'} on {stored.problem_set}"))
     for line in samples_saved(store, stored.run_id):
@@ -58,6 +59,9 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
     unknown = unknown_grades(store, stored.run_id)
     if unknown:
         paper.print(f"{unknown} rollouts could not be graded within the limits and count as wrong (table grades).")
+    overlong = overlong_rollouts(store, stored.run_id) if kinds & {"score", "search"} else 0
+    if overlong:
+        paper.print(f"{overlong} rollouts are longer than the PRM reads: unscored, they have no say in prm_ selectors.")
     paper.print(f'overthink sql --store {store.root} "SELECT * FROM summary"', markup=False, soft_wrap=True)
-    if any(use.kind == "import" for use in stored.stages):
+    if "import" in kinds:
         paper.print(f"overthink compare --store {store.root} {stored.run_id}", markup=False, soft_wrap=True)

@@ -78,6 +78,12 @@ def locate_model(config: ModelConfig) -> ModelFiles:
     return ModelFiles(config.model.split("/")[-1], _hub_folder(config))
 
 
+def context_length(config: ModelConfig, model: ModelFiles) -> int | None:
+    """Tokens that the model reads, prompt and completion together, where that is known."""
+    limit = config.max_model_len or model.config.get("max_position_embeddings")
+    return None if limit is None else int(limit)
+
+
 def _hub_folder(config: ModelConfig) -> Path:
     hub = require("huggingface_hub", "pip install huggingface_hub")
     for offline in (True, False):

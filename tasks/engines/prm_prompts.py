@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from tasks.engines.chat import encode_chat, encode_text, encode_turns
-from tasks.errors import BadReply, EngineUnavailable
+from tasks.errors import BadReply, EngineUnavailable, PromptTooLong
 from tasks.problems.prompts import messages
 
 REMEMBERED = 65_536  # encoded texts kept; a search asks about the same steps again and again
@@ -35,6 +35,13 @@ class PrmPrompt:
 
     ids: tuple[int, ...]
     places: tuple[int, ...]
+
+
+def check_fit(prompts: Sequence[PrmPrompt], question: str, limit: int | None) -> None:
+    """Raise PromptTooLong, naming question and limit, where a prompt has more than `limit` tokens."""
+    longest = max(len(prompt.ids) for prompt in prompts)
+    if limit is not None and longest > limit:
+        raise PromptTooLong(f"the PRM's prompt for {question[:80]!r} has {longest} tokens; its limit is {limit}")
 
 
 class Layout(Protocol):

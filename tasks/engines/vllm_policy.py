@@ -4,7 +4,7 @@ from typing import Any
 
 from tasks.engines.chat import encode_chat, encode_text, load_tokenizer
 from tasks.engines.config import VllmPolicyConfig
-from tasks.engines.models import ModelFiles, require
+from tasks.engines.models import ModelFiles, context_length, require
 from tasks.engines.spelling import Speller, StopTokens
 from tasks.engines.vllm_copies import VllmCopies
 from tasks.engines.vllm_loop import INSTALL
@@ -30,12 +30,6 @@ class PolicyPrompts:
     def tokens(self, text: str) -> tuple[int, ...]:
         """The token ids of text from outside."""
         return tuple(encode_text(self.tokenizer, text))
-
-
-def context_length(config: VllmPolicyConfig, model: ModelFiles) -> int | None:
-    """Tokens of prompt and completion together that the model reads, where that is known."""
-    limit = config.max_model_len or model.config.get("max_position_embeddings")
-    return None if limit is None else int(limit)
 
 
 class VllmPolicy:
