@@ -15,7 +15,7 @@ from tasks.engines.config import PolicyConfig, PrmConfig
 from tasks.errors import UserError
 from tasks.problems.answers import Extraction
 from tasks.problems.labelled import SolutionSource
-from tasks.problems.sources import Source
+from tasks.problems.sources import Source, has_references
 from tasks.training.config import TrainingConfig
 
 
@@ -141,6 +141,12 @@ class PrmTrainRecipe(AnyRecipe):
     grading: GradingConfig = GradingConfig()
     training: TrainingConfig
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
+
+    @model_validator(mode="after")
+    def _graded(self) -> Self:
+        if not has_references(self.problems):
+            raise ValueError("a PRM is trained on graded rollouts: name problems with references")
+        return self
 
     def rolling_out(self) -> Recipe:
         """The recipe of the rollouts, which any run of the same policy and sampling shares."""

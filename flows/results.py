@@ -11,7 +11,7 @@ from tasks.analysis.selectors import SELECTORS
 
 SUMMARY_SQL = "SELECT * FROM summary WHERE run_id = '{run_id}' ORDER BY method_id, selector, n"
 UNKNOWN_SQL = """SELECT count(*) AS unknown FROM rollouts JOIN grades USING (rollout_id)
-WHERE run_id = '{run_id}' AND correct IS NULL"""
+WHERE run_id = '{run_id}' AND correct IS NULL AND reference IS NOT NULL"""
 
 DRAWN_SQL = """SELECT r.method_id, count(*) AS drawn, any_value(s.n) * count(DISTINCT r.problem_id) AS budget
 FROM rollouts r JOIN (SELECT DISTINCT run_id, method_id, n FROM summary) s USING (run_id, method_id)

@@ -14,6 +14,7 @@ from tasks.records import Problem
 from tasks.scoring import covered_rows
 from tasks.shards import PLAIN_TASK, rows_table
 
+NO_REFERENCE = "no reference to compare with"
 DETAILS = {
     "equal": "equals the reference",
     "different": "differs from the reference",
@@ -70,7 +71,9 @@ def _grade(work: GradeWork, cover: Cover) -> Entry:
 
 
 def grade_answer(problem: Problem, answer: str | None, compare: Compare) -> dict[str, Any]:
-    """The verdict on one answer: `correct` is None where the comparison could not be finished."""
+    """The verdict on one answer: `correct` is None without a reference, or where the comparison was not finished."""
+    if problem.reference is None:
+        return {"correct": None, "detail": NO_REFERENCE, "reference": None}
     if answer is None:
         return {"correct": False, "detail": "no answer found", "reference": problem.reference}
     verdict = compare(problem.reference, answer)
