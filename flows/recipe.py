@@ -205,7 +205,7 @@ def read_recipe_of(kind: type[Kind], path: Path, changes: Sequence[str] = ()) ->
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        raise UserError(f"{path}: {_complaints(error, value)}") from error
+        raise UserError(f"{path}: {complaints(error, value)}") from error
 
 
 def _apply(value: dict[str, Any], change: str) -> None:
@@ -237,7 +237,8 @@ def _child(place: Any, name: str, key: str) -> Any:
     raise UserError(f"--set {key}: there is no {name!r} in the recipe")
 
 
-def _complaints(error: ValidationError, value: Any) -> str:
+def complaints(error: ValidationError, value: Any) -> str:
+    """What is wrong with `value`, as it was read from a file: each key as it stands there, and why."""
     lines = []
     details = error.errors()
     places = [detail["loc"] for detail in details]

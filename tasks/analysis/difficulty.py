@@ -75,18 +75,18 @@ class Predictor(BaseModel):
 
     @model_validator(mode="after")
     def _of_our_features(self) -> Self:
-        if tuple(self.weights) != FEATURES:
-            raise ValueError(f"weights are of {', '.join(FEATURES)}, in this order")
+        if set(self.weights) != set(FEATURES):
+            raise ValueError(f"weights are of {', '.join(FEATURES)}")
         return self
 
     def pass_at_1(self, features: Floats) -> Floats:
         """The pass@1 to expect, in (0, 1), (problems,), from features (problems, FEATURES)."""
-        expected: Floats = special.expit(self.bias + features @ np.array(list(self.weights.values())))
+        expected: Floats = special.expit(self.bias + features @ np.array([self.weights[name] for name in FEATURES]))
         return expected
 
 
-def fit_predictor(features: Floats, right: Integers, drawn: Integers) -> Predictor:
-    """The predictor under which `right` of `drawn` rollouts (problems,) are likeliest; each problem weighs the same.
+def fit_predictor(features: Floats, share: Floats) -> Predictor:
+    """The predictor under which the shares of right rollouts, (problems,), are likeliest; each problem weighs the same.
 
     Raises ValueError where there are no problems.
     """
@@ -95,7 +95,6 @@ def fit_predictor(features: Floats, right: Integers, drawn: Integers) -> Predict
     centre, spread = features.mean(axis=0), features.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
     inputs = (features - centre) / spread
-    share = right / drawn
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         logits = parameters[0] + inputs @ parameters[1:]
