@@ -24,6 +24,7 @@ def check_shared_gpus(plan: Plan) -> None:
     """Raise EngineUnavailable where a search would load two models into more memory than their GPU has."""
     policy, prm = plan.recipe.policy, plan.recipe.prm
     searches = [method.method.method_id for method in plan.methods if method.method.is_search]
+    searches += [applied.method_id for applied in plan.strategies]
     if not (searches and isinstance(policy, VllmPolicyConfig) and isinstance(prm, ModelConfig) and gpu_is_there()):
         return
     shared = set(policy.placement.devices) & set(prm.placement.devices)

@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.artifacts import publish_rows
-from flows.plan import JsonObject, stage_identity
+from flows.identities import JsonObject, stage_identity
 from flows.prm_results import FIGURES_SQL, figure_rows
 from flows.progress import RunProgress, terminal
 from flows.recipe import PrmEvalRecipe

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from prefect import flow
 
 from flows.artifacts import publish_rows
-from flows.plan import stage_identity
+from flows.identities import stage_identity
 from flows.prm_results import FIGURES_SQL, figure_rows
 from flows.progress import RunProgress, terminal
 from flows.recipe import Recipe
@@ -20,6 +20,7 @@ from storage.keys import labelled_key
 from storage.store import Run, StageUse, Store
 from tasks.errors import UserError
 from tasks.measuring import Labels, ThresholdSplit, labels_by_rollout, run_figures
+from tasks.problems.sources import has_references
 from tasks.records import Problem
 
 SPLIT = ThresholdSplit(share=0.5, seed=0)  # of the rollouts whose steps a labeller has labelled
@@ -50,6 +51,8 @@ def measurable(store: Store, run_name: str) -> Run:
         raise UserError(f"run {run.run_id} is one of `overthink prm-eval` itself: see `overthink report {run.run_id}`")
     if run.prm is None:
         raise UserError(f"run {run.run_id} has no PRM scores: name a `prm` in its recipe and run it again")
+    if not has_references(Recipe.model_validate(run.recipe).problems):
+        raise UserError(f"run {run.run_id} has no grades to measure its PRM by: its problems came without references")
     if run.status != "complete":
         raise StorageError(f"run {run.run_id} is not complete: run its recipe again to finish it")
     for stage in (store.stage(use.key) for use in run.stages if use.kind != "measure"):
@@ -65,7 +68,7 @@ async def _measure_run(store: Store, run: Run, progress: RunProgress) -> list[St
     problems = {row["problem_key"]: _problem(row) for row in store.stage(problems_key).table("problems").to_pylist()}
     stages = StageRunner(store, progress, run.run_id, problems)
     uses = []
-    for method in Recipe.model_validate(run.recipe).methods:
+    for method in Recipe.model_validate(run.recipe).fixed_methods:
         made = by_kind["search" if method.is_search else "sample", method.method_id]
         scored = made if method.is_search else by_kind["score", method.method_id]
         graded = by_kind["grade", method.method_id]

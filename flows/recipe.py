@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from flows.methods import AnyMethod, BestOfN
+from flows.methods import AnyMethod, BestOfN, ComputeOptimal, ListedMethod
 from tasks.analysis.difficulty import DifficultyConfig
 from tasks.analysis.selectors import SELECTORS, Selector, needs_prm
 from tasks.engines.config import PolicyConfig, PrmConfig
@@ -65,7 +65,7 @@ class Recipe(AnyRecipe):
     problems: Source
     policy: PolicyConfig
     prm: PrmConfig | None = None
-    methods: tuple[AnyMethod, ...] = Field(min_length=1)
+    methods: tuple[ListedMethod, ...] = Field(min_length=1)
     budgets: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
     selectors: tuple[Selector, ...] | None = Field(default=None, description="all that apply, unless listed")
     sampling: SamplingConfig = SamplingConfig()
@@ -83,19 +83,31 @@ class Recipe(AnyRecipe):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        identities = [method.method_id for method in self.methods]
-        if len(set(identities)) != len(identities):
+        if len({*(method.method_id for method in self.fixed_methods), *self.strategies}) != len(self.methods):
             raise ValueError("a method is listed twice with the same parameters")
-        largest = max(method.n for method in self.methods)
-        if max(self.budgets) > largest:
-            raise ValueError(f"budget {max(self.budgets)} is more than the {largest} rollouts of any method: raise n")
+        rollouts = [method.n or max(self.budgets) for method in self.methods]  # under a total any number may do
+        if max(self.budgets) > max(rollouts):
+            raise ValueError(
+                f"budget {max(self.budgets)} is more than the {max(rollouts)} rollouts of any method: raise n"
+            )
         wanting = [selector for selector in self.selectors or () if needs_prm(selector)]
         if wanting and self.prm is None:
             raise ValueError(f"selector {wanting[0]} needs step scores: name a `prm`")
-        searches = [method.method_id for method in self.methods if method.is_search]
+        searches = [method.method_id for method in self.fixed_methods if method.is_search]
+        searches += [method.method for method in self.strategies]
         if searches and self.prm is None:
             raise ValueError(f"{searches[0]} needs step scores: name a `prm`")
         return self
+
+    @property
+    def fixed_methods(self) -> tuple[AnyMethod, ...]:
+        """The methods that treat all problems alike."""
+        return tuple(method for method in self.methods if not isinstance(method, ComputeOptimal))
+
+    @property
+    def strategies(self) -> tuple[ComputeOptimal, ...]:
+        """The methods that choose for each problem what a strategy says."""
+        return tuple(method for method in self.methods if isinstance(method, ComputeOptimal))
 
     def chosen_selectors(self) -> tuple[Selector, ...]:
         """The selectors to report: those listed, or all that the recipe's engines allow."""

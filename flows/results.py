@@ -7,7 +7,7 @@ from rich.table import Table
 
 from storage.sql import query
 from storage.store import Store
-from tasks.analysis.selectors import SELECTORS
+from tasks.analysis.selectors import BY_STRATEGY, SELECTORS
 
 SUMMARY_SQL = "SELECT * FROM summary WHERE run_id = '{run_id}' ORDER BY method_id, selector, n"
 UNKNOWN_SQL = """SELECT count(*) AS unknown FROM rollouts JOIN grades USING (rollout_id)
@@ -22,7 +22,8 @@ def summary_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
     """A run's rows of `summary`: methods as the recipe lists them, selectors from majority to oracle, n rising."""
     methods = list(dict.fromkeys(use.method_id for use in store.find_run(run_id).stages))
     rows = query(store, SUMMARY_SQL.format(run_id=run_id)).to_pylist()
-    return sorted(rows, key=lambda row: (methods.index(row["method_id"]), SELECTORS.index(row["selector"]), row["n"]))
+    selectors = (*SELECTORS, BY_STRATEGY)
+    return sorted(rows, key=lambda row: (methods.index(row["method_id"]), selectors.index(row["selector"]), row["n"]))
 
 
 def unknown_grades(store: Store, run_id: str) -> int:

@@ -21,7 +21,7 @@ class StageUse:
     `gpus` is how many GPUs its engines take, 0 on a CPU; None where unknown, and for stages without engines.
     """
 
-    kind: Literal["problems", "import", "sample", "search", "score", "grade", "select", "label", "measure"]
+    kind: Literal["problems", "import", "sample", "search", "score", "grade", "decide", "select", "label", "measure"]
     key: str
     method_id: str | None = None
     n: int | None = None

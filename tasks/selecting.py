@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -147,6 +147,13 @@ def read_graded(grades: Stage, scores: Stage | None, cover: Cover) -> dict[str, 
         scored = None if steps is None else [steps[row["rollout_id"]] for row in group]
         graded[unit] = Graded(answers, judged, candidates(answers, judged, scored))
     return graded
+
+
+def together(first: Graded, then: Graded) -> Graded:
+    """Two pools of one problem's rollouts as one, in this order; answers of one key are one group in it."""
+    answers, correct = [*first.answers, *then.answers], [*first.correct, *then.correct]
+    scores = {name: np.concatenate([first.all.scores[name], then.all.scores[name]]) for name in first.all.scores}
+    return Graded(answers, correct, replace(candidates(answers, correct, None), scores=scores))
 
 
 def column_by_rollout(table: pa.Table, column: str) -> dict[str, Any]:
