@@ -27,9 +27,10 @@ ALIKE = ("sampling", "grading", "difficulty", "seed")  # what runs must share fo
 
 @dataclass(frozen=True)
 class Fit:
-    """A strategy, and what it was fitted to and judged by."""
+    """A strategy, and what it was fitted to and judged by. `suffix` tells it from others of the same runs."""
 
     strategy: Strategy
+    suffix: str
     policy: str
     prm: str
     evidence: Evidence
@@ -47,11 +48,18 @@ def fit(store: Store, run_names: Sequence[str], name: str) -> list[Fit]:
     pairs: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs.values():
         pairs[policy_address(store, run), str(run.prm)].append(run)
-    fits = []
-    for (policy, prm), alike in pairs.items():
-        models = f"-{policy.split('@')[0]}-{prm.split('@')[0]}" if len(pairs) > 1 else ""
-        fits.append(_fit(store, policy, prm, alike, name + models))
-    return fits
+    return [
+        _fit(store, policy, prm, alike, name, suffix)
+        for ((policy, prm), alike), suffix in zip(pairs.items(), _suffixes(list(pairs)), strict=True)
+    ]
+
+
+def _suffixes(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """What tells the pairs apart: nothing, or the models' names, or their addresses where names are not enough."""
+    if len(pairs) == 1:
+        return [""]
+    names = [f"-{policy.split('@')[0]}-{prm.split('@')[0]}" for policy, prm in pairs]
+    return names if len(set(names)) == len(names) else [f"-{policy}-{prm}" for policy, prm in pairs]
 
 
 def policy_address(store: Store, run: Run) -> str:
@@ -61,7 +69,7 @@ def policy_address(store: Store, run: Run) -> str:
     return EngineIdentity(str(run.policy), run.policy_parameters, determinants).address
 
 
-def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str) -> Fit:
+def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str, suffix: str) -> Fit:
     readers = [RunReader(store, run) for run in runs]
     _check_alike(readers)
     findings = Collector(readers).collect()
@@ -72,7 +80,7 @@ def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str) ->
         raise UserError(f"{', '.join(run.run_id for run in runs)}: {error}") from error
     assert recipe.prm is not None, "a run with PRM scores has a PRM in its recipe"
     strategy = Strategy(
-        name=name,
+        name=name + suffix,
         policy=recipe.policy,
         policy_id=policy,
         prm=recipe.prm,
@@ -91,7 +99,7 @@ def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str) ->
     )
     rule = paper_rule(policy, runs[0].policy_parameters, {run.problem_set for run in runs})
     stand = standings(evidence, validation, rule, recipe.difficulty, recipe.seed)
-    return Fit(strategy, policy, prm, evidence, validation, tuple(stand), findings.left_out)
+    return Fit(strategy, suffix, policy, prm, evidence, validation, tuple(stand), findings.left_out)
 
 
 def _check_alike(readers: Sequence[RunReader]) -> None:
