@@ -40,10 +40,11 @@ def _options(method: ComputeOptimal, prospects: Prospects) -> Integers:
     """(problems,) which of the budgets each problem gets."""
     if method.n is not None:
         return np.full(len(prospects.tokens), np.flatnonzero(prospects.budgets == method.n)[0])
-    name, total, costs = "total_tokens", method.total_tokens, prospects.tokens
-    if method.total_flops is not None:
+    if method.total_tokens is not None:
+        name, total, costs = "total_tokens", float(method.total_tokens), prospects.tokens
+    else:
+        assert method.total_flops is not None, "one of the three is given"
         name, total, costs = "total_flops", method.total_flops, prospects.flops
-    assert total is not None, "one of the three is given"
     least = costs.min(axis=1).sum()
     if least > total:
         raise UserError(

@@ -50,14 +50,7 @@ async def evaluate(recipe: Recipe, store: Path, skip_bad_rows: bool = False) -> 
 
 def is_finished(plan: Plan, store: Store) -> bool:
     """Whether every part of a run is there and whole, so that nothing need be loaded to report it."""
-    return all_there(store, plan.run_id, _wanted_parts(plan))
-
-
-def _wanted_parts(plan: Plan) -> list[tuple[str, tuple[str, ...], int]]:
-    wanted = [(plan.problems_key, plan.units, 1)]
-    for each in (*plan.methods, *plan.strategies):
-        wanted += [(use.key, plan.units, use.n or 1) for use in each.uses()]
-    return wanted
+    return all_there(store, plan.run_id, [(use.key, plan.units, use.n or 1) for use in plan.uses()])
 
 
 class Evaluation:

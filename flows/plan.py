@@ -51,13 +51,13 @@ class Plan:
     @property
     def run_id(self) -> str:
         """The same for the same recipe on the same problems and models, wherever and whenever it runs."""
-        selects = [each.select for each in (*self.methods, *self.strategies)]
+        selects = [method.select for method in self.methods] + [strategy.select for strategy in self.strategies]
         return f"{self.recipe.name}-{content_key([self.problems_key, selects])[:10]}"
 
     def uses(self) -> tuple[StageUse, ...]:
         """All stages this run stands on."""
-        uses = [use for each in (*self.methods, *self.strategies) for use in each.uses()]
-        return (StageUse("problems", self.problems_key), *uses)
+        by_method = [method.uses() for method in self.methods] + [strategy.uses() for strategy in self.strategies]
+        return (StageUse("problems", self.problems_key), *(use for uses in by_method for use in uses))
 
 
 def make_plan(recipe: Recipe, problem_set: ProblemSet) -> Plan:

@@ -67,7 +67,8 @@ def solve_recipe(strategy_path: Path, source: dict[str, Any], limit: dict[str, f
 
 def solved_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
     """A row for each problem that a strategy was applied to: what was decided, what came of it, what it took."""
-    return query(store, SOLVED_SQL.format(run_id=run_id)).to_pylist()
+    rows: list[dict[str, Any]] = query(store, SOLVED_SQL.format(run_id=run_id)).to_pylist()
+    return rows
 
 
 def solved_table(rows: Sequence[dict[str, Any]], title: str) -> Table:

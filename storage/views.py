@@ -64,8 +64,8 @@ VIEWS = {
                   FROM (SELECT stage_key, epoch(started_at) AS began, began + latency_ms / 1000 AS ended
                         FROM parts_calls))
             GROUP BY stage_key)
-        SELECT u.run_id, u.method_id, c.problem_id, c.kind, c.call_key, c.input_tokens, c.cached_tokens,
-               c.output_tokens,
+        SELECT u.run_id, u.method_id, c.problem_id, c.sample_index, c.kind, c.call_key, c.input_tokens,
+               c.cached_tokens, c.output_tokens,
                2e0 * CASE c.kind WHEN 'generate' THEN r.policy_parameters ELSE r.prm_parameters END
                    * (c.input_tokens::DOUBLE - c.cached_tokens + c.output_tokens) AS flops,
                c.latency_ms / 1000 * w.share AS engine_seconds, engine_seconds * u.gpus AS gpu_seconds

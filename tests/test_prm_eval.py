@@ -313,7 +313,7 @@ async def test_what_cannot_be_measured_is_told(fake_recipe: dict[str, Any], tmp_
     with pytest.raises(UserError, match="bare-.* has no PRM scores: name a `prm`"):
         await prm_eval_run("bare", tmp_path)
     await prm_eval(on_chains(), tmp_path)
-    with pytest.raises(UserError, match="trial-.* is one of `overthink prm-eval` itself"):
+    with pytest.raises(UserError, match="trial-.* is one of `overthink prm-eval`"):
         await prm_eval_run("trial", tmp_path)
     with pytest.raises(StorageError, match="no run named 'none'"):
         await prm_eval_run("none", tmp_path)

@@ -61,9 +61,10 @@ def _prm_eval_recipe(name: str, changes: list[str], root: Path, skip_bad_rows: b
 
 def _prm_eval_run(name: str, root: Path) -> str:
     opened = existing(root)
-    from flows.prm_of_run import measurable, prm_eval_run
+    from flows.finished import scored_run
+    from flows.prm_of_run import READER, prm_eval_run
 
-    run_id = measurable(opened, name).run_id
+    run_id = scored_run(opened, name, READER).run_id
     carry_out(opened, run_id, "measuring its PRM", lambda: prm_eval_run(run_id, root))
     return run_id
 

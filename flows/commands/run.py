@@ -38,7 +38,7 @@ def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool) -> tuple[Store, 
     opened = Store(root)
     print_dropped(problem_set.dropped)
     if not is_finished(plan, opened):
-        what = f"{len(plan.units)} problems"
+        what = "1 problem" if len(plan.units) == 1 else f"{len(plan.units)} problems"
         carry_out(opened, plan.run_id, what, lambda: evaluate(recipe, root, skip_bad_rows))
     return opened, plan.run_id
 

@@ -49,6 +49,15 @@ def quantiles(pass_at_1: Floats, count: int = 5) -> Integers:
     return numbers
 
 
+def confusion(known: Sequence[Difficulty], predicted: Sequence[Difficulty]) -> Integers:
+    """How many problems of each known difficulty (rows) are predicted to be of each (columns), both as DIFFICULTIES."""
+    counts: Integers = np.zeros((len(DIFFICULTIES), len(DIFFICULTIES)), dtype=np.int64)
+    for pair in zip(known, predicted, strict=True):
+        row, column = map(DIFFICULTIES.index, pair)
+        counts[row, column] += 1
+    return counts
+
+
 def features_of(pilot: Candidates, tokens: Sequence[int]) -> Floats:
     """(FEATURES,) what a pilot tells of a problem; `tokens` are the completion tokens of each of its rollouts.
 
