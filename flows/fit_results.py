@@ -26,7 +26,7 @@ def choices_table(fit: Fit) -> Table:
     """The strategy itself; accuracies are of problems that the choosing fold did not hold."""
     table = Table(
         title=f"strategy {fit.strategy.name}: {fit.policy} with {fit.prm}",
-        caption=f"after a pilot of {fit.strategy.difficulty.pilot} samples; accuracy in % with its 95 % interval, held out",
+        caption=f"after a pilot of {fit.strategy.difficulty.pilot}; accuracy in % with its 95 % interval, held out",
     )
     for header in ("budget", "difficulty", "method", "selector"):
         table.add_column(header, no_wrap=True)
