@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from tasks.analysis.allocation import allocate
 from tasks.analysis.selectors import Floats
 
-CHECKED = settings(deadline=None, derandomize=True, max_examples=100)
+CHECKED = settings(deadline=None, derandomize=True, max_examples=60)
 COSTS = np.array([[1.0, 2.0, 4.0]] * 3)
 VALUES = np.array([[0.9, 0.9, 0.95], [0.2, 0.5, 0.8], [0.0, 0.1, 0.7]])
 

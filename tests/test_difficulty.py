@@ -20,7 +20,7 @@ from tasks.analysis.prm_quality import calibration_curve, calibration_error
 from tasks.analysis.selectors import Floats, candidates
 
 BINS = DifficultyConfig()
-CHECKED = settings(deadline=None, derandomize=True, max_examples=40)
+CHECKED = settings(deadline=None, derandomize=True, max_examples=15)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from tasks.analysis.selectors import Integers
 from tasks.analysis.standings import ANY_RIGHT, KNOWN_BINS, PAPER, STRATEGY, standings
 
 BINS = DifficultyConfig()
-CHECKED = settings(deadline=None, derandomize=True, max_examples=25)
+CHECKED = settings(deadline=None, derandomize=True, max_examples=8)
 TEN = np.arange(10)
 BEAM = PaperRule(dict.fromkeys(DIFFICULTIES, "beam_search"))
 
