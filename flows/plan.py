@@ -1,5 +1,6 @@
 """From a recipe to the content-addressed stages it stands on, before any engine is loaded."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -12,6 +13,7 @@ from storage.store import StageUse
 from tasks.analysis.estimators import RESAMPLES, SUBSETS
 from tasks.analysis.selectors import Selector
 from tasks.engines.catalogue import EngineIdentity, identify
+from tasks.engines.config import EngineConfig
 from tasks.methods.protocol import Method
 from tasks.problems.sources import ProblemSet
 from tasks.records import Problem, Sampling
@@ -109,10 +111,12 @@ class Plan:
         return (StageUse("problems", self.problems_key), *methods)
 
 
-def make_plan(recipe: Recipe, problem_set: ProblemSet) -> Plan:
+def make_plan(
+    recipe: Recipe, problem_set: ProblemSet, identity_of: Callable[[EngineConfig], EngineIdentity] = identify
+) -> Plan:
     """Address every stage of a recipe. Raises EngineUnavailable where a model cannot be found."""
-    policy = identify(recipe.policy)
-    prm = None if recipe.prm is None else identify(recipe.prm)
+    policy = identity_of(recipe.policy)
+    prm = None if recipe.prm is None else identity_of(recipe.prm)
     problems = problems_identity(problem_set)
     methods = tuple(_method_plan(recipe, method, policy, prm, problems) for method in recipe.methods)
     return Plan(recipe, problem_set, policy, prm, problems, methods)

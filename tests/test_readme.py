@@ -11,7 +11,8 @@ from typing import get_args
 import pytest
 import yaml
 
-from flows.recipe import PrmEvalRecipe, PrmTrainRecipe, Recipe, find_recipe, read_recipe
+from flows.recipe import PrmEvalRecipe, PrmTrainRecipe, Recipe
+from flows.recipe_files import find_recipe, read_recipe
 from storage.sql import query
 from storage.store import Store
 from tasks.analysis.prm_measures import Measure
