@@ -54,14 +54,21 @@ def is_finished(plan: Plan, store: Store) -> bool:
 
 
 class Evaluation:
-    """One run under way: its plan, its store and its engines."""
+    """One run under way: its plan, its store and its engines, which may be those of other runs too."""
 
-    def __init__(self, plan: Plan, store: Store, progress: RunProgress) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        progress: RunProgress,
+        policy: EngineSlot[Policy] | None = None,
+        prm: EngineSlot[Prm] | None = None,
+    ) -> None:
         self.plan = plan
         self.store = store
         self.stages = StageRunner(store, progress, plan.run_id, plan.by_key)
-        self.policy: EngineSlot[Policy] = EngineSlot(plan.recipe.policy, open_policy)
-        self.prm: EngineSlot[Prm] = EngineSlot(plan.recipe.prm, open_prm)
+        self.policy: EngineSlot[Policy] = policy or EngineSlot(plan.recipe.policy, open_policy)
+        self.prm: EngineSlot[Prm] = prm or EngineSlot(plan.recipe.prm, open_prm)
         self.applications = [Application(plan, strategy, self.stages) for strategy in plan.strategies]
 
     async def run(self) -> None:
@@ -80,12 +87,12 @@ class Evaluation:
                 finally:
                     await self.policy.close()
                 for method in self.plan.methods:
-                    await self._score(method)
+                    await self.score(method)
             finally:
                 await self.prm.close()
             for method in self.plan.methods:
                 await self.grade(method)
-                await self._select(method)
+                await self.select(method)
             for application in self.applications:
                 await application.grade()
                 await application.select()
@@ -108,7 +115,7 @@ class Evaluation:
         for method in sorted((*self.plan.methods, *pilots), key=lambda method: method.method.is_search):
             await self.make_rollouts(method)
         for method in pilots:
-            await self._score(method)
+            await self.score(method)
             await self.grade(method)
         for application in self.applications:
             await application.decide()
@@ -148,7 +155,8 @@ class Evaluation:
 
         await self.stages.run_journaled(job, work)
 
-    async def _score(self, method: MethodPlan) -> None:
+    async def score(self, method: MethodPlan) -> None:
+        """The scores of one method's rollouts that are not there yet, where it does not score them itself."""
         if method.score is None or method.score_key is None or self.plan.prm_id is None:
             return
         recipe = self.plan.recipe
@@ -163,7 +171,8 @@ class Evaluation:
         samples = self.store.stage(method.make_key)
         await self.stages.grade(job, samples, grading.extraction, grading.time_limit_seconds)
 
-    async def _select(self, method: MethodPlan) -> None:
+    async def select(self, method: MethodPlan) -> None:
+        """What the selectors choose among one method's rollouts."""
         recipe = self.plan.recipe
         job = self._job(method, method.select_key, method.select)
         grades = self.store.stage(method.grade_key)

@@ -29,7 +29,7 @@ def choices_table(fit: Fit) -> Table:
         caption=f"after a pilot of {fit.strategy.difficulty.pilot}; accuracy in % with its 95 % interval, held out",
     )
     for header in ("budget", "difficulty", "method", "selector"):
-        table.add_column(header, no_wrap=True)
+        table.add_column(header, overflow="fold")
     for header in ("problems", "accuracy", "tokens", "FLOPs"):
         table.add_column(header, justify="right", no_wrap=True)
     for choice in fit.strategy.choices:
@@ -48,7 +48,7 @@ def standings_table(fit: Fit) -> Table:
         "interval; tokens: completion tokens a problem; FLOPs: of policy and PRM a problem",
     )
     for header in ("budget", "way", "selector"):
-        table.add_column(header, no_wrap=True)
+        table.add_column(header, overflow="fold")
     for header in ("accuracy", "strategy ahead by", "tokens", "FLOPs"):
         table.add_column(header, justify="right", no_wrap=True)
     for one in fit.standings:

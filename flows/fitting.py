@@ -40,13 +40,13 @@ class Fit:
 
 
 def fit(store: Store, run_names: Sequence[str], name: str) -> list[Fit]:
-    """A strategy for each policy and PRM of the runs, named `name`, or after the models too where there are several.
+    """A strategy for each policy and PRM of the runs (or sweeps), named `name`, and after the models where several.
 
     Raises UserError or StorageError with the remedy where the runs cannot be fitted to.
     """
-    runs = {run.run_id: run for run in (scored_run(store, one, "overthink fit") for one in run_names)}
+    run_ids = dict.fromkeys(run.run_id for name in run_names for run in store.find_runs(name))
     pairs: dict[tuple[str, str], list[Run]] = defaultdict(list)
-    for run in runs.values():
+    for run in (scored_run(store, run_id, "overthink fit") for run_id in run_ids):
         pairs[policy_address(store, run), str(run.prm)].append(run)
     return [
         _fit(store, policy, prm, alike, name, suffix)

@@ -1,5 +1,6 @@
 """From a recipe to the content-addressed stages it stands on, before any engine is loaded."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flows.identities import JsonObject, problems_identity
@@ -10,6 +11,7 @@ from flows.strategy_plan import StrategyPlan, strategy_plan
 from storage.keys import content_key, labelled_key
 from storage.store import StageUse
 from tasks.engines.catalogue import EngineIdentity, identify
+from tasks.engines.config import EngineConfig
 from tasks.errors import UserError
 from tasks.methods.protocol import Method
 from tasks.problems.sources import ProblemSet
@@ -60,13 +62,15 @@ class Plan:
         return (StageUse("problems", self.problems_key), *(use for uses in by_method for use in uses))
 
 
-def make_plan(recipe: Recipe, problem_set: ProblemSet) -> Plan:
+def make_plan(
+    recipe: Recipe, problem_set: ProblemSet, identity_of: Callable[[EngineConfig], EngineIdentity] = identify
+) -> Plan:
     """Address every stage of a recipe.
 
     Raises EngineUnavailable where a model cannot be found, UserError where a strategy cannot be used in it.
     """
-    policy = identify(recipe.policy)
-    prm = None if recipe.prm is None else identify(recipe.prm)
+    policy = identity_of(recipe.policy)
+    prm = None if recipe.prm is None else identity_of(recipe.prm)
     problems = problems_identity(problem_set)
     methods = tuple(method_plan(recipe, method, policy, prm, problems) for method in recipe.fixed_methods)
     return Plan(recipe, problem_set, policy, prm, problems, methods, _strategy_plans(recipe, policy, prm, problems))

@@ -14,7 +14,7 @@ from flows.artifacts import publish_progress
 from flows.progress import RunProgress, StageProgress
 from flows.recipe import AnyRecipe
 from storage.stages import Cover, Entry, Stage
-from storage.store import Run, StageUse, Store
+from storage.store import Run, StageUse, Status, Store
 from tasks.analysis.selectors import Selector
 from tasks.deciding import Pilot
 from tasks.engines.catalogue import EngineIdentity, EngineSlot
@@ -240,9 +240,14 @@ def concluded(store: Store, run: Run) -> Iterator[None]:
     try:
         yield
     except Exception:
-        store.write_run(replace(run, status="failed", finished_at=_now()))
+        end_run(store, run, "failed")
         raise
-    store.write_run(replace(run, status="complete", finished_at=_now()))
+    end_run(store, run, "complete")
+
+
+def end_run(store: Store, run: Run, status: Status) -> None:
+    """Write how a run ended, and when."""
+    store.write_run(replace(run, status=status, finished_at=_now()))
 
 
 def in_flight_of(config: object) -> int:

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 from rich.table import Table
 
-from flows.recipe import Recipe, complaints
+from flows.recipe import Recipe
+from flows.recipe_files import complaints
 from flows.strategy import read_strategy
 from storage.sql import query
 from storage.store import Run, Store

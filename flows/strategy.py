@@ -11,7 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from flows.methods import AnyMethod, BestOfN
-from flows.recipe import GradingConfig, SamplingConfig, complaints
+from flows.recipe import GradingConfig, SamplingConfig
+from flows.recipe_files import complaints
 from tasks.analysis.difficulty import DIFFICULTIES, Difficulty, DifficultyConfig, Predictor
 from tasks.analysis.selectors import Floats, Integers, Selector
 from tasks.engines.config import PolicyConfig, PrmConfig

@@ -19,3 +19,11 @@ class EngineDied(Exception):
 
 class BadReply(Exception):
     """An engine answered with something that cannot be used, such as too few scores; asking again would not help."""
+
+
+class CellsFailed(Exception):
+    """Some cells of a sweep failed and all others are finished; `failures` has a line with the reason for each."""
+
+    def __init__(self, failures: tuple[str, ...]) -> None:
+        super().__init__("; ".join(failures))
+        self.failures = failures

@@ -5,13 +5,14 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tasks.analysis.allocation import allocate
 from tasks.analysis.selectors import Floats
 
+CHECKED = settings(deadline=None, derandomize=True, max_examples=60)
 COSTS = np.array([[1.0, 2.0, 4.0]] * 3)
 VALUES = np.array([[0.9, 0.9, 0.95], [0.2, 0.5, 0.8], [0.0, 0.1, 0.7]])
 
@@ -68,6 +69,7 @@ def best_of_all(values: Floats, costs: Floats, total: float) -> float:
     return max(at(values, way) for way in ways if at(costs, way) <= total)
 
 
+@CHECKED
 @given(DRAWN, st.integers(0, 60))
 def test_the_total_holds_and_less_than_one_step_is_lost(drawn: tuple[Floats, Floats], spare: int) -> None:
     values, costs = drawn
@@ -79,6 +81,7 @@ def test_the_total_holds_and_less_than_one_step_is_lost(drawn: tuple[Floats, Flo
     assert best - max(largest, 1e-9) < at(values, chosen) <= best
 
 
+@CHECKED
 @given(DRAWN, st.integers(0, 60))
 def test_no_problem_could_do_better_with_what_is_left(drawn: tuple[Floats, Floats], spare: int) -> None:
     values, costs = drawn
@@ -90,6 +93,7 @@ def test_no_problem_could_do_better_with_what_is_left(drawn: tuple[Floats, Float
         assert values[problem][within].max() == values[problem, option]
 
 
+@CHECKED
 @given(st.lists(st.lists(st.integers(1, 9), min_size=3, max_size=3), min_size=1, max_size=4), st.integers(0, 12))
 def test_where_gains_fall_and_steps_cost_alike_it_is_the_best(gains: list[list[int]], spare: int) -> None:
     values = np.cumsum([sorted(row, reverse=True) for row in gains], axis=1).astype(float)

@@ -20,7 +20,8 @@ from flows.evaluate import evaluate
 from flows.prm_eval import is_measured, make_prm_eval_plan, prm_eval
 from flows.prm_of_run import prm_eval_run
 from flows.prm_results import prm_pictures, prm_table
-from flows.recipe import PrmEvalRecipe, find_recipe, read_recipe_of
+from flows.recipe import PrmEvalRecipe
+from flows.recipe_files import find_recipe, read_recipe_of
 from storage.errors import StorageError
 from storage.sql import query
 from storage.stages import Cover

@@ -12,7 +12,9 @@ DEFAULT_FILE = Path("strategy.yaml")
 
 
 def fit(
-    run_names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs' ids, or the beginnings of them.")],
+    run_names: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Runs or sweeps, by ids or their beginnings.")
+    ],
     out: Annotated[Path, typer.Option(help="The file to write; one for each pair of policy and PRM.")] = DEFAULT_FILE,
     name: Annotated[str | None, typer.Option(help="The strategy's name, instead of the file's.")] = None,
     store: StoreOption = DEFAULT_STORE,

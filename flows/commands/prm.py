@@ -8,7 +8,8 @@ import typer
 from flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption, existing
 from flows.commands.report import print_report
 from flows.commands.run import print_dropped
-from flows.recipe import PrmEvalRecipe, PrmTrainRecipe, find_recipe, read_recipe_of
+from flows.recipe import PrmEvalRecipe, PrmTrainRecipe
+from flows.recipe_files import find_recipe, read_recipe_of
 from flows.terminal import carry_out, console, quiet, told_plainly
 from storage.store import Store
 from tasks.errors import UserError

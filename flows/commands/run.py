@@ -8,7 +8,8 @@ import typer
 
 from flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
 from flows.commands.report import print_report
-from flows.recipe import Recipe, find_recipe, read_recipe
+from flows.recipe import Recipe
+from flows.recipe_files import find_recipe, read_recipe
 from flows.terminal import carry_out, console, quiet, told_plainly
 from storage.store import Store
 
