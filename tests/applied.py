@@ -32,14 +32,19 @@ def written(folder: Path, **changes: Any) -> Path:
     return path
 
 
+def applying(path: Path, *limits: Row) -> list[Row]:
+    """A `compute_optimal` for each of the limits."""
+    return [{"method": "compute_optimal", "strategy": str(path), **limit} for limit in limits]
+
+
 def recipe_value(path: Path, *limits: Row, **changes: Any) -> Row:
-    """A recipe with a `compute_optimal` for each of the limits."""
+    """A recipe that applies a strategy under each of the limits."""
     return {
         "name": "applied",
         "problems": {"source": "chains", "count": PROBLEMS},
         "policy": POLICY,
         "prm": {"engine": "fake"},
-        "methods": [{"method": "compute_optimal", "strategy": str(path), **limit} for limit in limits],
+        "methods": applying(path, *limits),
         "budgets": [4],
         "sampling": {"max_tokens": 256},
         "shard_size": 5,
