@@ -125,37 +125,21 @@ def test_every_rollout_of_a_strategy_has_a_score_for_each_step(finished: Finishe
 
 @pytest.mark.parametrize("method_id", [N16, N4, TOTAL])
 def test_costs_are_those_of_the_pilot_and_of_what_follows(finished: Finished, method_id: str) -> None:
-    written_tokens = {
-        row["problem_id"]: row["tokens"]
-        for row in rows(
-            finished.store,
-            f"""SELECT problem_id, sum(completion_tokens) AS tokens FROM rollouts
-            WHERE method_id = '{method_id}' GROUP BY ALL""",
-        )
-    }
-    searched = {
-        row["problem_id"]: row["tokens"]
-        for row in rows(
-            finished.store,
-            f"""SELECT problem_id, sum(completion_tokens) AS tokens FROM nodes
-            WHERE method_id = '{method_id}' GROUP BY ALL""",
-        )
-    }
-    pilots = f"""SELECT problem_id, sum(completion_tokens) AS tokens FROM rollouts
-        WHERE method_id = '{method_id}' AND sample_index < 4 GROUP BY ALL"""
-    spent = {
-        row["problem_id"]: row for row in rows(finished.store, f"SELECT * FROM costs WHERE method_id = '{method_id}'")
-    }
-    for row in rows(finished.store, pilots):
-        problem_id = row["problem_id"]
-        # A search pays for every step it drew, pruned or not.
-        expected = row["tokens"] + searched[problem_id] if problem_id in searched else written_tokens[problem_id]
-        assert spent[problem_id]["policy_completion_tokens"] == expected
+    def tokens(table: str, more: str = "") -> dict[str, int]:
+        where = f"WHERE method_id = '{method_id}' {more}"
+        sums = f"SELECT problem_id, sum(completion_tokens)::INT AS tokens FROM {table} {where} GROUP BY problem_id"
+        return {row["problem_id"]: row["tokens"] for row in rows(finished.store, sums)}
+
+    # A search pays for every step it drew, pruned or not.
+    pilots, drawn = tokens("rollouts", "AND sample_index < 4"), tokens("nodes")
+    expected = tokens("rollouts") | {problem_id: pilots[problem_id] + drawn[problem_id] for problem_id in drawn}
+    spent = rows(finished.store, f"SELECT * FROM costs WHERE method_id = '{method_id}'")
+    assert {row["problem_id"]: row["policy_completion_tokens"] for row in spent} == expected
 
 
 def test_the_summary_has_one_row_a_limit_with_all_that_it_cost(finished: Finished) -> None:
     found = {row["method_id"]: row for row in rows(finished.store, "SELECT * FROM summary WHERE selector = 'strategy'")}
-    assert [*found] and {*found} == {N16, N4, TOTAL}
+    assert {*found} == {N16, N4, TOTAL}
     for method_id, row in found.items():
         costs = "SELECT sum(policy_completion_tokens) AS policy, sum(prm_tokens) AS prm FROM costs WHERE method_id = "
         (cost,) = rows(finished.store, costs + f"'{method_id}'")

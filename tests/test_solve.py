@@ -25,7 +25,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """The flow without Prefect, its chatter where it falls."""
     without_prefect(monkeypatch.setattr)
     monkeypatch.setattr(flows.evaluate, "evaluate", flows.evaluate.evaluate.fn)
-    monkeypatch.setattr(flows.commands.run, "carry_out", lambda *_: asyncio.run(_[-1]()))
+    monkeypatch.setattr(flows.commands.run, "carry_out", lambda store, run_id, what, flow: asyncio.run(flow()))
 
 
 @pytest.fixture
