@@ -55,7 +55,8 @@ def store(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_every_query_of_the_readme_is_answered(store: Path) -> None:
-    queries = [words[2] for words in (*commands(), *commands(PRMS)) if words[:2] == ["overthink", "sql"]]
+    pages = (*commands(), *commands(PRMS), *commands(STRATEGIES))
+    queries = [words[2] for words in pages if words[:2] == ["overthink", "sql"]]
     assert len(queries) >= 5
     for sql in queries:
         assert query(Store(store), sql).num_columns > 0, sql
@@ -76,10 +77,11 @@ def test_the_recipes_of_the_page_on_prms_are_valid() -> None:
 
 def test_the_recipe_of_the_page_on_strategies_holds_what_a_fit_needs() -> None:
     (whole,) = [recipe for recipe in map(yaml.safe_load, blocks("yaml")) if "name" in recipe]
-    (part,) = map(yaml.safe_load, blocks("yaml", STRATEGIES))
+    part, applied = map(yaml.safe_load, blocks("yaml", STRATEGIES))
     recipe = Recipe.model_validate(whole | part)
     sizes = {method.n for method in recipe.methods if method.is_search}
     assert sizes >= {budget - recipe.difficulty.pilot for budget in (16, 64)} | {16, 64}
+    assert len(Recipe.model_validate(whole | applied | {"budgets": [4, 16]}).strategies) == 2
 
 
 def test_the_page_on_prms_names_every_family_and_every_measure() -> None:
