@@ -3,7 +3,7 @@
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.methods.best_of_n import best_of_n
@@ -81,6 +81,7 @@ def test_at_the_pilots_own_budget_nothing_follows() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "bb", "a\n\nbb", ""]), st.booleans())))
+@settings(deadline=None, derandomize=True, max_examples=100)
 def test_no_rollout_is_lost_or_doubled_and_none_takes_a_pilots_number(drawn: list[tuple[str, bool]]) -> None:
     rollouts = [rollout(number, text, (0.5,) if scored else None) for number, (text, scored) in enumerate(drawn)]
     _, outcome = followed(*rollouts)

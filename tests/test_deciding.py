@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import FLAT, Row, choice, strategy, strategy_value
 
@@ -93,6 +93,7 @@ def test_a_total_below_the_pilots_is_told_what_they_take(limit: Row, message: st
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=3), st.integers(350, 3000))
+@settings(deadline=None, derandomize=True, max_examples=60)
 def test_what_is_expected_of_a_total_stays_within_it(last_scores: list[float], total: int) -> None:
     decisions = decided({"total_tokens": total}, tuple(last_scores))
     assert sum(one.expected_tokens for one in decisions) <= total
