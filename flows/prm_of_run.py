@@ -18,6 +18,7 @@ from flows.recipe import Recipe
 from flows.runner import StageJob, StageRunner
 from storage.keys import labelled_key
 from storage.store import Run, StageUse, Store
+from tasks.errors import UserError
 from tasks.measuring import Labels, ThresholdSplit, labels_by_rollout, run_figures
 from tasks.records import Problem
 
@@ -42,12 +43,15 @@ async def prm_eval_run(run_name: str, store: Path) -> str:
 
 
 async def _measure_run(store: Store, run: Run, progress: RunProgress) -> list[StageUse]:
+    methods = Recipe.model_validate(run.recipe).fixed_methods
+    if not methods:
+        raise UserError(f"run {run.run_id} has no method but compute_optimal: measure a run that its strategy is from")
     by_kind = {(use.kind, use.method_id): use.key for use in run.stages}
     problems_key = by_kind["problems", None]
     problems = {row["problem_key"]: _problem(row) for row in store.stage(problems_key).table("problems").to_pylist()}
     stages = StageRunner(store, progress, run.run_id, problems)
     uses = []
-    for method in Recipe.model_validate(run.recipe).fixed_methods:
+    for method in methods:
         made = by_kind["search" if method.is_search else "sample", method.method_id]
         scored = made if method.is_search else by_kind["score", method.method_id]
         graded = by_kind["grade", method.method_id]

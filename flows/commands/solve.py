@@ -33,7 +33,7 @@ def solve(
     """
     with told_plainly():
         quiet()
-        from flows.solving import problem_source, solve_recipe, solved_lines, solved_rows, solved_table
+        from flows.solving import problem_source, solve_recipe, solved_lines, solved_rows, solved_table, spending_lines
 
         limit = {"n": budget, "total_tokens": total_tokens, "total_flops": total_flops}
         if list(limit.values()).count(None) != 2:
@@ -42,7 +42,7 @@ def solve(
         opened, run_id = run_to_end(recipe, store, skip_bad_rows)
         rows, paper = solved_rows(opened, run_id), console()
         if question is not None:
-            for line in solved_lines(rows[0]):
+            for line in (*solved_lines(rows[0]), *spending_lines(opened, opened.find_run(run_id))):
                 paper.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             paper.print(solved_table(rows, run_id))
