@@ -1,5 +1,6 @@
 """`compute_optimal` from end to end on fakes: what is shared, counted, chosen and asked of the engines."""
 
+import asyncio
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -15,9 +16,14 @@ from search_runs import one, rows
 
 from flows.evaluate import is_finished
 from flows.plan import Plan
+from storage.stages import Cover
 from storage.store import Store
+from tasks.deciding import Pilot
 from tasks.engines.fake import FakePolicy, FakePrm
 from tasks.errors import UserError
+from tasks.grading import GradeWork, grade
+from tasks.records import Problem
+from tasks.shards import rows_table
 
 Row = dict[str, Any]
 LIMITS: list[Row] = [{"n": 16}, {"n": 4}, {"total_tokens": 4000}]
@@ -242,3 +248,19 @@ def test_problems_without_references_are_answered_and_never_called_wrong(asked: 
     ]
     assert one(store, "SELECT count(answer) FROM selections WHERE selector = 'strategy'") == 4
     assert rows(store, "SELECT * FROM summary") == []
+
+
+def test_answers_that_follow_go_on_with_the_pilots_keys(tmp_path: Path) -> None:
+    store, unit = Store(tmp_path), {"problem_key": "a", "problem_id": "a"}
+    pilot = Pilot(*(store.stage(name) for name in ("sample-1", "score-1", "grade-1")), n=4)
+    rest, graded = store.stage("search-1"), store.stage("grade-2")
+    # Sample 5 is of a larger best-of-N that shares the stage: no part of the pilot.
+    known = [{**unit, "sample_index": index, "answer_key": key} for index, key in ((0, "1/2"), (5, "7"))]
+    pilot.grades.write_part(Cover(("a",), 0, 64), {"answers": rows_table("answers", known)})
+    texts = ["\\boxed{0.5}", "\\boxed{7.0}", "\\boxed{7}"]
+    follow = [{**unit, "sample_index": 4 + n, "rollout_id": f"r{n}", "text": text} for n, text in enumerate(texts)]
+    rest.write_part(Cover(("a",), 0, 16), {"rollouts": rows_table("rollouts", follow)})
+    work = GradeWork(graded, rest, {"a": Problem("a", "a", "q", "0.5")}, "boxed", 60, lambda: None, pilot)
+    asyncio.run(grade.fn(work, Cover(("a",), 0, 16)))
+    assert graded.table("answers")["answer_key"].to_pylist() == ["1/2", "7.0", "7.0"]
+    assert graded.table("grades")["correct"].to_pylist() == [True, False, False]
