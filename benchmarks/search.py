@@ -119,7 +119,7 @@ class Setting:
     @property
     def method(self) -> AnyMethod:
         """The one method of the recipe."""
-        return self.recipe.methods[0]
+        return self.recipe.fixed_methods[0]
 
     def searches(self) -> Iterator[tuple[Problem, Method]]:
         """A fresh search for each problem."""

@@ -6,9 +6,12 @@ from typing import Annotated
 import typer
 
 from flows.commands import ask, imports, prm
+from flows.commands.fit import fit
 from flows.commands.report import report
 from flows.commands.run import run
+from flows.commands.solve import solve
 from flows.commands.status import status
+from flows.commands.sweep import sweep
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -26,7 +29,9 @@ def main(
     """Test-time compute for language models: sample, score, select and grade; resumable, and open to SQL."""
 
 
-for command in (run, prm.prm_eval, prm.prm_train, imports.compare, status, ask.sql, report, ask.cost, ask.tree):
+READING = (imports.compare, status, ask.sql, report, ask.cost, ask.tree)
+
+for command in (run, sweep, solve, prm.prm_eval, prm.prm_train, fit, *READING):
     app.command()(command)
 app.command(name="import")(imports.import_)
 app.command()(ask.recipes)

@@ -1,7 +1,7 @@
 """The flow `evaluate`: sample, score, grade and select for every method of a recipe, each stage resumable."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,12 +9,15 @@ from typing import Any
 
 from prefect import flow
 
+from flows.applying import Application
 from flows.artifacts import publish_summary
 from flows.gpus import check_shared_gpus, gpus_taken
-from flows.plan import MethodPlan, Plan, make_plan, search_of
+from flows.method_plan import MethodPlan
+from flows.plan import Plan, make_plan, search_of
 from flows.progress import RunProgress, StageProgress, terminal
 from flows.recipe import Recipe
 from flows.runner import ShardWork, StageJob, StageRunner, all_there, begin_run, concluded, in_flight_of
+from storage.stages import Stage
 from storage.store import Run, Store
 from tasks.engines.catalogue import EngineSlot, open_policy, open_prm
 from tasks.engines.config import VllmPolicyConfig
@@ -22,6 +25,7 @@ from tasks.engines.models import context_length, locate_model
 from tasks.engines.protocol import Policy, Prm
 from tasks.engines.vllm_policy import PolicyPrompts
 from tasks.errors import ProblemError
+from tasks.methods.protocol import Method
 from tasks.problems.sources import load_problems
 from tasks.recorder import Recorder
 from tasks.sampling import RolloutWork, sample
@@ -46,46 +50,52 @@ async def evaluate(recipe: Recipe, store: Path, skip_bad_rows: bool = False) -> 
 
 def is_finished(plan: Plan, store: Store) -> bool:
     """Whether every part of a run is there and whole, so that nothing need be loaded to report it."""
-    return all_there(store, plan.run_id, _wanted_parts(plan))
-
-
-def _wanted_parts(plan: Plan) -> list[tuple[str, tuple[str, ...], int]]:
-    wanted = [(plan.problems_key, plan.units, 1)]
-    for method in plan.methods:
-        keys = [method.make_key, method.score_key, method.grade_key]
-        wanted += [(key, plan.units, method.method.n) for key in keys if key is not None]
-        wanted.append((method.select_key, plan.units, method.method.n))
-    return wanted
+    return all_there(store, plan.run_id, [(use.key, plan.units, use.n or 1) for use in plan.uses()])
 
 
 class Evaluation:
-    """One run under way: its plan, its store and its engines."""
+    """One run under way: its plan, its store and its engines, which may be those of other runs too."""
 
-    def __init__(self, plan: Plan, store: Store, progress: RunProgress) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        progress: RunProgress,
+        policy: EngineSlot[Policy] | None = None,
+        prm: EngineSlot[Prm] | None = None,
+    ) -> None:
         self.plan = plan
         self.store = store
         self.stages = StageRunner(store, progress, plan.run_id, plan.by_key)
-        self.policy: EngineSlot[Policy] = EngineSlot(plan.recipe.policy, open_policy)
-        self.prm: EngineSlot[Prm] = EngineSlot(plan.recipe.prm, open_prm)
+        self.policy: EngineSlot[Policy] = policy or EngineSlot(plan.recipe.policy, open_policy)
+        self.prm: EngineSlot[Prm] = prm or EngineSlot(plan.recipe.prm, open_prm)
+        self.applications = [Application(plan, strategy, self.stages) for strategy in plan.strategies]
 
     async def run(self) -> None:
         """All stages in turn.
 
-        Policy and PRM are loaded together only for searches: whatever needs one alone may have the whole device.
+        Policy and PRM are loaded together only for searches and strategies: whatever needs one alone may have the whole
+        device.
         """
         with concluded(self.store, self.begin()):
             check_prompts(self.plan)
             check_shared_gpus(self.plan)
             self.write_problems()
             try:
-                await self._make_all_rollouts()
+                try:
+                    await self._make_all_rollouts()
+                finally:
+                    await self.policy.close()
                 for method in self.plan.methods:
-                    await self._score(method)
+                    await self.score(method)
             finally:
                 await self.prm.close()
             for method in self.plan.methods:
                 await self.grade(method)
-                await self._select(method)
+                await self.select(method)
+            for application in self.applications:
+                await application.grade()
+                await application.select()
         await publish_summary(self.store, self.plan.run_id)
 
     def begin(self) -> Run:
@@ -101,26 +111,36 @@ class Evaluation:
         self.stages.write_problems(self.plan.problems_key, self.plan.problems, rows)
 
     async def _make_all_rollouts(self) -> None:
-        try:
-            for method in sorted(self.plan.methods, key=lambda method: method.method.is_search):
-                await self.make_rollouts(method)
-        finally:
-            await self.policy.close()
+        pilots = [strategy.pilot for strategy in self.plan.strategies]
+        for method in sorted((*self.plan.methods, *pilots), key=lambda method: method.method.is_search):
+            await self.make_rollouts(method)
+        for method in pilots:
+            await self.score(method)
+            await self.grade(method)
+        for application in self.applications:
+            await application.decide()
+            search = partial(application.search, application.choices())
+            await self._roll_out(application.following(), search, application.applied.decisions)
 
     async def make_rollouts(self, method: MethodPlan) -> None:
         """The rollouts of one method that are not there yet."""
-        recipe = self.plan.recipe
         job = self._job(method, method.make_key, method.make)
-        is_search = method.method.is_search
+        await self._roll_out(job, partial(search_of, self.plan.recipe, method.method))
+
+    async def _roll_out(
+        self, job: StageJob, search_of_unit: Callable[[str, int, int], Method], decisions: Stage | None = None
+    ) -> None:
+        recipe = self.plan.recipe
+        is_search = job.identity["stage"] == "search"
         in_flight = asyncio.Semaphore(in_flight_of(recipe.policy))
 
         def work(recorder: Recorder, line: StageProgress) -> ShardWork:
             shared = RolloutWork(
                 stage=job.stage,
                 problems=self.plan.by_key,
-                search=partial(search_of, recipe, method.method),
+                search=search_of_unit,
                 delimiter=recipe.sampling.step_delimiter,
-                seed=method.make["seed"],
+                seed=job.identity["seed"],
                 model=self.plan.policy.name,
                 prm_id=self.plan.prm_id if is_search else None,
                 policy=self.policy,
@@ -129,12 +149,14 @@ class Evaluation:
                 in_flight=in_flight,
                 on_call=line.on_call,
                 on_problem=line.on_problem,
+                decisions=decisions,
             )
             return partial(search if is_search else sample, shared)
 
         await self.stages.run_journaled(job, work)
 
-    async def _score(self, method: MethodPlan) -> None:
+    async def score(self, method: MethodPlan) -> None:
+        """The scores of one method's rollouts that are not there yet, where it does not score them itself."""
         if method.score is None or method.score_key is None or self.plan.prm_id is None:
             return
         recipe = self.plan.recipe
@@ -149,7 +171,8 @@ class Evaluation:
         samples = self.store.stage(method.make_key)
         await self.stages.grade(job, samples, grading.extraction, grading.time_limit_seconds)
 
-    async def _select(self, method: MethodPlan) -> None:
+    async def select(self, method: MethodPlan) -> None:
+        """What the selectors choose among one method's rollouts."""
         recipe = self.plan.recipe
         job = self._job(method, method.select_key, method.select)
         grades = self.store.stage(method.grade_key)

@@ -24,12 +24,20 @@ def check_shared_gpus(plan: Plan) -> None:
     """Raise EngineUnavailable where a search would load two models into more memory than their GPU has."""
     policy, prm = plan.recipe.policy, plan.recipe.prm
     searches = [method.method.method_id for method in plan.methods if method.method.is_search]
-    if not (searches and isinstance(policy, VllmPolicyConfig) and isinstance(prm, ModelConfig) and gpu_is_there()):
-        return
-    shared = set(policy.placement.devices) & set(prm.placement.devices)
-    together = policy.placement.gpu_memory + prm.placement.gpu_memory
-    if shared and together > 1:
+    searches += [applied.method_id for applied in plan.strategies]
+    overfull = overfull_gpu(policy, prm)
+    if searches and overfull is not None:
+        gpu, together = overfull
         raise EngineUnavailable(
             f"{searches[0]} has policy and prm loaded at once, and together they ask for {together:g} of the memory of "
-            f"GPU {min(shared)}: lower placement.gpu_memory, or give each placement.gpus of its own"
+            f"GPU {gpu}: lower placement.gpu_memory, or give each placement.gpus of its own"
         )
+
+
+def overfull_gpu(policy: object, prm: object) -> tuple[int, float] | None:
+    """A GPU of which policy and PRM ask for more than all memory, and what share they ask for; None where they fit."""
+    if not (isinstance(policy, VllmPolicyConfig) and isinstance(prm, ModelConfig) and gpu_is_there()):
+        return None
+    shared = set(policy.placement.devices) & set(prm.placement.devices)
+    together = policy.placement.gpu_memory + prm.placement.gpu_memory
+    return (min(shared), together) if shared and together > 1 else None

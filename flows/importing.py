@@ -7,8 +7,8 @@ from pathlib import Path
 from prefect import flow
 
 from flows.artifacts import publish_summary
+from flows.identities import JsonObject, grade_identity, problems_identity, select_identity, stage_identity
 from flows.import_recipe import ImportRecipe
-from flows.plan import JsonObject, grade_identity, problems_identity, select_identity, stage_identity
 from flows.progress import RunProgress, StageProgress, terminal
 from flows.runner import ShardWork, StageJob, StageRunner, all_there, begin_run, concluded
 from storage.keys import content_key, labelled_key

@@ -1,6 +1,7 @@
 """The methods of a recipe: their parameters, checked with the reason, and the searches they make (paper section 2)."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -214,3 +215,33 @@ class Mcts(BeamConfig):
 AnyMethod = Annotated[
     Cot | BestOfN | Adaptive | BeamSearch | Dvts | Rebase | ParticleFiltering | Mcts, Field(discriminator="method")
 ]
+
+
+class ComputeOptimal(MethodConfig):
+    """For each problem the method that a strategy chooses, after a pilot of a few rollouts that count.
+
+    Each problem gets the budget `n`; or all of them share a total, which goes where it helps most.
+    """
+
+    is_search: ClassVar[bool] = True
+
+    method: Literal["compute_optimal"]
+    strategy: Path = Field(description="a file that `overthink fit` wrote")
+    n: int | None = Field(default=None, ge=1, description="budget: solutions of each problem, the pilot's included")
+    total_tokens: int | None = Field(default=None, ge=1, description="completion tokens of all problems together")
+    total_flops: float | None = Field(default=None, gt=0, description="of policy and PRM, for all problems together")
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if [self.n, self.total_tokens, self.total_flops].count(None) != 2:
+            raise ValueError("compute_optimal takes one of n, total_tokens and total_flops")
+        return self
+
+    def method_id(self, strategy: str) -> str:
+        """The method with its limit and the strategy's name: `compute_optimal-n16-chains`."""
+        limits = (("n", self.n), ("tokens", self.total_tokens), ("flops", self.total_flops))
+        (limit,) = (f"{name}{value:.12g}" for name, value in limits if value is not None)
+        return f"compute_optimal-{limit}-{strategy}"
+
+
+ListedMethod = Annotated[AnyMethod | ComputeOptimal, Field(discriminator="method")]

@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.artifacts import publish_rows
-from flows.plan import JsonObject, stage_identity
+from flows.identities import JsonObject, stage_identity
 from flows.prm_results import FIGURES_SQL, figure_rows
 from flows.progress import RunProgress, terminal
 from flows.recipe import PrmEvalRecipe
@@ -127,10 +127,7 @@ class PrmEvaluation:
         run = begin_run(self.store, plan.run_id, recipe, labelled.name, None, plan.prm, plan.uses())
         with concluded(self.store, run):
             problems, imported, score, measured = (use.key for use in run.stages)
-            # A labelled solution has no reference answer.
-            rows = [
-                {"problem_set": labelled.name, **vars(problem), "reference": None} for problem in self.problems.values()
-            ]
+            rows = [{"problem_set": labelled.name, **vars(problem)} for problem in self.problems.values()]
             self.stages.write_problems(problems, plan.problems, rows)
             tables = partial(imported_tables, imported, labelled.labeller, plan.by_key)
             self.stages.write_once(imported, plan.imported, tables)

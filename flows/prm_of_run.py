@@ -10,18 +10,19 @@ import pyarrow.compute as pc
 from prefect import flow
 
 from flows.artifacts import publish_rows
-from flows.plan import stage_identity
+from flows.finished import scored_run
+from flows.identities import stage_identity
 from flows.prm_results import FIGURES_SQL, figure_rows
 from flows.progress import RunProgress, terminal
 from flows.recipe import Recipe
 from flows.runner import StageJob, StageRunner
-from storage.errors import StorageError
 from storage.keys import labelled_key
 from storage.store import Run, StageUse, Store
 from tasks.errors import UserError
 from tasks.measuring import Labels, ThresholdSplit, labels_by_rollout, run_figures
 from tasks.records import Problem
 
+READER = "prm-eval --run"
 SPLIT = ThresholdSplit(share=0.5, seed=0)  # of the rollouts whose steps a labeller has labelled
 
 
@@ -33,7 +34,7 @@ async def prm_eval_run(run_name: str, store: Path) -> str:
     """
     opened, progress = Store(Path(store)), RunProgress(terminal.get())
     with opened.lock_run(opened.find_run(run_name).run_id), progress.shown():
-        run = measurable(opened, run_name)
+        run = scored_run(opened, run_name, READER)
         uses = await _measure_run(opened, run, progress)
         kept = tuple(use for use in run.stages if use.kind != "measure")
         opened.write_run(replace(run, stages=(*kept, *uses)))
@@ -41,31 +42,16 @@ async def prm_eval_run(run_name: str, store: Path) -> str:
     return run.run_id
 
 
-def measurable(store: Store, run_name: str) -> Run:
-    """A finished run with PRM scores. Raises UserError or StorageError with the remedy where it is not one."""
-    run = store.find_run(run_name)
-    if {"import", "select"} <= {use.kind for use in run.stages}:
-        raise UserError(f"run {run.run_id} was imported: `prm-eval --run` measures runs of `overthink run`")
-    if run.policy is None:
-        raise UserError(f"run {run.run_id} is one of `overthink prm-eval` itself: see `overthink report {run.run_id}`")
-    if run.prm is None:
-        raise UserError(f"run {run.run_id} has no PRM scores: name a `prm` in its recipe and run it again")
-    if run.status != "complete":
-        raise StorageError(f"run {run.run_id} is not complete: run its recipe again to finish it")
-    for stage in (store.stage(use.key) for use in run.stages if use.kind != "measure"):
-        damage = next(filter(None, map(stage.damage, stage.entries())), None)
-        if damage:
-            raise StorageError(f"run {run.run_id}, stage {stage.key}: {damage}; run its recipe again, which mends it")
-    return run
-
-
 async def _measure_run(store: Store, run: Run, progress: RunProgress) -> list[StageUse]:
+    methods = Recipe.model_validate(run.recipe).fixed_methods
+    if not methods:
+        raise UserError(f"run {run.run_id} has no method but compute_optimal: measure a run that its strategy is from")
     by_kind = {(use.kind, use.method_id): use.key for use in run.stages}
     problems_key = by_kind["problems", None]
     problems = {row["problem_key"]: _problem(row) for row in store.stage(problems_key).table("problems").to_pylist()}
     stages = StageRunner(store, progress, run.run_id, problems)
     uses = []
-    for method in Recipe.model_validate(run.recipe).methods:
+    for method in methods:
         made = by_kind["search" if method.is_search else "sample", method.method_id]
         scored = made if method.is_search else by_kind["score", method.method_id]
         graded = by_kind["grade", method.method_id]

@@ -11,7 +11,9 @@ from prefect import flow
 
 from flows.evaluate import Evaluation, check_prompts
 from flows.gpus import gpus_taken
-from flows.plan import JsonObject, MethodPlan, Plan, make_plan, stage_identity
+from flows.identities import JsonObject, stage_identity
+from flows.method_plan import MethodPlan
+from flows.plan import Plan, make_plan
 from flows.progress import RunProgress, StageProgress, terminal
 from flows.recipe import PrmTrainRecipe
 from flows.runner import ShardWork, StageJob, all_there, begin_run, concluded, in_flight_of

@@ -1,21 +1,16 @@
-"""The recipe: the whole description of a run, read from YAML and checked before anything starts."""
+"""The recipe: the whole description of a run, checked before anything starts."""
 
-from collections.abc import Sequence
-from importlib.resources import files
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from flows.methods import AnyMethod, BestOfN
+from flows.methods import AnyMethod, BestOfN, ComputeOptimal, ListedMethod
 from tasks.analysis.difficulty import DifficultyConfig
 from tasks.analysis.selectors import SELECTORS, Selector, needs_prm
 from tasks.engines.config import PolicyConfig, PrmConfig
-from tasks.errors import UserError
 from tasks.problems.answers import Extraction
 from tasks.problems.labelled import SolutionSource
-from tasks.problems.sources import Source
+from tasks.problems.sources import Source, has_references
 from tasks.training.config import TrainingConfig
 
 
@@ -65,7 +60,7 @@ class Recipe(AnyRecipe):
     problems: Source
     policy: PolicyConfig
     prm: PrmConfig | None = None
-    methods: tuple[AnyMethod, ...] = Field(min_length=1)
+    methods: tuple[ListedMethod, ...] = Field(min_length=1)
     budgets: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
     selectors: tuple[Selector, ...] | None = Field(default=None, description="all that apply, unless listed")
     sampling: SamplingConfig = SamplingConfig()
@@ -83,19 +78,31 @@ class Recipe(AnyRecipe):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        identities = [method.method_id for method in self.methods]
-        if len(set(identities)) != len(identities):
+        if len({*(method.method_id for method in self.fixed_methods), *self.strategies}) != len(self.methods):
             raise ValueError("a method is listed twice with the same parameters")
-        largest = max(method.n for method in self.methods)
-        if max(self.budgets) > largest:
-            raise ValueError(f"budget {max(self.budgets)} is more than the {largest} rollouts of any method: raise n")
+        rollouts = [method.n or max(self.budgets) for method in self.methods]  # under a total any number may do
+        if max(self.budgets) > max(rollouts):
+            raise ValueError(
+                f"budget {max(self.budgets)} is more than the {max(rollouts)} rollouts of any method: raise n"
+            )
         wanting = [selector for selector in self.selectors or () if needs_prm(selector)]
         if wanting and self.prm is None:
             raise ValueError(f"selector {wanting[0]} needs step scores: name a `prm`")
-        searches = [method.method_id for method in self.methods if method.is_search]
+        searches = [method.method_id for method in self.fixed_methods if method.is_search]
+        searches += [method.method for method in self.strategies]
         if searches and self.prm is None:
             raise ValueError(f"{searches[0]} needs step scores: name a `prm`")
         return self
+
+    @property
+    def fixed_methods(self) -> tuple[AnyMethod, ...]:
+        """The methods that treat all problems alike."""
+        return tuple(method for method in self.methods if not isinstance(method, ComputeOptimal))
+
+    @property
+    def strategies(self) -> tuple[ComputeOptimal, ...]:
+        """The methods that choose for each problem what a strategy says."""
+        return tuple(method for method in self.methods if isinstance(method, ComputeOptimal))
 
     def chosen_selectors(self) -> tuple[Selector, ...]:
         """The selectors to report: those listed, or all that the recipe's engines allow."""
@@ -142,6 +149,12 @@ class PrmTrainRecipe(AnyRecipe):
     training: TrainingConfig
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
 
+    @model_validator(mode="after")
+    def _graded(self) -> Self:
+        if not has_references(self.problems):
+            raise ValueError("a PRM is trained on graded rollouts: name problems with references")
+        return self
+
     def rolling_out(self) -> Recipe:
         """The recipe of the rollouts, which any run of the same policy and sampling shares."""
         return Recipe(
@@ -155,108 +168,3 @@ class PrmTrainRecipe(AnyRecipe):
             grading=self.grading,
             shard_size=self.shard_size,
         )
-
-
-KINDS: tuple[type[AnyRecipe], ...] = (Recipe, PrmEvalRecipe, PrmTrainRecipe)
-Kind = TypeVar("Kind", bound=AnyRecipe)
-
-
-def shipped_recipes() -> dict[str, Path]:
-    """The recipes that come with Overthink, by name."""
-    folder = Path(str(files("recipes")))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def find_recipe(name: str) -> Path:
-    """A recipe's file: a path, or the name of a shipped one. Raises UserError with what there is."""
-    path = Path(name)
-    if path.is_file():
-        return path
-    shipped = shipped_recipes()
-    if path.parent in (Path(), Path("recipes")) and path.stem in shipped:
-        return shipped[path.stem]
-    raise UserError(f"there is no recipe {name!r}: name a YAML file, or one of {', '.join(shipped)}")
-
-
-def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
-    """Read a recipe of `overthink run`. See `read_recipe_of`."""
-    return read_recipe_of(Recipe, path, changes)
-
-
-def read_recipe_of(kind: type[Kind], path: Path, changes: Sequence[str] = ()) -> Kind:
-    """Read a recipe and apply `--set KEY=VALUE` changes. Raises UserError naming file, key and remedy."""
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: a recipe is a mapping of keys to values; see `overthink recipes`")
-    for other in KINDS:
-        if other.own_key in value and kind.own_key not in value:
-            raise UserError(f"{path}: this recipe names {other.own_key}, so it is one of `overthink {other.command}`")
-    for change in changes:
-        _apply(value, change)
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        raise UserError(f"{path}: {_complaints(error, value)}") from error
-
-
-def _apply(value: dict[str, Any], change: str) -> None:
-    key, mark, text = change.partition("=")
-    if not mark:
-        raise UserError(f"--set takes KEY=VALUE, not {change!r}; for example --set problems.count=20")
-    place: Any = value
-    *parents, last = key.split(".")
-    for parent in parents:
-        place = _child(place, parent, key)
-    try:
-        new = yaml.safe_load(text)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UserError(f"--set {key}: {text!r} is no YAML value") from error
-    if isinstance(place, list):
-        _child(place, last, key)
-        place[int(last)] = new
-    elif isinstance(place, dict):
-        place[last] = new
-    else:
-        raise UserError(f"--set {key}: {parents[-1]!r} holds a plain value, so nothing can be set inside it")
-
-
-def _child(place: Any, name: str, key: str) -> Any:
-    if isinstance(place, dict):
-        return place.setdefault(name, {})
-    if isinstance(place, list) and name.isdecimal() and int(name) < len(place):
-        return place[int(name)]
-    raise UserError(f"--set {key}: there is no {name!r} in the recipe")
-
-
-def _complaints(error: ValidationError, value: Any) -> str:
-    lines = []
-    details = error.errors()
-    places = [detail["loc"] for detail in details]
-    for detail in details:
-        # A list whose every item is wrong is also called too short: the items say it better.
-        if any(place != detail["loc"] and place[: len(detail["loc"])] == detail["loc"] for place in places):
-            continue
-        place = ".".join(_written_keys(detail["loc"], value)) or "recipe"
-        message = detail["msg"].removeprefix("Value error, ")
-        if detail["type"] == "extra_forbidden":
-            message = "unknown key"
-        lines.append(f"{place}: {message}")
-    return "; ".join(lines)
-
-
-def _written_keys(location: tuple[int | str, ...], value: Any) -> list[str]:
-    """The keys of a complaint as they stand in the file: pydantic puts the names of unions' members between them."""
-    keys: list[str] = []
-    for depth, part in enumerate(location):
-        is_last = depth == len(location) - 1
-        if isinstance(value, dict) and (part in value or (is_last and part not in value.values())):
-            value = value.get(part)
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            value = value[part]
-        else:
-            continue
-        keys.append(str(part))
-    return keys

@@ -7,11 +7,11 @@ from rich.table import Table
 
 from storage.sql import query
 from storage.store import Store
-from tasks.analysis.selectors import SELECTORS
+from tasks.analysis.selectors import BY_STRATEGY, SELECTORS
 
 SUMMARY_SQL = "SELECT * FROM summary WHERE run_id = '{run_id}' ORDER BY method_id, selector, n"
 UNKNOWN_SQL = """SELECT count(*) AS unknown FROM rollouts JOIN grades USING (rollout_id)
-WHERE run_id = '{run_id}' AND correct IS NULL"""
+WHERE run_id = '{run_id}' AND correct IS NULL AND reference IS NOT NULL"""
 
 OVERLONG_SQL = """SELECT count(*) AS overlong FROM rollouts JOIN runs USING (run_id)
 WHERE run_id = '{run_id}' AND step_count > 0
@@ -26,7 +26,8 @@ def summary_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
     """A run's rows of `summary`: methods as the recipe lists them, selectors from majority to oracle, n rising."""
     methods = list(dict.fromkeys(use.method_id for use in store.find_run(run_id).stages))
     rows = query(store, SUMMARY_SQL.format(run_id=run_id)).to_pylist()
-    return sorted(rows, key=lambda row: (methods.index(row["method_id"]), SELECTORS.index(row["selector"]), row["n"]))
+    selectors = (*SELECTORS, BY_STRATEGY)
+    return sorted(rows, key=lambda row: (methods.index(row["method_id"]), selectors.index(row["selector"]), row["n"]))
 
 
 def unknown_grades(store: Store, run_id: str) -> int:

@@ -14,8 +14,9 @@ from flows.artifacts import publish_progress
 from flows.progress import RunProgress, StageProgress
 from flows.recipe import AnyRecipe
 from storage.stages import Cover, Entry, Stage
-from storage.store import Run, StageUse, Store
+from storage.store import Run, StageUse, Status, Store
 from tasks.analysis.selectors import Selector
+from tasks.deciding import Pilot
 from tasks.engines.catalogue import EngineIdentity, EngineSlot
 from tasks.engines.config import ModelConfig
 from tasks.engines.protocol import Prm
@@ -104,8 +105,13 @@ class StageRunner:
 
         await self.run_journaled(replace(job, sources=frozenset(samples.digests("rollouts"))), work)
 
-    async def grade(self, job: StageJob, samples: Stage, extraction: Extraction, time_limit: float) -> None:
-        """The answers and grades of all rollouts in `samples`; `time_limit` in seconds a comparison."""
+    async def grade(
+        self, job: StageJob, samples: Stage, extraction: Extraction, time_limit: float, pilot: Pilot | None = None
+    ) -> None:
+        """The answers and grades of all rollouts in `samples`; `time_limit` in seconds a comparison.
+
+        `pilot` are the rollouts before them, where those lie in stages of their own.
+        """
 
         def work(line: StageProgress) -> ShardWork:
             shared = GradeWork(
@@ -115,10 +121,12 @@ class StageRunner:
                 extraction=extraction,
                 time_limit=time_limit,
                 on_problem=line.on_problem,
+                pilot=pilot,
             )
             return partial(grade, shared)
 
-        await self.run(replace(job, sources=frozenset(samples.digests("rollouts"))), work)
+        known = () if pilot is None else pilot.grades.digests("answers")
+        await self.run(replace(job, sources=frozenset((*samples.digests("rollouts"), *known))), work)
 
     async def select(
         self,
@@ -240,9 +248,14 @@ def concluded(store: Store, run: Run) -> Iterator[None]:
     try:
         yield
     except Exception:
-        store.write_run(replace(run, status="failed", finished_at=_now()))
+        end_run(store, run, "failed")
         raise
-    store.write_run(replace(run, status="complete", finished_at=_now()))
+    end_run(store, run, "complete")
+
+
+def end_run(store: Store, run: Run, status: Status) -> None:
+    """Write how a run ended, and when."""
+    store.write_run(replace(run, status=status, finished_at=_now()))
 
 
 def in_flight_of(config: object) -> int:

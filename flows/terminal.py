@@ -14,7 +14,7 @@ from rich.console import Console
 
 from storage.errors import QueryError, StorageError, StoreBusy
 from storage.store import Store
-from tasks.errors import UserError
+from tasks.errors import CellsFailed, UserError
 
 NO_TERMINAL_WIDTH = 120
 QUIET = {
@@ -33,7 +33,10 @@ def quiet() -> None:
 
 
 def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """Run a flow, all chatter to the run's log. Exits with code 1, saying what is safe, where it fails."""
+    """Run a flow, all chatter to the run's log. Exits with code 1, saying what is safe, where it fails.
+
+    What its caller can tell better is raised on: UserError, StoreBusy and CellsFailed.
+    """
     from flows.progress import terminal
 
     log = store.run_folder(run_id) / "run.log"
@@ -42,7 +45,7 @@ def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine
         screen.print(f"run {run_id}: {what}, store {store.root}, log {log}", soft_wrap=True)
         try:
             asyncio.run(flow())
-        except (UserError, StoreBusy):
+        except (UserError, StoreBusy, CellsFailed):
             raise
         except KeyboardInterrupt:
             _stopped(screen, "stopped by Ctrl-C", log)

@@ -97,6 +97,19 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("reference", pa.string()),
         ]
     ),
+    "decisions": pa.schema(
+        [
+            *_PROBLEM,
+            ("predicted", pa.float64()),
+            ("difficulty", pa.string()),
+            ("budget", pa.int32()),
+            ("chosen", pa.string()),
+            ("selector", pa.string()),
+            ("expected_accuracy", pa.float64()),
+            ("expected_tokens", pa.float64()),
+            ("expected_flops", pa.float64()),
+        ]
+    ),
     "selections": pa.schema(
         [
             ("problem_id", pa.string()),

@@ -21,7 +21,7 @@ class StageUse:
     `gpus` is how many GPUs its engines take, 0 on a CPU; None where unknown, and for stages without engines.
     """
 
-    kind: Literal["problems", "import", "sample", "search", "score", "grade", "select", "label", "measure"]
+    kind: Literal["problems", "import", "sample", "search", "score", "grade", "decide", "select", "label", "measure"]
     key: str
     method_id: str | None = None
     n: int | None = None
@@ -49,6 +49,15 @@ class Run:
     prm: str | None
     prm_parameters: int | None
     stages: tuple[StageUse, ...]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Runs that were made together as one grid. A run may belong to several."""
+
+    sweep_id: str
+    name: str
+    run_ids: tuple[str, ...]
 
 
 class Store:
@@ -92,6 +101,31 @@ class Store:
         problem = "no run" if not found else f"{len(found)} runs"
         raise StorageError(f"{self.root} holds {problem} named {name!r}; runs there: {known}")
 
+    def write_sweep(self, sweep: Sweep) -> None:
+        """Write down which runs a sweep is made of."""
+        write_json(self.run_folder(sweep.sweep_id) / "sweep.json", asdict(sweep))
+
+    def sweeps(self) -> list[Sweep]:
+        """All sweeps, by id. Raises StorageError naming a file that is not whole."""
+        return [_read_sweep(path) for path in sorted((self.root / "runs").glob("*/sweep.json"))]
+
+    def find_runs(self, name: str) -> list[Run]:
+        """The runs of the sweep whose id is, or alone starts with, `name`; else the one run that `find_run` finds.
+
+        Raises StorageError where `name` could be several sweeps, or is neither.
+        """
+        runs = self.runs()
+        sweeps = [] if any(run.run_id == name for run in runs) else self.sweeps()
+        found = [sweep for sweep in sweeps if sweep.sweep_id == name] or [
+            sweep for sweep in sweeps if sweep.sweep_id.startswith(name)
+        ]
+        if not found:
+            return [self.find_run(name)]
+        if len(found) > 1:
+            known = ", ".join(sweep.sweep_id for sweep in found)
+            raise StorageError(f"{self.root} holds {len(found)} sweeps named {name!r}: name one, of {known}")
+        return [run for run in runs if run.run_id in found[0].run_ids]
+
     def lock_run(self, run_id: str) -> AbstractContextManager[None]:
         """Be the only writer of a run. Raises StoreBusy where another process is."""
         return only_writer(self.run_folder(run_id) / "lock", f"run {run_id}")
@@ -99,6 +133,14 @@ class Store:
     def lock_stage(self, stage: Stage) -> AbstractContextManager[None]:
         """Be the only writer of a stage, which several runs may share. Raises StoreBusy where another process is."""
         return only_writer(self.root / "locks" / stage.key, f"stage {stage.key}")
+
+
+def _read_sweep(path: Path) -> Sweep:
+    value = read_json(path)
+    try:
+        return Sweep(value["sweep_id"], value["name"], tuple(value["run_ids"]))
+    except (KeyError, TypeError) as error:
+        raise StorageError(f"{path} is not the list of a sweep ({error}): delete it and run the sweep again") from error
 
 
 def _read_run(path: Path) -> Run:

@@ -36,6 +36,10 @@ VIEWS = {
         JOIN stage_uses u ON u.kind = 'search' AND u.stage_key = n.stage_key
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = n.problem_key""",
     "grades": "SELECT DISTINCT * EXCLUDE (stage_key) FROM parts_grades",
+    "decisions": """
+        SELECT u.run_id, u.method_id, d.* EXCLUDE (stage_key, problem_key) FROM parts_decisions d
+        JOIN stage_uses u ON u.kind = 'decide' AND u.stage_key = d.stage_key
+        JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = d.problem_key""",
     "selections": """
         SELECT u.run_id, u.method_id, s.* EXCLUDE (stage_key) FROM parts_selections s
         JOIN stage_uses u ON u.kind = 'select' AND u.stage_key = s.stage_key""",
@@ -60,8 +64,8 @@ VIEWS = {
                   FROM (SELECT stage_key, epoch(started_at) AS began, began + latency_ms / 1000 AS ended
                         FROM parts_calls))
             GROUP BY stage_key)
-        SELECT u.run_id, u.method_id, c.problem_id, c.kind, c.call_key, c.input_tokens, c.cached_tokens,
-               c.output_tokens,
+        SELECT u.run_id, u.method_id, c.problem_id, c.sample_index, c.kind, c.call_key, c.input_tokens,
+               c.cached_tokens, c.output_tokens,
                2e0 * CASE c.kind WHEN 'generate' THEN r.policy_parameters ELSE r.prm_parameters END
                    * (c.input_tokens::DOUBLE - c.cached_tokens + c.output_tokens) AS flops,
                c.latency_ms / 1000 * w.share AS engine_seconds, engine_seconds * u.gpus AS gpu_seconds
@@ -78,14 +82,16 @@ VIEWS = {
             UNION ALL BY NAME
             SELECT run_id, method_id, CASE WHEN count(value) = count(*) THEN sum(value) END AS policy_completion_tokens
             FROM reported WHERE measure = 'policy_tokens' AND problem_id IS NOT NULL GROUP BY run_id, method_id),
-        made AS (SELECT run_id, method_id, kind, n AS samples FROM stage_uses
-                 WHERE kind IN ('sample', 'search', 'import'))
+        made AS (SELECT run_id, method_id, bool_or(kind = 'search') AS searched, bool_or(kind = 'import') AS imported,
+                        CASE WHEN count(*) = 1 THEN any_value(n) END AS samples -- null: all of it is one budget's
+                 FROM stage_uses
+                 WHERE kind IN ('sample', 'search', 'import') GROUP BY run_id, method_id)
         SELECT u.run_id, u.method_id, e.selector, e.n, e.problems, e.accuracy, e.ci_low, e.ci_high, e.estimator,
-               s.policy_completion_tokens * e.n / m.samples AS policy_tokens,
-               CASE WHEN m.kind IN ('search', 'import') OR starts_with(e.selector, 'prm_')
-                    THEN s.prm_tokens * e.n / m.samples ELSE 0 END AS prm_tokens,
-               (s.policy_flops + CASE WHEN m.kind = 'search' OR starts_with(e.selector, 'prm_')
-                                      THEN s.prm_flops ELSE 0 END) * e.n / m.samples AS flops
+               s.policy_completion_tokens * e.n / coalesce(m.samples, e.n) AS policy_tokens,
+               CASE WHEN m.searched OR m.imported OR starts_with(e.selector, 'prm_')
+                    THEN s.prm_tokens * e.n / coalesce(m.samples, e.n) ELSE 0 END AS prm_tokens,
+               (s.policy_flops + CASE WHEN m.searched OR starts_with(e.selector, 'prm_')
+                                      THEN s.prm_flops ELSE 0 END) * e.n / coalesce(m.samples, e.n) AS flops
         FROM parts_estimates e
         JOIN stage_uses u ON u.kind = 'select' AND u.stage_key = e.stage_key
         JOIN made m ON m.run_id = u.run_id AND m.method_id = u.method_id

@@ -23,3 +23,11 @@ class BadReply(Exception):
 
 class PromptTooLong(BadReply):
     """A prompt has more tokens than its engine reads."""
+
+
+class CellsFailed(Exception):
+    """Some cells of a sweep failed and all others are finished; `failures` has a line with the reason for each."""
+
+    def __init__(self, failures: tuple[str, ...]) -> None:
+        super().__init__("; ".join(failures))
+        self.failures = failures

@@ -8,12 +8,14 @@ import pyarrow as pa
 from prefect import task
 
 from storage.stages import Cover, Entry, Stage
+from tasks.deciding import Pilot
 from tasks.problems.answers import Extraction, extract_answer
 from tasks.problems.equality import Compare, EqualityJudge, group_answers
 from tasks.records import Problem
 from tasks.scoring import covered_rows
 from tasks.shards import PLAIN_TASK, rows_table
 
+NO_REFERENCE = "no reference to compare with"
 DETAILS = {
     "equal": "equals the reference",
     "different": "differs from the reference",
@@ -22,7 +24,10 @@ DETAILS = {
 
 
 class GradeWork:
-    """Everything the shards of one grade stage share. (Not a dataclass: Prefect would walk through its fields.)"""
+    """Everything the shards of one grade stage share. (Not a dataclass: Prefect would walk through its fields.)
+
+    `pilot` are the rollouts before those in `samples`, if they lie in stages of their own: their keys are gone on with.
+    """
 
     def __init__(
         self,
@@ -32,6 +37,7 @@ class GradeWork:
         extraction: Extraction,
         time_limit: float,
         on_problem: Callable[[], None],
+        pilot: Pilot | None = None,
     ) -> None:
         self.stage = stage
         self.samples = samples
@@ -39,6 +45,12 @@ class GradeWork:
         self.extraction = extraction
         self.time_limit = time_limit
         self.on_problem = on_problem
+        self.pilot = pilot
+
+    def digests(self, units: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """The sha256 of what is graded, and of the answers whose keys are gone on with."""
+        known = () if self.pilot is None else self.pilot.grades.digests("answers", units)
+        return self.samples.digests("rollouts", units) + known
 
 
 @task(name="grade", task_run_name="grade {cover.name}", **PLAIN_TASK)
@@ -50,7 +62,9 @@ async def grade(work: GradeWork, cover: Cover) -> Entry:
 def _grade(work: GradeWork, cover: Cover) -> Entry:
     rollouts = covered_rows(work.samples.table("rollouts"), cover)
     by_problem = _by_problem(rollouts)
-    known = _known_keys(work.stage, cover)
+    known = _known_keys(work.stage, Cover(cover.units, 0, cover.first))
+    if work.pilot is not None:
+        known = _known_keys(work.pilot.grades, Cover(cover.units, 0, work.pilot.n))
     answers: list[dict[str, Any]] = []
     grades: list[dict[str, Any]] = []
     with EqualityJudge(work.time_limit) as judge:
@@ -66,11 +80,13 @@ def _grade(work: GradeWork, cover: Cover) -> Entry:
     for row in grades:
         row["grader"] = f"math-verify ({work.extraction})"
     tables = {"answers": rows_table("answers", answers), "grades": rows_table("grades", grades)}
-    return work.stage.write_part(cover, tables, work.samples.digests("rollouts", cover.units))
+    return work.stage.write_part(cover, tables, work.digests(cover.units))
 
 
 def grade_answer(problem: Problem, answer: str | None, compare: Compare) -> dict[str, Any]:
-    """The verdict on one answer: `correct` is None where the comparison could not be finished."""
+    """The verdict on one answer: `correct` is None without a reference, or where the comparison was not finished."""
+    if problem.reference is None:
+        return {"correct": None, "detail": NO_REFERENCE, "reference": None}
     if answer is None:
         return {"correct": False, "detail": "no answer found", "reference": problem.reference}
     verdict = compare(problem.reference, answer)
@@ -85,9 +101,9 @@ def _by_problem(rollouts: pa.Table) -> dict[str, list[dict[str, Any]]]:
     return by_problem
 
 
-def _known_keys(stage: Stage, cover: Cover) -> dict[str, list[str]]:
+def _known_keys(stage: Stage, earlier_samples: Cover) -> dict[str, list[str]]:
     """The answer keys that earlier samples of the same problems already have, in the order they were met."""
-    earlier = covered_rows(stage.table("answers"), Cover(cover.units, 0, cover.first))
+    earlier = covered_rows(stage.table("answers"), earlier_samples)
     known: dict[str, dict[str, None]] = {}
     for unit, key in zip(earlier["problem_key"].to_pylist(), earlier["answer_key"].to_pylist(), strict=True):
         if key is not None:

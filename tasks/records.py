@@ -10,12 +10,15 @@ SampleStop = Literal["stop", "length", "delimiter"]
 
 @dataclass(frozen=True)
 class Problem:
-    """A question with a reference answer. `problem_key` is the content address of its id and question."""
+    """A question, and its reference answer where one is known.
+
+    `problem_key` is the content address of its id and question.
+    """
 
     problem_key: str
     problem_id: str
     question: str
-    reference: str
+    reference: str | None
     domain: str | None = None
     level: str | None = None
     subject: str | None = None

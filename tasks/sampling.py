@@ -23,7 +23,8 @@ from tasks.shards import ENGINE_TASK, calls_table, rows_table
 class RolloutWork:
     """Everything the shards of one sample or search stage share. (Not a dataclass: Prefect walks through their fields.)
 
-    `search` makes a problem's search from its key and the numbers of the first and one past the last sample.
+    `search` makes a problem's search from its key and the numbers of the first and one past the last sample, by
+    `decisions` where it is not the same for all problems.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class RolloutWork:
         in_flight: asyncio.Semaphore,
         on_call: Callable[[Called], None],
         on_problem: Callable[[], None],
+        decisions: Stage | None = None,
     ) -> None:
         self.stage = stage
         self.problems = problems
@@ -55,6 +57,7 @@ class RolloutWork:
         self.in_flight = in_flight
         self.on_call = on_call
         self.on_problem = on_problem
+        self.decisions = decisions
 
 
 @task(name="sample", task_run_name="sample {cover.name}", **ENGINE_TASK)
@@ -118,7 +121,8 @@ async def write_rollouts(
     work: RolloutWork, cover: Cover, tables: Mapping[str, pa.Table], calls: Sequence[JournaledCall]
 ) -> Entry:
     """Write a shard's part with the calls it took, which the journal may then forget."""
-    entry = await asyncio.to_thread(work.stage.write_part, cover, {**tables, "calls": calls_table(calls)})
+    sources = () if work.decisions is None else work.decisions.digests("decisions", cover.units)
+    entry = await asyncio.to_thread(work.stage.write_part, cover, {**tables, "calls": calls_table(calls)}, sources)
     await work.recorder.forget([call.call_key for call in calls])
     return entry
 

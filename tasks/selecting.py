@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,16 +56,16 @@ def _select(work: SelectWork, cover: Cover) -> Entry:
         (selector, n): [] for selector in selectors for n in work.budgets
     }
     for unit in cover.units:
-        expected = _expected(work, rollouts[unit].all, selectors)
+        problem = work.problems[unit]
+        expected = {} if problem.reference is None else _expected(work, rollouts[unit].all, selectors)
         for (selector, n), rows in chosen.items():
-            rows.append(_selection(work.problems[unit], rollouts[unit], selector, n, expected[selector, n]))
+            rows.append(selection(problem, rollouts[unit], selector, n, expected.get((selector, n))))
         work.on_problem()
-    over_problems = [
-        {"selector": selector, "n": n, **_over_problems(rows, work.seed)} for (selector, n), rows in chosen.items()
-    ]
     tables = {
         "selections": rows_table("selections", [row for rows in chosen.values() for row in rows]),
-        "estimates": rows_table("estimates", over_problems),
+        "estimates": rows_table(
+            "estimates", [row for rows in chosen.values() for row in over_problems(rows, work.seed)]
+        ),
     }
     sources = work.grades.digests("answers", cover.units)
     if work.scores is not None:
@@ -96,29 +96,41 @@ def _expected(
     return found
 
 
-def _selection(problem: Problem, rollouts: Graded, selector: Selector, n: int, expected: Estimate) -> dict[str, Any]:
+def selection(
+    problem: Problem, rollouts: Graded, selector: Selector, n: int, expected: Estimate | None
+) -> dict[str, Any]:
+    """What a selector chooses among the first n rollouts; `expected` is None where there is no reference."""
     chosen = choose(selector, rollouts.all.first(n))
+    unanswered = None if problem.reference is None else False
     return {
         "problem_id": problem.problem_id,
         "n": n,
         "selector": selector,
         "answer": None if chosen is None else rollouts.answers[chosen],
-        "correct": False if chosen is None else rollouts.correct[chosen],
-        "accuracy": expected.accuracy,
-        "estimator": expected.estimator,
+        "correct": unanswered if chosen is None else rollouts.correct[chosen],
+        "accuracy": None if expected is None else expected.accuracy,
+        "estimator": None if expected is None else expected.estimator,
     }
 
 
-def _over_problems(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
-    accuracies = np.array([row["accuracy"] for row in rows])
+def over_problems(rows: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """The accuracy over the problems of one selector and budget, as a row; none where no problem has a reference."""
+    judged = [row for row in rows if row["accuracy"] is not None]
+    if not judged:
+        return []
+    accuracies = np.array([row["accuracy"] for row in judged])
     low, high = bootstrap_interval(accuracies, seed) or (None, None)
-    return {
-        "problems": len(rows),
-        "accuracy": float(accuracies.mean()),
-        "ci_low": low,
-        "ci_high": high,
-        "estimator": rows[0]["estimator"],
-    }
+    return [
+        {
+            "selector": judged[0]["selector"],
+            "n": judged[0]["n"],
+            "problems": len(judged),
+            "accuracy": float(accuracies.mean()),
+            "ci_low": low,
+            "ci_high": high,
+            "estimator": judged[0]["estimator"],
+        }
+    ]
 
 
 def read_graded(grades: Stage, scores: Stage | None, cover: Cover) -> dict[str, Graded]:
@@ -135,6 +147,13 @@ def read_graded(grades: Stage, scores: Stage | None, cover: Cover) -> dict[str, 
         scored = None if steps is None else [steps[row["rollout_id"]] for row in group]
         graded[unit] = Graded(answers, judged, candidates(answers, judged, scored))
     return graded
+
+
+def together(first: Graded, then: Graded) -> Graded:
+    """Two pools of one problem's rollouts as one, in this order; answers of one key are one group in it."""
+    answers, correct = [*first.answers, *then.answers], [*first.correct, *then.correct]
+    scores = {name: np.concatenate([first.all.scores[name], then.all.scores[name]]) for name in first.all.scores}
+    return Graded(answers, correct, replace(candidates(answers, correct, None), scores=scores))
 
 
 def column_by_rollout(table: pa.Table, column: str) -> dict[str, Any]:

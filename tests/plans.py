@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from flows.plan import MethodPlan, Plan, make_plan
+from flows.method_plan import MethodPlan
+from flows.plan import Plan, make_plan
 from flows.recipe import Recipe
 from tasks.problems.sources import ProblemSet, load_problems
 

@@ -26,10 +26,10 @@ SEARCHES: dict[str, Row] = {
 }
 
 
-def base(folder: Path) -> Row:
+def base(folder: Path, count: int = PROBLEMS) -> Row:
     """A recipe on fakes; half of its problems have the answer that the fake gives most often."""
     problems = folder / "problems.jsonl"
-    lines = [{"question": f"What is question {number}?", "answer": str(number % 2)} for number in range(PROBLEMS)]
+    lines = [{"question": f"What is question {number}?", "answer": str(number % 2)} for number in range(count)]
     problems.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return {
         "name": "trees",

@@ -16,6 +16,7 @@ from tasks.analysis.estimators import (
     best_of,
     bootstrap_interval,
     estimates,
+    estimates_after,
     paired_difference,
     pass_at_n,
     random_subsets,
@@ -267,3 +268,34 @@ def test_problems_that_cannot_be_paired_are_refused(first: int, second: int) -> 
 
 def test_selectors_that_need_a_prm_are_those_named_for_it() -> None:
     assert [s for s in SELECTORS if not needs_prm(s)] == ["majority", "oracle"]
+
+
+@CHECKED
+@given(ROLLOUTS, st.data())
+def test_after_a_pilot_every_selector_agrees_with_all_subsets_that_hold_it(
+    rollouts: Rollouts, data: st.DataObject
+) -> None:
+    pilot = data.draw(st.integers(0, len(rollouts)))
+    n = data.draw(st.integers(max(pilot, 1), len(rollouts)))
+    found = estimates_after(SELECTORS, graded(rollouts), pilot, n, seed=0)
+    for selector in SELECTORS:
+        outcomes = []
+        for others in combinations(rollouts[pilot:], n - pilot):
+            part = graded([*rollouts[:pilot], *others])
+            chosen = choose(selector, part)
+            outcomes.append(chosen is not None and bool(part.correct[chosen]))
+        assert found[selector] == pytest.approx(np.mean(outcomes), abs=1e-12), selector
+
+
+def test_a_lucky_pilot_stays_in_what_is_estimated_after_it() -> None:
+    # The only right one is in the pilot: with it any best score is right, over all subsets of four but half the time.
+    rollouts = candidates(["a"] + ["b"] * 7, [True] + [False] * 7, [[0.9]] + [[0.1]] * 7)
+    assert estimates_after(["prm_last_max"], rollouts, 2, 4, seed=0) == {"prm_last_max": 1.0}
+    assert estimates(["prm_last_max"], rollouts, [4], seed=0)["prm_last_max", 4].accuracy == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_after_a_pilot_n_is_neither_less_than_it_nor_more_than_there_are(n: int) -> None:
+    rollouts = candidates(["a"] * 4, [True] * 4, None)
+    with pytest.raises(ValueError, match=r"must lie within 2\.\.4"):
+        estimates_after(["majority"], rollouts, 2, n, seed=0)

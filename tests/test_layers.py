@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OURS = {"flows", "tasks", "zoo", "storage", "recipes", "benchmarks", "tests"}
-PREFECT_STAGES = {"sampling", "searching", "scoring", "grading", "selecting", "measuring", "labelling", "shards"}
+PREFECT_STAGES = {"sampling", "searching", "scoring", "grading", "deciding", "selecting", "choosing"}
+PREFECT_STAGES |= {"measuring", "labelling", "shards"}
 ENGINE_PACKAGES = {"vllm", "torch", "transformers"}
 
 

@@ -10,7 +10,7 @@ import pytest
 from plans import AFTER_SAMPLING, build_model, keys, plan
 from safetensors.numpy import save_file
 
-from flows.plan import MethodPlan
+from flows.method_plan import MethodPlan
 from tasks.engines import models
 from tasks.engines.catalogue import identify
 from tasks.engines.config import FakePolicyConfig, ScriptedConfig, TorchPrmConfig, VllmPolicyConfig

@@ -8,7 +8,7 @@ import pytest
 from plans import AFTER_SAMPLING, BASE, keys, plan
 
 from flows.plan import make_plan
-from flows.recipe import read_recipe
+from flows.recipe_files import read_recipe
 from tasks.problems.sources import ProblemSet, load_problems
 from tasks.records import Problem
 

@@ -20,7 +20,8 @@ from flows.evaluate import evaluate
 from flows.prm_eval import is_measured, make_prm_eval_plan, prm_eval
 from flows.prm_of_run import prm_eval_run
 from flows.prm_results import prm_pictures, prm_table
-from flows.recipe import PrmEvalRecipe, find_recipe, read_recipe_of
+from flows.recipe import PrmEvalRecipe
+from flows.recipe_files import find_recipe, read_recipe_of
 from storage.errors import StorageError
 from storage.sql import query
 from storage.stages import Cover
@@ -313,7 +314,7 @@ async def test_what_cannot_be_measured_is_told(fake_recipe: dict[str, Any], tmp_
     with pytest.raises(UserError, match="bare-.* has no PRM scores: name a `prm`"):
         await prm_eval_run("bare", tmp_path)
     await prm_eval(on_chains(), tmp_path)
-    with pytest.raises(UserError, match="trial-.* is one of `overthink prm-eval` itself"):
+    with pytest.raises(UserError, match="trial-.* is one of `overthink prm-eval`"):
         await prm_eval_run("trial", tmp_path)
     with pytest.raises(StorageError, match="no run named 'none'"):
         await prm_eval_run("none", tmp_path)

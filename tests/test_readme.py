@@ -11,7 +11,8 @@ from typing import get_args
 import pytest
 import yaml
 
-from flows.recipe import PrmEvalRecipe, PrmTrainRecipe, Recipe, find_recipe, read_recipe
+from flows.recipe import PrmEvalRecipe, PrmTrainRecipe, Recipe
+from flows.recipe_files import find_recipe, read_recipe
 from storage.sql import query
 from storage.store import Store
 from tasks.analysis.prm_measures import Measure
@@ -21,6 +22,7 @@ from tasks.problems.sources import load_problems
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PRMS = (ROOT / "docs" / "prms.md").read_text(encoding="utf-8")
+STRATEGIES = (ROOT / "docs" / "compute-optimal.md").read_text(encoding="utf-8")
 COMMAND = Path(sys.executable).parent / "overthink"
 
 
@@ -53,7 +55,8 @@ def store(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_every_query_of_the_readme_is_answered(store: Path) -> None:
-    queries = [words[2] for words in (*commands(), *commands(PRMS)) if words[:2] == ["overthink", "sql"]]
+    pages = (*commands(), *commands(PRMS), *commands(STRATEGIES))
+    queries = [words[2] for words in pages if words[:2] == ["overthink", "sql"]]
     assert len(queries) >= 5
     for sql in queries:
         assert query(Store(store), sql).num_columns > 0, sql
@@ -72,13 +75,22 @@ def test_the_recipes_of_the_page_on_prms_are_valid() -> None:
     assert PrmTrainRecipe.model_validate(trained).training.part == "lora"
 
 
+def test_the_recipe_of_the_page_on_strategies_holds_what_a_fit_needs() -> None:
+    (whole,) = [recipe for recipe in map(yaml.safe_load, blocks("yaml")) if "name" in recipe]
+    part, applied = map(yaml.safe_load, blocks("yaml", STRATEGIES))
+    recipe = Recipe.model_validate(whole | part)
+    sizes = {method.n for method in recipe.methods if method.is_search}
+    assert sizes >= {budget - recipe.difficulty.pilot for budget in (16, 64)} | {16, 64}
+    assert len(Recipe.model_validate(whole | applied | {"budgets": [4, 16]}).strategies) == 2
+
+
 def test_the_page_on_prms_names_every_family_and_every_measure() -> None:
     assert set(get_args(Measure)) | set(FAMILIES) <= set(re.findall(r"`([\w-]+)`", PRMS))
 
 
 def test_every_command_of_the_readme_exists(tmp_path: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for words in (*commands(), *commands(PRMS)):
+    for words in (*commands(), *commands(PRMS), *commands(STRATEGIES)):
         if words[0] == "make":
             assert f"\n{words[1]}:" in makefile
         else:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from flows.evaluate import evaluate
-from flows.recipe import Recipe, read_recipe, shipped_recipes
+from flows.recipe import Recipe
+from flows.recipe_files import read_recipe, shipped_recipes
 from storage.sql import query
 from storage.store import Store
 

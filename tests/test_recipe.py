@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from flows.methods import BestOfN, Cot, Dvts
-from flows.recipe import KINDS, AnyRecipe, Recipe, find_recipe, read_recipe, read_recipe_of, shipped_recipes
+from flows.recipe import AnyRecipe, Recipe
+from flows.recipe_files import KINDS, find_recipe, read_recipe, read_recipe_of, shipped_recipes
 from tasks.errors import UserError
 
 BASE: dict[str, Any] = {
@@ -47,7 +48,7 @@ def test_shipped_recipes_parse(name: str) -> None:
 
 def test_all_shipped_recipes_parse() -> None:
     for path in shipped_recipes().values():
-        (kind,) = (kind for kind in KINDS if kind.own_key in yaml.safe_load(path.read_text(encoding="utf-8")))
+        kind = next(kind for kind in KINDS if kind.own_key in yaml.safe_load(path.read_text(encoding="utf-8")))
         assert read_recipe_of(kind, path)
 
 

@@ -11,7 +11,16 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.errors import ProblemError
-from tasks.problems.sources import ChainsSource, Columns, FileSource, HubSource, ProblemSet, load_problems
+from tasks.problems.sources import (
+    ChainsSource,
+    Columns,
+    FileSource,
+    HubSource,
+    ProblemSet,
+    QuestionsSource,
+    has_references,
+    load_problems,
+)
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 GOOD = {"question": "1+1?", "answer": "2"}
@@ -283,3 +292,25 @@ def test_a_missing_package_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
     with pytest.raises(ProblemError, match="pip install datasets"):
         load_problems(HUB)
+
+
+def test_questions_are_problems_without_references_named_by_what_they_say() -> None:
+    source = QuestionsSource(source="questions", questions=("1+1?", " 2+2? ", "1+1?"))
+    found = load_problems(source).problems
+    assert [(problem.question, problem.reference) for problem in found] == [("1+1?", None), ("2+2?", None)]
+    assert found[0] == load_problems(QuestionsSource(source="questions", questions=("1+1?",))).problems[0]
+    assert not has_references(source)
+
+
+def test_without_a_column_of_references_there_are_none(tmp_path: Path) -> None:
+    path = lines(tmp_path / "p.jsonl", GOOD)
+    columns = Columns(reference=None)
+    (problem,) = read(path, columns=columns).problems
+    assert problem.reference is None
+    sources = [FileSource(source="file", path=path, columns=one) for one in (columns, None)]
+    assert list(map(has_references, sources)) == [False, True]
+
+
+def test_what_precedes_a_reference_needs_one() -> None:
+    with pytest.raises(ValidationError, match="reference_after = '####' is of no use without a `reference`"):
+        Columns(reference=None, reference_after="####")

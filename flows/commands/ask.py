@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.commands.options import DEFAULT_STORE, RunArgument, StoreOption, existing
-from flows.recipe import shipped_recipes
+from flows.recipe_files import shipped_recipes
 from flows.terminal import console, told_plainly
 from storage.store import Store
 

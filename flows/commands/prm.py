@@ -8,7 +8,8 @@ import typer
 from flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption, existing
 from flows.commands.report import print_report
 from flows.commands.run import print_dropped
-from flows.recipe import PrmEvalRecipe, PrmTrainRecipe, find_recipe, read_recipe_of
+from flows.recipe import PrmEvalRecipe, PrmTrainRecipe
+from flows.recipe_files import find_recipe, read_recipe_of
 from flows.terminal import carry_out, console, quiet, told_plainly
 from storage.store import Store
 from tasks.errors import UserError
@@ -61,9 +62,10 @@ def _prm_eval_recipe(name: str, changes: list[str], root: Path, skip_bad_rows: b
 
 def _prm_eval_run(name: str, root: Path) -> str:
     opened = existing(root)
-    from flows.prm_of_run import measurable, prm_eval_run
+    from flows.finished import scored_run
+    from flows.prm_of_run import READER, prm_eval_run
 
-    run_id = measurable(opened, name).run_id
+    run_id = scored_run(opened, name, READER).run_id
     carry_out(opened, run_id, "measuring its PRM", lambda: prm_eval_run(run_id, root))
     return run_id
 

@@ -50,18 +50,21 @@ def print_report(paper: Console, store: Store, stored: Run, only_prm: bool = Fal
 
 def _print_summary(paper: Console, store: Store, stored: Run) -> None:
     from flows.results import overlong_rollouts, result_table, samples_saved, summary_rows, unknown_grades
+    from flows.solving import spending_lines
 
     kinds = {use.kind for use in stored.stages}
     rows = summary_rows(store, stored.run_id)
-    paper.print(result_table(rows, f"{stored.run_id}: {stored.policy or 'unknown policy'} on {stored.problem_set}"))
-    for line in samples_saved(store, stored.run_id):
-        paper.print(line, highlight=False)
+    if rows:
+        paper.print(result_table(rows, f"{stored.run_id}: {stored.policy or 'unknown policy'} on {stored.problem_set}"))
+    for line in (*samples_saved(store, stored.run_id), *spending_lines(store, stored)):
+        paper.print(line, highlight=False, soft_wrap=True)
     unknown = unknown_grades(store, stored.run_id)
     if unknown:
         paper.print(f"{unknown} rollouts could not be graded within the limits and count as wrong (table grades).")
     overlong = overlong_rollouts(store, stored.run_id) if kinds & {"score", "search"} else 0
     if overlong:
         paper.print(f"{overlong} rollouts are longer than the PRM reads: unscored, they have no say in prm_ selectors.")
-    paper.print(f'overthink sql --store {store.root} "SELECT * FROM summary"', markup=False, soft_wrap=True)
+    table = "summary" if rows else "selections"  # without references there are answers, but nothing to sum up
+    paper.print(f'overthink sql --store {store.root} "SELECT * FROM {table}"', markup=False, soft_wrap=True)
     if "import" in kinds:
         paper.print(f"overthink compare --store {store.root} {stored.run_id}", markup=False, soft_wrap=True)

@@ -8,7 +8,8 @@ import typer
 
 from flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
 from flows.commands.report import print_report
-from flows.recipe import find_recipe, read_recipe
+from flows.recipe import Recipe
+from flows.recipe_files import find_recipe, read_recipe
 from flows.terminal import carry_out, console, quiet, told_plainly
 from storage.store import Store
 
@@ -21,12 +22,13 @@ def run(
 ) -> None:
     """Run a recipe, or go on with it; a finished one is only reported."""
     with told_plainly():
-        _run(recipe, changes or [], store, skip_bad_rows)
+        quiet()
+        opened, run_id = run_to_end(read_recipe(find_recipe(recipe), changes or []), store, skip_bad_rows)
+        print_report(console(), opened, opened.find_run(run_id))
 
 
-def _run(name: str, changes: list[str], root: Path, skip_bad_rows: bool) -> None:
-    quiet()
-    recipe = read_recipe(find_recipe(name), changes)
+def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool) -> tuple[Store, str]:
+    """Run what is missing of a recipe, nothing if it is finished; returns the store and the run's id."""
     # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
     from flows.evaluate import evaluate, is_finished
     from flows.plan import make_plan
@@ -37,9 +39,9 @@ def _run(name: str, changes: list[str], root: Path, skip_bad_rows: bool) -> None
     opened = Store(root)
     print_dropped(problem_set.dropped)
     if not is_finished(plan, opened):
-        what = f"{len(plan.units)} problems"
+        what = "1 problem" if len(plan.units) == 1 else f"{len(plan.units)} problems"
         carry_out(opened, plan.run_id, what, lambda: evaluate(recipe, root, skip_bad_rows))
-    print_report(console(), opened, opened.find_run(plan.run_id))
+    return opened, plan.run_id
 
 
 def print_dropped(complaints: Sequence[str]) -> None:

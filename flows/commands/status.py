@@ -1,6 +1,9 @@
-"""`overthink status`: the runs of a store."""
+"""`overthink status`: the runs and the sweeps of a store."""
 
-from rich.table import Table
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from rich.table import Column, Table
 
 from flows.commands.options import DEFAULT_STORE, StoreOption, existing
 from flows.terminal import console, told_plainly
@@ -9,15 +12,27 @@ from storage.store import Run, Store
 
 
 def status(store: StoreOption = DEFAULT_STORE) -> None:
-    """List the runs of a store."""
+    """List the runs of a store, and the sweeps they belong to."""
     with told_plainly():
         opened = existing(store)
-        table = Table("run", "status", "problem set", "methods", "started", "finished")
-        for stored in opened.runs():
-            methods = dict.fromkeys(use.method_id for use in stored.stages if use.method_id)
-            row = (stored.run_id, status_of(opened, stored), stored.problem_set, ", ".join(methods))
-            table.add_row(*row, stored.created_at, stored.finished_at or "")
+        runs = {stored.run_id: stored for stored in opened.runs()}
+        states = {run_id: status_of(opened, stored) for run_id, stored in runs.items()}
+        longest = max((len(run_id) for run_id in runs), default=0)
+        names = Column("run", min_width=longest)  # an id that is cut short cannot be copied
+        table = Table(names, "status", "policy", "PRM", "problem set", "methods", "started", "finished")
+        for run_id, stored in runs.items():
+            engines = (stored.policy or "", (stored.prm or "").split("@")[0])
+            methods = in_short(use.method_id for use in stored.stages if use.method_id)
+            times = (_minute(stored.created_at), _minute(stored.finished_at or ""))
+            table.add_row(run_id, states[run_id], *engines, stored.problem_set, methods, *times)
         console().print(table)
+        sweeps = opened.sweeps()
+        if sweeps:
+            table = Table("sweep", "runs")
+            for sweep in sweeps:
+                counts = Counter(states.get(run_id, "not begun") for run_id in sweep.run_ids)
+                table.add_row(sweep.sweep_id, ", ".join(f"{count} {state}" for state, count in counts.items()))
+            console().print(table)
 
 
 def status_of(store: Store, stored: Run) -> str:
@@ -29,3 +44,15 @@ def status_of(store: Store, stored: Run) -> str:
             return "interrupted"
     except StoreBusy:
         return "running"
+
+
+def in_short(method_ids: Iterable[str]) -> str:
+    """Methods by name, several sizes of one together: `cot, best_of_n-n64, dvts × 5`."""
+    families: dict[str, dict[str, None]] = defaultdict(dict)
+    for method_id in method_ids:
+        families[method_id.split("-n")[0]][method_id] = None
+    return ", ".join(next(iter(ids)) if len(ids) == 1 else f"{name} × {len(ids)}" for name, ids in families.items())
+
+
+def _minute(time: str) -> str:
+    return time[:16].replace("T", " ")

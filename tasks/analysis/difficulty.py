@@ -49,6 +49,15 @@ def quantiles(pass_at_1: Floats, count: int = 5) -> Integers:
     return numbers
 
 
+def confusion(known: Sequence[Difficulty], predicted: Sequence[Difficulty]) -> Integers:
+    """How many problems of each known difficulty (rows) are predicted to be of each (columns), both as DIFFICULTIES."""
+    counts: Integers = np.zeros((len(DIFFICULTIES), len(DIFFICULTIES)), dtype=np.int64)
+    for pair in zip(known, predicted, strict=True):
+        row, column = map(DIFFICULTIES.index, pair)
+        counts[row, column] += 1
+    return counts
+
+
 def features_of(pilot: Candidates, tokens: Sequence[int]) -> Floats:
     """(FEATURES,) what a pilot tells of a problem; `tokens` are the completion tokens of each of its rollouts.
 
@@ -75,18 +84,18 @@ class Predictor(BaseModel):
 
     @model_validator(mode="after")
     def _of_our_features(self) -> Self:
-        if tuple(self.weights) != FEATURES:
-            raise ValueError(f"weights are of {', '.join(FEATURES)}, in this order")
+        if set(self.weights) != set(FEATURES):
+            raise ValueError(f"weights are of {', '.join(FEATURES)}")
         return self
 
     def pass_at_1(self, features: Floats) -> Floats:
         """The pass@1 to expect, in (0, 1), (problems,), from features (problems, FEATURES)."""
-        expected: Floats = special.expit(self.bias + features @ np.array(list(self.weights.values())))
+        expected: Floats = special.expit(self.bias + features @ np.array([self.weights[name] for name in FEATURES]))
         return expected
 
 
-def fit_predictor(features: Floats, right: Integers, drawn: Integers) -> Predictor:
-    """The predictor under which `right` of `drawn` rollouts (problems,) are likeliest; each problem weighs the same.
+def fit_predictor(features: Floats, share: Floats) -> Predictor:
+    """The predictor under which the shares of right rollouts, (problems,), are likeliest; each problem weighs the same.
 
     Raises ValueError where there are no problems.
     """
@@ -95,7 +104,6 @@ def fit_predictor(features: Floats, right: Integers, drawn: Integers) -> Predict
     centre, spread = features.mean(axis=0), features.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
     inputs = (features - centre) / spread
-    share = right / drawn
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         logits = parameters[0] + inputs @ parameters[1:]

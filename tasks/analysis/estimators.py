@@ -57,6 +57,30 @@ def estimates(
     return found
 
 
+def estimates_after(
+    selectors: Sequence[Selector], rollouts: Candidates, pilot: int, n: int, seed: int
+) -> dict[Selector, float]:
+    """Expected accuracy of each selector on n of a problem's N rollouts, its first `pilot` always among them.
+
+    So an estimate that is conditioned on what the pilot looked like holds for rollouts that follow this very pilot.
+    Raises ValueError unless pilot <= n <= N.
+    """
+    if not pilot <= n <= rollouts.count:
+        raise ValueError(f"n = {n} must lie within {pilot}..{rollouts.count}, the pilot and the rollouts there are")
+    others = rollouts.count - pilot, n - pilot
+    drawn = all_subsets(*others) if has_few_subsets(*others) else random_subsets(*others, seed)
+    subsets = np.column_stack([np.tile(np.arange(pilot), (len(drawn), 1)), drawn + pilot])
+    alone = np.arange(rollouts.count)  # each a group of its own: then the vote goes to the single best one
+    found: dict[Selector, float] = {}
+    for selector in selectors:
+        if selector == "oracle":
+            found[selector] = float(rollouts.correct[subsets].any(axis=1).mean())
+        else:
+            groups = alone if selector.endswith("_max") else rollouts.groups
+            found[selector] = vote_of(weights(selector, rollouts), groups, rollouts.correct, subsets)
+    return found
+
+
 def pass_at_n(right: int, count: int, n: int) -> float:
     """P(one right at least among n of `count` rollouts, `right` of them right): 1 - C(count-right, n)/C(count, n)."""
     return 1 - comb(count - right, n) / comb(count, n)
@@ -104,7 +128,7 @@ def has_few_subsets(count: int, n: int) -> bool:
 @lru_cache(maxsize=64)
 def all_subsets(count: int, n: int) -> Integers:
     """(C(count, n), n) indices below `count`: every subset once, each row in ascending order."""
-    return np.array(list(combinations(range(count), n)))
+    return np.array(list(combinations(range(count), n)), dtype=np.int64)
 
 
 @lru_cache(maxsize=64)

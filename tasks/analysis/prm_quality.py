@@ -34,8 +34,11 @@ class Bin:
     share_right: float
 
 
-def calibration_curve(scores: Floats, right: Booleans, bins: int = BINS) -> list[Bin]:
-    """Scores in [0, 1] in bins of equal width; empty bins are left out."""
+def calibration_curve(scores: Floats, right: Booleans | Floats, bins: int = BINS) -> list[Bin]:
+    """Scores in [0, 1] in bins of equal width; empty bins are left out.
+
+    `right` is whether each turned out right, or in what share of several draws.
+    """
     place = np.minimum((scores * bins).astype(int), bins - 1)
     return [
         Bin(

@@ -25,6 +25,7 @@ Selector = Literal[
     "oracle",
 ]
 SELECTORS: tuple[Selector, ...] = get_args(Selector)
+BY_STRATEGY = "strategy"  # stands in the tables for whichever selector a strategy chose for a problem
 AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
 
 

@@ -122,6 +122,11 @@ class EngineSlot(Generic[Engine]):
         self._engine: Engine | None = None
         self._lock = asyncio.Lock()
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether there is an engine now."""
+        return self._engine is not None
+
     async def get(self) -> Engine:
         """The engine, loading it if need be. Raises EngineUnavailable."""
         async with self._lock:

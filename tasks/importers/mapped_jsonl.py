@@ -17,6 +17,7 @@ from tasks.importers.records import (
     Reported,
     powers_of_two,
 )
+from tasks.problems.rows import named_columns
 from tasks.problems.sources import problem_key
 from tasks.records import Problem
 
@@ -51,14 +52,7 @@ REQUIRED = ("question", "reference")
 
 def parse_mapping(pairs: list[str]) -> dict[str, str]:
     """`KEY=COLUMN` pairs by key. Raises UserError for an unknown or missing key."""
-    columns: dict[str, str] = {}
-    for pair in pairs:
-        key, mark, column = pair.partition("=")
-        if not mark or not column or key not in Row.model_fields:
-            raise UserError(f"--map takes KEY=COLUMN with a KEY of {', '.join(Row.model_fields)}; not {pair!r}")
-        if key in columns:
-            raise UserError(f"--map names {key} twice")
-        columns[key] = column
+    columns = named_columns(pairs, list(Row.model_fields))
     missing = [key for key in REQUIRED if key not in columns]
     if not {"text", "steps"} & set(columns):
         missing.append("text or steps")

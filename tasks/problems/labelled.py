@@ -34,7 +34,7 @@ class LabelledSolution:
     def problem(self) -> Problem:
         """The solution as a problem of its own. There is no answer to compare with: it is judged by its steps."""
         key = problem_key(self.solution_id, self.question)
-        return Problem(problem_key=key, problem_id=self.solution_id, question=self.question, reference="")
+        return Problem(problem_key=key, problem_id=self.solution_id, question=self.question, reference=None)
 
 
 class SolutionFile(Frozen):

@@ -2,13 +2,13 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import pyarrow.parquet as pq
 
-from tasks.errors import ProblemError
+from tasks.errors import ProblemError, UserError
 
 Row = tuple[str, Mapping[str, Any] | ProblemError]  # where it stands, and what stands there
 Item = TypeVar("Item")
@@ -77,6 +77,19 @@ def usable(
             dropped.append(str(error))
         else:
             yield item
+
+
+def named_columns(pairs: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
+    """The pairs of `--map KEY=COLUMN` by key. Raises UserError for one that is no pair, or no key of ours."""
+    columns: dict[str, str] = {}
+    for pair in pairs:
+        key, mark, column = pair.partition("=")
+        if not mark or not column or key not in keys:
+            raise UserError(f"--map takes KEY=COLUMN with a KEY of {', '.join(keys)}; not {pair!r}")
+        if key in columns:
+            raise UserError(f"--map names {key} twice")
+        columns[key] = column
+    return columns
 
 
 def text_field(where: str, row: Mapping[str, Any], field: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from storage.keys import content_key
 from tasks.errors import ProblemError
@@ -20,14 +20,23 @@ class Frozen(BaseModel):
 
 
 class Columns(Frozen):
-    """Which column of a file holds what. Without `problem_id`, rows are numbered from 0."""
+    """Which column of a file holds what.
+
+    Without `problem_id` rows are numbered from 0; without `reference` nothing can be graded.
+    """
 
     question: str = "question"
-    reference: str = "answer"
+    reference: str | None = "answer"
     problem_id: str | None = None
     level: str | None = None
     subject: str | None = None
     reference_after: str | None = Field(default=None, description="keep only what follows the last of this mark")
+
+    @model_validator(mode="after")
+    def _after_what(self) -> Self:
+        if self.reference_after is not None and self.reference is None:
+            raise ValueError(f"reference_after = {self.reference_after!r} is of no use without a `reference`")
+        return self
 
 
 PRESETS: dict[str, Columns] = {
@@ -57,11 +66,9 @@ class ChainsSource(Frozen):
         return self
 
 
-class FileSource(Frozen):
-    """A local file, `.jsonl` or `.parquet`, laid out as a preset or by a column mapping."""
+class RowsSource(Frozen):
+    """Rows of a data set, laid out as a preset or by a column mapping."""
 
-    source: Literal["file"]
-    path: Path
     preset: Literal["math500", "aime24", "amc23", "gsm8k"] | None = None
     columns: Columns | None = None
     limit: int | None = Field(default=None, ge=1)
@@ -72,7 +79,14 @@ class FileSource(Frozen):
         return self.columns or PRESETS.get(self.preset or "", Columns())
 
 
-class HubSource(Frozen):
+class FileSource(RowsSource):
+    """A local file, `.jsonl` or `.parquet`."""
+
+    source: Literal["file"]
+    path: Path
+
+
+class HubSource(RowsSource):
     """A Hugging Face data set at a revision; needs a network or a filled cache."""
 
     source: Literal["hub"]
@@ -80,17 +94,17 @@ class HubSource(Frozen):
     revision: str
     split: str = "test"
     config: str | None = None
-    preset: Literal["math500", "aime24", "amc23", "gsm8k"] | None = None
-    columns: Columns | None = None
-    limit: int | None = Field(default=None, ge=1)
-
-    @property
-    def layout(self) -> Columns:
-        """The mapping to read by: the recipe's own, the preset's, or `question` and `answer`."""
-        return self.columns or PRESETS.get(self.preset or "", Columns())
 
 
-Source = Annotated[ChainsSource | FileSource | HubSource, Field(discriminator="source")]
+class QuestionsSource(Frozen):
+    """Questions written out, whose answers nobody knows yet."""
+
+    source: Literal["questions"]
+    questions: tuple[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)], ...] = Field(min_length=1)
+
+
+AnySource = ChainsSource | FileSource | HubSource | QuestionsSource
+Source = Annotated[AnySource, Field(discriminator="source")]
 
 
 class ProblemSet(Frozen):
@@ -108,7 +122,7 @@ class ProblemSet(Frozen):
         return f"{self.domain}@{content_key([[p.problem_key, p.reference] for p in self.problems])[:8]}"
 
 
-def load_problems(source: ChainsSource | FileSource | HubSource, skip_bad_rows: bool = False) -> ProblemSet:
+def load_problems(source: AnySource, skip_bad_rows: bool = False) -> ProblemSet:
     """Read and check a problem set.
 
     Raises ProblemError naming file, row and field of the first bad row, unless bad rows are to be skipped.
@@ -116,6 +130,8 @@ def load_problems(source: ChainsSource | FileSource | HubSource, skip_bad_rows: 
     match source:
         case ChainsSource():
             return _chains(source)
+        case QuestionsSource():
+            return _questions(source)
         case FileSource():
             rows = file_rows(source.path, "problems")
             return _checked(rows, str(source.path), source.path.stem, source.layout, source.limit, skip_bad_rows)
@@ -162,6 +178,23 @@ def _chains(source: ChainsSource) -> ProblemSet:
     return ProblemSet(domain=f"chains-{source.split}", problems=tuple(problems))
 
 
+def _questions(source: QuestionsSource) -> ProblemSet:
+    names = {f"question-{content_key(question)[:12]}": question for question in source.questions}
+    problems = [Problem(problem_key(name, question), name, question, None) for name, question in names.items()]
+    return ProblemSet(domain="questions", problems=tuple(problems))
+
+
+def has_references(source: AnySource) -> bool:
+    """Whether the answers to a source's problems are known, so that rollouts can be graded."""
+    match source:
+        case ChainsSource():
+            return True
+        case QuestionsSource():
+            return False
+        case RowsSource():
+            return source.layout.reference is not None
+
+
 def _checked(
     rows: Iterable[Row], place: str, domain: str, columns: Columns, limit: int | None, skip_bad_rows: bool
 ) -> ProblemSet:
@@ -185,21 +218,29 @@ def _checked(
 
 def _problem(where: str, index: int, row: Mapping[str, Any], domain: str, columns: Columns) -> Problem:
     question = text_field(where, row, columns.question)
-    reference = text_field(where, row, columns.reference)
-    if columns.reference_after is not None:
-        _, mark, reference = reference.rpartition(columns.reference_after)
-        if not mark or not reference.strip():
-            raise ProblemError(f"{where}: field {columns.reference!r} has nothing after {columns.reference_after!r}")
+    reference = (
+        None if columns.reference is None else _reference(where, row, columns.reference, columns.reference_after)
+    )
     problem_id = str(index) if columns.problem_id is None else text_field(where, row, columns.problem_id)
     return Problem(
         problem_key=problem_key(problem_id, question),
         problem_id=problem_id,
         question=question,
-        reference=reference.strip(),
+        reference=reference,
         domain=domain,
         level=_optional(row, columns.level),
         subject=_optional(row, columns.subject),
     )
+
+
+def _reference(where: str, row: Mapping[str, Any], field: str, after: str | None) -> str:
+    text = text_field(where, row, field)
+    if after is None:
+        return text
+    _, mark, text = text.rpartition(after)
+    if not mark or not text.strip():
+        raise ProblemError(f"{where}: field {field!r} has nothing after {after!r}")
+    return text.strip()
 
 
 def _optional(row: Mapping[str, Any], field: str | None) -> str | None:

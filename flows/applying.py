@@ -1,0 +1,91 @@
+"""The stages of one `compute_optimal` that need no engine, and the searches that its decisions ask for."""
+
+from dataclasses import replace
+from functools import partial
+
+from flows.deciding import decide
+from flows.identities import JsonObject
+from flows.plan import Plan, search_of
+from flows.progress import StageProgress
+from flows.runner import ShardWork, StageJob, StageRunner
+from flows.strategy import Choice
+from flows.strategy_plan import StrategyPlan
+from tasks import deciding
+from tasks.choosing import Applied, ChooseWork, choose_decided
+from tasks.deciding import DecideWork, Pilot
+from tasks.methods.compute_optimal import after_pilot
+from tasks.methods.protocol import Method
+
+
+class Application:
+    """A strategy being applied to the problems of a run."""
+
+    def __init__(self, run: Plan, plan: StrategyPlan, stages: StageRunner) -> None:
+        self.run = run
+        self.plan = plan
+        self.stages = stages
+        pilot = plan.pilot
+        assert pilot.score_key is not None, "a recipe with a strategy names a PRM"
+        stage = stages.store.stage
+        self.applied = Applied(
+            pilot=Pilot(stage(pilot.make_key), stage(pilot.score_key), stage(pilot.grade_key), pilot.method.n),
+            decisions=stage(plan.decide_key),
+            rest=stage(plan.search_key),
+            grades=stage(plan.grade_key),
+            most=plan.most,
+        )
+
+    async def decide(self) -> None:
+        """The decisions that are not there yet, once the pilots are scored and graded."""
+        pilot = self.applied.pilot
+        job = self._at_once(self.plan.decide_key, self.plan.decide, 1, pilot.digests())
+        by_strategy = partial(decide, self.plan.strategy, self.plan.method)
+
+        def work(line: StageProgress) -> ShardWork:
+            shared = DecideWork(job.stage, pilot, self.stages.problems, by_strategy, line.on_problem)
+            return partial(deciding.decide, shared)
+
+        await self.stages.run(job, work)
+
+    def following(self) -> StageJob:
+        """The job of the rollouts that follow the pilots."""
+        job = self._job(self.plan.search_key, self.plan.search, self.plan.most)
+        return replace(job, sources=frozenset(self.applied.decisions.digests("decisions")))
+
+    def choices(self) -> dict[str, Choice]:
+        """What was decided, by problem key."""
+        choose = self.plan.strategy.choice
+        rows = self.applied.decisions.table("decisions").to_pylist()
+        return {row["problem_key"]: choose(row["budget"], row["predicted"]) for row in rows}
+
+    def search(self, choices: dict[str, Choice], problem_key: str, _first: int, _last: int) -> Method:
+        """A fresh search for the rollouts that follow one problem's pilot."""
+        recipe, method = self.run.recipe, choices[problem_key].method
+        pilot = self.plan.pilot.method.n
+        search = search_of(recipe, method, problem_key, pilot, method.n)
+        return after_pilot(search, pilot, recipe.sampling.step_delimiter)
+
+    async def grade(self) -> None:
+        """The grades of the rollouts that follow the pilots."""
+        grading = self.run.recipe.grading
+        job = self._job(self.plan.grade_key, self.plan.grade, self.plan.most)
+        applied = self.applied
+        await self.stages.grade(job, applied.rest, grading.extraction, grading.time_limit_seconds, applied.pilot)
+
+    async def select(self) -> None:
+        """The answers chosen among all rollouts."""
+        job = self._at_once(self.plan.select_key, self.plan.select, self.plan.most, self.applied.digests())
+
+        def work(line: StageProgress) -> ShardWork:
+            seed, problems = self.run.recipe.seed, self.stages.problems
+            return partial(choose_decided, ChooseWork(job.stage, self.applied, problems, seed, line.on_problem))
+
+        await self.stages.run(job, work)
+
+    def _at_once(self, key: str, identity: JsonObject, n: int, sources: tuple[str, ...]) -> StageJob:
+        """A stage that takes all problems together."""
+        return replace(self._job(key, identity, n), sources=frozenset(sources), shard_size=len(self.run.units))
+
+    def _job(self, key: str, identity: JsonObject, n: int) -> StageJob:
+        name = f"{identity['stage']} {self.plan.method_id}"
+        return StageJob(self.stages.store.stage(key), identity, name, n, self.run.recipe.shard_size)

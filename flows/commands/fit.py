@@ -1,0 +1,37 @@
+"""`overthink fit`: from finished runs to a strategy."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import DEFAULT_STORE, StoreOption, existing
+from flows.terminal import console, quiet, told_plainly
+
+DEFAULT_FILE = Path("strategy.yaml")
+
+
+def fit(
+    run_names: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Runs or sweeps, by ids or their beginnings.")
+    ],
+    out: Annotated[Path, typer.Option(help="The file to write; one for each pair of policy and PRM.")] = DEFAULT_FILE,
+    name: Annotated[str | None, typer.Option(help="The strategy's name, instead of the file's.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Find what to use for which difficulty under which budget, from finished runs, and how much that is worth."""
+    with told_plainly():
+        quiet()
+        opened = existing(store)
+        from flows.fit_results import fit_tables
+        from flows.fitting import fit
+        from flows.strategy import write_strategy
+
+        for fitted in fit(opened, run_names, name or out.stem):
+            for table in fit_tables(fitted):
+                console().print(table)
+            for method_id in fitted.left_out:
+                console().print(f"left out: {method_id}, which some of the problems lack", highlight=False)
+            path = out.with_stem(out.stem + fitted.suffix)
+            write_strategy(fitted.strategy, path)
+            console().print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)

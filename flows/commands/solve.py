@@ -1,0 +1,49 @@
+"""`overthink solve`: a fitted strategy, applied to problems whose answers nobody knows."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import DEFAULT_STORE, StoreOption
+from flows.commands.report import print_report
+from flows.commands.run import run_to_end
+from flows.terminal import console, quiet, told_plainly
+from tasks.errors import UserError
+
+
+def solve(
+    strategy: Annotated[Path, typer.Argument(help="A file that `overthink fit` wrote.")],
+    question: Annotated[str | None, typer.Argument(help="One question; or name a file with --problems.")] = None,
+    problems: Annotated[Path | None, typer.Option(help="A .jsonl or .parquet file of problems.")] = None,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="KEY=COLUMN", help="Which column of the file holds what; `question` by default."),
+    ] = None,
+    budget: Annotated[int | None, typer.Option(min=1, help="Solutions of each problem.")] = None,
+    total_tokens: Annotated[int | None, typer.Option(min=1, help="Instead: tokens written for all problems.")] = None,
+    total_flops: Annotated[float | None, typer.Option(min=0, help="Or: FLOPs of policy and PRM for them.")] = None,
+    name: Annotated[str, typer.Option(help="The run's name.")] = "solve",
+    store: StoreOption = DEFAULT_STORE,
+    skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
+) -> None:
+    """Solve one question, or a file of problems, by a strategy: each as hard as it looks after a few solutions.
+
+    All problems get the same budget, or share a total that goes where it helps most. A finished run is only reported.
+    """
+    with told_plainly():
+        quiet()
+        from flows.solving import problem_source, solve_recipe, solved_lines, solved_rows, solved_table, spending_lines
+
+        limit = {"n": budget, "total_tokens": total_tokens, "total_flops": total_flops}
+        if list(limit.values()).count(None) != 2:
+            raise UserError("say how much to spend: one of --budget, --total-tokens and --total-flops")
+        recipe = solve_recipe(strategy, problem_source(question, problems, mapping or []), limit, name)
+        opened, run_id = run_to_end(recipe, store, skip_bad_rows)
+        rows, paper = solved_rows(opened, run_id), console()
+        if question is not None:
+            for line in (*solved_lines(rows[0]), *spending_lines(opened, opened.find_run(run_id))):
+                paper.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            paper.print(solved_table(rows, run_id))
+            print_report(paper, opened, opened.find_run(run_id))

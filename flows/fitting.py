@@ -1,0 +1,144 @@
+"""From finished runs to fitted strategies, one for each policy and PRM, without any engine."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flows.evidence import Collector, Findings
+from flows.finished import scored_run
+from flows.run_reader import RunReader
+from flows.strategy import Choice, Expectation, Strategy
+from storage.files import read_json
+from storage.store import Run, Store
+from tasks.analysis.difficulty import DIFFICULTIES, Difficulty, DifficultyConfig, fit_predictor
+from tasks.analysis.estimators import bootstrap_interval
+from tasks.analysis.fitting import Evidence, Picked, Validation, cross_validate, learn
+from tasks.analysis.paper_rule import paper_rule
+from tasks.analysis.selectors import Floats
+from tasks.analysis.standings import Standing, standings
+from tasks.engines.catalogue import EngineIdentity
+from tasks.errors import UserError
+
+ALIKE = ("sampling", "grading", "difficulty", "seed")  # what runs must share for their rollouts to stand together
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A strategy, and what it was fitted to and judged by. `suffix` tells it from others of the same runs."""
+
+    strategy: Strategy
+    suffix: str
+    policy: str
+    prm: str
+    evidence: Evidence
+    validation: Validation
+    standings: tuple[Standing, ...]
+    left_out: tuple[str, ...]
+
+
+def fit(store: Store, run_names: Sequence[str], name: str) -> list[Fit]:
+    """A strategy for each policy and PRM of the runs (or sweeps), named `name`, and after the models where several.
+
+    Raises UserError or StorageError with the remedy where the runs cannot be fitted to.
+    """
+    run_ids = dict.fromkeys(run.run_id for name in run_names for run in store.find_runs(name))
+    pairs: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in (scored_run(store, run_id, "overthink fit") for run_id in run_ids):
+        pairs[policy_address(store, run), str(run.prm)].append(run)
+    return [
+        _fit(store, policy, prm, alike, name, suffix)
+        for ((policy, prm), alike), suffix in zip(pairs.items(), _suffixes(list(pairs)), strict=True)
+    ]
+
+
+def _suffixes(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """What tells the pairs apart: nothing, or the models' names, or their addresses where names are not enough."""
+    if len(pairs) == 1:
+        return [""]
+    names = [f"-{policy.split('@')[0]}-{prm.split('@')[0]}" for policy, prm in pairs]
+    return names if len(set(names)) == len(names) else [f"-{policy}-{prm}" for policy, prm in pairs]
+
+
+def policy_address(store: Store, run: Run) -> str:
+    """A run's policy as it was, fingerprint included, by what the key of its rollouts' stage is the hash of."""
+    made = next(use.key for use in run.stages if use.kind in ("sample", "search"))
+    determinants: dict[str, Any] = read_json(store.stage(made).folder / "stage.json")["policy"]
+    return EngineIdentity(str(run.policy), run.policy_parameters, determinants).address
+
+
+def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str, suffix: str) -> Fit:
+    readers = [RunReader(store, run) for run in runs]
+    _check_alike(readers)
+    findings = Collector(readers).collect()
+    recipe, evidence = readers[0].recipe, findings.evidence
+    try:
+        validation = cross_validate(evidence, recipe.difficulty, recipe.seed)
+    except ValueError as error:
+        raise UserError(f"{', '.join(run.run_id for run in runs)}: {error}") from error
+    assert recipe.prm is not None, "a run with PRM scores has a PRM in its recipe"
+    strategy = Strategy(
+        name=name + suffix,
+        policy=recipe.policy,
+        policy_id=policy,
+        prm=recipe.prm,
+        prm_id=prm,
+        sampling=recipe.sampling,
+        grading=recipe.grading,
+        seed=recipe.seed,
+        difficulty=recipe.difficulty,
+        predictor=fit_predictor(evidence.features, evidence.pass_at_1),
+        fitted_from=tuple(run.run_id for run in runs),
+        choices=_choices(findings, validation, recipe.difficulty, recipe.seed),
+        expectations=tuple(
+            Expectation(budget=budget, accuracy=fit_predictor(evidence.features, followed.accuracy))
+            for budget, followed in validation.strategy.items()
+        ),
+    )
+    rule = paper_rule(policy, runs[0].policy_parameters, {run.problem_set for run in runs})
+    stand = standings(evidence, validation, rule, recipe.difficulty, recipe.seed)
+    return Fit(strategy, suffix, policy, prm, evidence, validation, tuple(stand), findings.left_out)
+
+
+def _check_alike(readers: Sequence[RunReader]) -> None:
+    first = readers[0]
+    for other in readers[1:]:
+        for key in ALIKE:
+            if getattr(first.recipe, key) != getattr(other.recipe, key):
+                raise UserError(
+                    f"{first.run.run_id} and {other.run.run_id} differ in {key}: a strategy is fitted to runs that are "
+                    "alike in it; fit them apart, or run one again with the other's"
+                )
+
+
+def _choices(findings: Findings, validation: Validation, bins: DifficultyConfig, seed: int) -> tuple[Choice, ...]:
+    """Chosen anew on all problems; what they are worth is as each problem was scored by the other fold's rule."""
+    evidence = findings.evidence
+    rule = learn(evidence, bins, np.arange(len(evidence.pass_at_1)))
+    predicted = np.array([bins.of(chance) for chance in validation.predicted.tolist()])
+    return tuple(
+        _choice(findings, rule.picked[budget, difficulty], difficulty, followed.accuracy[predicted == difficulty], seed)
+        for budget, followed in validation.strategy.items()
+        for difficulty in DIFFICULTIES
+    )
+
+
+def _choice(findings: Findings, picked: Picked, difficulty: Difficulty, held_out: Floats, seed: int) -> Choice:
+    option, members = picked.option, picked.members
+    low, high = bootstrap_interval(held_out, seed) or (None, None)
+    flops = float(option.flops[members].mean())
+    return Choice(
+        budget=option.budget,
+        difficulty=difficulty,
+        method=findings.methods[option.method_id],
+        selector=option.selector,
+        problems=len(held_out),
+        accuracy=float(held_out.mean()) if len(held_out) else None,
+        ci_low=low,
+        ci_high=high,
+        pilot_tokens=float(findings.evidence.pilot_tokens[members].mean()),
+        policy_tokens=float(option.tokens[members].mean()),
+        flops=None if np.isnan(flops) else flops,
+    )

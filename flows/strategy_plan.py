@@ -1,0 +1,129 @@
+"""From `compute_optimal` in a recipe to its stages: a pilot, what is decided from it, and the rollouts that follow."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.identities import JsonObject, grade_identity, stage_identity
+from flows.method_plan import MethodPlan, method_plan
+from flows.methods import BestOfN, ComputeOptimal
+from flows.recipe import Recipe
+from flows.strategy import Strategy, read_strategy
+from storage.keys import labelled_key
+from storage.store import StageUse
+from tasks.analysis.estimators import RESAMPLES
+from tasks.engines.catalogue import EngineIdentity
+from tasks.errors import UserError
+
+DECISIVE = {"difficulty", "predictor", "choices", "expectations"}  # what else a strategy holds decides nothing
+
+
+@dataclass(frozen=True)
+class StrategyPlan:
+    """The stages of one `compute_optimal`; each identity is what its key is the hash of.
+
+    `pilot` is the beginning of a best-of-N, in stages that any best-of-N shares. `search` makes the rollouts that
+    follow it; `grade` and `select` are of those, and of all together.
+    """
+
+    method: ComputeOptimal
+    strategy: Strategy
+    pilot: MethodPlan
+    decide: JsonObject
+    search: JsonObject
+    grade: JsonObject
+    select: JsonObject
+
+    @property
+    def method_id(self) -> str:
+        """The method's name in the tables."""
+        return self.method.method_id(self.strategy.name)
+
+    @property
+    def most(self) -> int:
+        """The most rollouts that one problem may get, the pilot's included."""
+        return self.method.n or self.strategy.budgets[-1]
+
+    @property
+    def decide_key(self) -> str:
+        """The address of the stage that holds the decisions."""
+        return labelled_key("decide", self.decide)
+
+    @property
+    def search_key(self) -> str:
+        """The address of the stage that holds the rollouts that follow the pilot."""
+        return labelled_key("search", self.search)
+
+    @property
+    def grade_key(self) -> str:
+        """The address of the stage that holds their grades."""
+        return labelled_key("grade", self.grade)
+
+    @property
+    def select_key(self) -> str:
+        """The select stage's address."""
+        return labelled_key("select", self.select)
+
+    def uses(self) -> list[StageUse]:
+        """What the run's manifest says of this method."""
+        method_id, pilot = self.method_id, self.pilot
+        return [
+            *(StageUse(use.kind, use.key, method_id, use.n) for use in pilot.uses() if use.kind != "select"),
+            StageUse("decide", self.decide_key, method_id),
+            StageUse("search", self.search_key, method_id, self.most),
+            StageUse("grade", self.grade_key, method_id, self.most),
+            StageUse("select", self.select_key, method_id),
+        ]
+
+
+def strategy_plan(
+    recipe: Recipe, method: ComputeOptimal, policy: EngineIdentity, prm: EngineIdentity | None, problems: JsonObject
+) -> StrategyPlan:
+    """Read a strategy and address its stages. Raises UserError where it does not fit the recipe."""
+    strategy = read_strategy(method.strategy)
+    _check_fits(strategy, method.strategy, recipe, policy, prm)
+    _check_limit(strategy, method)
+    pilot = method_plan(recipe, BestOfN(method="best_of_n", n=strategy.difficulty.pilot), policy, prm, problems)
+    limit = method.model_dump(include={"n", "total_tokens", "total_flops"})
+    if method.n is None:  # a total is shared out among all problems, so it takes all of them to decide
+        limit["problems"] = labelled_key("problems", problems)
+    decide = stage_identity(
+        "decide",
+        samples=pilot.make_key,
+        scores=pilot.score_key,
+        grading=recipe.grading.model_dump(),
+        strategy=strategy.model_dump(mode="json", include=DECISIVE),
+        limit=limit,
+    )
+    search = stage_identity("search", decisions=labelled_key("decide", decide), seed=recipe.seed)
+    rest = grade_identity(labelled_key("search", search), recipe.grading, problems)
+    grade = {**rest, "pilot": pilot.grade_key}  # whose answer keys it goes on with
+    select = stage_identity(
+        "select",
+        grades=labelled_key("grade", grade),
+        problems=labelled_key("problems", problems),
+        bootstrap={"resamples": RESAMPLES, "seed": recipe.seed},
+    )
+    return StrategyPlan(method, strategy, pilot, decide, search, grade, select)
+
+
+def _check_fits(
+    strategy: Strategy, path: Path, recipe: Recipe, policy: EngineIdentity, prm: EngineIdentity | None
+) -> None:
+    fitted: JsonObject = {"policy": strategy.policy_id, "prm": strategy.prm_id}
+    given: JsonObject = {"policy": policy.address, "prm": None if prm is None else prm.address}
+    fitted |= {f"sampling.{name}": value for name, value in strategy.sampling}
+    given |= {f"sampling.{name}": value for name, value in recipe.sampling}
+    fitted["grading.extraction"], given["grading.extraction"] = strategy.grading.extraction, recipe.grading.extraction
+    for name, value in fitted.items():
+        if given[name] != value:
+            raise UserError(
+                f"{path}: strategy {strategy.name} was fitted with {name} = {value}, and here it is {given[name]}: "
+                f"say {name} as the strategy does, or fit one to runs with this"
+            )
+
+
+def _check_limit(strategy: Strategy, method: ComputeOptimal) -> None:
+    if method.n is not None:
+        strategy.choice(method.n, pass_at_1=0.0)
+    if method.total_flops is not None and any(choice.flops is None for choice in strategy.choices):
+        raise UserError(f"{method.strategy}: not all choices say their flops, so give a total in tokens instead")

@@ -1,0 +1,88 @@
+"""Stage select of a strategy: the answer that the decided selector chooses among pilot and rest."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from prefect import task
+
+from storage.stages import Cover, Entry, Stage
+from tasks.analysis.estimators import Estimate
+from tasks.analysis.selectors import BY_STRATEGY
+from tasks.deciding import Pilot
+from tasks.records import Problem
+from tasks.selecting import Graded, over_problems, read_graded, selection, together
+from tasks.shards import PLAIN_TASK, rows_table
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What the application of a strategy left: the pilot, what was decided, and the rollouts that follow.
+
+    `rest` holds those with their scores, `grades` their grades; with the pilot a problem has at most `most`.
+    """
+
+    pilot: Pilot
+    decisions: Stage
+    rest: Stage
+    grades: Stage
+    most: int
+
+    def rollouts(self, units: tuple[str, ...]) -> dict[str, Graded]:
+        """Pilot and rest of some problems together, by problem key."""
+        pilots = self.pilot.graded(units)
+        rest = read_graded(self.grades, self.rest, Cover(units, self.pilot.n, self.most))
+        return {unit: together(pilots[unit], rest[unit]) for unit in units}
+
+    def digests(self, units: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """The sha256 of all that is chosen from and by."""
+        read = (
+            (self.pilot.grades, "answers"),
+            (self.pilot.scores, "scores"),
+            (self.decisions, "decisions"),
+            (self.grades, "answers"),
+            (self.rest, "scores"),
+        )
+        return tuple(digest for stage, table in read for digest in stage.digests(table, units))
+
+
+class ChooseWork:
+    """What one select stage of a strategy reads. (Not a dataclass: Prefect would walk through its fields.)"""
+
+    def __init__(
+        self,
+        stage: Stage,
+        applied: Applied,
+        problems: Mapping[str, Problem],
+        seed: int,
+        on_problem: Callable[[], None],
+    ) -> None:
+        self.stage = stage
+        self.applied = applied
+        self.problems = problems
+        self.seed = seed
+        self.on_problem = on_problem
+
+
+@task(name="choose", task_run_name="choose {cover.name}", **PLAIN_TASK)
+async def choose_decided(work: ChooseWork, cover: Cover) -> Entry:
+    """Choose for all problems of the run and write the part. Raises StorageError."""
+    return await asyncio.to_thread(_choose, work, cover)
+
+
+def _choose(work: ChooseWork, cover: Cover) -> Entry:
+    rollouts = work.applied.rollouts(cover.units)
+    decisions = {row["problem_key"]: row for row in work.applied.decisions.table("decisions").to_pylist()}
+    rows = []
+    for unit in cover.units:
+        problem, decision, pool = work.problems[unit], decisions[unit], rollouts[unit]
+        row = selection(problem, pool, decision["selector"], pool.all.count, None)
+        if problem.reference is not None:  # an unknown verdict counts as wrong, as everywhere
+            row |= vars(Estimate(float(bool(row["correct"])), "exact"))
+        rows.append(row | {"n": decision["budget"], "selector": BY_STRATEGY})
+        work.on_problem()
+    # Under a total each problem has a budget of its own; over all of them it is their mean.
+    n = round(sum(row["n"] for row in rows) / len(rows))
+    estimates = [row | {"n": n} for row in over_problems(rows, work.seed)]
+    tables = {"selections": rows_table("selections", rows), "estimates": rows_table("estimates", estimates)}
+    return work.stage.write_part(cover, tables, work.applied.digests(cover.units))

@@ -1,0 +1,106 @@
+"""Stage decide: what to do with each problem, from its pilot."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from prefect import task
+
+from storage.stages import Cover, Entry, Stage
+from tasks.analysis.difficulty import Difficulty, features_of
+from tasks.analysis.selectors import Floats, Selector
+from tasks.records import Problem
+from tasks.scoring import covered_rows
+from tasks.selecting import Graded, read_graded
+from tasks.shards import PLAIN_TASK, rows_table
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """The first `n` rollouts of each problem, scored and graded."""
+
+    samples: Stage
+    scores: Stage
+    grades: Stage
+    n: int
+
+    def graded(self, units: tuple[str, ...]) -> dict[str, Graded]:
+        """The rollouts of some problems, by problem key."""
+        return read_graded(self.grades, self.scores, Cover(units, 0, self.n))
+
+    def tokens(self, units: tuple[str, ...]) -> dict[str, list[int]]:
+        """The completion tokens of each rollout, by problem key."""
+        table = covered_rows(self.samples.table("rollouts"), Cover(units, 0, self.n))
+        tokens: dict[str, list[int]] = {unit: [] for unit in units}
+        for unit, count in zip(table["problem_key"].to_pylist(), table["completion_tokens"].to_pylist(), strict=True):
+            tokens[unit].append(count)
+        return tokens
+
+    def digests(self, units: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """The sha256 of what a decision is made of; answers follow from the rollouts."""
+        return self.samples.digests("rollouts", units) + self.scores.digests("scores", units)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is done with a problem, and what is expected of it.
+
+    `predicted` is its pass@1 in (0, 1), `budget` its rollouts in all, `chosen` the method_id of what follows the pilot;
+    tokens are completion tokens, FLOPs those of policy and PRM (None where unknown), the pilot's included.
+    """
+
+    predicted: float
+    difficulty: Difficulty
+    budget: int
+    chosen: str
+    selector: Selector
+    expected_accuracy: float
+    expected_tokens: float
+    expected_flops: float | None
+
+
+Decide = Callable[[Floats, Floats], Sequence[Decision]]
+
+
+class DecideWork:
+    """What one decide stage reads. (Not a dataclass: Prefect would walk through its fields.)
+
+    `decide` makes a decision for each problem, from the pilots' features (problems, FEATURES) and completion tokens
+    (problems,).
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        pilot: Pilot,
+        problems: Mapping[str, Problem],
+        decide: Decide,
+        on_problem: Callable[[], None],
+    ) -> None:
+        self.stage = stage
+        self.pilot = pilot
+        self.problems = problems
+        self.decide = decide
+        self.on_problem = on_problem
+
+
+@task(name="decide", task_run_name="decide {cover.name}", **PLAIN_TASK)
+async def decide(work: DecideWork, cover: Cover) -> Entry:
+    """Decide for all problems that lack it and write the part.
+
+    Raises StorageError, or UserError where the total is too small.
+    """
+    return await asyncio.to_thread(_decide, work, cover)
+
+
+def _decide(work: DecideWork, cover: Cover) -> Entry:
+    pilots, tokens = work.pilot.graded(cover.units), work.pilot.tokens(cover.units)
+    features = np.array([features_of(pilots[unit].all, tokens[unit]) for unit in cover.units])
+    spent = np.array([float(sum(tokens[unit])) for unit in cover.units])
+    rows = []
+    for unit, decision in zip(cover.units, work.decide(features, spent), strict=True):
+        problem = work.problems[unit]
+        rows.append({"problem_key": unit, "problem_id": problem.problem_id, **vars(decision)})
+        work.on_problem()
+    return work.stage.write_part(cover, {"decisions": rows_table("decisions", rows)}, work.pilot.digests(cover.units))

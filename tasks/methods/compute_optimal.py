@@ -1,0 +1,36 @@
+"""What follows a pilot: any method, its rollouts numbered after the pilot's and every step of them scored."""
+
+from collections import defaultdict
+from dataclasses import replace
+
+from tasks.methods.protocol import Method, Outcome, Score, expect_scores
+from tasks.records import Rollout, Scores, split_steps
+
+
+def after_pilot(method: Method, pilot: int, delimiter: str) -> Method:
+    """Carry out `method` for a problem that has `pilot` rollouts already; those that share their steps are scored once.
+
+    `delimiter` ends a step.
+    """
+    (outcome,) = yield [method]
+    numbered = [replace(rollout, sample_index=pilot + place) for place, rollout in enumerate(outcome.rollouts)]
+    alike: dict[tuple[str, ...], list[Rollout]] = defaultdict(list)
+    for rollout in numbered:
+        if rollout.scores is None:
+            alike[_steps(rollout, delimiter)].append(rollout)
+    asked = [Score(steps, 0, same[0].sample_index) for steps, same in alike.items() if steps]
+    replies = expect_scores((yield asked))
+    scores = {
+        request.steps: reply.values
+        for request, reply in zip(asked, replies, strict=True)
+        if isinstance(reply, Scores)
+    }
+    scored = [
+        rollout if rollout.scores is not None else replace(rollout, scores=scores.get(_steps(rollout, delimiter), ()))
+        for rollout in numbered
+    ]
+    return Outcome(tuple(scored), outcome.nodes)
+
+
+def _steps(rollout: Rollout, delimiter: str) -> tuple[str, ...]:
+    return tuple(step.text for piece in rollout.path for step in split_steps(piece, delimiter))

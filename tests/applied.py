@@ -1,0 +1,57 @@
+"""Recipes that apply a strategy on fakes."""
+
+from pathlib import Path
+from typing import Any
+
+from strategies import strategy
+
+from flows.plan import Plan, make_plan
+from flows.recipe import Recipe
+from flows.strategy import Strategy, write_strategy
+from tasks.engines.catalogue import identify
+from tasks.engines.config import FakePolicyConfig, FakePrmConfig
+from tasks.problems.sources import load_problems
+
+Row = dict[str, Any]
+POLICY: Row = {"engine": "fake", "steps": 5}
+PROBLEMS = 12
+
+
+def fitted(**changes: Any) -> Strategy:
+    """The strategy of `strategies.py`, for the fakes of these recipes."""
+    policy = identify(FakePolicyConfig(**POLICY)).address
+    prm = identify(FakePrmConfig()).address
+    return strategy(**{"policy": POLICY, "policy_id": policy, "prm_id": prm, **changes})
+
+
+def written(folder: Path, **changes: Any) -> Path:
+    """A strategy in a file of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "strategy.yaml"
+    write_strategy(fitted(**changes), path)
+    return path
+
+
+def applying(path: Path, *limits: Row) -> list[Row]:
+    """A `compute_optimal` for each of the limits."""
+    return [{"method": "compute_optimal", "strategy": str(path), **limit} for limit in limits]
+
+
+def recipe_value(path: Path, *limits: Row, **changes: Any) -> Row:
+    """A recipe that applies a strategy under each of the limits."""
+    return {
+        "name": "applied",
+        "problems": {"source": "chains", "count": PROBLEMS},
+        "policy": POLICY,
+        "prm": {"engine": "fake"},
+        "methods": applying(path, *limits),
+        "budgets": [4],
+        "sampling": {"max_tokens": 256},
+        "shard_size": 5,
+        **changes,
+    }
+
+
+def plan_of(value: Row) -> Plan:
+    recipe = Recipe.model_validate(value)
+    return make_plan(recipe, load_problems(recipe.problems))

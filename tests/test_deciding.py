@@ -1,0 +1,105 @@
+"""What a small strategy decides, by hand: at one budget and under totals."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import FLAT, Row, choice, strategy, strategy_value
+
+from flows.deciding import decide
+from flows.methods import ComputeOptimal
+from tasks.analysis.difficulty import FEATURES
+from tasks.analysis.selectors import Floats
+from tasks.deciding import Decision
+from tasks.errors import UserError
+
+FLOPS: list[Row] = [*strategy_value()["choices"][:3], choice(16, "easy"), *strategy_value()["choices"][4:]]
+PILOTS = np.array([100.0, 50.0, 200.0])
+
+
+def features(*last_scores: float) -> Floats:
+    """Pilots that differ in their last scores alone: pass@1 is the logistic of 10 times what they are above 0.5."""
+    rows = np.zeros((len(last_scores), len(FEATURES)))
+    rows[:, 0] = last_scores
+    return rows
+
+
+def decided(limit: Row, last_scores: tuple[float, ...] = (0.9, 0.4, 0.1), **changes: object) -> list[Decision]:
+    method = ComputeOptimal(method="compute_optimal", strategy=Path("s.yaml"), **limit)
+    return decide(strategy(**changes), method, features(*last_scores), PILOTS[: len(last_scores)])
+
+
+def test_at_one_budget_the_choice_is_by_predicted_difficulty() -> None:
+    easy, medium, hard = decided({"n": 16})
+    assert (easy.difficulty, medium.difficulty, hard.difficulty) == ("easy", "medium", "hard")
+    assert (easy.chosen, medium.chosen, hard.chosen) == ("best_of_n-n16", "best_of_n-n16", "beam_search-n12-m4")
+    assert easy.predicted == pytest.approx(1 / (1 + np.exp(-4)))
+    assert [one.budget for one in (easy, medium, hard)] == [16, 16, 16]
+
+
+def test_at_the_pilots_own_budget_only_the_selector_is_left_to_choose() -> None:
+    assert [(one.chosen, one.selector) for one in decided({"n": 4})] == [
+        ("best_of_n-n4", "majority"),
+        ("best_of_n-n4", "prm_min_vote"),
+        ("best_of_n-n4", "prm_min_vote"),
+    ]
+
+
+def test_what_is_expected_goes_by_the_pilots_own_tokens() -> None:
+    easy, medium, hard = decided({"n": 16})
+    # 16 solutions take 4 times the pilot, the search for hard ones 7 times.
+    assert [one.expected_tokens for one in (easy, medium, hard)] == [400, 200, 1400]
+    assert easy.expected_flops is None, "unknown, and not 0"
+    assert medium.expected_flops == 16e6 / 100 * 50
+    assert medium.expected_accuracy == pytest.approx(1 / (1 + np.exp(1)))
+
+
+@pytest.mark.parametrize(
+    ("total", "budgets"),
+    [
+        # The pilots take 350. From 0.5 at 4, 16 solutions raise the first to 0.98 for 300 more, and lower the others.
+        (350, [4, 4, 4]),
+        (649, [4, 4, 4]),
+        (650, [16, 4, 4]),
+        (100_000, [16, 4, 4]),
+    ],
+)
+def test_a_total_goes_where_it_helps(total: int, budgets: list[int]) -> None:
+    assert [one.budget for one in decided({"total_tokens": total})] == budgets
+
+
+def test_a_total_of_flops_is_counted_in_flops() -> None:
+    # The pilots take 4e4 a token; the first problem's twelve more solutions 12e6.
+    pilots = 4e4 * 350
+    for total, budgets in ((pilots, [4, 4, 4]), (pilots + 11.9e6, [4, 4, 4]), (pilots + 12.1e6, [16, 4, 4])):
+        assert [one.budget for one in decided({"total_flops": total}, choices=FLOPS)] == budgets
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        (
+            {"total_tokens": 349},
+            r"total_tokens = 349 is less than the 350 that the smallest budget of 4 takes for all 3",
+        ),
+        ({"total_flops": 1e6}, r"total_flops = 1e\+06 is less than the 1.4e\+07 that the smallest budget of 4"),
+    ],
+)
+def test_a_total_below_the_pilots_is_told_what_they_take(limit: Row, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        decided(limit, choices=FLOPS)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=3), st.integers(350, 3000))
+@settings(deadline=None, derandomize=True, max_examples=60)
+def test_what_is_expected_of_a_total_stays_within_it(last_scores: list[float], total: int) -> None:
+    decisions = decided({"total_tokens": total}, tuple(last_scores))
+    assert sum(one.expected_tokens for one in decisions) <= total
+    assert {one.budget for one in decisions} <= {4, 16}
+
+
+def test_where_more_never_helps_a_total_is_left_over() -> None:
+    flat = [{"budget": budget, "accuracy": FLAT} for budget in (4, 16)]
+    assert [one.budget for one in decided({"total_tokens": 10_000}, expectations=flat)] == [4, 4, 4]

@@ -1,0 +1,305 @@
+"""`overthink fit`, end to end on fake engines: what it reads from the store, what it writes, and what it refuses."""
+
+import asyncio
+import shutil
+from collections import Counter, defaultdict
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import recipe_of
+from search_runs import Row, base, one, rows
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.evaluate import evaluate
+from flows.evidence import Collector, Findings, together
+from flows.fitting import Fit, fit
+from flows.run_reader import RunReader
+from flows.strategy import read_strategy
+from storage.store import Store
+from tasks.analysis.selectors import candidates
+from tasks.engines.catalogue import identify
+from tasks.problems.equality import Verdict
+from tasks.selecting import Graded
+
+PROBLEMS = 36
+SAMPLES: Row = {"method": "best_of_n", "n": 16}
+AFTER_PILOT: list[Row] = [{"method": "beam_search", "n": 12}, {"method": "dvts", "n": 12}]
+FIXED: list[Row] = [{"method": "dvts", "n": 16}, {"method": "adaptive", "n": 16}]
+COSTS = "SELECT problem_id, policy_completion_tokens AS value FROM costs WHERE method_id = '{}'"
+METHODS = [{"method": "cot"}, SAMPLES, *AFTER_PILOT, *FIXED]
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Row:
+    """Half of the problems have the answer that the fake gives most often."""
+    return base(tmp_path_factory.mktemp("problems"), PROBLEMS) | {
+        "name": "whole",
+        "methods": METHODS,
+        "budgets": [1, 4, 8, 16],
+    }
+
+
+@pytest.fixture(scope="module")
+def store(recipe: Row, prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fit") / "store"
+    asyncio.run(evaluate(recipe_of(recipe), folder))
+    return folder
+
+
+@pytest.fixture
+def more(store: Path, tmp_path: Path) -> Path:
+    """A copy of the store, to hold more runs."""
+    return Path(shutil.copytree(store, tmp_path / "store"))
+
+
+def findings_of(store: Path, *names: str) -> Findings:
+    opened = Store(store)
+    return Collector([RunReader(opened, opened.find_run(name)) for name in names]).collect()
+
+
+@pytest.fixture(scope="module")
+def findings(store: Path) -> Findings:
+    return findings_of(store, "whole")
+
+
+@pytest.fixture(scope="module")
+def fitted(store: Path) -> Fit:
+    (found,) = fit(Store(store), ["whole"], "trial")
+    return found
+
+
+def overthink_fit(*words: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["fit", *map(str, words)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+def in_order(store: Path, sql: str) -> list[Any]:
+    """One column by problem, in the order of their keys."""
+    keyed = rows(store, f"SELECT problem_key, value FROM ({sql}) JOIN problems USING (problem_id) ORDER BY problem_key")
+    return [row["value"] for row in keyed]
+
+
+def test_a_fixed_way_is_worth_what_the_summary_says_and_costs_what_its_calls_do(
+    store: Path, findings: Findings
+) -> None:
+    for option in findings.evidence.fixed:
+        if option.budget == 16:
+            where = f"method_id = '{option.method_id}' AND selector = '{option.selector}' AND n = 16"
+            expected = one(store, f"SELECT accuracy FROM summary WHERE {where}")
+            assert option.accuracy.mean() == pytest.approx(expected), option.method_id
+            assert option.tokens.tolist() == in_order(store, COSTS.format(option.method_id))
+    assert {option.method_id for option in findings.evidence.fixed if option.budget == 16} == {
+        "best_of_n-n16",
+        "dvts-n16-m4",
+        "adaptive-n16",
+    }
+
+
+def test_the_budgets_are_those_of_the_recipe_that_hold_a_pilot(findings: Findings) -> None:
+    assert findings.evidence.budgets == (4, 8, 16)
+    assert sorted(findings.evidence.any_right) == [4, 8, 16]
+
+
+def test_fewer_samples_cost_the_calls_for_these_samples(store: Path, findings: Findings) -> None:
+    (option,) = [one for one in findings.evidence.options if (one.budget, one.selector) == (8, "majority")]
+    sql = """SELECT problem_id, sum(completion_tokens) AS value FROM rollouts
+             WHERE method_id = 'best_of_n-n16' AND sample_index < 8 GROUP BY ALL"""
+    assert option.tokens.tolist() == in_order(store, sql)
+
+
+def test_what_goes_on_from_the_pilot_costs_the_pilot_too(store: Path, findings: Findings) -> None:
+    pilots = """SELECT problem_id, sum(completion_tokens) AS value FROM rollouts
+                WHERE method_id = 'best_of_n-n16' AND sample_index < 4 GROUP BY ALL"""
+    expected = np.array(in_order(store, pilots)) + np.array(in_order(store, COSTS.format("beam_search-n12-m4")))
+    (option,) = [
+        one for one in findings.evidence.options if (one.method_id, one.selector) == ("beam_search-n12-m4", "majority")
+    ]
+    assert option.budget == 16
+    assert option.tokens.tolist() == expected.tolist()
+    assert findings.evidence.pilot_tokens.tolist() == in_order(store, pilots)
+
+
+def test_a_vote_is_taken_over_pilot_and_search_together(store: Path, findings: Findings) -> None:
+    found = rows(
+        store,
+        """SELECT problem_key, answer_key, correct FROM rollouts JOIN grades USING (rollout_id)
+           JOIN problems USING (problem_id)
+           WHERE method_id = 'best_of_n-n16' AND sample_index < 4 OR method_id = 'dvts-n12-m4'
+           ORDER BY problem_key, method_id, sample_index""",
+    )
+    votes: dict[str, Counter[str]] = defaultdict(Counter)
+    right: dict[tuple[str, str], bool] = {}
+    for row in (row for row in found if row["answer_key"] is not None):
+        votes[row["problem_key"]][row["answer_key"]] += 1
+        right[row["problem_key"], row["answer_key"]] = row["correct"]
+    # Counter.most_common keeps the first encountered in front, as a vote does.
+    expected = [right[key, ballots.most_common(1)[0][0]] for key, ballots in sorted(votes.items())]
+    (option,) = [
+        one for one in findings.evidence.options if (one.method_id, one.selector) == ("dvts-n12-m4", "majority")
+    ]
+    assert option.accuracy.tolist() == [float(value) for value in expected]
+
+
+def test_pass_at_1_and_pass_at_n_are_over_all_samples(store: Path, findings: Findings) -> None:
+    sql = """SELECT problem_id, {} AS value FROM rollouts JOIN grades USING (rollout_id)
+             WHERE method_id = 'best_of_n-n16' GROUP BY ALL"""
+    assert findings.evidence.pass_at_1.tolist() == in_order(store, sql.format("avg(correct::INT)"))
+    assert findings.evidence.any_right[16].accuracy.tolist() == in_order(store, sql.format("max(correct::INT)"))
+
+
+def grouped(keys: list[str | None]) -> Graded:
+    scores = [[0.5 + place / 10] for place in range(len(keys))]
+    return Graded(keys, [True] * len(keys), candidates(keys, [True] * len(keys), scores))
+
+
+def test_answers_that_are_equal_in_pilot_and_search_are_one_group_though_spelt_otherwise() -> None:
+    def compare(known: str, answer: str) -> Verdict:
+        return "equal" if {known, answer} == {"0.5", "1/2"} or known == answer else "different"
+
+    samples = grouped(["1/2", "7", None, "3", "9"])
+    search = grouped(["0.5", "9", None, "3"])
+    both = together(samples, 4, search, compare)
+    assert both.groups.tolist() == [0, 1, -1, 2, 0, 3, -1, 2], "9 is known to no pilot"
+    assert both.scores["last"].tolist() == pytest.approx([0.5, 0.6, 0.7, 0.8, 0.5, 0.6, 0.7, 0.8])
+
+
+def test_the_strategy_holds_what_it_takes_to_apply_it(recipe: Row, store: Path, fitted: Fit) -> None:
+    strategy = fitted.strategy
+    parsed = recipe_of(recipe)
+    assert (strategy.policy, strategy.prm, strategy.sampling) == (parsed.policy, parsed.prm, parsed.sampling)
+    assert (strategy.grading, strategy.difficulty, strategy.seed) == (parsed.grading, parsed.difficulty, 0)
+    assert strategy.prm_id == one(store, "SELECT prm FROM runs")
+    assert strategy.policy_id == identify(parsed.policy).address
+    assert strategy.fitted_from == (one(store, "SELECT run_id FROM runs"),)
+    assert strategy.budgets == (4, 8, 16)
+    assert all(choice.flops is None for choice in strategy.choices), "nobody knows the size of a fake"
+
+
+def test_held_out_accuracies_of_the_bins_add_up_to_that_of_the_strategy(fitted: Fit) -> None:
+    for standing in fitted.standings:
+        if standing.way == "strategy":
+            choices = [choice for choice in fitted.strategy.choices if choice.budget == standing.budget]
+            assert sum(choice.problems for choice in choices) == PROBLEMS
+            right = sum(choice.problems * (choice.accuracy or 0) for choice in choices)
+            assert right / PROBLEMS == pytest.approx(standing.accuracy)
+
+
+def test_the_command_writes_the_strategy_and_asks_no_engine(
+    store: Path, fitted: Fit, count_calls: Counter[str], tmp_path: Path
+) -> None:
+    code, told = overthink_fit("whole", "--store", store, "--out", tmp_path / "trial.yaml")
+    assert code == 0
+    assert read_strategy(tmp_path / "trial.yaml") == fitted.strategy
+    assert "known difficulty" in told and "dvts-n16-m4" in told and "pass@n" in told
+    assert "expected calibration error" in told and "quantile 5" in told and "predicted hard" in told
+    assert f"wrote {tmp_path / 'trial.yaml'}" in told
+    assert sum(count_calls.values()) == 0
+    before = (tmp_path / "trial.yaml").read_bytes()
+    overthink_fit("whole", "--store", store, "--out", tmp_path / "trial.yaml")
+    assert (tmp_path / "trial.yaml").read_bytes() == before
+
+
+def test_runs_of_one_policy_and_prm_count_as_one(recipe: Row, more: Path, fitted: Fit, tmp_path: Path) -> None:
+    asyncio.run(evaluate(recipe_of(recipe, name="samples", methods=[SAMPLES]), more))
+    asyncio.run(evaluate(recipe_of(recipe, name="searches", methods=[*AFTER_PILOT, *FIXED]), more))
+    (both,) = fit(Store(more), ["searches", "samples", "samples"], "trial")
+    assert len(both.strategy.fitted_from) == 2
+    assert replace(both, strategy=fitted.strategy, evidence=fitted.evidence, validation=fitted.validation) == fitted
+    assert both.strategy.model_copy(update={"fitted_from": fitted.strategy.fitted_from}) == fitted.strategy
+
+
+def test_each_policy_and_prm_gets_a_strategy_of_its_own(recipe: Row, more: Path, tmp_path: Path) -> None:
+    other = {"engine": "fake", "steps": 6, "answers": 2}
+    asyncio.run(evaluate(recipe_of(recipe, name="other", methods=[SAMPLES], policy=other), more))
+    code, _ = overthink_fit("whole", "other", "--store", more, "--out", tmp_path / "s.yaml", "--name", "both")
+    assert code == 0
+    written = sorted(path.name for path in tmp_path.glob("*.yaml"))
+    strategies = [read_strategy(tmp_path / name) for name in written]
+    # Both are called fake: their addresses tell them apart.
+    assert written == sorted(f"s-{one.policy_id}-{one.prm_id}.yaml" for one in strategies)
+    assert len({one.policy_id for one in strategies}) == 2
+    assert all(one.name == f"both-{one.policy_id}-{one.prm_id}" for one in strategies)
+
+
+def test_a_way_that_some_problems_lack_is_left_out_and_said(recipe: Row, more: Path, tmp_path: Path) -> None:
+    fewer = base(tmp_path, PROBLEMS - 3)["problems"]
+    asyncio.run(evaluate(recipe_of(recipe, name="samples", methods=[SAMPLES]), more))
+    asyncio.run(evaluate(recipe_of(recipe, name="fewer", methods=AFTER_PILOT[:1], budgets=[12], problems=fewer), more))
+    found = findings_of(more, "samples", "fewer")
+    assert found.left_out == ("beam_search-n12-m4",)
+    assert {option.method for option in found.evidence.options} == {"best_of_n"}
+    code, told = overthink_fit("samples", "fewer", "--store", more, "--out", tmp_path / "s.yaml")
+    assert code == 0 and "left out: beam_search-n12-m4, which some of the problems lack" in told
+
+
+def test_only_selectors_that_every_recipe_lists_are_chosen_among(recipe: Row, more: Path) -> None:
+    listed = ["majority", "prm_min_vote"]
+    asyncio.run(evaluate(recipe_of(recipe, name="listed", methods=[SAMPLES], selectors=listed), more))
+    found = findings_of(more, "listed")
+    assert {option.selector for option in found.evidence.options} == set(listed)
+    assert found.evidence.any_right[16].selector == "oracle", "the bound needs no listing"
+
+
+REFUSED: dict[str, tuple[Row, str]] = {
+    "without a PRM": ({"prm": None, "methods": [SAMPLES]}, "has no PRM scores: name a `prm` in its recipe"),
+    "without pilots": ({"methods": FIXED[:1]}, "hold no best_of_n, whose first rollouts are the pilots: add {method:"),
+    "without a budget": (
+        {"methods": [{"method": "best_of_n", "n": 2}], "budgets": [1, 2]},
+        "no budget in common between the pilot of 4 and the 2 rollouts of best_of_n; their budgets are 1, 2: raise n",
+    ),
+    "of few problems": ({"count": 15, "methods": [SAMPLES]}, "15 problems are too few for two folds: take 16 at least"),
+    "of other sampling": (
+        {"sampling": {"max_tokens": 255}, "methods": [SAMPLES], "with": True},
+        "differ in sampling: ",
+    ),
+    "of another seed": (
+        {"seed": 1, "methods": [SAMPLES], "with": True},
+        "differ in seed: a strategy is fitted to runs",
+    ),
+    "of another pilot": ({"difficulty": {"pilot": 2}, "methods": [SAMPLES], "with": True}, "differ in difficulty: "),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_runs_that_cannot_be_fitted_to_are_told_with_the_remedy(
+    name: str, recipe: Row, more: Path, tmp_path: Path
+) -> None:
+    changes, message = REFUSED[name]
+    changes = dict(changes)
+    if "count" in changes:
+        changes["problems"] = base(tmp_path, changes.pop("count"))["problems"]
+    names = ["whole"] if changes.pop("with", False) else []
+    run_id = asyncio.run(evaluate(recipe_of(recipe, name="bad", **changes), more))
+    code, told = overthink_fit(*names, run_id, "--store", more, "--out", tmp_path / "s.yaml")
+    assert code == 2
+    assert message in " ".join(told.split()) and run_id in told
+    assert not (tmp_path / "s.yaml").exists()
+
+
+def test_a_run_that_is_not_whole_is_told(recipe: Row, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    run_id = asyncio.run(evaluate(recipe_of(recipe, methods=[SAMPLES]), store))
+    run = Store(store).find_run(run_id)
+    Store(store).write_run(replace(run, status="failed"))
+    code, told = overthink_fit(run_id, "--store", store)
+    assert code == 2 and f"run {run_id} is not complete: run its recipe again to finish it" in told
+    Store(store).write_run(run)
+    next(store.glob("stages/score-*/parts/*.scores.parquet")).unlink()
+    code, told = overthink_fit(run_id, "--store", store)
+    assert code == 2 and "is missing; run its recipe again, which mends it" in told
+
+
+def test_a_run_or_store_that_is_not_there_is_told(store: Path, tmp_path: Path) -> None:
+    assert "holds no run named 'nothing'" in overthink_fit("nothing", "--store", store)[1]
+    code, told = overthink_fit("whole", "--store", tmp_path / "nowhere")
+    assert code == 2 and "there is no store at" in told
+
+
+def test_a_file_that_cannot_be_written_is_told(store: Path, tmp_path: Path) -> None:
+    code, told = overthink_fit("whole", "--store", store, "--out", tmp_path / "nowhere" / "s.yaml")
+    assert code == 2 and "name a file in a folder that is there" in told
