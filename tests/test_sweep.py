@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import recipe_of
 from search_runs import Row, one, rows
 
 import flows.sweep_engines as engines
@@ -28,6 +27,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 PROBLEMS = 3
 BEST_OF_4 = {"method": "best_of_n"}
 DVTS = {"method": "dvts"}
+TWO_POLICIES = [{"engine": "fake", "steps": 2}, {"engine": "fake", "steps": 3}]
 
 
 @pytest.fixture
@@ -113,14 +113,26 @@ class NoSearches(FakePrm):
         return await super().score(question, steps, from_step)
 
 
-async def test_rollouts_are_drawn_once_for_all_prms(
+async def test_rollouts_are_drawn_once_for_all_prms_and_a_finished_sweep_loads_nothing(
     base: Row, tmp_path: Path, loaded: Loaded, count_calls: Counter[str]
 ) -> None:
-    await sweep(grid(base), tmp_path / "store")
-    assert count_calls["generate"] == PROBLEMS * (1 + 4)
-    assert one(tmp_path / "store", "SELECT count(*) FROM runs WHERE status = 'complete'") == 2
-    assert one(tmp_path / "store", "SELECT count(*) FROM rollouts") == 2 * PROBLEMS * (1 + 4)
-    assert one(tmp_path / "store", "SELECT count(DISTINCT rollout_id) FROM rollouts") == PROBLEMS * (1 + 4)
+    recipe, store = grid(base, policies=TWO_POLICIES), tmp_path / "store"
+    sweep_id = await sweep(recipe, store)
+    assert count_calls["generate"] == 2 * PROBLEMS * (1 + 4)
+    assert one(store, "SELECT count(*) FROM runs WHERE status = 'complete'") == 4
+    assert one(store, "SELECT count(*) FROM rollouts") == 4 * PROBLEMS * (1 + 4)
+    assert one(store, "SELECT count(DISTINCT rollout_id) FROM rollouts") == 2 * PROBLEMS * (1 + 4)
+    # Without a search every engine is loaded once, and alone.
+    assert loaded.ever == ["policy 2", "policy 3", "prm fake", "prm scripted"]
+    assert (loaded.most, loaded.now) == (1, [])
+    before = {path: path.stat().st_mtime_ns for path in store.rglob("*.parquet")}
+    manifests = {path: path.read_bytes() for path in store.glob("runs/*/run.json")}
+    loaded.ever.clear()
+    assert not make_sweep_plan(recipe, False).unfinished(Store(store))
+    assert await sweep(recipe, store) == sweep_id
+    assert loaded.ever == []
+    assert {path: path.stat().st_mtime_ns for path in store.rglob("*.parquet")} == before
+    assert {path: path.read_bytes() for path in manifests} == manifests
 
 
 @pytest.mark.usefixtures("loaded")
@@ -135,23 +147,12 @@ async def test_each_run_is_what_it_would_be_alone(base: Row, tmp_path: Path) -> 
             assert rows(tmp_path / "together", sql) == rows(tmp_path / "alone", sql) != []
 
 
-TWO_POLICIES = [{"engine": "fake", "steps": 2}, {"engine": "fake", "steps": 3}]
-
-
 async def test_from_pair_to_pair_of_a_search_one_engine_is_loaded(base: Row, tmp_path: Path, loaded: Loaded) -> None:
     problems = [{"source": "chains", "count": 1}, {"source": "chains", "count": 1, "split": "validation"}]
     await sweep(grid(base, problems=problems, policies=TWO_POLICIES, methods=[BEST_OF_4, DVTS]), tmp_path / "store")
     assert loaded.ever == ["policy 2", "prm fake", "prm scripted", "policy 3", "prm fake"]
     assert (loaded.most, loaded.now) == (2, [])
     assert one(tmp_path / "store", "SELECT count(*) FROM runs WHERE status = 'complete'") == 8
-
-
-async def test_without_a_search_every_engine_is_loaded_once_and_alone(
-    base: Row, tmp_path: Path, loaded: Loaded
-) -> None:
-    await sweep(grid(base, policies=TWO_POLICIES), tmp_path / "store")
-    assert loaded.ever == ["policy 2", "policy 3", "prm fake", "prm scripted"]
-    assert (loaded.most, loaded.now) == (1, [])
 
 
 async def test_engines_that_do_not_fit_together_are_never_both_loaded(
@@ -226,19 +227,6 @@ async def test_an_engine_that_cannot_be_loaded_is_tried_once_and_fails_its_own_c
     assert one(tmp_path / "store", "SELECT prm LIKE 'fake%' FROM runs WHERE status = 'complete'")
 
 
-async def test_a_finished_sweep_loads_nothing_and_touches_nothing(base: Row, tmp_path: Path, loaded: Loaded) -> None:
-    recipe, store = grid(base, methods=[BEST_OF_4, DVTS]), tmp_path / "store"
-    sweep_id = await sweep(recipe, store)
-    before = {path: path.stat().st_mtime_ns for path in store.rglob("*.parquet")}
-    manifests = {path: path.read_bytes() for path in store.glob("runs/*/run.json")}
-    loaded.ever.clear()
-    assert not make_sweep_plan(recipe, False).unfinished(Store(store))
-    assert await sweep(recipe, store) == sweep_id
-    assert loaded.ever == []
-    assert {path: path.stat().st_mtime_ns for path in store.rglob("*.parquet")} == before
-    assert {path: path.read_bytes() for path in manifests} == manifests
-
-
 async def test_a_larger_grid_does_only_what_is_new(
     base: Row, tmp_path: Path, loaded: Loaded, count_calls: Counter[str]
 ) -> None:
@@ -271,11 +259,6 @@ async def test_a_cancelled_sweep_goes_on_without_repeating_a_call(
     calls = one(store, "SELECT count(DISTINCT call_key) FROM calls")
     assert calls <= count_calls.total() <= calls + 2 * PROBLEMS * 4, "only what was in flight was asked again"
     assert asked < calls
-    await sweep(recipe, tmp_path / "whole")
-    for table in ("rollouts", "nodes", "selections"):
-        assert rows(store, f"SELECT * FROM {table} ORDER BY ALL") == rows(
-            tmp_path / "whole", f"SELECT * FROM {table} ORDER BY ALL"
-        )
 
 
 async def test_a_run_that_another_process_writes_is_told_before_anything_starts(
@@ -296,8 +279,7 @@ async def test_a_bad_problem_is_refused_before_anything_starts(base: Row, tmp_pa
         await sweep(recipe, tmp_path / "store")
     assert loaded.ever == []
     assert not (tmp_path / "store").exists()
-    await sweep(recipe, tmp_path / "store", skip_bad_rows=True)
-    assert one(tmp_path / "store", "SELECT count(DISTINCT problem_set) FROM problems") == 2
+    assert len(make_sweep_plan(recipe, True).problem_sets[1].problems) == 1
 
 
 async def test_entries_that_come_to_the_same_are_refused(base: Row, tmp_path: Path) -> None:
@@ -313,14 +295,3 @@ async def test_without_prms_policies_are_compared_by_votes(base: Row, tmp_path: 
         "majority",
         "oracle",
     }
-
-
-@pytest.mark.usefixtures("loaded")
-async def test_a_sweep_takes_the_rollouts_of_runs_that_are_there(
-    base: Row, tmp_path: Path, count_calls: Counter[str], fake_recipe: Row
-) -> None:
-    run = recipe_of(fake_recipe, problems=base["problems"][0], methods=[{"method": "best_of_n", "n": 4}], budgets=[4])
-    await evaluate(run, tmp_path / "store")
-    drawn = count_calls["generate"]
-    await sweep(grid(base, methods=[BEST_OF_4]), tmp_path / "store")
-    assert count_calls["generate"] == drawn == PROBLEMS * 4
