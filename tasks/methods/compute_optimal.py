@@ -21,9 +21,7 @@ def after_pilot(method: Method, pilot: int, delimiter: str) -> Method:
     asked = [Score(steps, 0, same[0].sample_index) for steps, same in alike.items() if steps]
     replies = expect_scores((yield asked))
     scores = {
-        request.steps: reply.values
-        for request, reply in zip(asked, replies, strict=True)
-        if isinstance(reply, Scores)
+        request.steps: reply.values for request, reply in zip(asked, replies, strict=True) if isinstance(reply, Scores)
     }
     scored = [
         rollout if rollout.scores is not None else replace(rollout, scores=scores.get(_steps(rollout, delimiter), ()))
