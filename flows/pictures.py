@@ -94,7 +94,9 @@ def panel_svg(picture: Picture, panel: Panel) -> str:
         figure = Figure(figsize=(WIDTH, HEIGHT), facecolor="none")
         _draw(figure.add_axes(PLACE), picture, panel)
         drawn = _svg(figure)
-    drawn = re.sub(r' id="(?:figure|axes|patch|text|line2d|matplotlib\.axis|xtick|ytick|FillBetween\w*)_\d+"', "", drawn)
+    drawn = re.sub(
+        r' id="(?:figure|axes|patch|text|line2d|matplotlib\.axis|xtick|ytick|FillBetween\w*)_\d+"', "", drawn
+    )
     drawn = re.sub(r"font: ([\d.]+)px [^;\"]+", r"font: \1px var(--sans)", drawn)
     for colour, variable in VARIABLES.items():
         drawn = drawn.replace(colour, f"var(--{variable})")
@@ -103,7 +105,7 @@ def panel_svg(picture: Picture, panel: Panel) -> str:
 
 
 def write_pictures(folder: Path, pictures: Iterable[Picture]) -> list[Path]:
-    """Each picture whole, as SVG and as PNG on white; returns the files. Raises UserError naming one it cannot write."""
+    """Each picture whole, as SVG and as PNG on white; returns the files. Raises UserError where it cannot write."""
     written: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -141,9 +143,9 @@ def panels_figure(picture: Picture, columns: int, rows: int) -> Any:
     for number, panel in enumerate(picture.panels):
         row, column = divmod(number, columns)
         left, bottom, width, tall = PLACE
-        bounds = (column + left, rows - 1 - row + bottom, width, tall)
-        share = (1 / columns, HEIGHT / height)
-        _draw(figure.add_axes(tuple(bounds[side] * share[side % 2] for side in range(4))), picture, panel)
+        share = HEIGHT / height
+        place = ((column + left) / columns, (rows - 1 - row + bottom) * share, width / columns, tall * share)
+        _draw(figure.add_axes(place), picture, panel)
     return figure
 
 
@@ -162,7 +164,16 @@ def _draw(plot: Any, picture: Picture, panel: Panel) -> None:
             plot.plot(x, y, color=line.colour, linestyle="", marker="_", markersize=7, gid=line.name)
             continue
         _band(plot, line)
-        plot.plot(x, y, color=line.colour, linestyle=DASHES[line.dash], linewidth=1.9, marker="o", markersize=3.6, gid=line.name)
+        plot.plot(
+            x,
+            y,
+            color=line.colour,
+            linestyle=DASHES[line.dash],
+            linewidth=1.9,
+            marker="o",
+            markersize=3.6,
+            gid=line.name,
+        )
     _label_ends(plot, [line for line in panel.lines if not line.faint])
 
 
@@ -210,8 +221,8 @@ def y_limits(picture: Picture) -> tuple[float, float]:
     ends = [end for point in points for end in (point.y, point.low, point.high) if end is not None]
     if picture.axes.diagonal:
         ends += [0.0, 1.0]
-    margin = max(0.03, 0.05 * (max(ends) - min(ends)))
-    return max(-0.03, min(ends) - margin), min(1.03, max(ends) + margin)
+    margin = 0.05 * max(0.3, max(ends) - min(ends))
+    return max(-0.02, min(ends) - margin), min(1.02, max(ends) + margin)
 
 
 def _label_ends(plot: Any, lines: Sequence[Line]) -> None:
@@ -224,7 +235,13 @@ def _label_ends(plot: Any, lines: Sequence[Line]) -> None:
     excess = max(0.0, places[-1] - 1.0) if places else 0.0
     for place, (_, name, colour) in zip(places, ends, strict=True):
         plot.annotate(
-            name, (1.02, place - excess), xycoords="axes fraction", va="center", fontsize=10, color=colour, annotation_clip=False
+            name,
+            (1.02, place - excess),
+            xycoords="axes fraction",
+            va="center",
+            fontsize=10,
+            color=colour,
+            annotation_clip=False,
         )
 
 

@@ -1,5 +1,6 @@
 """`overthink report`: a run's result, printed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from flows.commands.options import DEFAULT_STORE, RunArgument, StoreOption, existing
+from flows.commands.options import DEFAULT_STORE, StoreOption, existing, write_text
 from flows.commands.status import status_of
 from flows.terminal import console, told_plainly
 from storage.errors import StorageError
@@ -17,17 +18,36 @@ PICTURE_WIDTH = 100
 
 
 def report(
-    run_name: RunArgument,
+    run_names: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Runs, by their ids or the beginning of them.")
+    ],
     store: StoreOption = DEFAULT_STORE,
     svg: Annotated[Path | None, typer.Option(help="Also write the table to this file, as a picture.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write everything to this file, as one page.")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="Also write the page's figures to this folder.")] = None,
 ) -> None:
-    """Print a run's result."""
+    """Print what runs found; as a page, with curves, trees, gains, cost, and the SQL behind each."""
     with told_plainly():
         opened = existing(store)
+        runs = [opened.find_run(name) for name in run_names]
         paper = console() if svg is None else Console(record=True, width=PICTURE_WIDTH)
-        print_report(paper, opened, opened.find_run(run_name))
+        for stored in runs:
+            print_report(paper, opened, stored)
         if svg is not None:
             paper.save_svg(str(svg), title="overthink report")
+        if html is not None or pictures is not None:
+            _draw(opened, runs, html, pictures)
+
+
+def _draw(store: Store, runs: Sequence[Run], html: Path | None, pictures: Path | None) -> None:
+    from flows.pictures import write_pictures
+    from flows.report.contents import report_facts, report_page, report_pictures
+
+    facts = report_facts(store, runs)
+    if html is not None:
+        write_text(html, report_page(store, facts))
+    if pictures is not None:
+        write_pictures(pictures, report_pictures(store, facts))
 
 
 def print_report(paper: Console, store: Store, stored: Run, only_prm: bool = False) -> None:

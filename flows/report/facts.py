@@ -87,7 +87,7 @@ class RunFacts:
 
     def label(self, name: str) -> str:
         """A family, short enough to stand beside its curve: without its parameters where they tell nothing apart."""
-        short = name.split("-")[0]
+        short = name.split("-", maxsplit=1)[0]
         if [family.split("-")[0] for family in self.families].count(short) == 1:
             return short
         return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…"
@@ -105,4 +105,4 @@ def family(method_id: str) -> str:
 
 def colour_of(method_id: str) -> str:
     """A method's colour, the same in every figure."""
-    return METHOD_COLOURS.get(method_id.split("-")[0], MUTED)
+    return METHOD_COLOURS.get(method_id.split("-", maxsplit=1)[0], MUTED)

@@ -19,8 +19,9 @@ DIFFICULTY_SQL = f"""WITH graded AS (
     SELECT problem_id, avg(coalesce(correct, false)::INT) AS pass_at_1 FROM rollouts JOIN grades USING (rollout_id)
     WHERE run_id = '{{run_id}}' AND method_id = '{{independent}}' GROUP BY problem_id),
 binned AS (
-    SELECT problem_id, CASE WHEN pass_at_1 >= {{easy}} THEN 'easy' WHEN pass_at_1 < {{hard}} THEN 'hard' ELSE 'medium' END
-        AS difficulty FROM graded),
+    SELECT problem_id,
+           CASE WHEN pass_at_1 >= {{easy}} THEN 'easy' WHEN pass_at_1 < {{hard}} THEN 'hard' ELSE 'medium' END AS difficulty
+    FROM graded),
 means AS (
     SELECT difficulty, {FAMILY_SQL} AS method, selector, n AS x, avg(accuracy) AS y, count(*) AS problems, 1.959964 AS z
     FROM selections JOIN binned USING (problem_id)
@@ -49,7 +50,8 @@ def by_method(facts: RunFacts) -> Picture:
     ]
     caption = (
         f"Solid: {facts.lead}, in hindsight the most accurate here. Dashed: majority. Dotted: oracle, any of n right. "
-        "Faint: all other selectors, which the next figure draws one by one. Bands and bars are 95 % intervals over problems."
+        "Faint: all other selectors, which the next figure draws one by one. Bands and bars are 95 % intervals over "
+        "problems."
     )
     return Picture(f"budget-{facts.run_id}", "Accuracy against budget, by method", caption, BUDGET, panels, sql)
 
@@ -73,9 +75,7 @@ def by_selector(facts: RunFacts) -> Picture:
 def by_difficulty(facts: RunFacts) -> Picture:
     """Accuracy against budget in each bin of pass@1, with how many problems lie in it; needs independent rollouts."""
     bins = facts.difficulty
-    sql = DIFFICULTY_SQL.format(
-        run_id=facts.run_id, independent=facts.independent, easy=bins.easy, hard=bins.hard
-    )
+    sql = DIFFICULTY_SQL.format(run_id=facts.run_id, independent=facts.independent, easy=bins.easy, hard=bins.hard)
     rows = query(facts.store, sql).to_pylist()
     panels = []
     for difficulty in DIFFICULTIES:
