@@ -110,8 +110,7 @@ def write_pictures(folder: Path, pictures: Iterable[Picture]) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for picture in pictures:
-            svg, png = whole_picture(picture)
-            for suffix, content in (("svg", svg.encode()), ("png", png)):
+            for suffix, content in (("svg", picture_svg(picture).encode()), ("png", picture_png(picture))):
                 written.append(folder / f"{picture.name}.{suffix}")
                 written[-1].write_bytes(content)
     except OSError as error:
@@ -119,23 +118,28 @@ def write_pictures(folder: Path, pictures: Iterable[Picture]) -> list[Path]:
     return written
 
 
-def whole_picture(picture: Picture) -> tuple[str, bytes]:
-    """All panels side by side, up to three a row: SVG and PNG."""
-    columns = min(3, len(picture.panels))
-    rows = math.ceil(len(picture.panels) / columns)
+def picture_svg(picture: Picture) -> str:
+    """All panels, up to three side by side, as an `<svg>` element on white."""
     with _settings():
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-        figure = panels_figure(picture, columns, rows)
-        png = io.BytesIO()
-        FigureCanvasAgg(figure).print_png(png)
-        return _svg(figure), png.getvalue()
+        return _svg(panels_figure(picture))
 
 
-def panels_figure(picture: Picture, columns: int, rows: int) -> Any:
-    """A matplotlib Figure with an Axes for each panel, in order."""
+def picture_png(picture: Picture) -> bytes:
+    """The same as PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    stream = io.BytesIO()
+    with _settings():
+        FigureCanvasAgg(panels_figure(picture)).print_png(stream)
+    return stream.getvalue()
+
+
+def panels_figure(picture: Picture) -> Any:
+    """A matplotlib Figure with an Axes for each panel, in order; the lines in it bear their names as `gid`."""
     from matplotlib.figure import Figure
 
+    columns = min(3, len(picture.panels))
+    rows = math.ceil(len(picture.panels) / columns)
     top = 0.45  # inches for the title
     height = HEIGHT * rows + top
     figure = Figure(figsize=(WIDTH * columns, height), dpi=144, facecolor="white")

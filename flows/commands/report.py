@@ -10,7 +10,8 @@ from rich.markdown import Markdown
 
 from flows.commands.options import DEFAULT_STORE, StoreOption, existing, write_text
 from flows.commands.status import status_of
-from flows.terminal import console, told_plainly
+from flows.losses import losses, remedy
+from flows.terminal import carry_out, console, quiet, told_plainly
 from storage.errors import StorageError
 from storage.store import Run, Store
 
@@ -30,6 +31,8 @@ def report(
     with told_plainly():
         opened = existing(store)
         runs = [opened.find_run(name) for name in run_names]
+        for stored in runs:
+            _make_whole(opened, stored)
         paper = console() if svg is None else Console(record=True, width=PICTURE_WIDTH)
         for stored in runs:
             print_report(paper, opened, stored)
@@ -37,6 +40,27 @@ def report(
             paper.save_svg(str(svg), title="overthink report")
         if html is not None or pictures is not None:
             _draw(opened, runs, html, pictures)
+
+
+def _make_whole(store: Store, stored: Run) -> None:
+    """Compute anew what a finished run has lost. Exits with code 1, changing nothing, where that takes an engine."""
+    if stored.status != "complete":
+        return
+    lost = losses(store, stored)
+    if not lost:
+        return
+    quiet()
+    from flows.rebuild import irreparable, rebuild
+
+    complaints = irreparable(store, stored, lost)
+    if not complaints:
+        what = "computing anew " + ", ".join(str(loss) for loss in lost)
+        carry_out(store, stored.run_id, what, lambda: rebuild(stored.run_id, store.root))
+        complaints = [str(loss) for loss in losses(store, stored)]
+    if complaints:
+        told = "\n".join([f"Run {stored.run_id} is not whole:", *complaints, remedy(stored)])
+        Console(stderr=True).print(told, style="red", markup=False, soft_wrap=True, highlight=False)
+        raise typer.Exit(1)
 
 
 def _draw(store: Store, runs: Sequence[Run], html: Path | None, pictures: Path | None) -> None:

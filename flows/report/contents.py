@@ -22,8 +22,8 @@ NOT_INDEPENDENT = (
     "unknown: a run with best_of_n has them."
 )
 NO_FLOPS = (
-    "FLOPs are unknown for {runs}: they need recorded calls, the sizes of policy and PRM, and how many tokens came from "
-    "a cache."
+    "FLOPs are unknown for {runs}: they need recorded calls, the sizes of policy and PRM, and how many tokens came "
+    "from a cache."
 )
 
 
@@ -117,9 +117,9 @@ def _again(facts: RunFacts) -> str:
     recipe = yaml.safe_dump(dict(facts.run.recipe), sort_keys=False, allow_unicode=True)
     report = f"overthink report {facts.run_id} --store {facts.store.root} --html report.html"
     ways = (
-        "Every number can be recomputed from the store, without a GPU: the query behind each figure is folded below it, "
-        f"and `overthink sql --store {facts.store.root} QUERY` answers it. This page again: `{report}`. The rollouts "
-        f"again: the recipe below by `overthink {verb}`."
+        "Every number can be recomputed from the store, without a GPU: the query behind each figure is folded below "
+        f"it, and `overthink sql --store {facts.store.root} QUERY` answers it. This page again: `{report}`. The "
+        f"rollouts again: the recipe below by `overthink {verb}`."
     )
     details = f"<details><summary>Recipe</summary>\n<pre>{escape(recipe)}</pre></details>"
     return paragraph(ways) + details

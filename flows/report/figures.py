@@ -20,7 +20,8 @@ DIFFICULTY_SQL = f"""WITH graded AS (
     WHERE run_id = '{{run_id}}' AND method_id = '{{independent}}' GROUP BY problem_id),
 binned AS (
     SELECT problem_id,
-           CASE WHEN pass_at_1 >= {{easy}} THEN 'easy' WHEN pass_at_1 < {{hard}} THEN 'hard' ELSE 'medium' END AS difficulty
+           CASE WHEN pass_at_1 >= {{easy}} THEN 'easy' WHEN pass_at_1 < {{hard}} THEN 'hard' ELSE 'medium' END
+           AS difficulty
     FROM graded),
 means AS (
     SELECT difficulty, {FAMILY_SQL} AS method, selector, n AS x, avg(accuracy) AS y, count(*) AS problems, 1.959964 AS z

@@ -1,6 +1,7 @@
 """HTML of a report's parts: tables, figures with their numbers and SQL, sections, and the page around them."""
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -106,8 +107,9 @@ def behind(sql: str, numbers: str = "") -> str:
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    """Plain text as a paragraph; `kind` is `note` for what is missing and why."""
-    return f"<p{f' class={kind}' if kind else ''}>{escape(text)}</p>"
+    """Text as a paragraph, with `code` between backticks; `kind` is `note` for what is missing and why."""
+    coded = re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
+    return f"<p{f' class={kind}' if kind else ''}>{coded}</p>"
 
 
 def escape(text: object) -> str:

@@ -30,9 +30,9 @@ def accuracy_table(facts: RunFacts) -> str:
     lines: dict[tuple[str, str], dict[int, Row]] = {}
     for row in facts.rows:
         selector = "greedy" if row["method_id"] == "cot" else row["selector"]
-        lines.setdefault((row["method_id"], selector), {})[row["n"]] = row
+        lines.setdefault((family(row["method_id"]), selector), {})[row["n"]] = row
     best = facts.best
-    strong = None if best is None else (best["method_id"], best["selector"])
+    strong = None if best is None else (family(best["method_id"]), best["selector"])
     body = [[*name, *(accuracy(cells.get(n)) for n in budgets)] for name, cells in lines.items()]
     places = frozenset(place for place, name in enumerate(lines) if name == strong)
     header = ["method", "selector", *(f"n = {n}" for n in budgets)]
@@ -105,10 +105,10 @@ def against_table(runs: Sequence[RunFacts]) -> str:
     ]  # fmt: skip
     body = [row for small, large in pairs for row in _against(small, large)]
     told = paragraph(
-        "Difference in points over the problems that both runs hold, with its 95 % interval by paired bootstrap. FLOPs: "
-        "what the other policy's greedy solution takes over what the row's method takes (above 1× the row is cheaper), "
-        "inference of policy and PRM, and with the policies' pre-training (6·N·D) where its tokens are known. Selectors "
-        "and budgets are the best in hindsight."
+        "Difference in points over the problems that both runs hold, with its 95 % interval by paired bootstrap. "
+        "FLOPs: what the other policy's greedy solution takes over what the row's method takes (above 1× the row is "
+        "cheaper), inference of policy and PRM, and with the policies' pre-training (6·N·D) where its tokens are "
+        "known. Selectors and budgets are the best in hindsight."
     )
     return told + table(header, body, words=3) + behind(_choices_sql(runs))
 
