@@ -1,7 +1,7 @@
 """Curves by matplotlib: panels of lines with bands, labelled where they end, as SVG for a page and as files.
 
-Colours are those of Okabe and Ito, which colour-blind readers tell apart. In a page each is a CSS variable, so that one
-drawing serves light and dark.
+Colours follow Okabe and Ito's palette, which colour-blind readers can tell apart, dark enough to be read as text. In a page
+each is a CSS variable, so that one drawing serves light and dark.
 """
 
 import io
@@ -16,8 +16,8 @@ from typing import Any, Literal
 from tasks.errors import UserError
 
 INK, MUTED, GRID = "#1d2733", "#5c6773", "#d5dae0"
-BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#00805e", "#b0508a"
-ORANGE, SKY, BROWN = "#b07800", "#2a8fc4", "#7a5236"
+BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#bf5200", "#00805e", "#b0508a"
+ORANGE, SKY, BROWN = "#966600", "#1d7aab", "#7a5236"
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BROWN)
 VARIABLES = {
     INK: "ink", MUTED: "muted", GRID: "grid", BLUE: "blue", VERMILION: "vermilion",
@@ -94,10 +94,8 @@ def panel_svg(picture: Picture, panel: Panel) -> str:
         figure = Figure(figsize=(WIDTH, HEIGHT), facecolor="none")
         _draw(figure.add_axes(PLACE), picture, panel)
         drawn = _svg(figure)
-    drawn = re.sub(
-        r' id="(?:figure|axes|patch|text|line2d|matplotlib\.axis|xtick|ytick|FillBetween\w*)_\d+"', "", drawn
-    )
-    drawn = re.sub(r"font: ([\d.]+)px [^;\"]+", r"font: \1px var(--sans)", drawn)
+    drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)  # they would be the same in every panel of a page
+    drawn = re.sub(r"font: ((?:\d+ )?[\d.]+px) [^;\"]+", r"font: \1 var(--sans)", drawn)
     for colour, variable in VARIABLES.items():
         drawn = drawn.replace(colour, f"var(--{variable})")
     label = f'role="img" aria-label="{_attribute(f"{picture.title}: {panel.title}")}" '
