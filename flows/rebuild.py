@@ -11,15 +11,15 @@ from typing import Any
 from prefect import flow
 from pydantic import ValidationError
 
+from flows.identities import JsonObject, grade_identity, problems_identity, select_identity
 from flows.losses import Loss, problems_key
-from flows.plan import JsonObject, grade_identity, problems_identity, select_identity
 from flows.prm_of_run import prm_eval_run
 from flows.progress import RunProgress, terminal
 from flows.recipe import Recipe
 from flows.runner import StageJob, StageRunner
 from storage.errors import StorageError
 from storage.keys import labelled_key
-from storage.store import Run, Store
+from storage.store import Run, StageUse, Store
 from tasks.errors import UserError
 from tasks.problems.sources import ProblemSet, load_problems
 from tasks.records import Problem
@@ -35,10 +35,11 @@ def irreparable(store: Store, run: Run, lost: Sequence[Loss]) -> list[str]:
     if engines:
         return engines
     try:
-        _Rebuilding(store, run)
+        rebuilding = _Rebuilding(store, run)
     except (UserError, StorageError, ValidationError) as error:
         return [f"{loss}; it cannot be computed from what is left: {error}" for loss in lost]
-    return []
+    strategies = [loss for loss in lost if loss.use.method_id is not None and not rebuilding.knows(loss.use)]
+    return [f"{loss}; a strategy's choices are computed by the recipe alone" for loss in strategies]
 
 
 @flow(name="rebuild", flow_run_name="rebuild {run_id}", persist_result=False)
@@ -65,7 +66,7 @@ class _Rebuilding:
         self.grades: dict[str, JsonObject] = {}
         self.choices: dict[str, JsonObject] = {}
         self._hold("problems", None, self.problems)
-        for method in self.recipe.methods:
+        for method in self.recipe.fixed_methods:
             made, scored = self.made_and_scored(method.method_id)
             grade = grade_identity(made, self.recipe.grading, self.problems)
             selectors, budgets = self.recipe.chosen_selectors(), self.recipe.budgets_of(method)
@@ -83,6 +84,10 @@ class _Rebuilding:
             raise StorageError(f"{method_id} has neither a sample nor a search stage")
         return sampled, self.keys.get(("score", method_id))
 
+    def knows(self, use: StageUse) -> bool:
+        """Whether a stage is one that is computed here, or measured by `prm-eval`."""
+        return use.kind == "measure" or use.method_id in self.choices
+
     def _hold(self, kind: str, method_id: str | None, identity: Mapping[str, Any]) -> None:
         if self.keys.get((kind, method_id)) != labelled_key(kind, identity):
             raise StorageError(f"{kind} would not be what it was, by other code, packages or problems than then")
@@ -94,7 +99,7 @@ class _Rebuilding:
         stages = StageRunner(self.store, progress, self.run.run_id, by_key)
         rows = [{"problem_set": self.problem_set.name, **vars(problem)} for problem in self.problem_set.problems]
         stages.write_problems(self.keys["problems", None], self.problems, rows)
-        for method in recipe.methods:
+        for method in recipe.fixed_methods:
             name = method.method_id
             made, scored = (None if key is None else self.store.stage(key) for key in self.made_and_scored(name))
             assert made is not None, "a method has rollouts"
