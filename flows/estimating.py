@@ -39,14 +39,16 @@ def estimates(
     """An estimate for each method of each run.
 
     `sizes` are parameters by model name, besides those that are known; `problems` is how many problems each set has,
-    where that cannot be read without a network. Raises UserError where either is wanting.
+    where that cannot be read without a network. Raises UserError where either is wanting, and for a strategy.
     """
+    if any(recipe.strategies for recipe in recipes):
+        raise UserError("what compute_optimal takes stands in its strategy: policy_tokens and flops of each choice")
     counts = {source: problems or _count(source) for source in {recipe.problems for recipe in recipes}}
     drawn: set[object] = set()
     found = []
     for recipe in recipes:
         policy, prm = _size(recipe.policy, sizes), _size(recipe.prm, sizes)
-        for method in recipe.methods:
+        for method in recipe.fixed_methods:
             tokens = tokens_computed(counts[recipe.problems], method.n, getattr(method, "lookahead", 0), assumed)
             shared = (recipe.problems, recipe.policy, method)
             is_drawn = shared in drawn and not method.is_search

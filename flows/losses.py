@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from flows.import_recipe import ImportRecipe
-from flows.recipe import KINDS, AnyRecipe
+from flows.recipe import AnyRecipe
+from flows.recipe_files import KINDS
 from storage.stages import Stage
 from storage.store import Run, StageUse, Store
 
