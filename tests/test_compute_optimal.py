@@ -75,7 +75,7 @@ def decisions(store: Path, method_id: str) -> dict[str, Row]:
 def test_no_call_is_made_twice_and_the_pilot_is_shared_by_all(finished: Finished) -> None:
     for kind, count in finished.asked.items():
         assert one(finished.store, f"SELECT count(DISTINCT call_key) FROM calls WHERE kind = '{kind}'") == count
-    pilots = "SELECT list(rollout_id ORDER BY ALL) FROM rollouts WHERE sample_index < 4 GROUP BY method_id"
+    pilots = "SELECT list(rollout_id ORDER BY rollout_id) FROM rollouts WHERE sample_index < 4 GROUP BY method_id"
     first, *others = rows(finished.store, pilots)
     assert len(others) == 3
     assert all(other == first for other in others)
