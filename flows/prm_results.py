@@ -131,4 +131,5 @@ def prm_pictures(store: Store, run_id: str) -> Iterator[Picture]:
                 if len(points) > 1  # a single n is no curve
             ]
             if lines:
-                yield Picture(f"{name}-{run_id}-{source}", title, caption, axes, [Panel(source, lines)], sql)
+                panel = Panel(source, lines)
+                yield Picture(f"{name}-{run_id}-{source}", f"{title}: {source}", caption, axes, [panel], sql)

@@ -1,5 +1,6 @@
 """A finished run that lost one table's parts: computed anew without an engine, or told what brings it back."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -29,11 +30,11 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 @pytest.fixture(scope="module")
-async def finished(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of best-of-4 and a search, its PRM measured; the problems lie in a file beside the store."""
     folder = tmp_path_factory.mktemp("finished")
-    run_id = await evaluate(recipe_of(base(folder), methods=METHODS, budgets=[1, 4]), folder / "store")
-    await prm_eval_run(run_id, folder / "store")
+    run_id = asyncio.run(evaluate(recipe_of(base(folder), methods=METHODS, budgets=[1, 4]), folder / "store"))
+    asyncio.run(prm_eval_run(run_id, folder / "store"))
     return folder / "store"
 
 

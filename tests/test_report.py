@@ -1,5 +1,6 @@
 """The report: what it draws is what its SQL gives, what it does not know it says, and a browser shows it whole."""
 
+import asyncio
 import html
 import json
 import re
@@ -42,8 +43,8 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 @pytest.fixture(scope="module")
-async def store(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return await small_and_large(tmp_path_factory.mktemp("report"))
+def store(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return asyncio.run(small_and_large(tmp_path_factory.mktemp("report")))
 
 
 @pytest.fixture

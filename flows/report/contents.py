@@ -55,7 +55,7 @@ def report_pictures(store: Store, runs: Sequence[RunFacts]) -> Iterator[Picture]
     """Every figure of the report."""
     for facts in runs:
         yield from budget_pictures(facts)
-        if facts.independent is not None and len(facts.budgets) > 1:
+        if facts.independent is not None:
             yield by_difficulty(facts)
         yield from prm_pictures(store, facts.run_id)
     flops = against_flops(store, runs)

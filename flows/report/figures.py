@@ -8,7 +8,6 @@ from flows.report.facts import FAMILY_SQL, RunFacts, colour_of
 from storage.sql import query
 from storage.store import Store
 from tasks.analysis.difficulty import DIFFICULTIES
-from tasks.analysis.selectors import SELECTORS
 
 BUDGET_SQL = f"""SELECT {FAMILY_SQL} AS method, selector, n AS x, accuracy AS y, ci_low AS low, ci_high AS high
 FROM summary WHERE run_id = '{{run_id}}' AND (method_id != 'cot' OR selector = 'majority')
@@ -67,7 +66,7 @@ def by_selector(facts: RunFacts) -> Picture:
         for name, group in _grouped(of_it, lambda row: row["method"]):
             yield Line(facts.label(name), _points(group), colour_of(name))
 
-    present = [selector for selector in SELECTORS if any(row["selector"] == selector for row in rows)]
+    present = dict.fromkeys(row["selector"] for row in facts.rows)
     panels = [Panel(selector, [*lines(selector), *_greedy(rows)]) for selector in present]
     caption = "A colour a method, the same on the whole page. Bands and bars are 95 % intervals over problems."
     return Picture(f"selectors-{facts.run_id}", "Accuracy against budget, by selector", caption, BUDGET, panels, sql)
@@ -87,9 +86,8 @@ def by_difficulty(facts: RunFacts) -> Picture:
             panels.append(Panel(title, [*_method_lines(facts, here), *_greedy(here)]))
     caption = (
         f"Easy: pass@1 of {100 * bins.easy:g} % or more; hard: below {100 * bins.hard:g} %, by the rollouts of "
-        f"{facts.independent} themselves. Solid: {facts.lead}. Dashed and dotted: majority and oracle of "
-        f"{facts.label(facts.families[0]) if len(facts.families) == 1 else 'best_of_n'}. Bands and bars: Wilson's 95 % "
-        "intervals over the bin's problems. An empty bin has no panel."
+        f"{facts.independent}, whose majority and oracle are dashed and dotted. Solid: {facts.lead}. Bands and bars: "
+        "Wilson's 95 % intervals over the bin's problems. An empty bin has no panel."
     )
     return Picture(f"difficulty-{facts.run_id}", "Accuracy by difficulty", caption, BUDGET, panels, sql)
 
