@@ -61,7 +61,7 @@ class ModelServer:
     port: int = field(default_factory=free_port)
     bodies: list[Any] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
-    small_questions: int = 0
+    models_status: int = 200
     _runner: web.AppRunner | None = None
 
     def __post_init__(self) -> None:
@@ -87,8 +87,8 @@ class ModelServer:
             self._runner = None
 
     async def _models(self, request: web.Request) -> web.Response:
-        self.small_questions += 1
-        return web.json_response({"data": [{"id": MODEL, "max_model_len": self.max_model_len}]})
+        cards = {"data": [{"id": MODEL, "max_model_len": self.max_model_len}]}
+        return web.json_response(cards, status=self.models_status)
 
     async def _answer(self, request: web.Request, reply: Callable[[Any], Any]) -> web.StreamResponse:
         body = json.loads(await request.read())

@@ -38,12 +38,16 @@ class ModelList(BaseModel):
 
 
 class Endpoint:
-    """One endpoint, and whether it may be asked now; it is down while a revival is under way."""
+    """One endpoint, and whether it may be asked now; it is down while a revival is under way.
+
+    `failures` and `falls`, how often it was taken down, are since it last answered a request.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.in_flight = 0
         self.failures = 0
+        self.falls = 0
         self.last_failure = f"{url} was never asked"
         self.paused_until = 0.0
         self.revival: asyncio.Task[None] | None = None
@@ -111,7 +115,7 @@ class Endpoints:
             except Passing as failure:
                 self._note(failure, endpoint, trouble)
             else:
-                endpoint.failures = 0
+                endpoint.failures = endpoint.falls = 0
                 self._answered = time.monotonic()
                 return reply
             finally:
@@ -168,11 +172,12 @@ class Endpoints:
 
     def _take_down(self, endpoint: Endpoint) -> None:
         if endpoint.revival is None:
+            endpoint.falls += 1
             endpoint.revival = asyncio.create_task(self._revive(endpoint))
 
     async def _revive(self, endpoint: Endpoint) -> None:
-        """Ask small questions until one is answered, be it with a refusal."""
-        for attempt in count(1):
+        """Ask small questions until one is answered, be it with a refusal; then it has one request to prove itself."""
+        for attempt in count(endpoint.falls):
             await asyncio.sleep(waiting(attempt))
             try:
                 await self._client.get(endpoint.url + self._models, ModelList)
@@ -181,7 +186,7 @@ class Endpoints:
                 continue
             except (BadReply, EngineUnavailable):
                 pass
-            endpoint.failures, endpoint.revival = 0, None
+            endpoint.failures, endpoint.revival = FAILURES_UNTIL_DOWN - 1, None
             self._revived.set()
             return
 
