@@ -104,12 +104,13 @@ async def test_best_of_n_and_beam_search_over_servers_survive_the_death_of_one(
 ) -> None:
     monkeypatch.setattr(endpoints, "SHORTEST_WAIT", 0.1)
     monkeypatch.setattr(search, "retry_delay_seconds", [0.01, 0.01, 0.01])
-    answered = 0
+    answered, killed = 0, False
     write = CompletionsPolicy._write
 
     async def counted(self: Any, *arguments: Any) -> Any:
-        nonlocal answered
-        if answered == 200:  # in the middle of the beam search
+        nonlocal answered, killed
+        if answered >= 200 and not killed:  # in the middle of the beam search
+            killed = True
             servers[0].kill()
         written = await write(self, *arguments)
         answered += 1
