@@ -37,7 +37,7 @@ FORGED = (
     "</s>",
     "<s>",
 )
-EXAMPLES = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 HARMLESS = "What is 12 + 30?"
 
 texts = st.lists(st.sampled_from(FORGED) | st.text(st.characters(codec="utf-8"), max_size=8), max_size=8).map("".join)
@@ -106,7 +106,8 @@ def test_no_text_forges_a_mark_or_a_turn(
     assert sum(len(prompt.places) for prompt in hostile) == len(steps) - from_step
     for one, other in zip(hostile, harmless, strict=True):
         assert reserved_tokens(tokenizer, one.ids) == reserved_tokens(tokenizer, other.ids)
-        assert [one.ids[place] for place in one.places] == [other.ids[place] for place in other.places]
+        if family != "orm":  # which is judged at the last token of the text itself
+            assert [one.ids[place] for place in one.places] == [other.ids[place] for place in other.places]
         assert list(one.places) == sorted(set(one.places))
 
 

@@ -23,7 +23,7 @@ def encode_text(tokenizer: Any, text: str, mark: str = "") -> list[int]:
 
     So is `mark`, unless it is blank.
     """
-    words = [word for word in _unsplit(tokenizer, mark) if word in text]
+    words = [word for word in unsplit_words(tokenizer, mark) if word in text]
     if not words:
         return _split(tokenizer, text)
     pieces = re.split(f"({'|'.join(map(re.escape, words))})", text)
@@ -44,7 +44,7 @@ def _split(tokenizer: Any, text: str) -> list[int]:
 
 
 @lru_cache(maxsize=16)
-def _unsplit(tokenizer: Any, mark: str) -> tuple[str, ...]:
+def unsplit_words(tokenizer: Any, mark: str = "") -> tuple[str, ...]:
     """The added tokens, and the mark, that the tokenizer finds even in text whose special tokens it splits.
 
     Longest first. Blank ones are no marks but text: some vocabularies have runs of blanks as added tokens.

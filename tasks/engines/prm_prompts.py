@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Protocol
 
-from tasks.engines.chat import encode_chat, encode_text, encode_turns, spell_out
+from tasks.engines.chat import encode_chat, encode_text, encode_turns, spell_out, unsplit_words
 from tasks.errors import BadReply, EngineUnavailable
 from tasks.problems.prompts import messages
 
@@ -99,9 +99,10 @@ class MarkedText:
     def _without_forged(
         self, text: str, ids: list[int], spans: list[tuple[int, int]], places: list[int]
     ) -> tuple[list[int], list[int]]:
-        """The tokens, with marks that the text itself holds spelled out, and where the places are now."""
-        word = self._mark.strip()
-        if text.count(word) == len(places) or not places:
+        """The tokens, with marks and added tokens that the text itself holds spelled out, and the places among them."""
+        word, own = self._mark.strip(), set(places)
+        added = {self._tokenizer.convert_tokens_to_ids(name) for name in unsplit_words(self._tokenizer) if name in text}
+        if not places or (text.count(word) == len(places) and not added):
             return ids, places
         first = next(place for place, (_, end) in enumerate(spans) if end > spans[places[0]][1] - len(word))
         mark = ids[first : places[0] + 1]
@@ -110,8 +111,10 @@ class MarkedText:
         for place, token in enumerate(ids):
             begin = place + 1 - len(mark)
             kept.append(token)
-            if place in places:
+            if place in own:
                 moved.append(len(kept) - 1)
+            elif token in added:
+                kept[-1:] = spell_out(self._tokenizer, text[slice(*spans[place])])
             elif begin >= 0 and ids[begin : place + 1] == mark:
                 kept[-len(mark) :] = spell_out(self._tokenizer, text[spans[begin][0] : spans[place][1]])
         return kept, moved
