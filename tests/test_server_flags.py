@@ -18,7 +18,8 @@ from tasks.engines.families import FAMILIES
 from tasks.engines.server_flags import flags_of, main, server_flags
 from tasks.errors import EngineUnavailable
 
-POOLER = ["--runner", "pooling", "--pooler-config", '{"pooling_type": "ALL", "use_activation": false}']
+SETTINGS = {"pooling_type": "ALL", "use_activation": False, "task": "token_classify"}
+POOLER = ["--runner", "pooling", "--pooler-config", json.dumps(SETTINGS)]
 
 
 @pytest.mark.parametrize(

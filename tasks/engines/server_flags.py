@@ -23,7 +23,9 @@ def server_flags(family: str, tokenizer: Any) -> list[str]:
     head = FAMILIES[family].head
     if head.layers not in VLLM_HEADS:
         raise EngineUnavailable(f"vLLM cannot compute the head of PRM family {family!r}: use engine: torch")
-    return flags_of(pooling_settings(head, tokenizer))
+    settings = pooling_settings(head, tokenizer)
+    # The engine takes the task from each request; a server serves one, and would choose `classify` where it can.
+    return flags_of(settings | {"pooler_config": settings["pooler_config"] | {"task": "token_classify"}})
 
 
 def flags_of(arguments: Mapping[str, Any]) -> list[str]:
