@@ -51,7 +51,7 @@ class TorchPrm:
 
     def __init__(self, config: TorchPrmConfig, model: ModelFiles) -> None:
         self._torch = require("torch", INSTALL)
-        self._limit = context_length(config, model)
+        self._limit = context_length(config.max_model_len, model)
         self._batch_tokens = config.placement.batch_tokens
         family = checked_family(config.family, model.config, model.name)
         tokenizer = load_tokenizer(model, config.trust_remote_code)
