@@ -68,9 +68,7 @@ def test_no_test_problem_is_among_those_trained_on() -> None:
         assert sum(map(len, batches)) == size.updates * BATCH_SIZE
         trained |= {digest(chain.question) for batch in batches for chain in batch}
     source = random.Random(f"body {SEED}")
-    trained |= {
-        digest(solution.chain.question) for update in range(UPDATES) for solution, _ in draw_solutions(source, update)
-    }
+    trained |= {digest(solution.chain.question) for _ in range(UPDATES) for solution, _asked in draw_solutions(source)}
     trained |= {
         digest(problem.question)
         for problem in load_problems(read_recipe_of(PrmTrainRecipe, find_recipe("prm-train")).problems).problems

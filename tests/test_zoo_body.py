@@ -92,7 +92,7 @@ def test_first_mistakes_are_anywhere() -> None:
 
 def test_every_token_has_its_truth() -> None:
     scribe, source = Scribe(build_tokenizer()), random.Random(0)
-    for solution, asked in draw_solutions(source, 0):
+    for solution, asked in draw_solutions(source):
         written = scribe.written(solution, asked)
         assert {len(row) for row in written.truth.values()} == {len(written.ids)}
         assert sum(written.truth["so_far"] != U) == len(solution.steps)
@@ -104,7 +104,7 @@ def test_the_deepened_policy_still_writes_what_the_policy_writes() -> None:
     from transformers import Qwen2Model
 
     scribe, source = Scribe(build_tokenizer()), random.Random(0)
-    ids = batched([scribe.written(*drawn) for drawn in draw_solutions(source, 0)[:2]]).ids
+    ids = batched([scribe.written(*drawn) for drawn in draw_solutions(source)[:2]]).ids
     policy = Qwen2Model.from_pretrained(str(ZOO / "abacus-5m"), dtype=torch.float32)
     policy.norm = torch.nn.Identity()
     with torch.no_grad():

@@ -3,7 +3,7 @@
 Every layer has its own thing to learn, in the order in which a check needs them, from probes that are dropped
 afterwards: how long a result must be; which digits stand in a column; the column's carries; whether a token fits; last,
 whether a step and all before it are right. The stream of train chains never repeats, so nothing is learned by heart.
-Half of the solutions lack their question: their tokens are steps alone, and arithmetic is what takes longest to learn.
+Most solutions lack their question: their tokens are steps alone, and arithmetic is what takes longest to learn.
 """
 
 import random
@@ -23,13 +23,12 @@ from zoo.mistakes import Solution, write_solution
 from zoo.policies import draw_train_chain
 from zoo.tokenizer import STEP_MARK
 
-UPDATES = 600
-BATCH_SIZE = 96
+UPDATES = 540
+WITH_QUESTION, WITHOUT_QUESTION = 24, 48  # solutions in an update
 CHUNKS = 4
 LEARNING_RATE = 2e-3
 EXTRA_LAYERS = 2
 RESIDUAL_SCALE = 1 / 4  # the norms make the policy's layers blind to it; fresh layers matter sooner beside smaller sums
-WITHOUT_QUESTION = 0.7  # share of the updates in which two of three solutions lack their question
 OPENING = 3  # tokens that open the assistant's turn
 HELD_OUT = 192
 SEED = 7
@@ -37,11 +36,15 @@ SEED = 7
 
 @dataclass(frozen=True)
 class Probe:
-    """How a question of `Truth` is asked: after how many layers, with how many answers, at what weight."""
+    """How a question of `Truth` is asked: after how many layers, with how many answers, at what weight.
+
+    `no` is the weight of the answer 0 beside the others: what does not fit is rare, and soon left alone at 1.
+    """
 
     layers: int
     answers: int
     weight: float
+    no: float = 1.0
 
 
 PROBES = {
@@ -50,8 +53,8 @@ PROBES = {
     "right": Probe(5, 11, 0.3),
     "carry_in": Probe(6, 10, 0.5),
     "carry_out": Probe(6, 10, 0.5),
-    "fits": Probe(7, 2, 2.0),
-    "step": Probe(8, 2, 1.0),
+    "fits": Probe(7, 2, 2.0, no=5.0),
+    "step": Probe(8, 2, 1.0, no=2.0),
     "so_far": Probe(8, 2, 1.0),
 }
 
@@ -125,13 +128,11 @@ class Scribe:
         return Written(torch.tensor(ids), {name: torch.tensor(before + row) for name, row in vars(truth).items()})
 
 
-def draw_solutions(source: random.Random, update: int) -> list[tuple[Solution, bool]]:
+def draw_solutions(source: random.Random) -> list[tuple[Solution, bool]]:
     """The solutions of one update, each with whether its question is shown."""
-    lacking = 2 * BATCH_SIZE // 4 if update < WITHOUT_QUESTION * UPDATES else 0
-    shown = (BATCH_SIZE - lacking) // 2
     return [
-        (write_solution(draw_train_chain(source, source.randint(1, LONGEST_CHAIN)), source), number < shown)
-        for number in range(shown + lacking)
+        (write_solution(draw_train_chain(source, source.randint(1, LONGEST_CHAIN)), source), number < WITH_QUESTION)
+        for number in range(WITH_QUESTION + WITHOUT_QUESTION)
     ]
 
 
@@ -154,7 +155,7 @@ def train_body(policy_folder: Path, tokenizer: Qwen2Tokenizer, folder: Path) -> 
     optimizers = optimizers_of(model.named_parameters(), LEARNING_RATE)
     started = time.monotonic()
     for update in range(UPDATES):
-        losses = _update(model, [scribe.written(*drawn) for drawn in draw_solutions(source, update)])
+        losses = _update(model, [scribe.written(*drawn) for drawn in draw_solutions(source)])
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
@@ -181,8 +182,10 @@ def _update(model: Checker, rows: list[Written]) -> dict[str, float]:
             logits = model(chunk.ids)
         total = torch.zeros(())
         for name, probe in PROBES.items():
+            weights = torch.ones(probe.answers)
+            weights[0] = probe.no
             loss = torch.nn.functional.cross_entropy(
-                logits[name].float().flatten(0, 1), chunk.truth[name].flatten(), ignore_index=UNKNOWN
+                logits[name].float().flatten(0, 1), chunk.truth[name].flatten(), weights, ignore_index=UNKNOWN
             )
             total = total + probe.weight * loss / CHUNKS
             means[name] += loss.item() / CHUNKS
@@ -202,8 +205,8 @@ def report(model: Checker, held_out: list[Written]) -> None:
     """Print how often each question is answered rightly on held-out solutions."""
     right = dict.fromkeys(PROBES, 0)
     asked = dict.fromkeys(PROBES, 0)
-    for begin in range(0, len(held_out), BATCH_SIZE):
-        batch = batched(held_out[begin : begin + BATCH_SIZE])
+    for begin in range(0, HELD_OUT, WITHOUT_QUESTION):
+        batch = batched(held_out[begin : begin + WITHOUT_QUESTION])
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = model(batch.ids)
         for name in PROBES:

@@ -10,7 +10,7 @@ ALL_RIGHT = 0.3  # share of solutions without a mistake
 ASTRAY = 0.06  # share of mistakes that leave out or repeat an operation, or end too early
 COPIED_WRONG = 0.2  # share of the others that read the value before, the operation or the operand wrongly
 OTHER_OPERATION = 0.15  # share of wrong results that are right for another operation, or for a neighbouring operand
-LATER_MISTAKES = 0.15  # chance of one more mistake in a step after the first
+LATER_MISTAKES = 0.35  # chance of one more mistake in a step after the first
 
 
 @dataclass(frozen=True)
