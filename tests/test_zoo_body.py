@@ -39,7 +39,7 @@ def test_the_truth_about_a_right_solution() -> None:
 
 def test_the_truth_about_mistakes() -> None:
     wrong = truth(Equation(57, Operation("+", 68), 135), Equation(135, Operation("-", 95), 40), boxed=40)
-    assert wrong.fits[6:10] == [1, 0, 0, 1], "the tens ask for two carries, and neither side of them agrees"
+    assert wrong.fits[6:10] == [1, 1, 0, 1], "the tens ask for two carries, the ones give one"
     assert [label for label in wrong.step if label != U] == [0, 1, 1]
     assert [label for label in wrong.so_far if label != U] == [0, 0, 0]
     short = truth(Equation(57, Operation("+", 68), 15))
