@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
+from flows.recipe import PrmTrainRecipe, find_recipe, read_recipe_of
 from tasks.engines.config import ModelConfig
 from tasks.engines.models import locate_model
 from tasks.problems.chains import STEP_DELIMITER, generate_chains
+from tasks.problems.sources import load_problems
+from zoo.body import SEED, UPDATES, draw_solutions
 from zoo.policies import ABACUS_1M, ABACUS_5M, BATCH_SIZE, draw_train_batches
-from zoo.prm import CHAINS
-from zoo.prm import SEED as PRM_SEED
 from zoo.tokenizer import build_tokenizer
 
 ZOO = Path(__file__).parents[1] / "zoo"
@@ -66,7 +67,12 @@ def test_no_test_problem_is_among_those_trained_on() -> None:
         batches = list(draw_train_batches(random.Random(f"{size.name} {size.seed}"), size.updates))
         assert sum(map(len, batches)) == size.updates * BATCH_SIZE
         trained |= {digest(chain.question) for batch in batches for chain in batch}
-    trained |= {digest(chain.question) for chain in generate_chains("train", CHAINS, 1, 12, PRM_SEED)}
+    source = random.Random(f"body {SEED}")
+    trained |= {digest(solution.chain.question) for _ in range(UPDATES) for solution, _asked in draw_solutions(source)}
+    trained |= {
+        digest(problem.question)
+        for problem in load_problems(read_recipe_of(PrmTrainRecipe, find_recipe("prm-train")).problems).problems
+    }
     for split in ("test", "validation"):
         held_out = {digest(chain.question) for chain in generate_chains(split, 2000, 2, 12, seed=0)}
         assert len(trained) > 50_000

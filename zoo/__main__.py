@@ -1,19 +1,19 @@
-"""Retrain every embedded model from nothing: `make zoo` (its parts took 110 minutes on 2 cores)."""
+"""Retrain every embedded model from nothing: `make zoo` (its parts took about two hours on 2 cores)."""
 
 from pathlib import Path
 
 from zoo.policies import ABACUS_1M, ABACUS_5M, train_policy
-from zoo.prm import train_prm
+from zoo.prm import train_abacus_prm
 from zoo.tokenizer import build_tokenizer
 
 
 def main() -> None:
-    """Train both policies, then the PRM on rollouts of the smaller one."""
+    """Train both policies; then the PRM, on the larger one and on rollouts of the smaller one."""
     here = Path(__file__).parent
     tokenizer = build_tokenizer()
     for size in (ABACUS_1M, ABACUS_5M):
         train_policy(size, tokenizer, here / size.name)
-    train_prm(here / "abacus-1m", here / "abacus-5m", tokenizer, here / "abacus-prm")
+    train_abacus_prm(here / "abacus-5m", tokenizer, here / "abacus-prm")
 
 
 if __name__ == "__main__":

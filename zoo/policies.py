@@ -74,10 +74,11 @@ def draw_train_batches(source: random.Random, updates: int) -> Iterator[list[Cha
     """Batches of train chains: up to 4 operations in the first quarter, up to 8 in the second, then all lengths."""
     for update in range(updates):
         longest = min(LONGEST_CHAIN, 4 + 4 * (4 * update // updates))
-        yield [_draw_train_chain(source, source.randint(1, longest)) for _ in range(BATCH_SIZE)]
+        yield [draw_train_chain(source, source.randint(1, longest)) for _ in range(BATCH_SIZE)]
 
 
-def _draw_train_chain(source: random.Random, length: int) -> Chain:
+def draw_train_chain(source: random.Random, length: int) -> Chain:
+    """One chain of the train split."""
     while True:
         chain = draw_chain(source, length)
         if chain.split == "train":
