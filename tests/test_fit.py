@@ -233,7 +233,7 @@ def test_runs_of_one_policy_and_prm_count_as_one(more: Path, fitted: Fit) -> Non
 
 def test_the_name_of_a_sweep_stands_for_its_runs(more: Path) -> None:
     put_run(more, "samples", methods=[SAMPLES])
-    put_run(more, "searches", methods=AFTER_PILOT)
+    put_run(more, "searches", methods=AFTER_PILOT, budgets=[12])
     Store(more).write_sweep(Sweep("grid-1", "grid", ("samples", "searches")))
     (found,) = fit(Store(more), ["grid"], "trial")
     assert set(found.strategy.fitted_from) == {"samples", "searches"}
