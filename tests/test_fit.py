@@ -17,9 +17,11 @@ from flows.cli import app
 from flows.evaluate import evaluate
 from flows.evidence import Collector, Findings, together
 from flows.fitting import Fit, fit
+from flows.recipe import Recipe
 from flows.run_reader import RunReader
 from flows.strategy import read_strategy
-from storage.store import Store
+from storage.stages import Cover
+from storage.store import StageUse, Store, Sweep
 from tasks.analysis.selectors import candidates
 from tasks.engines.catalogue import identify
 from tasks.problems.equality import Verdict
@@ -54,6 +56,22 @@ def store(recipe: Row, prefect_server: str, tmp_path_factory: pytest.TempPathFac
 def more(store: Path, tmp_path: Path) -> Path:
     """A copy of the store, to hold more runs."""
     return Path(shutil.copytree(store, tmp_path / "store"))
+
+
+def put_run(store: Path, run_id: str, prm: str | None = "the same", count: int = PROBLEMS, **changes: Any) -> None:
+    """A run of some of the methods, or of the first problems, that stands on the stages of `whole`."""
+    opened = Store(store)
+    whole = opened.find_run("whole")
+    recipe = {**whole.recipe, **changes}
+    methods = {method.method_id for method in Recipe.model_validate(recipe).methods}
+    stages = [use for use in whole.stages if use.method_id in methods]
+    problems = opened.stage(next(use.key for use in whole.stages if use.kind == "problems")).table("problems")
+    first = opened.stage(f"problems-{count}")
+    units = tuple(problems["problem_key"].to_pylist()[:count])
+    first.write_part(Cover(units, 0, 1), {"problems": problems.slice(0, count)})
+    changed = {} if prm == "the same" else {"prm": prm}
+    stages = [StageUse("problems", first.key), *stages]
+    opened.write_run(replace(whole, run_id=run_id, recipe=recipe, stages=tuple(stages), **changed))
 
 
 def findings_of(store: Path, *names: str) -> Findings:
@@ -204,32 +222,44 @@ def test_the_command_writes_the_strategy_and_asks_no_engine(
     assert (tmp_path / "trial.yaml").read_bytes() == before
 
 
-def test_runs_of_one_policy_and_prm_count_as_one(recipe: Row, more: Path, fitted: Fit, tmp_path: Path) -> None:
-    asyncio.run(evaluate(recipe_of(recipe, name="samples", methods=[SAMPLES]), more))
-    asyncio.run(evaluate(recipe_of(recipe, name="searches", methods=[*AFTER_PILOT, *FIXED]), more))
+def test_runs_of_one_policy_and_prm_count_as_one(more: Path, fitted: Fit) -> None:
+    put_run(more, "samples", methods=[SAMPLES])
+    put_run(more, "searches", methods=[*AFTER_PILOT, *FIXED])
     (both,) = fit(Store(more), ["searches", "samples", "samples"], "trial")
-    assert len(both.strategy.fitted_from) == 2
+    assert both.strategy.fitted_from == ("searches", "samples")
     assert replace(both, strategy=fitted.strategy, evidence=fitted.evidence, validation=fitted.validation) == fitted
     assert both.strategy.model_copy(update={"fitted_from": fitted.strategy.fitted_from}) == fitted.strategy
 
 
-def test_each_policy_and_prm_gets_a_strategy_of_its_own(recipe: Row, more: Path, tmp_path: Path) -> None:
-    other = {"engine": "fake", "steps": 6, "answers": 2}
-    asyncio.run(evaluate(recipe_of(recipe, name="other", methods=[SAMPLES], policy=other), more))
+def test_the_name_of_a_sweep_stands_for_its_runs(more: Path) -> None:
+    put_run(more, "samples", methods=[SAMPLES])
+    put_run(more, "searches", methods=AFTER_PILOT, budgets=[12])
+    Store(more).write_sweep(Sweep("grid-1", "grid", ("samples", "searches")))
+    (found,) = fit(Store(more), ["grid"], "trial")
+    assert set(found.strategy.fitted_from) == {"samples", "searches"}
+
+
+def test_each_policy_and_prm_gets_a_strategy_of_its_own(more: Path, tmp_path: Path) -> None:
+    put_run(more, "other", prm="other@12345678", methods=[SAMPLES])
     code, _ = overthink_fit("whole", "other", "--store", more, "--out", tmp_path / "s.yaml", "--name", "both")
     assert code == 0
+    strategies = [read_strategy(tmp_path / f"s-fake-{prm}.yaml") for prm in ("fake", "other")]
+    assert [one.name for one in strategies] == ["both-fake-fake", "both-fake-other"]
+    assert strategies[1].prm_id == "other@12345678"
+
+
+def test_models_of_one_name_are_told_apart_by_their_addresses(more: Path, tmp_path: Path) -> None:
+    put_run(more, "other", prm="fake@12345678", methods=[SAMPLES])
+    assert overthink_fit("whole", "other", "--store", more, "--out", tmp_path / "s.yaml")[0] == 0
     written = sorted(path.name for path in tmp_path.glob("*.yaml"))
     strategies = [read_strategy(tmp_path / name) for name in written]
-    # Both are called fake: their addresses tell them apart.
-    assert written == sorted(f"s-{one.policy_id}-{one.prm_id}.yaml" for one in strategies)
-    assert len({one.policy_id for one in strategies}) == 2
-    assert all(one.name == f"both-{one.policy_id}-{one.prm_id}" for one in strategies)
+    assert written == [f"s-{one.policy_id}-{one.prm_id}.yaml" for one in strategies]
+    assert len(strategies) == 2
 
 
-def test_a_way_that_some_problems_lack_is_left_out_and_said(recipe: Row, more: Path, tmp_path: Path) -> None:
-    fewer = base(tmp_path, PROBLEMS - 3)["problems"]
-    asyncio.run(evaluate(recipe_of(recipe, name="samples", methods=[SAMPLES]), more))
-    asyncio.run(evaluate(recipe_of(recipe, name="fewer", methods=AFTER_PILOT[:1], budgets=[12], problems=fewer), more))
+def test_a_way_that_some_problems_lack_is_left_out_and_said(more: Path, tmp_path: Path) -> None:
+    put_run(more, "samples", methods=[SAMPLES])
+    put_run(more, "fewer", count=PROBLEMS - 3, methods=AFTER_PILOT[:1], budgets=[12])
     found = findings_of(more, "samples", "fewer")
     assert found.left_out == ("beam_search-n12-m4",)
     assert {option.method for option in found.evidence.options} == {"best_of_n"}
@@ -237,60 +267,48 @@ def test_a_way_that_some_problems_lack_is_left_out_and_said(recipe: Row, more: P
     assert code == 0 and "left out: beam_search-n12-m4, which some of the problems lack" in told
 
 
-def test_only_selectors_that_every_recipe_lists_are_chosen_among(recipe: Row, more: Path) -> None:
+def test_only_selectors_that_every_recipe_lists_are_chosen_among(more: Path) -> None:
     listed = ["majority", "prm_min_vote"]
-    asyncio.run(evaluate(recipe_of(recipe, name="listed", methods=[SAMPLES], selectors=listed), more))
+    put_run(more, "listed", methods=[SAMPLES], selectors=listed)
     found = findings_of(more, "listed")
     assert {option.selector for option in found.evidence.options} == set(listed)
     assert found.evidence.any_right[16].selector == "oracle", "the bound needs no listing"
 
 
 REFUSED: dict[str, tuple[Row, str]] = {
-    "without a PRM": ({"prm": None, "methods": [SAMPLES]}, "has no PRM scores: name a `prm` in its recipe"),
-    "without pilots": ({"methods": FIXED[:1]}, "hold no best_of_n, whose first rollouts are the pilots: add {method:"),
+    "without a PRM": ({"prm": None}, "run bad has no PRM scores: name a `prm` in its recipe"),
+    "without pilots": ({"methods": FIXED}, "bad hold no best_of_n, whose first rollouts are the pilots: add {method:"),
     "without a budget": (
-        {"methods": [{"method": "best_of_n", "n": 2}], "budgets": [1, 2]},
-        "no budget in common between the pilot of 4 and the 2 rollouts of best_of_n; their budgets are 1, 2: raise n",
+        {"budgets": [1, 2]},
+        "no budget in common between the pilot of 4 and the 16 rollouts of best_of_n; their budgets are 1, 2: raise n",
     ),
-    "of few problems": ({"count": 15, "methods": [SAMPLES]}, "15 problems are too few for two folds: take 16 at least"),
-    "of other sampling": (
-        {"sampling": {"max_tokens": 255}, "methods": [SAMPLES], "with": True},
-        "differ in sampling: ",
-    ),
-    "of another seed": (
-        {"seed": 1, "methods": [SAMPLES], "with": True},
-        "differ in seed: a strategy is fitted to runs",
-    ),
-    "of another pilot": ({"difficulty": {"pilot": 2}, "methods": [SAMPLES], "with": True}, "differ in difficulty: "),
+    "of few problems": ({"count": 15}, "bad: 15 problems are too few for two folds: take 16 at least"),
+    "of other sampling": ({"sampling": {"max_tokens": 255}}, "whole and bad differ in sampling: "),
+    "of another seed": ({"seed": 1}, "whole and bad differ in seed: a strategy is fitted to runs that are alike in it"),
+    "of another pilot": ({"difficulty": {"pilot": 2}}, "whole and bad differ in difficulty: "),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_runs_that_cannot_be_fitted_to_are_told_with_the_remedy(
-    name: str, recipe: Row, more: Path, tmp_path: Path
-) -> None:
+def test_runs_that_cannot_be_fitted_to_are_told_with_the_remedy(name: str, more: Path, tmp_path: Path) -> None:
     changes, message = REFUSED[name]
-    changes = dict(changes)
-    if "count" in changes:
-        changes["problems"] = base(tmp_path, changes.pop("count"))["problems"]
-    names = ["whole"] if changes.pop("with", False) else []
-    run_id = asyncio.run(evaluate(recipe_of(recipe, name="bad", **changes), more))
-    code, told = overthink_fit(*names, run_id, "--store", more, "--out", tmp_path / "s.yaml")
+    put_run(more, "bad", **changes)
+    whole = Store(more).find_run("whole").run_id
+    names = [whole, "bad"] if "differ" in message else ["bad"]
+    code, told = overthink_fit(*names, "--store", more, "--out", tmp_path / "s.yaml")
     assert code == 2
-    assert message in " ".join(told.split()) and run_id in told
+    assert message in told.replace(whole, "whole")
     assert not (tmp_path / "s.yaml").exists()
 
 
-def test_a_run_that_is_not_whole_is_told(recipe: Row, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    run_id = asyncio.run(evaluate(recipe_of(recipe, methods=[SAMPLES]), store))
-    run = Store(store).find_run(run_id)
-    Store(store).write_run(replace(run, status="failed"))
-    code, told = overthink_fit(run_id, "--store", store)
-    assert code == 2 and f"run {run_id} is not complete: run its recipe again to finish it" in told
-    Store(store).write_run(run)
-    next(store.glob("stages/score-*/parts/*.scores.parquet")).unlink()
-    code, told = overthink_fit(run_id, "--store", store)
+def test_a_run_that_is_not_whole_is_told(more: Path) -> None:
+    run = Store(more).find_run("whole")
+    Store(more).write_run(replace(run, status="failed"))
+    code, told = overthink_fit("whole", "--store", more)
+    assert code == 2 and f"run {run.run_id} is not complete: run its recipe again to finish it" in told
+    Store(more).write_run(run)
+    next(more.glob("stages/score-*/parts/*.scores.parquet")).unlink()
+    code, told = overthink_fit("whole", "--store", more)
     assert code == 2 and "is missing; run its recipe again, which mends it" in told
 
 
