@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.commands import ask, imports, prm
+from flows.commands.estimate import estimate
 from flows.commands.fit import fit
 from flows.commands.report import report
 from flows.commands.run import run
@@ -29,9 +30,22 @@ def main(
     """Test-time compute for language models: sample, score, select and grade; resumable, and open to SQL."""
 
 
-READING = (imports.compare, status, ask.sql, report, ask.cost, ask.tree)
-
-for command in (run, sweep, solve, prm.prm_eval, prm.prm_train, fit, *READING):
+COMMANDS = (
+    run,
+    sweep,
+    fit,
+    solve,
+    estimate,
+    prm.prm_eval,
+    prm.prm_train,
+    imports.compare,
+    status,
+    ask.sql,
+    report,
+    ask.cost,
+    ask.tree,
+)
+for command in COMMANDS:
     app.command()(command)
 app.command(name="import")(imports.import_)
 app.command()(ask.recipes)

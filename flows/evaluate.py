@@ -20,10 +20,10 @@ from flows.runner import ShardWork, StageJob, StageRunner, all_there, begin_run,
 from storage.stages import Stage
 from storage.store import Run, Store
 from tasks.engines.catalogue import EngineSlot, open_policy, open_prm
-from tasks.engines.config import VllmPolicyConfig
-from tasks.engines.models import locate_model
+from tasks.engines.config import OpenAIPolicyConfig, VllmPolicyConfig
+from tasks.engines.models import context_length
+from tasks.engines.policy_prompts import PolicyPrompts, files_of_prompts
 from tasks.engines.protocol import Policy, Prm
-from tasks.engines.vllm_policy import PolicyPrompts, context_length
 from tasks.errors import ProblemError
 from tasks.methods.protocol import Method
 from tasks.problems.sources import load_problems
@@ -189,10 +189,11 @@ class Evaluation:
 def check_prompts(plan: Plan) -> None:
     """Raise ProblemError for the first problem whose prompt leaves the policy no room; before any engine is loaded."""
     config = plan.recipe.policy
-    if not isinstance(config, VllmPolicyConfig):
+    model = files_of_prompts(config)
+    if model is None:
         return
-    model = locate_model(config)
-    limit = context_length(config, model)
+    assert isinstance(config, VllmPolicyConfig | OpenAIPolicyConfig)
+    limit = context_length(config.max_model_len, model)
     if limit is None:
         return
     prompts = PolicyPrompts(config, model)

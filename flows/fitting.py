@@ -13,7 +13,7 @@ from flows.run_reader import RunReader
 from flows.strategy import Choice, Expectation, Strategy
 from storage.files import read_json
 from storage.store import Run, Store
-from tasks.analysis.difficulty import DIFFICULTIES, Difficulty, DifficultyConfig, fit_predictor
+from tasks.analysis.difficulty import DIFFICULTIES, Difficulty, DifficultyConfig, fit_predictor, rounded
 from tasks.analysis.estimators import bootstrap_interval
 from tasks.analysis.fitting import Evidence, Picked, Validation, cross_validate, learn
 from tasks.analysis.paper_rule import paper_rule
@@ -128,17 +128,17 @@ def _choices(findings: Findings, validation: Validation, bins: DifficultyConfig,
 def _choice(findings: Findings, picked: Picked, difficulty: Difficulty, held_out: Floats, seed: int) -> Choice:
     option, members = picked.option, picked.members
     low, high = bootstrap_interval(held_out, seed) or (None, None)
-    flops = float(option.flops[members].mean())
+    flops = option.flops[members].mean()
     return Choice(
         budget=option.budget,
         difficulty=difficulty,
         method=findings.methods[option.method_id],
         selector=option.selector,
         problems=len(held_out),
-        accuracy=float(held_out.mean()) if len(held_out) else None,
-        ci_low=low,
-        ci_high=high,
-        pilot_tokens=float(findings.evidence.pilot_tokens[members].mean()),
-        policy_tokens=float(option.tokens[members].mean()),
-        flops=None if np.isnan(flops) else flops,
+        accuracy=rounded(held_out.mean()) if len(held_out) else None,
+        ci_low=None if low is None else rounded(low),
+        ci_high=None if high is None else rounded(high),
+        pilot_tokens=rounded(findings.evidence.pilot_tokens[members].mean()),
+        policy_tokens=rounded(option.tokens[members].mean()),
+        flops=None if np.isnan(flops) else rounded(flops),
     )

@@ -134,7 +134,9 @@ class PrmEvaluation:
             try:
                 job = StageJob(self.store.stage(score), plan.score, "score", 1, recipe.shard_size)
                 samples = self.store.stage(imported)
-                await self.stages.score(job, samples, plan.prm.address, self.prm, recipe.prm, recipe.seed)
+                await self.stages.score(
+                    job, samples, plan.prm.address, self.prm, recipe.prm, recipe.seed, all_must_fit=True
+                )
             finally:
                 await self.prm.close()
             await self._measure(imported, score, measured)

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from flows.pictures import Axes, Line, Picture, curves
+from flows.pictures import COLOURS, Axes, Line, Panel, Picture, Point
 from storage.sql import query
 from storage.store import Store
 from tasks.analysis.selectors import AGGREGATIONS
@@ -36,24 +36,28 @@ FROM prm_metrics WHERE run_id = '{run_id}' AND source = '{source}' AND measure =
 
 PICTURES = (
     (
+        "calibration",
         "Calibration",
         "Share of right ones against mean score, in bins of a tenth. On the dotted line a score is a probability.",
         CALIBRATION_SQL,
         Axes("mean score", "share right", diagonal=True),
     ),
     (
+        "length",
         "Score against length",
         "Mean of the lowest step score against tokens, in tenths of the rollouts. Flat lines are free of length bias.",
         LENGTH_SQL,
         Axes("tokens", "score (min)"),
     ),
     (
+        "best-of",
         "Best of n",
         "Accuracy of the best-scored of n rollouts. Where it falls with n, high scores are found that mislead.",
         BUDGET_SQL,
-        Axes("n", "accuracy", doubling=True),
+        Axes("n", "accuracy", base=2, percent=True),
     ),
     (
+        "f1",
         "F1 against threshold",
         "Finding the first wrong step, on solutions that did not choose the threshold.",
         THRESHOLD_SQL,
@@ -116,12 +120,16 @@ def prm_pictures(store: Store, run_id: str) -> Iterator[Picture]:
     """The curves of each source that has them."""
     sources_sql = f"SELECT DISTINCT source FROM prm_metrics WHERE run_id = '{run_id}' ORDER BY 1"
     for source in query(store, sources_sql)["source"].to_pylist():
-        for title, caption, template, axes in PICTURES:
+        for name, title, caption, template, axes in PICTURES:
             sql = template.format(run_id=run_id, source=source)
-            lines: dict[str, list[tuple[float, float]]] = {}
+            curves: dict[str, list[Point]] = {}
             for row in query(store, sql).to_pylist():
-                lines.setdefault(row["name"], []).append((row["x"], row["y"]))
-            # A single n is no curve.
-            drawn = [Line(name, points) for name, points in lines.items() if len(points) > 1]
-            if drawn:
-                yield Picture(f"{title}: {source}", caption, curves(drawn, axes), sql)
+                curves.setdefault(row["name"], []).append(Point(row["x"], row["y"]))
+            lines = [
+                Line(curve, points, COLOURS[place % len(COLOURS)])
+                for place, (curve, points) in enumerate(sorted(curves.items()))
+                if len(points) > 1  # a single n is no curve
+            ]
+            if lines:
+                panel = Panel(source, lines)
+                yield Picture(f"{name}-{run_id}-{source}", f"{title}: {source}", caption, axes, [panel], sql)

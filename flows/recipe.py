@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from flows.methods import AnyMethod, BestOfN, ComputeOptimal, ListedMethod
 from tasks.analysis.difficulty import DifficultyConfig
 from tasks.analysis.selectors import SELECTORS, Selector, needs_prm
-from tasks.engines.config import PolicyConfig, PrmConfig
+from tasks.engines.config import OpenAIPolicyConfig, PolicyConfig, PrmConfig
 from tasks.problems.answers import Extraction
 from tasks.problems.labelled import SolutionSource
 from tasks.problems.sources import Source, has_references
@@ -23,6 +23,16 @@ def _no_boolean(value: Any) -> Any:
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+BY_CHAT = (
+    "goes on from steps, but an `openai` policy without `tokenizer` is asked by chat, which shows no tokens to go on "
+    "from as they were written: serve the model with vLLM and name its `tokenizer`"
+)
+
+
+def _goes_on_from_steps(policy: PolicyConfig) -> bool:
+    return not isinstance(policy, OpenAIPolicyConfig) or policy.tokenizer is not None
 
 
 class SamplingConfig(_Frozen):
@@ -92,6 +102,8 @@ class Recipe(AnyRecipe):
         searches += [method.method for method in self.strategies]
         if searches and self.prm is None:
             raise ValueError(f"{searches[0]} needs step scores: name a `prm`")
+        if searches and not _goes_on_from_steps(self.policy):
+            raise ValueError(f"{searches[0]} {BY_CHAT}, or choose cot, best_of_n or adaptive")
         return self
 
     @property
@@ -154,6 +166,13 @@ class PrmTrainRecipe(AnyRecipe):
         if not has_references(self.problems):
             raise ValueError("a PRM is trained on graded rollouts: name problems with references")
         return self
+
+    @field_validator("policy")
+    @classmethod
+    def _continued(cls, policy: PolicyConfig) -> PolicyConfig:
+        if not _goes_on_from_steps(policy):
+            raise ValueError(f"labelling {BY_CHAT}")
+        return policy
 
     def rolling_out(self) -> Recipe:
         """The recipe of the rollouts, which any run of the same policy and sampling shares."""

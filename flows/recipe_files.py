@@ -38,14 +38,16 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     return read_recipe_of(Recipe, path, changes)
 
 
+def read_runs(path: Path, changes: Sequence[str] = ()) -> list[Recipe]:
+    """The recipes of all runs that a recipe of `overthink run` or `overthink sweep` comes to. See `read_recipe_of`."""
+    if SweepRecipe.own_key in _read_mapping(path):
+        return read_recipe_of(SweepRecipe, path, changes).recipes()
+    return [read_recipe(path, changes)]
+
+
 def read_recipe_of(kind: type[Kind], path: Path, changes: Sequence[str] = ()) -> Kind:
     """Read a recipe and apply `--set KEY=VALUE` changes. Raises UserError naming file, key and remedy."""
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: a recipe is a mapping of keys to values; see `overthink recipes`")
+    value = _read_mapping(path)
     for other in KINDS:
         # A sweep has the own key of a run too, so that key does not say that it is one.
         is_ours = kind.own_key in value and kind.own_key not in other.model_fields
@@ -57,6 +59,16 @@ def read_recipe_of(kind: type[Kind], path: Path, changes: Sequence[str] = ()) ->
         return kind.model_validate(value)
     except ValidationError as error:
         raise UserError(f"{path}: {complaints(error, value)}") from error
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: a recipe is a mapping of keys to values; see `overthink recipes`")
+    return value
 
 
 def _apply(value: dict[str, Any], change: str) -> None:

@@ -13,6 +13,10 @@ SUMMARY_SQL = "SELECT * FROM summary WHERE run_id = '{run_id}' ORDER BY method_i
 UNKNOWN_SQL = """SELECT count(*) AS unknown FROM rollouts JOIN grades USING (rollout_id)
 WHERE run_id = '{run_id}' AND correct IS NULL AND reference IS NOT NULL"""
 
+OVERLONG_SQL = """SELECT count(*) AS overlong FROM rollouts JOIN runs USING (run_id)
+WHERE run_id = '{run_id}' AND step_count > 0
+  AND NOT EXISTS (SELECT * FROM scores WHERE scores.rollout_id = rollouts.rollout_id AND scores.prm = runs.prm)"""
+
 DRAWN_SQL = """SELECT r.method_id, count(*) AS drawn, any_value(s.n) * count(DISTINCT r.problem_id) AS budget
 FROM rollouts r JOIN (SELECT DISTINCT run_id, method_id, n FROM summary) s USING (run_id, method_id)
 WHERE run_id = '{run_id}' AND starts_with(r.method_id, 'adaptive-') GROUP BY ALL ORDER BY ALL"""
@@ -29,6 +33,11 @@ def summary_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
 def unknown_grades(store: Store, run_id: str) -> int:
     """How many rollouts could not be graded; they count as wrong."""
     return int(query(store, UNKNOWN_SQL.format(run_id=run_id)).to_pylist()[0]["unknown"])
+
+
+def overlong_rollouts(store: Store, run_id: str) -> int:
+    """How many rollouts have no scores because they are longer than the PRM reads."""
+    return int(query(store, OVERLONG_SQL.format(run_id=run_id)).to_pylist()[0]["overlong"])
 
 
 def samples_saved(store: Store, run_id: str) -> list[str]:

@@ -18,7 +18,7 @@ from storage.store import Run, StageUse, Status, Store
 from tasks.analysis.selectors import Selector
 from tasks.deciding import Pilot
 from tasks.engines.catalogue import EngineIdentity, EngineSlot
-from tasks.engines.config import ModelConfig
+from tasks.engines.config import ModelConfig, ServedModelConfig
 from tasks.engines.protocol import Prm
 from tasks.grading import GradeWork, grade
 from tasks.measuring import Figures, MeasureWork, measure
@@ -75,9 +75,16 @@ class StageRunner:
         self.write_once(key, identity, lambda _: {"problems": rows_table("problems", rows)})
 
     async def score(
-        self, job: StageJob, samples: Stage, prm_id: str, prm: EngineSlot[Prm], config: object, seed: int
+        self,
+        job: StageJob,
+        samples: Stage,
+        prm_id: str,
+        prm: EngineSlot[Prm],
+        config: object,
+        seed: int,
+        all_must_fit: bool = False,
     ) -> None:
-        """The PRM's scores of all rollouts in `samples`."""
+        """The PRM's scores of all rollouts in `samples`; those longer than it reads get none, unless all must fit."""
         in_flight = asyncio.Semaphore(in_flight_of(config))
 
         def work(recorder: Recorder, line: StageProgress) -> ShardWork:
@@ -88,6 +95,7 @@ class StageRunner:
                 seed=seed,
                 prm_id=prm_id,
                 prm=prm,
+                all_must_fit=all_must_fit,
                 recorder=recorder,
                 in_flight=in_flight,
                 on_call=line.on_call,
@@ -254,6 +262,8 @@ def in_flight_of(config: object) -> int:
     """How many requests to an engine may be under way at once."""
     if isinstance(config, ModelConfig):
         return QUEUE_AHEAD * config.placement.max_in_flight * config.placement.data_parallel
+    if isinstance(config, ServedModelConfig):
+        return config.max_in_flight * len(config.endpoints)
     return DEFAULT_IN_FLIGHT
 
 

@@ -88,7 +88,7 @@ class SweepRecipe(AnyRecipe):
         for place, method in enumerate(self.methods):
             fitting, left_out = method.sized(self.budgets, self.difficulty.pilot)
             if not fitting:
-                raise ValueError(f"methods.{place} suits no budget: {left_out[0]}")
+                raise ValueError(f"methods.{place} suits no budget: {left_out[-1]}")
         methods = self.sized_methods()
         needing = [method.method_id for method in methods if method.is_search]
         if needing and not self.prms:

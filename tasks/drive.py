@@ -16,17 +16,17 @@ from typing import Any
 from storage.journal import JournaledCall
 from storage.keys import content_key
 from tasks.engines.protocol import Policy, Prm
-from tasks.errors import BadReply
-from tasks.methods.protocol import Generate, Reply, Request, Result, Score, Search
+from tasks.errors import BadReply, PromptTooLong
+from tasks.methods.protocol import Generate, Request, Result, Score, Search
 from tasks.recorder import Recorder, decode_sample, decode_scores, encode_reply
-from tasks.records import Problem, Sample, Scores
+from tasks.records import Problem, Sample, Scores, Unscored
 
 
 @dataclass(frozen=True)
 class Called:
-    """One answered call, for whoever shows progress."""
+    """One answered call, for whoever shows progress; `tokens` is None where nobody counted them."""
 
-    tokens: int
+    tokens: int | None
     replayed: bool
 
 
@@ -72,7 +72,7 @@ class Driver:
         known = await self.recorder.replay(call_key)
         if known is not None:
             sample = decode_sample(known)
-            self.on_call(Called(len(sample.tokens), True))
+            self.on_call(Called(sample.completion_tokens, True))
             return sample
         async with self.in_flight:
             started, clock = time.time(), time.perf_counter()
@@ -81,7 +81,7 @@ class Driver:
             latency = time.perf_counter() - clock
         call = self._call(call_key, problem, request, "generate", sample, latency, started)
         await self.recorder.record(call)
-        self.on_call(Called(len(sample.tokens), False))
+        self.on_call(Called(sample.completion_tokens, False))
         return sample
 
     def _prompt_digest(self, question: str, path: tuple[Sample, ...]) -> str:
@@ -92,7 +92,7 @@ class Driver:
             digest.update(array("Q", sample.tokens))
         return digest.hexdigest()
 
-    async def _score(self, problem: Problem, request: Score) -> Scores:
+    async def _score(self, problem: Problem, request: Score) -> Scores | Unscored:
         assert self.prm is not None, "this stage has no PRM"
         identity = [self.stage_key, problem.problem_key, request.sample_index, problem.question]
         call_key = content_key([*identity, request.steps, request.from_step])
@@ -102,7 +102,11 @@ class Driver:
             return decode_scores(known)
         async with self.in_flight:
             started, clock = time.time(), time.perf_counter()
-            scores = await self.prm.score(problem.question, request.steps, request.from_step)
+            try:
+                scores = await self.prm.score(problem.question, request.steps, request.from_step)
+            except PromptTooLong as error:
+                # Not journaled: nothing was computed, and the next life finds the same.
+                return Unscored(f"problem {problem.problem_id}: {error}")
             latency = time.perf_counter() - clock
         check_scores(scores, len(request.steps) - request.from_step, problem.problem_id, str(self.prm_id))
         await self.recorder.record(self._call(call_key, problem, request, "score", scores, latency, started))
@@ -115,12 +119,12 @@ class Driver:
         problem: Problem,
         request: Request,
         kind: str,
-        reply: Reply,
+        reply: Sample | Scores,
         latency: float,
         started: float,
     ) -> JournaledCall:
         if isinstance(reply, Sample):
-            input_tokens, output_tokens = reply.prompt_tokens, len(reply.tokens)
+            input_tokens, output_tokens = reply.prompt_tokens, reply.completion_tokens
         else:
             input_tokens, output_tokens = reply.input_tokens, 0
         return JournaledCall(

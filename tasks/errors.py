@@ -21,6 +21,10 @@ class BadReply(Exception):
     """An engine answered with something that cannot be used, such as too few scores; asking again would not help."""
 
 
+class PromptTooLong(BadReply):
+    """A prompt has more tokens than its engine reads."""
+
+
 class CellsFailed(Exception):
     """Some cells of a sweep failed and all others are finished; `failures` has a line with the reason for each."""
 

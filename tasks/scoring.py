@@ -14,10 +14,10 @@ from storage.stages import Cover, Entry, Stage
 from tasks.drive import Called, Driver
 from tasks.engines.catalogue import EngineSlot
 from tasks.engines.protocol import Prm
-from tasks.errors import EngineDied
-from tasks.methods.protocol import Method, Outcome, Score, expect_scores
+from tasks.errors import EngineDied, PromptTooLong
+from tasks.methods.protocol import Score, Search, expect_scores
 from tasks.recorder import Recorder
-from tasks.records import Problem
+from tasks.records import Problem, Scores, Unscored
 from tasks.shards import ENGINE_TASK, calls_table, rows_table
 
 
@@ -31,7 +31,10 @@ class Written:
 
 
 class ScoreWork:
-    """Everything the shards of one score stage share. (Not a dataclass: Prefect would walk through its fields.)"""
+    """Everything the shards of one score stage share. (Not a dataclass: Prefect would walk through its fields.)
+
+    A rollout that is longer than the PRM reads is left without scores, unless `all_must_fit`.
+    """
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class ScoreWork:
         seed: int,
         prm_id: str,
         prm: EngineSlot[Prm],
+        all_must_fit: bool,
         recorder: Recorder,
         in_flight: asyncio.Semaphore,
         on_call: Callable[[Called], None],
@@ -52,6 +56,7 @@ class ScoreWork:
         self.seed = seed
         self.prm_id = prm_id
         self.prm = prm
+        self.all_must_fit = all_must_fit
         self.recorder = recorder
         self.in_flight = in_flight
         self.on_call = on_call
@@ -62,7 +67,8 @@ class ScoreWork:
 async def score(work: ScoreWork, cover: Cover) -> Entry:
     """Score one shard's rollouts and write its part.
 
-    Raises EngineDied (worth a retry), BadReply or StorageError; journaled calls are safe in every case.
+    Raises EngineDied (worth a retry), BadReply or StorageError; journaled calls are safe in every case. Raises
+    PromptTooLong where no rollout of the shard fits into the PRM's context, or one does not that must.
     """
     written = await asyncio.to_thread(read_written, work.samples, cover)
     prm = await work.prm.get()
@@ -79,9 +85,12 @@ async def score(work: ScoreWork, cover: Cover) -> Entry:
     )
     known = await asyncio.to_thread(read_known, work, cover)
     rows: list[dict[str, Any]] = []
+    unscored: list[Unscored] = []
 
     async def judge(unit: str) -> None:
-        await driver.run(work.problems[unit], score_rollouts(written[unit], known[unit], work.prm_id, rows))
+        found = await driver.run(work.problems[unit], score_rollouts(written[unit], known[unit], work.prm_id))
+        rows.extend(found.rows)
+        unscored.extend(found.unscored)
         work.on_problem()
 
     for result in await asyncio.gather(*map(judge, cover.units), return_exceptions=True):
@@ -89,6 +98,8 @@ async def score(work: ScoreWork, cover: Cover) -> Entry:
             await work.prm.discard(prm)
         if isinstance(result, BaseException):
             raise result
+    if unscored and (work.all_must_fit or not rows):
+        raise PromptTooLong(f"{unscored[0].reason}; raise prm.max_model_len or take shorter solutions")
     rows.sort(key=lambda row: (row["rollout_id"], row["step_index"]))
     calls = await work.recorder.take(cover.units, cover.first, cover.last)
     tables = {"scores": rows_table("scores", rows), "calls": calls_table(calls)}
@@ -98,10 +109,16 @@ async def score(work: ScoreWork, cover: Cover) -> Entry:
     return entry
 
 
-def score_rollouts(
-    written: list[Written], known: dict[tuple[str, ...], list[float]], prm_id: str, rows: list[dict[str, Any]]
-) -> Method:
-    """A search that only scores, its rows appended to `rows`; it makes no rollouts of its own.
+@dataclass(frozen=True)
+class Judged:
+    """Rows of the table `scores`, and what was said of the rollouts that have none."""
+
+    rows: list[dict[str, Any]]
+    unscored: list[Unscored]
+
+
+def score_rollouts(written: list[Written], known: dict[tuple[str, ...], list[float]], prm_id: str) -> Search[Judged]:
+    """A search that only scores; it makes no rollouts of its own.
 
     Rollouts of the same steps are asked about once: at low temperatures a policy writes the same solution many times.
     `known` holds the scores of those that were asked about before.
@@ -112,14 +129,15 @@ def score_rollouts(
             alike[rollout.steps].append(rollout)
     new = [steps for steps in alike if steps not in known]
     replies = expect_scores((yield [Score(steps, 0, alike[steps][0].sample_index) for steps in new]))
-    values = known | {steps: list(reply.values) for steps, reply in zip(new, replies, strict=True)}
-    rows += [
+    fresh = {steps: reply.values for steps, reply in zip(new, replies, strict=True) if isinstance(reply, Scores)}
+    values = known | fresh
+    rows = [
         {"rollout_id": rollout.rollout_id, "prm": prm_id, "step_index": index, "score": value}
         for steps, same in alike.items()
         for rollout in same
-        for index, value in enumerate(values[steps])
+        for index, value in enumerate(values.get(steps, ()))
     ]
-    return Outcome(())
+    return Judged(rows, [reply for reply in replies if isinstance(reply, Unscored)])
 
 
 def read_known(work: ScoreWork, cover: Cover) -> dict[str, dict[tuple[str, ...], list[float]]]:

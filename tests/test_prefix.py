@@ -19,8 +19,9 @@ from step_writers import MARK, QUESTION, STEP, Writer, like_llama, prompts_of, t
 
 from storage.journal import Journal
 from tasks.drive import Driver
+from tasks.engines.policy_prompts import PolicyPrompts
 from tasks.engines.prm_prompts import MarkedChat
-from tasks.engines.vllm_policy import PolicyPrompts, VllmPolicy
+from tasks.engines.vllm_policy import VllmPolicy
 from tasks.engines.vllm_prm import VllmPrm
 from tasks.methods.beam_search import beam_search
 from tasks.methods.candidates import Growth
@@ -77,7 +78,7 @@ async def searched(prompts: PolicyPrompts, folder: Path) -> tuple[Outcome, Write
     """A beam search of 16 over 4, five rounds deep."""
     writer, reader = Writer(prompts.tokenizer, random_step(prompts)), Reader()
     policy = VllmPolicy(cast(Any, writer), prompts, 4096)
-    prm = VllmPrm(cast(Any, reader), MarkedChat(prompts.tokenizer, MARK))
+    prm = VllmPrm(cast(Any, reader), MarkedChat(prompts.tokenizer, MARK), None)
     recorder = Recorder(Journal(folder / "journal.sqlite"))
     driver = Driver(
         stage_key="search-1",
@@ -163,7 +164,7 @@ def test_the_prms_tokens_for_some_steps_begin_those_for_more_steps(prompts: Poli
 
 
 def prm_over(reader: Reader, prompts: PolicyPrompts) -> VllmPrm:
-    return VllmPrm(cast(Any, reader), MarkedChat(prompts.tokenizer, MARK))
+    return VllmPrm(cast(Any, reader), MarkedChat(prompts.tokenizer, MARK), None)
 
 
 LONG = tuple(f"The step is {number}, and then take {number + 1}." for number in range(12))

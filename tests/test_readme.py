@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PRMS = (ROOT / "docs" / "prms.md").read_text(encoding="utf-8")
 STRATEGIES = (ROOT / "docs" / "compute-optimal.md").read_text(encoding="utf-8")
+REPORT = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
+SERVERS = (ROOT / "docs" / "servers.md").read_text(encoding="utf-8")
 COMMAND = Path(sys.executable).parent / "overthink"
 
 
@@ -90,7 +92,9 @@ def test_the_page_on_prms_names_every_family_and_every_measure() -> None:
 
 def test_every_command_of_the_readme_exists(tmp_path: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for words in (*commands(), *commands(PRMS), *commands(STRATEGIES)):
+    for words in (*commands(), *commands(PRMS), *commands(STRATEGIES), *commands(REPORT), *commands(SERVERS)):
+        if words[0] == "python":  # tests/test_server_flags.py
+            continue
         if words[0] == "make":
             assert f"\n{words[1]}:" in makefile
         else:

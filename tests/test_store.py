@@ -7,7 +7,7 @@ import pytest
 from storage_samples import run_named, write_rollouts
 
 from storage.errors import StorageError, StoreBusy
-from storage.store import StageUse, Store
+from storage.store import StageUse, Store, Sweep
 
 
 @pytest.fixture
@@ -95,3 +95,38 @@ def test_locks_of_a_run_and_a_stage_name_them(store: Store) -> None:
 def test_locks_alone_make_neither_runs_nor_stages(store: Store) -> None:
     with store.lock_run("demo-1"), store.lock_stage(store.stage("sample-1")):
         assert store.runs() == store.stages() == []
+
+
+def test_the_runs_of_a_sweep_are_found_by_its_name_oldest_first(store: Store) -> None:
+    for run_id, created_at in (("grid-b", "2026-01-01"), ("grid-a", "2026-01-02"), ("grid-other", "2026-01-03")):
+        store.write_run(run_named(run_id, created_at=created_at))
+    store.write_sweep(Sweep("grid-1234", "grid", ("grid-a", "grid-b", "grid-not-begun")))
+    for name in ("grid", "grid-1", "grid-1234"):
+        assert [run.run_id for run in store.find_runs(name)] == ["grid-b", "grid-a"]
+    assert store.sweeps() == [Sweep("grid-1234", "grid", ("grid-a", "grid-b", "grid-not-begun"))]
+
+
+def test_a_run_is_found_where_no_sweep_is_meant(store: Store) -> None:
+    for run_id in ("grid-a", "grid-b", "demo-1"):
+        store.write_run(run_named(run_id))
+    store.write_sweep(Sweep("grid-1234", "grid", ("grid-a", "grid-b")))
+    assert [run.run_id for run in store.find_runs("grid-a")] == ["grid-a"]
+    assert [run.run_id for run in store.find_runs("demo")] == ["demo-1"]
+    with pytest.raises(StorageError, match="no run named 'search'"):
+        store.find_runs("search")
+
+
+def test_a_name_that_could_be_two_sweeps_is_refused_with_their_ids(store: Store) -> None:
+    store.write_run(run_named("grid-a"))
+    for sweep_id in ("grid-12", "grid-34"):
+        store.write_sweep(Sweep(sweep_id, "grid", ("grid-a",)))
+    with pytest.raises(StorageError, match="2 sweeps named 'grid': name one, of grid-12, grid-34"):
+        store.find_runs("grid")
+
+
+def test_a_torn_list_of_a_sweep_is_told_by_its_path(store: Store) -> None:
+    path = store.run_folder("grid-12") / "sweep.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"name": "grid"}')
+    with pytest.raises(StorageError, match=r"sweep\.json is not the list of a sweep"):
+        store.sweeps()

@@ -7,6 +7,7 @@ import typer
 
 from storage.errors import StorageError
 from storage.store import Store
+from tasks.errors import UserError
 
 DEFAULT_STORE = Path("store")
 StoreOption = Annotated[Path, typer.Option("--store", envvar="OVERTHINK_STORE", help="Folder that holds all results.")]
@@ -19,3 +20,11 @@ def existing(root: Path) -> Store:
     if not root.is_dir():
         raise StorageError(f"there is no store at {root}: name one with --store, or make it with `overthink run`")
     return Store(root)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that the user named. Raises UserError where it cannot be written."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error}; name a file in a folder that is there") from error

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption, existing
+from flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption, existing, write_text
 from flows.commands.report import print_report
 from flows.commands.run import print_dropped
 from flows.recipe import PrmEvalRecipe, PrmTrainRecipe
@@ -39,10 +39,11 @@ def prm_eval(
         opened = Store(store)
         print_report(console(), opened, opened.find_run(run_id), only_prm=True)
         if html is not None:
-            from flows.pictures import page
             from flows.prm_results import prm_pictures
+            from flows.report.markup import Section, figure, page
 
-            _write(html, page(f"PRM of {run_id}", list(prm_pictures(opened, run_id))))
+            drawn = "\n".join(map(figure, prm_pictures(opened, run_id)))
+            write_text(html, page(f"PRM of {run_id}", [Section("The PRM", drawn)]))
 
 
 def _prm_eval_recipe(name: str, changes: list[str], root: Path, skip_bad_rows: bool) -> str:
@@ -91,10 +92,3 @@ def prm_train(
             what = f"{len(problem_set.problems)} problems"
             carry_out(opened, plan.run_id, what, lambda: prm_train(wanted, store, skip_bad_rows))
         print_report(console(), opened, opened.find_run(plan.run_id))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error}; name a file in a folder that is there") from error

@@ -1,5 +1,6 @@
 """`overthink report`: a run's result, printed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -7,9 +8,10 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from flows.commands.options import DEFAULT_STORE, RunArgument, StoreOption, existing
+from flows.commands.options import DEFAULT_STORE, StoreOption, existing, write_text
 from flows.commands.status import status_of
-from flows.terminal import console, told_plainly
+from flows.losses import losses, remedy
+from flows.terminal import carry_out, console, quiet, told_plainly
 from storage.errors import StorageError
 from storage.store import Run, Store
 
@@ -17,17 +19,59 @@ PICTURE_WIDTH = 100
 
 
 def report(
-    run_name: RunArgument,
+    run_names: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Runs, by their ids or the beginning of them.")
+    ],
     store: StoreOption = DEFAULT_STORE,
     svg: Annotated[Path | None, typer.Option(help="Also write the table to this file, as a picture.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write everything to this file, as one page.")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="Also write the page's figures to this folder.")] = None,
 ) -> None:
-    """Print a run's result."""
+    """Print what runs found; as a page, with curves, trees, gains, cost, and the SQL behind each."""
     with told_plainly():
         opened = existing(store)
+        runs = [opened.find_run(name) for name in run_names]
+        for stored in runs:
+            _make_whole(opened, stored)
         paper = console() if svg is None else Console(record=True, width=PICTURE_WIDTH)
-        print_report(paper, opened, opened.find_run(run_name))
+        for stored in runs:
+            print_report(paper, opened, stored)
         if svg is not None:
             paper.save_svg(str(svg), title="overthink report")
+        if html is not None or pictures is not None:
+            _draw(opened, runs, html, pictures)
+
+
+def _make_whole(store: Store, stored: Run) -> None:
+    """Compute anew what a finished run has lost. Exits with code 1, changing nothing, where that takes an engine."""
+    if stored.status != "complete":
+        return
+    lost = losses(store, stored)
+    if not lost:
+        return
+    quiet()
+    from flows.rebuild import irreparable, rebuild
+
+    complaints = irreparable(store, stored, lost)
+    if not complaints:
+        what = "computing anew " + ", ".join(str(loss) for loss in lost)
+        carry_out(store, stored.run_id, what, lambda: rebuild(stored.run_id, store.root))
+        complaints = [str(loss) for loss in losses(store, stored)]
+    if complaints:
+        told = "\n".join([f"Run {stored.run_id} is not whole:", *complaints, remedy(stored)])
+        Console(stderr=True).print(told, style="red", markup=False, soft_wrap=True, highlight=False)
+        raise typer.Exit(1)
+
+
+def _draw(store: Store, runs: Sequence[Run], html: Path | None, pictures: Path | None) -> None:
+    from flows.pictures import write_pictures
+    from flows.report.contents import report_facts, report_page, report_pictures
+
+    facts = report_facts(store, runs)
+    if html is not None:
+        write_text(html, report_page(store, facts))
+    if pictures is not None:
+        write_pictures(pictures, report_pictures(store, facts))
 
 
 def print_report(paper: Console, store: Store, stored: Run, only_prm: bool = False) -> None:
@@ -49,9 +93,10 @@ def print_report(paper: Console, store: Store, stored: Run, only_prm: bool = Fal
 
 
 def _print_summary(paper: Console, store: Store, stored: Run) -> None:
-    from flows.results import result_table, samples_saved, summary_rows, unknown_grades
+    from flows.results import overlong_rollouts, result_table, samples_saved, summary_rows, unknown_grades
     from flows.solving import spending_lines
 
+    kinds = {use.kind for use in stored.stages}
     rows = summary_rows(store, stored.run_id)
     if rows:
         paper.print(result_table(rows, f"{stored.run_id}: {stored.policy or 'unknown policy'} on {stored.problem_set}"))
@@ -60,7 +105,10 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
     unknown = unknown_grades(store, stored.run_id)
     if unknown:
         paper.print(f"{unknown} rollouts could not be graded within the limits and count as wrong (table grades).")
+    overlong = overlong_rollouts(store, stored.run_id) if kinds & {"score", "search"} else 0
+    if overlong:
+        paper.print(f"{overlong} rollouts are longer than the PRM reads: unscored, they have no say in prm_ selectors.")
     table = "summary" if rows else "selections"  # without references there are answers, but nothing to sum up
     paper.print(f'overthink sql --store {store.root} "SELECT * FROM {table}"', markup=False, soft_wrap=True)
-    if any(use.kind == "import" for use in stored.stages):
+    if "import" in kinds:
         paper.print(f"overthink compare --store {store.root} {stored.run_id}", markup=False, soft_wrap=True)

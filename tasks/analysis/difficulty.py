@@ -114,5 +114,10 @@ def fit_predictor(features: Floats, share: Floats) -> Predictor:
 
     found = optimize.minimize(loss, np.zeros(1 + len(FEATURES)), jac=True, method="L-BFGS-B").x
     weights = found[1:] / spread
-    named = dict(zip(FEATURES, weights.tolist(), strict=True))
-    return Predictor(bias=float(found[0] - weights @ centre), weights=named)
+    named = {name: rounded(weight) for name, weight in zip(FEATURES, weights.tolist(), strict=True)}
+    return Predictor(bias=rounded(found[0] - weights @ centre), weights=named)
+
+
+def rounded(value: float) -> float:
+    """Six significant digits: more would only make a strategy's file hard to read, and another on every machine."""
+    return float(f"{value:.6g}")

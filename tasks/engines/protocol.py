@@ -34,7 +34,8 @@ class Prm(Protocol):
     async def score(self, question: str, steps: tuple[str, ...], from_step: int) -> Scores:
         """One number in [0, 1] for each of `steps[from_step:]`.
 
-        Raises EngineDied where the engine stopped, BadReply where the prompt does not fit or the scores do not.
+        Raises EngineDied where the engine stopped, PromptTooLong where the prompt does not fit, BadReply where the
+        scores do not.
         """
         ...
 

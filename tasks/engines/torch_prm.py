@@ -14,11 +14,11 @@ from typing import Any
 from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import TorchPrmConfig
 from tasks.engines.families import checked_family
-from tasks.engines.models import ModelFiles, require
+from tasks.engines.models import ModelFiles, context_length, require
 from tasks.engines.prefix_store import PrefixStore, Segment
-from tasks.engines.prm_prompts import PrmPrompt
+from tasks.engines.prm_prompts import PrmPrompt, check_fit
 from tasks.engines.torch_models import INSTALL, device_of, load_body, load_head, scores_of
-from tasks.errors import BadReply, EngineDied
+from tasks.errors import EngineDied
 from tasks.records import Scores
 
 
@@ -51,7 +51,7 @@ class TorchPrm:
 
     def __init__(self, config: TorchPrmConfig, model: ModelFiles) -> None:
         self._torch = require("torch", INSTALL)
-        self._limit = config.max_model_len or model.config.get("max_position_embeddings")
+        self._limit = context_length(config.max_model_len, model)
         self._batch_tokens = config.placement.batch_tokens
         family = checked_family(config.family, model.config, model.name)
         tokenizer = load_tokenizer(model, config.trust_remote_code)
@@ -66,11 +66,7 @@ class TorchPrm:
     async def score(self, question: str, steps: tuple[str, ...], from_step: int) -> Scores:
         """See `Prm.score`."""
         prompts = self._layout.write(question, steps, from_step)
-        for prompt in prompts:
-            if self._limit is not None and len(prompt.ids) > self._limit:
-                raise BadReply(
-                    f"the PRM's prompt for {question[:80]!r} has {len(prompt.ids)} tokens; its limit is {self._limit}"
-                )
+        check_fit(prompts, question, self._limit)
         one_new_step = from_step == len(steps) - 1  # as a search asks, which will go on from it
         keep = (question, steps) if one_new_step and self._layout.grows else None
         readings = [self._reading(prompt, keep) for prompt in prompts]

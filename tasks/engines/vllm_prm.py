@@ -12,8 +12,8 @@ from cachetools import LRUCache
 from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import VllmPrmConfig
 from tasks.engines.families import VLLM_HEADS, Head, checked_family
-from tasks.engines.models import ModelFiles, require
-from tasks.engines.prm_prompts import REMEMBERED, Layout, PrmPrompt, single_token
+from tasks.engines.models import ModelFiles, context_length, require
+from tasks.engines.prm_prompts import REMEMBERED, Layout, PrmPrompt, check_fit, single_token
 from tasks.engines.torch_models import scores_of
 from tasks.engines.vllm_copies import VllmCopies
 from tasks.engines.vllm_loop import INSTALL
@@ -26,9 +26,10 @@ Key = tuple[str, tuple[str, ...]]  # a question and the steps up to the one that
 class VllmPrm:
     """Scores steps with a vLLM pooling engine."""
 
-    def __init__(self, copies: VllmCopies, layout: Layout) -> None:
+    def __init__(self, copies: VllmCopies, layout: Layout, limit: int | None) -> None:
         self._copies = copies
         self._layout = layout
+        self._limit = limit
         self._known: LRUCache[Key, float] = LRUCache(REMEMBERED)
         self._parameters = require("vllm", INSTALL).PoolingParams
 
@@ -40,11 +41,13 @@ class VllmPrm:
             raise EngineUnavailable(f"vLLM cannot compute the head of PRM family {config.family!r}: set engine: torch")
         tokenizer = load_tokenizer(model, config.trust_remote_code)
         layout = family.layout(tokenizer)
-        return cls(await VllmCopies.start(config, model, pooling_arguments(family.head, tokenizer)), layout)
+        copies = await VllmCopies.start(config, model, pooling_arguments(family.head, tokenizer))
+        return cls(copies, layout, context_length(config.max_model_len, model))
 
     async def score(self, question: str, steps: tuple[str, ...], from_step: int) -> Scores:
         """See `Prm.score`."""
         prompts = self._layout.write(question, steps, from_step)
+        check_fit(prompts, question, self._limit)
         asked = [(question, steps[:count]) for count in range(from_step + 1, len(steps) + 1)]
         if len(prompts) == 1:
             return await self._score(prompts[0], asked)
@@ -83,7 +86,13 @@ class VllmPrm:
 
 def pooling_arguments(head: Head, tokenizer: Any) -> dict[str, Any]:
     """What makes vLLM return the head's bare numbers for every token."""
-    pooler = require("vllm.config", INSTALL).PoolerConfig(pooling_type="ALL", use_activation=False)
+    settings = pooling_settings(head, tokenizer)
+    return settings | {"pooler_config": require("vllm.config", INSTALL).PoolerConfig(**settings["pooler_config"])}
+
+
+def pooling_settings(head: Head, tokenizer: Any) -> dict[str, Any]:
+    """The same in plain values, as vLLM's server takes them."""
+    pooler = {"pooling_type": "ALL", "use_activation": False}
     arguments: dict[str, Any] = {"runner": "pooling", "pooler_config": pooler}
     if head.layers == ("score",):
         arguments["convert"] = "classify"

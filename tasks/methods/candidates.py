@@ -1,8 +1,9 @@
 """The candidate rules that all searches share (paper section 2): which drawn steps count, and when a path ends.
 
-A step cut by length is no candidate, nor is a blank one, nor one equal to an earlier sibling after stripping. Where
-none is left the draw is repeated, at most RETRIES times; then the path is at a dead end. A path is finished at the end
-of the sequence, at a step that holds a final answer, and at the depth limit.
+A step cut by length is no candidate, nor is a blank one, nor one equal to an earlier sibling after stripping, nor one
+with which the path is longer than the PRM reads. Where none is left the draw is repeated, at most RETRIES times; then
+the path is at a dead end. A path is finished at the end of the sequence, at a step that holds a final answer, and at
+the depth limit.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from tasks.methods.protocol import Generate, Score, Search, expect_samples, expect_scores
 from tasks.methods.tree import Node, step_texts
-from tasks.records import Sample, Sampling, StopReason
+from tasks.records import Sample, Sampling, StopReason, Unscored
 
 RETRIES = 3
 RETRY_STRIDE = 1_000_000  # a repeated draw's number is this much higher than its first try's
@@ -42,9 +43,11 @@ def expand(growth: Growth, parent: Node | None, draws: Sequence[int], tree: list
         nodes = [_node(growth, parent, number, sample) for number, sample in zip(numbers, samples, strict=True)]
         tree += nodes
         _drop(nodes)
-        found = [node for node in nodes if node.dropped is None]
+        read = [node for node in nodes if node.dropped is None]
+        if read:
+            yield [_judge(growth, node) for node in read]
+        found = [node for node in read if node.dropped is None]
         if found:
-            yield [_judge(growth, node) for node in found]
             return found
     return []
 
@@ -106,6 +109,9 @@ def _judge(growth: Growth, node: Node) -> Search[None]:
             break
     steps = node.steps
     asked = Score((*steps, *step_texts(ahead)), len(steps) - 1, node.draw)
-    (scores,) = expect_scores((yield [asked]))
-    node.score, node.value = scores.values[0], scores.values[-1]
+    (reply,) = expect_scores((yield [asked]))
     node.lookahead_tokens = sum(len(sample.tokens) for sample in ahead)
+    if isinstance(reply, Unscored):
+        node.dropped = "overlong"
+    else:
+        node.score, node.value = reply.values[0], reply.values[-1]

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 from tasks.methods.protocol import Method, Outcome, Score, expect_scores
-from tasks.records import Rollout, split_steps
+from tasks.records import Rollout, Scores, split_steps
 
 
 def after_pilot(method: Method, pilot: int, delimiter: str) -> Method:
@@ -20,7 +20,9 @@ def after_pilot(method: Method, pilot: int, delimiter: str) -> Method:
             alike[_steps(rollout, delimiter)].append(rollout)
     asked = [Score(steps, 0, same[0].sample_index) for steps, same in alike.items() if steps]
     replies = expect_scores((yield asked))
-    scores = {request.steps: reply.values for request, reply in zip(asked, replies, strict=True)}
+    scores = {
+        request.steps: reply.values for request, reply in zip(asked, replies, strict=True) if isinstance(reply, Scores)
+    }
     scored = [
         rollout if rollout.scores is not None else replace(rollout, scores=scores.get(_steps(rollout, delimiter), ()))
         for rollout in numbered

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, Union
 
 from tasks.methods.tree import Node
-from tasks.records import Rollout, Sample, Sampling, Scores
+from tasks.records import Rollout, Sample, Sampling, Scores, Unscored
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Generate:
 
 @dataclass(frozen=True)
 class Score:
-    """Ask the PRM for the scores of `steps[from_step:]`, given the steps before."""
+    """Ask the PRM for the scores of `steps[from_step:]`, given the steps before; Unscored where they do not fit."""
 
     steps: tuple[str, ...]
     from_step: int
@@ -44,7 +44,7 @@ class Outcome:
 
 
 Request = Generate | Score
-Reply = Sample | Scores
+Reply = Sample | Scores | Unscored
 Result = TypeVar("Result")
 Search: TypeAlias = Generator[Sequence[Union[Request, "Search[Any]"]], Sequence[Any], Result]
 Method: TypeAlias = Search[Outcome]
@@ -58,9 +58,9 @@ def expect_samples(replies: Sequence[Any]) -> list[Sample]:
     return samples
 
 
-def expect_scores(replies: Sequence[Any]) -> list[Scores]:
+def expect_scores(replies: Sequence[Any]) -> list[Scores | Unscored]:
     """The replies to Score requests. Raises TypeError where the driver sent something else."""
-    scores = [reply for reply in replies if isinstance(reply, Scores)]
+    scores = [reply for reply in replies if isinstance(reply, Scores | Unscored)]
     if len(scores) != len(replies):
         raise TypeError("a Score request was answered with something else than scores")
     return scores

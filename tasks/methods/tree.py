@@ -6,7 +6,7 @@ from typing import Literal
 
 from tasks.records import Rollout, Sample, StopReason
 
-Dropped = Literal["length", "blank", "duplicate"]
+Dropped = Literal["length", "blank", "duplicate", "overlong"]
 
 
 @dataclass(eq=False)

@@ -1,0 +1,39 @@
+"""Finished runs for the report's tests: two policies on the same problems, with sizes, searches and a measured PRM."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from conftest import recipe_of
+from search_runs import base
+
+from flows.evaluate import evaluate
+from flows.prm_of_run import prm_eval_run
+from flows.report.contents import report_facts
+from flows.report.facts import RunFacts
+from storage.store import Store
+
+METHODS: list[dict[str, Any]] = [
+    {"method": "cot"},
+    {"method": "best_of_n", "n": 8},
+    {"method": "beam_search", "n": 4},
+    {"method": "beam_search", "n": 8},
+    {"method": "dvts", "n": 8},
+]
+
+
+async def small_and_large(folder: Path) -> Store:
+    """`small` has searches and a measured PRM; `large`, a policy ten times its size, only cot and best-of-8."""
+    store = Store(folder / "store")
+    recipe = base(folder)
+    small = await evaluate(recipe_of(recipe, name="small", methods=METHODS), store.root)
+    large_recipe = recipe_of(recipe, name="large", methods=METHODS[:2], policy={"engine": "fake", "answers": 2})
+    large = await evaluate(large_recipe, store.root)
+    await prm_eval_run(small, store.root)
+    store.write_run(replace(store.find_run(small), policy="tiny", policy_parameters=1_000, prm_parameters=500))
+    store.write_run(replace(store.find_run(large), policy="huge", policy_parameters=10_000, prm_parameters=500))
+    return store
+
+
+def facts_of(store: Store, *names: str) -> list[RunFacts]:
+    return report_facts(store, [store.find_run(name) for name in names])

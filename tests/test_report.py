@@ -1,0 +1,263 @@
+"""The report: what it draws is what its SQL gives, what it does not know it says, and a browser shows it whole."""
+
+import asyncio
+import html
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import CHROMIUM, COMPLAINTS, FLAWS, Browser
+from conftest import recipe_of
+from report_runs import facts_of, small_and_large
+from search_runs import base
+
+from flows.evaluate import evaluate
+from flows.import_recipe import import_recipe
+from flows.importing import import_rollouts
+from flows.pictures import Line, Panel, Picture, panels_figure, write_pictures
+from flows.report.contents import report_facts, report_page, report_pictures
+from flows.report.facts import RunFacts
+from flows.report.figures import by_difficulty
+from flows.report.markup import figure, number
+from flows.report.tables import against_table, gains_table
+from storage.errors import StorageError
+from storage.sql import query
+from storage.store import Store
+
+SECTIONS = [
+    "Headline",
+    "Accuracy against budget",
+    "By difficulty",
+    "Accuracy against FLOPs",
+    "Small against large",
+    "Gains",
+    "The PRM",
+    "Example trees",
+    "Cost",
+]
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+@pytest.fixture(scope="module")
+def store(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return asyncio.run(small_and_large(tmp_path_factory.mktemp("report")))
+
+
+@pytest.fixture
+def both(store: Store) -> list[RunFacts]:
+    return facts_of(store, "small", "large")
+
+
+@pytest.fixture(scope="module")
+def pages(store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The page of one run and of two."""
+    folder = tmp_path_factory.mktemp("pages")
+    pages = {"one run": folder / "one.html", "two runs": folder / "two.html"}
+    pages["one run"].write_text(report_page(store, facts_of(store, "small")), encoding="utf-8")
+    pages["two runs"].write_text(report_page(store, facts_of(store, "small", "large")), encoding="utf-8")
+    return pages
+
+
+def ends(row: dict[str, Any]) -> tuple[float, float, float | None, float | None]:
+    return row["x"], row["y"], row.get("low"), row.get("high")
+
+
+def lines_of(picture: Picture) -> Iterator[tuple[Panel, Line]]:
+    for panel in picture.panels:
+        for line in panel.lines:
+            yield panel, line
+
+
+def test_every_figure_draws_the_rows_of_its_query_and_nothing_else(store: Store, both: list[RunFacts]) -> None:
+    pictures = list(report_pictures(store, both))
+    kinds = {picture.name.split("-")[0] for picture in pictures}
+    assert kinds == {"budget", "selectors", "difficulty", "flops", "calibration", "length", "best"}
+    for picture in pictures:
+        rows = query(store, picture.sql).to_pylist()
+        points = {(point.x, point.y, point.low, point.high) for _, line in lines_of(picture) for point in line.points}
+        named = {line.name for _, line in lines_of(picture)}
+        told = {ends(row) for row in rows if "name" not in row or row["name"] in named}
+        assert points == told, picture.name
+        drawn = {
+            (title, line.get_gid(), tuple(map(tuple, line.get_xydata().tolist())))
+            for title, axes in zip((panel.title for panel in picture.panels), panels_figure(picture).axes, strict=True)
+            for line in axes.get_lines()
+            if line.get_gid() is not None
+        }
+        assert drawn == {
+            (panel.title, line.name, tuple((point.x, point.y) for point in line.points))
+            for panel, line in lines_of(picture)
+        }, picture.name
+
+
+def test_bands_end_where_the_query_says(store: Store, both: list[RunFacts]) -> None:
+    for picture in report_pictures(store, both[:1]):
+        for panel, axes in zip(picture.panels, panels_figure(picture).axes, strict=True):
+            bands = [line for line in panel.lines if not line.faint and not line.level and len(line.points) > 1]
+            wanted = [max(point.high for point in line.points) for line in bands if line.points[0].high is not None]  # type: ignore[type-var]
+            drawn = [path.vertices[:, 1].max() for band in axes.collections for path in band.get_paths()]
+            assert sorted(drawn) == pytest.approx(sorted(wanted)), picture.name
+
+
+def test_every_query_of_the_page_is_answered_and_gives_the_numbers_beside_it(
+    store: Store, pages: dict[str, Path]
+) -> None:
+    page = pages["two runs"].read_text(encoding="utf-8")
+    queries = [html.unescape(sql) for sql in re.findall(r"<pre>((?:SELECT|WITH).*?)</pre>", page, flags=re.DOTALL)]
+    assert len(queries) > 20
+    for sql in dict.fromkeys(queries):
+        assert query(store, sql).num_rows > 0, sql
+    figures = re.findall(r"<figure .*?</figure>", page, flags=re.DOTALL)
+    assert len(figures) > 8
+    for drawn in figures:
+        ((sql, numbers),) = re.findall(r"<pre>(.*?)</pre>\s*<div class=\"scroll\">(.*?)</div>", drawn, flags=re.DOTALL)
+        shown = {tuple(cells[2:]) for cells in cells_of(numbers)}
+        rows = query(store, html.unescape(sql)).to_pylist()
+        assert shown <= {tuple(map(number, ends(row))) for row in rows}
+
+
+def cells_of(table: str) -> list[list[str]]:
+    rows = re.findall(r"<tr[^>]*>(<td.*?)</tr>", table)
+    return [[html.unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row)] for row in rows]
+
+
+def test_difficulty_counts_each_problem_once_by_its_pass_at_1(store: Store, both: list[RunFacts]) -> None:
+    (small, _) = both
+    sql = f"""SELECT problem_id, avg(correct::INT) AS rate FROM rollouts JOIN grades USING (rollout_id)
+        WHERE run_id = '{small.run_id}' AND method_id = 'best_of_n-n8' GROUP BY 1"""
+    rates = [row["rate"] for row in query(store, sql).to_pylist()]
+    wanted = {
+        "easy": sum(rate >= 0.5 for rate in rates),
+        "medium": sum(0.1 <= rate < 0.5 for rate in rates),
+        "hard": sum(rate < 0.1 for rate in rates),
+    }
+    titles = [panel.title for panel in by_difficulty(small).panels]
+    assert titles == [f"{name}: {count} problem{'s' if count != 1 else ''}" for name, count in wanted.items() if count]
+
+
+def test_wilsons_interval_by_hand(store: Store, both: list[RunFacts]) -> None:
+    # 0 of 1 problems right: the interval is [0, z²/(1 + z²)] = [0, 0.7935]; 1 of 1: [0.2065, 1].
+    points = [point for _, line in lines_of(by_difficulty(both[0])) for point in line.points]
+    for point in points:
+        assert point.low is not None and point.high is not None
+        assert -1e-12 <= point.low <= point.y + 1e-12 and point.y - 1e-12 <= point.high <= 1 + 1e-12
+        assert point.high - point.low > 0.1, "an interval never shrinks to nothing"
+
+
+def test_small_against_large_divides_flops_a_problem(store: Store, both: list[RunFacts]) -> None:
+    rows = cells_of(against_table(both))
+    small, large = both
+    assert [row[:2] for row in rows[:3]] == [["tiny", "best_of_n"], ["tiny", "beam_search-m4"], ["tiny", "dvts-m4"]]
+    assert large.greedy is not None
+    for policy, name, selector, n, accuracy, _, greedy, difference, inference, with_pretraining in rows[:3]:
+        (ours,) = [
+            row
+            for row in small.rows
+            if row["selector"] == selector and str(row["n"]) == n and row["method_id"].startswith(name.split("-")[0])
+        ]
+        assert policy == "tiny" and with_pretraining == "unknown"
+        assert inference == f"{large.greedy['flops'] / ours['flops']:.3g}×", "both runs hold the same five problems"
+        assert accuracy == f"{100 * ours['accuracy']:.1f}" and greedy == f"{100 * large.greedy['accuracy']:.1f}"
+        assert difference.startswith(f"{100 * (ours['accuracy'] - large.greedy['accuracy']):+.1f} (")
+
+
+def test_one_run_alone_says_what_a_comparison_needs(both: list[RunFacts]) -> None:
+    assert "name runs of at least two policies" in against_table(both[:1])
+
+
+def test_gains_are_those_of_the_paper(both: list[RunFacts]) -> None:
+    ((name, greedy, _, best, _, gain, _), *_) = cells_of(gains_table(both))
+    assert name == both[0].run_id
+    assert both[0].greedy is not None and both[0].best is not None
+    share = (both[0].best["accuracy"] - both[0].greedy["accuracy"]) / both[0].greedy["accuracy"]
+    assert (greedy, best, gain) == (greedy, f"{100 * both[0].best['accuracy']:.1f}", f"{100 * share:+.1f} %")
+
+
+async def test_what_a_run_lacks_is_said(tmp_path: Path) -> None:
+    recipe = recipe_of(base(tmp_path), methods=[{"method": "best_of_n", "n": 2}], budgets=[2], prm=None, shard_size=50)
+    run_id = await evaluate(recipe, tmp_path / "store")
+    store = Store(tmp_path / "store")
+    page = report_page(store, facts_of(store, run_id))
+    for said in ("one budget, n = 2", "has no PRM", "No search in this run", "FLOPs are unknown", "Nothing to compare"):
+        assert said in page
+    assert "NaN" not in page and "None" not in page
+    assert page.count("<figure") == 1, "the difficulty of its problems is known"
+
+
+async def test_an_imported_run_without_calls_says_so(tmp_path: Path) -> None:
+    lines = [{"q": "1+1?", "a": "2", "t": text} for text in ("It is \\boxed{2}", "It is \\boxed{3}")]
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    recipe = import_recipe("jsonl", rows, ["question=q", "reference=a", "text=t"], None, "boxed", False)
+    (run_id,) = await import_rollouts(recipe, tmp_path / "store")
+    store = Store(tmp_path / "store")
+    page = report_page(store, facts_of(store, run_id))
+    for said in ("what it cost is unknown", "no independent rollouts", "FLOPs are unknown", "has no PRM"):
+        assert said in page
+    assert "the recipe below by <code>overthink import</code>" in page
+
+
+def test_a_run_without_choices_is_named(store: Store) -> None:
+    run = store.find_run("small")
+    bare = type(run)(**{**vars(run), "stages": tuple(use for use in run.stages if use.kind != "select")})
+    with pytest.raises(StorageError, match="chose no answers"):
+        report_facts(store, [bare])
+
+
+def test_pictures_are_written_as_svg_and_png(store: Store, both: list[RunFacts], tmp_path: Path) -> None:
+    pictures = list(report_pictures(store, both[1:]))
+    written = write_pictures(tmp_path / "new", pictures)
+    assert len(written) == 2 * len({picture.name for picture in pictures})
+    for path in written:
+        assert path.read_bytes().startswith(b"<svg" if path.suffix == ".svg" else b"\x89PNG")
+
+
+def test_names_from_outside_cannot_break_out_of_the_page(both: list[RunFacts], store: Store) -> None:
+    line = Line("<b>&\"'", by_difficulty(both[0]).panels[0].lines[0].points)
+    hostile = Picture(
+        "x", "<script>alert(1)</script>", "</figure>", by_difficulty(both[0]).axes, [Panel("<i>", [line])], "<"
+    )
+    assert not re.search("<script|</figure>.*</figure>|<b>|<i>", figure(hostile), flags=re.DOTALL)
+
+
+def test_the_page_names_no_other_file(pages: dict[str, Path]) -> None:
+    page = pages["two runs"].read_text(encoding="utf-8")
+    assert re.findall(r'(?:src|href)="(?!#)([^"]*)"', page) == ["data:,"]
+    assert not re.search(r"@import|url\((?!#)", page)
+    assert "<script" not in page
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: install the package `chromium` to look at the page in a browser")
+    opened = Browser(tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", ["one run", "two runs"])
+def test_a_browser_shows_the_page_whole(
+    browser: Browser, pages: dict[str, Path], name: str, width: int, scheme: str
+) -> None:
+    browser.show(pages[name], width, 900, scheme)
+    assert browser.requests() == [pages[name].resolve().as_uri()], "it asks for nothing but itself"
+    assert browser.heard(*COMPLAINTS) == []
+    assert browser.value("[...document.querySelectorAll('h2')].map((title) => title.innerText)") == SECTIONS
+    assert browser.value("document.querySelectorAll('.panel svg').length") > 15
+    assert browser.value("[...document.querySelectorAll('.example')].length") >= 1
+    assert browser.value(FLAWS) == []
+    paper = browser.value("getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(20, 24, 29)") == (scheme == "dark")
+
+
+def test_folded_sql_opens_without_breaking_the_page(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.show(pages["two runs"], 390, 900)
+    browser.value("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+    assert browser.value(FLAWS) == []
