@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tasks.methods.best_of_n import best_of_n
 from tasks.methods.compute_optimal import after_pilot
 from tasks.methods.protocol import Outcome, Score
-from tasks.records import Rollout, Sample, Sampling, Scores
+from tasks.records import Rollout, Sample, Sampling, Scores, Unscored
 
 PILOT = 4
 SAMPLING = Sampling(0.7, 1.0, 64)
@@ -70,6 +70,15 @@ def test_what_a_search_scored_on_the_way_is_not_scored_again() -> None:
 def test_a_rollout_without_steps_is_asked_about_nowhere() -> None:
     asked, outcome = followed(rollout(0, "\n\n"))
     assert (asked, outcome.rollouts[0].scores) == ([], ())
+
+
+def test_a_solution_longer_than_the_prm_reads_stays_unknown() -> None:
+    search = after_pilot(returned(Outcome((rollout(0, "a"), rollout(1, "bb")))), PILOT, "\n\n")
+    (inner,) = next(search)
+    next(inner)
+    assert len(search.send([finished(inner, [])])) == 2
+    outcome = finished(search, [Unscored("too long"), Scores((0.5,), 9)])
+    assert [each.scores for each in outcome.rollouts] == [(), (0.5,)]
 
 
 def test_at_the_pilots_own_budget_nothing_follows() -> None:

@@ -113,7 +113,8 @@ def test_what_was_predicted_can_be_recomputed_from_the_store(finished: Finished)
 def test_the_answer_is_what_the_decided_selector_chooses_among_all_rollouts(finished: Finished) -> None:
     votes: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     scored = f"""SELECT r.problem_id, r.answer_key, min(s.score) AS lowest FROM rollouts r JOIN scores s
-        USING (rollout_id) WHERE r.method_id = '{N16}' AND answer_key IS NOT NULL GROUP BY ALL, r.sample_index"""
+        USING (rollout_id) WHERE r.method_id = '{N16}' AND r.answer_key IS NOT NULL
+        GROUP BY r.problem_id, r.answer_key, r.rollout_id"""
     for row in rows(finished.store, scored):
         votes[row["problem_id"]][row["answer_key"]] += row["lowest"]
     chosen = rows(finished.store, f"SELECT * FROM selections WHERE method_id = '{N16}'")

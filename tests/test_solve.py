@@ -83,6 +83,7 @@ def test_a_file_is_answered_line_by_line_without_any_reference(strategy: Path) -
         assert re.search(rf"│ {row['problem_id']} +│ {row['answer']} +│", told)
     assert "right" not in told
     assert "accuracy" not in told
+    assert "could not be graded" not in told
     assert f'overthink sql --store {store} "SELECT * FROM selections"' in told
     assert one(store, "SELECT run_id FROM runs").startswith("open-")
 
