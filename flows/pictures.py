@@ -1,7 +1,7 @@
 """Curves by matplotlib: panels of lines with bands, labelled where they end, as SVG for a page and as files.
 
-Colours follow Okabe and Ito's palette, which colour-blind readers can tell apart, dark enough to be read as text. In a page
-each is a CSS variable, so that one drawing serves light and dark.
+Colours follow Okabe and Ito's palette, which colour-blind readers can tell apart, dark enough to be read as text. In a
+page each is a CSS variable, so that one drawing serves light and dark.
 """
 
 import io
