@@ -27,7 +27,7 @@ DASHES: dict[str, Any] = {"solid": "-", "dashed": (0, (4, 2)), "dotted": (0, (1,
 WIDTH, HEIGHT = 4.9, 3.3  # inches of one panel; 72 of SVG's units each
 PLACE = (0.115, 0.155, 0.575, 0.755)  # of the axes in their panel; to their right stand the names of lines
 LABEL_GAP = 0.075  # of a panel's height, between two labels
-SVG_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "overthink", "font.size": 11}
+SVG_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "overthink", "text.parse_math": False}
 
 
 @dataclass(frozen=True)

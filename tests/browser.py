@@ -58,8 +58,9 @@ class Browser:
         return [event["params"] for event in self.events if event.get("method") in methods]
 
     def requests(self) -> list[str]:
-        """All addresses that were asked for."""
-        return [params["request"]["url"] for params in self.heard("Network.requestWillBeSent")]
+        """All addresses that were asked for, but for those that are their own content."""
+        asked = [params["request"]["url"] for params in self.heard("Network.requestWillBeSent")]
+        return [url for url in asked if not url.startswith("data:")]
 
     def value(self, script: str) -> Any:
         """What an expression is worth in the page."""

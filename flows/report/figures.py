@@ -128,7 +128,7 @@ def _method_lines(facts: RunFacts, rows: Sequence[Row]) -> Iterator[Line]:
     for (method, selector), group in _grouped(rows, lambda row: (row["method"], row["selector"])):
         if method == "cot":
             continue
-        name = selector if alone or selector in ("majority", "oracle") else facts.label(method)
+        name = selector if alone or selector != facts.lead else facts.label(method)
         line = _styled(facts, selector, name, _points(group), colour_of(method))
         is_main = selector == facts.lead or method.split("-")[0] == main
         yield line if is_main else Line(f"{method} {selector}", line.points, faint=True)
