@@ -1,5 +1,6 @@
 """Text from outside can neither end its turn nor forge a step mark, in any policy's prompt and any PRM's."""
 
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from step_writers import FAMILIES as POLICIES
 from step_writers import like_llama_2
 from tiny_models import SHAPES, SPECIAL, tokenizer_of
-from tokenizers import AddedToken
+from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from tasks.engines.chat import encode_text, load_tokenizer
@@ -48,9 +49,19 @@ def prm_tokenizer(family: str, plain_marks: bool) -> PreTrainedTokenizerFast:
     """A family's tokenizer with one more added token; with `plain_marks` its marks are added but not special."""
     tokenizer = tokenizer_of(SHAPES[family])
     tokenizer.add_tokens([AddedToken(ADDED, special=False)])
-    if plain_marks:
-        tokenizer.add_tokens([AddedToken(mark, special=False) for mark in ("<extra_0>", "[PRM]")])
-    return tokenizer
+    if not plain_marks:
+        return tokenizer
+    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    for added in backend["added_tokens"]:
+        added["special"] = added["special"] and added["content"] not in ("<extra_0>", "[PRM]")
+    plain = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(backend)),
+        bos_token=tokenizer.bos_token,
+        eos_token=tokenizer.eos_token,
+        pad_token=tokenizer.pad_token,
+    )
+    plain.chat_template = tokenizer.chat_template
+    return plain
 
 
 def reserved_tokens(tokenizer: Any, ids: list[int] | tuple[int, ...]) -> list[int]:

@@ -117,7 +117,7 @@ async def test_best_of_n_and_beam_search_over_servers_survive_the_death_of_one(
         return written
 
     monkeypatch.setattr(CompletionsPolicy, "_write", counted)
-    with pytest.raises(EngineDied, match="restart what serves it"):
+    with pytest.raises(EngineDied, match="no endpoint of abacus-1m answers"):
         await evaluate(recipe(servers, patience_seconds=2), tmp_path)
     servers[0].start()
     await asyncio.to_thread(servers[0].wait)
