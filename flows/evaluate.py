@@ -10,6 +10,7 @@ from typing import Any
 from prefect import flow
 
 from flows.artifacts import publish_summary
+from flows.gate import keep_gate
 from flows.gpus import check_shared_gpus, gpus_taken
 from flows.plan import MethodPlan, Plan, make_plan, search_of
 from flows.progress import RunProgress, StageProgress, terminal
@@ -33,7 +34,8 @@ async def evaluate(recipe: Recipe, store: Path, skip_bad_rows: bool = False) -> 
     """Run a recipe, or what is missing of it, into a store; returns the run's id.
 
     Raises UserError for what the user can mend, StorageError, EngineDied or BadReply for what went wrong underneath;
-    whatever was finished or journaled before is safe, and running the same recipe again goes on from there.
+    whatever was finished or journaled before is safe, and running the same recipe again goes on from there. Raises
+    Regression where the recipe has a gate and the complete run does not pass it.
     """
     problem_set = load_problems(recipe.problems, skip_bad_rows)
     plan = make_plan(recipe, problem_set)
@@ -41,6 +43,8 @@ async def evaluate(recipe: Recipe, store: Path, skip_bad_rows: bool = False) -> 
     evaluation = Evaluation(plan, Store(Path(store)), progress)
     with evaluation.store.lock_run(plan.run_id), progress.shown():
         await evaluation.run()
+    if recipe.gate is not None:
+        await asyncio.to_thread(keep_gate, evaluation.store, plan.run_id, recipe.gate)
     return plan.run_id
 
 

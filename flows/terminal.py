@@ -14,9 +14,10 @@ from rich.console import Console
 
 from storage.errors import QueryError, StorageError, StoreBusy
 from storage.store import Store
-from tasks.errors import UserError
+from tasks.errors import Regression, UserError
 
 NO_TERMINAL_WIDTH = 120
+MISTAKE, REGRESSION = 2, 3  # exit codes; 1 is a run that failed
 QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -42,7 +43,7 @@ def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine
         screen.print(f"run {run_id}: {what}, store {store.root}, log {log}", soft_wrap=True)
         try:
             asyncio.run(flow())
-        except (UserError, StoreBusy):
+        except (UserError, StoreBusy, Regression):
             raise
         except KeyboardInterrupt:
             _stopped(screen, "stopped by Ctrl-C", log)
@@ -91,9 +92,9 @@ def _chatter_to(log: Path) -> Iterator[Console]:
 
 @contextlib.contextmanager
 def told_plainly() -> Iterator[None]:
-    """The user's mistakes as one message, without a traceback, and exit code 2."""
+    """The user's mistakes as one message, without a traceback, and exit code 2; a regression likewise, and 3."""
     try:
         yield
-    except (UserError, StorageError, QueryError) as error:
+    except (UserError, StorageError, QueryError, Regression) as error:
         Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True, highlight=False)
-        raise typer.Exit(2) from error
+        raise typer.Exit(REGRESSION if isinstance(error, Regression) else MISTAKE) from error

@@ -19,3 +19,7 @@ class EngineDied(Exception):
 
 class BadReply(Exception):
     """An engine answered with something that cannot be used, such as too few scores; asking again would not help."""
+
+
+class Regression(Exception):
+    """A finished run is less accurate than an earlier one, beyond the interval; the run itself is complete and safe."""

@@ -1,16 +1,19 @@
 """`overthink run`: from problems to graded choices."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from flows.commands.compare import print_verdict
 from flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
 from flows.commands.report import print_report
 from flows.recipe import find_recipe, read_recipe
 from flows.terminal import carry_out, console, quiet, told_plainly
 from storage.store import Store
+from tasks.errors import Regression
 
 
 def run(
@@ -29,6 +32,7 @@ def _run(name: str, changes: list[str], root: Path, skip_bad_rows: bool) -> None
     recipe = read_recipe(find_recipe(name), changes)
     # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
     from flows.evaluate import evaluate, is_finished
+    from flows.gate import judge
     from flows.plan import make_plan
     from tasks.problems.sources import load_problems
 
@@ -38,8 +42,12 @@ def _run(name: str, changes: list[str], root: Path, skip_bad_rows: bool) -> None
     print_dropped(problem_set.dropped)
     if not is_finished(plan, opened):
         what = f"{len(plan.units)} problems"
-        carry_out(opened, plan.run_id, what, lambda: evaluate(recipe, root, skip_bad_rows))
-    print_report(console(), opened, opened.find_run(plan.run_id))
+        with suppress(Regression):  # told below, under the table
+            carry_out(opened, plan.run_id, what, lambda: evaluate(recipe, root, skip_bad_rows))
+    stored = opened.find_run(plan.run_id)
+    print_report(console(), opened, stored)
+    if recipe.gate is not None:
+        print_verdict(judge(opened, stored, recipe.gate))
 
 
 def print_dropped(complaints: Sequence[str]) -> None:
