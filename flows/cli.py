@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import ask, imports, prm
+from flows.commands import ask, imports, prm, upkeep
 from flows.commands.compare import compare, gate
 from flows.commands.report import report
 from flows.commands.run import run
@@ -31,3 +31,5 @@ for command in (run, prm.prm_eval, prm.prm_train, compare, gate, status, ask.sql
     app.command()(command)
 app.command(name="import")(imports.import_)
 app.command()(ask.recipes)
+app.command()(upkeep.gc)
+app.command()(upkeep.doctor)
