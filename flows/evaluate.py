@@ -10,7 +10,7 @@ from typing import Any
 from prefect import flow
 
 from flows.artifacts import publish_summary
-from flows.gate import keep_gate
+from flows.gate import check_gate, keep_gate
 from flows.gpus import check_shared_gpus, gpus_taken
 from flows.plan import MethodPlan, Plan, make_plan, search_of
 from flows.progress import RunProgress, StageProgress, terminal
@@ -41,6 +41,8 @@ async def evaluate(recipe: Recipe, store: Path, skip_bad_rows: bool = False) -> 
     plan = make_plan(recipe, problem_set)
     progress = RunProgress(terminal.get())
     evaluation = Evaluation(plan, Store(Path(store)), progress)
+    if recipe.gate is not None:
+        check_gate(evaluation.store, recipe.gate)
     with evaluation.store.lock_run(plan.run_id), progress.shown():
         await evaluation.run()
     if recipe.gate is not None:

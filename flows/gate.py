@@ -7,7 +7,7 @@ from flows.differences import Difference, difference_of, paired_choices
 from flows.recipe import GateConfig
 from storage.errors import StorageError
 from storage.store import Run, Store
-from tasks.errors import Regression
+from tasks.errors import Regression, UserError
 
 LAST = "last"
 FALSE_ALARMS = 0.05  # of both tails together and over all methods looked at; the gate heeds one tail
@@ -42,8 +42,8 @@ class Verdict:
 def judge(store: Store, run: Run, gate: GateConfig) -> Verdict:
     """Hold a run against an earlier one: each method at its largest n, by the gate's selector.
 
-    Each method is a chance of a false alarm, so intervals are widened for their number (Bonferroni). Raises
-    StorageError where the two runs share no such choice, or fewer than two problems.
+    Each method is a chance of a false alarm, so intervals are widened for their number (Bonferroni). Raises UserError
+    where the two runs share no such choice, or fewer than two problems.
     """
     against = earlier_run(store, run, gate.against)
     if against is None:
@@ -53,7 +53,7 @@ def judge(store: Store, run: Run, gate: GateConfig) -> Verdict:
         if selector == gate.selector:
             looks[method_id] = (n, rows)  # n rises, so the largest stays
     if any(len(rows) < 2 for _, rows in looks.values()) or not looks:
-        raise StorageError(
+        raise UserError(
             f"{run.run_id} cannot be held against {against.run_id}: they share no choice by {gate.selector} on two "
             "problems or more; name another selector or run"
         )
@@ -65,16 +65,31 @@ def judge(store: Store, run: Run, gate: GateConfig) -> Verdict:
 def earlier_run(store: Store, run: Run, against: str) -> Run | None:
     """The run that is named, or the last complete one of the same name that began before; None where there is none.
 
-    Raises StorageError where the named one is not there, not complete, or the run itself.
+    Raises UserError where the named one is not there, not complete, or the run itself.
     """
     if against == LAST:
         earlier = [one for one in store.runs() if one.name == run.name and one.created_at < run.created_at]
         complete = [one for one in earlier if one.status == "complete" and has_choices(one)]
         return complete[-1] if complete else None
-    found = store.find_run(against)
-    if found.run_id == run.run_id or found.status != "complete":
-        what = "the run itself" if found.run_id == run.run_id else "not complete"
-        raise StorageError(f"{found.run_id} is {what}: hold {run.run_id} against another run")
+    found = _named(store, against)
+    if found.run_id == run.run_id:
+        raise UserError(f"{found.run_id} is the run itself: hold it against another one")
+    return found
+
+
+def check_gate(store: Store, gate: GateConfig) -> None:
+    """Raise UserError where a gate names a run that is not there or not complete; before any engine is loaded."""
+    if gate.against != LAST:
+        _named(store, gate.against)
+
+
+def _named(store: Store, name: str) -> Run:
+    try:
+        found = store.find_run(name)
+    except StorageError as error:
+        raise UserError(f"gate: {error}") from error
+    if found.status != "complete":
+        raise UserError(f"gate: {found.run_id} is not complete: name another run")
     return found
 
 

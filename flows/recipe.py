@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from flows.methods import AnyMethod, BestOfN
+from flows.safe_yaml import safe_yaml
 from tasks.analysis.difficulty import DifficultyConfig
 from tasks.analysis.selectors import SELECTORS, Selector, needs_prm
 from tasks.engines.config import PolicyConfig, PrmConfig
@@ -27,7 +28,7 @@ def _no_boolean(value: Any) -> Any:
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SamplingConfig(_Frozen):
@@ -50,7 +51,7 @@ class GateConfig(_Frozen):
     """When a run counts as worse than an earlier one (`flows/gate.py`)."""
 
     selector: Selector = "majority"
-    against: str = Field(default="last", min_length=1, description="the last run of this name before, or a run's id")
+    against: str = Field(default="last", description="the last run of this name before, or a run's id")
 
 
 class AnyRecipe(_Frozen):
@@ -73,7 +74,7 @@ class Recipe(AnyRecipe):
     policy: PolicyConfig
     prm: PrmConfig | None = None
     methods: tuple[AnyMethod, ...] = Field(min_length=1)
-    budgets: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    budgets: tuple[Annotated[int, Field(ge=1, lt=2**31)], ...] = Field(min_length=1)
     selectors: tuple[Selector, ...] | None = Field(default=None, description="all that apply, unless listed")
     sampling: SamplingConfig = SamplingConfig()
     grading: GradingConfig = GradingConfig()
@@ -196,7 +197,7 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
 def read_recipe_of(kind: type[Kind], path: Path, changes: Sequence[str] = ()) -> Kind:
     """Read a recipe and apply `--set KEY=VALUE` changes. Raises UserError naming file, key and remedy."""
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = safe_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):
@@ -221,7 +222,7 @@ def _apply(value: dict[str, Any], change: str) -> None:
     for parent in parents:
         place = _child(place, parent, key)
     try:
-        new = yaml.safe_load(text)
+        new = safe_yaml(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"--set {key}: {text!r} is no YAML value") from error
     if isinstance(place, list):

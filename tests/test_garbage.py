@@ -98,7 +98,9 @@ def test_parts_set_aside_and_files_of_a_crash_are_garbage_but_never_while_a_run_
     (stage.folder / "set-aside" / "old.parquet").write_bytes(b"1234")
     (stage.parts_folder / ".x.parquet.partial").write_bytes(b"12")
     (stage.parts_folder / "orphan.parquet").write_bytes(b"123")
-    found = {str(item.path.relative_to(stage.folder)): item.size for item in find_garbage(store) if SHARED in str(item.path)}
+    found = {
+        str(item.path.relative_to(stage.folder)): item.size for item in find_garbage(store) if SHARED in str(item.path)
+    }
     assert found == {"set-aside": 4, "parts/.x.parquet.partial": 2, "parts/orphan.parquet": 3}
     store.write_run(run_named("first-1", *uses(SHARED), status="running"))
     assert [item.path.name for item in find_garbage(store) if SHARED in str(item.path)] == ["set-aside"]

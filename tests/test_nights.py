@@ -25,7 +25,7 @@ from storage.errors import StorageError
 from storage.sql import query
 from storage.store import Run, Store
 from tasks.analysis.selectors import Selector
-from tasks.errors import Regression
+from tasks.errors import Regression, UserError
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 PROBLEMS = 40
@@ -204,7 +204,7 @@ async def test_runs_on_other_problems_cannot_be_compared(tmp_path: Path) -> None
     a, b = Store(store).runs()
     with pytest.raises(StorageError, match="have no problem .id, question and reference. in common"):
         compare_runs(Store(store), a, b)
-    with pytest.raises(StorageError, match="share no choice by majority"):
+    with pytest.raises(UserError, match="share no choice by majority"):
         judge(Store(store), b, GateConfig(against=a.run_id))
 
 
@@ -235,8 +235,14 @@ def test_what_came_last_is_complete_of_the_same_name_and_older(nights: Path, tmp
     assert earlier_run(store, third, "last") == first
     assert earlier_run(store, first, "last") is None, "a model rolled back is not held against what came after it"
     for wrong, reason in ((third.run_id, "the run itself"), (second.run_id, "not complete"), ("x", "no run named")):
-        with pytest.raises(StorageError, match=reason):
+        with pytest.raises(UserError, match=reason):
             earlier_run(store, third, wrong)
+
+
+async def test_a_gate_against_a_run_that_is_not_there_is_told_before_anything_is_sampled(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="gate: .* holds no run named 'gone'"):
+        await evaluate(recipe_of(tmp_path, gate={"against": "gone"}), tmp_path / "store")
+    assert not (tmp_path / "store").exists()
 
 
 def test_the_command_exits_with_3_on_a_regression_and_with_0_otherwise(

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -21,6 +22,7 @@ from tasks.problems.sources import load_problems
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PRMS = (ROOT / "docs" / "prms.md").read_text(encoding="utf-8")
+NIGHTLY = (ROOT / "docs" / "nightly.md").read_text(encoding="utf-8")
 COMMAND = Path(sys.executable).parent / "overthink"
 
 
@@ -41,6 +43,11 @@ def _logical_lines(block: str) -> list[str]:
         elif line.strip() and not line.startswith("#"):
             lines.append(line)
     return lines
+
+
+@cache
+def help_of(command: str) -> str:
+    return subprocess.run([COMMAND, command, "--help"], capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture(scope="module")
@@ -72,20 +79,26 @@ def test_the_recipes_of_the_page_on_prms_are_valid() -> None:
     assert PrmTrainRecipe.model_validate(trained).training.part == "lora"
 
 
+def test_the_recipe_of_the_page_on_nights_has_a_gate() -> None:
+    (nightly,) = map(yaml.safe_load, blocks("yaml", NIGHTLY))
+    gate = Recipe.model_validate(nightly).gate
+    assert gate is not None and gate.against == "last"
+
+
 def test_the_page_on_prms_names_every_family_and_every_measure() -> None:
     assert set(get_args(Measure)) | set(FAMILIES) <= set(re.findall(r"`([\w-]+)`", PRMS))
 
 
 def test_every_command_of_the_readme_exists(tmp_path: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for words in (*commands(), *commands(PRMS)):
+    for words in (*commands(), *commands(PRMS), *commands(NIGHTLY)):
         if words[0] == "make":
             assert f"\n{words[1]}:" in makefile
         else:
             assert words[0] == "overthink"
-            told = subprocess.run([COMMAND, words[1], "--help"], capture_output=True, text=True, check=True).stdout
             for option in (word for word in words if word.startswith("--")):
-                assert option in told
+                assert option.partition("=")[0] in help_of(words[1])
+            assert help_of(words[1])
 
 
 def test_the_tree_of_the_readme_is_one_of_its_run() -> None:
