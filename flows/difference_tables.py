@@ -7,6 +7,7 @@ from rich.text import Text
 
 from flows.costs import LINES
 from flows.differences import Cost, Difference, Flip, RunComparison
+from flows.terminal import printable
 
 MOST_FLIPS = 20
 EXCERPT = 60
@@ -43,8 +44,8 @@ def flip_table(flips: Sequence[Flip]) -> Table:
     for flip in sorted(flips, key=lambda flip: flip.now_right)[:MOST_FLIPS]:
         question = " ".join(flip.question.split())
         question = question if len(question) <= EXCERPT else question[: EXCERPT - 1] + "…"
-        answers = (Text(answer or "") for answer in (flip.answer_before, flip.answer_after))
-        problem = (Text(flip.problem_id), flip.method_id, Text(question))
+        answers = (Text(printable(answer or "")) for answer in (flip.answer_before, flip.answer_after))
+        problem = (Text(printable(flip.problem_id)), flip.method_id, Text(printable(question)))
         table.add_row(*problem, *answers, "right" if flip.now_right else "wrong")
     return table
 

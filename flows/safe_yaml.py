@@ -28,7 +28,7 @@ def safe_yaml(text: str) -> Any:
         if isinstance(held, int) and abs(held) >= LARGEST_NUMBER:
             raise ValueError(f"a number of {held.bit_length()} bits is too large")
         if isinstance(held, str) and ("\0" in held or any("\ud800" <= character <= "\udfff" for character in held)):
-            raise ValueError(f"{held!r} holds NUL or half a surrogate pair, which no file can")
+            raise ValueError(f"{held[:40]!r} holds NUL or half a surrogate pair, which no file can")
     return value
 
 

@@ -51,6 +51,11 @@ def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine
             _stopped(screen, f"{type(error).__name__}: {error}", log)
 
 
+def printable(text: str) -> str:
+    """Text from elsewhere, fit for a terminal: what could steer it, or cannot be written to it, is spelt out."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
 def console() -> Console:
     """The terminal; wide enough for a result table where there is none."""
     screen = Console()
@@ -96,5 +101,5 @@ def told_plainly() -> Iterator[None]:
     try:
         yield
     except (UserError, StorageError, QueryError, Regression) as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True, highlight=False)
+        Console(stderr=True).print(printable(str(error)), style="red", markup=False, soft_wrap=True, highlight=False)
         raise typer.Exit(REGRESSION if isinstance(error, Regression) else MISTAKE) from error

@@ -16,6 +16,7 @@ from flows.import_recipe import import_recipe
 from flows.plan import make_plan
 from flows.recipe import KINDS, AnyRecipe, Recipe, read_recipe, read_recipe_of
 from flows.safe_yaml import safe_yaml
+from flows.terminal import printable
 from tasks.engines.config import ModelConfig, VllmPolicyConfig
 from tasks.engines.models import locate_model
 from tasks.errors import EngineUnavailable, ProblemError, UserError
@@ -269,27 +270,24 @@ def test_any_configuration_of_a_folder_is_read_or_refused(
 
 
 NASTY = {
-    "tower": "9^{9^{9^{9}}}",
     "factorials": "((((9!)!)!)!)!",
     "roots": "\\sqrt{" * 300 + "2" + "}" * 300,
-    "fractions": "\\frac{1}{1+" * 200 + "x" + "}" * 200,
     "matrix": "\\begin{pmatrix}" + "\\\\".join(["&".join(["x^{99}"] * 60)] * 60) + "\\end{pmatrix}",
     "long sum": "+".join(f"x^{{{power}}}" for power in range(20_000)),
-    "long number": "9" * 100_000,
     "braces": "{" * 50_000 + "}" * 50_000,
-    "interval": "(" * 50_000,
-    "digits of another script": "٣" * 1000 + "³²" * 100,
     "power of a sum": "(a+b+c+d)^{9999}",
-    "integral": "\\int_0^{1} \\sin(x^{x^{x}}) dx",
-    "quotes": "'\"`$(id)`; import os",
-    "lines": "1\n" * 1000 + "\u2028\x00\x1b[31m",
+    "digits of another script": "٣" * 1000 + "³²" * 100,
+    "quotes and lines": "'\"`$(id)`; import os" + "1\n" * 1000 + "\u2028\x00\x1b[31m",
 }
 
 
 def test_answers_made_to_blow_up_are_cut_off_and_the_judge_goes_on() -> None:
-    with EqualityJudge(time_limit=2) as judge:
+    with EqualityJudge(time_limit=1) as judge:
         for name, answer in NASTY.items():
             assert judge.compare("3", answer) in ("different", "unknown"), name
-            assert judge.compare("\\frac{3}{1}", answer) in ("different", "unknown"), name
         judge._time_limit = 60
         assert judge.compare("1/4", "0.25") == "equal"
+
+
+def test_a_message_cannot_steer_the_terminal() -> None:
+    assert printable("a\x1b[2Jb\ud800\x07\nc é") == "a\\x1b[2Jb\\ud800\\x07\nc é"
