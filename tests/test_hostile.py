@@ -173,7 +173,10 @@ def test_a_name_can_never_lead_out_of_the_store(name: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("model", ["zoo/..", "zoo/../recipes", "zoo/.", "zoo/", "~nobody-of-this-name/x", "x" * 5000])
-def test_a_model_that_cannot_be_is_refused_without_a_traceback(model: str) -> None:
+def test_a_model_that_cannot_be_is_refused_without_a_traceback(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where no folder is called zoo
     with pytest.raises(EngineUnavailable):
         locate_model(ModelConfig(model=model))
 
