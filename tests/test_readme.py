@@ -11,7 +11,9 @@ from typing import get_args
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from flows.cli import app
 from flows.recipe import PrmEvalRecipe, PrmTrainRecipe, Recipe, find_recipe, read_recipe
 from storage.sql import query
 from storage.store import Store
@@ -47,7 +49,9 @@ def _logical_lines(block: str) -> list[str]:
 
 @cache
 def help_of(command: str) -> str:
-    return subprocess.run([COMMAND, command, "--help"], capture_output=True, text=True, check=True).stdout
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "120"})
+    assert result.exit_code == 0, command
+    return result.output
 
 
 @pytest.fixture(scope="module")

@@ -64,12 +64,11 @@ def doctor(
         root = None if store is None else existing(store).root
         from flows.health import findings
 
-        table = Table("", "where", "what", "remedy")
         levels = set()
         for finding in findings(root):
             levels.add(finding.level)
-            words = (Text(finding.place), Text(finding.what), Text(finding.remedy))
-            table.add_row(Text(finding.level, style=STYLES[finding.level]), *words)
-        console().print(table)
+            remedy = f": {finding.remedy}" if finding.remedy else ""
+            line = Text(f"{finding.level:8}", style=STYLES[finding.level])
+            console().print(line.append(f"{finding.place}: {finding.what}{remedy}", style="default"), soft_wrap=True)
         if "broken" in levels:
             raise typer.Exit(1)
