@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from flows.commands import ask, imports, prm
+from flows.commands import ask, imports, prm, upkeep
+from flows.commands.compare import compare, gate
 from flows.commands.estimate import estimate
 from flows.commands.fit import fit
 from flows.commands.report import report
@@ -38,12 +39,15 @@ COMMANDS = (
     estimate,
     prm.prm_eval,
     prm.prm_train,
-    imports.compare,
+    compare,
+    gate,
     status,
     ask.sql,
     report,
     ask.cost,
     ask.tree,
+    upkeep.gc,
+    upkeep.doctor,
 )
 for command in COMMANDS:
     app.command()(command)

@@ -32,10 +32,18 @@ LINES = {
 
 def cost_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
     """A row for each method of a run as its recipe lists them, then one for all. Raises StorageError without calls."""
+    rows = known_costs(store, run_id)
+    if not rows:
+        raise StorageError(f"{run_id} has no finished part with calls yet: run its recipe to go on with it")
+    return rows
+
+
+def known_costs(store: Store, run_id: str) -> list[dict[str, Any]]:
+    """The rows of `cost_rows`; none where no call is stored, as of an imported run."""
     order = [*dict.fromkeys(use.method_id for use in store.find_run(run_id).stages), "all"]
     rows = query(store, COST_SQL.format(run_id=run_id)).to_pylist()
-    if len(rows) == 1:
-        raise StorageError(f"{run_id} has no finished part with calls yet: run its recipe to go on with it")
+    if len(rows) == 1:  # the one for all
+        return []
     return sorted(rows, key=lambda row: order.index(row["method_id"]))
 
 

@@ -11,6 +11,7 @@ from prefect import flow
 
 from flows.applying import Application
 from flows.artifacts import publish_summary
+from flows.gate import check_gate, keep_gate
 from flows.gpus import check_shared_gpus, gpus_taken
 from flows.method_plan import MethodPlan
 from flows.plan import Plan, make_plan, search_of
@@ -37,14 +38,19 @@ async def evaluate(recipe: Recipe, store: Path, skip_bad_rows: bool = False) -> 
     """Run a recipe, or what is missing of it, into a store; returns the run's id.
 
     Raises UserError for what the user can mend, StorageError, EngineDied or BadReply for what went wrong underneath;
-    whatever was finished or journaled before is safe, and running the same recipe again goes on from there.
+    whatever was finished or journaled before is safe, and running the same recipe again goes on from there. Raises
+    Regression where the recipe has a gate and the complete run does not pass it.
     """
     problem_set = load_problems(recipe.problems, skip_bad_rows)
     plan = make_plan(recipe, problem_set)
     progress = RunProgress(terminal.get())
     evaluation = Evaluation(plan, Store(Path(store)), progress)
+    if recipe.gate is not None:
+        check_gate(evaluation.store, recipe.gate)
     with evaluation.store.lock_run(plan.run_id), progress.shown():
         await evaluation.run()
+    if recipe.gate is not None:
+        await asyncio.to_thread(keep_gate, evaluation.store, plan.run_id, recipe.gate)
     return plan.run_id
 
 

@@ -40,7 +40,7 @@ class Draws:
 class MethodConfig(BaseModel):
     """What all methods have in common."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     # A search grows a tree, asks the PRM on the way and answers one budget, its own n.
     is_search: ClassVar[bool] = False
@@ -73,7 +73,7 @@ class Cot(MethodConfig):
 class BudgetConfig(MethodConfig):
     """Methods with a budget N."""
 
-    n: int = Field(ge=1, description="budget: solutions drawn at once")
+    n: int = Field(ge=1, lt=2**31, description="budget: solutions drawn at once")
 
     @property
     def method_id(self) -> str:
@@ -159,7 +159,7 @@ class BeamSearch(BeamConfig):
 class Dvts(BeamConfig):
     """N/M independent subtrees, each a beam search that keeps one path."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
     method: Literal["dvts"]
     returned: Literal["best", "siblings"] = Field(default="best", alias="return")

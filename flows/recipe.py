@@ -22,7 +22,7 @@ def _no_boolean(value: Any) -> Any:
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 BY_CHAT = (
@@ -51,6 +51,13 @@ class GradingConfig(_Frozen):
     time_limit_seconds: float = Field(default=5.0, gt=0, description="for one comparison of two answers")
 
 
+class GateConfig(_Frozen):
+    """When a run counts as worse than an earlier one (`flows/gate.py`)."""
+
+    selector: Selector = "majority"
+    against: str = Field(default="last", description="the last run of this name before, or a run's id")
+
+
 class AnyRecipe(_Frozen):
     """What all recipes hold. `command` runs them; `own_key` is one that only recipes of that command have."""
 
@@ -71,11 +78,12 @@ class Recipe(AnyRecipe):
     policy: PolicyConfig
     prm: PrmConfig | None = None
     methods: tuple[ListedMethod, ...] = Field(min_length=1)
-    budgets: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    budgets: tuple[Annotated[int, Field(ge=1, lt=2**31)], ...] = Field(min_length=1)
     selectors: tuple[Selector, ...] | None = Field(default=None, description="all that apply, unless listed")
     sampling: SamplingConfig = SamplingConfig()
     grading: GradingConfig = GradingConfig()
     difficulty: DifficultyConfig = Field(default=DifficultyConfig(), description="of strategies; changes no result")
+    gate: GateConfig | None = Field(default=None, description="fail where accuracy dropped; changes no result")
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
 
     @field_validator("selectors")
@@ -98,6 +106,8 @@ class Recipe(AnyRecipe):
         wanting = [selector for selector in self.selectors or () if needs_prm(selector)]
         if wanting and self.prm is None:
             raise ValueError(f"selector {wanting[0]} needs step scores: name a `prm`")
+        if self.gate is not None and self.gate.selector not in self.chosen_selectors():
+            raise ValueError(f"the gate's selector {self.gate.selector} is none of this recipe: add it to `selectors`")
         searches = [method.method_id for method in self.fixed_methods if method.is_search]
         searches += [method.method for method in self.strategies]
         if searches and self.prm is None:

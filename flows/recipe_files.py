@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from flows.recipe import AnyRecipe, PrmEvalRecipe, PrmTrainRecipe, Recipe
+from flows.safe_yaml import safe_yaml
 from flows.sweep_recipe import SweepRecipe
 from tasks.errors import UserError
 
@@ -63,7 +64,7 @@ def read_recipe_of(kind: type[Kind], path: Path, changes: Sequence[str] = ()) ->
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = safe_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):
@@ -80,7 +81,7 @@ def _apply(value: dict[str, Any], change: str) -> None:
     for parent in parents:
         place = _child(place, parent, key)
     try:
-        new = yaml.safe_load(text)
+        new = safe_yaml(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"--set {key}: {text!r} is no YAML value") from error
     if isinstance(place, list):

@@ -14,9 +14,10 @@ from rich.console import Console
 
 from storage.errors import QueryError, StorageError, StoreBusy
 from storage.store import Store
-from tasks.errors import CellsFailed, UserError
+from tasks.errors import CellsFailed, Regression, UserError
 
 NO_TERMINAL_WIDTH = 120
+MISTAKE, REGRESSION = 2, 3  # exit codes; 1 is a run that failed
 QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -45,12 +46,17 @@ def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine
         screen.print(f"run {run_id}: {what}, store {store.root}, log {log}", soft_wrap=True)
         try:
             asyncio.run(flow())
-        except (UserError, StoreBusy, CellsFailed):
+        except (UserError, StoreBusy, CellsFailed, Regression):
             raise
         except KeyboardInterrupt:
             _stopped(screen, "stopped by Ctrl-C", log)
         except Exception as error:
             _stopped(screen, f"{type(error).__name__}: {error}", log)
+
+
+def printable(text: str) -> str:
+    """Text from elsewhere, fit for a terminal: what could steer it, or cannot be written to it, is spelt out."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def console() -> Console:
@@ -94,9 +100,9 @@ def _chatter_to(log: Path) -> Iterator[Console]:
 
 @contextlib.contextmanager
 def told_plainly() -> Iterator[None]:
-    """The user's mistakes as one message, without a traceback, and exit code 2."""
+    """The user's mistakes as one message, without a traceback, and exit code 2; a regression likewise, and 3."""
     try:
         yield
-    except (UserError, StorageError, QueryError) as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True, highlight=False)
-        raise typer.Exit(2) from error
+    except (UserError, StorageError, QueryError, Regression) as error:
+        Console(stderr=True).print(printable(str(error)), style="red", markup=False, soft_wrap=True, highlight=False)
+        raise typer.Exit(REGRESSION if isinstance(error, Regression) else MISTAKE) from error

@@ -95,9 +95,15 @@ class Journal:
     @staticmethod
     def remove(path: Path) -> None:
         """Delete a closed journal with the files SQLite keeps beside it."""
-        for suffix in ("", "-wal", "-shm"):
+        for each in Journal.files(path):
             with disk_errors(path):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
+                each.unlink(missing_ok=True)
+
+    @staticmethod
+    def files(path: Path) -> list[Path]:
+        """The files of a journal that are there, those that SQLite keeps beside it last."""
+        every = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+        return [each for each in every if each.exists()]
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

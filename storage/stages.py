@@ -78,6 +78,8 @@ class Stage:
         self.key = folder.name
         self.parts_folder = folder / "parts"
         self.manifest_folder = folder / "manifest"
+        self.set_aside_folder = folder / "set-aside"
+        self.journal_path = folder / "journal.sqlite"
 
     def describe(self, identity: Mapping[str, Any]) -> None:
         """Leave what determines this stage beside its parts, for the reader."""
@@ -153,11 +155,11 @@ class Stage:
 
     def journal(self) -> Journal:
         """The journal of this stage's calls; one connection at a time, under the stage's lock."""
-        return Journal(self.folder / "journal.sqlite")
+        return Journal(self.journal_path)
 
     def drop_journal(self) -> None:
         """Remove the journal of a stage that lacks nothing: a crash may have left calls that parts already hold."""
-        Journal.remove(self.folder / "journal.sqlite")
+        Journal.remove(self.journal_path)
 
     def verify(self, living_sources: frozenset[str] | None = None) -> None:
         """Check every part against the manifest; set aside what no longer matches, with a warning.
@@ -165,17 +167,14 @@ class Stage:
         A part is also set aside where one of its sources is not in `living_sources` (None: sources are not checked).
         Files that no entry names (left by a crash) are removed. Call it under the stage's lock.
         """
-        known: set[str] = set()
         for entry in self.entries():
             with disk_errors(self.folder):
                 reason = self.damage(entry)
             if reason is None and living_sources is not None and not living_sources.issuperset(entry.sources):
                 reason = "what it was computed from has been made again"
-            if reason is None:
-                known.update(part_file.name for part_file in entry.files)
-            else:
+            if reason is not None:
                 self._set_aside(entry, reason)
-        self._sweep(known)
+        self._sweep()
 
     def damage(self, entry: Entry) -> str | None:
         """What is wrong with a part's files, or None where every byte is as it was written."""
@@ -191,7 +190,7 @@ class Stage:
 
     def _set_aside(self, entry: Entry, reason: str) -> None:
         logger.warning("%s: %s; this part is set aside and made again", self.key, reason)
-        shelf = self.folder / "set-aside"
+        shelf = self.set_aside_folder
         with disk_errors(shelf):
             shelf.mkdir(exist_ok=True)
             # The entry goes first: from then on the part does not exist, wherever a crash falls.
@@ -200,15 +199,19 @@ class Stage:
                 if (self.parts_folder / part_file.name).exists():
                     os.replace(self.parts_folder / part_file.name, shelf / part_file.name)
 
-    def _sweep(self, known: set[str]) -> None:
+    def leftovers(self) -> list[Path]:
+        """Files of a crash, under the stage's lock: temporary ones, and parts that no manifest entry names."""
+        folders = (self.folder, self.parts_folder, self.manifest_folder)
+        temporary = [path for folder in folders for path in sorted(folder.glob(f".*{TEMPORARY_SUFFIX}"))]
+        known = {part_file.name for entry in self.entries() for part_file in entry.files}
+        return temporary + [path for path in sorted(self.parts_folder.glob("*.parquet")) if path.name not in known]
+
+    def _sweep(self) -> None:
         with disk_errors(self.folder):
-            for folder in (self.folder, self.parts_folder, self.manifest_folder):
-                for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
-                    path.unlink()
-            for path in self.parts_folder.glob("*.parquet"):
-                if path.name not in known:
+            for path in self.leftovers():
+                if path.suffix == ".parquet":
                     logger.warning("%s: %s is in no manifest entry; removed", self.key, path.name)
-                    path.unlink()
+                path.unlink()
 
 
 def _gaps(ranges: Iterable[tuple[int, int]], samples: int) -> list[tuple[int, int]]:

@@ -89,7 +89,7 @@ class Store:
     def runs(self) -> list[Run]:
         """All runs, oldest first. Raises StorageError naming a manifest that is not whole."""
         paths = sorted((self.root / "runs").glob("*/run.json"))
-        return sorted((_read_run(path) for path in paths), key=lambda run: (run.created_at, run.run_id))
+        return sorted((read_run(path) for path in paths), key=lambda run: (run.created_at, run.run_id))
 
     def find_run(self, name: str) -> Run:
         """The run whose id is, or alone starts with, `name`. Raises StorageError with the known runs otherwise."""
@@ -143,7 +143,8 @@ def _read_sweep(path: Path) -> Sweep:
         raise StorageError(f"{path} is not the list of a sweep ({error}): delete it and run the sweep again") from error
 
 
-def _read_run(path: Path) -> Run:
+def read_run(path: Path) -> Run:
+    """Parse a run's manifest. Raises StorageError where it is not one."""
     value = read_json(path)
     try:
         stages = tuple(StageUse(**stage) for stage in value.pop("stages"))

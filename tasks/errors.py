@@ -31,3 +31,7 @@ class CellsFailed(Exception):
     def __init__(self, failures: tuple[str, ...]) -> None:
         super().__init__("; ".join(failures))
         self.failures = failures
+
+
+class Regression(Exception):
+    """A finished run is less accurate than an earlier one, beyond the interval; the run itself is complete and safe."""

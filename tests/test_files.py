@@ -80,7 +80,7 @@ def test_a_failing_disk_names_the_place_and_the_remedy_and_leaves_the_old_file(
 def test_a_failing_sync_of_the_folder_is_told_and_the_file_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    monkeypatch.setattr(storage.files, "_sync", failing(code, only=tmp_path))
+    monkeypatch.setattr(storage.files, "sync", failing(code, only=tmp_path))
     with pytest.raises(StorageError, match=REMEDIES[code]):
         write(tmp_path / "a.json", "new")
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == "new"
@@ -106,7 +106,7 @@ def test_a_device_that_is_really_full_names_the_place(tmp_path: Path) -> None:
 def test_file_and_folder_are_synced_in_the_right_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     replace = os.replace
-    monkeypatch.setattr(storage.files, "_sync", lambda path: steps.append(f"sync {path.name}"))
+    monkeypatch.setattr(storage.files, "sync", lambda path: steps.append(f"sync {path.name}"))
     monkeypatch.setattr(os, "replace", lambda old, new: (steps.append(f"rename to {new.name}"), replace(old, new)))
     write(tmp_path / "a.json", "new")
     assert steps == ["sync .a.json.partial", "rename to a.json", f"sync {tmp_path.name}"]

@@ -5,12 +5,15 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from flows.cli import app
 from flows.recipe import PrmEvalRecipe, PrmTrainRecipe, Recipe
 from flows.recipe_files import find_recipe, read_recipe
 from storage.sql import query
@@ -25,6 +28,7 @@ PRMS = (ROOT / "docs" / "prms.md").read_text(encoding="utf-8")
 STRATEGIES = (ROOT / "docs" / "compute-optimal.md").read_text(encoding="utf-8")
 REPORT = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
 SERVERS = (ROOT / "docs" / "servers.md").read_text(encoding="utf-8")
+NIGHTLY = (ROOT / "docs" / "nightly.md").read_text(encoding="utf-8")
 COMMAND = Path(sys.executable).parent / "overthink"
 
 
@@ -45,6 +49,13 @@ def _logical_lines(block: str) -> list[str]:
         elif line.strip() and not line.startswith("#"):
             lines.append(line)
     return lines
+
+
+@cache
+def help_of(command: str) -> str:
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "120"})
+    assert result.exit_code == 0, command
+    return result.output
 
 
 @pytest.fixture(scope="module")
@@ -86,22 +97,29 @@ def test_the_recipe_of_the_page_on_strategies_holds_what_a_fit_needs() -> None:
     assert len(Recipe.model_validate(whole | applied | {"budgets": [4, 16]}).strategies) == 2
 
 
+def test_the_recipe_of_the_page_on_nights_has_a_gate() -> None:
+    (nightly,) = map(yaml.safe_load, blocks("yaml", NIGHTLY))
+    gate = Recipe.model_validate(nightly).gate
+    assert gate is not None and gate.against == "last"
+
+
 def test_the_page_on_prms_names_every_family_and_every_measure() -> None:
     assert set(get_args(Measure)) | set(FAMILIES) <= set(re.findall(r"`([\w-]+)`", PRMS))
 
 
 def test_every_command_of_the_readme_exists(tmp_path: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for words in (*commands(), *commands(PRMS), *commands(STRATEGIES), *commands(REPORT), *commands(SERVERS)):
+    pages = (README, PRMS, STRATEGIES, REPORT, SERVERS, NIGHTLY)
+    for words in (words for page in pages for words in commands(page)):
         if words[0] == "python":  # tests/test_server_flags.py
             continue
         if words[0] == "make":
             assert f"\n{words[1]}:" in makefile
         else:
             assert words[0] == "overthink"
-            told = subprocess.run([COMMAND, words[1], "--help"], capture_output=True, text=True, check=True).stdout
             for option in (word for word in words if word.startswith("--")):
-                assert option in told
+                assert option.partition("=")[0] in help_of(words[1])
+            assert help_of(words[1])
 
 
 def test_the_tree_of_the_readme_is_one_of_its_run() -> None:

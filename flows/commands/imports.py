@@ -1,15 +1,14 @@
-"""`overthink import` and `overthink compare`: rollouts that other tools stored."""
+"""`overthink import`: rollouts that other tools stored."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.commands.options import DEFAULT_STORE, StoreOption, existing
+from flows.commands.options import DEFAULT_STORE, StoreOption
 from flows.commands.report import print_report
 from flows.import_recipe import ImportFormat, import_recipe
 from flows.terminal import carry_out, console, quiet, told_plainly
-from storage.errors import StorageError
 from storage.store import Store
 from tasks.problems.answers import Extraction
 
@@ -39,24 +38,3 @@ def import_(
             carry_out(opened, plans[0].run_id, what, lambda: import_rollouts(recipe, store))
         for plan in plans:
             print_report(console(), opened, opened.find_run(plan.run_id))
-
-
-def compare(
-    run_name: Annotated[str, typer.Argument(metavar="RUN", help="An imported run's id, or the beginning of it.")],
-    store: StoreOption = DEFAULT_STORE,
-) -> None:
-    """Print our choices beside those that the other tool reported, and every difference with its reason."""
-    from flows.comparing import REASONS, compare_run, differences_table, totals_table
-
-    with told_plainly():
-        opened = existing(store)
-        run_id = opened.find_run(run_name).run_id
-        compared = compare_run(opened, run_id)
-        if not compared:
-            raise StorageError(f"run {run_id} holds no choices of another tool: `overthink import` brings them")
-        console().print(totals_table(opened, run_id, compared))
-        found = {one.reason for one in compared if one.reason is not None}
-        if found:
-            console().print(differences_table(compared))
-        for reason in sorted(found):
-            console().print(f"{reason}: {REASONS[reason]}", highlight=False)

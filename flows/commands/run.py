@@ -1,17 +1,20 @@
 """`overthink run`: from problems to graded choices."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from flows.commands.compare import print_verdict
 from flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
 from flows.commands.report import print_report
 from flows.recipe import Recipe
 from flows.recipe_files import find_recipe, read_recipe
 from flows.terminal import carry_out, console, quiet, told_plainly
 from storage.store import Store
+from tasks.errors import Regression
 
 
 def run(
@@ -23,8 +26,14 @@ def run(
     """Run a recipe, or go on with it; a finished one is only reported."""
     with told_plainly():
         quiet()
-        opened, run_id = run_to_end(read_recipe(find_recipe(recipe), changes or []), store, skip_bad_rows)
-        print_report(console(), opened, opened.find_run(run_id))
+        wanted = read_recipe(find_recipe(recipe), changes or [])
+        opened, run_id = run_to_end(wanted, store, skip_bad_rows)
+        stored = opened.find_run(run_id)
+        print_report(console(), opened, stored)
+        if wanted.gate is not None:
+            from flows.gate import judge
+
+            print_verdict(judge(opened, stored, wanted.gate))
 
 
 def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool) -> tuple[Store, str]:
@@ -40,7 +49,8 @@ def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool) -> tuple[Store, 
     print_dropped(problem_set.dropped)
     if not is_finished(plan, opened):
         what = "1 problem" if len(plan.units) == 1 else f"{len(plan.units)} problems"
-        carry_out(opened, plan.run_id, what, lambda: evaluate(recipe, root, skip_bad_rows))
+        with suppress(Regression):  # `run` tells it under the report
+            carry_out(opened, plan.run_id, what, lambda: evaluate(recipe, root, skip_bad_rows))
     return opened, plan.run_id
 
 

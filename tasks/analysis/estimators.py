@@ -139,25 +139,30 @@ def random_subsets(count: int, n: int, seed: int) -> Integers:
     return np.sort(order, axis=1)
 
 
-def bootstrap_interval(accuracies: Floats, seed: int) -> tuple[float, float] | None:
-    """95 % percentile-bootstrap interval of the mean over problems; None for fewer than two problems."""
+def bootstrap_interval(accuracies: Floats, seed: int, confidence: float = 0.95) -> tuple[float, float] | None:
+    """Percentile-bootstrap interval of the mean over problems; None for fewer than two problems."""
     if len(accuracies) < 2:
         return None
     result = stats.bootstrap(
-        (accuracies,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(seed)
+        (accuracies,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(seed),
     )
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much more accurate one way is than another, in [-1, 1], with its 95 % interval (None: too few problems)."""
+    """How much more accurate one way is than another, in [-1, 1], with its interval (None: too few problems)."""
 
     accuracy: float
     interval: tuple[float, float] | None
 
 
-def paired_difference(first: Floats, second: Floats, seed: int) -> Difference:
+def paired_difference(first: Floats, second: Floats, seed: int, confidence: float = 0.95) -> Difference:
     """By how much `first` beats `second`, each (problems,) in the same order: paired bootstrap over problems.
 
     Hard problems are hard for both, so the interval is mostly narrower than the two intervals suggest. Raises
@@ -166,4 +171,4 @@ def paired_difference(first: Floats, second: Floats, seed: int) -> Difference:
     if len(first) != len(second) or not len(first):
         raise ValueError(f"{len(first)} and {len(second)} problems cannot be paired")
     gains = first - second
-    return Difference(float(gains.mean()), bootstrap_interval(gains, seed))
+    return Difference(float(gains.mean()), bootstrap_interval(gains, seed, confidence))

@@ -70,7 +70,7 @@ def identify(config: EngineConfig) -> EngineIdentity:
     if isinstance(config, ScriptedConfig):
         try:
             settings["script"] = config.script.read_text(encoding="utf-8")
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise EngineUnavailable(f"there is no readable script {config.script}: {error}") from error
     else:
         del settings["latency_ms"]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
 from tasks.problems.prompts import PromptStyle
 
@@ -15,7 +15,7 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 class Frozen(BaseModel):
     """A part of a recipe: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Placement(Frozen):
@@ -53,7 +53,7 @@ class ModelConfig(Frozen):
     revision: str | None = None
     dtype: Dtype = "auto"
     max_model_len: int | None = Field(default=None, ge=8, description="tokens of prompt and completion together")
-    trust_remote_code: bool = False
+    trust_remote_code: StrictBool = Field(default=False, description="run code that comes with the model")
     placement: Placement = Placement()
 
 

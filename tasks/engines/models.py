@@ -79,16 +79,19 @@ def locate_tokenizer(name: str) -> ModelFiles:
 
 
 def _locate(key: str, model: str, revision: str | None, patterns: list[str] | None) -> ModelFiles:
-    local = Path(model).expanduser()
-    if local.is_dir():
+    try:
+        local = Path(model).expanduser()
+        is_local = local.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # a name that no file can have, or nobody's home folder
+        raise EngineUnavailable(f"{model[:80]!r} can be no model ({error}): check `{key}`") from error
+    if is_local:
         return ModelFiles(local.resolve().name, local.resolve())
     place, _, name = model.partition("/")
-    embedded = Path(str(files("zoo"))) / name
     if place == "zoo":
-        if embedded.is_dir():
-            return ModelFiles(name, embedded)
-        shipped = ", ".join(sorted(path.parent.name for path in embedded.parent.glob("*/config.json")))
-        raise EngineUnavailable(f"the zoo holds no model {name!r}; it holds: {shipped}")
+        shipped = {path.parent.name: path.parent for path in Path(str(files("zoo"))).glob("*/config.json")}
+        if name in shipped:
+            return ModelFiles(name, shipped[name])
+        raise EngineUnavailable(f"the zoo holds no model {name!r}; it holds: {', '.join(sorted(shipped))}")
     if local.is_absolute() or model.startswith("."):
         raise EngineUnavailable(f"there is no model folder {model}: point `{key}` to one, or to a hub name")
     return ModelFiles(model.rpartition("/")[2], _hub_folder(key, model, revision, patterns))

@@ -13,7 +13,17 @@ from pydantic import Field
 
 from tasks.analysis.selectors import Selector
 from tasks.errors import ProblemError
-from tasks.importers.fields import Filled, Record, Score, Tokens, checked, json_document, json_lines, same_length
+from tasks.importers.fields import (
+    Filled,
+    Number,
+    Record,
+    Score,
+    Tokens,
+    checked,
+    json_document,
+    json_lines,
+    same_length,
+)
 from tasks.importers.records import (
     ImportedProblem,
     ImportedRollout,
@@ -38,7 +48,7 @@ SELECTORS: dict[str, Selector] = {
     "prm_avg_max": "prm_mean_max",
     "prm_avg_vote": "prm_mean_vote",
 }
-_SIZES = re.compile(r"\d+_(\d+)_(\d+)")  # depth, width, answers
+_SIZES = re.compile(r"\d+_(\d{1,6})_(\d{1,3})")  # depth, width, answers
 
 
 class Task(Record):
@@ -71,14 +81,14 @@ class Answered(Record):
 
     question: Filled
     groundtruth: Filled
-    result: dict[str, float | None]
+    result: dict[str, Number]
     output: list[Output]
 
 
 class Means(Record):
     """`avg_result.json`: the mean of each number of the first records."""
 
-    means: dict[str, float | None]
+    means: dict[str, Number]
 
 
 def read_compute_optimal_tts(path: Path) -> list[ImportedSet]:

@@ -14,7 +14,7 @@ from tasks.errors import ProblemError
 class Record(BaseModel):
     """A record of another tool: nothing is converted, and fields that we do not read may be there."""
 
-    model_config = ConfigDict(strict=True, frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
 
 def _nan_is_unknown(value: Any) -> Any:
@@ -22,6 +22,7 @@ def _nan_is_unknown(value: Any) -> Any:
 
 
 Score = Annotated[Annotated[float, Field(ge=0, le=1)] | None, BeforeValidator(_nan_is_unknown)]
+Number = Annotated[float | None, BeforeValidator(_nan_is_unknown)]
 Tokens = Annotated[int, Field(ge=0, lt=2**31)]
 Filled = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Checked = TypeVar("Checked", bound=BaseModel)

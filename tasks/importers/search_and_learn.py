@@ -29,7 +29,7 @@ _PREDICTION = re.compile(rf"pred_({'|'.join(PREDICTIONS)})@(\d{{1,6}})")
 class Row(Record):
     """One line. The predictions' names hold the number of completions they were chosen from."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
 
     problem: Filled
     answer: Filled

@@ -16,7 +16,7 @@ from tasks.records import Problem
 class Frozen(BaseModel):
     """A part of a recipe: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Columns(Frozen):

@@ -1,0 +1,151 @@
+"""`overthink compare` and `overthink gate`: a run beside another tool's figures, or beside an earlier run."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from flows.commands.options import DEFAULT_STORE, StoreOption, existing
+from flows.recipe import GateConfig
+from flows.terminal import console, told_plainly
+from storage.errors import StorageError
+from storage.store import Run, Store
+from tasks.analysis.selectors import SELECTORS
+from tasks.errors import UserError
+
+if TYPE_CHECKING:
+    from flows.gate import Verdict
+
+Output = Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")]
+SelectorOption = Annotated[
+    str | None, typer.Option(help="Whose choices decide: majority, prm_min_vote, … (the recipe's gate, else majority).")
+]
+
+
+def compare(
+    run_name: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")],
+    other: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A later run; without one, RUN is beside the tool it is from.")
+    ] = None,
+    selector: SelectorOption = None,
+    output: Output = "table",
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Print what changed from one run to another: accuracy, flipped problems, cost.
+
+    With one RUN, an imported one: our choices beside those that the other tool reported, every difference with its
+    reason.
+    """
+    with told_plainly():
+        opened = existing(store)
+        run = opened.find_run(run_name)
+        if other is None:
+            _compare_with_tool(opened, run, output)
+        else:
+            _compare_runs(opened, run, opened.find_run(other), selector, output)
+
+
+def gate(
+    run_name: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's id or its beginning, or a recipe's name: then its newest run.")
+    ],
+    against: Annotated[
+        str | None, typer.Option(metavar="RUN", help="An earlier run, or `last`: the one of this name before.")
+    ] = None,
+    selector: SelectorOption = None,
+    output: Output = "table",
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Exit with code 3 where a run is less accurate than an earlier one, beyond the interval; 0 where it holds."""
+    with told_plainly():
+        opened = existing(store)
+        run = _newest(opened, run_name)
+        config = _gate_of(run, selector, against)
+        from prefect.settings import PREFECT_API_URL
+
+        from flows.gate import judge, raise_fallen, tell_prefect
+
+        verdict = judge(opened, run, config)
+        if PREFECT_API_URL.value() is not None:  # without a server there is nobody to tell
+            tell_prefect(verdict, run.name)
+        if output == "json":
+            _print_json(asdict(verdict))
+            raise_fallen(verdict)
+        else:
+            print_verdict(verdict)
+
+
+def print_verdict(verdict: "Verdict") -> None:
+    """Print what a gate says of a run. Raises Regression where the run does not pass."""
+    from flows.difference_tables import difference_table
+    from flows.gate import raise_fallen
+
+    if verdict.differences:
+        title = f"{verdict.against} → {verdict.run_id}"
+        console().print(difference_table(verdict.differences, title, verdict.confidence))
+    raise_fallen(verdict)
+    console().print(verdict.message, markup=False, soft_wrap=True)
+
+
+def _gate_of(run: Run, selector: str | None, against: str | None) -> GateConfig:
+    if selector is not None and selector not in SELECTORS:
+        raise UserError(f"there is no selector {selector!r}: name one of {', '.join(SELECTORS)}")
+    changes = {"selector": selector, "against": against}
+    return GateConfig.model_validate(
+        (run.recipe.get("gate") or {}) | {key: value for key, value in changes.items() if value is not None}
+    )
+
+
+def _newest(store: Store, name: str) -> Run:
+    named = [run for run in store.runs() if run.name == name]
+    return named[-1] if named else store.find_run(name)
+
+
+def _compare_runs(store: Store, before: Run, after: Run, selector: str | None, output: str) -> None:
+    from flows.difference_tables import cost_difference_table, difference_table, flip_table, problems_line
+    from flows.differences import compare_runs
+
+    decides = _gate_of(after, selector, None).selector
+    compared = compare_runs(store, before, after)
+    if output == "json":
+        _print_json(asdict(compared))
+        return
+    console().print(difference_table(compared.differences, f"{before.run_id} → {after.run_id}"))
+    console().print(problems_line(compared), markup=False, soft_wrap=True)
+    largest = {one.method_id: one.n for one in compared.differences}  # n rises, so the largest stays
+    flips = [flip for flip in compared.flips if (flip.selector, flip.n) == (decides, largest[flip.method_id])]
+    if flips:
+        console().print(flip_table(flips))
+    total = [cost for cost in compared.costs if cost.method_id == "all"]
+    if total:
+        console().print(cost_difference_table(total))
+    console().print(
+        f"{len(flips)} choices by {decides} at the largest n flipped; --selector names another, --format json has all",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _compare_with_tool(store: Store, run: Run, output: str) -> None:
+    from flows.comparing import REASONS, compare_run, differences_table, totals_table
+
+    compared = compare_run(store, run.run_id)
+    if not compared:
+        raise StorageError(
+            f"run {run.run_id} holds no choices of another tool, as `overthink import` brings them: name a second run "
+            "to compare it with"
+        )
+    if output == "json":
+        _print_json([asdict(one) for one in compared])
+        return
+    console().print(totals_table(store, run.run_id, compared))
+    found = {one.reason for one in compared if one.reason is not None}
+    if found:
+        console().print(differences_table(compared))
+    for reason in sorted(found):
+        console().print(f"{reason}: {REASONS[reason]}", highlight=False)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

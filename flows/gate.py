@@ -1,0 +1,127 @@
+"""The regression gate: is a run less accurate than the one before it, beyond what chance explains?"""
+
+from dataclasses import asdict, dataclass
+
+from flows.difference_tables import difference_text
+from flows.differences import Difference, difference_of, paired_choices
+from flows.recipe import GateConfig
+from storage.errors import StorageError
+from storage.store import Run, Store
+from tasks.errors import Regression, UserError
+
+LAST = "last"
+FALSE_ALARMS = 0.05  # of both tails together and over all methods looked at; the gate heeds one tail
+PASSED, FAILED = "overthink.gate.passed", "overthink.gate.failed"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate saw: one difference a method. `against` is None where there is nothing to compare with yet."""
+
+    run_id: str
+    against: str | None
+    confidence: float
+    differences: tuple[Difference, ...]
+
+    @property
+    def fallen(self) -> tuple[Difference, ...]:
+        """The differences that lie below zero with their whole interval."""
+        return tuple(one for one in self.differences if one.ci_high is not None and one.ci_high < 0)
+
+    @property
+    def message(self) -> str:
+        """The verdict in words."""
+        if self.against is None:
+            return f"{self.run_id}: no complete run of this name before it, so there is nothing to compare with yet"
+        if not self.fallen:
+            return f"{self.run_id} holds against {self.against}"
+        falls = "; ".join(f"{one.method_id} {one.selector}, n = {one.n}: {difference_text(one)}" for one in self.fallen)
+        return f"{self.run_id} is less accurate than {self.against}, in percentage points: {falls}"
+
+
+def judge(store: Store, run: Run, gate: GateConfig) -> Verdict:
+    """Hold a run against an earlier one: each method at its largest n, by the gate's selector.
+
+    Each method is a chance of a false alarm, so intervals are widened for their number (Bonferroni). Raises UserError
+    where the two runs share no such choice, or fewer than two problems.
+    """
+    against = earlier_run(store, run, gate.against)
+    if against is None:
+        return Verdict(run.run_id, None, 1 - FALSE_ALARMS, ())
+    looks = {}
+    for (method_id, selector, n), rows in paired_choices(store, against, run).items():
+        if selector == gate.selector:
+            looks[method_id] = (n, rows)  # n rises, so the largest stays
+    if any(len(rows) < 2 for _, rows in looks.values()) or not looks:
+        raise UserError(
+            f"{run.run_id} cannot be held against {against.run_id}: they share no choice by {gate.selector} on two "
+            "problems or more; name another selector or run"
+        )
+    confidence = 1 - FALSE_ALARMS / len(looks)
+    differences = tuple(difference_of(rows, run.seed, confidence) for _, rows in looks.values())
+    return Verdict(run.run_id, against.run_id, confidence, differences)
+
+
+def earlier_run(store: Store, run: Run, against: str) -> Run | None:
+    """The run that is named, or the last complete one of the same name that began before; None where there is none.
+
+    Raises UserError where the named one is not there, not complete, or the run itself.
+    """
+    if against == LAST:
+        earlier = [one for one in store.runs() if one.name == run.name and one.created_at < run.created_at]
+        complete = [one for one in earlier if one.status == "complete" and has_choices(one)]
+        return complete[-1] if complete else None
+    found = _named(store, against)
+    if found.run_id == run.run_id:
+        raise UserError(f"{found.run_id} is the run itself: hold it against another one")
+    return found
+
+
+def check_gate(store: Store, gate: GateConfig) -> None:
+    """Raise UserError where a gate names a run that is not there or not complete; before any engine is loaded."""
+    if gate.against != LAST:
+        _named(store, gate.against)
+
+
+def _named(store: Store, name: str) -> Run:
+    try:
+        found = store.find_run(name)
+    except StorageError as error:
+        raise UserError(f"gate: {error}") from error
+    if found.status != "complete":
+        raise UserError(f"gate: {found.run_id} is not complete: name another run")
+    return found
+
+
+def has_choices(run: Run) -> bool:
+    """Whether anything was chosen in a run, so that it has an accuracy."""
+    return any(use.kind == "select" for use in run.stages)
+
+
+def tell_prefect(verdict: Verdict, recipe_name: str) -> None:
+    """Emit the verdict as an event, for automations to act on. A server that cannot be reached stops nothing."""
+    from prefect.events import emit_event
+
+    emit_event(
+        event=FAILED if verdict.fallen else PASSED,
+        resource={
+            "prefect.resource.id": f"overthink.run.{verdict.run_id}",
+            "prefect.resource.name": verdict.run_id,
+            "overthink.recipe": recipe_name,
+        },
+        payload={"message": verdict.message, **asdict(verdict)},
+    )
+
+
+def keep_gate(store: Store, run_id: str, gate: GateConfig) -> None:
+    """Judge a finished run and tell Prefect. Raises Regression where it is less accurate."""
+    run = store.find_run(run_id)
+    verdict = judge(store, run, gate)
+    tell_prefect(verdict, run.name)
+    raise_fallen(verdict)
+
+
+def raise_fallen(verdict: Verdict) -> None:
+    """Raise Regression where anything has fallen."""
+    if verdict.fallen:
+        raise Regression(verdict.message)

@@ -1,0 +1,96 @@
+"""What `overthink doctor` looks at: the environment, the engines, Prefect, and a store."""
+
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from storage.integrity import Finding, network_file_system, store_findings
+from storage.store import Store
+from tasks.engines.health import engine_findings, gpu_findings
+
+OLDEST_PYTHON = (3, 11)
+LITTLE_SPACE = 5 * 2**30
+MOUNTS = Path("/proc/mounts")
+
+
+def findings(root: Path | None) -> Iterator[Finding]:
+    """Everything in turn; the store only where one is named or there is one at the usual place."""
+    yield from _python()
+    yield from _packages()
+    yield from engine_findings()
+    yield from gpu_findings()
+    yield from _prefect()
+    if root is not None:
+        yield from _disk(root)
+        yield from store_findings(Store(root))
+
+
+def _python() -> Iterator[Finding]:
+    oldest = ".".join(map(str, OLDEST_PYTHON))
+    what = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    if sys.version_info < OLDEST_PYTHON:
+        yield Finding("broken", "Python", what, f"install Python {oldest} or newer")
+    else:
+        yield Finding("ok", "Python", what)
+
+
+def _packages() -> Iterator[Finding]:
+    """What our own metadata asks for against what is installed."""
+    wrong = list(_unmet(requires("overthink") or []))
+    yield from wrong
+    if not wrong:
+        yield Finding(
+            "ok", "packages", f"overthink {version('overthink')} and all it needs, prefect {version('prefect')}"
+        )
+
+
+def _unmet(requirements: list[str]) -> Iterator[Finding]:
+    for text in requirements:
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        remedy = f"pip install '{requirement.name}{requirement.specifier}'"
+        try:
+            installed = version(requirement.name)
+        except PackageNotFoundError:
+            yield Finding("broken", requirement.name, "is not installed", remedy)
+        else:
+            if not requirement.specifier.contains(installed, prereleases=True):
+                yield Finding("broken", requirement.name, f"{installed} is not {requirement.specifier}", remedy)
+
+
+def _prefect() -> Iterator[Finding]:
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
+
+    address = PREFECT_API_URL.value()
+    if address is None:
+        yield Finding("ok", "Prefect", "no PREFECT_API_URL: each flow starts a temporary server")
+        return
+    with get_client(sync_client=True) as client:
+        error = client.api_healthcheck()
+    if error is None:
+        yield Finding("ok", "Prefect", f"the server at {address} answers")
+    else:
+        remedy = "start it with `prefect server start`, or unset PREFECT_API_URL"
+        yield Finding("broken", "Prefect", f"the server at {address} does not answer ({type(error).__name__})", remedy)
+
+
+def _disk(root: Path) -> Iterator[Finding]:
+    free = shutil.disk_usage(root).free
+    what = f"{free / 2**30:.1f} GiB free"
+    if free < LITTLE_SPACE:
+        yield Finding("warning", str(root), what, "free space, or move the store")
+    else:
+        yield Finding("ok", str(root), what)
+    kind = network_file_system(root.resolve(), MOUNTS.read_text(encoding="utf-8") if MOUNTS.exists() else "")
+    if kind is not None:
+        remedy = "keep the store on a local disk while runs write to it"
+        yield Finding(
+            "warning", str(root), f"a network file system ({kind}), on which SQLite's journal is not safe", remedy
+        )

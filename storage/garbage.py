@@ -1,0 +1,169 @@
+"""What no run refers to: found, and removed so that a kill at any moment leaves a whole store.
+
+A stage or run leaves the place where it counts by one rename, into `removed/`, and is deleted from there. Each is
+looked at again under its lock, so nothing goes that a running process holds or a new run has come to need.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.errors import StoreBusy
+from storage.files import disk_errors, make_folder, sync
+from storage.journal import Journal
+from storage.lock import only_writer
+from storage.store import Run, Store
+
+REMOVED = "removed"
+_STAGE_KEY = re.compile(r"[a-z]+-[0-9a-f]{20}")
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """Something that no run refers to, and the bytes it takes."""
+
+    path: Path
+    reason: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A stage or run that garbage may belong to, by its key or id; its lock guards it."""
+
+    kind: str
+    name: str
+
+
+def find_garbage(store: Store, forgotten: Collection[str] = ()) -> list[Garbage]:
+    """All garbage, as if the runs whose ids are `forgotten` were gone.
+
+    Raises StorageError where a run's manifest cannot be read, because what it refers to is then unknown.
+    """
+    runs = _known(store, forgotten)
+    leftover = [_garbage(path, "left by a removal that was killed") for path in _leftovers_of_removal(store)]
+    return leftover + [item for owner in _owners(store) for item in _of(store, owner, runs)]
+
+
+def remove_garbage(store: Store, forgotten: Collection[str] = ()) -> tuple[list[Garbage], list[str]]:
+    """Remove it; returns what went, and why some was left.
+
+    Raises StoreBusy where another process removes garbage already, or writes a run that is to be forgotten.
+    """
+    gone: list[Garbage] = []
+    left: list[str] = []
+    with only_writer(store.root / "locks" / "gc", "the store's garbage"):
+        for path in _leftovers_of_removal(store):
+            gone.append(_garbage(path, "left by a removal that was killed"))
+            _delete(path)
+        for owner in _owners(store):
+            if not any(_of(store, owner, _known(store, forgotten))):
+                continue
+            try:
+                gone += _remove(store, owner, forgotten)
+            except StoreBusy as error:
+                if owner.name in forgotten:
+                    raise
+                left.append(str(error))
+    return gone, left
+
+
+def _remove(store: Store, owner: Owner, forgotten: Collection[str]) -> list[Garbage]:
+    with _lock(store, owner):
+        found = list(_of(store, owner, _known(store, forgotten)))
+        if owner.kind == "run" and found:
+            # The manifest first: from then on the run does not exist, wherever a kill falls.
+            _move(store, store.run_folder(owner.name) / "run.json")
+        for item in found:
+            _move(store, item.path)
+    return found
+
+
+def _known(store: Store, forgotten: Collection[str]) -> list[Run]:
+    return [run for run in store.runs() if run.run_id not in forgotten]
+
+
+def _owners(store: Store) -> list[Owner]:
+    """Runs before stages, because stages are garbage once the last run that refers to them is gone."""
+    models = [path.name.removeprefix(".").removesuffix(".training") for path in (store.root / "models").glob("*")]
+    folders = [path.name for path in (store.root / "runs").glob("*") if path.is_dir()]
+    locks = [path.name for path in (store.root / "locks").glob("*") if _STAGE_KEY.fullmatch(path.name)]
+    runs, stages = sorted({*folders, *models}), sorted({*locks, *(stage.key for stage in store.stages())})
+    return [*(Owner("run", name) for name in runs), *(Owner("stage", name) for name in stages)]
+
+
+def _of(store: Store, owner: Owner, runs: Iterable[Run]) -> Iterator[Garbage]:
+    return _of_run(store, owner.name, runs) if owner.kind == "run" else _of_stage(store, owner.name, runs)
+
+
+def _of_run(store: Store, run_id: str, runs: Iterable[Run]) -> Iterator[Garbage]:
+    runs = list(runs)
+    if any(run.run_id == run_id for run in runs):
+        return
+    model = store.model_folder(run_id)
+    named = any(f"{model.parent.name}/{run_id}" in json.dumps(run.recipe) for run in runs)
+    if model.is_dir() and not named:
+        yield _garbage(model, "the run that trained it is not there, and no recipe names it")
+    work = model.with_name(f".{run_id}.training")
+    if work.is_dir():
+        yield _garbage(work, "a training whose run is not there")
+    if store.run_folder(run_id).is_dir():
+        yield _garbage(store.run_folder(run_id), "a run without a manifest, or one that was named")
+
+
+def _of_stage(store: Store, key: str, runs: Iterable[Run]) -> Iterator[Garbage]:
+    stage, lock = store.stage(key), store.root / "locks" / key
+    users = [run for run in runs if any(use.key == key for use in run.stages)]
+    if not users:
+        if stage.folder.is_dir():
+            yield _garbage(stage.folder, "no run refers to this stage")
+        if lock.exists():
+            yield _garbage(lock, "a lock of no stage")
+        return
+    if stage.set_aside_folder.is_dir():
+        yield _garbage(stage.set_aside_folder, "parts whose bytes no longer matched")
+    if all(run.status == "complete" for run in users):
+        for path in Journal.files(stage.journal_path):
+            yield _garbage(path, "a journal of complete runs")
+    # What looks left over may be about to get its manifest entry; a run that was killed clears up when it goes on.
+    if not any(run.status == "running" for run in users):
+        for path in stage.leftovers():
+            yield _garbage(path, "left by a crash")
+
+
+def _lock(store: Store, owner: Owner) -> AbstractContextManager[None]:
+    return store.lock_run(owner.name) if owner.kind == "run" else store.lock_stage(store.stage(owner.name))
+
+
+def _garbage(path: Path, reason: str) -> Garbage:
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    return Garbage(path, reason, sum(each.stat().st_size for each in files))
+
+
+def _leftovers_of_removal(store: Store) -> list[Path]:
+    return sorted((store.root / REMOVED).glob("*"))
+
+
+def _move(store: Store, path: Path) -> None:
+    """Out of the place where it counts, durably; then away."""
+    if not path.exists():
+        return
+    target = store.root / REMOVED / "--".join(path.relative_to(store.root).parts)
+    with disk_errors(path):
+        make_folder(target.parent)
+        path.rename(target)
+        sync(path.parent)
+        sync(target.parent)
+    _delete(target)
+
+
+def _delete(path: Path) -> None:
+    with disk_errors(path):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -1,0 +1,187 @@
+"""`overthink doctor`: what is found, where, and what to do about it."""
+
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from storage_samples import run_named, write_rollouts
+from test_garbage import NEEDED, SHARED, uses, write_problems
+from typer.testing import CliRunner
+
+from flows import health
+from flows.cli import app
+from storage.integrity import Finding, network_file_system, store_findings
+from storage.store import StageUse, Store
+from tasks.engines import health as engines
+from tasks.errors import EngineUnavailable
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "store")
+    store.write_run(run_named("first-1", *uses(SHARED)))
+    write_rollouts(store.stage(SHARED), "ab", 0, 2)
+    write_problems(store)
+    return store
+
+
+def broken(store: Store) -> list[Finding]:
+    return [finding for finding in store_findings(store) if finding.level == "broken"]
+
+
+def test_a_whole_store_is_one_line(store: Store) -> None:
+    (finding,) = store_findings(store)
+    assert (finding.level, finding.what) == ("ok", "1 runs, 2 stages, 2 parts: every byte is as it was written")
+
+
+def test_a_flipped_byte_is_found_with_place_and_run(store: Store) -> None:
+    (path,) = store.stage(SHARED).files("rollouts")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    (finding,) = broken(store)
+    assert finding.place == str(store.stage(SHARED).parts_folder)
+    assert finding.what == f"{path.name} has other bytes than were written"
+    assert finding.remedy == "run its recipe again, which makes it anew (first-1)"
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        (lambda store: next(iter(store.stage(SHARED).files("rollouts"))).unlink(), "is missing"),
+        (lambda store: next(store.stage(SHARED).manifest_folder.iterdir()).write_text("{"), "is not whole JSON"),
+        (lambda store: next(store.stage(SHARED).manifest_folder.iterdir()).unlink(), "lacks parts of this stage"),
+        (lambda store: (store.run_folder("first-1") / "run.json").write_text("[]"), "is not a run's manifest"),
+    ],
+    ids=["part", "torn entry", "entry", "run"],
+)
+def test_each_damage_is_found_once_with_its_remedy(store: Store, damage: Any, what: str) -> None:
+    damage(store)
+    (finding,) = broken(store)
+    assert what in finding.what and finding.remedy
+
+
+def test_a_stage_that_a_run_counts_on_and_is_gone_is_found(store: Store) -> None:
+    store.write_run(run_named("second-2", *uses(SHARED, NEEDED)))
+    (finding,) = broken(store)
+    assert finding.place == str(store.stage(NEEDED).folder)
+    assert "run second-2 is complete, but lacks parts" in finding.what
+    store.write_run(run_named("second-2", *uses(SHARED, NEEDED), status="running"))
+    assert broken(store) == [], "a run that is not complete may still lack parts"
+
+
+def test_a_trained_model_that_is_gone_is_found(store: Store) -> None:
+    write_rollouts(store.stage("label-1"), "ab", 0, 1)
+    store.write_run(run_named("prm-1", *uses(SHARED), StageUse("label", "label-1", "best_of_n-n2", 8)))
+    (finding,) = broken(store)
+    assert "the model that run prm-1 trained is missing" in finding.what
+    store.model_folder("prm-1").mkdir(parents=True)
+    assert broken(store) == []
+
+
+def test_garbage_is_a_warning(store: Store) -> None:
+    (store.stage(SHARED).parts_folder / "orphan.parquet").write_bytes(b"1234")
+    _, finding = store_findings(store)
+    assert (finding.level, finding.what) == ("warning", "4 bytes that no run refers to")
+
+
+def test_network_file_systems_are_told_from_local_ones() -> None:
+    mounts = "/dev/sda1 / ext4 rw 0 0\nserver:/x /mnt/shared nfs4 rw 0 0\ntmpfs /mnt/shared/fast tmpfs rw 0 0\n"
+    assert network_file_system(Path("/mnt/shared/store"), mounts) == "nfs4"
+    assert network_file_system(Path("/mnt/shared/fast/store"), mounts) is None
+    assert network_file_system(Path("/mnt/sharedstore"), mounts) is None
+    assert network_file_system(Path("/home"), "") is None
+
+
+def test_packages_that_are_missing_or_too_old_are_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "absent":
+            raise PackageNotFoundError(name)
+        return "1.5"
+
+    monkeypatch.setattr(health, "version", version)
+    asked = ["absent>=1", "old>=2.0", "fine>=1", "extra>=9; extra == 'gpu'"]
+    found = [(finding.level, finding.place, finding.remedy) for finding in health._unmet(asked)]
+    assert found == [
+        ("broken", "absent", "pip install 'absent>=1'"),
+        ("broken", "old", "pip install 'old>=2.0'"),
+    ]
+
+
+def test_an_engine_that_is_not_installed_is_a_warning_and_one_that_is_torn_is_broken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def require(package: str, remedy: str) -> Any:
+        if package == "vllm":
+            raise EngineUnavailable("no module")
+        raise RuntimeError("operator torchvision::nms\ndoes not exist")
+
+    monkeypatch.setattr(engines, "require", require)
+    vllm, torch = engines.engine_findings()
+    assert vllm.level == "warning" and "pip install '.[gpu]'" in vllm.remedy
+    assert torch.level == "broken" and "RuntimeError: operator torchvision::nms does not exist" in torch.what
+
+
+def test_gpus_are_told_with_memory_and_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cuda = SimpleNamespace(
+        is_available=lambda: True,
+        device_count=lambda: 1,
+        mem_get_info=lambda number: (60 * engines.GIB, 80 * engines.GIB),
+        get_device_name=lambda number: "Large GPU",
+    )
+    torch = SimpleNamespace(cuda=cuda, version=SimpleNamespace(cuda="13.0"), __version__="2.13")
+    monkeypatch.setattr(engines, "require", lambda *_: torch)
+    driver = tmp_path / "version"
+    driver.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15  Thu Jan 2\nGCC version: 12\n")
+    monkeypatch.setattr(engines, "DRIVER", driver)
+    (finding,) = engines.gpu_findings()
+    assert finding.what == "Large GPU, 60.0 of 80.0 GiB free, CUDA 13.0, driver 570.86.15"
+    cuda.is_available = lambda: False
+    (finding,) = engines.gpu_findings()
+    assert finding.level == "warning" and "torch 2.13 cannot use it" in finding.what
+    driver.unlink()
+    assert next(iter(engines.gpu_findings())).level == "ok"
+
+
+def test_a_prefect_server_is_asked_where_one_is_named(prefect_server: str) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    def told(**settings: Any) -> Finding:
+        with temporary_settings(**settings):
+            (finding,) = health._prefect()
+        return finding
+
+    assert told().level == "ok" and prefect_server in told().what
+    assert "temporary server" in told(restore_defaults={PREFECT_API_URL}).what
+    gone = told(updates={PREFECT_API_URL: "http://127.0.0.1:9/api"})
+    assert gone.level == "broken" and "does not answer" in gone.what
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Without the engines, whose packages take long to import."""
+    for name in ("engine_findings", "gpu_findings", "_prefect"):
+        monkeypatch.setattr(health, name, lambda: iter(()))
+    yield
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_command_exits_with_1_where_something_is_broken(store: Store) -> None:
+    def told() -> tuple[int, str]:
+        result = CliRunner().invoke(app, ["doctor", "--store", str(store.root)])
+        return result.exit_code, result.output
+
+    code, output = told()
+    assert code == 0 and "every byte is as it was written" in output and "GiB free" in output
+    (path,) = store.stage(SHARED).files("rollouts")
+    path.write_bytes(b"")
+    code, output = told()
+    assert code == 1 and "broken" in output
+
+
+def test_a_store_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["doctor", "--store", str(tmp_path / "nowhere")])
+    assert result.exit_code == 2 and "there is no store" in result.output
