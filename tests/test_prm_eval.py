@@ -374,9 +374,6 @@ def test_the_command_prints_a_table_and_writes_a_page(prefect_server: str, tmp_p
 
 
 @pytest.mark.engine
-@pytest.mark.xfail(
-    strict=True, reason="measured 0.57: abacus-prm doubts late right steps and lets every other slip pass"
-)
 async def test_abacus_prm_finds_the_first_wrong_step_of_chains(tmp_path: Path) -> None:
     await prm_eval(read_recipe_of(PrmEvalRecipe, find_recipe("prm-eval")), tmp_path)
     assert one(tmp_path, "SELECT count(*) FROM rollouts") == 400

@@ -51,12 +51,12 @@ def write_solution(chain: Chain, source: random.Random) -> Solution:
     A solution breaks off where a value leaves the range of chains.
     """
     count = len(chain.operations)
-    first = None if source.random() < ALL_RIGHT else source.randint(0, count)
+    first = source.randint(0, count) if source.random() >= ALL_RIGHT else None
     operations, astray = list(chain.operations), count + 1
     if first is not None and first < count and source.random() < ASTRAY:
-        first, astray = None, first
+        astray, first = first, None
         operations[astray : source.choice((astray + 1, count))] = [operations[astray]] * source.choice((0, 2))
-    value, equations = chain.start, []
+    value, equations = chain.start, list[Equation]()
     for index, operation in enumerate(operations):
         right = Equation(value, operation, operation.apply(value))
         if not _in_range(right.result):
@@ -114,7 +114,7 @@ def _other_digit(digits: str, source: random.Random) -> int:
 
 
 def _wrong_carry(digits: str, source: random.Random) -> int:
-    return int(digits) + source.choice((-1, 1)) * 10 ** source.randrange(len(digits))
+    return int(digits) + source.choice((-1, 1)) * int(10 ** source.randrange(len(digits)))
 
 
 def _swapped(digits: str, source: random.Random) -> int:
