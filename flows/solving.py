@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from rich.table import Table
 
+from flows.printing import MOST_ROWS
 from flows.recipe import Recipe
 from flows.recipe_files import complaints
 from flows.strategy import read_strategy
@@ -16,7 +17,6 @@ from tasks.errors import UserError
 from tasks.problems.rows import named_columns
 from tasks.problems.sources import Columns
 
-MOST_ROWS = 200
 COLUMNS = [key for key in Columns.model_fields if key != "reference_after"]
 SOLVED_SQL = """SELECT d.* EXCLUDE (run_id, method_id), s.answer, s.correct, c.policy_completion_tokens, c.prm_tokens,
 c.policy_flops + c.prm_flops AS flops, c.engine_seconds

@@ -27,7 +27,7 @@ def solve(
     store: StoreOption = DEFAULT_STORE,
     skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
 ) -> None:
-    """Solve one question, or a file of problems, by a strategy: each as hard as it looks after a few solutions.
+    """Solve one question, or a file of problems: a few solutions of each tell how hard it is, a strategy what follows.
 
     All problems get the same budget, or share a total that goes where it helps most. A finished run is only reported.
     """
