@@ -116,7 +116,11 @@ async def test_a_search_whose_server_dies_goes_on_when_it_is_back_and_asks_nothi
 
 async def command(*words: str, home: Path) -> tuple[int, str]:
     """Run `overthink` with the key in its environment and a Prefect of its own; its exit code and output."""
-    environment = os.environ | {"SERVED_KEY": KEY, "PREFECT_HOME": str(home / "prefect")}
+    environment = os.environ | {
+        "SERVED_KEY": KEY,
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600",
+    }
     environment.pop("PREFECT_API_URL", None)
     process = await asyncio.create_subprocess_exec(
         COMMAND,
@@ -142,11 +146,11 @@ async def test_no_key_is_written_anywhere(tmp_path: Path) -> None:
         server.faults = iter([*opening, answering(500, echo), answering(400, echo)])  # type: ignore[list-item]
         code, output = await command(*words, home=tmp_path)
         assert code == 1, output
-        assert "the key [key] is out of credit" in output
+        assert "the key [key] is out of credit" in output, output
         server.faults = iter([answering(401, echo)])
         code, refused = await command(*words, home=tmp_path)
         assert code == 2, refused
-        assert "check the key in SERVED_KEY" in refused
+        assert "check the key in SERVED_KEY" in refused, refused
         code, done = await command(*words, home=tmp_path)
         assert code == 0, done
         assert set(server.keys) == {f"Bearer {KEY}"}
