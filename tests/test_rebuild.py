@@ -131,7 +131,7 @@ def test_grades_of_another_grader_are_not_made_under_the_old_address(
 ) -> None:
     run = the_run(store)
     lose(store, "grades")
-    monkeypatch.setattr("flows.plan.version", lambda _: "0.0.1")
+    monkeypatch.setattr("flows.identities.version", lambda _: "0.0.1")
     told = irreparable(store, run, losses(store, run))
     assert told and all("grade would not be what it was" in line for line in told)
 
