@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.commands import ask, imports, prm
+from flows.commands.deploy import deploy
 from flows.commands.report import report
 from flows.commands.run import run
 from flows.commands.status import status
@@ -26,7 +27,7 @@ def main(
     """Test-time compute for language models: sample, score, select and grade; resumable, and open to SQL."""
 
 
-for command in (run, prm.prm_eval, prm.prm_train, imports.compare, status, ask.sql, report, ask.cost, ask.tree):
+for command in (run, deploy, prm.prm_eval, prm.prm_train, imports.compare, status, ask.sql, report, ask.cost, ask.tree):
     app.command()(command)
 app.command(name="import")(imports.import_)
 app.command()(ask.recipes)

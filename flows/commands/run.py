@@ -1,5 +1,6 @@
-"""`overthink run`: from problems to graded choices."""
+"""`overthink run`: from problems to graded choices, here or by a worker."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -8,9 +9,10 @@ import typer
 
 from flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
 from flows.commands.report import print_report
-from flows.recipe import find_recipe, read_recipe
+from flows.recipe import Recipe, find_recipe, read_recipe
 from flows.terminal import carry_out, console, quiet, told_plainly
 from storage.store import Store
+from tasks.errors import UserError
 
 
 def run(
@@ -18,15 +20,25 @@ def run(
     changes: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as problems.count=20.")] = None,
     store: StoreOption = DEFAULT_STORE,
     skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
+    deployment: Annotated[
+        str | None,
+        typer.Option(help="Hand the run to a worker by this deployment, into its store unless one is named."),
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Wait for the end of a run that was handed over.")] = False,
 ) -> None:
     """Run a recipe, or go on with it; a finished one is only reported."""
     with told_plainly():
-        _run(recipe, changes or [], store, skip_bad_rows)
+        quiet()
+        wanted = read_recipe(find_recipe(recipe), changes or [])
+        if wait and deployment is None:
+            raise UserError("--wait is for a run that is handed over: name a --deployment")
+        if deployment is None:
+            _run(wanted, store, skip_bad_rows)
+        else:
+            _hand_over(wanted, deployment, None if store == DEFAULT_STORE else store, skip_bad_rows, wait)
 
 
-def _run(name: str, changes: list[str], root: Path, skip_bad_rows: bool) -> None:
-    quiet()
-    recipe = read_recipe(find_recipe(name), changes)
+def _run(recipe: Recipe, root: Path, skip_bad_rows: bool) -> None:
     # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
     from flows.evaluate import evaluate, is_finished
     from flows.plan import make_plan
@@ -40,6 +52,21 @@ def _run(name: str, changes: list[str], root: Path, skip_bad_rows: bool) -> None
         what = f"{len(plan.units)} problems"
         carry_out(opened, plan.run_id, what, lambda: evaluate(recipe, root, skip_bad_rows))
     print_report(console(), opened, opened.find_run(plan.run_id))
+
+
+def _hand_over(recipe: Recipe, deployment: str, store: Path | None, skip_bad_rows: bool, wait: bool) -> None:
+    from prefect.utilities.urls import url_for
+
+    from flows.deploying import ask_for_run, finished, flow_parameters
+
+    flow_run = asyncio.run(ask_for_run(deployment, flow_parameters(recipe, store, skip_bad_rows)))
+    say = console().print
+    say(f"run {flow_run.name} handed to {deployment}: {url_for(flow_run)}", markup=False, soft_wrap=True)
+    if wait:
+        state = asyncio.run(finished(flow_run))
+        say(f"{state.name}: {state.message}" if state.message else state.name, markup=False, soft_wrap=True)
+        if not state.is_completed():
+            raise typer.Exit(1)
 
 
 def print_dropped(complaints: Sequence[str]) -> None:
