@@ -29,7 +29,7 @@ from flows.recipe import Recipe
 from storage.store import Store
 from tasks.engines.config import VllmPolicyConfig
 from tasks.engines.models import locate_model
-from tasks.engines.vllm_policy import PolicyPrompts
+from tasks.engines.policy_prompts import PolicyPrompts
 from tasks.problems.sources import load_problems
 from tasks.records import Sampling
 

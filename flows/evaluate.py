@@ -17,10 +17,9 @@ from flows.recipe import Recipe
 from flows.runner import ShardWork, StageJob, StageRunner, all_there, begin_run, concluded, in_flight_of
 from storage.store import Run, Store
 from tasks.engines.catalogue import EngineSlot, open_policy, open_prm
-from tasks.engines.config import VllmPolicyConfig
-from tasks.engines.models import locate_model
+from tasks.engines.config import OpenAIPolicyConfig, VllmPolicyConfig
+from tasks.engines.policy_prompts import PolicyPrompts, context_length, files_of_prompts
 from tasks.engines.protocol import Policy, Prm
-from tasks.engines.vllm_policy import PolicyPrompts, context_length
 from tasks.errors import ProblemError
 from tasks.problems.sources import load_problems
 from tasks.recorder import Recorder
@@ -166,9 +165,10 @@ class Evaluation:
 def check_prompts(plan: Plan) -> None:
     """Raise ProblemError for the first problem whose prompt leaves the policy no room; before any engine is loaded."""
     config = plan.recipe.policy
-    if not isinstance(config, VllmPolicyConfig):
+    model = files_of_prompts(config)
+    if model is None:
         return
-    model = locate_model(config)
+    assert isinstance(config, VllmPolicyConfig | OpenAIPolicyConfig)
     limit = context_length(config, model)
     if limit is None:
         return

@@ -2,18 +2,20 @@
 
 from flows.plan import Plan
 from flows.recipe import Recipe
-from tasks.engines.config import ModelConfig, VllmPolicyConfig
+from tasks.engines.config import ModelConfig, ServedModelConfig, VllmPolicyConfig
 from tasks.engines.vllm_loop import gpu_is_there
 from tasks.errors import EngineUnavailable
 
 
 def gpus_taken(recipe: Recipe, stage: str) -> int | None:
-    """How many GPUs the engines of a stage take on this machine; None for a stage without engines."""
+    """How many GPUs the engines of a stage take; None for a stage without engines, or where a server has them."""
     policy, prm = recipe.policy, recipe.prm
     held = {"sample": (policy,), "label": (policy,), "score": (prm,), "search": (policy, prm)}
     if stage not in held:
         return None
     engines: tuple[object, ...] = held[stage]
+    if any(isinstance(engine, ServedModelConfig) for engine in engines):
+        return None
     models = [engine for engine in engines if isinstance(engine, ModelConfig)]
     if not models or not gpu_is_there():
         return 0

@@ -30,14 +30,15 @@ class StageProgress:
     line: TaskID
     calls: int = 0
     replayed: int = 0
-    tokens: int = 0
+    tokens: int | None = 0
     started: float = field(default_factory=time.monotonic)
 
     def on_call(self, called: Called) -> None:
         """Count one answered call."""
         self.calls += 1
         self.replayed += called.replayed
-        self.tokens += 0 if called.replayed else called.tokens
+        if not called.replayed:
+            self.tokens = None if self.tokens is None or called.tokens is None else self.tokens + called.tokens
         if self.calls % 64 == 0:
             self._show()
 
@@ -52,9 +53,10 @@ class StageProgress:
 
     def _show(self) -> None:
         if self.calls:
-            rate = self.tokens / max(time.monotonic() - self.started, 1e-9)
+            seconds = max(time.monotonic() - self.started, 1e-9)
+            rate = "" if self.tokens is None else f", {self.tokens / seconds:,.0f} tokens/s"
             replayed = f", {self.replayed} replayed" if self.replayed else ""
-            self.bar.update(self.line, detail=f"{self.calls} calls{replayed}, {rate:,.0f} tokens/s")
+            self.bar.update(self.line, detail=f"{self.calls} calls{replayed}{rate}")
 
 
 class RunProgress:

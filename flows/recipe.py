@@ -23,7 +23,7 @@ from flows.forms import as_choices
 from flows.methods import AnyMethod, BestOfN
 from tasks.analysis.difficulty import DifficultyConfig
 from tasks.analysis.selectors import SELECTORS, Selector, needs_prm
-from tasks.engines.config import PolicyConfig, PrmConfig
+from tasks.engines.config import OpenAIPolicyConfig, PolicyConfig, PrmConfig
 from tasks.errors import UserError
 from tasks.problems.answers import Extraction
 from tasks.problems.labelled import SolutionSource
@@ -40,6 +40,16 @@ def _no_boolean(value: Any) -> Any:
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+BY_CHAT = (
+    "goes on from steps, but an `openai` policy without `tokenizer` is asked by chat, which shows no tokens to go on "
+    "from as they were written: serve the model with vLLM and name its `tokenizer`"
+)
+
+
+def _goes_on_from_steps(policy: PolicyConfig) -> bool:
+    return not isinstance(policy, OpenAIPolicyConfig) or policy.tokenizer is not None
 
 
 class SamplingConfig(_Frozen):
@@ -115,6 +125,8 @@ class Recipe(AnyRecipe):
         searches = [method.method_id for method in self.methods if method.is_search]
         if searches and self.prm is None:
             raise ValueError(f"{searches[0]} needs step scores: name a `prm`")
+        if searches and not _goes_on_from_steps(self.policy):
+            raise ValueError(f"{searches[0]} {BY_CHAT}, or choose cot, best_of_n or adaptive")
         return self
 
     def chosen_selectors(self) -> tuple[Selector, ...]:
@@ -161,6 +173,13 @@ class PrmTrainRecipe(AnyRecipe):
     grading: GradingConfig = GradingConfig()
     training: TrainingConfig
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
+
+    @field_validator("policy")
+    @classmethod
+    def _continued(cls, policy: PolicyConfig) -> PolicyConfig:
+        if not _goes_on_from_steps(policy):
+            raise ValueError(f"labelling {BY_CHAT}")
+        return policy
 
     def rolling_out(self) -> Recipe:
         """The recipe of the rollouts, which any run of the same policy and sampling shares."""

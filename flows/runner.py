@@ -17,7 +17,7 @@ from storage.stages import Cover, Entry, Stage
 from storage.store import Run, StageUse, Store
 from tasks.analysis.selectors import Selector
 from tasks.engines.catalogue import EngineIdentity, EngineSlot
-from tasks.engines.config import ModelConfig
+from tasks.engines.config import ModelConfig, ServedModelConfig
 from tasks.engines.protocol import Prm
 from tasks.grading import GradeWork, grade
 from tasks.measuring import Figures, MeasureWork, measure
@@ -241,6 +241,8 @@ def in_flight_of(config: object) -> int:
     """How many requests to an engine may be under way at once."""
     if isinstance(config, ModelConfig):
         return QUEUE_AHEAD * config.placement.max_in_flight * config.placement.data_parallel
+    if isinstance(config, ServedModelConfig):
+        return config.max_in_flight * len(config.endpoints)
     return DEFAULT_IN_FLIGHT
 
 

@@ -25,9 +25,9 @@ class JournaledCall:
     kind: str
     model: str
     reply: str
-    input_tokens: int
+    input_tokens: int | None
     cached_tokens: int | None
-    output_tokens: int
+    output_tokens: int | None
     latency_ms: float
     started_at: float
 

@@ -24,9 +24,9 @@ from tasks.records import Problem, Sample, Scores
 
 @dataclass(frozen=True)
 class Called:
-    """One answered call, for whoever shows progress."""
+    """One answered call, for whoever shows progress; `tokens` is None where nobody counted them."""
 
-    tokens: int
+    tokens: int | None
     replayed: bool
 
 
@@ -72,7 +72,7 @@ class Driver:
         known = await self.recorder.replay(call_key)
         if known is not None:
             sample = decode_sample(known)
-            self.on_call(Called(len(sample.tokens), True))
+            self.on_call(Called(sample.completion_tokens, True))
             return sample
         async with self.in_flight:
             started, clock = time.time(), time.perf_counter()
@@ -81,7 +81,7 @@ class Driver:
             latency = time.perf_counter() - clock
         call = self._call(call_key, problem, request, "generate", sample, latency, started)
         await self.recorder.record(call)
-        self.on_call(Called(len(sample.tokens), False))
+        self.on_call(Called(sample.completion_tokens, False))
         return sample
 
     def _prompt_digest(self, question: str, path: tuple[Sample, ...]) -> str:
@@ -120,7 +120,7 @@ class Driver:
         started: float,
     ) -> JournaledCall:
         if isinstance(reply, Sample):
-            input_tokens, output_tokens = reply.prompt_tokens, len(reply.tokens)
+            input_tokens, output_tokens = reply.prompt_tokens, reply.completion_tokens
         else:
             input_tokens, output_tokens = reply.input_tokens, 0
         return JournaledCall(

@@ -38,6 +38,9 @@ class Sample:
     `tokens`, `token_ends` and `logprobs` run in parallel: each token's id, the character of `text` where it ends, and
     its natural-log probability. `stop_reason` is `length` where `max_tokens` cut it, `delimiter` where a stop string
     ended it, and else `stop`, the end of the sequence.
+
+    An endpoint that shows no tokens leaves the three empty, and `shown` is False: how many there were is then
+    `counted`, where it counts them.
     """
 
     text: str
@@ -45,8 +48,20 @@ class Sample:
     token_ends: tuple[int, ...]
     logprobs: tuple[float, ...]
     stop_reason: SampleStop
-    prompt_tokens: int
+    prompt_tokens: int | None
     cached_tokens: int | None = None
+    shown: bool = True
+    counted: int | None = None
+
+    @property
+    def completion_tokens(self) -> int | None:
+        """How many tokens were written; None where unknown."""
+        return len(self.tokens) if self.shown else self.counted
+
+    @property
+    def logprob_sum(self) -> float | None:
+        """The natural-log probability of all that was written; None where unknown."""
+        return sum(self.logprobs) if self.shown else None
 
 
 @dataclass(frozen=True)
@@ -60,11 +75,14 @@ class Scores:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a rollout: its text without the delimiter, and the tokens spent on it, delimiter included."""
+    """One step of a rollout: its text without the delimiter, and the tokens spent on it, delimiter included.
+
+    The numbers are None where the policy shows no tokens.
+    """
 
     text: str
-    completion_tokens: int
-    logprob_sum: float
+    completion_tokens: int | None
+    logprob_sum: float | None
 
 
 @dataclass(frozen=True)
@@ -101,6 +119,8 @@ def split_steps(sample: Sample, delimiter: str) -> list[Step]:
             sums[step].append(logprob)
         begin = end
     pieces = [sample.text[first:last].strip() for first, last in bounds]
+    if not sample.shown:
+        return [Step(text, None, None) for text in pieces]
     return [Step(text, count, math.fsum(logs)) for text, count, logs in zip(pieces, tokens, sums, strict=True)]
 
 

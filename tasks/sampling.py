@@ -139,8 +139,14 @@ def _rows(work: RolloutWork, problem: Problem, rollout: Rollout) -> tuple[dict[s
         "text": work.delimiter.join(piece.text for piece in rollout.path),
         "step_count": len(steps),
         "prompt_tokens": rollout.path[0].prompt_tokens if rollout.path else None,
-        "completion_tokens": sum(len(piece.tokens) for piece in rollout.path),
-        "logprob_sum": sum(sum(piece.logprobs) for piece in rollout.path),
+        "completion_tokens": _sum_of([piece.completion_tokens for piece in rollout.path]),
+        "logprob_sum": _sum_of([piece.logprob_sum for piece in rollout.path]),
         "stop_reason": rollout.stop_reason,
     }
     return row, [{"rollout_id": rollout_id, "step_index": index, **vars(step)} for index, step in enumerate(steps)]
+
+
+def _sum_of(numbers: Sequence[float | None]) -> float | None:
+    """The sum; None where one of them is unknown."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None

@@ -26,7 +26,7 @@ import pytest
 from flows.recipe import Recipe
 from tasks.engines import vllm_policy, vllm_prm
 from tasks.engines.fake import FakePolicy, FakePrm
-from tasks.engines.vllm_policy import PolicyPrompts
+from tasks.engines.policy_prompts import PolicyPrompts
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tasks.engines.config import VllmPolicyConfig
 from tasks.engines.models import ModelFiles
-from tasks.engines.vllm_policy import PolicyPrompts
+from tasks.engines.policy_prompts import PolicyPrompts
 from tasks.records import Sampling
 
 QUESTION = "Take 12, plus 30. What is the result?"

@@ -1,4 +1,4 @@
-"""One contract for every engine: fakes, scripts, torch and vLLM alike."""
+"""One contract for every engine: fakes, scripts, torch, vLLM and servers alike."""
 
 import asyncio
 import json
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from model_server import ModelServer, policy_at, prm_at, serving
 from pydantic import TypeAdapter
 
 from tasks.engines.catalogue import open_policy, open_prm
@@ -31,11 +32,13 @@ SCRIPT = {
 POLICIES: dict[str, dict[str, Any]] = {
     "fake": {"engine": "fake"},
     "scripted": {"engine": "scripted"},
+    "openai": {"engine": "openai"},
     "vllm": {"engine": "vllm", "model": "zoo/abacus-1m", "max_model_len": 512},
 }
 PRMS: dict[str, dict[str, Any]] = {
     "fake": {"engine": "fake"},
     "scripted": {"engine": "scripted"},
+    "vllm-server": {"engine": "vllm-server"},
     "torch": {"engine": "torch", "model": "zoo/abacus-prm", "dtype": "float32"},
     "vllm": {"engine": "vllm", "model": "zoo/abacus-prm", "dtype": "float32", "max_model_len": 512},
 }
@@ -52,17 +55,21 @@ def with_script(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=POLICIES)
 async def policy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Policy]:
     config = with_script(POLICIES[request.param], tmp_path_factory.mktemp("script"))
-    engine = await open_policy(TypeAdapter[Any](PolicyConfig).validate_python(config))
-    yield engine
-    await engine.close()
+    async with serving(ModelServer()) as server:
+        served = policy_at(server) if config["engine"] == "openai" else None
+        engine = await open_policy(served or TypeAdapter[Any](PolicyConfig).validate_python(config))
+        yield engine
+        await engine.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=PRMS)
 async def prm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prm]:
     config = with_script(PRMS[request.param], tmp_path_factory.mktemp("script"))
-    engine = await open_prm(TypeAdapter[Any](PrmConfig).validate_python(config))
-    yield engine
-    await engine.close()
+    async with serving(ModelServer()) as server:
+        served = prm_at(server) if config["engine"] == "vllm-server" else None
+        engine = await open_prm(served or TypeAdapter[Any](PrmConfig).validate_python(config))
+        yield engine
+        await engine.close()
 
 
 async def test_a_sample_is_consistent(policy: Policy) -> None:

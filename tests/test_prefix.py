@@ -19,8 +19,9 @@ from step_writers import MARK, QUESTION, STEP, Writer, like_llama, prompts_of, t
 
 from storage.journal import Journal
 from tasks.drive import Driver
+from tasks.engines.policy_prompts import PolicyPrompts
 from tasks.engines.prm_prompts import MarkedChat
-from tasks.engines.vllm_policy import PolicyPrompts, VllmPolicy
+from tasks.engines.vllm_policy import VllmPolicy
 from tasks.engines.vllm_prm import VllmPrm
 from tasks.methods.beam_search import beam_search
 from tasks.methods.candidates import Growth

@@ -88,7 +88,7 @@ def test_a_recipe_is_found_by_its_path(base: Path) -> None:
         ("methods=[]", "methods", "at least 1"),
         ("selectors=[best]", "selectors.0", "'majority'"),
         ("problems.source=disk", "problems", "'chains', 'file', 'hub'"),
-        ("policy.engine=gpt", "policy", "'vllm', 'fake', 'scripted'"),
+        ("policy.engine=gpt", "policy", "'vllm', 'openai', 'fake', 'scripted'"),
         ("seed=yes", "seed", "integer"),
         ("shard_size=2.5", "shard_size", "integer"),
         ("selectors=[oracle, oracle]", "selectors", "twice"),

@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 from step_writers import QUESTION, STEP, WITHOUT_BLANK_LINES, Writer, like_llama_2, like_qwen, prompts_of, tokens_of
 
-from tasks.engines.vllm_policy import PolicyPrompts, VllmPolicy
+from tasks.engines.policy_prompts import PolicyPrompts
+from tasks.engines.vllm_policy import VllmPolicy
 from tasks.errors import BadReply
 from tasks.records import Sample, Sampling
 

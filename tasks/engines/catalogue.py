@@ -13,21 +13,33 @@ from tasks.engines.config import (
     FakePolicyConfig,
     FakePrmConfig,
     ModelConfig,
+    OpenAIPolicyConfig,
     PolicyConfig,
     PrmConfig,
     ScriptedConfig,
+    ServedPrmConfig,
     TorchPrmConfig,
     VllmPolicyConfig,
     VllmPrmConfig,
 )
 from tasks.engines.families import FAMILIES, VLLM_HEADS
-from tasks.engines.models import locate_model
+from tasks.engines.models import locate_model, locate_tokenizer
+from tasks.engines.policy_prompts import style_of
 from tasks.engines.protocol import Policy, Prm
-from tasks.errors import EngineUnavailable
-from tasks.problems.prompts import known_style, messages
+from tasks.errors import EngineDied, EngineUnavailable
+from tasks.problems.prompts import KnownStyle, messages
 
 Engine = TypeVar("Engine", Policy, Prm)
 NOT_IDENTITY = {"placement", "model", "script"}
+WHERE_SERVED = {
+    "endpoints",
+    "tokenizer",
+    "trust_remote_code",
+    "api_key_env",
+    "timeout_seconds",
+    "patience_seconds",
+    "max_in_flight",
+}
 
 
 @dataclass(frozen=True)
@@ -47,12 +59,13 @@ class EngineIdentity:
 def identify(config: EngineConfig) -> EngineIdentity:
     """Identify an engine without loading it. Raises EngineUnavailable where its model or script cannot be found."""
     config = chosen_engine(config)
+    if isinstance(config, OpenAIPolicyConfig | ServedPrmConfig):
+        return _identify_served(config)
     settings = config.model_dump(mode="json", exclude=NOT_IDENTITY)
     if isinstance(config, ModelConfig):
         model = locate_model(config)
         if isinstance(config, VllmPolicyConfig):
-            style = known_style(config.prompt_style, model.name, str(model.config.get("model_type")))
-            settings["prompt_style"] = json.dumps(messages(style, "{question}"))
+            settings["prompt_style"] = _prompt(style_of(config, model))
         return EngineIdentity(model.name, model.parameters, settings | model.fingerprint)
     if isinstance(config, ScriptedConfig):
         try:
@@ -62,6 +75,20 @@ def identify(config: EngineConfig) -> EngineIdentity:
     else:
         del settings["latency_ms"]
     return EngineIdentity(config.engine, None, settings)
+
+
+def _identify_served(config: OpenAIPolicyConfig | ServedPrmConfig) -> EngineIdentity:
+    """What the recipe says of a model that cannot be seen, and what is seen of it: its tokenizer and its prompt."""
+    settings = config.model_dump(mode="json", exclude=WHERE_SERVED)
+    tokenizer = None if config.tokenizer is None else locate_tokenizer(config.tokenizer)
+    settings["tokenizer"] = None if tokenizer is None else tokenizer.tokenizer_fingerprint
+    if isinstance(config, OpenAIPolicyConfig):
+        settings["prompt_style"] = _prompt(style_of(config, tokenizer))
+    return EngineIdentity(config.model.split("/")[-1], None, settings)
+
+
+def _prompt(style: KnownStyle) -> str:
+    return json.dumps(messages(style, "{question}"))
 
 
 def chosen_engine(config: EngineConfig) -> EngineConfig:
@@ -80,6 +107,10 @@ async def open_policy(config: PolicyConfig) -> Policy:
             from tasks.engines.vllm_policy import VllmPolicy
 
             return await VllmPolicy.open(config, locate_model(config))
+        case OpenAIPolicyConfig():
+            from tasks.engines.openai_policy import open_openai
+
+            return await open_openai(config)
         case FakePolicyConfig():
             from tasks.engines.fake import FakePolicy
 
@@ -101,6 +132,10 @@ async def open_prm(config: PrmConfig) -> Prm:
             from tasks.engines.torch_prm import TorchPrm
 
             return await asyncio.to_thread(TorchPrm, config, locate_model(config))
+        case ServedPrmConfig() as config:
+            from tasks.engines.served_prm import ServedPrm
+
+            return await ServedPrm.open(config, locate_tokenizer(config.tokenizer))
         case FakePrmConfig() as config:
             from tasks.engines.fake import FakePrm
 
@@ -114,19 +149,28 @@ async def open_prm(config: PrmConfig) -> Prm:
 
 
 class EngineSlot(Generic[Engine]):
-    """A place for one engine: loaded when first needed, shared by all shards, loaded anew after it died."""
+    """A place for one engine: loaded when first needed, shared by all shards, loaded anew after it died.
+
+    What has been there once and cannot be loaded again has died too: it may be there again at the next attempt.
+    """
 
     def __init__(self, config: Any, opener: Any) -> None:
         self._config = config
         self._opener = opener
         self._engine: Engine | None = None
         self._lock = asyncio.Lock()
+        self._has_died = False
 
     async def get(self) -> Engine:
-        """The engine, loading it if need be. Raises EngineUnavailable."""
+        """The engine, loading it if need be. Raises EngineUnavailable the first time, EngineDied after a death."""
         async with self._lock:
             if self._engine is None:
-                self._engine = await self._opener(self._config)
+                try:
+                    self._engine = await self._opener(self._config)
+                except EngineUnavailable as error:
+                    if self._has_died:
+                        raise EngineDied(str(error)) from error
+                    raise
             return self._engine
 
     async def discard(self, engine: Engine) -> None:
@@ -134,6 +178,7 @@ class EngineSlot(Generic[Engine]):
         async with self._lock:
             if self._engine is engine:
                 self._engine = None
+                self._has_died = True
                 await engine.close()
 
     async def close(self) -> None:

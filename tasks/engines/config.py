@@ -2,8 +2,9 @@
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tasks.problems.prompts import PromptStyle
 
@@ -87,6 +88,58 @@ class AutoPrmConfig(PrmModelConfig):
     engine: Literal["auto"] = "auto"
 
 
+class ServedModelConfig(Frozen):
+    """A model behind HTTP endpoints. Where and how it is asked is in no stage's key; what it is, is what is said here.
+
+    Weights behind an endpoint cannot be seen: whoever changes them under the same name says so by another `revision`.
+    """
+
+    model: str = Field(min_length=1, description="the name under which every endpoint serves it")
+    revision: str | None = Field(default=None, description="your word for its weights and settings")
+    endpoints: tuple[str, ...] = Field(min_length=1, description="base URLs, such as http://127.0.0.1:8000/v1")
+    trust_remote_code: bool = Field(default=False, description="of the tokenizer")
+    api_key_env: str | None = Field(
+        default=None, pattern="^[A-Z_][A-Z0-9_]*$", description="the environment variable that holds the key"
+    )
+    timeout_seconds: float = Field(default=600, gt=0, description="for one request, queueing included")
+    patience_seconds: float = Field(default=300, ge=0, description="how long a failing request is tried again")
+    max_in_flight: int = Field(default=256, ge=1, description="requests at one endpoint at once, on average")
+
+    @field_validator("endpoints")
+    @classmethod
+    def _plain_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("an endpoint is an http or https URL, such as http://127.0.0.1:8000/v1")
+            if parts.username or parts.password or parts.query or parts.fragment:
+                raise ValueError("an endpoint's URL holds no key, query or fragment: name the key's api_key_env")
+        if len(set(urls)) != len(urls):
+            raise ValueError("an endpoint is listed twice")
+        return tuple(url.rstrip("/") for url in urls)
+
+
+class OpenAIPolicyConfig(ServedModelConfig):
+    """A policy behind OpenAI-compatible endpoints.
+
+    With its tokenizer it is asked with token ids, as vLLM allows, and may be searched; without, through the chat
+    endpoint, for whole solutions.
+    """
+
+    engine: Literal["openai"] = "openai"
+    tokenizer: str | None = Field(default=None, min_length=1, description="a folder, a zoo name, or a hub name")
+    max_model_len: int | None = Field(default=None, ge=8, description="tokens of prompt and completion together")
+    prompt_style: PromptStyle = "auto"
+
+
+class ServedPrmConfig(ServedModelConfig):
+    """A PRM behind vLLM's pooling endpoint."""
+
+    engine: Literal["vllm-server"] = "vllm-server"
+    tokenizer: str = Field(min_length=1, description="a folder, a zoo name, or a hub name")
+    family: PrmFamilyName = "qwen"
+
+
 class FakePolicyConfig(Frozen):
     """A policy that writes what a hash tells it: deterministic, without weights, at a latency of your choice."""
 
@@ -110,8 +163,19 @@ class ScriptedConfig(Frozen):
     script: Path
 
 
-PolicyConfig = Annotated[VllmPolicyConfig | FakePolicyConfig | ScriptedConfig, Field(discriminator="engine")]
-PrmConfig = Annotated[
-    VllmPrmConfig | TorchPrmConfig | AutoPrmConfig | FakePrmConfig | ScriptedConfig, Field(discriminator="engine")
+PolicyConfig = Annotated[
+    VllmPolicyConfig | OpenAIPolicyConfig | FakePolicyConfig | ScriptedConfig, Field(discriminator="engine")
 ]
-EngineConfig = VllmPolicyConfig | PrmModelConfig | FakePolicyConfig | FakePrmConfig | ScriptedConfig
+PrmConfig = Annotated[
+    VllmPrmConfig | TorchPrmConfig | AutoPrmConfig | ServedPrmConfig | FakePrmConfig | ScriptedConfig,
+    Field(discriminator="engine"),
+]
+EngineConfig = (
+    VllmPolicyConfig
+    | OpenAIPolicyConfig
+    | PrmModelConfig
+    | ServedPrmConfig
+    | FakePolicyConfig
+    | FakePrmConfig
+    | ScriptedConfig
+)

@@ -44,12 +44,16 @@ class ModelFiles:
         weights = sorted(self.folder.glob("*.safetensors")) or sorted(self.folder.glob("*.bin"))
         if not weights:
             raise EngineUnavailable(f"{self.folder} holds no *.safetensors: point `model` to a folder with weights")
-        tokenizer = [self.folder / name for name in (*TOKENIZER_FILES, *TEMPLATE_FILES)]
         return {
             "config": _digest([self.folder / "config.json", self.folder / "generation_config.json"]),
             "weights": _digest(weights),
-            "tokenizer": _digest(tokenizer),
+            "tokenizer": self.tokenizer_fingerprint,
         }
+
+    @cached_property
+    def tokenizer_fingerprint(self) -> str:
+        """A digest of the tokenizer with its chat template."""
+        return _digest([self.folder / name for name in (*TOKENIZER_FILES, *TEMPLATE_FILES)])
 
     @cached_property
     def parameters(self) -> int | None:
@@ -63,31 +67,44 @@ def locate_model(config: ModelConfig) -> ModelFiles:
 
     Raises EngineUnavailable saying where it looked and what to do.
     """
-    local = Path(config.model).expanduser()
+    return _locate("model", config.model, config.revision, None)
+
+
+def locate_tokenizer(name: str) -> ModelFiles:
+    """Find the tokenizer of a model that is served elsewhere, in the places where `locate_model` looks; no weights.
+
+    Raises EngineUnavailable saying where it looked and what to do.
+    """
+    return _locate("tokenizer", name, None, ["config.json", *TOKENIZER_FILES, *TEMPLATE_FILES])
+
+
+def _locate(key: str, model: str, revision: str | None, patterns: list[str] | None) -> ModelFiles:
+    local = Path(model).expanduser()
     if local.is_dir():
         return ModelFiles(local.resolve().name, local.resolve())
-    place, _, name = config.model.partition("/")
+    place, _, name = model.partition("/")
     embedded = Path(str(files("zoo"))) / name
     if place == "zoo":
         if embedded.is_dir():
             return ModelFiles(name, embedded)
         shipped = ", ".join(sorted(path.parent.name for path in embedded.parent.glob("*/config.json")))
         raise EngineUnavailable(f"the zoo holds no model {name!r}; it holds: {shipped}")
-    if local.is_absolute() or config.model.startswith("."):
-        raise EngineUnavailable(f"there is no model folder {config.model}: point `model` to one, or to a hub name")
-    return ModelFiles(config.model.split("/")[-1], _hub_folder(config))
+    if local.is_absolute() or model.startswith("."):
+        raise EngineUnavailable(f"there is no model folder {model}: point `{key}` to one, or to a hub name")
+    return ModelFiles(model.rpartition("/")[2], _hub_folder(key, model, revision, patterns))
 
 
-def _hub_folder(config: ModelConfig) -> Path:
+def _hub_folder(key: str, model: str, revision: str | None, patterns: list[str] | None) -> Path:
     hub = require("huggingface_hub", "pip install huggingface_hub")
     for offline in (True, False):
         try:
-            return Path(hub.snapshot_download(config.model, revision=config.revision, local_files_only=offline))
+            found = hub.snapshot_download(model, revision=revision, local_files_only=offline, allow_patterns=patterns)
+            return Path(found)
         except Exception as error:  # the hub's client raises a dozen kinds; all mean that the files are not here
             reason = error
     raise EngineUnavailable(
-        f"model {config.model!r} is no folder here, not in the hub's cache, and could not be fetched "
-        f"({type(reason).__name__}): check the name, log in, or download it and point `model` to the folder"
+        f"model {model!r} is no folder here, not in the hub's cache, and could not be fetched "
+        f"({type(reason).__name__}): check the name, log in, or download it and point `{key}` to the folder"
     ) from reason
 
 

@@ -1,0 +1,128 @@
+"""One HTTP request to a model server: its reply checked, failures that may pass told from those that will not.
+
+The key is in the session's header and nowhere else; whatever a server says is quoted without it.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+import aiohttp
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from tasks.engines.config import ServedModelConfig
+from tasks.errors import BadReply, EngineUnavailable
+
+PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 529}  # statuses after which the same request may succeed
+SMALL_QUESTION_SECONDS = 10.0
+KEEP_ALIVE_SECONDS = 4.0  # servers close idle connections after 5
+QUOTED_CHARACTERS = 200
+
+Reply = TypeVar("Reply", bound=BaseModel)
+
+
+class Passing(Exception):
+    """A failure that may pass. `pause` is how many seconds the server asked to be left alone, if it did.
+
+    `limited` tells that it is well, but asked too much.
+    """
+
+    def __init__(self, reason: str, pause: float | None = None, limited: bool = False) -> None:
+        super().__init__(reason)
+        self.pause = pause
+        self.limited = limited
+
+
+class HttpClient:
+    """Connections to the endpoints of one model, in one event loop."""
+
+    def __init__(self, config: ServedModelConfig) -> None:
+        self._config = config
+        self._key = _key(config)
+        headers = {"Content-Type": "application/json"}
+        if self._key is not None:
+            headers["Authorization"] = f"Bearer {self._key}"
+        self._session = aiohttp.ClientSession(
+            headers=headers,
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def get(self, url: str, kind: type[Reply]) -> Reply:
+        """A small question. Raises as `post` does."""
+        return await self._ask("GET", url, None, SMALL_QUESTION_SECONDS, kind)
+
+    async def post(self, url: str, body: Mapping[str, Any], kind: type[Reply]) -> Reply:
+        """A request whose reply is a `kind`.
+
+        Raises Passing; BadReply where the request is refused or the reply is of another kind; EngineUnavailable where
+        the key is refused.
+        """
+        return await self._ask("POST", url, orjson.dumps(body), self._config.timeout_seconds, kind)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def _ask(self, method: str, url: str, data: bytes | None, seconds: float, kind: type[Reply]) -> Reply:
+        limits = aiohttp.ClientTimeout(total=seconds, sock_connect=SMALL_QUESTION_SECONDS)
+        request = self._session.request(method, url, data=data, timeout=limits, allow_redirects=False)
+        try:
+            async with request as response:
+                body = await response.read()
+        except TimeoutError:
+            raise Passing(f"{url} did not answer within {seconds:g} s (timeout_seconds)") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise Passing(f"{url}: {type(error).__name__}: {self._quoted(str(error))}") from None
+        if response.status == 200:
+            return self._read(url, body, kind)
+        said = f"{url} answered {response.status}: {self._quoted(body.decode(errors='replace'))}"
+        if response.status in (401, 403):
+            variable = self._config.api_key_env
+            remedy = f"check the key in {variable}" if variable else "name the variable of its key, `api_key_env`"
+            raise EngineUnavailable(f"{said}; {remedy}")
+        if response.status in PASSING:
+            pause = pause_asked_for(response.headers.get("Retry-After"), time.time())
+            raise Passing(said, pause, limited=response.status == 429)
+        raise BadReply(said)
+
+    def _read(self, url: str, body: bytes, kind: type[Reply]) -> Reply:
+        try:
+            return kind.model_validate_json(body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+        quoted = self._quoted(body.decode(errors="replace"))
+        if first["type"] == "json_invalid":
+            raise Passing(f"{url} answered what is no JSON: {quoted}")
+        place = ".".join(map(str, first["loc"]))
+        raise BadReply(f"{url} answered with an unusable {place or 'reply'} ({first['msg']}): {quoted}")
+
+    def _quoted(self, text: str) -> str:
+        """The beginning of what a server said, on one line and without the key."""
+        if self._key is not None:
+            text = text.replace(self._key, "[key]")
+        text = " ".join(text.split())
+        return text if len(text) <= QUOTED_CHARACTERS else f"{text[:QUOTED_CHARACTERS]}…"
+
+
+def pause_asked_for(header: str | None, now: float) -> float | None:
+    """Seconds that a Retry-After header asks to wait, if any: a number, or a date; `now` is in seconds since 1970."""
+    if header is None:
+        return None
+    try:
+        seconds = float(header) if header.strip().isdecimal() else parsedate_to_datetime(header).timestamp() - now
+    except ValueError:
+        return None
+    return max(0.0, seconds)
+
+
+def _key(config: ServedModelConfig) -> str | None:
+    if config.api_key_env is None:
+        return None
+    key = os.environ.get(config.api_key_env, "").strip()
+    if not key:
+        raise EngineUnavailable(f"{config.model}: the environment variable {config.api_key_env} holds no key: set it")
+    return key

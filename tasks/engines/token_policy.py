@@ -1,0 +1,68 @@
+"""What policies that are asked with token ids have in common: the prompt of a path, and the end of a step."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks.engines.policy_prompts import PolicyPrompts
+from tasks.engines.spelling import Speller, StopTokens
+from tasks.errors import BadReply
+from tasks.records import Sample, SampleStop, Sampling
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an engine wrote after a prompt: token ids, the natural-log probability of each, and why it ended."""
+
+    tokens: list[int]
+    logprobs: Sequence[float]
+    finish_reason: str | None
+    cached_tokens: int | None
+
+
+class TokenPolicy(ABC):
+    """A policy that gets token ids and gives token ids, in this process or elsewhere."""
+
+    def __init__(self, prompts: PolicyPrompts, limit: int | None) -> None:
+        self.prompt = prompts.prompt
+        self.tokens = prompts.tokens
+        self._limit = limit
+        self._speller = Speller(prompts.tokenizer)
+        self._stops = StopTokens(prompts.tokenizer)
+
+    async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
+        """See `Policy.generate`."""
+        prefix = [*self.prompt(question), *(token for sample in path for token in sample.tokens)]
+        if path and self._limit is not None and len(prefix) >= self._limit:  # steps so far have filled the context
+            return Sample("", (), (), (), "length", len(prefix))
+        ids = [token for stop in sampling.stop for token in self._stops.tokens_with(stop)]
+        return self._sample(await self._write(question, prefix, sampling, ids, seed), len(prefix), sampling)
+
+    @abstractmethod
+    async def _write(
+        self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
+    ) -> Written:
+        """Go on from `prefix`, to one of `stop_ids`; where there are none, to one of the sampling's stop strings."""
+
+    def _sample(self, written: Written, prompt_tokens: int, sampling: Sampling) -> Sample:
+        if written.finish_reason not in ("stop", "length"):
+            raise BadReply(f"vLLM ended a request with {written.finish_reason!r}")
+        tokens = written.tokens
+        text, ends = self._speller.spell(tokens)
+        reason: SampleStop = "stop" if written.finish_reason == "stop" else "length"
+        stops = [(text.index(stop), stop) for stop in sampling.stop if stop in text]
+        if stops:
+            # The token that completes the stop string is kept, so that the next step's prompt goes on from it.
+            begin, stop = min(stops)
+            count = next((number for number, end in enumerate(ends, 1) if end >= begin + len(stop)), len(tokens))
+            tokens, text, reason = tokens[:count], text[:begin], "delimiter"
+            ends = tuple(min(end, begin) for end in ends[:count])
+        return Sample(
+            text=text,
+            tokens=tuple(tokens),
+            token_ends=ends,
+            logprobs=tuple(written.logprobs)[: len(tokens)],
+            stop_reason=reason,
+            prompt_tokens=prompt_tokens,
+            cached_tokens=written.cached_tokens,
+        )
