@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
@@ -85,7 +86,8 @@ async def ask_for_run(name: str, parameters: dict[str, Any]) -> FlowRun:
         try:
             deployment = await client.read_deployment_by_name(f"{evaluate.name}/{name}")
         except ObjectNotFound as error:
-            names = [found.name for found in await client.read_deployments() if found.entrypoint == ENTRYPOINT]
+            ours = FlowFilter(name=FlowFilterName(any_=[evaluate.name]))
+            names = [found.name for found in await client.read_deployments(flow_filter=ours)]
             raise UserError(
                 f"there is no deployment {name!r} ({_listed(names)}): register one with `overthink deploy`"
             ) from error

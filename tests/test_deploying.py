@@ -23,11 +23,12 @@ from flows.cli import app
 from flows.deploying import ask_for_run, finished, flow_parameters
 from flows.evaluate import evaluate
 from flows.forms import as_choices
-from flows.recipe import Recipe
+from flows.recipe import Recipe, find_recipe, read_recipe
 from storage.sql import query
 from storage.store import Store
 from tasks.errors import UserError
 
+ROOT = Path(__file__).parents[1]
 POOL = "test-pool"
 PREFECT = Path(sys.executable).parent / "prefect"
 NIGHTLY = ["--cron", "0 3 * * *", "--timezone", "Europe/London"]
@@ -157,6 +158,22 @@ def test_waiting_ends_with_the_run(
     assert f"{end.title()}: as told" in result.output
 
 
+def test_the_deployments_of_prefect_yaml_are_registered(client: SyncPrefectClient, prefect_server: str) -> None:
+    client.create_work_pool(WorkPoolCreate(name="overthink", type="process"))
+    told = subprocess.run(
+        [PREFECT, "--no-prompt", "deploy", "--all"],
+        cwd=ROOT,
+        env=os.environ | {"PREFECT_API_URL": prefect_server},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    found = client.read_deployment_by_name("evaluate/demo")
+    assert Recipe.model_validate(found.parameters["recipe"]) == read_recipe(find_recipe("demo"))
+    assert [(s.schedule.cron, s.schedule.timezone) for s in found.schedules] == [("0 3 * * *", "UTC")]
+
+
 MISTAKES = {
     "bad cron": (["deploy", "smoke", "--store", "/s", "--cron", "0 25 * * *"], "--cron: '0 25 * * *' cannot be read"),
     "bad zone": (["deploy", "smoke", "--store", "/s", *NIGHTLY[:2], "--timezone", "Mars"], "--timezone: 'Mars' cannot"),
@@ -166,7 +183,7 @@ MISTAKES = {
         ["deploy", "smoke", "--store", "/s", "--set", "problems={source: file, path: p.jsonl}"],
         "problems.path: p.jsonl is relative",
     ),
-    "no deployment": (["run", "smoke", "--deployment", "no"], "there is no deployment 'no'"),
+    "no deployment": (["run", "smoke", "--deployment", "no"], "there is no deployment 'no' (there: "),
     "waiting for nothing": (["run", "smoke", "--wait"], "name a --deployment"),
     "another kind": (["deploy", "prm-eval", "--store", "/s"], "it is one of `overthink prm-eval`"),
 }
