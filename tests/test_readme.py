@@ -21,6 +21,7 @@ from tasks.problems.sources import load_problems
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PRMS = (ROOT / "docs" / "prms.md").read_text(encoding="utf-8")
+DEPLOY = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 COMMAND = Path(sys.executable).parent / "overthink"
 
 
@@ -53,7 +54,7 @@ def store(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_every_query_of_the_readme_is_answered(store: Path) -> None:
-    queries = [words[2] for words in (*commands(), *commands(PRMS)) if words[:2] == ["overthink", "sql"]]
+    queries = [words[2] for words in (*commands(), *commands(PRMS), *ours(commands(DEPLOY))) if words[1] == "sql"]
     assert len(queries) >= 5
     for sql in queries:
         assert query(Store(store), sql).num_columns > 0, sql
@@ -76,9 +77,9 @@ def test_the_page_on_prms_names_every_family_and_every_measure() -> None:
     assert set(get_args(Measure)) | set(FAMILIES) <= set(re.findall(r"`([\w-]+)`", PRMS))
 
 
-def test_every_command_of_the_readme_exists(tmp_path: Path) -> None:
+def test_every_command_of_the_readme_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for words in (*commands(), *commands(PRMS)):
+    for words in (*commands(), *commands(PRMS), *ours(commands(DEPLOY))):
         if words[0] == "make":
             assert f"\n{words[1]}:" in makefile
         else:
@@ -86,6 +87,25 @@ def test_every_command_of_the_readme_exists(tmp_path: Path) -> None:
             told = subprocess.run([COMMAND, words[1], "--help"], capture_output=True, text=True, check=True).stdout
             for option in (word for word in words if word.startswith("--")):
                 assert option in told
+
+
+def ours(written: list[list[str]]) -> list[list[str]]:
+    """The `overthink` commands among others, those in a container too."""
+    return [words[words.index("overthink") :] for words in written if "overthink" in words and words[0] != "prefect"]
+
+
+def test_every_service_of_the_page_on_deploying_exists() -> None:
+    file = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    profiles = {profile for service in file["services"].values() for profile in service.get("profiles", ())}
+    composed = [words[2:] for words in commands(DEPLOY) if words[:2] == ["docker", "compose"]]
+    assert len(composed) > 4
+    for words in composed:
+        if words[0] == "--profile":
+            assert words[1] in profiles
+        named = re.findall(r"\b(?:worker|schedule|policy|prm)-\w+", " ".join(words))
+        assert set(named) <= set(file["services"])
+    for name in re.findall(r"^\| `([\w-]+)", DEPLOY, flags=re.MULTILINE):
+        assert any(service.startswith(name) for service in file["services"]), name
 
 
 def test_the_tree_of_the_readme_is_one_of_its_run() -> None:
@@ -96,5 +116,5 @@ def test_the_tree_of_the_readme_is_one_of_its_run() -> None:
 
 
 def test_every_file_that_the_readme_names_is_there() -> None:
-    for name in re.findall(r"`((?:docs|flows|tasks|recipes|requirements)/[\w./-]+)`", README):
+    for name in re.findall(r"`((?:docs|flows|tasks|recipes|requirements)/[\w./-]+)`", README + DEPLOY):
         assert (ROOT / name).exists(), name
