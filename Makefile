@@ -24,6 +24,7 @@ bench: install  ## throughput as ratios within one run
 	$(BIN)/python -m benchmarks.driver
 	$(BIN)/python -m benchmarks.prm
 	$(BIN)/python -m benchmarks.estimators
+	$(BIN)/python -m benchmarks.servers
 
 zoo: install  ## retrain the embedded models from nothing (its parts took 110 minutes on 2 cores)
 	$(BIN)/python -m zoo

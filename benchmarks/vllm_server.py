@@ -1,41 +1,36 @@
 """vLLM's own server as a process of its own on loopback, with the settings that the engine in our process has."""
 
-import json
 import os
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.error import URLError
 
-from tasks.engines.config import ModelConfig
+from tasks.engines.chat import load_tokenizer
+from tasks.engines.config import VllmPolicyConfig, VllmPrmConfig
 from tasks.engines.models import locate_model
+from tasks.engines.server_flags import flags_of, server_flags
 from tasks.engines.vllm_loop import engine_arguments, engine_environment, gpu_is_there
-
-POOLING: dict[str, Any] = {
-    "runner": "pooling",
-    "pooler_config": json.dumps({"pooling_type": "ALL", "use_activation": False}),
-}
 
 
 class VllmServer:
     """Serves one model under the name it has in reports; started and stopped as often as you like."""
 
-    def __init__(self, config: ModelConfig, log: Path, extra: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, config: VllmPolicyConfig | VllmPrmConfig, log: Path) -> None:
         model = locate_model(config)
         has_gpu = gpu_is_there()
-        arguments = engine_arguments(config, model, 0, has_gpu) | dict(extra or {})
+        extra = server_flags(config.family, load_tokenizer(model)) if isinstance(config, VllmPrmConfig) else []
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/v1"
         self._command = [
             *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
             *("--host", "127.0.0.1", "--port", str(self.port), "--served-model-name", model.name),
             *("--enable-prompt-tokens-details", "--uvicorn-log-level", "warning"),
-            *flags(arguments),
+            *flags_of(engine_arguments(config, model, 0, has_gpu)),
+            *extra,
         ]
         environment = engine_environment(config, has_gpu) | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
         self._environment = os.environ | environment
@@ -67,18 +62,6 @@ class VllmServer:
             os.killpg(self._process.pid, 9)
             self._process.wait()
             self._process = None
-
-
-def flags(arguments: Mapping[str, Any]) -> Sequence[str]:
-    """Arguments of vLLM's engine as flags of its server."""
-    words: list[str] = []
-    for name, value in arguments.items():
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
-        elif value is not None:
-            words += [f"--{flag}", str(value)]
-    return words
 
 
 def free_port() -> int:

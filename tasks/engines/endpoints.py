@@ -100,8 +100,8 @@ class Endpoints:
             )
         return cards
 
-    async def post(self, path: str, body: Mapping[str, Any], kind: type[Reply]) -> Reply:
-        """Ask one endpoint, and others or again where that fails for a reason that may pass.
+    async def post(self, path: str, body: Mapping[str, Any], kind: type[Reply]) -> tuple[str, Reply]:
+        """Ask one endpoint, and others or again where that fails for a reason that may pass: who answered, and what.
 
         Raises EngineDied once patience is at its end, BadReply where the request is refused or the reply is of another
         kind, EngineUnavailable where the key is refused.
@@ -117,7 +117,7 @@ class Endpoints:
             else:
                 endpoint.failures = endpoint.falls = 0
                 self._answered = time.monotonic()
-                return reply
+                return endpoint.url, reply
             finally:
                 endpoint.in_flight -= 1
             await asyncio.sleep(waiting(trouble.failures))

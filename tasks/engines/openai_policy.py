@@ -123,20 +123,19 @@ class CompletionsPolicy(TokenPolicy):
             "logprobs": 0,
             "return_token_ids": True,
         }
-        reply = await self._endpoints.post("/completions", body, Completions)
+        url, reply = await self._endpoints.post("/completions", body, Completions)
         choice = reply.choices[0]
         if choice.token_ids is None or choice.prompt_token_ids is None:
             raise BadReply(
-                f"the endpoint of {self._model} gives no token ids, so no prefix can be continued as it was written: "
-                "serve the model with vLLM"
+                f"{url} gives no token ids, so no prefix can be continued as it was written: serve {self._model} with "
+                "vLLM"
             )
         if choice.prompt_token_ids != prefix:
-            raise BadReply(f"the endpoint of {self._model} read other tokens than it was sent for {question[:80]!r}")
+            raise BadReply(f"{url} read other tokens than it was sent for {question[:80]!r}: serve with vLLM alone")
         logprobs = [] if choice.logprobs is None else choice.logprobs.token_logprobs
         if len(logprobs) != len(choice.token_ids):
             raise BadReply(
-                f"the endpoint of {self._model} gave {len(logprobs)} log-probabilities for {len(choice.token_ids)} "
-                f"tokens of {question[:80]!r}"
+                f"{url} gave {len(logprobs)} log-probabilities for {len(choice.token_ids)} tokens of {question[:80]!r}"
             )
         cached = None if reply.usage is None else reply.usage.cached_tokens
         return Written(choice.token_ids, logprobs, choice.finish_reason, cached)
@@ -187,10 +186,10 @@ class ChatPolicy:
         }
         if sampling.stop:
             body["stop"] = list(sampling.stop)
-        reply = await self._endpoints.post("/chat/completions", body, Chats)
+        url, reply = await self._endpoints.post("/chat/completions", body, Chats)
         choice, usage = reply.choices[0], reply.usage or Usage()
         if choice.finish_reason not in ("stop", "length") or choice.message.content is None:
-            raise BadReply(f"{self._model} ended {question[:80]!r} with {choice.finish_reason!r} and no whole text")
+            raise BadReply(f"{url} ended {question[:80]!r} with {choice.finish_reason!r} and no whole text")
         return Sample(
             text=choice.message.content,
             tokens=(),

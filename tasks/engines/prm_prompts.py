@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Protocol
 
-from tasks.engines.chat import encode_chat, encode_text, encode_turns
+from tasks.engines.chat import encode_chat, encode_text, encode_turns, spell_out, unsplit_words
 from tasks.errors import BadReply, EngineUnavailable
 from tasks.problems.prompts import messages
 
@@ -57,8 +57,8 @@ class MarkedChat:
 
     def __init__(self, tokenizer: Any, mark: str) -> None:
         self.mark = single_token(tokenizer, mark)
-        self._question = lru_cache(REMEMBERED)(lambda text: encode_chat(tokenizer, messages("qwen", text)))
-        self.step = lru_cache(REMEMBERED)(partial(encode_text, tokenizer))
+        self._question = lru_cache(REMEMBERED)(lambda text: encode_chat(tokenizer, messages("qwen", text), mark))
+        self.step = lru_cache(REMEMBERED)(partial(encode_text, tokenizer, mark=mark))
 
     def write(self, question: str, steps: tuple[str, ...], from_step: int) -> list[PrmPrompt]:
         """See `Layout.write`."""
@@ -92,7 +92,32 @@ class MarkedText:
             raise BadReply(
                 f"the PRM's tokenizer runs a step of {question[:80]!r} into the mark {self._mark!r} after it"
             )
-        return [PrmPrompt(tuple(encoded["input_ids"]), tuple(places[end] for end in ends[from_step:]))]
+        own = [places[end] for end in ends]
+        ids, own = self._without_forged(text, encoded["input_ids"], encoded["offset_mapping"], own)
+        return [PrmPrompt(tuple(ids), tuple(own[from_step:]))]
+
+    def _without_forged(
+        self, text: str, ids: list[int], spans: list[tuple[int, int]], places: list[int]
+    ) -> tuple[list[int], list[int]]:
+        """The tokens, with marks and added tokens that the text itself holds spelled out, and the places among them."""
+        word, own = self._mark.strip(), set(places)
+        added = {self._tokenizer.convert_tokens_to_ids(name) for name in unsplit_words(self._tokenizer) if name in text}
+        if not places or (text.count(word) == len(places) and not added):
+            return ids, places
+        first = next(place for place, (_, end) in enumerate(spans) if end > spans[places[0]][1] - len(word))
+        mark = ids[first : places[0] + 1]
+        kept: list[int] = []
+        moved: list[int] = []
+        for place, token in enumerate(ids):
+            begin = place + 1 - len(mark)
+            kept.append(token)
+            if place in own:
+                moved.append(len(kept) - 1)
+            elif token in added:
+                kept[-1:] = spell_out(self._tokenizer, text[slice(*spans[place])])
+            elif begin >= 0 and ids[begin : place + 1] == mark:
+                kept[-len(mark) :] = spell_out(self._tokenizer, text[spans[begin][0] : spans[place][1]])
+        return kept, moved
 
 
 class MarkedLines:
@@ -111,7 +136,7 @@ class MarkedLines:
         one_line: bool = False,
     ) -> None:
         begin = [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
-        encode = partial(encode_text, tokenizer)
+        encode = partial(encode_text, tokenizer, mark=mark)
         self._mark = list(tokenizer.encode(mark, add_special_tokens=False))
         self._after = list(tokenizer.encode(after_mark, add_special_tokens=False))
         self._question = lru_cache(REMEMBERED)(lambda text: begin + encode(text + after_question))

@@ -76,12 +76,12 @@ class ServedPrm:
             "task": "token_classify",
             "use_activation": False,
         }
-        reply = await self._endpoints.post("/pooling", body, Pooled)
+        url, reply = await self._endpoints.post("/pooling", body, Pooled)
         rows: Any = reply.data[0].data
         if len(rows) != len(prompt.ids):
-            raise BadReply(f"the endpoint of {self._model} gave {len(rows)} rows for {len(prompt.ids)} tokens")
+            raise BadReply(f"{url} gave {len(rows)} rows for {len(prompt.ids)} tokens")
         if {len(row) for row in rows} not in ({1}, {2}):
-            raise BadReply(f"the endpoint of {self._model} gave rows that are not of 1 or 2 numbers")
+            raise BadReply(f"{url} gave rows that are not of 1 or 2 numbers")
         return scores_of(self._torch.tensor(rows)[list(prompt.places)])
 
     async def close(self) -> None:

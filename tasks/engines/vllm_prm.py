@@ -83,7 +83,13 @@ class VllmPrm:
 
 def pooling_arguments(head: Head, tokenizer: Any) -> dict[str, Any]:
     """What makes vLLM return the head's bare numbers for every token."""
-    pooler = require("vllm.config", INSTALL).PoolerConfig(pooling_type="ALL", use_activation=False)
+    settings = pooling_settings(head, tokenizer)
+    return settings | {"pooler_config": require("vllm.config", INSTALL).PoolerConfig(**settings["pooler_config"])}
+
+
+def pooling_settings(head: Head, tokenizer: Any) -> dict[str, Any]:
+    """The same in plain values, as vLLM's server takes them."""
+    pooler = {"pooling_type": "ALL", "use_activation": False}
     arguments: dict[str, Any] = {"runner": "pooling", "pooler_config": pooler}
     if head.layers == ("score",):
         arguments["convert"] = "classify"

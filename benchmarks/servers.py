@@ -1,0 +1,145 @@
+"""vLLM's server on loopback against the engine in our process: the same runs through either, as ratios.
+
+Best-of-N asks the policy alone, beam search policy and PRM. All engines are loaded and warmed up before the clock
+starts, and the rounds alternate, so that a noisy machine disturbs both. The time is that of the flow's stage: tasks,
+journal (fsync included) and Parquet.
+
+    python -m benchmarks.servers --problems 40 --n 16 --rounds 3
+"""
+
+import asyncio
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow.compute as pc
+import typer
+from prefect import flow
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.vllm_server import VllmServer
+from flows.evaluate import Evaluation
+from flows.plan import make_plan
+from flows.progress import RunProgress
+from flows.recipe import Recipe
+from storage.store import Store
+from tasks.engines.catalogue import EngineSlot, open_policy, open_prm
+from tasks.engines.config import OpenAIPolicyConfig, Placement, ServedPrmConfig, VllmPolicyConfig, VllmPrmConfig
+from tasks.problems.sources import load_problems
+from tasks.records import Sampling
+
+BARS = {"best_of_n": 0.85, "beam_search": 0.70}
+PLACEMENT = Placement(cpu_cache_gib=1)
+POLICY = VllmPolicyConfig(model="zoo/abacus-1m", max_model_len=512, placement=PLACEMENT)
+PRM = VllmPrmConfig(model="zoo/abacus-prm", max_model_len=512, placement=PLACEMENT)
+WARM_UP = 64
+
+
+class Way:
+    """Policy and PRM, here or served, loaded once for all rounds."""
+
+    def __init__(self, policy: Any, prm: Any) -> None:
+        self.configs = {"policy": policy.model_dump(mode="json"), "prm": prm.model_dump(mode="json")}
+        self._policy: EngineSlot[Any] = EngineSlot(policy, open_policy)
+        self._prm: EngineSlot[Any] = EngineSlot(prm, open_prm)
+
+    async def warm_up(self) -> None:
+        """Load both, and let them work a little."""
+        policy, prm = await self._policy.get(), await self._prm.get()
+        asked = [f"Take {number}, plus 1. What is the result?" for number in range(WARM_UP)]
+        await asyncio.gather(*(policy.generate(question, (), Sampling(0.8, 1.0, 64), 0) for question in asked))
+        await asyncio.gather(*(prm.score(question, ("1+1=2", "\\boxed{2}"), 0) for question in asked))
+
+    async def tokens_per_second(self, recipe: Recipe, root: Path) -> float:
+        """Written by the policy in the stage that makes the rollouts."""
+        plan = make_plan(recipe, load_problems(recipe.problems))
+        store = Store(root)
+        evaluation = Evaluation(plan, store, RunProgress(None))
+        evaluation.policy, evaluation.prm = self._policy, self._prm
+        begin = time.perf_counter()
+        evaluation.begin()
+        await evaluation.make_rollouts(plan.methods[0])
+        seconds = time.perf_counter() - begin
+        return float(pc.sum(store.stage(plan.methods[0].make_key).table("calls")["output_tokens"]).as_py()) / seconds
+
+    async def close(self) -> None:
+        """Free both."""
+        await self._policy.close()
+        await self._prm.close()
+
+
+def benchmark_recipe(way: Way, method: str, problems: int, n: int, seed: int) -> Recipe:
+    """One method on chains of 1 to 8 steps; each seed is a run of its own."""
+    settings = {"method": method, "n": n} | ({"step_tokens": 64} if method == "beam_search" else {})
+    return Recipe.model_validate(
+        way.configs
+        | {
+            "name": f"benchmark-{seed}",
+            "seed": seed,
+            "problems": {"source": "chains", "count": problems},
+            "methods": [settings],
+            "budgets": [n],
+            "sampling": {"temperature": 0.8, "max_tokens": 256},
+        }
+    )
+
+
+@flow(name="benchmark-servers", persist_result=False)
+async def alternate(
+    here: Way, served: Way, root: Path, problems: int, n: int, rounds: int
+) -> dict[str, list[tuple[float, float]]]:
+    """Tokens per second here and served, a pair a round, by method."""
+    pairs: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for way in (here, served):
+        await way.warm_up()
+    for seed in range(rounds):
+        for method in BARS:
+            found = [
+                await way.tokens_per_second(benchmark_recipe(way, method, problems, n, seed), root / f"{name}-{seed}")
+                for name, way in (("here", here), ("served", served))
+            ]
+            pairs[method].append((found[0], found[1]))
+    for way in (here, served):
+        await way.close()
+    return pairs
+
+
+def main(
+    problems: Annotated[int, typer.Option(help="Chains to solve.")] = 40,
+    n: Annotated[int, typer.Option(help="Budget of each.")] = 16,
+    rounds: Annotated[int, typer.Option(help="Alternating rounds; the median counts.")] = 3,
+) -> None:
+    """Print tokens per second of both ways and their ratio."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        policy, prm = VllmServer(POLICY, root / "policy.log"), VllmServer(PRM, root / "prm.log")
+        try:
+            for server in (policy, prm):
+                server.start()
+                server.wait()
+            here = Way(POLICY, PRM)
+            served = Way(
+                OpenAIPolicyConfig(model="abacus-1m", tokenizer=POLICY.model, endpoints=(policy.url,)),
+                ServedPrmConfig(model="abacus-prm", tokenizer=PRM.model, endpoints=(prm.url,)),
+            )
+            pairs = asyncio.run(alternate(here, served, root, problems, n, rounds))
+        finally:
+            policy.kill()
+            prm.kill()
+    table = Table("method", "round", "in our process, tokens/s", "served, tokens/s", "ratio")
+    for method, found in pairs.items():
+        for number, (ours, theirs) in enumerate(found):
+            table.add_row(method, str(number), f"{ours:,.0f}", f"{theirs:,.0f}", f"{theirs / ours:.2f}")
+    console = Console(width=100)
+    console.print(table)
+    for method, found in pairs.items():
+        ratio = statistics.median(theirs / ours for ours, theirs in found)
+        console.print(f"{method}: median ratio {ratio:.2f} (bar: {BARS[method]:.2f}), {problems} problems, n = {n}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
