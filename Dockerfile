@@ -8,7 +8,6 @@ RUN apt-get update \
 RUN useradd --create-home overthink \
     && mkdir --parents /store /home/overthink/.cache/huggingface \
     && chown --recursive overthink /store /home/overthink
-ENV DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false VLLM_NO_USAGE_STATS=1
 WORKDIR /app
 
 FROM base AS gpu

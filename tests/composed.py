@@ -21,15 +21,15 @@ from benchmarks.vllm_server import free_port
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-PATIENCE = 1200  # seconds; only a guard against hanging for ever
+PATIENCE = 3600  # seconds; only a guard against hanging for ever
 PORTS = {"postgres": "5432", "server": "4200", "policy": "8000", "prm": "8000", "worker": "8080"}
 
 
-def compose(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """The real Compose binary; the package's own wrapper around it always exits with 0. No .env is read."""
+def compose(*words: str, env_file: Path = Path(os.devnull), **settings: str) -> subprocess.CompletedProcess[str]:
+    """The real Compose binary; the package's own wrapper around it always exits with 0."""
     import compose as package
 
-    command = [Path(package.__file__).parent / "docker-compose", "--env-file", os.devnull]
+    command = [Path(package.__file__).parent / "docker-compose", "--env-file", env_file]
     command += ["--file", ROOT / "docker-compose.yml", *words]
     return subprocess.run(command, capture_output=True, text=True, env={"PATH": os.environ["PATH"]} | settings)
 
@@ -53,7 +53,7 @@ def until(met: Callable[[], Any], what: str) -> Any:
     last = time.monotonic() + PATIENCE
     while not (value := met()):
         assert time.monotonic() < last, f"{what}: not within {PATIENCE} s"
-        time.sleep(0.5)
+        time.sleep(2)
     return value
 
 
@@ -104,7 +104,7 @@ class Box:
                 if set(needs) <= set(self._running):
                     for needed, how in needs.items():
                         assert how["condition"] == "service_healthy"
-                        until(lambda needed=needed: self.is_healthy(needed), f"{needed} is healthy")  # type: ignore[misc]
+                        until(lambda needed=needed: self.is_healthy(needed), f"{needed} is healthy")
                     self._start(name)
 
     def is_healthy(self, service: str) -> bool:
@@ -118,7 +118,7 @@ class Box:
     def ended(self, service: str) -> int:
         """Wait for a service that does one thing; returns its exit code."""
         return int(
-            until(lambda: (self._running[service].poll() is not None) and self._running[service], service).wait()
+            until(lambda: self._running[service].poll() is not None and self._running[service], service).returncode
         )
 
     def log(self, service: str) -> str:

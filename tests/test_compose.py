@@ -53,9 +53,17 @@ def test_no_secret_has_a_value_in_a_file_of_the_repository() -> None:
             if re.search("PASSWORD|SECRET|KEY|TOKEN", name):
                 assert re.fullmatch(r"\$\{\w+(-|:\?[^}]*)\}", value), name
     written = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
-    assert all(line.endswith("=") for line in written if line and not line.startswith("#"))
+    assert "POSTGRES_PASSWORD=" in written
     assert "/.env" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
     assert ".env" in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_example_with_a_password_is_all_that_a_box_without_gpu_needs(tmp_path: Path) -> None:
+    settings = tmp_path / ".env"
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    settings.write_text(example.replace("POSTGRES_PASSWORD=", "POSTGRES_PASSWORD=secret"))
+    told = compose("config", "--services", env_file=settings)
+    assert set(told.stdout.split()) == set(of("cpu"))
 
 
 def test_every_variable_is_in_the_example_with_its_default() -> None:
@@ -108,10 +116,10 @@ def test_the_recipe_asks_the_servers_for_what_they_serve(profile: str) -> None:
         assert config is not None
         told = flags(found[f"{engine}-{profile}"])
         aliases = found[f"{engine}-{profile}"]["networks"]["default"]["aliases"]
-        assert config.endpoints == tuple(f"http://{alias}:{told['--port']}/v1" for alias in aliases)  # type: ignore[union-attr]
-        assert config.model == told.get("--served-model-name", told["--model"])  # type: ignore[union-attr]
-        assert config.tokenizer == told["--model"]  # type: ignore[union-attr]
-    assert recipe.policy.max_model_len == int(flags(found[f"policy-{profile}"])["--max-model-len"])  # type: ignore[union-attr]
+        assert config.endpoints == tuple(f"http://{alias}:{told['--port']}/v1" for alias in aliases)
+        assert config.model == told.get("--served-model-name", told["--model"])
+        assert config.tokenizer == told["--model"]
+    assert recipe.policy.max_model_len == int(flags(found[f"policy-{profile}"])["--max-model-len"])
 
 
 def test_a_server_on_a_cpu_is_set_as_the_engine_in_our_process_is() -> None:
