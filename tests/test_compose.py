@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ SECRET = {"POSTGRES_PASSWORD": "not-in-the-file"}
 LOCK = (ROOT / "requirements" / "cpu.txt").read_text(encoding="utf-8")
 
 
+@cache
 def of(profile: str, **settings: str) -> dict[str, dict[str, Any]]:
     return services(profile, **SECRET, **settings)
 
