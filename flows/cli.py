@@ -7,6 +7,7 @@ import typer
 
 from flows.commands import ask, imports, prm, upkeep
 from flows.commands.compare import compare, gate
+from flows.commands.deploy import deploy
 from flows.commands.estimate import estimate
 from flows.commands.fit import fit
 from flows.commands.report import report
@@ -37,6 +38,7 @@ COMMANDS = (
     fit,
     solve,
     estimate,
+    deploy,
     prm.prm_eval,
     prm.prm_train,
     compare,

@@ -2,8 +2,19 @@
 
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from flows.forms import as_choices
 from flows.methods import AnyMethod, BestOfN, ComputeOptimal, ListedMethod
 from tasks.analysis.difficulty import DifficultyConfig
 from tasks.analysis.selectors import SELECTORS, Selector, needs_prm
@@ -66,6 +77,14 @@ class AnyRecipe(_Frozen):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)
     seed: Annotated[int, BeforeValidator(_no_boolean)] = Field(default=0, ge=0, lt=2**31)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema that the form of a deployment is drawn from."""
+        schema = handler(core_schema)
+        own = handler.resolve_ref_schema(schema)
+        own["properties"] = as_choices(own["properties"])
+        return schema
 
 
 class Recipe(AnyRecipe):

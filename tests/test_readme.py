@@ -27,6 +27,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PRMS = (ROOT / "docs" / "prms.md").read_text(encoding="utf-8")
 STRATEGIES = (ROOT / "docs" / "compute-optimal.md").read_text(encoding="utf-8")
 REPORT = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
+DEPLOY = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 SERVERS = (ROOT / "docs" / "servers.md").read_text(encoding="utf-8")
 NIGHTLY = (ROOT / "docs" / "nightly.md").read_text(encoding="utf-8")
 COMMAND = Path(sys.executable).parent / "overthink"
@@ -68,7 +69,7 @@ def store(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def test_every_query_of_the_readme_is_answered(store: Path) -> None:
-    pages = (*commands(), *commands(PRMS), *commands(STRATEGIES))
+    pages = (*commands(), *commands(PRMS), *commands(STRATEGIES), *ours(commands(DEPLOY)))
     queries = [words[2] for words in pages if words[:2] == ["overthink", "sql"]]
     assert len(queries) >= 5
     for sql in queries:
@@ -107,10 +108,10 @@ def test_the_page_on_prms_names_every_family_and_every_measure() -> None:
     assert set(get_args(Measure)) | set(FAMILIES) <= set(re.findall(r"`([\w-]+)`", PRMS))
 
 
-def test_every_command_of_the_readme_exists(tmp_path: Path) -> None:
+def test_every_command_of_the_readme_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     pages = (README, PRMS, STRATEGIES, REPORT, SERVERS, NIGHTLY)
-    for words in (words for page in pages for words in commands(page)):
+    for words in (*(words for page in pages for words in commands(page)), *ours(commands(DEPLOY))):
         if words[0] == "python":  # tests/test_server_flags.py
             continue
         if words[0] == "make":
@@ -122,6 +123,22 @@ def test_every_command_of_the_readme_exists(tmp_path: Path) -> None:
             assert help_of(words[1])
 
 
+def ours(written: list[list[str]]) -> list[list[str]]:
+    """The `overthink` commands among others, those in a container too."""
+    return [words[words.index("overthink") :] for words in written if "overthink" in words and words[0] != "prefect"]
+
+
+def test_every_service_of_the_page_on_deploying_exists() -> None:
+    file = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    composed = [words[2:] for words in commands(DEPLOY) if words[:2] == ["docker", "compose"]]
+    assert len(composed) > 4
+    for words in composed:
+        named = re.findall(r"\b(?:worker|schedule|policy|prm)-\w+", " ".join(words))
+        assert set(named) <= set(file["services"])
+    for name in re.findall(r"^\| `([\w-]+)", DEPLOY, flags=re.MULTILINE):
+        assert any(service.startswith(name) for service in file["services"]), name
+
+
 def test_the_tree_of_the_readme_is_one_of_its_run() -> None:
     ((_, _, name, problem_id, _, method),) = [words for words in commands() if words[:2] == ["overthink", "tree"]]
     recipe = read_recipe(find_recipe(name))
@@ -130,5 +147,5 @@ def test_the_tree_of_the_readme_is_one_of_its_run() -> None:
 
 
 def test_every_file_that_the_readme_names_is_there() -> None:
-    for name in re.findall(r"`((?:docs|flows|tasks|recipes|requirements)/[\w./-]+)`", README):
+    for name in re.findall(r"`((?:docs|flows|tasks|recipes|requirements)/[\w./-]+)`", README + DEPLOY):
         assert (ROOT / name).exists(), name

@@ -64,7 +64,9 @@ def test_the_hours_of_the_page_are_those_of_the_command(name: str) -> None:
 
 def test_the_hours_add_up() -> None:
     hours = [
-        int(line.split("|")[-2].replace(",", "")) for line in PAGE.splitlines() if re.match(r"\| `paper[^|]*\| \d", line)
+        int(line.split("|")[-2].replace(",", ""))
+        for line in PAGE.splitlines()
+        if re.match(r"\| `paper[^|]*\| \d", line)
     ]
     assert float(f"{sum(hours):.2g}") == 3200
     assert len(hours) == len(PAPER)

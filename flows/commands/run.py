@@ -1,5 +1,6 @@
-"""`overthink run`: from problems to graded choices."""
+"""`overthink run`: from problems to graded choices, here or by a worker."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from flows.recipe import Recipe
 from flows.recipe_files import find_recipe, read_recipe
 from flows.terminal import carry_out, console, quiet, told_plainly
 from storage.store import Store
-from tasks.errors import Regression
+from tasks.errors import Regression, UserError
 
 
 def run(
@@ -22,18 +23,32 @@ def run(
     changes: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as problems.count=20.")] = None,
     store: StoreOption = DEFAULT_STORE,
     skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
+    deployment: Annotated[
+        str | None,
+        typer.Option(help="Hand the run to a worker by this deployment, into its store unless one is named."),
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Wait for the end of a run that was handed over.")] = False,
 ) -> None:
     """Run a recipe, or go on with it; a finished one is only reported."""
     with told_plainly():
         quiet()
         wanted = read_recipe(find_recipe(recipe), changes or [])
-        opened, run_id = run_to_end(wanted, store, skip_bad_rows)
-        stored = opened.find_run(run_id)
-        print_report(console(), opened, stored)
-        if wanted.gate is not None:
-            from flows.gate import judge
+        if wait and deployment is None:
+            raise UserError("--wait is for a run that is handed over: name a --deployment")
+        if deployment is None:
+            _run(wanted, store, skip_bad_rows)
+        else:
+            _hand_over(wanted, deployment, None if store == DEFAULT_STORE else store, skip_bad_rows, wait)
 
-            print_verdict(judge(opened, stored, wanted.gate))
+
+def _run(recipe: Recipe, root: Path, skip_bad_rows: bool) -> None:
+    opened, run_id = run_to_end(recipe, root, skip_bad_rows)
+    stored = opened.find_run(run_id)
+    print_report(console(), opened, stored)
+    if recipe.gate is not None:
+        from flows.gate import judge
+
+        print_verdict(judge(opened, stored, recipe.gate))
 
 
 def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool) -> tuple[Store, str]:
@@ -52,6 +67,21 @@ def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool) -> tuple[Store, 
         with suppress(Regression):  # `run` tells it under the report
             carry_out(opened, plan.run_id, what, lambda: evaluate(recipe, root, skip_bad_rows))
     return opened, plan.run_id
+
+
+def _hand_over(recipe: Recipe, deployment: str, store: Path | None, skip_bad_rows: bool, wait: bool) -> None:
+    from prefect.utilities.urls import url_for
+
+    from flows.deploying import ask_for_run, finished, flow_parameters
+
+    flow_run = asyncio.run(ask_for_run(deployment, flow_parameters(recipe, store, skip_bad_rows)))
+    say = console().print
+    say(f"run {flow_run.name} handed to {deployment}: {url_for(flow_run)}", markup=False, soft_wrap=True)
+    if wait:
+        state = asyncio.run(finished(flow_run))
+        say(f"{state.name}: {state.message}" if state.message else state.name, markup=False, soft_wrap=True)
+        if not state.is_completed():
+            raise typer.Exit(1)
 
 
 def print_dropped(complaints: Sequence[str]) -> None:

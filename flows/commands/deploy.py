@@ -1,0 +1,36 @@
+"""`overthink deploy`: a recipe for the workers of a Prefect server."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
+from flows.recipe import find_recipe, read_recipe
+from flows.terminal import console, quiet, told_plainly
+
+
+def deploy(
+    recipe: RecipeArgument,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as problems.count=20.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
+    cron: Annotated[str | None, typer.Option(help="When it runs, as '0 3 * * *'; without it only on demand.")] = None,
+    timezone: Annotated[str, typer.Option(help="The place whose clock the schedule goes by.")] = "UTC",
+    pool: Annotated[str, typer.Option(help="The work pool whose workers run it.")] = "overthink",
+    name: Annotated[str | None, typer.Option(help="The deployment's name, instead of the recipe's.")] = None,
+) -> None:
+    """Register a recipe on a Prefect server, for its workers to run on a schedule or on demand."""
+    with told_plainly():
+        quiet()
+        wanted = read_recipe(find_recipe(recipe), changes or [])
+        from flows.deploying import cron_schedule, flow_parameters, register
+
+        parameters = flow_parameters(wanted, store, skip_bad_rows)
+        schedule = None if cron is None else cron_schedule(cron, timezone)
+        called = name or wanted.name
+        page = asyncio.run(register(called, pool, parameters, schedule))
+    when = "on demand" if cron is None else f"at {cron} ({timezone})"
+    say = console().print
+    say(f"deployment {called}: {when}, by the workers of {pool}, into {store}", markup=False, soft_wrap=True)
+    say(f"{page}\noverthink run {recipe} --deployment {called}", markup=False, soft_wrap=True)
