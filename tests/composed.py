@@ -93,7 +93,7 @@ class Box:
         """A service's environment, and nothing of ours but what finds programs."""
         own = {name: self.local(value, service) for name, value in self.services[service]["environment"].items()}
         path = f"{BIN}:{postgres_folder()}:{os.environ['PATH']}"
-        base = {"PATH": path, "HOME": str(self.folder), "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(self.folder)}
+        base = {"PATH": path, "HOME": str(self.folder), "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
         return base | {"OVERTHINK_BOX": str(self.folder)} | own
 
     def up(self) -> None:
