@@ -4,12 +4,16 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.engines.config import ModelConfig
+from tasks.engines.models import locate_model
 from tasks.problems.chains import Chain, Operation, draw_chain, right_steps
-from zoo.body import Checker, Scribe, batched, deepened, draw_solutions
+from tasks.training.prm_model import load_base
+from zoo.body import Checker, Scribe, batched, deepened, draw_solutions, train_body
 from zoo.columns import NO_DIGIT, UNKNOWN, Truth, carries, truth_of
 from zoo.mistakes import Equation, Solution, write_solution
 from zoo.tokenizer import build_tokenizer
@@ -52,6 +56,7 @@ def test_the_truth_about_mistakes() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.integers(10, 9999), st.sampled_from("+-*"), st.integers(2, 999), st.data())
 def test_a_result_fits_where_it_is_right(left: int, symbol: str, operand: int, data: st.DataObject) -> None:
     operation = Operation(symbol, operand % 8 + 2 if symbol == "*" else operand)
@@ -66,6 +71,7 @@ def test_a_result_fits_where_it_is_right(left: int, symbol: str, operand: int, d
     )
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 12), st.booleans())
 def test_labels_are_checked_arithmetic(seed: int, length: int, asked: bool) -> None:
     source = random.Random(seed)
@@ -113,3 +119,18 @@ def test_the_deepened_policy_still_writes_what_the_policy_writes() -> None:
         assert (beneath - own).norm() < 0.01 * own.norm()
         answers = Checker(deepened(ZOO / "abacus-5m"))(ids)
     assert answers["carry_in"].shape == (*ids.shape, 10)
+
+
+def test_a_trained_body_is_a_base_for_prm_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, small in {"UPDATES": 2, "WITH_QUESTION": 2, "WITHOUT_QUESTION": 6, "HELD_OUT": 12}.items():
+        monkeypatch.setattr(f"zoo.body.{name}", small)
+    train_body(ZOO / "abacus-5m", build_tokenizer(), tmp_path)
+    assert "so_far" in capsys.readouterr().out
+    base = load_base(locate_model(ModelConfig(model=str(tmp_path))), frozen=True)
+    assert (base.config.num_hidden_layers, base.dtype) == (8, torch.bfloat16)
+    shipped = load_base(locate_model(ModelConfig(model="zoo/abacus-prm")), frozen=True)
+    assert base.state_dict().keys() == shipped.state_dict().keys(), (
+        "what is shipped serves as a base like the body alone"
+    )

@@ -165,7 +165,7 @@ def train_body(policy_folder: Path, tokenizer: Qwen2Tokenizer, folder: Path) -> 
         if (update + 1) % 50 == 0:
             told = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
             print(f"  update {update + 1}: losses {told}; {time.monotonic() - started:.0f} s", flush=True)
-        if (update + 1) % 100 == 0:
+        if (update + 1) % 100 == 0 or update + 1 == UPDATES:
             report(model, held_out)
     model.body.to(torch.bfloat16).save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
