@@ -66,7 +66,7 @@ class Browser:
         """What an expression is worth in the page."""
         answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
-        return answer["result"]["value"]
+        return answer["result"].get("value")  # what is undefined has none
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
         """Carry out one command of the DevTools protocol."""

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from composed import BIN, ROOT, compose, services
 
-from flows.recipe import read_recipe
+from flows.recipe_files import read_recipe
 from tasks.engines.vllm_loop import CPU_BATCHED_TOKENS, CPU_BLOCK_SIZE
 
 FILE = ROOT / "docker-compose.yml"

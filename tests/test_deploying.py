@@ -23,7 +23,8 @@ from flows.cli import app
 from flows.deploying import ask_for_run, finished, flow_parameters
 from flows.evaluate import evaluate
 from flows.forms import as_choices
-from flows.recipe import Recipe, find_recipe, read_recipe
+from flows.recipe import Recipe
+from flows.recipe_files import find_recipe, read_recipe
 from storage.sql import query
 from storage.store import Store
 from tasks.errors import UserError

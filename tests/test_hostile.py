@@ -14,7 +14,8 @@ from test_recipe import BASE
 
 from flows.import_recipe import import_recipe
 from flows.plan import make_plan
-from flows.recipe import KINDS, AnyRecipe, Recipe, read_recipe, read_recipe_of
+from flows.recipe import AnyRecipe, Recipe
+from flows.recipe_files import KINDS, read_recipe, read_recipe_of
 from flows.safe_yaml import safe_yaml
 from flows.terminal import printable
 from tasks.engines.config import ModelConfig, VllmPolicyConfig

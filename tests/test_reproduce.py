@@ -3,7 +3,6 @@
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from test_readme import commands
@@ -19,20 +18,13 @@ from tasks.analysis.planning import ACCELERATORS, Assumptions, Needs
 
 PAGE = (Path(__file__).parents[1] / "docs" / "reproduce.md").read_text(encoding="utf-8")
 PAPER = ("paper-math500", "paper-math500-large", "paper-aime24", "paper-aime24-large")
-# What these commands need is built beside this page.
-LANDING = ("fit", "compute_optimal", "--html")
 
 
 def changes(words: list[str]) -> list[str]:
     return [value for option, value in pairwise(words) if option == "--set"]
 
 
-def landing(words: list[str]) -> Any:
-    awaited = [word for word in LANDING if any(word in given for given in words)]
-    return pytest.param(words, marks=pytest.mark.xfail(reason=f"awaits {awaited}", strict=False) if awaited else ())
-
-
-@pytest.mark.parametrize("words", [landing(words) for words in commands(PAGE)], ids=lambda words: " ".join(words[1:3]))
+@pytest.mark.parametrize("words", commands(PAGE), ids=lambda words: " ".join(words[1:3]))
 def test_every_command_exists_and_reads_its_recipe(words: list[str], tmp_path: Path) -> None:
     assert words[0] == "overthink"
     told = CliRunner().invoke(app, [words[1], "--help"], env={"COLUMNS": "200", "TERM": "dumb"})

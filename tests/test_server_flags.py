@@ -13,7 +13,8 @@ import yaml
 from test_readme import SERVERS, blocks, commands
 from tiny_models import SHAPES, build_prm, tokenizer_of
 
-from flows.recipe import Recipe, read_recipe, shipped_recipes
+from flows.recipe import Recipe
+from flows.recipe_files import read_recipe, shipped_recipes
 from tasks.engines.families import FAMILIES
 from tasks.engines.server_flags import flags_of, main, server_flags
 from tasks.errors import EngineUnavailable

@@ -91,7 +91,7 @@ def test_status_names_policy_prm_and_sweep_and_cuts_no_id(tmp_path: Path) -> Non
     store.write_run(run_named(long, StageUse("sample", "sample-1", "cot"), *searches, prm="judge@12345678"))
     store.write_run(run_named("grid-b", status="failed"))
     store.write_sweep(Sweep("grid-12", "grid", (long, "grid-b", "grid-c")))
-    told = CliRunner().invoke(app, ["status", "--store", str(tmp_path)]).output
+    told = CliRunner().invoke(app, ["status", "--store", str(tmp_path)], env={"COLUMNS": "200"}).output
     for word in (long, "tiny", "judge", "2026-01-01", "1 complete, 1 failed, 1 not begun"):
         assert word in told
     assert "@12345678" not in told

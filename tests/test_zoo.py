@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from flows.recipe import PrmTrainRecipe, find_recipe, read_recipe_of
+from flows.recipe import PrmTrainRecipe
+from flows.recipe_files import find_recipe, read_recipe_of
 from tasks.engines.config import ModelConfig
 from tasks.engines.models import locate_model
 from tasks.problems.chains import STEP_DELIMITER, generate_chains

@@ -8,7 +8,8 @@ from pathlib import Path
 from transformers import Qwen2Tokenizer
 
 from flows.prm_train import prm_train
-from flows.recipe import PrmTrainRecipe, find_recipe, read_recipe_of
+from flows.recipe import PrmTrainRecipe
+from flows.recipe_files import find_recipe, read_recipe_of
 from storage.store import Store
 from zoo.body import train_body
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
-from flows.recipe import find_recipe, read_recipe
+from flows.recipe_files import find_recipe, read_recipe
 from flows.terminal import console, quiet, told_plainly
 
 
