@@ -1,4 +1,4 @@
-"""Retrain every embedded model from nothing: `make zoo` (its parts took about two hours on 2 cores)."""
+"""Retrain every embedded model from nothing: `make zoo` (about two hours on 2 cores, by the speed of its parts)."""
 
 from pathlib import Path
 
