@@ -14,6 +14,7 @@ from flows.sweep_recipe import SweepRecipe
 from tasks.errors import UserError
 
 KINDS: tuple[type[AnyRecipe], ...] = (SweepRecipe, Recipe, PrmEvalRecipe, PrmTrainRecipe)
+MAPPING = "a recipe is a mapping of keys to values; see `overthink recipes`"
 Kind = TypeVar("Kind", bound=AnyRecipe)
 
 
@@ -41,14 +42,14 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
 
 def read_runs(path: Path, changes: Sequence[str] = ()) -> list[Recipe]:
     """The recipes of all runs that a recipe of `overthink run` or `overthink sweep` comes to. See `read_recipe_of`."""
-    if SweepRecipe.own_key in _read_mapping(path):
+    if SweepRecipe.own_key in read_mapping(path, MAPPING):
         return read_recipe_of(SweepRecipe, path, changes).recipes()
     return [read_recipe(path, changes)]
 
 
 def read_recipe_of(kind: type[Kind], path: Path, changes: Sequence[str] = ()) -> Kind:
     """Read a recipe and apply `--set KEY=VALUE` changes. Raises UserError naming file, key and remedy."""
-    value = _read_mapping(path)
+    value = read_mapping(path, MAPPING)
     for other in KINDS:
         # A sweep has the own key of a run too, so that key does not say that it is one.
         is_ours = kind.own_key in value and kind.own_key not in other.model_fields
@@ -62,13 +63,14 @@ def read_recipe_of(kind: type[Kind], path: Path, changes: Sequence[str] = ()) ->
         raise UserError(f"{path}: {complaints(error, value)}") from error
 
 
-def _read_mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path, wanted: str) -> dict[str, Any]:
+    """The keys and values of a YAML file; `wanted` says what it should hold. Raises UserError naming the file."""
     try:
         value = safe_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):
-        raise UserError(f"{path}: a recipe is a mapping of keys to values; see `overthink recipes`")
+        raise UserError(f"{path}: {wanted}")
     return value
 
 

@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from flows.methods import AnyMethod, BestOfN
 from flows.recipe import GradingConfig, SamplingConfig
-from flows.recipe_files import complaints
-from flows.safe_yaml import safe_yaml
+from flows.recipe_files import complaints, read_mapping
 from tasks.analysis.difficulty import DIFFICULTIES, Difficulty, DifficultyConfig, Predictor
 from tasks.analysis.selectors import Floats, Integers, Selector
 from tasks.engines.config import PolicyConfig, PrmConfig
@@ -143,12 +142,7 @@ class Strategy(BaseModel):
 
 def read_strategy(path: Path) -> Strategy:
     """Read a strategy. Raises UserError naming file, key and remedy."""
-    try:
-        value = safe_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: a strategy is a mapping of keys to values, as `overthink fit` writes it")
+    value = read_mapping(path, "a strategy is a mapping of keys to values, as `overthink fit` writes it")
     try:
         return Strategy.model_validate(value)
     except ValidationError as error:
