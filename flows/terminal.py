@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from storage.errors import QueryError, StorageError, StoreBusy
 from storage.store import Store
 from tasks.errors import CellsFailed, Regression, UserError
 
 NO_TERMINAL_WIDTH = 120
+WIDEST = 100_000
 MISTAKE, REGRESSION = 2, 3  # exit codes; 1 is a run that failed
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -63,6 +64,12 @@ def console() -> Console:
     """The terminal; wide enough for a result table where there is none."""
     screen = Console()
     return screen if screen.is_terminal else Console(width=NO_TERMINAL_WIDTH)
+
+
+def unfolded(drawn: RenderableType) -> Console:
+    """Paper as wide as what is drawn on it: for what cannot be read, or copied, in folds."""
+    width = Console(width=WIDEST).measure(drawn).maximum
+    return Console(width=max(width, console().width))
 
 
 def _stopped(screen: Console, reason: str, log: Path) -> NoReturn:

@@ -125,7 +125,7 @@ def test_every_command_of_the_readme_exists() -> None:
 
 def ours(written: list[list[str]]) -> list[list[str]]:
     """The `overthink` commands among others, those in a container too."""
-    return [words[words.index("overthink") :] for words in written if "overthink" in words and words[0] != "prefect"]
+    return [words[words.index("overthink") :] for words in written if "overthink" in words and "prefect" not in words]
 
 
 def test_every_service_of_the_page_on_deploying_exists() -> None:

@@ -3,15 +3,13 @@
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from flows.commands.options import DEFAULT_STORE, RunArgument, StoreOption, existing
 from flows.recipe_files import shipped_recipes
-from flows.terminal import console, told_plainly
+from flows.terminal import console, told_plainly, unfolded
 from storage.store import Store
 
-WIDEST_TREE = 100_000
 Format = Literal["table", "csv", "json", "parquet"]
 
 
@@ -59,8 +57,7 @@ def tree(
         opened = existing(store)
         drawn = tree_of(opened, opened.find_run(run_name).run_id, problem, method)
         # Deep trees are wider than any terminal; folded into what is left beside their branches they cannot be read.
-        width = Console(width=WIDEST_TREE).measure(drawn).maximum
-        Console(width=max(width, console().width)).print(drawn)
+        unfolded(drawn).print(drawn)
 
 
 def recipes() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from rich.table import Column, Table
 
 from flows.commands.options import DEFAULT_STORE, StoreOption, existing
-from flows.terminal import console, told_plainly
+from flows.terminal import console, told_plainly, unfolded
 from storage.errors import StoreBusy
 from storage.store import Run, Store
 
@@ -25,7 +25,7 @@ def status(store: StoreOption = DEFAULT_STORE) -> None:
             methods = in_short(use.method_id for use in stored.stages if use.method_id)
             times = (_minute(stored.created_at), _minute(stored.finished_at or ""))
             table.add_row(run_id, states[run_id], *engines, stored.problem_set, methods, *times)
-        console().print(table)
+        (console() if console().is_terminal else unfolded(table)).print(table)
         sweeps = opened.sweeps()
         if sweeps:
             table = Table("sweep", "runs")
