@@ -30,7 +30,7 @@ def report(
     """Print what runs found; as a page, with curves, trees, gains, cost, and the SQL behind each."""
     with told_plainly():
         opened = existing(store)
-        runs = [opened.find_run(name) for name in run_names]
+        runs = [stored for name in run_names for stored in opened.find_runs(name)]
         for stored in runs:
             _make_whole(opened, stored)
         paper = console() if svg is None else Console(record=True, width=PICTURE_WIDTH)
