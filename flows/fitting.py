@@ -1,5 +1,6 @@
 """From finished runs to fitted strategies, one for each policy and PRM, without any engine."""
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 from flows.evidence import Collector, Findings
 from flows.finished import scored_run
 from flows.run_reader import RunReader
-from flows.strategy import Choice, Expectation, Strategy
+from flows.strategy import NAME, Choice, Expectation, Strategy
 from storage.files import read_json
 from storage.store import Run, Store
 from tasks.analysis.difficulty import DIFFICULTIES, Difficulty, DifficultyConfig, fit_predictor, rounded
@@ -44,7 +45,11 @@ def fit(store: Store, run_names: Sequence[str], name: str) -> list[Fit]:
 
     Raises UserError or StorageError with the remedy where the runs cannot be fitted to.
     """
-    run_ids = dict.fromkeys(run.run_id for name in run_names for run in store.find_runs(name))
+    if not re.fullmatch(NAME, name):
+        raise UserError(
+            f"{name!r} can be no strategy's name: use letters, digits, dots, dashes and underscores, or give --name"
+        )
+    run_ids = dict.fromkeys(run.run_id for wanted in run_names for run in store.find_runs(wanted))
     pairs: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in (scored_run(store, run_id, "overthink fit") for run_id in run_ids):
         pairs[policy_address(store, run), str(run.prm)].append(run)

@@ -26,6 +26,8 @@ VARIABLES = {
 DASHES: dict[str, Any] = {"solid": "-", "dashed": (0, (4, 2)), "dotted": (0, (1, 1.6))}
 WIDTH, HEIGHT = 4.9, 3.3  # inches of one panel; 72 of SVG's units each
 PLACE = (0.115, 0.155, 0.575, 0.755)  # of the axes in their panel; to their right stand the names of lines
+LEAST_RATIO = 1.4  # of two budgets that are both written under the axis
+MOST_TICKS = 8
 LABEL_GAP = 0.075  # of a panel's height, between two labels
 SVG_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "overthink", "text.parse_math": False}
 
@@ -208,13 +210,23 @@ def _frame(plot: Any, picture: Picture, panel: Panel) -> None:
         plot.minorticks_off()
     x = sorted({point.x for one in picture.panels for line in one.lines for point in line.points})
     if axes.base == 2:
-        plot.set_xticks(x if len(x) <= 8 else x[:: math.ceil(len(x) / 8)])
+        plot.set_xticks(budget_ticks(x))
         plot.xaxis.set_major_formatter("{x:g}")
     if len(x) == 1:
         plot.set_xlim((x[0] / 2, x[0] * 2) if axes.base else (x[0] - 1, x[0] + 1))
     else:
         edge = (x[-1] / x[0]) ** 0.03 if axes.base else (x[-1] - x[0]) * 0.03
         plot.set_xlim((x[0] / edge, x[-1] * edge) if axes.base else (x[0] - edge, x[-1] + edge))
+
+
+def budget_ticks(budgets: Sequence[float]) -> list[float]:
+    """Which of the budgets, rising, are written under the axis: of close neighbours the larger, and 8 at most."""
+    told: list[float] = []
+    for budget in reversed(budgets):
+        if not told or told[-1] / budget >= LEAST_RATIO:
+            told.append(budget)
+    told.reverse()
+    return told if len(told) <= MOST_TICKS else told[:: math.ceil(len(told) / MOST_TICKS)]
 
 
 def y_limits(picture: Picture) -> tuple[float, float]:

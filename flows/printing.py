@@ -10,6 +10,9 @@ import pyarrow.csv
 import pyarrow.parquet
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from flows.terminal import printable
 
 MOST_ROWS = 200
 
@@ -41,6 +44,5 @@ def _print_table(rows: pa.Table) -> None:
         console.print(f"{MOST_ROWS} of {rows.num_rows} rows; --format csv prints all")
 
 
-def _cell(value: Any) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return text.replace("[", "\\[")
+def _cell(value: Any) -> Text:
+    return Text(f"{value:.6g}" if isinstance(value, float) else printable(str(value)))

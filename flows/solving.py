@@ -6,11 +6,13 @@ from typing import Any
 
 from pydantic import ValidationError
 from rich.table import Table
+from rich.text import Text
 
 from flows.printing import MOST_ROWS
 from flows.recipe import Recipe
 from flows.recipe_files import complaints
 from flows.strategy import read_strategy
+from flows.terminal import printable
 from storage.sql import query
 from storage.store import Run, Store
 from tasks.errors import UserError
@@ -84,7 +86,7 @@ def solved_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
         verdict = [{True: "yes", False: "no", None: "unknown"}[row["correct"]]] if judged else []
         words = (row["problem_id"], _answer(row), *verdict, _difficulty(row), row["chosen"], row["selector"])
         numbers = (str(row["budget"]), f"{row['policy_completion_tokens']:,}")
-        table.add_row(*(word.replace("[", "\\[") for word in words), *numbers)
+        table.add_row(*(Text(printable(word)) for word in words), *numbers)
     if len(rows) > MOST_ROWS:
         table.caption = f"{MOST_ROWS} of {len(rows)} problems"
     return table

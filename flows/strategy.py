@@ -18,6 +18,7 @@ from tasks.analysis.selectors import Floats, Integers, Selector
 from tasks.engines.config import PolicyConfig, PrmConfig
 from tasks.errors import UserError
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]*$"  # it becomes part of a method_id, and models' names part of it
 HEADING = "# Made by `overthink fit`; what it says is in docs/compute-optimal.md.\n"
 
 
@@ -71,7 +72,7 @@ class Strategy(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1] = 1
-    name: str
+    name: str = Field(pattern=NAME)
     policy: PolicyConfig
     policy_id: str = Field(description="the policy's address, fingerprint included")
     prm: PrmConfig

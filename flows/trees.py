@@ -6,6 +6,7 @@ from typing import Any
 from rich.text import Text
 from rich.tree import Tree
 
+from flows.terminal import printable
 from storage.errors import QueryError
 from storage.sql import query
 from storage.store import Store
@@ -34,7 +35,7 @@ def tree_of(store: Store, run_id: str, problem_id: str, method_id: str | None) -
     nodes = query(store, NODES_SQL.format(run_id=run_id, method_id=chosen, problem_id=quoted)).to_pylist()
     if not nodes:
         raise QueryError(f"run {run_id} has no tree of problem {problem_id!r}: see its problem_id in table problems")
-    return _drawn(nodes, f"{chosen}, {problem_id}: {nodes[0]['question']}")
+    return _drawn(nodes, printable(f"{chosen}, {problem_id}: {nodes[0]['question']}"))
 
 
 def _drawn(nodes: list[dict[str, Any]], title: str) -> Tree:
@@ -54,7 +55,7 @@ def _label(node: dict[str, Any]) -> Text:
     score = "  –  " if node["score"] is None else f"{node['score']:.3f}"
     if node["value"] != node["score"] and node["lookahead_tokens"]:
         score += f" → {node['value']:.3f}"
-    text = " ".join(node["text"].split())
+    text = printable(" ".join(node["text"].split()))
     end = " ■" if node["finished"] else ""
     fate = node["dropped"] or (None if node["kept"] else "pruned")
     return Text(f"{score} {text}{end}" + (f" [{fate}]" if fate else ""), style="bold" if node["kept"] else "dim")

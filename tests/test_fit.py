@@ -312,6 +312,12 @@ def test_a_run_that_is_not_whole_is_told(more: Path) -> None:
     assert code == 2 and "is missing; run its recipe again, which mends it" in told
 
 
+def test_a_name_that_no_method_id_can_hold_is_refused(store: Path, tmp_path: Path) -> None:
+    code, told = overthink_fit("whole", "--store", store, "--out", tmp_path / "s.yaml", "--name", "it's mine")
+    assert code == 2 and "can be no strategy's name" in told
+    assert not (tmp_path / "s.yaml").exists()
+
+
 def test_a_run_or_store_that_is_not_there_is_told(store: Path, tmp_path: Path) -> None:
     assert "holds no run named 'nothing'" in overthink_fit("nothing", "--store", store)[1]
     code, told = overthink_fit("whole", "--store", tmp_path / "nowhere")

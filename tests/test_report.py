@@ -17,7 +17,7 @@ from search_runs import base
 from flows.evaluate import evaluate
 from flows.import_recipe import import_recipe
 from flows.importing import import_rollouts
-from flows.pictures import Line, Panel, Picture, panels_figure, write_pictures
+from flows.pictures import Line, Panel, Picture, budget_ticks, panels_figure, write_pictures
 from flows.report.contents import report_facts, report_page, report_pictures
 from flows.report.facts import RunFacts
 from flows.report.figures import by_difficulty
@@ -263,3 +263,18 @@ def test_folded_sql_opens_without_breaking_the_page(browser: Browser, pages: dic
     browser.show(pages["two runs"], 390, 900)
     browser.value("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
     assert browser.value(FLAWS) == []
+
+
+@pytest.mark.parametrize(
+    ("budgets", "written"),
+    [
+        ([1, 4, 12, 16, 60, 64], [1, 4, 16, 64]),
+        ([1, 2, 3, 4], [1, 2, 4]),
+        ([5], [5]),
+        ([2**power for power in range(10)], [1, 4, 16, 64, 256]),
+    ],
+)
+def test_of_budgets_that_lie_close_the_larger_is_written_under_the_axis(
+    budgets: list[float], written: list[float]
+) -> None:
+    assert budget_ticks(budgets) == written

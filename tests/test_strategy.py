@@ -82,6 +82,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "budget 2 is less than the pilot of 4",
     ),
     "no expectation": ({"expectations": []}, "expectations: there is one for each of the budgets 4, 16"),
+    "a name that no method_id can hold": ({"name": "it's"}, "name: String should match pattern"),
     "bins upside down": ({"difficulty": {"easy": 0.1, "hard": 0.5}}, "difficulty: hard = 0.5 must be below easy = 0.1"),
     "other features": ({"predictor": {"bias": 0, "weights": {"luck": 1}}}, "predictor: weights are of last_score"),
 }

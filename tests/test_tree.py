@@ -137,6 +137,12 @@ def test_the_text_of_a_step_is_shown_as_it_is(text: str, tmp_path: Path) -> None
     assert lines[1:] == [f"├── 0.250 {text}", f"└── 0.250 {text} [pruned]"]
 
 
+def test_the_text_of_a_step_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    written(tmp_path, [node("0", "x\x1b[2J\x07y", kept=True)])
+    lines = shown(overthink("tree", "one", "id-a", "--store", str(tmp_path))).splitlines()
+    assert lines[1:] == ["└── 0.250 x\\x1b[2J\\x07y"]
+
+
 def test_a_long_step_is_shown_whole(tmp_path: Path) -> None:
     words = [f"word{number}" for number in range(60)]
     written(tmp_path, [node("0", " ".join(words)), node("1", "after it")])
