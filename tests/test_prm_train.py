@@ -161,12 +161,14 @@ def ended_when(there: str, words: list[str], store: Path, end: Callable[[subproc
             end(life)
             life.wait(timeout=120)
             return True
-        time.sleep(0.05)
+        time.sleep(0.01)
     return False
 
 
 def test_kill_nine_in_every_stage_changes_nothing(tmp_path: Path) -> None:
-    recipe = recipe_in(tmp_path, policy={"engine": "fake", "steps": 4, "latency_ms": 30})
+    # Long enough that a first checkpoint is seen while the training still goes on, on a machine of any speed.
+    training = {"base": {"model": "zoo/abacus-1m"}, "part": "head", "updates": 150, "check_every": 2, "patience": 150}
+    recipe = recipe_in(tmp_path, policy={"engine": "fake", "steps": 4, "latency_ms": 30}, training=training)
     path = tmp_path / "trial.yaml"
     path.write_text(json.dumps(recipe.model_dump(mode="json")))
     whole, killed = tmp_path / "whole", tmp_path / "killed"
