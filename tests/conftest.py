@@ -42,6 +42,12 @@ def prefect_server() -> Iterator[str]:
 
 
 @pytest.fixture
+def address(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Child processes use the session's server instead of starting one each."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+
+
+@pytest.fixture
 def count_calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often the fake engines were really asked."""
     counts = Counter(generate=0, score=0)

@@ -15,13 +15,9 @@ import pytest
 
 from benchmarks.kill import COUNTS, TABLES, live_and_die, orphans, rows
 
+pytestmark = pytest.mark.usefixtures("address")
+
 COMMAND = Path(sys.executable).parent / "overthink"
-
-
-@pytest.fixture(autouse=True)
-def address(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Child processes use the session's server instead of starting one each."""
-    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
 
 
 def overthink(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -28,6 +28,8 @@ from tasks.methods.protocol import Generate
 from tasks.problems.sources import load_problems
 from tasks.records import Sample, Sampling
 
+pytestmark = pytest.mark.usefixtures("address")
+
 COMMAND = Path(sys.executable).parent / "overthink"
 SAMPLING = Sampling(0.7, 1.0, 64)
 K = 6
@@ -87,7 +89,6 @@ def test_continuations_are_drawn_as_often_as_asked() -> None:
     assert finished.value.value == {("a",): ends[:2], ("b",): ends[2:]}
 
 
-@pytest.mark.usefixtures("prefect_server")
 async def test_labels_are_shares_of_what_ended_right(tmp_path: Path) -> None:
     recipe = recipe_in(tmp_path)
     run_id = await prm_train(recipe, tmp_path / "store")
@@ -123,7 +124,6 @@ async def test_labels_are_shares_of_what_ended_right(tmp_path: Path) -> None:
     assert (store / "models" / run_id / "README.md").exists()
 
 
-@pytest.mark.usefixtures("prefect_server")
 async def test_a_policy_that_dies_is_loaded_anew_and_repeats_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,7 +219,6 @@ def test_mistakes_are_told_before_anything_starts(tmp_path: Path) -> None:
         recipe_in(tmp_path, training={"base": {"model": "zoo/abacus-1m"}, "part": "full", "extra_layers": 1})
 
 
-@pytest.mark.usefixtures("prefect_server")
 async def test_one_problem_is_too_few(tmp_path: Path) -> None:
     recipe = recipe_in(tmp_path)
     source = recipe.problems.model_copy(update={"limit": 1})
