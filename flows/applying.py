@@ -3,13 +3,16 @@
 from dataclasses import replace
 from functools import partial
 
-from flows.deciding import decide
+from pyarrow import Table
+
+from flows.deciding import decide, decide_alike
 from flows.identities import JsonObject
 from flows.plan import Plan, search_of
 from flows.progress import StageProgress
 from flows.runner import ShardWork, StageJob, StageRunner
-from flows.strategy import Choice
+from flows.strategy import FixedChoice
 from flows.strategy_plan import StrategyPlan
+from storage.stages import Cover
 from tasks import deciding
 from tasks.choosing import Applied, ChooseWork, choose_decided
 from tasks.deciding import DecideWork, Pilot
@@ -24,11 +27,14 @@ class Application:
         self.run = run
         self.plan = plan
         self.stages = stages
-        pilot = plan.pilot
-        assert pilot.score_key is not None, "a recipe with a strategy names a PRM"
         stage = stages.store.stage
+        pilot = None
+        if plan.pilot is not None:
+            assert plan.pilot.score_key is not None, "a recipe with a strategy names a PRM"
+            samples, scores = stage(plan.pilot.make_key), stage(plan.pilot.score_key)
+            pilot = Pilot(samples, scores, stage(plan.pilot.grade_key), plan.pilot.method.n)
         self.applied = Applied(
-            pilot=Pilot(stage(pilot.make_key), stage(pilot.score_key), stage(pilot.grade_key), pilot.method.n),
+            pilot=pilot,
             decisions=stage(plan.decide_key),
             rest=stage(plan.search_key),
             grades=stage(plan.grade_key),
@@ -36,8 +42,11 @@ class Application:
         )
 
     async def decide(self) -> None:
-        """The decisions that are not there yet, once the pilots are scored and graded."""
+        """The decisions that are not there yet, once the pilots, if there are any, are scored and graded."""
         pilot = self.applied.pilot
+        if pilot is None:
+            self.stages.write_once(self.plan.decide_key, self.plan.decide, self._fixed_decisions)
+            return
         job = self._at_once(self.plan.decide_key, self.plan.decide, 1, pilot.digests())
         by_strategy = partial(decide, self.plan.strategy, self.plan.method)
 
@@ -47,21 +56,28 @@ class Application:
 
         await self.stages.run(job, work)
 
+    def _fixed_decisions(self, cover: Cover) -> dict[str, Table]:
+        assert self.plan.fixed is not None, "without a pilot all problems get the same"
+        decisions = [decide_alike(self.plan.fixed)] * len(cover.units)
+        return {"decisions": deciding.decisions_table(self.stages.problems, cover.units, decisions)}
+
     def following(self) -> StageJob:
         """The job of the rollouts that follow the pilots."""
         job = self._job(self.plan.search_key, self.plan.search, self.plan.most)
         return replace(job, sources=frozenset(self.applied.decisions.digests("decisions")))
 
-    def choices(self) -> dict[str, Choice]:
+    def choices(self) -> dict[str, FixedChoice]:
         """What was decided, by problem key."""
+        if self.plan.fixed is not None:
+            return dict.fromkeys(self.run.units, self.plan.fixed)
         choose = self.plan.strategy.choice
         rows = self.applied.decisions.table("decisions").to_pylist()
         return {row["problem_key"]: choose(row["budget"], row["predicted"]) for row in rows}
 
-    def search(self, choices: dict[str, Choice], problem_key: str, _first: int, _last: int) -> Method:
+    def search(self, choices: dict[str, FixedChoice], problem_key: str, _first: int, _last: int) -> Method:
         """A fresh search for the rollouts that follow one problem's pilot."""
         recipe, method = self.run.recipe, choices[problem_key].method
-        pilot = self.plan.pilot.method.n
+        pilot = 0 if self.applied.pilot is None else self.applied.pilot.n
         search = search_of(recipe, method, problem_key, pilot, method.n)
         return after_pilot(search, pilot, recipe.sampling.step_delimiter)
 

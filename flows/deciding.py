@@ -3,7 +3,7 @@
 import numpy as np
 
 from flows.methods import ComputeOptimal
-from flows.strategy import Prospects, Strategy
+from flows.strategy import FixedChoice, Prospects, Strategy
 from tasks.analysis.allocation import allocate
 from tasks.analysis.selectors import Floats, Integers
 from tasks.deciding import Decision
@@ -34,6 +34,20 @@ def decide(strategy: Strategy, method: ComputeOptimal, features: Floats, tokens:
             )
         )
     return decisions
+
+
+def decide_alike(choice: FixedChoice) -> Decision:
+    """The decision about every problem where none has a pilot: nothing is predicted of it."""
+    return Decision(
+        predicted=None,
+        difficulty=None,
+        budget=choice.budget,
+        chosen=choice.method.method_id,
+        selector=choice.selector,
+        expected_accuracy=choice.accuracy,
+        expected_tokens=choice.policy_tokens,
+        expected_flops=choice.flops,
+    )
 
 
 def _options(method: ComputeOptimal, prospects: Prospects) -> Integers:

@@ -117,7 +117,7 @@ class Evaluation:
         self.stages.write_problems(self.plan.problems_key, self.plan.problems, rows)
 
     async def _make_all_rollouts(self) -> None:
-        pilots = [strategy.pilot for strategy in self.plan.strategies]
+        pilots = [strategy.pilot for strategy in self.plan.strategies if strategy.pilot is not None]
         for method in sorted((*self.plan.methods, *pilots), key=lambda method: method.method.is_search):
             await self.make_rollouts(method)
         for method in pilots:

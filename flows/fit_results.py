@@ -6,6 +6,7 @@ import numpy as np
 from rich.table import Table
 
 from flows.fitting import Fit
+from flows.strategy import Choice
 from tasks.analysis.difficulty import DIFFICULTIES, confusion, quantiles
 from tasks.analysis.estimators import Difference
 from tasks.analysis.prm_quality import calibration_curve, calibration_error
@@ -32,10 +33,11 @@ def choices_table(fit: Fit) -> Table:
         table.add_column(header, overflow="fold")
     for header in ("problems", "accuracy", "tokens", "FLOPs"):
         table.add_column(header, justify="right", no_wrap=True)
-    for choice in fit.strategy.choices:
+    for choice in sorted((*fit.strategy.choices, *fit.strategy.without_pilot), key=lambda choice: choice.budget):
         interval = None if choice.ci_low is None or choice.ci_high is None else (choice.ci_low, choice.ci_high)
         accuracy = "" if choice.accuracy is None else _percent(choice.accuracy, interval)
-        ways = (str(choice.budget), choice.difficulty, choice.method.method_id, choice.selector)
+        difficulty = choice.difficulty if isinstance(choice, Choice) else "all, no pilot"
+        ways = (str(choice.budget), difficulty, choice.method.method_id, choice.selector)
         table.add_row(*ways, str(choice.problems), accuracy, _count(choice.policy_tokens), _flops(choice.flops))
     return table
 

@@ -11,12 +11,12 @@ import numpy as np
 from flows.evidence import Collector, Findings
 from flows.finished import scored_run
 from flows.run_reader import RunReader
-from flows.strategy import NAME, Choice, Expectation, Strategy
+from flows.strategy import NAME, Choice, Expectation, FixedChoice, Strategy
 from storage.files import read_json
 from storage.store import Run, Store
-from tasks.analysis.difficulty import DIFFICULTIES, Difficulty, DifficultyConfig, fit_predictor, rounded
+from tasks.analysis.difficulty import DIFFICULTIES, DifficultyConfig, fit_predictor, rounded
 from tasks.analysis.estimators import bootstrap_interval
-from tasks.analysis.fitting import Evidence, Picked, Validation, cross_validate, learn
+from tasks.analysis.fitting import Evidence, Picked, Rule, Validation, cross_validate, learn
 from tasks.analysis.paper_rule import paper_rule
 from tasks.analysis.selectors import Floats
 from tasks.analysis.standings import Standing, standings
@@ -83,6 +83,7 @@ def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str, su
         validation = cross_validate(evidence, recipe.difficulty, recipe.seed)
     except ValueError as error:
         raise UserError(f"{', '.join(run.run_id for run in runs)}: {error}") from error
+    rule = learn(evidence, recipe.difficulty, np.arange(len(evidence.pass_at_1)))
     assert recipe.prm is not None, "a run with PRM scores has a PRM in its recipe"
     strategy = Strategy(
         name=name + suffix,
@@ -94,16 +95,17 @@ def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str, su
         grading=recipe.grading,
         seed=recipe.seed,
         difficulty=recipe.difficulty,
-        predictor=fit_predictor(evidence.features, evidence.pass_at_1),
+        predictor=rule.predictor,
         fitted_from=tuple(run.run_id for run in runs),
-        choices=_choices(findings, validation, recipe.difficulty, recipe.seed),
+        choices=_choices(findings, validation, rule, recipe.difficulty, recipe.seed),
+        without_pilot=_fixed_choices(findings, validation, rule, recipe.seed),
         expectations=tuple(
             Expectation(budget=budget, accuracy=fit_predictor(evidence.features, followed.accuracy))
-            for budget, followed in validation.strategy.items()
+            for budget, followed in validation.after_pilot.items()
         ),
     )
-    rule = paper_rule(policy, runs[0].policy_parameters, {run.problem_set for run in runs})
-    stand = standings(evidence, validation, rule, recipe.difficulty, recipe.seed)
+    paper = paper_rule(policy, runs[0].policy_parameters, {run.problem_set for run in runs})
+    stand = standings(evidence, validation, paper, recipe.difficulty, recipe.seed)
     return Fit(strategy, suffix, policy, prm, evidence, validation, tuple(stand), findings.left_out)
 
 
@@ -118,32 +120,42 @@ def _check_alike(readers: Sequence[RunReader]) -> None:
                 )
 
 
-def _choices(findings: Findings, validation: Validation, bins: DifficultyConfig, seed: int) -> tuple[Choice, ...]:
-    """Chosen anew on all problems; what they are worth is as each problem was scored by the other fold's rule."""
-    evidence = findings.evidence
-    rule = learn(evidence, bins, np.arange(len(evidence.pass_at_1)))
+def _choices(
+    findings: Findings, validation: Validation, rule: Rule, bins: DifficultyConfig, seed: int
+) -> tuple[Choice, ...]:
+    """Chosen on all problems; what they are worth is as each problem was scored by the other fold's rule."""
     predicted = np.array([bins.of(chance) for chance in validation.predicted.tolist()])
+    pilots = findings.evidence.pilot_tokens
+    choices = []
+    for budget, followed in validation.after_pilot.items():
+        for difficulty in DIFFICULTIES:
+            picked = rule.picked[budget, difficulty]
+            figures = _figures(findings, picked, followed.accuracy[predicted == difficulty], seed)
+            pilot_tokens = rounded(pilots[picked.members].mean())
+            choices.append(Choice(difficulty=difficulty, pilot_tokens=pilot_tokens, **figures))
+    return tuple(choices)
+
+
+def _fixed_choices(findings: Findings, validation: Validation, rule: Rule, seed: int) -> tuple[FixedChoice, ...]:
+    everyone = np.arange(len(findings.evidence.pass_at_1))
     return tuple(
-        _choice(findings, rule.picked[budget, difficulty], difficulty, followed.accuracy[predicted == difficulty], seed)
-        for budget, followed in validation.strategy.items()
-        for difficulty in DIFFICULTIES
+        FixedChoice(**_figures(findings, Picked(option, everyone), validation.strategy[budget].accuracy, seed))
+        for budget, option in rule.without_pilot.items()
     )
 
 
-def _choice(findings: Findings, picked: Picked, difficulty: Difficulty, held_out: Floats, seed: int) -> Choice:
+def _figures(findings: Findings, picked: Picked, held_out: Floats, seed: int) -> dict[str, Any]:
     option, members = picked.option, picked.members
     low, high = bootstrap_interval(held_out, seed) or (None, None)
     flops = option.flops[members].mean()
-    return Choice(
-        budget=option.budget,
-        difficulty=difficulty,
-        method=findings.methods[option.method_id],
-        selector=option.selector,
-        problems=len(held_out),
-        accuracy=rounded(held_out.mean()) if len(held_out) else None,
-        ci_low=None if low is None else rounded(low),
-        ci_high=None if high is None else rounded(high),
-        pilot_tokens=rounded(findings.evidence.pilot_tokens[members].mean()),
-        policy_tokens=rounded(option.tokens[members].mean()),
-        flops=None if np.isnan(flops) else rounded(flops),
-    )
+    return {
+        "budget": option.budget,
+        "method": findings.methods[option.method_id],
+        "selector": option.selector,
+        "problems": len(held_out),
+        "accuracy": rounded(held_out.mean()) if len(held_out) else None,
+        "ci_low": None if low is None else rounded(low),
+        "ci_high": None if high is None else rounded(high),
+        "policy_tokens": rounded(option.tokens[members].mean()),
+        "flops": None if np.isnan(flops) else rounded(flops),
+    }

@@ -127,4 +127,6 @@ def _answer(row: dict[str, Any]) -> str:
 
 
 def _difficulty(row: dict[str, Any]) -> str:
+    if row["difficulty"] is None:
+        return "not predicted: at this budget a pilot is not worth its share"
     return f"{row['difficulty']} (pass@1 of {row['predicted']:.2f} predicted)"

@@ -22,26 +22,31 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]*$"  # it becomes part of a method_id, and m
 HEADING = "# Made by `overthink fit`; what it says is in docs/compute-optimal.md.\n"
 
 
-class Choice(BaseModel):
+class FixedChoice(BaseModel):
+    """What to do with every problem under one budget, without a pilot, and what that was worth on held-out problems."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    budget: int = Field(ge=1, description="solutions in all, the pilot's included")
+    method: AnyMethod
+    selector: Selector
+    problems: int = Field(ge=0, description="how many the accuracy rests on")
+    accuracy: float | None = Field(description="cross-validated; in [0, 1]")
+    ci_low: float | None
+    ci_high: float | None
+    policy_tokens: float = Field(gt=0, description="completion tokens of a problem, the pilot's included")
+    flops: float | None = Field(gt=0, description="of policy and PRM together, for a problem; null where unknown")
+
+
+class Choice(FixedChoice):
     """What to do with a problem of one difficulty under one budget, and what that was worth on held-out problems.
 
     `method` is what follows the pilot. Its rollouts are chosen among together with the pilot's: of independent ones
     the pilot is the first few, so n is the budget; for a search n is the budget less the pilot.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    budget: int = Field(ge=1, description="solutions in all, the pilot's included")
     difficulty: Difficulty
-    method: AnyMethod
-    selector: Selector
-    problems: int = Field(ge=0, description="how many of this difficulty the accuracy rests on")
-    accuracy: float | None = Field(description="cross-validated; in [0, 1]")
-    ci_low: float | None
-    ci_high: float | None
     pilot_tokens: float = Field(gt=0, description="completion tokens of a problem's pilot, where the choice was made")
-    policy_tokens: float = Field(gt=0, description="completion tokens of a problem there, the pilot's included")
-    flops: float | None = Field(gt=0, description="of policy and PRM together, for a problem there; null where unknown")
 
 
 class Expectation(BaseModel):
@@ -84,6 +89,9 @@ class Strategy(BaseModel):
     predictor: Predictor
     fitted_from: tuple[str, ...] = Field(description="run ids")
     choices: tuple[Choice, ...] = Field(min_length=1)
+    without_pilot: tuple[FixedChoice, ...] = Field(
+        default=(), description="budgets of which the pilot is not worth its share, unless a total is shared out"
+    )
     expectations: tuple[Expectation, ...] = Field(description="one a budget, by which a total is shared out")
 
     @model_validator(mode="after")
@@ -93,6 +101,12 @@ class Strategy(BaseModel):
             raise ValueError(f"choices: each budget has one for each of {', '.join(DIFFICULTIES)}")
         for choice in self.choices:
             self._check_size(choice)
+        for fixed in self.without_pilot:
+            if fixed.budget not in self.budgets or fixed.method.n != fixed.budget:
+                raise ValueError(
+                    f"without_pilot: {fixed.method.method_id} cannot be that of budget {fixed.budget}: its n is the "
+                    f"budget, one of {', '.join(map(str, self.budgets))}"
+                )
         if sorted(one.budget for one in self.expectations) != list(self.budgets):
             raise ValueError(f"expectations: there is one for each of the budgets {', '.join(map(str, self.budgets))}")
         return self
@@ -128,6 +142,10 @@ class Strategy(BaseModel):
             f"strategy {self.name} has no choice for a budget of {budget}: take one of "
             f"{', '.join(map(str, self.budgets))}, or fit it to runs with this budget"
         )
+
+    def fixed_choice(self, budget: int) -> FixedChoice | None:
+        """What to do with every problem at this budget; None where a pilot is worth its share of it."""
+        return next((choice for choice in self.without_pilot if choice.budget == budget), None)
 
     def prospects(self, features: Floats, pilot_tokens: Floats) -> Prospects:
         """What each budget promises, from features (problems, FEATURES) and completion tokens (problems,) of pilots."""

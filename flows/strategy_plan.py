@@ -7,27 +7,33 @@ from flows.identities import JsonObject, grade_identity, stage_identity
 from flows.method_plan import MethodPlan, method_plan
 from flows.methods import BestOfN, ComputeOptimal
 from flows.recipe import Recipe
-from flows.strategy import Strategy, read_strategy
+from flows.strategy import FixedChoice, Strategy, read_strategy
 from storage.keys import labelled_key
 from storage.store import StageUse
 from tasks.analysis.estimators import RESAMPLES
 from tasks.engines.catalogue import EngineIdentity
 from tasks.errors import UserError
 
-DECISIVE = {"difficulty", "predictor", "choices", "expectations"}  # what else a strategy holds decides nothing
+DECISIVE = {
+    "difficulty",
+    "predictor",
+    "choices",
+    "expectations",
+    "without_pilot",
+}  # what else a strategy holds decides nothing
 
 
 @dataclass(frozen=True)
 class StrategyPlan:
     """The stages of one `compute_optimal`; each identity is what its key is the hash of.
 
-    `pilot` is the beginning of a best-of-N, in stages that any best-of-N shares. `search` makes the rollouts that
-    follow it; `grade` and `select` are of those, and of all together.
+    `pilot` is the beginning of a best-of-N, in stages that any best-of-N shares; None where the strategy wants none.
+    `search` makes the rollouts that follow it; `grade` and `select` are of those, and of all together.
     """
 
     method: ComputeOptimal
     strategy: Strategy
-    pilot: MethodPlan
+    pilot: MethodPlan | None
     decide: JsonObject
     search: JsonObject
     grade: JsonObject
@@ -37,6 +43,11 @@ class StrategyPlan:
     def method_id(self) -> str:
         """The method's name in the tables."""
         return self.method.method_id(self.strategy.name)
+
+    @property
+    def fixed(self) -> FixedChoice | None:
+        """What every problem gets; None where a pilot decides."""
+        return None if self.method.n is None else self.strategy.fixed_choice(self.method.n)
 
     @property
     def most(self) -> int:
@@ -65,9 +76,9 @@ class StrategyPlan:
 
     def uses(self) -> list[StageUse]:
         """What the run's manifest says of this method."""
-        method_id, pilot = self.method_id, self.pilot
+        method_id, pilot = self.method_id, [] if self.pilot is None else self.pilot.uses()
         return [
-            *(StageUse(use.kind, use.key, method_id, use.n) for use in pilot.uses() if use.kind != "select"),
+            *(StageUse(use.kind, use.key, method_id, use.n) for use in pilot if use.kind != "select"),
             StageUse("decide", self.decide_key, method_id),
             StageUse("search", self.search_key, method_id, self.most),
             StageUse("grade", self.grade_key, method_id, self.most),
@@ -82,21 +93,22 @@ def strategy_plan(
     strategy = read_strategy(method.strategy)
     _check_fits(strategy, method.strategy, recipe, policy, prm)
     _check_limit(strategy, method)
-    pilot = method_plan(recipe, BestOfN(method="best_of_n", n=strategy.difficulty.pilot), policy, prm, problems)
+    pilot = None
+    if method.n is None or strategy.fixed_choice(method.n) is None:
+        pilot = method_plan(recipe, BestOfN(method="best_of_n", n=strategy.difficulty.pilot), policy, prm, problems)
     limit = method.model_dump(include={"n", "total_tokens", "total_flops"})
     if method.n is None:  # a total is shared out among all problems, so it takes all of them to decide
         limit["problems"] = labelled_key("problems", problems)
     decide = stage_identity(
         "decide",
-        samples=pilot.make_key,
-        scores=pilot.score_key,
+        **({} if pilot is None else {"samples": pilot.make_key, "scores": pilot.score_key}),
         grading=recipe.grading.model_dump(),
         strategy=strategy.model_dump(mode="json", include=DECISIVE),
         limit=limit,
     )
     search = stage_identity("search", decisions=labelled_key("decide", decide), seed=recipe.seed)
     rest = grade_identity(labelled_key("search", search), recipe.grading, problems)
-    grade = {**rest, "pilot": pilot.grade_key}  # whose answer keys it goes on with
+    grade = rest if pilot is None else {**rest, "pilot": pilot.grade_key}  # whose answer keys it goes on with
     select = stage_identity(
         "select",
         grades=labelled_key("grade", grade),

@@ -19,10 +19,11 @@ from tasks.shards import PLAIN_TASK, rows_table
 class Applied:
     """What the application of a strategy left: the pilot, what was decided, and the rollouts that follow.
 
-    `rest` holds those with their scores, `grades` their grades; with the pilot a problem has at most `most`.
+    `rest` holds those with their scores, `grades` their grades; with the pilot, if there was one, a problem has at most
+    `most`.
     """
 
-    pilot: Pilot
+    pilot: Pilot | None
     decisions: Stage
     rest: Stage
     grades: Stage
@@ -30,15 +31,17 @@ class Applied:
 
     def rollouts(self, units: tuple[str, ...]) -> dict[str, Graded]:
         """Pilot and rest of some problems together, by problem key."""
+        if self.pilot is None:
+            return read_graded(self.grades, self.rest, Cover(units, 0, self.most))
         pilots = self.pilot.graded(units)
         rest = read_graded(self.grades, self.rest, Cover(units, self.pilot.n, self.most))
         return {unit: together(pilots[unit], rest[unit]) for unit in units}
 
     def digests(self, units: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """The sha256 of all that is chosen from and by."""
+        pilot = () if self.pilot is None else ((self.pilot.grades, "answers"), (self.pilot.scores, "scores"))
         read = (
-            (self.pilot.grades, "answers"),
-            (self.pilot.scores, "scores"),
+            *pilot,
             (self.decisions, "decisions"),
             (self.grades, "answers"),
             (self.rest, "scores"),

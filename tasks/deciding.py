@@ -1,10 +1,11 @@
-"""Stage decide: what to do with each problem, from its pilot."""
+"""Stage decide: what to do with each problem, from its pilot where it has one."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from prefect import task
 
 from storage.stages import Cover, Entry, Stage
@@ -46,16 +47,17 @@ class Pilot:
 class Decision:
     """What is done with a problem, and what is expected of it.
 
-    `predicted` is its pass@1 in (0, 1), `budget` its rollouts in all, `chosen` the method_id of what follows the pilot;
-    tokens are completion tokens, FLOPs those of policy and PRM (None where unknown), the pilot's included.
+    `predicted` is its pass@1 in (0, 1) (like `difficulty` None without a pilot), `budget` its rollouts in all, `chosen`
+    the method_id of what follows the pilot; tokens are completion tokens, FLOPs those of policy and PRM (None where
+    unknown), the pilot's included.
     """
 
-    predicted: float
-    difficulty: Difficulty
+    predicted: float | None
+    difficulty: Difficulty | None
     budget: int
     chosen: str
     selector: Selector
-    expected_accuracy: float
+    expected_accuracy: float | None
     expected_tokens: float
     expected_flops: float | None
 
@@ -98,9 +100,16 @@ def _decide(work: DecideWork, cover: Cover) -> Entry:
     pilots, tokens = work.pilot.graded(cover.units), work.pilot.tokens(cover.units)
     features = np.array([features_of(pilots[unit].all, tokens[unit]) for unit in cover.units])
     spent = np.array([float(sum(tokens[unit])) for unit in cover.units])
-    rows = []
-    for unit, decision in zip(cover.units, work.decide(features, spent), strict=True):
-        problem = work.problems[unit]
-        rows.append({"problem_key": unit, "problem_id": problem.problem_id, **vars(decision)})
+    table = decisions_table(work.problems, cover.units, work.decide(features, spent))
+    for _ in cover.units:
         work.on_problem()
-    return work.stage.write_part(cover, {"decisions": rows_table("decisions", rows)}, work.pilot.digests(cover.units))
+    return work.stage.write_part(cover, {"decisions": table}, work.pilot.digests(cover.units))
+
+
+def decisions_table(problems: Mapping[str, Problem], units: Sequence[str], decisions: Sequence[Decision]) -> pa.Table:
+    """What was decided about each of `units`, problem keys, as rows of the `decisions` table."""
+    rows = [
+        {"problem_key": unit, "problem_id": problems[unit].problem_id, **vars(decision)}
+        for unit, decision in zip(units, decisions, strict=True)
+    ]
+    return rows_table("decisions", rows)

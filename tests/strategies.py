@@ -17,6 +17,12 @@ def choice(budget: int, difficulty: str, **changes: Any) -> Row:
     return {"method": {"method": "best_of_n", "n": budget}, **settings, **figures, **costs, **changes}
 
 
+def fixed_choice(budget: int, **changes: Any) -> Row:
+    """What all problems get at a budget that has no pilot."""
+    kept = {key: value for key, value in choice(budget, "easy").items() if key not in ("difficulty", "pilot_tokens")}
+    return {**kept, "method": {"method": "beam_search", "n": budget}, **changes}
+
+
 def strategy_value(**changes: Any) -> Row:
     """By the mean last score: hard below 0.28, easy from 0.5 on; with a budget of 16 the hard ones are searched for."""
     search = {"method": {"method": "beam_search", "n": 12}, "policy_tokens": 700.0}

@@ -13,6 +13,7 @@ import pytest
 from applied import PROBLEMS, applying, plan_of, recipe_value, written
 from bare_stages import carry_out, without_prefect
 from search_runs import one, rows
+from strategies import fixed_choice
 
 from flows.evaluate import is_finished
 from flows.plan import Plan
@@ -249,6 +250,28 @@ def test_problems_without_references_are_answered_and_never_called_wrong(asked: 
     ]
     assert one(store, "SELECT count(answer) FROM selections WHERE selector = 'strategy'") == 4
     assert rows(store, "SELECT * FROM summary") == []
+
+
+def test_a_budget_without_a_pilot_is_spent_alike_on_all_problems(asked: Counter[str], tmp_path: Path) -> None:
+    path = written(tmp_path, without_pilot=[fixed_choice(16, selector="prm_last_max")])
+    plan = plan_of(recipe_value(path, {"n": 16}))
+    carry_out(plan, tmp_path / "store")
+    assert [use.kind for use in plan.strategies[0].uses()] == ["decide", "search", "grade", "select"], "no pilot"
+    for row in decisions(tmp_path / "store", N16).values():
+        assert (row["predicted"], row["difficulty"], row["budget"]) == (None, None, 16)
+        assert (row["chosen"], row["selector"]) == ("beam_search-n16-m4", "prm_last_max")
+    numbers = "SELECT list(sample_index ORDER BY sample_index) AS numbers FROM rollouts GROUP BY problem_id"
+    assert [row["numbers"] for row in rows(tmp_path / "store", numbers)] == [[0, 1, 2, 3]] * PROBLEMS
+    best = """SELECT r.problem_id, arg_max(r.answer_key, (s.score, -r.sample_index)) AS answer FROM rollouts r
+        JOIN scores s USING (rollout_id) WHERE s.step_index = r.step_count - 1 AND r.answer_key IS NOT NULL
+        GROUP BY ALL ORDER BY ALL"""
+    chosen = "SELECT problem_id, answer FROM selections WHERE selector = 'strategy' ORDER BY ALL"
+    assert rows(tmp_path / "store", chosen) == rows(tmp_path / "store", best)
+    assert one(tmp_path / "store", "SELECT n FROM summary") == 16
+    before = Counter(asked)
+    assert is_finished(plan, Store(tmp_path / "store"))
+    carry_out(plan, tmp_path / "store")
+    assert asked == before
 
 
 def test_answers_that_follow_go_on_with_the_pilots_keys(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import FLAT, Row, choice, strategy, strategy_value
+from strategies import FLAT, Row, choice, fixed_choice, strategy, strategy_value
 
-from flows.deciding import decide
+from flows.deciding import decide, decide_alike
 from flows.methods import ComputeOptimal
 from tasks.analysis.difficulty import FEATURES
 from tasks.analysis.selectors import Floats
@@ -54,6 +54,22 @@ def test_what_is_expected_goes_by_the_pilots_own_tokens() -> None:
     assert easy.expected_flops is None, "unknown, and not 0"
     assert medium.expected_flops == 16e6 / 100 * 50
     assert medium.expected_accuracy == pytest.approx(1 / (1 + np.exp(1)))
+
+
+def test_without_a_pilot_nothing_is_predicted_and_what_was_fitted_is_expected() -> None:
+    fixed = strategy(without_pilot=[fixed_choice(16, accuracy=0.6)]).fixed_choice(16)
+    assert fixed is not None
+    decision = decide_alike(fixed)
+    assert (decision.predicted, decision.difficulty) == (None, None)
+    assert (decision.budget, decision.chosen, decision.selector) == (16, "beam_search-n16-m4", "prm_min_vote")
+    assert (decision.expected_accuracy, decision.expected_tokens, decision.expected_flops) == (0.6, 400, 16e6)
+
+
+def test_under_a_total_all_have_pilots_whatever_a_budget_alone_would_do() -> None:
+    plain, other = (
+        decided({"total_tokens": 2000}, **changes) for changes in ({}, {"without_pilot": [fixed_choice(16)]})
+    )
+    assert plain == other
 
 
 @pytest.mark.parametrize(

@@ -198,13 +198,32 @@ def test_the_strategy_holds_what_it_takes_to_apply_it(recipe: Row, store: Path, 
     assert all(choice.flops is None for choice in strategy.choices), "nobody knows the size of a fake"
 
 
-def test_held_out_accuracies_of_the_bins_add_up_to_that_of_the_strategy(fitted: Fit) -> None:
-    for standing in fitted.standings:
-        if standing.way == "strategy":
-            choices = [choice for choice in fitted.strategy.choices if choice.budget == standing.budget]
-            assert sum(choice.problems for choice in choices) == PROBLEMS
-            right = sum(choice.problems * (choice.accuracy or 0) for choice in choices)
-            assert right / PROBLEMS == pytest.approx(standing.accuracy, abs=1e-5)
+def test_held_out_accuracies_of_the_bins_add_up_to_that_of_choosing_by_difficulty(fitted: Fit) -> None:
+    for budget, followed in fitted.validation.after_pilot.items():
+        choices = [choice for choice in fitted.strategy.choices if choice.budget == budget]
+        assert sum(choice.problems for choice in choices) == PROBLEMS
+        right = sum(choice.problems * (choice.accuracy or 0) for choice in choices)
+        assert right / PROBLEMS == pytest.approx(followed.accuracy.mean(), abs=1e-5)
+
+
+def test_where_a_fixed_way_is_always_right_its_budget_has_no_pilot(
+    store: Path, findings: Findings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = (16, "dvts-n16-m4", "majority")
+    fixed = [
+        replace(way, accuracy=np.ones(PROBLEMS)) if (way.budget, way.method_id, way.selector) == best else way
+        for way in findings.evidence.fixed
+    ]
+    known = replace(findings, evidence=replace(findings.evidence, fixed=fixed))
+    monkeypatch.setattr(Collector, "collect", lambda _: known)
+    (found,) = fit(Store(store), ["whole"], "trial")
+    (choice,) = [choice for choice in found.strategy.without_pilot if choice.budget == 16]
+    assert (choice.budget, choice.method.method_id, choice.selector) == best
+    assert (choice.problems, choice.accuracy) == (PROBLEMS, 1.0)
+    tokens = next(way.tokens.mean() for way in fixed if (way.budget, way.method_id, way.selector) == best)
+    assert choice.policy_tokens == pytest.approx(tokens, rel=1e-5)
+    assert found.strategy.fixed_choice(16) is choice
+    assert len([choice for choice in found.strategy.choices if choice.budget == 16]) == 3, "for totals"
 
 
 def test_the_command_writes_the_strategy_and_asks_no_engine(

@@ -91,6 +91,25 @@ def test_a_difficulty_of_too_few_problems_takes_the_choice_of_all() -> None:
     assert len(rule.picked[16, "hard"].members) == len(pass_at_1)
 
 
+def test_where_a_fixed_way_is_better_than_any_choice_no_pilot_is_paid_for() -> None:
+    pass_at_1 = np.linspace(0, 1, 40)
+    after = [option(np.array([0.0, 1.0] * 20), "best_of_n-n16")]
+    rule = learn(evidence(pass_at_1, after, [*after, option(np.ones(40), "dvts-n16-m4")]), BINS, np.arange(40))
+    assert rule.without_pilot[16].method_id == "dvts-n16-m4"
+    assert {rule.best(16, difficulty).method_id for difficulty in DIFFICULTIES} == {"dvts-n16-m4"}
+    assert {rule.after_pilot(16, difficulty).method_id for difficulty in DIFFICULTIES} == {"best_of_n-n16"}
+
+
+def test_a_pilot_is_paid_for_where_choosing_is_better_or_as_good_and_cheaper() -> None:
+    pass_at_1 = np.array([0.9] * 20 + [0.0] * 20)
+    easy = np.array([1.0] * 20 + [0.0] * 20)
+    ways = [option(easy, "for easy", flops=1), option(1 - easy, "for hard", flops=5)]
+    for fixed, paid in ((option(rights(20, 40), flops=1), True), (option(np.ones(40), flops=9), True)):
+        assert (learn(evidence(pass_at_1, ways, [fixed]), BINS, np.arange(40)).without_pilot == {}) is paid
+    cheap = option(np.ones(40), "cheap", flops=0.5)
+    assert learn(evidence(pass_at_1, ways, [cheap]), BINS, np.arange(40)).without_pilot[16].method_id == "cheap"
+
+
 @pytest.mark.parametrize("count", [16, 17, 60])
 def test_the_folds_are_two_halves_that_a_seed_decides(count: int) -> None:
     first, second = folds_of(count, seed=3)
@@ -133,6 +152,7 @@ def test_what_is_chosen_for_problems_knows_nothing_of_what_becomes_of_them(count
             assert (after.strategy[budget].accuracy + before.strategy[budget].accuracy)[fold].tolist() == [1] * len(
                 fold
             )
+            assert after.after_pilot[budget].tokens[fold].tolist() == before.after_pilot[budget].tokens[fold].tolist()
 
 
 @CHECKED

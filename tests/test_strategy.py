@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from strategies import choice, strategy, strategy_value
+from strategies import choice, fixed_choice, strategy, strategy_value
 
 from flows.strategy import read_strategy, write_strategy
 from tasks.errors import UserError
@@ -80,6 +80,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "less than the pilot": (
         {"choices": [choice(2, name) for name in ("easy", "medium", "hard")]},
         "budget 2 is less than the pilot of 4",
+    ),
+    "a whole budget that is none": (
+        {"without_pilot": [fixed_choice(16, method={"method": "dvts", "n": 12})]},
+        "without_pilot: dvts-n12-m4 cannot be that of budget 16: its n is the budget, one of 4, 16",
     ),
     "no expectation": ({"expectations": []}, "expectations: there is one for each of the budgets 4, 16"),
     "a name that no method_id can hold": ({"name": "it's"}, "name: String should match pattern"),

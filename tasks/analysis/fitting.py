@@ -4,8 +4,9 @@ Two folds, as Snell et al. do it: on one the difficulty's predictor is fitted an
 best option chosen; the other is scored by them; then they swap. Nothing of the scored fold enters what is chosen.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -69,14 +70,25 @@ class Picked:
 
 @dataclass(frozen=True)
 class Rule:
-    """What was learnt from some problems: how to predict a pass@1, and what to do at each budget and difficulty."""
+    """What was learnt from some problems: how to predict a pass@1, and what to do at each budget and difficulty.
+
+    `without_pilot` is the one way for all problems at each budget where choosing by difficulty is not worth the pilot.
+    """
 
     predictor: Predictor
     picked: Mapping[tuple[int, Difficulty], Picked]
+    without_pilot: Mapping[int, Option]
+
+    def after_pilot(self, budget: int, difficulty: Difficulty) -> Option:
+        """What to do with a problem whose pilot has been paid for."""
+        return self.picked[budget, difficulty].option
+
+    def best(self, budget: int, difficulty: Difficulty) -> Option:
+        """What to do with a problem."""
+        return self.without_pilot.get(budget) or self.after_pilot(budget, difficulty)
 
 
-@dataclass(frozen=True)
-class Followed:
+class Followed(NamedTuple):
     """What came of following a rule on problems it was not learnt from, each (problems,)."""
 
     accuracy: Floats
@@ -89,13 +101,15 @@ class Validation:
     """Both folds' problems as each was scored by the rule of the other.
 
     `predicted` (problems,) is the pass@1 by the other fold's predictor. `strategy` follows the predicted difficulties,
-    `known_bins` the known ones; both by budget.
+    `known_bins` the known ones; `after_pilot` is the strategy where every problem has a pilot, as under a total. All by
+    budget.
     """
 
     folds: tuple[Integers, Integers]
     predicted: Floats
     strategy: Mapping[int, Followed]
     known_bins: Mapping[int, Followed]
+    after_pilot: Mapping[int, Followed]
 
 
 def folds_of(count: int, seed: int) -> tuple[Integers, Integers]:
@@ -124,18 +138,38 @@ def pick(options: Sequence[Option], members: Integers) -> Option:
 
 
 def learn(evidence: Evidence, bins: DifficultyConfig, members: Integers, by_known: bool = False) -> Rule:
-    """What these problems teach; their own difficulty is the predicted one, or the known one."""
+    """What these problems teach; their own difficulty is the predicted one, or the known one.
+
+    To choose by difficulty is one way among the fixed ones, and held to the same rule.
+    """
     predictor = fit_predictor(evidence.features[members], evidence.pass_at_1[members])
     chances = evidence.pass_at_1[members] if by_known else predictor.pass_at_1(evidence.features[members])
-    difficulties = np.array([bins.of(chance) for chance in chances.tolist()])
+    difficulties = [bins.of(chance) for chance in chances.tolist()]
     picked: dict[tuple[int, Difficulty], Picked] = {}
-    for difficulty in DIFFICULTIES:
-        alike = members[difficulties == difficulty]
-        basis = alike if len(alike) >= FEWEST else members
-        for budget in evidence.budgets:
-            options = [option for option in evidence.options if option.budget == budget]
+    without_pilot: dict[int, Option] = {}
+    for budget in evidence.budgets:
+        options = [option for option in evidence.options if option.budget == budget]
+        for difficulty in DIFFICULTIES:
+            alike = members[np.array(difficulties) == difficulty]
+            basis = alike if len(alike) >= FEWEST else members
             picked[budget, difficulty] = Picked(pick(options, basis), basis)
-    return Rule(predictor, picked)
+        chosen = [picked[budget, difficulty].option for difficulty in difficulties]
+        best = _unless_choosing_pays(evidence, budget, members, chosen)
+        if best is not None:
+            without_pilot[budget] = best
+    return Rule(predictor, picked, without_pilot)
+
+
+def _unless_choosing_pays(
+    evidence: Evidence, budget: int, members: Integers, chosen: Sequence[Option]
+) -> Option | None:
+    """The fixed way to prefer to the options `chosen` for each of these problems; None where there is none."""
+    followed = np.full((3, len(evidence.pass_at_1)), np.nan)
+    followed[:, members] = _gathered(dict(zip(members.tolist(), chosen, strict=True)))
+    choosing = Option(budget, "by difficulty", "majority", *followed)
+    fixed = [option for option in evidence.fixed if option.budget == budget]
+    best = pick([choosing, *fixed], members)
+    return None if best is choosing else best
 
 
 def cross_validate(evidence: Evidence, bins: DifficultyConfig, seed: int) -> Validation:
@@ -152,8 +186,9 @@ def cross_validate(evidence: Evidence, bins: DifficultyConfig, seed: int) -> Val
     return Validation(
         folds,
         predicted,
-        {budget: _followed(by_predicted, predicted, bins, budget) for budget in evidence.budgets},
-        {budget: _followed(by_known, evidence.pass_at_1, bins, budget) for budget in evidence.budgets},
+        {budget: _followed(by_predicted, predicted, bins, budget, Rule.best) for budget in evidence.budgets},
+        {budget: _followed(by_known, evidence.pass_at_1, bins, budget, Rule.best) for budget in evidence.budgets},
+        {budget: _followed(by_predicted, predicted, bins, budget, Rule.after_pilot) for budget in evidence.budgets},
     )
 
 
@@ -182,9 +217,15 @@ def _turns(folds: tuple[Integers, Integers]) -> tuple[tuple[Integers, Integers],
     return folds, (folds[1], folds[0])
 
 
-def _followed(rules: Sequence[tuple[Integers, Rule]], chances: Floats, bins: DifficultyConfig, budget: int) -> Followed:
+def _followed(
+    rules: Sequence[tuple[Integers, Rule]],
+    chances: Floats,
+    bins: DifficultyConfig,
+    budget: int,
+    decide: Callable[[Rule, int, Difficulty], Option],
+) -> Followed:
     taken = {
-        problem: rule.picked[budget, bins.of(chances[problem])].option
+        problem: decide(rule, budget, bins.of(chances[problem]))
         for scored, rule in rules
         for problem in scored.tolist()
     }
