@@ -8,7 +8,7 @@ from rich.table import Table
 from flows.fitting import Fit
 from flows.strategy import Choice
 from tasks.analysis.difficulty import DIFFICULTIES, confusion, quantiles
-from tasks.analysis.estimators import Difference
+from tasks.analysis.estimators import Difference, bootstrap_interval, paired_difference
 from tasks.analysis.prm_quality import calibration_curve, calibration_error
 from tasks.analysis.standings import ANY_RIGHT, STRATEGY
 
@@ -19,6 +19,8 @@ def fit_tables(fit: Fit) -> Iterator[Table]:
     """What is chosen, how it stands beside everything else, and how well the difficulty is predicted."""
     yield choices_table(fit)
     yield standings_table(fit)
+    if fit.shared:
+        yield sharing_table(fit)
     yield calibration_table(fit)
     yield difficulty_table(fit)
 
@@ -60,6 +62,30 @@ def standings_table(fit: Fit) -> Table:
         costs = _count(one.tokens), _flops(one.flops)
         selector = "any right" if one.way == ANY_RIGHT else one.selector or ""
         table.add_row(str(one.budget), one.way, selector, _percent(one.accuracy, one.interval), lead, *costs)
+    return table
+
+
+def sharing_table(fit: Fit) -> Table:
+    """What a total is worth that is shared out, beside the same budget for every problem."""
+    table = Table(
+        title="a total of tokens shared out, held out",
+        caption="each total is what the best fixed way takes at that budget; foreseen: shared out by what each budget "
+        "comes to for each problem, which bounds what any prediction could do; ahead: of the fixed way, in points",
+    )
+    for header in ("budget", "best fixed way", "selector"):
+        table.add_column(header, overflow="fold")
+    for header in ("accuracy", "shared out", "ahead by", "tokens", "foreseen"):
+        table.add_column(header, justify="right", no_wrap=True)
+    seed = fit.strategy.seed
+    for one in fit.shared:
+        lead = paired_difference(one.shared.accuracy, one.uniform.accuracy, seed)
+        accuracies = [
+            _percent(float(way.accuracy.mean()), bootstrap_interval(way.accuracy, seed))
+            for way in (one.uniform, one.shared, one.foreseen)
+        ]
+        tokens = f"{one.shared.tokens.mean():,.0f} of {one.uniform.tokens.mean():,.0f}"
+        ways = str(one.budget), one.uniform.method_id, one.uniform.selector
+        table.add_row(*ways, *accuracies[:2], _lead(lead), tokens, accuracies[2])
     return table
 
 

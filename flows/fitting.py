@@ -19,6 +19,7 @@ from tasks.analysis.estimators import bootstrap_interval
 from tasks.analysis.fitting import Evidence, Picked, Rule, Validation, cross_validate, learn
 from tasks.analysis.paper_rule import paper_rule
 from tasks.analysis.selectors import Floats
+from tasks.analysis.sharing import Shared, share_out
 from tasks.analysis.standings import Standing, standings
 from tasks.engines.catalogue import EngineIdentity
 from tasks.errors import UserError
@@ -37,6 +38,7 @@ class Fit:
     evidence: Evidence
     validation: Validation
     standings: tuple[Standing, ...]
+    shared: tuple[Shared, ...]
     left_out: tuple[str, ...]
 
 
@@ -106,7 +108,8 @@ def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str, su
     )
     paper = paper_rule(policy, runs[0].policy_parameters, {run.problem_set for run in runs})
     stand = standings(evidence, validation, paper, recipe.difficulty, recipe.seed)
-    return Fit(strategy, suffix, policy, prm, evidence, validation, tuple(stand), findings.left_out)
+    shared = share_out(evidence, validation, recipe.difficulty)
+    return Fit(strategy, suffix, policy, prm, evidence, validation, tuple(stand), tuple(shared), findings.left_out)
 
 
 def _check_alike(readers: Sequence[RunReader]) -> None:

@@ -165,7 +165,7 @@ def _unless_choosing_pays(
 ) -> Option | None:
     """The fixed way to prefer to the options `chosen` for each of these problems; None where there is none."""
     followed = np.full((3, len(evidence.pass_at_1)), np.nan)
-    followed[:, members] = _gathered(dict(zip(members.tolist(), chosen, strict=True)))
+    followed[:, members] = gathered(dict(zip(members.tolist(), chosen, strict=True)))
     choosing = Option(budget, "by difficulty", "majority", *followed)
     fixed = [option for option in evidence.fixed if option.budget == budget]
     best = pick([choosing, *fixed], members)
@@ -178,7 +178,7 @@ def cross_validate(evidence: Evidence, bins: DifficultyConfig, seed: int) -> Val
     predicted = np.full(len(evidence.pass_at_1), np.nan)
     by_predicted: list[tuple[Integers, Rule]] = []
     by_known: list[tuple[Integers, Rule]] = []
-    for scored, choosing in _turns(folds):
+    for scored, choosing in turns(folds):
         rule = learn(evidence, bins, choosing)
         predicted[scored] = rule.predictor.pass_at_1(evidence.features[scored])
         by_predicted.append((scored, rule))
@@ -200,7 +200,7 @@ def follow_paper(
     Where it names no selector, and never does it name parameters, each fold takes what was best on the other.
     """
     taken: dict[int, Option] = {}
-    for scored, choosing in _turns(validation.folds):
+    for scored, choosing in turns(validation.folds):
         best: dict[Difficulty, Option] = {}
         for difficulty, method in rule.methods.items():
             alike = [one for one in evidence.fixed if (one.budget, one.method) == (budget, method)]
@@ -209,10 +209,10 @@ def follow_paper(
                 return None
             best[difficulty] = max(alike, key=lambda one: float(one.accuracy[choosing].mean()))
         taken |= {problem: best[bins.of(evidence.pass_at_1[problem])] for problem in scored.tolist()}
-    return _gathered(taken)
+    return gathered(taken)
 
 
-def _turns(folds: tuple[Integers, Integers]) -> tuple[tuple[Integers, Integers], tuple[Integers, Integers]]:
+def turns(folds: tuple[Integers, Integers]) -> tuple[tuple[Integers, Integers], tuple[Integers, Integers]]:
     """(scored, choosing) of each fold."""
     return folds, (folds[1], folds[0])
 
@@ -229,10 +229,10 @@ def _followed(
         for scored, rule in rules
         for problem in scored.tolist()
     }
-    return _gathered(taken)
+    return gathered(taken)
 
 
-def _gathered(taken: Mapping[int, Option]) -> Followed:
+def gathered(taken: Mapping[int, Option]) -> Followed:
     """What each problem gets of its own option."""
     rows = [(option.accuracy[one], option.tokens[one], option.flops[one]) for one, option in sorted(taken.items())]
     return Followed(*np.array(rows, dtype=np.float64).T)
