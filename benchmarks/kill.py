@@ -77,6 +77,21 @@ def rows(store: Path, sql: str) -> list[dict[str, Any]]:
     return list(query(Store(store), sql).to_pylist())
 
 
+def compare(whole: Path, killed: Path) -> bool:
+    """Print how a killed run stands beside the uninterrupted one; whether it lost, doubled and left over nothing."""
+    expected, found = rows(whole, COUNTS)[0], rows(killed, COUNTS)[0]
+    print(f"uninterrupted {expected}\nkilled        {found}")
+    for table, sql in TABLES.items():
+        left, right = rows(whole, sql), rows(killed, sql)
+        same = sum(a == b for a, b in zip(left, right, strict=False))
+        print(f"{table}: {len(left)} and {len(right)} rows, {same} equal")
+    leftover = orphans(killed)
+    print(f"orphan files: {leftover or 'none'}", flush=True)
+    whole_again = found["rollouts"] == found["different"] == expected["rollouts"]
+    calls_once = found["calls"] == found["different_calls"] == expected["calls"]
+    return not leftover and whole_again and calls_once and found["scores"] == found["steps"]
+
+
 def main(
     recipe: Annotated[str, typer.Argument(help="A recipe, shipped or a file.")] = "demo",
     kills: Annotated[int, typer.Option(help="How often to kill.")] = 20,
@@ -84,30 +99,25 @@ def main(
     changes: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE changes of the recipe.")] = None,
     earliest: Annotated[float, typer.Option(help="Seconds no kill comes before (start of the interpreter).")] = 5,
 ) -> None:
-    """Kill, resume, compare; exits 1 where anything was lost, doubled or left over."""
+    """Kill and resume, in a new store once one is done, and compare; exits 1 where anything was lost or doubled."""
     source = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
-        whole, killed = Path(folder) / "whole", Path(folder) / "killed"
+        whole = Path(folder) / "whole"
         duration = finish(recipe, changes or [], whole)
         print(f"uninterrupted: {duration:.0f} s", flush=True)
-        died = 0
-        for number in range(kills):
-            moment = source.uniform(earliest, max(earliest + 1, duration / 3))
-            died += live_and_die(recipe, changes or [], killed, moment)
-            print(f"life {number + 1}: killed after {moment:.1f} s" if died == number + 1 else "ended", flush=True)
-        finish(recipe, changes or [], killed)
-        expected, (found,) = rows(whole, COUNTS)[0], rows(killed, COUNTS)
-        print(f"{died} lives killed; uninterrupted {expected}; killed {found}")
-        for table, sql in TABLES.items():
-            left, right = rows(whole, sql), rows(killed, sql)
-            same = sum(a == b for a, b in zip(left, right, strict=False))
-            print(f"{table}: {len(left)} and {len(right)} rows, {same} equal")
-        leftover = orphans(killed)
-        print(f"orphan files: {leftover or 'none'}")
-        whole_again = found["rollouts"] == found["different"] == expected["rollouts"]
-        calls_once = found["calls"] == found["different_calls"] == expected["calls"]
-        if leftover or not whole_again or not calls_once or found["scores"] != found["steps"]:
-            raise typer.Exit(1)
+        left, good, number = kills, True, 0
+        while left:
+            killed, number = Path(folder) / f"killed-{number}", number + 1
+            while left:
+                moment = source.uniform(earliest, max(earliest + 1, duration / 3))
+                if not live_and_die(recipe, changes or [], killed, moment):
+                    break
+                left -= 1
+                print(f"store {number}: killed after {moment:.1f} s, {left} kills left", flush=True)
+            finish(recipe, changes or [], killed)
+            good = compare(whole, killed) and good
+    if not good:
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":
