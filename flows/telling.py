@@ -215,8 +215,8 @@ async def tell(client: PrefectClient, report: FlowRunReport) -> None:
     state: State[Any] = State(type=report.type, name=report.state, message=report.message)
     if report.flow_run_id is not None:
         try:
-            await PrefectClient.set_flow_run_name(client, report.flow_run_id, report.name)
             await PrefectClient.set_flow_run_state(client, report.flow_run_id, state, force=True)
+            await PrefectClient.set_flow_run_name(client, report.flow_run_id, report.name)
             return
         except ObjectNotFound:  # its database is another one by now
             pass
