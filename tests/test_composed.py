@@ -76,8 +76,8 @@ def test_a_scheduled_run_goes_to_its_end_and_its_results_are_in_the_store(box: B
     assert 0 < graded[0]["mean"] < 1, "the servers' models do solve some chains"
 
 
-def scheduled(box: Box, name: str, folder: Path) -> Path:
-    """Deploy a slow recipe, every minute; returns its store."""
+def deployed(box: Box, name: str, folder: Path, *how: str) -> tuple[Path, Path]:
+    """Deploy a slow recipe; returns it and its store."""
     recipe = read_recipe(ROOT / "recipes" / "smoke.yaml").model_dump(mode="json")
     recipe["name"] = name
     recipe["policy"]["latency_ms"] = recipe["prm"]["latency_ms"] = 1000
@@ -85,9 +85,9 @@ def scheduled(box: Box, name: str, folder: Path) -> Path:
     written = folder / f"{name}.yaml"
     written.write_text(yaml.safe_dump(recipe))
     store = box.folder / f"{name}-store"
-    words = ["overthink", "deploy", str(written), "--name", name, "--store", str(store), "--cron", "* * * * *"]
+    words = ["overthink", "deploy", str(written), "--name", name, "--store", str(store), *how]
     assert box.run("schedule-cpu", words).returncode == 0
-    return store
+    return written, store
 
 
 def begun(store: Path, name: str) -> Path:
@@ -102,7 +102,7 @@ def begun(store: Path, name: str) -> Path:
 
 def test_a_run_that_is_killed_is_taken_up_by_the_next_one(box: Box, client: SyncPrefectClient, tmp_path: Path) -> None:
     """The deployment gets a slow recipe; kill -9 hits the process that runs it, and the worker lives on."""
-    store = scheduled(box, "slow", tmp_path)
+    _, store = deployed(box, "slow", tmp_path, "--cron", "* * * * *")
     lock = begun(store, "slow")
     time.sleep(3)
     victim = runs_of(client, "slow")[0]
@@ -123,12 +123,13 @@ def test_a_run_that_is_killed_is_taken_up_by_the_next_one(box: Box, client: Sync
 def test_a_run_outlives_a_restart_of_what_keeps_its_state(
     service: str, box: Box, client: SyncPrefectClient, tmp_path: Path
 ) -> None:
-    store = scheduled(box, f"past-{service}", tmp_path)
-    begun(store, f"past-{service}")
+    written, store = deployed(box, f"past-{service}", tmp_path)
+    assert box.run("schedule-cpu", ["overthink", "run", str(written), "--deployment", written.stem]).returncode == 0
+    begun(store, written.stem)
     box.kill(service)
     time.sleep(5)
     box.start_again(service)
-    run = runs_of(client, f"past-{service}")[0]
+    (run,) = runs_of(client, written.stem)
     done = until(lambda: ended(client, run.id), "it ends")
     assert done.state.is_completed(), f"{done.state.message}\n{box.log('worker-cpu')}"
     (found,) = rows(store, COUNTS)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -68,7 +69,7 @@ def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool) -> tuple[Store, 
         with suppress(Regression):  # `run` tells it under the report
             carry_out(opened, plan.run_id, what, lambda: evaluate(recipe, root, skip_bad_rows))
     else:
-        asyncio.run(tell_what_was_kept(opened, console().print))
+        asyncio.run(tell_what_was_kept(opened, partial(console().print, markup=False, soft_wrap=True)))
     return opened, plan.run_id
 
 
