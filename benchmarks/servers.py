@@ -1,8 +1,8 @@
 """vLLM's server on loopback against the engine in our process: the same runs through either, as ratios.
 
-Best-of-N asks the policy alone, beam search policy and PRM. All engines are loaded and warmed up before the clock
-starts, and the rounds alternate, so that a noisy machine disturbs both. The time is that of the flow's stage: tasks,
-journal (fsync included) and Parquet.
+Best-of-N asks the policy alone, beam search policy and PRM; the latter also with the PRM in our process beside a served
+policy. All engines are loaded and warmed up before the clock starts, and the rounds alternate, so that a noisy machine
+disturbs all. The time is that of the flow's stage: tasks, journal (fsync included) and Parquet.
 
     python -m benchmarks.servers --problems 40 --n 16 --rounds 3
 """
@@ -37,6 +37,7 @@ PLACEMENT = Placement(cpu_cache_gib=1)
 POLICY = VllmPolicyConfig(model="zoo/abacus-1m", max_model_len=512, placement=PLACEMENT)
 PRM = VllmPrmConfig(model="zoo/abacus-prm", max_model_len=512, placement=PLACEMENT)
 WARM_UP = 64
+HERE, SERVED, BESIDE = "both here", "both served", "policy served, PRM here"
 
 
 class Way:
@@ -46,6 +47,14 @@ class Way:
         self.configs = {"policy": policy.model_dump(mode="json"), "prm": prm.model_dump(mode="json")}
         self._policy: EngineSlot[Any] = EngineSlot(policy, open_policy)
         self._prm: EngineSlot[Any] = EngineSlot(prm, open_prm)
+
+    @classmethod
+    def mixed(cls, policy: "Way", prm: "Way") -> "Way":
+        """The policy of one way and the PRM of another, loaded once for both."""
+        way = cls.__new__(cls)
+        way.configs = {"policy": policy.configs["policy"], "prm": prm.configs["prm"]}
+        way._policy, way._prm = policy._policy, prm._prm
+        return way
 
     async def warm_up(self) -> None:
         """Load both, and let them work a little."""
@@ -91,21 +100,25 @@ def benchmark_recipe(way: Way, method: str, problems: int, n: int, seed: int) ->
 @flow(name="benchmark-servers", persist_result=False)
 async def alternate(
     here: Way, served: Way, root: Path, problems: int, n: int, rounds: int
-) -> dict[str, list[tuple[float, float]]]:
-    """Tokens per second here and served, a pair a round, by method."""
-    pairs: dict[str, list[tuple[float, float]]] = defaultdict(list)
+) -> dict[str, list[dict[str, float]]]:
+    """Tokens per second by way, once a round, by method."""
+    found: dict[str, list[dict[str, float]]] = defaultdict(list)
+    beside = Way.mixed(served, here)
     for way in (here, served):
         await way.warm_up()
     for seed in range(rounds):
         for method in BARS:
-            found = [
-                await way.tokens_per_second(benchmark_recipe(way, method, problems, n, seed), root / f"{name}-{seed}")
-                for name, way in (("here", here), ("served", served))
-            ]
-            pairs[method].append((found[0], found[1]))
+            ways = {HERE: here, SERVED: served} | ({BESIDE: beside} if method == "beam_search" else {})
+            rates = {
+                name: await way.tokens_per_second(
+                    benchmark_recipe(way, method, problems, n, seed), root / f"{number}-{seed}"
+                )
+                for number, (name, way) in enumerate(ways.items())
+            }
+            found[method].append(rates)
     for way in (here, served):
         await way.close()
-    return pairs
+    return found
 
 
 def main(
@@ -126,19 +139,18 @@ def main(
                 OpenAIPolicyConfig(model="abacus-1m", tokenizer=POLICY.model, endpoints=(policy.url,)),
                 ServedPrmConfig(model="abacus-prm", tokenizer=PRM.model, endpoints=(prm.url,)),
             )
-            pairs = asyncio.run(alternate(here, served, root, problems, n, rounds))
+            found = asyncio.run(alternate(here, served, root, problems, n, rounds))
         finally:
             policy.kill()
             prm.kill()
-    table = Table("method", "round", "in our process, tokens/s", "served, tokens/s", "ratio")
-    for method, found in pairs.items():
-        for number, (ours, theirs) in enumerate(found):
-            table.add_row(method, str(number), f"{ours:,.0f}", f"{theirs:,.0f}", f"{theirs / ours:.2f}")
-    console = Console(width=100)
-    console.print(table)
-    for method, found in pairs.items():
-        ratio = statistics.median(theirs / ours for ours, theirs in found)
-        console.print(f"{method}: median ratio {ratio:.2f} (bar: {BARS[method]:.2f}), {problems} problems, n = {n}")
+    table = Table("method", "way", *(f"round {number}, tokens/s" for number in range(rounds)), "median ratio", "bar")
+    for method, by_round in found.items():
+        for way in by_round[0]:
+            ratio = statistics.median(rates[way] / rates[HERE] for rates in by_round)
+            bar = f"{BARS[method]:.2f}" if way == SERVED else ""
+            table.add_row(method, way, *(f"{rates[way]:,.0f}" for rates in by_round), f"{ratio:.2f}", bar)
+    console = Console(width=120)
+    console.print(table, f"{problems} problems, n = {n}")
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ from flows.plan import Plan, make_plan, search_of
 from flows.progress import RunProgress, StageProgress, terminal
 from flows.recipe import Recipe
 from flows.runner import ShardWork, StageJob, StageRunner, all_there, begin_run, concluded, in_flight_of
+from flows.served import open_policy, open_prm
 from storage.stages import Stage
 from storage.store import Run, Store
-from tasks.engines.catalogue import EngineSlot, open_policy, open_prm
+from tasks.engines.catalogue import EngineSlot
 from tasks.engines.config import OpenAIPolicyConfig, VllmPolicyConfig
 from tasks.engines.models import context_length
 from tasks.engines.policy_prompts import PolicyPrompts, files_of_prompts

@@ -1,30 +1,41 @@
 """What `overthink doctor` looks at: the environment, the engines, Prefect, and a store."""
 
+import asyncio
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from pydantic import ValidationError
 
+from flows.recipe import Recipe
 from storage.integrity import Finding, network_file_system, store_findings
 from storage.store import Store
-from tasks.engines.health import engine_findings, gpu_findings
+from tasks.engines.config import ServedModelConfig
+from tasks.engines.health import endpoint_findings, engine_findings, gpu_findings
+from tasks.errors import EngineUnavailable, UserError
 
 OLDEST_PYTHON = (3, 11)
 LITTLE_SPACE = 5 * 2**30
 MOUNTS = Path("/proc/mounts")
 
 
-def findings(root: Path | None) -> Iterator[Finding]:
-    """Everything in turn; the store only where one is named or there is one at the usual place."""
+def findings(
+    root: Path | None, served: Sequence[ServedModelConfig] = (), urls: Sequence[str] = ()
+) -> Iterator[Finding]:
+    """Everything in turn; a store, the endpoints of served models, and bare URLs only where they are named."""
     yield from _python()
     yield from _packages()
     yield from engine_findings()
     yield from gpu_findings()
     yield from _prefect()
+    for config in served:
+        yield from asyncio.run(_served(config))
+    for url in urls:
+        yield from asyncio.run(endpoint_findings(bare_endpoint(url), must_list=False))
     if root is not None:
         yield from _disk(root)
         yield from store_findings(Store(root))
@@ -79,6 +90,30 @@ def _prefect() -> Iterator[Finding]:
     else:
         remedy = "start it with `prefect server start`, or unset PREFECT_API_URL"
         yield Finding("broken", "Prefect", f"the server at {address} does not answer ({type(error).__name__})", remedy)
+
+
+async def _served(config: ServedModelConfig) -> list[Finding]:
+    from flows.served import fetch_key
+
+    try:
+        await fetch_key(config)
+    except EngineUnavailable as error:
+        return [Finding("broken", config.model, str(error), "mend the block, or name `api_key_env`")]
+    return await endpoint_findings(config)
+
+
+def served_models(recipes: Iterable[Recipe]) -> tuple[ServedModelConfig, ...]:
+    """The served policies and PRMs of some recipes, each once."""
+    engines = [engine for recipe in recipes for engine in (recipe.policy, recipe.prm)]
+    return tuple(dict.fromkeys(engine for engine in engines if isinstance(engine, ServedModelConfig)))
+
+
+def bare_endpoint(url: str) -> ServedModelConfig:
+    """A URL of which it does not matter what it serves. Raises UserError where it is none."""
+    try:
+        return ServedModelConfig(model="any", endpoints=(url,))
+    except ValidationError as error:
+        raise UserError(f"--endpoint {url}: {error.errors()[0]['msg']}") from error
 
 
 def _disk(root: Path) -> Iterator[Finding]:

@@ -12,10 +12,11 @@ from flows.prm_results import FIGURES_SQL, figure_rows
 from flows.progress import RunProgress, terminal
 from flows.recipe import PrmEvalRecipe
 from flows.runner import StageJob, StageRunner, all_there, begin_run, concluded
+from flows.served import open_prm
 from storage.keys import content_key, labelled_key
 from storage.store import StageUse, Store
 from tasks.analysis.prm_measures import lacking_kind
-from tasks.engines.catalogue import EngineIdentity, EngineSlot, identify, open_prm
+from tasks.engines.catalogue import EngineIdentity, EngineSlot, identify
 from tasks.engines.protocol import Prm
 from tasks.errors import ProblemError
 from tasks.importing import imported_tables

@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 from flows.gpus import overfull_gpu
-from tasks.engines.catalogue import EngineSlot, open_policy, open_prm
+from flows.served import open_policy, open_prm
+from tasks.engines.catalogue import EngineSlot
 from tasks.engines.config import PolicyConfig, PrmConfig
 from tasks.engines.protocol import Policy, Prm
 from tasks.errors import EngineUnavailable

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +24,7 @@ QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_CLIENT_MAX_RETRIES": "2",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "TOKENIZERS_PARALLELISM": "false",
 }
@@ -40,13 +42,14 @@ def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine
     What its caller can tell better is raised on: UserError, StoreBusy and CellsFailed.
     """
     from flows.progress import terminal
+    from flows.telling import told_to_prefect
 
     log = store.run_folder(run_id) / "run.log"
     with _chatter_to(log) as screen:
         terminal.set(screen)
         screen.print(f"run {run_id}: {what}, store {store.root}, log {log}", soft_wrap=True)
         try:
-            asyncio.run(flow())
+            asyncio.run(told_to_prefect(store, run_id, flow, partial(screen.print, markup=False, soft_wrap=True)))
         except (UserError, StoreBusy, CellsFailed, Regression):
             raise
         except KeyboardInterrupt:

@@ -142,6 +142,19 @@ class Box:
             process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def kill(self, service: str) -> None:
+        """End a service at once, as a power cut would, with all its processes."""
+        os.killpg(self._running[service].pid, signal.SIGKILL)
+        self._running[service].wait()
+
+    def start_again(self, service: str) -> None:
+        """What a container engine does with a service that has ended."""
+        if service == "postgres":
+            self._serve_postgres()
+        else:
+            self._start(service)
+        until(lambda: self.is_healthy(service), f"{service} is healthy again")
+
     def _left(self) -> list[int]:
         """Processes that carry this box's mark."""
         mark = f"OVERTHINK_BOX={self.folder}".encode()
@@ -177,10 +190,7 @@ class Box:
         environment: Mapping[str, str] = self.environment("postgres")
         folder = self.folder / "database"
         folder.mkdir()
-        # Postgres refuses to run as root.
-        as_user: dict[str, Any] = (
-            {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
-        )
+        as_user = not_as_root()
         if as_user:
             shutil.chown(folder, "postgres", "postgres")
         secret = folder / "secret"
@@ -190,9 +200,18 @@ class Box:
         making = ["initdb", "--username", user, "--pwfile", secret, "--auth", "scram-sha-256", "--pgdata", data]
         subprocess.run(making, check=True, capture_output=True, cwd=folder, env=environment, **as_user)
         port = self._ports["postgres"]
-        serving = ["postgres", "-D", str(data), "-p", port, "-k", str(folder), "-c", "listen_addresses=127.0.0.1"]
-        self._spawn("postgres", serving, cwd=folder, **as_user)
+        self._serve_postgres()
         until(lambda: self.is_healthy("postgres"), "postgres is healthy")
         creating = ["createdb", "--host", "127.0.0.1", "--port", port, "--username", user, database]
         environment = {**environment, "PGPASSWORD": environment["POSTGRES_PASSWORD"]}
         subprocess.run(creating, check=True, capture_output=True, cwd=folder, env=environment)
+
+    def _serve_postgres(self) -> None:
+        folder, port = self.folder / "database", self._ports["postgres"]
+        words = ["postgres", "-D", str(folder / "data"), "-p", port, "-k", str(folder)]
+        self._spawn("postgres", [*words, "-c", "listen_addresses=127.0.0.1"], cwd=folder, **not_as_root())
+
+
+def not_as_root() -> dict[str, Any]:
+    """How a process of Postgres, which refuses to run as root, is started."""
+    return {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}

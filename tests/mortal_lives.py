@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,16 +104,16 @@ class Lives:
         self.deaths: list[int] = []
         self.again: list[str] = []
 
-    def until_killed(self, calls: int, delay: float) -> bool:
-        """Kill a life some time after so many calls reached its engines; False where it had ended by itself."""
+    def until_killed(self, calls: int, delay: float, sent: signal.Signals = signal.SIGKILL) -> bool:
+        """Stop a life some time after so many calls reached its engines; False where it had ended by itself."""
         known, before = self._safe(), len(noted(self.root))
         child = self._born()
         while len(noted(self.root)) < before + calls and not has_ended(child):
             time.sleep(0.002)
         time.sleep(delay)
-        os.kill(child, signal.SIGKILL)
+        os.kill(child, sent)
         status = status_of(child)
-        assert status in (0, -signal.SIGKILL), "a life fails only by being killed"
+        assert status in (0, -sent), "a life fails only by being killed"
         self._take_note(known, before)
         if status != 0:
             self.deaths.append(len(self._safe()))
@@ -129,6 +129,8 @@ class Lives:
 
     def _born(self) -> int:
         def life() -> None:
+            # Whoever starts the tests in the background of a shell hands down that Ctrl-C be ignored.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             watch_engines(self.root)
             self.mortal.live(self.root)
 
@@ -141,16 +143,26 @@ class Lives:
         self.again += [call_key for call_key in noted(self.root)[before:] if call_key in known]
 
 
-def kill_at_random(folder: Path, mortal: Mortal, kills: int, seed: int, most_calls: int, longest: float) -> None:
+def kill_at_random(
+    folder: Path,
+    mortal: Mortal,
+    kills: int,
+    seed: int,
+    most_calls: int,
+    longest: float,
+    signals: Sequence[signal.Signals] = (signal.SIGKILL,),
+) -> None:
     """A store that is not killed; then lives killed at random moments, resuming the same store until it is done.
 
-    A life is killed after fewer than `most_calls` calls and at most `longest` seconds more.
+    A life is killed after fewer than `most_calls` calls and at most `longest` seconds more, by one of the signals.
     """
     moments, left, number = random.Random(seed), kills, 0
     print(json.dumps(Lives(folder / "whole", mortal).to_the_end()), flush=True)
     while left:
         lives = Lives(folder / str(number), mortal)
-        while left and lives.until_killed(moments.randrange(most_calls), moments.uniform(0, longest)):
+        while left and lives.until_killed(
+            moments.randrange(most_calls), moments.uniform(0, longest), moments.choice(signals)
+        ):
             left -= 1
         print(json.dumps(lives.to_the_end()), flush=True)
         number += 1

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -105,6 +106,9 @@ def forked(life: Callable[[], None]) -> int:
     if child == 0:
         try:
             life()
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
         except BaseException as error:
             print(json.dumps({"error": repr(error)}), flush=True)
             os._exit(1)

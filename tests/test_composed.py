@@ -76,22 +76,34 @@ def test_a_scheduled_run_goes_to_its_end_and_its_results_are_in_the_store(box: B
     assert 0 < graded[0]["mean"] < 1, "the servers' models do solve some chains"
 
 
-def test_a_run_that_is_killed_is_taken_up_by_the_next_one(box: Box, client: SyncPrefectClient, tmp_path: Path) -> None:
-    """The deployment gets a slow recipe; kill -9 hits the process that runs it, and the worker lives on."""
+def deployed(box: Box, name: str, folder: Path, *how: str) -> tuple[Path, Path]:
+    """Deploy a slow recipe; returns it and its store."""
     recipe = read_recipe(ROOT / "recipes" / "smoke.yaml").model_dump(mode="json")
-    recipe["name"] = "slow"
+    recipe["name"] = name
     recipe["policy"]["latency_ms"] = recipe["prm"]["latency_ms"] = 1000
     recipe["problems"]["count"], recipe["methods"][1]["n"] = 60, 32
-    written = tmp_path / "slow.yaml"
+    written = folder / f"{name}.yaml"
     written.write_text(yaml.safe_dump(recipe))
-    store = box.folder / "slow-store"
-    words = ["overthink", "deploy", str(written), "--name", "slow", "--store", str(store), "--cron", "* * * * *"]
+    store = box.folder / f"{name}-store"
+    words = ["overthink", "deploy", str(written), "--name", name, "--store", str(store), *how]
     assert box.run("schedule-cpu", words).returncode == 0
+    return written, store
 
-    def begun() -> Any:
-        return list(store.glob("stages/*/journal.sqlite")) and list(store.glob("runs/slow-*/lock"))
 
-    (lock,) = until(begun, "the run asks its engines")
+def begun(store: Path, name: str) -> Path:
+    """Wait until a run asks its engines; returns its lock."""
+
+    def lock() -> Any:
+        return list(store.glob("stages/*/journal.sqlite")) and list(store.glob(f"runs/{name}-*/lock"))
+
+    (found,) = until(lock, "the run asks its engines")
+    return Path(found)
+
+
+def test_a_run_that_is_killed_is_taken_up_by_the_next_one(box: Box, client: SyncPrefectClient, tmp_path: Path) -> None:
+    """The deployment gets a slow recipe; kill -9 hits the process that runs it, and the worker lives on."""
+    _, store = deployed(box, "slow", tmp_path, "--cron", "* * * * *")
+    lock = begun(store, "slow")
     time.sleep(3)
     victim = runs_of(client, "slow")[0]
     os.kill(json.loads(lock.read_text())["pid"], signal.SIGKILL)
@@ -105,3 +117,21 @@ def test_a_run_that_is_killed_is_taken_up_by_the_next_one(box: Box, client: Sync
     before = rows(store, f"SELECT count(*) AS calls FROM calls WHERE epoch(started_at) < {killed_at}")
     assert before[0]["calls"] > 0, "what the killed run had asked was not asked again"
     assert orphans(store) == []
+
+
+@pytest.mark.parametrize("service", ["postgres", "server"])
+def test_a_run_outlives_a_restart_of_what_keeps_its_state(
+    service: str, box: Box, client: SyncPrefectClient, tmp_path: Path
+) -> None:
+    written, store = deployed(box, f"past-{service}", tmp_path)
+    assert box.run("schedule-cpu", ["overthink", "run", str(written), "--deployment", written.stem]).returncode == 0
+    begun(store, written.stem)
+    box.kill(service)
+    time.sleep(5)
+    box.start_again(service)
+    (run,) = runs_of(client, written.stem)
+    done = until(lambda: ended(client, run.id), "it ends")
+    assert done.state.is_completed(), f"{done.state.message}\n{box.log('worker-cpu')}"
+    (found,) = rows(store, COUNTS)
+    assert found["rollouts"] == found["different"] == 60 * 33
+    assert found["calls"] == found["different_calls"]

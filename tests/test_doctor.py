@@ -1,5 +1,7 @@
 """`overthink doctor`: what is found, where, and what to do about it."""
 
+import asyncio
+import json
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -7,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from model_server import ModelServer, policy_at, prm_at, serving
 from storage_samples import run_named, write_rollouts
 from test_garbage import NEEDED, SHARED, uses, write_problems
 from typer.testing import CliRunner
@@ -180,6 +183,42 @@ def test_the_command_exits_with_1_where_something_is_broken(store: Store) -> Non
     path.write_bytes(b"")
     code, output = told()
     assert code == 1 and "broken" in output
+
+
+@pytest.mark.usefixtures("quick")
+async def test_endpoints_of_a_recipe_are_asked_for_their_models(
+    fake_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVED_KEY", "sk-secret")
+    up, down, other = ModelServer(), ModelServer(), ModelServer()
+    policy = policy_at(up, down, api_key_env="SERVED_KEY").model_dump(mode="json")
+    prm = prm_at(other, model="another").model_dump(mode="json")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(json.dumps(fake_recipe | {"policy": policy, "prm": prm}))
+    async with serving(up, other):
+        words = ["doctor", "--recipe", str(path), "--endpoint", other.url]
+        told = await asyncio.to_thread(CliRunner().invoke, app, words)
+    lines = [line for line in told.output.splitlines() if "endpoint" in line]
+    assert told.exit_code == 1 and "sk-secret" not in told.output
+    assert [line.split()[0] for line in lines] == ["ok", "broken", "broken", "ok"]
+    assert f"endpoint {up.url}: serves served (512 tokens)" in lines[0]
+    assert f"endpoint {down.url}: does not answer" in lines[1] and "start the server" in lines[1]
+    assert "serves served (512 tokens), not another: mend `model` or `endpoints`" in lines[2]
+    assert f"endpoint {other.url}: serves served" in lines[3]
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_endpoint_without_its_key_and_a_url_that_is_none_are_told(
+    fake_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SERVED_KEY", raising=False)
+    policy = policy_at(ModelServer(), api_key_env="SERVED_KEY").model_dump(mode="json")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(json.dumps(fake_recipe | {"policy": policy}))
+    told = CliRunner().invoke(app, ["doctor", "--recipe", str(path)])
+    assert told.exit_code == 1 and "SERVED_KEY holds no key: set it" in told.output
+    told = CliRunner().invoke(app, ["doctor", "--endpoint", "not-a-url"])
+    assert told.exit_code == 2 and "an endpoint is an http or https URL" in told.output
 
 
 def test_a_store_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from conftest import recipe_of
 from model_server import ModelServer, answering, policy_at, prm_at, serving
+from prefect.blocks.system import Secret
+from prefect.client.orchestration import get_client
 from pydantic import ValidationError
 from search_runs import rows
 
@@ -114,14 +116,15 @@ async def test_a_search_whose_server_dies_goes_on_when_it_is_back_and_asks_nothi
     assert len(dying.bodies) == asked
 
 
-async def command(*words: str, home: Path) -> tuple[int, str]:
+async def command(*words: str, home: Path, api: str | None = None, key: str | None = KEY) -> tuple[int, str]:
     """Run `overthink` with the key in its environment and a Prefect of its own; its exit code and output."""
     environment = os.environ | {
-        "SERVED_KEY": KEY,
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600",
     }
     environment.pop("PREFECT_API_URL", None)
+    environment |= {"PREFECT_API_URL": api} if api else {}
+    environment |= {"SERVED_KEY": key} if key else {}
     process = await asyncio.create_subprocess_exec(
         COMMAND,
         *words,
@@ -159,6 +162,44 @@ async def test_no_key_is_written_anywhere(tmp_path: Path) -> None:
     assert any("prefect" in path.parts and path.suffix == ".db" for path in written)
     assert [path for path in written if KEY.encode() in path.read_bytes()] == []
     assert KEY not in output + refused + done
+
+
+async def test_a_key_from_a_block_is_sent_and_written_nowhere_but_in_the_block(
+    prefect_server: str, tmp_path: Path
+) -> None:
+    block = f"key-of-{tmp_path.name.replace('_', '-')}".lower()
+    await Secret(value=KEY).save(block)
+    echo = answering(401, f"the key {KEY} is refused")
+    async with serving(ModelServer()) as server:
+        config = policy_at(server, api_key_block=block).model_dump(mode="json")
+        path = tmp_path / "recipe.yaml"
+        path.write_text(json.dumps(recipe(tmp_path, server, policy=config, methods=[{"method": "cot"}], budgets=[1])))
+        words = ("run", str(path), "--store", str(tmp_path / "store"))
+        server.faults = iter([echo])
+        code, refused = await command(*words, home=tmp_path, api=prefect_server, key=None)
+        assert code == 2 and f"check the key in the Secret block {block}" in refused, refused
+        code, done = await command(*words, home=tmp_path, api=prefect_server, key=None)
+        assert code == 0, done
+        assert set(server.keys) == {f"Bearer {KEY}"}
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.name == "run.log" for path in written)
+    assert [path for path in written if KEY.encode() in path.read_bytes()] == []
+    assert KEY not in refused + done
+    async with get_client() as client:
+        assert KEY not in str(await client.read_logs(limit=200))
+        assert KEY not in str(await client.read_flow_runs(limit=200))
+
+
+async def test_a_block_that_is_not_there_is_told_by_its_name(tmp_path: Path) -> None:
+    server = ModelServer()
+    config = policy_at(server, api_key_block="no-such-block").model_dump(mode="json")
+    with pytest.raises(EngineUnavailable, match="has no Secret block 'no-such-block': create it"):
+        await evaluate(recipe_of(recipe(tmp_path, server), policy=config), tmp_path / "store")
+
+
+def test_a_key_is_in_one_place() -> None:
+    with pytest.raises(ValidationError, match="name api_key_env or api_key_block"):
+        policy_at(ModelServer(), api_key_env="KEY", api_key_block="key")
 
 
 async def test_a_missing_key_is_told_by_the_name_of_its_variable(

@@ -71,7 +71,7 @@ def test_the_flags_are_printed_for_a_shell(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_the_page_on_servers_starts_the_prm_with_the_flags_of_its_family() -> None:
-    policy, prm, run = commands(SERVERS)
+    policy, prm, run, *_ = commands(SERVERS)
     assert prm[-4:] == POOLER
     printed = re.search(r"`python -m (tasks\.engines\.server_flags) (\S+) (\S+)`", SERVERS)
     assert printed is not None

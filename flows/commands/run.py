@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -56,6 +57,7 @@ def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool) -> tuple[Store, 
     # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
     from flows.evaluate import evaluate, is_finished
     from flows.plan import make_plan
+    from flows.telling import tell_what_was_kept
     from tasks.problems.sources import load_problems
 
     problem_set = load_problems(recipe.problems, skip_bad_rows)
@@ -66,6 +68,8 @@ def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool) -> tuple[Store, 
         what = "1 problem" if len(plan.units) == 1 else f"{len(plan.units)} problems"
         with suppress(Regression):  # `run` tells it under the report
             carry_out(opened, plan.run_id, what, lambda: evaluate(recipe, root, skip_bad_rows))
+    else:
+        asyncio.run(tell_what_was_kept(opened, partial(console().print, markup=False, soft_wrap=True)))
     return opened, plan.run_id
 
 

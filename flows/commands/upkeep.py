@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.commands.options import DEFAULT_STORE, StoreOption, existing
+from flows.recipe_files import find_recipe, read_runs
 from flows.terminal import console, quiet, told_plainly
 from storage.garbage import Garbage, find_garbage, remove_garbage
 from storage.store import Store
@@ -57,15 +58,22 @@ def doctor(
     store: Annotated[
         Path | None, typer.Option("--store", envvar="OVERTHINK_STORE", help="Also check this store, byte for byte.")
     ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Also ask the endpoints of this recipe whether they serve its models.")
+    ] = None,
+    endpoints: Annotated[
+        list[str] | None, typer.Option("--endpoint", metavar="URL", help="Also ask this endpoint what it serves.")
+    ] = None,
 ) -> None:
-    """Look over Python, packages, engines, GPUs, Prefect and a store; exits with code 1 where something is broken."""
+    """Look over Python, packages, engines, GPUs, Prefect, endpoints and a store; exits with 1 where one is broken."""
     with told_plainly():
         quiet()
         root = None if store is None else existing(store).root
-        from flows.health import findings
+        from flows.health import findings, served_models
 
+        served = () if recipe is None else served_models(read_runs(find_recipe(recipe)))
         levels = set()
-        for finding in findings(root):
+        for finding in findings(root, served, endpoints or ()):
             levels.add(finding.level)
             remedy = f": {finding.remedy}" if finding.remedy else ""
             line = Text(f"{finding.level:8}", style=STYLES[finding.level])

@@ -36,6 +36,7 @@ WHERE_SERVED = {
     "tokenizer",
     "trust_remote_code",
     "api_key_env",
+    "api_key_block",
     "timeout_seconds",
     "patience_seconds",
     "max_in_flight",

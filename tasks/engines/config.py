@@ -101,9 +101,18 @@ class ServedModelConfig(Frozen):
     api_key_env: str | None = Field(
         default=None, pattern="^[A-Z_][A-Z0-9_]*$", description="the environment variable that holds the key"
     )
+    api_key_block: str | None = Field(
+        default=None, pattern="^[a-z0-9][a-z0-9-]*$", description="the Secret block of Prefect that holds the key"
+    )
     timeout_seconds: float = Field(default=600, gt=0, description="for one request, queueing included")
     patience_seconds: float = Field(default=300, ge=0, description="how long a failing request is tried again")
     max_in_flight: int = Field(default=256, ge=1, description="requests at one endpoint at once, on average")
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if self.api_key_env is not None and self.api_key_block is not None:
+            raise ValueError("a key is in the environment or in a block: name api_key_env or api_key_block")
+        return self
 
     @field_validator("endpoints")
     @classmethod

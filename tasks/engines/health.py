@@ -1,12 +1,16 @@
-"""Which engines can be loaded here, on what device, and what to install where they cannot."""
+"""Which engines can be loaded here, on what device, which servers answer, and what to do where they do not."""
 
+import asyncio
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from storage.integrity import Finding
+from tasks.engines.config import ServedModelConfig, ServedPrmConfig
+from tasks.engines.endpoints import ModelList
+from tasks.engines.http_client import HttpClient, Passing
 from tasks.engines.models import require
-from tasks.errors import EngineUnavailable
+from tasks.errors import BadReply, EngineUnavailable
 
 GIB = 2**30
 DRIVER = Path("/proc/driver/nvidia/version")
@@ -55,6 +59,36 @@ def gpu_findings() -> Iterator[Finding]:
         name = torch.cuda.get_device_name(number)
         what = f"{name}, {free / GIB:.1f} of {total / GIB:.1f} GiB free, CUDA {torch.version.cuda}, driver {_driver()}"
         yield Finding("ok", f"GPU {number}", what)
+
+
+async def endpoint_findings(config: ServedModelConfig, must_list: bool = True) -> list[Finding]:
+    """Each endpoint of a model, asked what it serves; with `must_list` it has to serve that model."""
+    try:
+        client = HttpClient(config)
+    except EngineUnavailable as error:
+        return [Finding("broken", config.model, str(error), "set it where Overthink runs")]
+    try:
+        return await asyncio.gather(*(_endpoint(client, config, url, must_list) for url in config.endpoints))
+    finally:
+        await client.close()
+
+
+async def _endpoint(client: HttpClient, config: ServedModelConfig, url: str, must_list: bool) -> Finding:
+    place = f"endpoint {url}"
+    models = f"{url.removesuffix('/v1')}/v1/models" if isinstance(config, ServedPrmConfig) else f"{url}/models"
+    try:
+        served = (await client.get(models, ModelList)).data
+    except Passing as failure:
+        return Finding("broken", place, f"does not answer: {failure}", "start the server (docs/servers.md)")
+    except EngineUnavailable as error:
+        return Finding("broken", place, str(error), "mend the key")
+    except BadReply as error:
+        # Hosted endpoints need not list their models.
+        return Finding("warning", place, str(error), "an endpoint is the base URL of an OpenAI-compatible server")
+    names = ", ".join(f"{card.id} ({card.max_model_len or 'unknown'} tokens)" for card in served[:8]) or "nothing"
+    if must_list and config.model not in {card.id for card in served}:
+        return Finding("broken", place, f"serves {names}, not {config.model}", "mend `model` or `endpoints`")
+    return Finding("ok", place, f"serves {names}")
 
 
 def _driver() -> str:

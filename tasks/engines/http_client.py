@@ -3,7 +3,6 @@
 The key is in the session's header and nowhere else; whatever a server says is quoted without it.
 """
 
-import os
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -14,6 +13,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from tasks.engines.config import ServedModelConfig
+from tasks.engines.keys import key_of, place_of_key
 from tasks.errors import BadReply, EngineUnavailable
 
 PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 529}  # statuses after which the same request may succeed
@@ -41,7 +41,7 @@ class HttpClient:
 
     def __init__(self, config: ServedModelConfig) -> None:
         self._config = config
-        self._key = _key(config)
+        self._key = key_of(config)
         headers = {"Content-Type": "application/json"}
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key}"
@@ -81,8 +81,8 @@ class HttpClient:
             return self._read(url, body, kind)
         said = f"{url} answered {response.status}: {self._quoted(body.decode(errors='replace'))}"
         if response.status in (401, 403):
-            variable = self._config.api_key_env
-            remedy = f"check the key in {variable}" if variable else "name the variable of its key, `api_key_env`"
+            place = place_of_key(self._config)
+            remedy = f"check the key in {place}" if place else "name the variable of its key, `api_key_env`"
             raise EngineUnavailable(f"{said}; {remedy}")
         if response.status in PASSING:
             pause = pause_asked_for(response.headers.get("Retry-After"), time.time())
@@ -117,12 +117,3 @@ def pause_asked_for(header: str | None, now: float) -> float | None:
     except ValueError:
         return None
     return max(0.0, seconds)
-
-
-def _key(config: ServedModelConfig) -> str | None:
-    if config.api_key_env is None:
-        return None
-    key = os.environ.get(config.api_key_env, "").strip()
-    if not key:
-        raise EngineUnavailable(f"{config.model}: the environment variable {config.api_key_env} holds no key: set it")
-    return key

@@ -1,0 +1,118 @@
+"""A run stopped again and again, by kill -9, SIGTERM or Ctrl-C: nothing lost or twice, no answered call made again.
+
+OVERTHINK_KILLS says how often (docs/reliability.md has the figures of 100). Run as a script, this file forks the lives
+that are stopped: `ROOT SEED`. One line of JSON a store.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bare_stages import carry_out, without_prefect
+from mortal_lives import Mortal, kill_at_random, told_by
+
+from benchmarks.kill import COUNTS, TABLES, orphans, rows
+from flows.plan import Plan, make_plan
+from flows.recipe import Recipe
+from storage.stages import Stage
+from storage.store import Store
+from tasks.problems.sources import load_problems
+
+KILLS = int(os.environ.get("OVERTHINK_KILLS", "30"))
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+METHODS = ({"method": "cot"}, {"method": "best_of_n", "n": 8}, {"method": "beam_search", "n": 8})
+PROBLEMS = 6
+
+
+def plan_of() -> Plan:
+    """Every stage there is, on fakes that take a few milliseconds a call."""
+    recipe = Recipe.model_validate(
+        {
+            "name": "mortal",
+            "problems": {"source": "chains", "count": PROBLEMS},
+            "policy": {"engine": "fake", "latency_ms": 3},
+            "prm": {"engine": "fake", "latency_ms": 3},
+            "methods": METHODS,
+            "budgets": [1, 8],
+            "shard_size": 2,
+        }
+    )
+    return make_plan(recipe, load_problems(recipe.problems))
+
+
+def stages_of(root: Path, plan: Plan) -> list[Stage]:
+    """Those that ask engines."""
+    keys = [key for method in plan.methods for key in (method.make_key, method.score_key) if key is not None]
+    return [Store(root).stage(key) for key in keys]
+
+
+def result_of(root: Path) -> dict[str, Any]:
+    """All that a finished store tells by SQL, and its files that no manifest accounts for."""
+    tables = {name: [json.dumps(row, default=str) for row in rows(root, sql)] for name, sql in TABLES.items()}
+    (counts,) = rows(root, COUNTS)
+    return {"counts": {name: int(count) for name, count in counts.items()}, "tables": tables, "orphans": orphans(root)}
+
+
+def live(root: Path, plan: Plan) -> None:
+    """One life of the run."""
+    without_prefect(setattr)
+    carry_out(plan, root)
+
+
+def mortal() -> Mortal:
+    plan = plan_of()
+    return Mortal(
+        live=lambda root: live(root, plan),
+        stages=lambda root: stages_of(root, plan),
+        result=result_of,
+    )
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return told_by(__file__, tmp_path_factory.mktemp("stores"), 20261124)
+
+
+@pytest.fixture
+def whole(told: list[dict[str, Any]]) -> dict[str, Any]:
+    """The store that was never touched."""
+    return told[0]
+
+
+@pytest.fixture
+def killed(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return told[1:]
+
+
+def test_lives_were_stopped_at_different_moments_most_of_them_in_the_middle(
+    whole: dict[str, Any], killed: list[dict[str, Any]]
+) -> None:
+    deaths = [calls for case in killed for calls in case["deaths"]]
+    assert len(deaths) == KILLS
+    assert sum(0 < calls < whole["counts"]["calls"] for calls in deaths) >= KILLS // 2
+    assert len(set(deaths)) >= KILLS // 5
+
+
+def test_nothing_is_lost_doubled_or_left_over(whole: dict[str, Any], killed: list[dict[str, Any]]) -> None:
+    assert whole["counts"]["rollouts"] == PROBLEMS * (1 + 8) + len(
+        [row for row in whole["tables"]["rollouts"] if "beam_search" in row]
+    )
+    for case in killed:
+        assert case["counts"] == whole["counts"]
+        assert case["tables"] == whole["tables"]
+        assert case["orphans"] == []
+
+
+def test_no_answered_call_is_made_again(whole: dict[str, Any], killed: list[dict[str, Any]]) -> None:
+    assert len(whole["asked"]) == len(set(whole["asked"])) == whole["counts"]["calls"]
+    for case in killed:
+        assert case["again"] == []
+        assert {*case["asked"]} == {*whole["asked"]}, "what was lost in flight is asked again, and nothing else is"
+
+
+if __name__ == "__main__":
+    kill_at_random(Path(sys.argv[1]), mortal(), KILLS, int(sys.argv[2]), most_calls=120, longest=0.05, signals=SIGNALS)
