@@ -19,8 +19,8 @@ from tasks.analysis.estimators import bootstrap_interval
 from tasks.analysis.fitting import Evidence, Picked, Rule, Validation, cross_validate, learn
 from tasks.analysis.paper_rule import paper_rule
 from tasks.analysis.selectors import Floats
-from tasks.analysis.sharing import Shared, share_out
 from tasks.analysis.standings import Standing, standings
+from tasks.analysis.totals import Shared, share_out
 from tasks.engines.catalogue import EngineIdentity
 from tasks.errors import UserError
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tasks.analysis.difficulty import DifficultyConfig
 from tasks.analysis.fitting import Evidence, cross_validate
-from tasks.analysis.sharing import Shared, share_out
+from tasks.analysis.totals import Shared, share_out
 
 BINS = DifficultyConfig()
 HALF = 40
