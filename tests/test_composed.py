@@ -89,7 +89,7 @@ def test_a_run_that_is_killed_is_taken_up_by_the_next_one(box: Box, client: Sync
     assert box.run("schedule-cpu", words).returncode == 0
 
     def begun() -> Any:
-        return list(store.glob("stages/*/journal.sqlite")) and list(store.glob("runs/slow-*/lock"))
+        return list(store.glob("stages/*/journals/*.sqlite")) and list(store.glob("runs/slow-*/lock"))
 
     (lock,) = until(begun, "the run asks its engines")
     time.sleep(3)

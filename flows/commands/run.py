@@ -23,10 +23,14 @@ def run(
     changes: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as problems.count=20.")] = None,
     store: StoreOption = DEFAULT_STORE,
     skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Work on it together with every process started with --shared.")
+    ] = False,
     deployment: Annotated[
         str | None,
         typer.Option(help="Hand the run to a worker by this deployment, into its store unless one is named."),
     ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="How many workers share a run that is handed over.")] = 1,
     wait: Annotated[bool, typer.Option(help="Wait for the end of a run that was handed over.")] = False,
 ) -> None:
     """Run a recipe, or go on with it; a finished one is only reported."""
@@ -35,14 +39,19 @@ def run(
         wanted = read_recipe(find_recipe(recipe), changes or [])
         if wait and deployment is None:
             raise UserError("--wait is for a run that is handed over: name a --deployment")
+        if workers > 1 and deployment is None:
+            raise UserError(
+                "--workers is for a run that is handed over: name a --deployment, or start the same command with "
+                "--shared as often as you want workers"
+            )
         if deployment is None:
-            _run(wanted, store, skip_bad_rows)
+            _run(wanted, store, skip_bad_rows, shared)
         else:
-            _hand_over(wanted, deployment, None if store == DEFAULT_STORE else store, skip_bad_rows, wait)
+            _hand_over(wanted, deployment, None if store == DEFAULT_STORE else store, skip_bad_rows, workers, wait)
 
 
-def _run(recipe: Recipe, root: Path, skip_bad_rows: bool) -> None:
-    opened, run_id = run_to_end(recipe, root, skip_bad_rows)
+def _run(recipe: Recipe, root: Path, skip_bad_rows: bool, shared: bool) -> None:
+    opened, run_id = run_to_end(recipe, root, skip_bad_rows, shared)
     stored = opened.find_run(run_id)
     print_report(console(), opened, stored)
     if recipe.gate is not None:
@@ -51,7 +60,7 @@ def _run(recipe: Recipe, root: Path, skip_bad_rows: bool) -> None:
         print_verdict(judge(opened, stored, recipe.gate))
 
 
-def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool) -> tuple[Store, str]:
+def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool, shared: bool = False) -> tuple[Store, str]:
     """Run what is missing of a recipe, nothing if it is finished; returns the store and the run's id."""
     # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
     from flows.evaluate import evaluate, is_finished
@@ -65,22 +74,27 @@ def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool) -> tuple[Store, 
     if not is_finished(plan, opened):
         what = "1 problem" if len(plan.units) == 1 else f"{len(plan.units)} problems"
         with suppress(Regression):  # `run` tells it under the report
-            carry_out(opened, plan.run_id, what, lambda: evaluate(recipe, root, skip_bad_rows))
+            carry_out(opened, plan.run_id, what, lambda: evaluate(recipe, root, skip_bad_rows, shared))
     return opened, plan.run_id
 
 
-def _hand_over(recipe: Recipe, deployment: str, store: Path | None, skip_bad_rows: bool, wait: bool) -> None:
+def _hand_over(
+    recipe: Recipe, deployment: str, store: Path | None, skip_bad_rows: bool, workers: int, wait: bool
+) -> None:
     from prefect.utilities.urls import url_for
 
-    from flows.deploying import ask_for_run, finished, flow_parameters
+    from flows.deploying import ask_for_runs, finished, flow_parameters
 
-    flow_run = asyncio.run(ask_for_run(deployment, flow_parameters(recipe, store, skip_bad_rows)))
+    parameters = flow_parameters(recipe, store, skip_bad_rows, workers)
+    flow_runs = asyncio.run(ask_for_runs(deployment, parameters, workers))
     say = console().print
-    say(f"run {flow_run.name} handed to {deployment}: {url_for(flow_run)}", markup=False, soft_wrap=True)
+    for flow_run in flow_runs:
+        say(f"run {flow_run.name} handed to {deployment}: {url_for(flow_run)}", markup=False, soft_wrap=True)
     if wait:
-        state = asyncio.run(finished(flow_run))
-        say(f"{state.name}: {state.message}" if state.message else state.name, markup=False, soft_wrap=True)
-        if not state.is_completed():
+        states = [asyncio.run(finished(flow_run)) for flow_run in flow_runs]
+        for state in states:
+            say(f"{state.name}: {state.message}" if state.message else state.name, markup=False, soft_wrap=True)
+        if not all(state.is_completed() for state in states):
             raise typer.Exit(1)
 
 
