@@ -26,8 +26,8 @@ ENTRYPOINT = "flows.evaluate.evaluate"
 POLL_SECONDS = 2
 
 
-def flow_parameters(recipe: Recipe, store: Path | None, skip_bad_rows: bool) -> dict[str, Any]:
-    """The flow's parameters as plain JSON; without a store the deployment's own holds.
+def flow_parameters(recipe: Recipe, store: Path | None, skip_bad_rows: bool, workers: int = 1) -> dict[str, Any]:
+    """The flow's parameters as plain JSON; without a store the deployment's own holds. Several workers share a run.
 
     Raises UserError for a relative path: a worker has another working folder, and may be another machine.
     """
@@ -37,6 +37,8 @@ def flow_parameters(recipe: Recipe, store: Path | None, skip_bad_rows: bool) -> 
                 f"{key}: {path} is relative, but a worker runs in a folder of its own: write the whole path"
             )
     parameters: dict[str, Any] = {"recipe": recipe.model_dump(mode="json"), "skip_bad_rows": skip_bad_rows}
+    if workers > 1:
+        parameters["shared"] = True
     return parameters if store is None else parameters | {"store": str(store)}
 
 
@@ -50,9 +52,12 @@ def cron_schedule(cron: str, timezone: str) -> CronSchedule:
         raise UserError(f"--{key}: {wrong!r} cannot be read; write it as in {example}") from error
 
 
-async def register(name: str, pool: str, parameters: dict[str, Any], schedule: CronSchedule | None) -> str:
+async def register(
+    name: str, pool: str, parameters: dict[str, Any], schedule: CronSchedule | None, workers: int = 1
+) -> str:
     """Deploy `evaluate` to the workers of a pool, in place of an earlier deployment of that name; returns its page.
 
+    The schedule is kept once for each of `workers`, so that as many start at the same time.
     Raises UserError where there is no server, no such pool, or the server refuses the parameters.
     """
     async with _server() as client:
@@ -71,14 +76,16 @@ async def register(name: str, pool: str, parameters: dict[str, Any], schedule: C
             parameters=parameters,
             parameter_openapi_schema=parameter_schema(evaluate).model_dump(),
             enforce_parameter_schema=True,
-            schedules=[] if schedule is None else [DeploymentScheduleCreate(schedule=schedule)],
+            schedules=[]
+            if schedule is None
+            else [DeploymentScheduleCreate(schedule=schedule, slug=f"worker-{number}") for number in range(workers)],
             description=evaluate.description,
         )
     return str(url_for("deployment", deployment_id))
 
 
-async def ask_for_run(name: str, parameters: dict[str, Any]) -> FlowRun:
-    """Ask a deployment for a run now; these parameters go before its own.
+async def ask_for_runs(name: str, parameters: dict[str, Any], workers: int = 1) -> list[FlowRun]:
+    """Ask a deployment for a run now, by as many workers; these parameters go before its own.
 
     Raises UserError where there is no server, no such deployment, or the server refuses the parameters.
     """
@@ -91,7 +98,9 @@ async def ask_for_run(name: str, parameters: dict[str, Any]) -> FlowRun:
             raise UserError(
                 f"there is no deployment {name!r} ({_listed(names)}): register one with `overthink deploy`"
             ) from error
-        return await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+        return [
+            await client.create_flow_run_from_deployment(deployment.id, parameters=parameters) for _ in range(workers)
+        ]
 
 
 async def finished(flow_run: FlowRun) -> State[Any]:

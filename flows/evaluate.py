@@ -19,6 +19,7 @@ from flows.progress import RunProgress, StageProgress, terminal
 from flows.recipe import Recipe
 from flows.runner import ShardWork, StageJob, StageRunner, all_there, begin_run, concluded, in_flight_of
 from flows.served import open_policy, open_prm
+from flows.sharing import with_others
 from storage.stages import Stage
 from storage.store import Run, Store
 from tasks.engines.catalogue import EngineSlot
@@ -35,8 +36,10 @@ from tasks.searching import search
 
 
 @flow(name="evaluate", flow_run_name="evaluate {recipe.name}", persist_result=False)
-async def evaluate(recipe: Recipe, store: Path, skip_bad_rows: bool = False) -> str:
+async def evaluate(recipe: Recipe, store: Path, skip_bad_rows: bool = False, shared: bool = False) -> str:
     """Run a recipe, or what is missing of it, into a store; returns the run's id.
+
+    A run that is `shared` is worked off together with all other processes that share it, each at shards of its own.
 
     Raises UserError for what the user can mend, StorageError, EngineDied or BadReply for what went wrong underneath;
     whatever was finished or journaled before is safe, and running the same recipe again goes on from there. Raises
@@ -45,12 +48,17 @@ async def evaluate(recipe: Recipe, store: Path, skip_bad_rows: bool = False) -> 
     problem_set = load_problems(recipe.problems, skip_bad_rows)
     plan = make_plan(recipe, problem_set)
     progress = RunProgress(terminal.get())
-    evaluation = Evaluation(plan, Store(Path(store)), progress)
+    evaluation = Evaluation(plan, Store(Path(store)), progress, shared=shared)
     if recipe.gate is not None:
         check_gate(evaluation.store, recipe.gate)
-    with evaluation.store.lock_run(plan.run_id), progress.shown():
-        await evaluation.run()
-    if recipe.gate is not None:
+    with progress.shown():
+        if shared:
+            ended_here = await evaluation.run_with_others()
+        else:
+            with evaluation.store.lock_run(plan.run_id):
+                await evaluation.run()
+            ended_here = True
+    if recipe.gate is not None and ended_here:
         await asyncio.to_thread(keep_gate, evaluation.store, plan.run_id, recipe.gate)
     return plan.run_id
 
@@ -70,40 +78,53 @@ class Evaluation:
         progress: RunProgress,
         policy: EngineSlot[Policy] | None = None,
         prm: EngineSlot[Prm] | None = None,
+        shared: bool = False,
     ) -> None:
         self.plan = plan
         self.store = store
-        self.stages = StageRunner(store, progress, plan.run_id, plan.by_key)
+        self.stages = StageRunner(store, progress, plan.run_id, plan.by_key, shared)
         self.policy: EngineSlot[Policy] = policy or EngineSlot(plan.recipe.policy, open_policy)
         self.prm: EngineSlot[Prm] = prm or EngineSlot(plan.recipe.prm, open_prm)
         self.applications = [Application(plan, strategy, self.stages) for strategy in plan.strategies]
 
     async def run(self) -> None:
+        """The whole run, its manifest kept true."""
+        with concluded(self.store, self.begin()):
+            await self.make_stages()
+        await publish_summary(self.store, self.plan.run_id)
+
+    async def run_with_others(self) -> bool:
+        """The whole run together with all processes that share it; whether it was this one that ended it."""
+        plan, store = self.plan, self.store
+        if is_finished(plan, store) or not await with_others(store, plan.run_id, self.begin, self.make_stages):
+            return False
+        await publish_summary(store, plan.run_id)
+        return True
+
+    async def make_stages(self) -> None:
         """All stages in turn.
 
         Policy and PRM are loaded together only for searches and strategies: whatever needs one alone may have the whole
         device.
         """
-        with concluded(self.store, self.begin()):
-            check_prompts(self.plan)
-            check_shared_gpus(self.plan)
-            self.write_problems()
+        check_prompts(self.plan)
+        check_shared_gpus(self.plan)
+        self.write_problems()
+        try:
             try:
-                try:
-                    await self._make_all_rollouts()
-                finally:
-                    await self.policy.close()
-                for method in self.plan.methods:
-                    await self.score(method)
+                await self._make_all_rollouts()
             finally:
-                await self.prm.close()
+                await self.policy.close()
             for method in self.plan.methods:
-                await self.grade(method)
-                await self.select(method)
-            for application in self.applications:
-                await application.grade()
-                await application.select()
-        await publish_summary(self.store, self.plan.run_id)
+                await self.score(method)
+        finally:
+            await self.prm.close()
+        for method in self.plan.methods:
+            await self.grade(method)
+            await self.select(method)
+        for application in self.applications:
+            await application.grade()
+            await application.select()
 
     def begin(self) -> Run:
         """Write the run's manifest: it is running."""

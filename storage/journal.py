@@ -1,7 +1,8 @@
 """The journal of answered engine calls: on disk before anything acts on them, replayed on resume.
 
-SQLite in WAL mode with full synchronisation, one connection, used from one thread at a time. A full commit costs as
-much for one call as for hundreds, so callers commit in batches.
+SQLite in WAL mode with full synchronisation, one connection, used from one thread at a time. The connection keeps the
+file to itself: otherwise WAL needs memory that all who open the file share, as two machines one after the other do not.
+A full commit costs as much for one call as for hundreds, so callers commit in batches.
 """
 
 import sqlite3
@@ -36,7 +37,7 @@ COLUMNS = [field.name for field in fields(JournaledCall)]
 
 
 class Journal:
-    """The calls of one stage that are not yet in a part."""
+    """The calls of one shard that are not yet in a part."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,6 +45,7 @@ class Journal:
             make_folder(path.parent)
         with self._failures():
             self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute(
@@ -54,6 +56,11 @@ class Journal:
         """The keys of all journaled calls."""
         with self._failures():
             return {row[0] for row in self._connection.execute("SELECT call_key FROM calls")}
+
+    def problem_keys(self) -> set[str]:
+        """The problems that any call is of."""
+        with self._failures():
+            return {row[0] for row in self._connection.execute("SELECT DISTINCT problem_key FROM calls")}
 
     def reply(self, call_key: str) -> str | None:
         """The reply of a call, or None where it was never answered."""

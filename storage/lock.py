@@ -1,16 +1,20 @@
-"""One writer: an operating-system lock that dies with its process and tells who holds it."""
+"""One writer, or several at the same work: an operating-system lock that dies with its process and says whose it is."""
 
 import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from storage.errors import StoreBusy
 from storage.files import disk_errors, make_folder
+
+PATIENCE_SECONDS = 2.0  # a lock is taken a moment before its holder has written who it is
+RETRY_SECONDS = 0.05
 
 _held: set[TextIO] = set()
 
@@ -28,34 +32,106 @@ os.register_at_fork(after_in_child=_let_go)
 @contextmanager
 def only_writer(path: Path, what: str) -> Iterator[None]:
     """Hold the lock file at `path`. Raises StoreBusy with the holder's process and host where it is taken."""
-    with _taken(path, what) as stream:
-        with disk_errors(path):
-            stream.truncate(0)
-            stream.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
-            stream.flush()
-        _held.add(stream)
+    stream = _locked(path, fcntl.LOCK_EX)
+    if stream is None:
+        raise _busy(path, what)
+    with _held_on(stream):
+        _sign(path, stream)
+        yield
+
+
+@contextmanager
+def lease(path: Path, what: str) -> Iterator[None]:
+    """Be the only one at a piece of work; the lock file goes with the lease. Raises StoreBusy where it is taken."""
+    with only_writer(path, what):
         try:
             yield
         finally:
-            # Unlocking, unlike closing, also holds for children that were forked and have not yet let go.
-            fcntl.flock(stream, fcntl.LOCK_UN)
-            _held.discard(stream)
+            with disk_errors(path):
+                path.unlink(missing_ok=True)
 
 
-def _taken(path: Path, what: str) -> TextIO:
-    """The lock file, locked. One that was removed meanwhile guards nothing, so the next is taken instead."""
+@contextmanager
+def fellow_writer(path: Path, what: str, work: str, prepare: Callable[[], object]) -> Iterator[Callable[[], bool]]:
+    """Hold the lock file at `path` together with all who do the same `work`.
+
+    Whoever comes while nobody holds it calls `prepare` before anyone else may enter. Yields a function, to be called
+    last: whether the others have left. Raises StoreBusy where the holder does other work, or bears no company.
+    """
+    with _held_on(_joined(path, what, work, prepare)) as stream:
+        yield lambda: _take(stream, fcntl.LOCK_EX)
+
+
+def _joined(path: Path, what: str, work: str, prepare: Callable[[], object]) -> TextIO:
+    """The lock file, locked together with those of the same work."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        if (stream := _locked(path, fcntl.LOCK_EX)) is not None:
+            try:
+                _sign(path, stream, work)
+                prepare()
+            except BaseException:
+                _release(stream)
+                raise
+            if _take(stream, fcntl.LOCK_SH):
+                return stream
+            _release(stream)  # a lock is not changed in one step: somebody came in between
+        elif (stream := _locked(path, fcntl.LOCK_SH)) is not None:
+            if _note(path).get("work") == work:
+                return stream
+            _release(stream)
+            raise _busy(path, what)
+        # It is held by one alone: who prepares the same work, unless what is written there says otherwise for long.
+        if _note(path).get("work") == work:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+        elif time.monotonic() > deadline:
+            raise _busy(path, what)
+        time.sleep(RETRY_SECONDS)
+
+
+@contextmanager
+def _held_on(stream: TextIO) -> Iterator[TextIO]:
+    try:
+        yield stream
+    finally:
+        _release(stream)
+
+
+def _release(stream: TextIO) -> None:
+    # Unlocking, unlike closing, also holds for children that were forked and have not yet let go.
+    fcntl.flock(stream, fcntl.LOCK_UN)
+    _held.discard(stream)
+    stream.close()
+
+
+def _locked(path: Path, kind: int) -> TextIO | None:
+    """The lock file, locked; None where it is taken. One that was removed meanwhile guards nothing, so the next is."""
     while True:
         with disk_errors(path):
             make_folder(path.parent)
             stream = path.open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _take(stream, kind):
             stream.close()
-            raise StoreBusy(f"{what} is being written by {_holder(path)}: wait for it, or stop that process") from error
+            return None
+        _held.add(stream)
         if _is_at(path, stream):
             return stream
-        stream.close()
+        _release(stream)
+
+
+def _take(stream: TextIO, kind: int) -> bool:
+    try:
+        fcntl.flock(stream, kind | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+
+
+def _sign(path: Path, stream: TextIO, work: str | None = None) -> None:
+    with disk_errors(path):
+        stream.truncate(0)
+        stream.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "work": work}))
+        stream.flush()
 
 
 def _is_at(path: Path, stream: TextIO) -> bool:
@@ -65,9 +141,16 @@ def _is_at(path: Path, stream: TextIO) -> bool:
         return False
 
 
-def _holder(path: Path) -> str:
+def _note(path: Path) -> dict[str, Any]:
+    """What the last holder wrote; empty where that cannot be read."""
     try:
-        holder = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {holder['pid']} on {holder['host']}"
-    except (ValueError, KeyError, TypeError):
-        return "another process"
+        note = json.loads(path.read_text(encoding="utf-8"))
+        return note if isinstance(note, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _busy(path: Path, what: str) -> StoreBusy:
+    note = _note(path)
+    holder = f"process {note['pid']} on {note['host']}" if {"pid", "host"} <= set(note) else "another process"
+    return StoreBusy(f"{what} is being written by {holder}: wait for it, or stop that process")

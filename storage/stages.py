@@ -4,11 +4,14 @@ stages/sample-1f2e…/stage.json                       what determines this stag
 stages/sample-1f2e…/parts/<part>.<table>.parquet     the rows
 stages/sample-1f2e…/manifest/<part>.json             written last: files, rows, size, sha256, what it covers
 stages/sample-1f2e…/set-aside/                       parts whose bytes no longer matched
+stages/sample-1f2e…/journals/<shard>.sqlite          answered calls of a shard that is under way
+stages/sample-1f2e…/leases/<shard>                   who is at it
 """
 
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +21,9 @@ import pyarrow.parquet as pq
 
 from storage.errors import StorageError
 from storage.files import TEMPORARY_SUFFIX, disk_errors, read_json, sha256_of, whole_file, write_json
-from storage.journal import Journal
+from storage.journals import Journals
 from storage.keys import content_key
+from storage.lock import lease
 from storage.schemas import SCHEMAS
 
 logger = logging.getLogger(__name__)
@@ -37,6 +41,24 @@ class Cover:
     def name(self) -> str:
         """The part's name; the same work has the same name."""
         return f"{self.first:06d}-{self.last:06d}-{content_key(list(self.units))[:12]}"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The problems that one task handles, and what they lack."""
+
+    units: tuple[str, ...]
+    covers: tuple[Cover, ...]
+
+    @property
+    def name(self) -> str:
+        """The same for the same problems, whatever they lack."""
+        return content_key(list(self.units))[:12]
+
+    @property
+    def lacking(self) -> frozenset[str]:
+        """The problems that lack anything."""
+        return frozenset(unit for cover in self.covers for unit in cover.units)
 
 
 @dataclass(frozen=True)
@@ -79,7 +101,8 @@ class Stage:
         self.parts_folder = folder / "parts"
         self.manifest_folder = folder / "manifest"
         self.set_aside_folder = folder / "set-aside"
-        self.journal_path = folder / "journal.sqlite"
+        self.lease_folder = folder / "leases"
+        self.journals = Journals(folder)
 
     def describe(self, identity: Mapping[str, Any]) -> None:
         """Leave what determines this stage beside its parts, for the reader."""
@@ -121,20 +144,37 @@ class Stage:
 
     def missing(self, units: Sequence[str], samples: int, shard_size: int) -> list[Cover]:
         """The work still to do for `samples` samples of each unit, in shards of at most `shard_size` units."""
+        return [cover for shard in self.shards(units, samples, shard_size) for cover in shard.covers]
+
+    def shards(self, units: Sequence[str], samples: int, shard_size: int) -> list[Shard]:
+        """The shards that lack something.
+
+        Units are cut into shards by their places alone, so all who ask at whatever moment see the same ones.
+        """
         held: dict[str, list[tuple[int, int]]] = {unit: [] for unit in units}
         for entry in self.entries():
             for unit in entry.cover.units:
                 if unit in held:
                     held[unit].append((entry.cover.first, entry.cover.last))
-        lacking: dict[tuple[int, int], list[str]] = {}
-        for unit, ranges in held.items():
-            for gap in _gaps(ranges, samples):
-                lacking.setdefault(gap, []).append(unit)
-        return [
-            Cover(tuple(lagging[begin : begin + shard_size]), first, last)
-            for (first, last), lagging in sorted(lacking.items())
-            for begin in range(0, len(lagging), shard_size)
-        ]
+        shards = []
+        for begin in range(0, len(units), shard_size):
+            members = tuple(units[begin : begin + shard_size])
+            lacking: dict[tuple[int, int], list[str]] = {}
+            for unit in members:
+                for gap in _gaps(held[unit], samples):
+                    lacking.setdefault(gap, []).append(unit)
+            covers = tuple(Cover(tuple(lagging), first, last) for (first, last), lagging in sorted(lacking.items()))
+            if covers:
+                shards.append(Shard(members, covers))
+        return shards
+
+    def holds(self, cover: Cover) -> bool:
+        """Whether the manifest has an entry for exactly this work."""
+        return (self.manifest_folder / f"{cover.name}.json").exists()
+
+    def lease(self, shard: Shard) -> AbstractContextManager[None]:
+        """Be the only one at a shard. Raises StoreBusy where another process is; a dead one's lease is gone."""
+        return lease(self.lease_folder / shard.name, f"shard {shard.name} of stage {self.key}")
 
     def write_part(self, cover: Cover, tables: Mapping[str, pa.Table], sources: Sequence[str] = ()) -> Entry:
         """Write the files of one part, then its manifest entry; returns the entry.
@@ -152,14 +192,6 @@ class Stage:
             pq.write_table(table.cast(SCHEMAS[name]), temporary, compression="zstd")
         with disk_errors(path):
             return PartFile(name, path.name, table.num_rows, path.stat().st_size, sha256_of(path))
-
-    def journal(self) -> Journal:
-        """The journal of this stage's calls; one connection at a time, under the stage's lock."""
-        return Journal(self.journal_path)
-
-    def drop_journal(self) -> None:
-        """Remove the journal of a stage that lacks nothing: a crash may have left calls that parts already hold."""
-        Journal.remove(self.journal_path)
 
     def verify(self, living_sources: frozenset[str] | None = None) -> None:
         """Check every part against the manifest; set aside what no longer matches, with a warning.
@@ -200,9 +232,10 @@ class Stage:
                     os.replace(self.parts_folder / part_file.name, shelf / part_file.name)
 
     def leftovers(self) -> list[Path]:
-        """Files of a crash, under the stage's lock: temporary ones, and parts that no manifest entry names."""
+        """Files of a crash, under the stage's lock: temporary ones, leases, and parts that no manifest entry names."""
         folders = (self.folder, self.parts_folder, self.manifest_folder)
         temporary = [path for folder in folders for path in sorted(folder.glob(f".*{TEMPORARY_SUFFIX}"))]
+        temporary += sorted(self.lease_folder.glob("*"))
         known = {part_file.name for entry in self.entries() for part_file in entry.files}
         return temporary + [path for path in sorted(self.parts_folder.glob("*.parquet")) if path.name not in known]
 

@@ -1,6 +1,6 @@
 """A store: the folder that holds stages and runs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from storage.errors import StorageError
 from storage.files import read_json, write_json
-from storage.lock import only_writer
+from storage.lock import fellow_writer, lease, only_writer
 from storage.stages import Stage
 
 Status = Literal["running", "complete", "failed"]
@@ -129,6 +129,20 @@ class Store:
     def lock_run(self, run_id: str) -> AbstractContextManager[None]:
         """Be the only writer of a run. Raises StoreBusy where another process is."""
         return only_writer(self.run_folder(run_id) / "lock", f"run {run_id}")
+
+    def share_run(self, run_id: str, begin: Callable[[], object]) -> AbstractContextManager[Callable[[], bool]]:
+        """Write a run with other processes that share it; see `fellow_writer`. Raises StoreBusy where one does not."""
+        return fellow_writer(self.run_folder(run_id) / "lock", f"run {run_id}", run_id, begin)
+
+    def ending_run(self, run_id: str) -> AbstractContextManager[None]:
+        """Be the one that ends a shared run. Raises StoreBusy where another process is."""
+        return lease(self.run_folder(run_id) / "ending", f"the end of run {run_id}")
+
+    def share_stage(
+        self, stage: Stage, work: str, prepare: Callable[[], object]
+    ) -> AbstractContextManager[Callable[[], bool]]:
+        """Write a stage with other processes that do the same `work`; see `fellow_writer`. Raises StoreBusy."""
+        return fellow_writer(self.root / "locks" / stage.key, f"stage {stage.key}", work, prepare)
 
     def lock_stage(self, stage: Stage) -> AbstractContextManager[None]:
         """Be the only writer of a stage, which several runs may share. Raises StoreBusy where another process is."""

@@ -9,12 +9,14 @@ import pyarrow as pa
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
+from storage.errors import StoreBusy
 from storage.journal import JournaledCall
 from storage.schemas import SCHEMAS
-from storage.stages import Cover, Entry
+from storage.stages import Shard
 from tasks.errors import EngineDied
 
 SHARDS_AT_ONCE = 2  # while one shard's last searches end, the next keeps the engines busy
+POLL_SECONDS = 0.2  # between looks at a shard that another process is at
 
 
 def engine_failed(_task: Any, _task_run: Any, state: Any) -> bool:
@@ -32,15 +34,23 @@ ENGINE_TASK: dict[str, Any] = PLAIN_TASK | {
 }
 
 
-async def run_shards(covers: Sequence[Cover], work: Callable[[Cover], Awaitable[Entry]]) -> None:
-    """Work off shards, a few at once. One that fails does not stop the others; its error is raised at the end."""
+async def run_shards(shards: Sequence[Shard], work: Callable[[Shard], Awaitable[None]]) -> None:
+    """Work off shards, a few at once; one that another process is at comes up again until it is done.
+
+    One that fails does not stop the others; its error is raised at the end.
+    """
     turn = asyncio.Semaphore(SHARDS_AT_ONCE)
 
-    async def bounded(cover: Cover) -> Entry:
-        async with turn:
-            return await work(cover)
+    async def until_done(shard: Shard) -> None:
+        while True:
+            async with turn:
+                try:
+                    return await work(shard)
+                except StoreBusy:
+                    pass
+            await asyncio.sleep(POLL_SECONDS)
 
-    pending = [asyncio.create_task(bounded(cover)) for cover in covers]
+    pending = [asyncio.create_task(until_done(shard)) for shard in shards]
     try:
         results = await asyncio.gather(*pending, return_exceptions=True)
     except asyncio.CancelledError:

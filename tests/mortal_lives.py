@@ -6,12 +6,9 @@ A test file that is run as a script forks them; `told_by` runs it and reads one 
 import json
 import os
 import random
-import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
@@ -19,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from storage_samples import ROOT, forked, status_of
+from storage_samples import ROOT, forked, status_of, stored_keys
 
 from storage.stages import Stage
 from tasks.engines.fake import FakePolicy, FakePrm
@@ -31,13 +28,19 @@ CLOCK = {"latency_ms", "started_at"}
 def note(root: Path, call_key: str) -> None:
     """The key of a call that reached an engine, in a file beside the store that no kill can take back."""
     descriptor = os.open(f"{root}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.write(descriptor, f"{call_key}\n".encode())
+    os.write(descriptor, f"{os.getpid()} {call_key}\n".encode())
     os.close(descriptor)
 
 
-def noted(root: Path) -> list[str]:
+def asked(root: Path) -> list[tuple[int, str]]:
+    """The process and the key of every call that reached an engine."""
     path = Path(f"{root}.log")
-    return path.read_text(encoding="utf-8").split() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [(int(process), call_key) for process, call_key in map(str.split, lines)]
+
+
+def noted(root: Path) -> list[str]:
+    return [call_key for _, call_key in asked(root)]
 
 
 asked_key: ContextVar[str] = ContextVar("asked_key")  # of the call that this task is about to make
@@ -64,15 +67,9 @@ def watch_engines(root: Path) -> None:
 
 
 def journaled(stage: Stage) -> Iterator[str]:
-    """The keys of the calls that are safe: in a part, or in the journal; a copy of it, as opening it would mend it."""
-    with tempfile.TemporaryDirectory() as folder:
-        for path in stage.folder.glob("journal.sqlite*"):
-            shutil.copy(path, folder)
-        if (Path(folder) / "journal.sqlite").exists():
-            connection = sqlite3.connect(Path(folder) / "journal.sqlite")
-            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'calls'").fetchone():
-                yield from (row[0] for row in connection.execute("SELECT call_key FROM calls"))
-            connection.close()
+    """The keys of the calls that are safe: in a part, or in a journal."""
+    for path in stage.journals.paths():
+        yield from stored_keys(path)
     yield from stage.table("calls")["call_key"].to_pylist()
 
 

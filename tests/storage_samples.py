@@ -2,15 +2,19 @@
 
 import json
 import os
+import shutil
 import signal
+import sqlite3
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from storage.journal import JournaledCall
+from storage.journal import Journal, JournaledCall
 from storage.stages import Cover, Entry, Stage
 from storage.store import Run, StageUse
 from tasks.shards import rows_table
@@ -77,6 +81,21 @@ def call(call_key: str, problem_key: str = "a", sample_index: int = 0, **changes
         "started_at": 1_700_000_000.25,
     }
     return JournaledCall(**values | changes)
+
+
+def stored_keys(path: Path) -> list[str]:
+    """The keys of the calls that a journal has on disk; from a copy, because a journal keeps its file to itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        for each in Journal.files(path):
+            with suppress(FileNotFoundError):  # it is being closed
+                shutil.copy(each, folder)
+        connection = sqlite3.connect(Path(folder) / path.name)
+        try:
+            begun = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'calls'").fetchone()
+            query = "SELECT call_key FROM calls ORDER BY call_key"
+            return [row[0] for row in connection.execute(query)] if begun else []
+        finally:
+            connection.close()
 
 
 def run_named(run_id: str, *stages: StageUse, **changes: Any) -> Run:

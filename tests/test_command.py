@@ -137,7 +137,7 @@ def test_signals_stop_at_once_and_leave_a_store_to_go_on_with(sent: signal.Signa
     journals = []
     while not journals and life.poll() is None:
         time.sleep(0.2)
-        journals = list(tmp_path.glob("stages/*/journal.sqlite"))
+        journals = list(tmp_path.glob("stages/*/journals/*.sqlite"))
     time.sleep(1)
     life.send_signal(sent)
     assert life.wait(timeout=120) != 0

@@ -47,11 +47,14 @@ def live(root: Path, units: str) -> None:
     with store.lock_stage(stage):
         stage.describe({"stage": "sample"})
         stage.verify(frozenset())
-        journal = stage.journal()
-        for cover in stage.missing(units, SAMPLES, SHARD_SIZE):
-            make(root, stage, journal, cover)
-        journal.forget(journal.known())  # calls whose part was written just before a crash
-        journal.close()
+        shards = stage.shards(tuple(units), SAMPLES, SHARD_SIZE)
+        stage.journals.settle(units, {shard.name: shard.units for shard in shards})
+        for shard in shards:
+            with stage.lease(shard):
+                journal = stage.journals.open(shard.name)
+                for cover in shard.covers:
+                    make(root, stage, journal, cover)
+                journal.close()
 
 
 def make(root: Path, stage: Stage, journal: storage.journal.Journal, cover: Cover) -> None:

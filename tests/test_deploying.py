@@ -20,7 +20,7 @@ from prefect.utilities.callables import parameter_schema
 from typer.testing import CliRunner, Result
 
 from flows.cli import app
-from flows.deploying import ask_for_run, finished, flow_parameters
+from flows.deploying import ask_for_runs, finished, flow_parameters
 from flows.evaluate import evaluate
 from flows.forms import as_choices
 from flows.recipe import Recipe
@@ -116,7 +116,7 @@ def test_a_mistake_that_no_schema_sees_fails_the_run_with_its_remedy(
 ) -> None:
     deploy("--store", str(tmp_path), "--name", "refused")
     parameters = {"recipe": recipe_of(fake_recipe).model_dump(mode="json") | {"budgets": [99]}}
-    flow_run = asyncio.run(ask_for_run("refused", parameters))
+    (flow_run,) = asyncio.run(ask_for_runs("refused", parameters))
     execute(flow_run.id, prefect_server, tmp_path)
     state = client.read_flow_run(flow_run.id).state
     assert state is not None
@@ -140,7 +140,7 @@ def test_the_server_refuses_parameters_that_are_no_recipe(
     changes, message = WRONG[name]
     deploy("--store", str(tmp_path), "--name", "guarded")
     with pytest.raises(UserError, match="refuses: ") as told:
-        asyncio.run(ask_for_run("guarded", {"recipe": recipe_of(fake_recipe).model_dump(mode="json") | changes}))
+        asyncio.run(ask_for_runs("guarded", {"recipe": recipe_of(fake_recipe).model_dump(mode="json") | changes}))
     assert message in str(told.value)
 
 

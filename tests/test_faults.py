@@ -53,7 +53,7 @@ def test_of_two_runs_of_a_recipe_at_once_one_is_refused_and_does_no_harm(prefect
     environment = os.environ | {"PREFECT_API_URL": prefect_server}
     words = [COMMAND, "run", "smoke", "--set", "policy.latency_ms=100", "--store", tmp_path]
     first = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL)
-    while not list(tmp_path.glob("stages/*/journal.sqlite")) and first.poll() is None:
+    while not list(tmp_path.glob("stages/*/journals/*.sqlite")) and first.poll() is None:
         time.sleep(0.1)
     first.send_signal(signal.SIGSTOP)  # it holds its lock for as long as the second one needs
     second = subprocess.run(words, env=environment, capture_output=True, text=True)

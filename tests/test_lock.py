@@ -12,7 +12,7 @@ import pytest
 from storage_samples import ROOT
 
 from storage.errors import StorageError, StoreBusy
-from storage.lock import only_writer
+from storage.lock import fellow_writer, lease, only_writer
 
 HOLD = """
 import sys
@@ -23,6 +23,17 @@ with only_writer(Path(sys.argv[1]), "run x"):
     sys.stdin.readline()
 print("left", flush=True)
 sys.stdin.readline()
+"""
+SHARE = """
+import sys
+from pathlib import Path
+from storage.lock import fellow_writer
+def prepare():
+    print("prepares", flush=True)
+    sys.stdin.readline()
+with fellow_writer(Path(sys.argv[1]), "run x", sys.argv[2], prepare):
+    print("held", flush=True)
+    sys.stdin.readline()
 """
 FORK = """
 import os, sys
@@ -139,4 +150,71 @@ def test_a_shorter_name_leaves_nothing_of_the_longer_one(tmp_path: Path) -> None
 def test_a_place_that_cannot_be_locked_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="file/lock"), only_writer(tmp_path / "file" / "lock", "run x"):
+        pass
+
+
+def test_fellows_hold_a_lock_together_and_only_the_first_prepares(tmp_path: Path) -> None:
+    with python(SHARE, tmp_path / "lock", "dig") as first:
+        assert line_of(first) == "prepares"
+        with pytest.raises(StoreBusy), only_writer(tmp_path / "lock", "run x"):
+            pass
+        with python(SHARE, tmp_path / "lock", "dig") as second:
+            answer(first)
+            assert {line_of(first), line_of(second)} == {"held"}
+            not_again = fellow_writer(tmp_path / "lock", "run x", "dig", lambda: pytest.fail("others are at it"))
+            with not_again as others_left:
+                assert not others_left()
+
+
+def test_a_fellow_waits_until_the_first_has_prepared_or_died(tmp_path: Path) -> None:
+    with python(SHARE, tmp_path / "lock", "dig") as first:
+        assert line_of(first) == "prepares"
+        with python(SHARE, tmp_path / "lock", "dig") as second:
+            first.kill()
+            assert line_of(second) == "prepares", "nobody else has done it"
+            answer(second)
+            assert line_of(second) == "held"
+
+
+def test_the_last_fellow_knows_that_the_others_have_left(tmp_path: Path) -> None:
+    with fellow_writer(tmp_path / "lock", "run x", "dig", lambda: None) as others_left:
+        with python(SHARE, tmp_path / "lock", "dig") as other:
+            assert line_of(other) == "held"
+            other.kill()
+            other.wait()
+        assert others_left()
+
+
+@pytest.mark.parametrize("holder", [HOLD, SHARE])
+def test_who_does_other_work_or_works_alone_bears_no_fellow(
+    tmp_path: Path, holder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.lock.PATIENCE_SECONDS", 0.1)
+    with python(holder, tmp_path / "lock", "fill") as other:
+        while line_of(other) != "held":
+            answer(other)
+        refused = pytest.raises(StoreBusy, match=f"^run x is being written by process {other.pid} on")
+        with refused, fellow_writer(tmp_path / "lock", "run x", "dig", lambda: None):
+            pass
+
+
+def test_a_preparation_that_fails_leaves_the_lock_free(tmp_path: Path) -> None:
+    def boom() -> None:
+        raise ValueError("boom")
+
+    with pytest.raises(ValueError, match="boom"), fellow_writer(tmp_path / "lock", "run x", "dig", boom):
+        pass
+    with only_writer(tmp_path / "lock", "run x"):
+        pass
+
+
+def test_a_lease_goes_with_its_work_and_one_that_was_left_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "shard").write_text('{"pid": 1, "host": "gone"}', encoding="utf-8")  # its holder was killed
+    with lease(tmp_path / "shard", "shard 1"):
+        taken = pytest.raises(StoreBusy, match=f"shard 1 is being written by process {os.getpid()} ")
+        with taken, lease(tmp_path / "shard", "shard 1"):
+            pass
+        assert (tmp_path / "shard").exists()
+    assert not (tmp_path / "shard").exists()
+    with lease(tmp_path / "shard", "shard 1"):
         pass

@@ -282,7 +282,7 @@ def test_a_run_that_is_stopped_while_the_server_is_away_is_told_as_crashed(line:
     name = f"stopped-{tmp_path.name}"
     words = ["run", "smoke", "--set", f"name={name}", "--store", tmp_path / "store"]
     slow = overthink(line, *words, "--set", "policy.latency_ms=300000")
-    while not list(tmp_path.glob("store/stages/*/journal.sqlite")) and slow.poll() is None:
+    while not list(tmp_path.glob("store/stages/*/journals/*.sqlite")) and slow.poll() is None:
         time.sleep(0.2)
     slow.send_signal(signal.SIGTERM)
     told, _ = slow.communicate(timeout=300)

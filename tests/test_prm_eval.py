@@ -228,7 +228,7 @@ def test_kill_nine_loses_nothing_and_doubles_nothing(prefect_server: str, tmp_pa
     killed = 0
     for life in range(3):
         child = subprocess.Popen(prm_eval_command(tmp_path / "killed"), env=environment, stdout=subprocess.DEVNULL)
-        while child.poll() is None and not list(tmp_path.glob("killed/stages/score-*/journal.sqlite")):
+        while child.poll() is None and not list(tmp_path.glob("killed/stages/score-*/journals/*.sqlite")):
             time.sleep(0.05)
         time.sleep(0.2 * life)
         child.send_signal(signal.SIGKILL)

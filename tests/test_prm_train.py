@@ -175,8 +175,8 @@ def test_kill_nine_in_every_stage_changes_nothing(tmp_path: Path) -> None:
     subprocess.run([COMMAND, "prm-train", path, "--store", whole], check=True, capture_output=True)
     words = ["prm-train", str(path), "--store", str(killed)]
     for there in (
-        "stages/sample-*/journal.sqlite",
-        "stages/label-*/journal.sqlite",
+        "stages/sample-*/journals/*.sqlite",
+        "stages/label-*/journals/*.sqlite",
         "stages/label-*/parts/*.step_labels.parquet",
         "models/.*.training/checkpoint.pt",
     ):
@@ -189,7 +189,7 @@ def test_kill_nine_in_every_stage_changes_nothing(tmp_path: Path) -> None:
     (one,), (other,) = (list(store.glob("models/*/model.safetensors")) for store in (whole, killed))
     weights, again = load_file(one), load_file(other)
     assert all(torch.allclose(weights[name], again[name], atol=1e-2) for name in weights)
-    assert not list(killed.rglob("journal.sqlite*"))
+    assert not list(killed.rglob("*.sqlite*"))
     assert not list(killed.rglob("*.training"))
 
 

@@ -41,7 +41,7 @@ class Worksite:
         plan = make_plan(self.recipe, load_problems(self.recipe.problems))
         (method,) = plan.methods
         stage = Store(self.root).stage(method.make_key)
-        recorder = Recorder(stage.journal())
+        recorder = Recorder(stage.journals.open("shard"))
         work = RolloutWork(
             stage=stage,
             problems=plan.by_key,
@@ -204,7 +204,7 @@ async def test_two_subtrees_of_which_one_gets_nonsense_lose_no_reply_of_the_othe
     with pytest.raises(BadReply, match="gave 0 scores for 1 steps of problem chain-01"):
         await site.search()
     (stage,) = Store(tmp_path / "store").stages()
-    journal = stage.journal()
+    journal = stage.journals.open("shard")
     scored = [call for call in journal.calls([_unit(recipe)], 0, 2**31 - 1) if call.kind == "score"]
     journal.close()
     assert len(scored) == len(asked) - 1 >= 7, "every reply that landed is journaled, the nonsense is not"

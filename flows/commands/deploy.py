@@ -18,6 +18,7 @@ def deploy(
     cron: Annotated[str | None, typer.Option(help="When it runs, as '0 3 * * *'; without it only on demand.")] = None,
     timezone: Annotated[str, typer.Option(help="The place whose clock the schedule goes by.")] = "UTC",
     pool: Annotated[str, typer.Option(help="The work pool whose workers run it.")] = "overthink",
+    workers: Annotated[int, typer.Option(min=1, help="How many workers of the pool share each run.")] = 1,
     name: Annotated[str | None, typer.Option(help="The deployment's name, instead of the recipe's.")] = None,
 ) -> None:
     """Register a recipe on a Prefect server, for its workers to run on a schedule or on demand."""
@@ -26,11 +27,13 @@ def deploy(
         wanted = read_recipe(find_recipe(recipe), changes or [])
         from flows.deploying import cron_schedule, flow_parameters, register
 
-        parameters = flow_parameters(wanted, store, skip_bad_rows)
+        parameters = flow_parameters(wanted, store, skip_bad_rows, workers)
         schedule = None if cron is None else cron_schedule(cron, timezone)
         called = name or wanted.name
-        page = asyncio.run(register(called, pool, parameters, schedule))
+        page = asyncio.run(register(called, pool, parameters, schedule, workers))
     when = "on demand" if cron is None else f"at {cron} ({timezone})"
     say = console().print
-    say(f"deployment {called}: {when}, by the workers of {pool}, into {store}", markup=False, soft_wrap=True)
-    say(f"{page}\noverthink run {recipe} --deployment {called}", markup=False, soft_wrap=True)
+    by = f"the workers of {pool}" if workers == 1 else f"{workers} workers of {pool} together"
+    again = "" if workers == 1 else f" --workers {workers}"
+    say(f"deployment {called}: {when}, by {by}, into {store}", markup=False, soft_wrap=True)
+    say(f"{page}\noverthink run {recipe} --deployment {called}{again}", markup=False, soft_wrap=True)

@@ -1,11 +1,11 @@
 """`overthink run`: from problems to graded choices, here or by a worker."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,16 +18,25 @@ from flows.terminal import carry_out, console, quiet, told_plainly
 from storage.store import Store
 from tasks.errors import Regression, UserError
 
+StoreFlow = Callable[[Recipe, Path, bool], Coroutine[Any, Any, str]]
+
 
 def run(
     recipe: RecipeArgument,
     changes: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as problems.count=20.")] = None,
     store: StoreOption = DEFAULT_STORE,
     skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Work on it together with every process started with --shared.")
+    ] = False,
     deployment: Annotated[
         str | None,
         typer.Option(help="Hand the run to a worker by this deployment, into its store unless one is named."),
     ] = None,
+    on_ray: Annotated[
+        bool, typer.Option("--ray", help="Have it done on the Ray cluster at RAY_ADDRESS, or here.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="How many workers of a deployment or a cluster share it.")] = 1,
     wait: Annotated[bool, typer.Option(help="Wait for the end of a run that was handed over.")] = False,
 ) -> None:
     """Run a recipe, or go on with it; a finished one is only reported."""
@@ -36,14 +45,19 @@ def run(
         wanted = read_recipe(find_recipe(recipe), changes or [])
         if wait and deployment is None:
             raise UserError("--wait is for a run that is handed over: name a --deployment")
+        if workers > 1 and deployment is None and not on_ray:
+            raise UserError(
+                "--workers are those of a --deployment or of a cluster (--ray): name one, or start the same command "
+                "with --shared as often as you want workers"
+            )
         if deployment is None:
-            _run(wanted, store, skip_bad_rows)
+            _run(wanted, store, skip_bad_rows, _flow_on_ray(workers) if on_ray else _flow_here(shared))
         else:
-            _hand_over(wanted, deployment, None if store == DEFAULT_STORE else store, skip_bad_rows, wait)
+            _hand_over(wanted, deployment, None if store == DEFAULT_STORE else store, skip_bad_rows, workers, wait)
 
 
-def _run(recipe: Recipe, root: Path, skip_bad_rows: bool) -> None:
-    opened, run_id = run_to_end(recipe, root, skip_bad_rows)
+def _run(recipe: Recipe, root: Path, skip_bad_rows: bool, flow: StoreFlow) -> None:
+    opened, run_id = run_to_end(recipe, root, skip_bad_rows, flow)
     stored = opened.find_run(run_id)
     print_report(console(), opened, stored)
     if recipe.gate is not None:
@@ -52,10 +66,10 @@ def _run(recipe: Recipe, root: Path, skip_bad_rows: bool) -> None:
         print_verdict(judge(opened, stored, recipe.gate))
 
 
-def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool) -> tuple[Store, str]:
+def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool, flow: StoreFlow | None = None) -> tuple[Store, str]:
     """Run what is missing of a recipe, nothing if it is finished; returns the store and the run's id."""
     # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
-    from flows.evaluate import evaluate, is_finished
+    from flows.evaluate import is_finished
     from flows.plan import make_plan
     from flows.telling import tell_what_was_kept
     from tasks.problems.sources import load_problems
@@ -67,24 +81,44 @@ def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool) -> tuple[Store, 
     if not is_finished(plan, opened):
         what = "1 problem" if len(plan.units) == 1 else f"{len(plan.units)} problems"
         with suppress(Regression):  # `run` tells it under the report
-            carry_out(opened, plan.run_id, what, lambda: evaluate(recipe, root, skip_bad_rows))
+            carry_out(opened, plan.run_id, what, lambda: (flow or _flow_here())(recipe, root, skip_bad_rows))
     else:
         asyncio.run(tell_what_was_kept(opened, partial(console().print, markup=False, soft_wrap=True)))
     return opened, plan.run_id
 
 
-def _hand_over(recipe: Recipe, deployment: str, store: Path | None, skip_bad_rows: bool, wait: bool) -> None:
+def _flow_here(shared: bool = False) -> StoreFlow:
+    from flows.evaluate import evaluate
+
+    return lambda recipe, root, skip_bad_rows: evaluate(recipe, root, skip_bad_rows, shared)
+
+
+def _flow_on_ray(workers: int) -> StoreFlow:
+    try:
+        from flows.on_ray import evaluate_on_ray
+    except ImportError as error:
+        raise UserError(f"--ray needs the packages of the extra `ray` ({error}): pip install '.[ray]'") from error
+
+    return lambda recipe, root, skip_bad_rows: evaluate_on_ray(recipe, root, workers, skip_bad_rows)
+
+
+def _hand_over(
+    recipe: Recipe, deployment: str, store: Path | None, skip_bad_rows: bool, workers: int, wait: bool
+) -> None:
     from prefect.utilities.urls import url_for
 
-    from flows.deploying import ask_for_run, finished, flow_parameters
+    from flows.deploying import ask_for_runs, finished, flow_parameters
 
-    flow_run = asyncio.run(ask_for_run(deployment, flow_parameters(recipe, store, skip_bad_rows)))
+    parameters = flow_parameters(recipe, store, skip_bad_rows, workers)
+    flow_runs = asyncio.run(ask_for_runs(deployment, parameters, workers))
     say = console().print
-    say(f"run {flow_run.name} handed to {deployment}: {url_for(flow_run)}", markup=False, soft_wrap=True)
+    for flow_run in flow_runs:
+        say(f"run {flow_run.name} handed to {deployment}: {url_for(flow_run)}", markup=False, soft_wrap=True)
     if wait:
-        state = asyncio.run(finished(flow_run))
-        say(f"{state.name}: {state.message}" if state.message else state.name, markup=False, soft_wrap=True)
-        if not state.is_completed():
+        states = [asyncio.run(finished(flow_run)) for flow_run in flow_runs]
+        for state in states:
+            say(f"{state.name}: {state.message}" if state.message else state.name, markup=False, soft_wrap=True)
+        if not all(state.is_completed() for state in states):
             raise typer.Exit(1)
 
 

@@ -1,0 +1,59 @@
+"""A stage's journals: one for each shard that is under way, so that several processes write side by side."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from storage.journal import Journal
+
+ANY_SAMPLE = 2**63 - 1
+OF_WHOLE_STAGES = "journal.sqlite"  # until 0.1 a stage had one journal
+
+
+class Journals:
+    """The journals below a stage's folder."""
+
+    def __init__(self, stage_folder: Path) -> None:
+        self._stage_folder = stage_folder
+        self._folder = stage_folder / "journals"
+
+    def open(self, shard: str) -> Journal:
+        """The journal of a shard, by the shard's name; one connection at a time, under the shard's lease."""
+        return Journal(self._path(shard))
+
+    def drop(self, shard: str) -> None:
+        """Remove the journal of a shard that lacks nothing: a crash may have left calls that parts already hold."""
+        Journal.remove(self._path(shard))
+
+    def paths(self) -> list[Path]:
+        """The journals that are there."""
+        return [*self._stage_folder.glob(OF_WHOLE_STAGES), *sorted(self._folder.glob("*.sqlite"))]
+
+    def settle(self, units: Collection[str], lacking: Mapping[str, Collection[str]]) -> None:
+        """Bring all calls of `units` to the journals of the shards that lack them, and drop those that parts hold.
+
+        `lacking` are the units of each such shard by its name. Calls lie elsewhere where a killed run goes on with
+        other problems, or another number of them a shard. Call it under the stage's lock.
+        """
+        for path in self.paths():
+            if path.parent == self._folder and path.stem in lacking:
+                continue
+            journal = Journal(path)
+            found = journal.problem_keys().intersection(units)
+            for shard, members in lacking.items():
+                self._move(journal, found.intersection(members), shard)
+                found.difference_update(members)
+            journal.forget([call.call_key for call in journal.calls(found, 0, ANY_SAMPLE)])
+            journal.close()
+
+    def _move(self, source: Journal, units: Collection[str], shard: str) -> None:
+        if not units:
+            return
+        calls = list(source.calls(units, 0, ANY_SAMPLE))
+        target = self.open(shard)
+        known = target.known()  # by a move that was killed before its source forgot
+        target.append([call for call in calls if call.call_key not in known])
+        target.close()
+        source.forget([call.call_key for call in calls])
+
+    def _path(self, shard: str) -> Path:
+        return self._folder / f"{shard}.sqlite"
