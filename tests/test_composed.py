@@ -94,7 +94,7 @@ def begun(store: Path, name: str) -> Path:
     """Wait until a run asks its engines; returns its lock."""
 
     def lock() -> Any:
-        return list(store.glob("stages/*/journal.sqlite")) and list(store.glob(f"runs/{name}-*/lock"))
+        return list(store.glob("stages/*/journals/*.sqlite")) and list(store.glob(f"runs/{name}-*/lock"))
 
     (found,) = until(lock, "the run asks its engines")
     return Path(found)
