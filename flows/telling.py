@@ -174,7 +174,7 @@ class PatientClient(PrefectClient):
 
     def _missed(self, error: httpx.HTTPError) -> None:
         self.away = True
-        _drop_events()
+        drop_events()
         if not self._said:
             self._say(
                 f"The Prefect server at {self.address} does not answer ({type(error).__name__}). The run goes on "
@@ -199,7 +199,7 @@ def is_away(error: httpx.HTTPError) -> bool:
     return not isinstance(error, httpx.HTTPStatusError) or error.response.status_code >= 500
 
 
-def _drop_events() -> None:
+def drop_events() -> None:
     """Nobody hears Prefect's events now; each would be tried for 8 s, and the process not end before the last."""
     EventsWorker.set_client_override(NullEventsClient)
     for worker in list(EventsWorker._instances.values()):  # type: ignore[misc]

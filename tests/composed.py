@@ -96,9 +96,9 @@ class Box:
         base = {"PATH": path, "HOME": str(self.folder), "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
         return base | {"OVERTHINK_BOX": str(self.folder)} | own
 
-    def up(self) -> None:
-        """Start every service once those it depends on are as it wants them."""
-        while waiting := [name for name in self.services if name not in self._running]:
+    def up(self, *names: str) -> None:
+        """Start every service, or those that are named, once those it depends on are as it wants them."""
+        while waiting := [name for name in names or self.services if name not in self._running]:
             for name in waiting:
                 needs = self.services[name].get("depends_on", {})
                 if set(needs) <= set(self._running):

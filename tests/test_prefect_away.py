@@ -50,9 +50,11 @@ def line(prefect_server: str) -> Iterator[Line]:
 
 @pytest.fixture(autouse=True)
 def nobody_was_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What one test learnt of its server is forgotten."""
+    """What one test learnt of its server is forgotten, and no event waits for a line that was cut."""
     monkeypatch.setattr(artifacts, "_alone_until", 0.0)
     yield
+    telling.drop_events()
+    EventsWorker.drain_all(timeout=30)
     EventsWorker.set_client_override(None)
 
 
