@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -18,6 +17,8 @@ from flows.plan import Plan, make_plan, search_of
 from flows.progress import RunProgress, StageProgress, terminal
 from flows.recipe import Recipe
 from flows.runner import ShardWork, StageJob, StageRunner, all_there, begin_run, concluded, in_flight_of
+from flows.store_place import StorePlace
+from storage.opening import open_store
 from storage.stages import Stage
 from storage.store import Run, Store
 from tasks.engines.catalogue import EngineSlot, open_policy, open_prm
@@ -34,7 +35,7 @@ from tasks.searching import search
 
 
 @flow(name="evaluate", flow_run_name="evaluate {recipe.name}", persist_result=False)
-async def evaluate(recipe: Recipe, store: Path, skip_bad_rows: bool = False) -> str:
+async def evaluate(recipe: Recipe, store: StorePlace, skip_bad_rows: bool = False) -> str:
     """Run a recipe, or what is missing of it, into a store; returns the run's id.
 
     Raises UserError for what the user can mend, StorageError, EngineDied or BadReply for what went wrong underneath;
@@ -44,7 +45,7 @@ async def evaluate(recipe: Recipe, store: Path, skip_bad_rows: bool = False) -> 
     problem_set = load_problems(recipe.problems, skip_bad_rows)
     plan = make_plan(recipe, problem_set)
     progress = RunProgress(terminal.get())
-    evaluation = Evaluation(plan, Store(Path(store)), progress)
+    evaluation = Evaluation(plan, open_store(store), progress)
     if recipe.gate is not None:
         check_gate(evaluation.store, recipe.gate)
     with evaluation.store.lock_run(plan.run_id), progress.shown():

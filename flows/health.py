@@ -18,16 +18,16 @@ LITTLE_SPACE = 5 * 2**30
 MOUNTS = Path("/proc/mounts")
 
 
-def findings(root: Path | None) -> Iterator[Finding]:
-    """Everything in turn; the store only where one is named or there is one at the usual place."""
+def findings(store: Store | None) -> Iterator[Finding]:
+    """Everything in turn; the store only where one is named."""
     yield from _python()
     yield from _packages()
     yield from engine_findings()
     yield from gpu_findings()
     yield from _prefect()
-    if root is not None:
-        yield from _disk(root)
-        yield from store_findings(Store(root))
+    if store is not None:
+        yield from _disk(store.root)
+        yield from store_findings(store)
 
 
 def _python() -> Iterator[Finding]:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +13,7 @@ from flows.commands.report import print_report
 from flows.recipe import Recipe
 from flows.recipe_files import find_recipe, read_recipe
 from flows.terminal import carry_out, console, quiet, told_plainly
+from storage.opening import open_store
 from storage.store import Store
 from tasks.errors import Regression, UserError
 
@@ -41,8 +41,8 @@ def run(
             _hand_over(wanted, deployment, None if store == DEFAULT_STORE else store, skip_bad_rows, wait)
 
 
-def _run(recipe: Recipe, root: Path, skip_bad_rows: bool) -> None:
-    opened, run_id = run_to_end(recipe, root, skip_bad_rows)
+def _run(recipe: Recipe, place: str, skip_bad_rows: bool) -> None:
+    opened, run_id = run_to_end(recipe, place, skip_bad_rows)
     stored = opened.find_run(run_id)
     print_report(console(), opened, stored)
     if recipe.gate is not None:
@@ -51,7 +51,7 @@ def _run(recipe: Recipe, root: Path, skip_bad_rows: bool) -> None:
         print_verdict(judge(opened, stored, recipe.gate))
 
 
-def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool) -> tuple[Store, str]:
+def run_to_end(recipe: Recipe, place: str, skip_bad_rows: bool) -> tuple[Store, str]:
     """Run what is missing of a recipe, nothing if it is finished; returns the store and the run's id."""
     # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
     from flows.evaluate import evaluate, is_finished
@@ -60,16 +60,16 @@ def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool) -> tuple[Store, 
 
     problem_set = load_problems(recipe.problems, skip_bad_rows)
     plan = make_plan(recipe, problem_set)
-    opened = Store(root)
+    opened = open_store(place)
     print_dropped(problem_set.dropped)
     if not is_finished(plan, opened):
         what = "1 problem" if len(plan.units) == 1 else f"{len(plan.units)} problems"
         with suppress(Regression):  # `run` tells it under the report
-            carry_out(opened, plan.run_id, what, lambda: evaluate(recipe, root, skip_bad_rows))
+            carry_out(opened, plan.run_id, what, lambda: evaluate(recipe, place, skip_bad_rows))
     return opened, plan.run_id
 
 
-def _hand_over(recipe: Recipe, deployment: str, store: Path | None, skip_bad_rows: bool, wait: bool) -> None:
+def _hand_over(recipe: Recipe, deployment: str, store: str | None, skip_bad_rows: bool, wait: bool) -> None:
     from prefect.utilities.urls import url_for
 
     from flows.deploying import ask_for_run, finished, flow_parameters

@@ -1,7 +1,6 @@
 """`overthink gc` and `overthink doctor`: a store kept small, and everything looked over."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -55,17 +54,17 @@ def _total(found: Sequence[Garbage]) -> str:
 
 def doctor(
     store: Annotated[
-        Path | None, typer.Option("--store", envvar="OVERTHINK_STORE", help="Also check this store, byte for byte.")
+        str | None, typer.Option("--store", envvar="OVERTHINK_STORE", help="Also check this store, byte for byte.")
     ] = None,
 ) -> None:
     """Look over Python, packages, engines, GPUs, Prefect and a store; exits with code 1 where something is broken."""
     with told_plainly():
         quiet()
-        root = None if store is None else existing(store).root
+        opened = None if store is None else existing(store)
         from flows.health import findings
 
         levels = set()
-        for finding in findings(root):
+        for finding in findings(opened):
             levels.add(finding.level)
             remedy = f": {finding.remedy}" if finding.remedy else ""
             line = Text(f"{finding.level:8}", style=STYLES[finding.level])
