@@ -35,9 +35,8 @@ class BucketStage(Stage):
         """Leave what determines this stage beside its parts, and in the bucket."""
         path = self.folder / "stage.json"
         if not path.exists():
-            self._mirror.mark(path)
-            super().describe(identity)
-            self._mirror.send_record(path)
+            with self._mirror.recorded(path):
+                super().describe(identity)
 
     def write_part(self, cover: Cover, tables: Mapping[str, pa.Table], sources: Sequence[str] = ()) -> Entry:
         """Write one part, send its files, then its entry; returns the entry that counts.
@@ -48,7 +47,8 @@ class BucketStage(Stage):
         path = self._entry_path(cover.name)
         self._mirror.mark(path)
         super().write_part(cover, tables, sources)
-        self.send(path)
+        with self._mirror.sending():
+            self.send(path)
         return Entry.read(path)
 
     def send(self, path: Path) -> None:
@@ -159,7 +159,7 @@ class BucketStore(Store):
 
     def exists(self) -> bool:
         """Whether anything was ever stored there."""
-        return bool(self._mirror.listed)
+        return any(True for _ in self._mirror.records())
 
     def stage(self, key: str) -> BucketStage:
         """The stage at a content address, made or not."""
@@ -213,23 +213,22 @@ class BucketStore(Store):
     def write_run(self, run: Run) -> None:
         """Write a run's manifest whole, here and in the bucket.
 
-        That it failed is also written here alone, where it did so because the bucket cannot be reached.
+        That it failed may be here alone for now: it may have failed because the bucket cannot be reached.
         """
         path = self.run_folder(run.run_id) / "run.json"
-        self._mirror.mark(path)
-        super().write_run(run)
         try:
-            self._mirror.send_record(path)
-        except BucketUnreachable:
+            with self._mirror.recorded(path):
+                super().write_run(run)
+        except BucketUnreachable as error:
             if run.status != "failed":
                 raise
+            logger.warning("that run %s failed is not in the bucket yet: %s", run.run_id, error)
 
     def write_sweep(self, sweep: Sweep) -> None:
         """Write down which runs a sweep is made of, here and in the bucket."""
         path = self.run_folder(sweep.sweep_id) / "sweep.json"
-        self._mirror.mark(path)
-        super().write_sweep(sweep)
-        self._mirror.send_record(path)
+        with self._mirror.recorded(path):
+            super().write_sweep(sweep)
 
     def bring(self, tables: Collection[str]) -> None:
         """Have the files of some tables in the folder. Raises StorageError naming one that cannot be had."""
@@ -260,7 +259,8 @@ class BucketStore(Store):
                     for path in files
                 ],
             )
-            self._send_model(record)
+            with self._mirror.sending():
+                self._send_model(record)
 
     def _send_model(self, record: Path) -> None:
         for file in self._model_files(record.parent.name):

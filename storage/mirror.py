@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -69,13 +70,14 @@ class Mirror:
 
         The folder is looked at first: what is sent while the bucket is being listed must not count as removed.
         """
-        sent = {key for key in self._records_here(folder) if not self.is_unsent(key)}
+        sent = {key for key in self.records(folder) if not self.is_unsent(key)}
         found = self.bucket.objects(folder)
         self.listed = {key: each for key, each in self.listed.items() if not key.startswith(folder)} | found
         there = {key for key in found if _RECORD.fullmatch(key)}
         return {key for key in there if self._is_older(key) and not self.is_unsent(key)}, sent - there
 
-    def _records_here(self, folder: str) -> Iterator[str]:
+    def records(self, folder: str = "") -> Iterator[str]:
+        """The keys of the records that are here."""
         for path in (path for pattern in _PATTERNS for path in self.root.glob(pattern)):
             key = self.key(path)
             if key.startswith(folder) and _RECORD.fullmatch(key):
@@ -131,6 +133,22 @@ class Mirror:
             (self.root / path.relative_to(marks) for path in marks.rglob("*.json")),
             key=lambda path: (self.key(path).startswith("runs/"), path),
         )
+
+    @contextmanager
+    def recorded(self, path: Path) -> Iterator[None]:
+        """Write a record in here: it is marked before, and sent after."""
+        self.mark(path)
+        yield
+        with self.sending():
+            self.send_record(path)
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Where the bucket cannot be reached, say what is safe here."""
+        try:
+            yield
+        except BucketUnreachable as error:
+            raise BucketUnreachable(f"{error}; what it lacks is safe in {self.root} and is sent then") from error
 
     def send_record(self, path: Path) -> None:
         """Send a record, in place of an earlier one of that name."""

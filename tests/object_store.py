@@ -77,7 +77,7 @@ class BucketView:
             aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
         ).Bucket(self.name)
 
-    def keys(self, having: str = "") -> list[str]:
+    def list_keys(self, having: str = "") -> list[str]:
         """The keys of all objects below the store's address, but for what stands for empty folders."""
         found = [each.key.removeprefix("some/prefix/") for each in self.objects.objects.filter(Prefix="some/prefix/")]
         return sorted(key for key in found if having in key and not key.endswith("/"))
