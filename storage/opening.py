@@ -1,18 +1,19 @@
 """Where a store is: in a folder, or at an address of a bucket with a working folder on this machine."""
 
 import os
+import re
 from pathlib import Path
 
 from storage.keys import content_key
 from storage.store import Store
 
-BUCKET_SCHEME = "s3://"
 CACHE_VARIABLE = "OVERTHINK_CACHE"
+_URL = re.compile(r"[a-z][a-z0-9+.-]*:/")
 
 
 def is_in_bucket(place: str) -> bool:
-    """Whether a store's name is that of a bucket."""
-    return place.startswith(BUCKET_SCHEME)
+    """Whether a store's name is an address and not that of a folder."""
+    return _URL.match(place) is not None
 
 
 def open_store(place: str | Path) -> Store:
@@ -31,7 +32,7 @@ def open_store(place: str | Path) -> Store:
 
 
 def working_folder(address: str, host: str) -> Path:
-    """The folder on this machine of a store in a bucket, under OVERTHINK_CACHE."""
+    """The folder on this machine, under OVERTHINK_CACHE, of a store in a bucket."""
     cache = os.environ.get(CACHE_VARIABLE) or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "overthink"
-    name = address.removeprefix(BUCKET_SCHEME).replace("/", "-")
+    name = address.partition("://")[2].replace("/", "-")
     return Path(cache).expanduser() / "stores" / f"{name}-{content_key([host, address])[:12]}"

@@ -148,8 +148,11 @@ def test_the_working_folder_is_one_of_its_own_for_each_address_and_server(
 # What the bucket refuses
 
 
+WITH_KEYS = ["s3://key:secret@bucket/x", "s3://ok-bucket/x?key=secret"]
+
+
 @pytest.mark.parametrize(
-    "place", ["s3://", "s3://Upper/x", "s3://ok-bucket/../x", "s3://key:secret@bucket/x", "s3://ok-bucket/x?key=secret"]
+    "place", ["s3://", "s3://Upper/x", "s3://ok-bucket/../x", "s3:/ok-bucket/x", "gs://ok-bucket", *WITH_KEYS]
 )
 def test_an_address_that_is_none_is_refused_without_being_repeated(place: str) -> None:
     with pytest.raises(StorageError, match="a store in a bucket is named s3://BUCKET") as told:
