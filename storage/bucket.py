@@ -74,18 +74,20 @@ class StoredObject:
 
 
 class Bucket:
-    """The objects at one address.
+    """The objects at one address, and the folder that keeps what they lack.
 
     Raises StorageError with the remedy where a request is refused, ObjectMissing where there is no such object, and
     BucketUnreachable where no answer came for as long as patience lasts; from then on it has none.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, folder: Path) -> None:
         self.address = address
-        self._scheme, self.host = _endpoint()
+        self._folder = folder
+        scheme, host = endpoint()
+        self._host = host or "AWS"
         self._path = f"{address.bucket}/{address.prefix}"
         self._patience = 0.0  # at first contact a wrong name is likelier than a cut network
-        self._files = _connected(self._scheme, self.host)
+        self._files = _connected(scheme, host)
         self._require_bucket()
         self._patience = _patience()
 
@@ -94,7 +96,7 @@ class Bucket:
 
         if self._patiently(lambda: self._files.get_file_info(self.address.bucket)).type == FileType.NotFound:
             raise StorageError(
-                f"there is no bucket {self.address.bucket!r} at {self.host or 'AWS'}: make it, or mend --store or "
+                f"there is no bucket {self.address.bucket!r} at {self._host}: make it, or mend --store or "
                 "AWS_ENDPOINT_URL"
             )
 
@@ -196,8 +198,9 @@ class Bucket:
                 if time.monotonic() + wait > deadline:
                     self._patience = 0.0
                     raise BucketUnreachable(
-                        f"{self.address} cannot be reached at {self.host or 'AWS'} ({reason}): mend the network, or "
-                        "AWS_ENDPOINT_URL, and run the same command again"
+                        f"{self.address} cannot be reached at {self._host} ({reason}): mend the network, or "
+                        "AWS_ENDPOINT_URL, and run the same command again; what it lacks is safe in "
+                        f"{self._folder} and is sent then"
                     ) from error
             logger.warning("%s does not answer (%s); trying again", self.address, reason)
             time.sleep(wait * random.uniform(0.5, 1.0))
@@ -205,12 +208,12 @@ class Bucket:
 
     def _refused(self, reason: str) -> str:
         return (
-            f"{self.address} is refused by {self.host or 'AWS'} ({reason}): check that AWS_ACCESS_KEY_ID and "
+            f"{self.address} is refused by {self._host} ({reason}): check that AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY are set, and that they may list, read, write and delete there"
         )
 
 
-def _endpoint() -> tuple[str, str]:
+def endpoint() -> tuple[str, str]:
     """Scheme and host of the endpoint that the environment names; no host for AWS itself."""
     address = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     if not address:

@@ -47,8 +47,7 @@ class BucketStage(Stage):
         path = self._entry_path(cover.name)
         self._mirror.mark(path)
         super().write_part(cover, tables, sources)
-        with self._mirror.sending():
-            self.send(path)
+        self.send(path)
         return Entry.read(path)
 
     def send(self, path: Path) -> None:
@@ -259,8 +258,7 @@ class BucketStore(Store):
                     for path in files
                 ],
             )
-            with self._mirror.sending():
-                self._send_model(record)
+            self._send_model(record)
 
     def _send_model(self, record: Path) -> None:
         for file in self._model_files(record.parent.name):

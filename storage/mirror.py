@@ -139,16 +139,7 @@ class Mirror:
         """Write a record in here: it is marked before, and sent after."""
         self.mark(path)
         yield
-        with self.sending():
-            self.send_record(path)
-
-    @contextmanager
-    def sending(self) -> Iterator[None]:
-        """Where the bucket cannot be reached, say what is safe here."""
-        try:
-            yield
-        except BucketUnreachable as error:
-            raise BucketUnreachable(f"{error}; what it lacks is safe in {self.root} and is sent then") from error
+        self.send_record(path)
 
     def send_record(self, path: Path) -> None:
         """Send a record, in place of an earlier one of that name."""

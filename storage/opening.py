@@ -24,11 +24,12 @@ def open_store(place: str | Path) -> Store:
     if not is_in_bucket(str(place)):
         return Store(Path(place))
     # pyarrow's file systems and the AWS client take a while to load.
-    from storage.bucket import Address, Bucket
+    from storage.bucket import Address, Bucket, endpoint
     from storage.bucket_store import BucketStore
 
-    bucket = Bucket(Address.parse(str(place)))
-    return BucketStore(bucket, working_folder(str(bucket.address), bucket.host))
+    address, (_, host) = Address.parse(str(place)), endpoint()
+    folder = working_folder(str(address), host)
+    return BucketStore(Bucket(address, folder), folder)
 
 
 def working_folder(address: str, host: str) -> Path:
