@@ -165,10 +165,10 @@ class Mirror:
             try:
                 self.bucket.download(self.object_key(file), temporary)
             except ObjectMissing as error:
-                raise ObjectMissing(f"{place} is missing: run its recipe again, which makes it anew") from error
+                raise ObjectMissing(f"{place} is missing") from error
             fetched = MirroredFile(temporary, file.size, file.sha256)
             if fetched.damage is not None:
-                raise StorageError(f"{place} has other bytes than were written: run its recipe again, which mends it")
+                raise StorageError(f"{place} has other bytes than were written")
 
     def fetch_all(self, files: Iterable[MirroredFile]) -> list[str]:
         """Have files in the folder, several fetched at once; returns why some cannot be had."""
@@ -188,7 +188,7 @@ class Mirror:
     def bring(self, files: Iterable[MirroredFile]) -> None:
         """Have files in the folder. Raises StorageError naming the first that cannot be had."""
         for reason in self.fetch_all(files):
-            raise StorageError(reason)
+            raise StorageError(f"{reason}: run its recipe again, which makes it anew")
 
     def damage_there(self, file: MirroredFile) -> str | None:
         """What is wrong with a file's object, by its size alone, or None."""
