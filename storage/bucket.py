@@ -38,6 +38,7 @@ _REFUSED = {
     "UNRECOGNIZED_CLIENT",
     "REQUEST_EXPIRED",
     "INVALID_SIGNATURE",
+    "NO_SUCH_BUCKET",
 }
 Result = TypeVar("Result")
 
@@ -121,7 +122,7 @@ class Bucket:
                 return bytes(stream.read())
 
         try:
-            return self._patiently(read)
+            return self._patiently(read, key)
         except ObjectMissing:
             return None
 
@@ -132,7 +133,7 @@ class Bucket:
             with self._files.open_input_stream(self._path + key) as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
 
-        return self._patiently(digest)
+        return self._patiently(digest, key)
 
     def download(self, key: str, path: Path) -> None:
         """Write an object's bytes to a file; not durably."""
@@ -142,7 +143,7 @@ class Bucket:
                 shutil.copyfileobj(stream, file)
 
         with disk_errors(path):
-            self._patiently(copy)
+            self._patiently(copy, key)
 
     def write(self, key: str, content: bytes) -> None:
         """Make an object, or put another in its place; whole or not at all."""
@@ -181,14 +182,14 @@ class Bucket:
         except ObjectMissing:
             return
 
-    def _patiently(self, request: Callable[[], Result]) -> Result:
+    def _patiently(self, request: Callable[[], Result], key: str = "") -> Result:
         """Make a request, again and again where no answer comes, at growing intervals."""
         deadline, wait = time.monotonic() + self._patience, 0.5
         while True:
             try:
                 return request()
             except FileNotFoundError as error:
-                raise ObjectMissing(f"{self.address} lacks an object that was there") from error
+                raise ObjectMissing(f"{self.address}/{key} is missing") from error
             except OSError as error:
                 if error.errno is not None:  # of a file here, not of the bucket
                     raise

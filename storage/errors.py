@@ -19,3 +19,7 @@ class BucketUnreachable(StorageError):
 
 class ObjectMissing(StorageError):
     """An object is not in its bucket."""
+
+
+class ObjectDamaged(StorageError):
+    """An object has other bytes than were written."""

@@ -15,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from uuid import uuid4
 
 from storage.bucket import Bucket, StoredObject
-from storage.errors import BucketUnreachable, ObjectMissing, StorageError
+from storage.errors import ObjectDamaged, ObjectMissing, StorageError
 from storage.files import disk_errors, make_folder, sha256_of, sync, whole_file
 
 logger = logging.getLogger(__name__)
@@ -157,28 +158,22 @@ class Mirror:
         self.listed[key] = StoredObject(file.size, 0)
 
     def fetch(self, file: MirroredFile) -> None:
-        """Have a file in the folder, as it was written. Raises StorageError where the bucket has other bytes."""
+        """Have a file in the folder, as it was written. Raises ObjectMissing or ObjectDamaged where that cannot be."""
         if file.damage is None:
             return
-        place = f"{self.bucket.address}/{self.object_key(file)}"
-        with whole_file(file.path) as temporary:
-            try:
-                self.bucket.download(self.object_key(file), temporary)
-            except ObjectMissing as error:
-                raise ObjectMissing(f"{place} is missing") from error
-            fetched = MirroredFile(temporary, file.size, file.sha256)
-            if fetched.damage is not None:
-                raise StorageError(f"{place} has other bytes than were written")
+        key = self.object_key(file)
+        with whole_file(file.path, f".{uuid4().hex}") as temporary:
+            self.bucket.download(key, temporary)
+            if MirroredFile(temporary, file.size, file.sha256).damage is not None:
+                raise ObjectDamaged(f"{self.bucket.address}/{key} has other bytes than were written")
 
     def fetch_all(self, files: Iterable[MirroredFile]) -> list[str]:
-        """Have files in the folder, several fetched at once; returns why some cannot be had."""
+        """Have files in the folder, several fetched at once; returns which of them are missing or damaged."""
 
         def attempt(file: MirroredFile) -> str | None:
             try:
                 self.fetch(file)
-            except BucketUnreachable:
-                raise
-            except StorageError as error:
+            except (ObjectMissing, ObjectDamaged) as error:
                 return str(error)
             return None
 

@@ -1,8 +1,10 @@
 """A store in a bucket of a real S3 server: written, read and continued by other machines, mended, swept."""
 
+import errno
 import json
 import time
 from collections.abc import Callable
+from unittest.mock import Mock
 
 import pytest
 from object_store import BucketView, Network
@@ -235,6 +237,17 @@ def test_a_damaged_copy_is_fetched_anew(store: Store, bucket: BucketView) -> Non
     path.write_bytes(good[:-9])
     assert made_again(store) == []
     assert path.read_bytes() == good
+
+
+def test_what_cannot_be_fetched_for_another_reason_is_not_set_aside(
+    store: Store, bucket: BucketView, elsewhere: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, before = elsewhere(), bucket.list_keys()
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr("storage.bucket.shutil.copyfileobj", Mock(side_effect=full))
+    with pytest.raises(StorageError, match="disk full while writing"):
+        there.stage(STAGE).verify()
+    assert bucket.list_keys() == before
 
 
 def test_what_another_machine_made_again_takes_the_place_of_a_copy(
