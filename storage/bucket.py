@@ -241,10 +241,14 @@ def _connected(scheme: str, host: str) -> Any:
 
 
 def _patience() -> float:
+    text = os.environ.get(PATIENCE_VARIABLE) or str(PATIENCE_SECONDS)
     try:
-        return float(os.environ.get(PATIENCE_VARIABLE) or PATIENCE_SECONDS)
-    except ValueError as error:
-        raise StorageError(f"{PATIENCE_VARIABLE} is not a number of seconds") from error
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise StorageError(f"{PATIENCE_VARIABLE} is not a number of seconds: {text}")
+    return seconds
 
 
 def _stored(info: Any) -> StoredObject:

@@ -173,13 +173,13 @@ class BucketStore(Store):
         contents = self._mirror.read_records(lacking)
         unsent = [path for path in self._mirror.unsent() if self._mirror.key(path).startswith(folder)]
         changes: dict[str, list[str]] = defaultdict(list)
-        for key in (*contents, *sorted(removed), *map(self._mirror.key, unsent)):
+        for key in (*contents, *removed, *map(self._mirror.key, unsent)):
             changes["/".join(key.split("/")[:2])].append(key)
         for owner, keys in sorted(changes.items(), reverse=True):  # stages before runs
             try:
                 with self._lock(owner):
                     for key in keys:
-                        self._settle(key, contents.get(key))
+                        self._settle(key, contents.get(key), key in removed)
             except StoreBusy:
                 continue
 
@@ -187,15 +187,16 @@ class BucketStore(Store):
         kind, _, name = owner.partition("/")
         return self.lock_run(name) if kind == "runs" else self.lock_stage(self.stage(name))
 
-    def _settle(self, key: str, content: bytes | None) -> None:
+    def _settle(self, key: str, content: bytes | None, was_removed: bool) -> None:
+        """Deal with one record under its lock; what another process has sent meanwhile needs nothing."""
         path = self.root / key
         if self._mirror.is_unsent(key):
             self._send(path)
-        elif content is None:
+        elif was_removed:
             path.unlink(missing_ok=True)
-        elif path.parent.name == "manifest":
+        elif content is not None and path.parent.name == "manifest":
             self.stage(path.parents[1].name).take_over(path, content)
-        else:
+        elif content is not None:
             self._mirror.keep_record(key, content)
 
     def _send(self, path: Path) -> None:
@@ -261,7 +262,12 @@ class BucketStore(Store):
             self._send_model(record)
 
     def _send_model(self, record: Path) -> None:
-        for file in self._model_files(record.parent.name):
+        files = self._model_files(record.parent.name)
+        if any(file.damage for file in files):
+            record.unlink()  # the run is not complete yet, and sends what there is then
+            self._mirror.unmark(record)
+            return
+        for file in files:
             self._mirror.send(file)
         self._mirror.send_record(record)
 

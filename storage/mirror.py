@@ -60,8 +60,10 @@ class Mirror:
         return path.relative_to(self.root).as_posix()
 
     def object_key(self, file: MirroredFile) -> str:
-        """The key of a file's bytes."""
-        name = PurePosixPath(self.key(file.path))
+        """The key of a file's bytes. Raises StorageError for a record that names a file outside of the folder."""
+        name = PurePosixPath(os.path.relpath(file.path, self.root))
+        if name.parts[0] == "..":
+            raise StorageError(f"a record of {self.bucket.address} names {file.path}, which is not in the store")
         return str(name.with_stem(f"{name.stem}-{file.sha256[:16]}"))
 
     # Records

@@ -340,8 +340,42 @@ def test_a_part_that_was_torn_before_it_was_sent_is_never_sent(bucket: BucketVie
     assert made_again(again) == [Cover(("a", "b"), 0, 2)]
 
 
-def test_patience_is_a_number(bucket: BucketView, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OVERTHINK_BUCKET_PATIENCE", "long")
+def test_what_another_process_has_just_sent_stays(
+    store: Store, bucket: BucketView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = list(store.root.glob("stages/*/manifest/*.json"))
+    monkeypatch.setattr("storage.mirror.Mirror.unsent", lambda _: sent)
+    open_store(bucket.place)
+    assert all(path.exists() for path in sent)
+    assert len(sent) == 2
+
+
+def test_what_another_process_is_writing_is_left_to_it(bucket: BucketView, network: Network) -> None:
+    store = open_store(bucket.place)
+    network.cut()
+    with store.lock_stage(store.stage(STAGE)):
+        with pytest.raises(BucketUnreachable):
+            write_rollouts(store.stage(STAGE), "ab", 0, 2)
+        network.mend()
+        open_store(bucket.place)
+        assert bucket.list_keys() == []
+    open_store(bucket.place)
+    assert part_key(bucket)
+
+
+@pytest.mark.parametrize("name", ["/tmp/elsewhere.parquet", "../../../../elsewhere.parquet"])
+def test_a_record_cannot_name_a_file_outside_of_the_store(name: str, store: Store, bucket: BucketView) -> None:
+    (key,) = bucket.list_keys(f"stages/{STAGE}/manifest/")
+    entry = json.loads(bucket.read(key))
+    entry["files"][0]["name"] = name
+    bucket.put(key, json.dumps(entry).encode())
+    with pytest.raises(StorageError, match="which is not in the store"):
+        query(open_store(bucket.place), "SELECT * FROM rollouts")
+
+
+@pytest.mark.parametrize("text", ["long", "nan", "inf", "-1"])
+def test_patience_is_a_number(text: str, bucket: BucketView, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVERTHINK_BUCKET_PATIENCE", text)
     with pytest.raises(StorageError, match="OVERTHINK_BUCKET_PATIENCE is not a number of seconds"):
         open_store(bucket.place)
 
