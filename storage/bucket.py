@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import urlsplit
 
+from pyarrow.fs import AwsStandardS3RetryStrategy, FileSelector, FileType, S3FileSystem
+
 from storage.errors import BucketUnreachable, ObjectMissing, StorageError
 from storage.files import disk_errors
 
@@ -93,8 +95,6 @@ class Bucket:
         self._patience = _patience()
 
     def _require_bucket(self) -> None:
-        from pyarrow.fs import FileType
-
         if self._patiently(lambda: self._files.get_file_info(self.address.bucket)).type == FileType.NotFound:
             raise StorageError(
                 f"there is no bucket {self.address.bucket!r} at {self._host}: make it, or mend --store or "
@@ -103,8 +103,6 @@ class Bucket:
 
     def objects(self, folder: str = "") -> dict[str, StoredObject]:
         """What lies under a folder, by key."""
-        from pyarrow.fs import FileSelector
-
         selector = FileSelector((self._path + folder).rstrip("/"), recursive=True, allow_not_found=True)
         found = self._patiently(lambda: self._files.get_file_info(selector))
         return {info.path.removeprefix(self._path): _stored(info) for info in found if info.is_file}
@@ -226,9 +224,6 @@ def endpoint() -> tuple[str, str]:
 
 
 def _connected(scheme: str, host: str) -> Any:
-    """The client. It is imported only here, because that takes a while."""
-    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
-
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ("us-east-1" if host else None)
     return S3FileSystem(
         scheme=scheme,

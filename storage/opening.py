@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path
 
+from storage.bucket import Address, Bucket, endpoint
+from storage.bucket_store import BucketStore
 from storage.keys import content_key
 from storage.store import Store
 
@@ -23,10 +25,6 @@ def open_store(place: str | Path) -> Store:
     """
     if not is_in_bucket(str(place)):
         return Store(Path(place))
-    # pyarrow's file systems and the AWS client take a while to load.
-    from storage.bucket import Address, Bucket, endpoint
-    from storage.bucket_store import BucketStore
-
     address, (_, host) = Address.parse(str(place)), endpoint()
     folder = working_folder(str(address), host)
     return BucketStore(Bucket(address, folder), folder)

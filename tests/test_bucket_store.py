@@ -179,6 +179,14 @@ def test_a_store_that_was_never_written_to_is_none(bucket: BucketView) -> None:
         query(open_store(bucket.place), "SELECT 1")
 
 
+def test_a_bucket_may_be_one_store(bucket: BucketView, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(open_store(f"s3://{bucket.name}"))
+    monkeypatch.setenv("OVERTHINK_CACHE", str(bucket.cache.with_name("elsewhere")))
+    there = open_store(f"s3://{bucket.name}/")
+    assert there.address == f"s3://{bucket.name}"
+    assert query(there, "SELECT count(*) AS n FROM rollouts").to_pylist() == [{"n": 4}]
+
+
 def test_a_prefix_is_not_reached_from_one_that_begins_alike(store: Store, bucket: BucketView) -> None:
     assert not open_store(f"{bucket.place}-2").exists()
     assert not open_store(bucket.place.removesuffix("fix")).exists()
