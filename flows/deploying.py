@@ -20,18 +20,20 @@ from pydantic import ValidationError
 
 from flows.evaluate import evaluate
 from flows.recipe import Recipe
+from storage.opening import is_in_bucket
 from tasks.errors import UserError
 
 ENTRYPOINT = "flows.evaluate.evaluate"
 POLL_SECONDS = 2
 
 
-def flow_parameters(recipe: Recipe, store: Path | None, skip_bad_rows: bool, workers: int = 1) -> dict[str, Any]:
+def flow_parameters(recipe: Recipe, store: str | None, skip_bad_rows: bool, workers: int = 1) -> dict[str, Any]:
     """The flow's parameters as plain JSON; without a store the deployment's own holds. Several workers share a run.
 
     Raises UserError for a relative path: a worker has another working folder, and may be another machine.
     """
-    for key, path in [*_paths(recipe.model_dump(), ""), *([] if store is None else [("--store", store)])]:
+    places = [] if store is None or is_in_bucket(store) else [("--store", Path(store))]
+    for key, path in [*_paths(recipe.model_dump(), ""), *places]:
         if not path.is_absolute():
             raise UserError(
                 f"{key}: {path} is relative, but a worker runs in a folder of its own: write the whole path"
@@ -39,7 +41,7 @@ def flow_parameters(recipe: Recipe, store: Path | None, skip_bad_rows: bool, wor
     parameters: dict[str, Any] = {"recipe": recipe.model_dump(mode="json"), "skip_bad_rows": skip_bad_rows}
     if workers > 1:
         parameters["shared"] = True
-    return parameters if store is None else parameters | {"store": str(store)}
+    return parameters if store is None else parameters | {"store": store}
 
 
 def cron_schedule(cron: str, timezone: str) -> CronSchedule:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -20,6 +19,8 @@ from flows.recipe import Recipe
 from flows.runner import ShardWork, StageJob, StageRunner, all_there, begin_run, concluded, in_flight_of
 from flows.served import open_policy, open_prm
 from flows.sharing import with_others
+from flows.store_place import StorePlace
+from storage.opening import open_store
 from storage.stages import Stage
 from storage.store import Run, Store
 from tasks.engines.catalogue import EngineSlot
@@ -36,7 +37,7 @@ from tasks.searching import search
 
 
 @flow(name="evaluate", flow_run_name="evaluate {recipe.name}", persist_result=False)
-async def evaluate(recipe: Recipe, store: Path, skip_bad_rows: bool = False, shared: bool = False) -> str:
+async def evaluate(recipe: Recipe, store: StorePlace, skip_bad_rows: bool = False, shared: bool = False) -> str:
     """Run a recipe, or what is missing of it, into a store; returns the run's id.
 
     A run that is `shared` is worked off together with all other processes that share it, each at shards of its own.
@@ -48,7 +49,7 @@ async def evaluate(recipe: Recipe, store: Path, skip_bad_rows: bool = False, sha
     problem_set = load_problems(recipe.problems, skip_bad_rows)
     plan = make_plan(recipe, problem_set)
     progress = RunProgress(terminal.get())
-    evaluation = Evaluation(plan, Store(Path(store)), progress, shared=shared)
+    evaluation = Evaluation(plan, open_store(store), progress, shared=shared)
     if recipe.gate is not None:
         check_gate(evaluation.store, recipe.gate)
     with progress.shown():

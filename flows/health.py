@@ -24,7 +24,7 @@ MOUNTS = Path("/proc/mounts")
 
 
 def findings(
-    root: Path | None, served: Sequence[ServedModelConfig] = (), urls: Sequence[str] = ()
+    store: Store | None, served: Sequence[ServedModelConfig] = (), urls: Sequence[str] = ()
 ) -> Iterator[Finding]:
     """Everything in turn; a store, the endpoints of served models, and bare URLs only where they are named."""
     yield from _python()
@@ -36,9 +36,9 @@ def findings(
         yield from asyncio.run(_served(config))
     for url in urls:
         yield from asyncio.run(endpoint_findings(bare_endpoint(url), must_list=False))
-    if root is not None:
-        yield from _disk(root)
-        yield from store_findings(Store(root))
+    if store is not None:
+        yield from _disk(store.root)
+        yield from store_findings(store)
 
 
 def _python() -> Iterator[Finding]:

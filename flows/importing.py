@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from prefect import flow
 
@@ -11,7 +10,9 @@ from flows.identities import JsonObject, grade_identity, problems_identity, sele
 from flows.import_recipe import ImportRecipe
 from flows.progress import RunProgress, StageProgress, terminal
 from flows.runner import ShardWork, StageJob, StageRunner, all_there, begin_run, concluded
+from flows.store_place import StorePlace
 from storage.keys import content_key, labelled_key
+from storage.opening import open_store
 from storage.stages import Cover, Entry
 from storage.store import StageUse, Store
 from tasks.analysis.selectors import SELECTORS, Selector, needs_prm
@@ -113,13 +114,13 @@ def is_imported(plan: ImportPlan, store: Store) -> bool:
 
 
 @flow(name="import", flow_run_name="import {recipe.name}", persist_result=False)
-async def import_rollouts(recipe: ImportRecipe, store: Path) -> list[str]:
+async def import_rollouts(recipe: ImportRecipe, store: StorePlace) -> list[str]:
     """Import what another tool stored, grade it and choose from it; returns the runs' ids.
 
     Everything is read and checked before anything is written. Raises UserError or StorageError; what was written is
     safe, and importing the same again goes on from there.
     """
-    opened = Store(Path(store))
+    opened = open_store(store)
     plans = make_import_plans(recipe)
     for plan in plans:
         progress = RunProgress(terminal.get())

@@ -17,13 +17,15 @@ from flows.evaluate import is_finished
 from flows.gpus import gpus_named
 from flows.plan import make_plan
 from flows.recipe import Recipe
-from storage.store import Store
+from flows.store_place import StorePlace
+from storage.opening import is_in_bucket, open_store
+from tasks.errors import UserError
 from tasks.problems.sources import load_problems
 from tasks.shards import PLAIN_TASK
 
 
 @task(name="work", **PLAIN_TASK)
-async def work(recipe: Recipe, store: Path, skip_bad_rows: bool) -> str:
+async def work(recipe: Recipe, store: str, skip_bad_rows: bool) -> str:
     """One worker of a shared run. Raises what `evaluate` raises."""
     # Imported where it runs: Ray sends this function by its value, and what it names with it.
     from flows.evaluate import evaluate
@@ -37,19 +39,23 @@ async def work(recipe: Recipe, store: Path, skip_bad_rows: bool) -> str:
     task_runner=RayTaskRunner(),
     persist_result=False,
 )
-async def evaluate_on_ray(recipe: Recipe, store: Path, workers: int, skip_bad_rows: bool = False) -> str:
+async def evaluate_on_ray(recipe: Recipe, store: StorePlace, workers: int, skip_bad_rows: bool = False) -> str:
     """Run a recipe by `workers` workers on the cluster at RAY_ADDRESS, or on one that is started here; the run's id.
 
     Every node needs this package, the store under the same path, and the Prefect server at PREFECT_API_URL. What a
     worker that fails leaves, the others do; raises what one of them raised where the run is not complete in the end.
     """
+    if is_in_bucket(store):
+        raise UserError(
+            f"{store}: workers on a cluster share a run by leases in a folder, and a bucket has none: name one"
+        )
     plan = make_plan(recipe, load_problems(recipe.problems, skip_bad_rows))
     has_gpus = bool(ray.cluster_resources().get("GPU"))  # type: ignore[no-untyped-call]
     with remote_options(num_gpus=gpus_named(recipe) if has_gpus else 0):
-        futures: list[Any] = [work.submit(recipe, store.resolve(), skip_bad_rows) for _ in range(workers)]
+        futures: list[Any] = [work.submit(recipe, str(Path(store).resolve()), skip_bad_rows) for _ in range(workers)]
     for future in futures:
         await asyncio.to_thread(future.wait)
-    if not is_finished(plan, Store(store)):
+    if not is_finished(plan, open_store(store)):
         for future in futures:
             await asyncio.to_thread(future.result)
     return plan.run_id

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from prefect import flow
 
@@ -13,7 +12,9 @@ from flows.progress import RunProgress, terminal
 from flows.recipe import PrmEvalRecipe
 from flows.runner import StageJob, StageRunner, all_there, begin_run, concluded
 from flows.served import open_prm
+from flows.store_place import StorePlace
 from storage.keys import content_key, labelled_key
+from storage.opening import open_store
 from storage.store import StageUse, Store
 from tasks.analysis.prm_measures import lacking_kind
 from tasks.engines.catalogue import EngineIdentity, EngineSlot, identify
@@ -100,13 +101,13 @@ def is_measured(plan: PrmEvalPlan, store: Store) -> bool:
 
 
 @flow(name="prm-eval", flow_run_name="prm-eval {recipe.name}", persist_result=False)
-async def prm_eval(recipe: PrmEvalRecipe, store: Path, skip_bad_rows: bool = False) -> str:
+async def prm_eval(recipe: PrmEvalRecipe, store: StorePlace, skip_bad_rows: bool = False) -> str:
     """Import labelled solutions, score their steps and measure the PRM; returns the run's id.
 
     Raises what `evaluate` raises, and like it goes on where it was stopped.
     """
     plan = make_prm_eval_plan(recipe, load_solutions(recipe.solutions, skip_bad_rows))
-    opened, progress = Store(Path(store)), RunProgress(terminal.get())
+    opened, progress = open_store(store), RunProgress(terminal.get())
     with opened.lock_run(plan.run_id), progress.shown():
         await PrmEvaluation(plan, opened, progress).run()
     return plan.run_id

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
@@ -16,7 +15,9 @@ from flows.prm_results import FIGURES_SQL, figure_rows
 from flows.progress import RunProgress, terminal
 from flows.recipe import Recipe
 from flows.runner import StageJob, StageRunner
+from flows.store_place import StorePlace
 from storage.keys import labelled_key
+from storage.opening import open_store
 from storage.store import Run, StageUse, Store
 from tasks.errors import UserError
 from tasks.measuring import Labels, ThresholdSplit, labels_by_rollout, run_figures
@@ -27,12 +28,12 @@ SPLIT = ThresholdSplit(share=0.5, seed=0)  # of the rollouts whose steps a label
 
 
 @flow(name="prm-eval-run", flow_run_name="prm-eval {run_name}", persist_result=False)
-async def prm_eval_run(run_name: str, store: Path) -> str:
+async def prm_eval_run(run_name: str, store: StorePlace) -> str:
     """Measure the PRM scores that a finished run left in the store, without any engine; returns the run's id.
 
     Raises UserError or StorageError where there is nothing to measure.
     """
-    opened, progress = Store(Path(store)), RunProgress(terminal.get())
+    opened, progress = open_store(store), RunProgress(terminal.get())
     with opened.lock_run(opened.find_run(run_name).run_id), progress.shown():
         run = scored_run(opened, run_name, READER)
         uses = await _measure_run(opened, run, progress)

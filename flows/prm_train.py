@@ -17,7 +17,9 @@ from flows.plan import Plan, make_plan
 from flows.progress import RunProgress, StageProgress, terminal
 from flows.recipe import PrmTrainRecipe
 from flows.runner import ShardWork, StageJob, all_there, begin_run, concluded, in_flight_of
+from flows.store_place import StorePlace
 from storage.keys import content_key, labelled_key
+from storage.opening import open_store
 from storage.stages import Cover
 from storage.store import StageUse, Store
 from tasks.engines.config import ModelConfig
@@ -101,17 +103,17 @@ def is_trained(plan: PrmTrainPlan, store: Store) -> bool:
     units = plan.rolling_out.units
     samples = {"problems": 1, "label": 1}
     wanted = [(use.key, units, samples.get(use.kind, plan.recipe.rollouts)) for use in plan.uses()]
-    return store.model_folder(plan.run_id).is_dir() and all_there(store, plan.run_id, wanted)
+    return store.has_model(plan.run_id) and all_there(store, plan.run_id, wanted)
 
 
 @flow(name="prm-train", flow_run_name="prm-train {recipe.name}", persist_result=False)
-async def prm_train(recipe: PrmTrainRecipe, store: Path, skip_bad_rows: bool = False) -> str:
+async def prm_train(recipe: PrmTrainRecipe, store: StorePlace, skip_bad_rows: bool = False) -> str:
     """Train a PRM on what a policy's rollouts are worth; returns the run's id.
 
     Raises what `evaluate` raises, and like it goes on where it was stopped, in the middle of the training too.
     """
     plan = make_prm_train_plan(recipe, load_problems(recipe.problems, skip_bad_rows))
-    opened, progress = Store(Path(store)), RunProgress(terminal.get())
+    opened, progress = open_store(store), RunProgress(terminal.get())
     with opened.lock_run(plan.run_id), progress.shown():
         await PrmTraining(plan, opened, progress).run()
     return plan.run_id
@@ -141,9 +143,9 @@ class PrmTraining:
                 await self._label()
             finally:
                 await rolling_out.policy.close()
-            folder = self.store.model_folder(plan.run_id)
-            if not folder.is_dir():
-                await self._train(folder)
+            if not self.store.has_model(plan.run_id):
+                await self._train(self.store.model_folder(plan.run_id))
+            await asyncio.to_thread(self.store.keep_model, plan.run_id)
 
     async def _label(self) -> None:
         plan, recipe = self.plan, self.plan.recipe

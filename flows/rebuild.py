@@ -5,7 +5,6 @@ made anew only under the address it had; where other code or packages would give
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -17,8 +16,10 @@ from flows.prm_of_run import prm_eval_run
 from flows.progress import RunProgress, terminal
 from flows.recipe import Recipe
 from flows.runner import StageJob, StageRunner
+from flows.store_place import StorePlace
 from storage.errors import StorageError
 from storage.keys import labelled_key
+from storage.opening import open_store
 from storage.store import Run, StageUse, Store
 from tasks.errors import UserError
 from tasks.problems.sources import ProblemSet, load_problems
@@ -43,9 +44,9 @@ def irreparable(store: Store, run: Run, lost: Sequence[Loss]) -> list[str]:
 
 
 @flow(name="rebuild", flow_run_name="rebuild {run_id}", persist_result=False)
-async def rebuild(run_id: str, store: Path) -> None:
+async def rebuild(run_id: str, store: StorePlace) -> None:
     """Compute anew what a finished run lacks; see `irreparable` for what stands in the way."""
-    opened, progress = Store(Path(store)), RunProgress(terminal.get())
+    opened, progress = open_store(store), RunProgress(terminal.get())
     with opened.lock_run(run_id), progress.shown():
         run = opened.find_run(run_id)
         await _Rebuilding(opened, run).carry_out(progress)

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from prefect import flow
 
@@ -13,10 +12,12 @@ from flows.method_plan import MethodPlan
 from flows.plan import Plan
 from flows.progress import RunProgress, terminal
 from flows.runner import end_run
+from flows.store_place import StorePlace
 from flows.sweep_engines import SweepEngines
 from flows.sweep_plan import check_runs, label_of, make_sweep_plan
 from flows.sweep_recipe import SweepRecipe
 from flows.sweep_results import sweep_rows, sweep_sql
+from storage.opening import open_store
 from storage.store import Run, Store
 from tasks.engines.config import PolicyConfig, PrmConfig
 from tasks.errors import CellsFailed
@@ -25,13 +26,13 @@ logger = logging.getLogger(__name__)
 
 
 @flow(name="sweep", flow_run_name="sweep {recipe.name}", persist_result=False)
-async def sweep(recipe: SweepRecipe, store: Path, skip_bad_rows: bool = False) -> str:
+async def sweep(recipe: SweepRecipe, store: StorePlace, skip_bad_rows: bool = False) -> str:
     """Run a grid, or what is missing of it, into a store; returns the sweep's id.
 
     A cell, which is a method of a run, that fails does not stop the others. Raises CellsFailed at the end with all that
     did, and before anything starts what `evaluate` raises for what the user can mend.
     """
-    plan, opened = make_sweep_plan(recipe, skip_bad_rows), Store(Path(store))
+    plan, opened = make_sweep_plan(recipe, skip_bad_rows), open_store(store)
     unfinished = plan.unfinished(opened)
     check_runs(unfinished)
     opened.write_sweep(plan.listing)

@@ -48,7 +48,7 @@ def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine
     log = store.run_folder(run_id) / "run.log"
     with _chatter_to(log) as screen:
         terminal.set(screen)
-        screen.print(f"run {run_id}: {what}, store {store.root}, log {log}", soft_wrap=True)
+        screen.print(f"run {run_id}: {what}, store {store.address}, log {log}", soft_wrap=True)
         try:
             asyncio.run(told_to_prefect(store, run_id, flow, partial(screen.print, markup=False, soft_wrap=True)))
         except (UserError, StoreBusy, CellsFailed, Regression):

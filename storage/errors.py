@@ -11,3 +11,15 @@ class StoreBusy(StorageError):
 
 class QueryError(StorageError):
     """A query that the locked SQL connection refuses or cannot answer."""
+
+
+class BucketUnreachable(StorageError):
+    """The object store gives no answer; asking again later may help."""
+
+
+class ObjectMissing(StorageError):
+    """An object is not in its bucket."""
+
+
+class ObjectDamaged(StorageError):
+    """An object has other bytes than were written."""

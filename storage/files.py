@@ -26,9 +26,12 @@ def disk_errors(place: Path) -> Iterator[None]:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to write to; on leaving without an error it becomes `path`, durably."""
-    temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
+def whole_file(path: Path, writer: str = "") -> Iterator[Path]:
+    """Yield a temporary path to write to; on leaving without an error it becomes `path`, durably.
+
+    `writer` tells it from that of others who write the same at the same time.
+    """
+    temporary = path.with_name(f".{path.name}{writer}{TEMPORARY_SUFFIX}")
     with disk_errors(path):
         make_folder(path.parent)
         try:

@@ -45,7 +45,7 @@ def find_garbage(store: Store, forgotten: Collection[str] = ()) -> list[Garbage]
     Raises StorageError where a run's manifest cannot be read, because what it refers to is then unknown.
     """
     runs = _known(store, forgotten)
-    leftover = [_garbage(path, "left by a removal that was killed") for path in _leftovers_of_removal(store)]
+    leftover = [_garbage(store, path, "left by a removal that was killed") for path in _leftovers_of_removal(store)]
     return leftover + [item for owner in _owners(store) for item in _of(store, owner, runs)]
 
 
@@ -58,7 +58,7 @@ def remove_garbage(store: Store, forgotten: Collection[str] = ()) -> tuple[list[
     left: list[str] = []
     with only_writer(store.root / "locks" / "gc", "the store's garbage"):
         for path in _leftovers_of_removal(store):
-            gone.append(_garbage(path, "left by a removal that was killed"))
+            gone.append(_garbage(store, path, "left by a removal that was killed"))
             _delete(path)
         for owner in _owners(store):
             if not any(_of(store, owner, _known(store, forgotten))):
@@ -74,6 +74,7 @@ def remove_garbage(store: Store, forgotten: Collection[str] = ()) -> tuple[list[
 
 def _remove(store: Store, owner: Owner, forgotten: Collection[str]) -> list[Garbage]:
     with _lock(store, owner):
+        store.refresh("runs/")
         found = list(_of(store, owner, _known(store, forgotten)))
         if owner.kind == "run" and found:
             # The manifest first: from then on the run does not exist, wherever a kill falls.
@@ -106,13 +107,13 @@ def _of_run(store: Store, run_id: str, runs: Iterable[Run]) -> Iterator[Garbage]
         return
     model = store.model_folder(run_id)
     named = any(f"{model.parent.name}/{run_id}" in json.dumps(run.recipe) for run in runs)
-    if model.is_dir() and not named:
-        yield _garbage(model, "the run that trained it is not there, and no recipe names it")
+    if store.has_model(run_id) and not named:
+        yield _garbage(store, model, "the run that trained it is not there, and no recipe names it")
     work = model.with_name(f".{run_id}.training")
     if work.is_dir():
-        yield _garbage(work, "a training whose run is not there")
+        yield _garbage(store, work, "a training whose run is not there")
     if store.run_folder(run_id).is_dir():
-        yield _garbage(store.run_folder(run_id), "a run without a manifest, or one that was named")
+        yield _garbage(store, store.run_folder(run_id), "a run without a manifest, or one that was named")
 
 
 def _of_stage(store: Store, key: str, runs: Iterable[Run]) -> Iterator[Garbage]:
@@ -120,28 +121,27 @@ def _of_stage(store: Store, key: str, runs: Iterable[Run]) -> Iterator[Garbage]:
     users = [run for run in runs if any(use.key == key for use in run.stages)]
     if not users:
         if stage.folder.is_dir():
-            yield _garbage(stage.folder, "no run refers to this stage")
+            yield _garbage(store, stage.folder, "no run refers to this stage")
         if lock.exists():
-            yield _garbage(lock, "a lock of no stage")
+            yield _garbage(store, lock, "a lock of no stage")
         return
-    if stage.set_aside_folder.is_dir():
-        yield _garbage(stage.set_aside_folder, "parts whose bytes no longer matched")
+    if store.holds(stage.set_aside_folder):
+        yield _garbage(store, stage.set_aside_folder, "parts whose bytes no longer matched")
     if all(run.status == "complete" for run in users):
         for path in (each for journal in stage.journals.paths() for each in Journal.files(journal)):
-            yield _garbage(path, "a journal of complete runs")
+            yield _garbage(store, path, "a journal of complete runs")
     # What looks left over may be about to get its manifest entry; a run that was killed clears up when it goes on.
     if not any(run.status == "running" for run in users):
-        for path in stage.leftovers():
-            yield _garbage(path, "left by a crash")
+        for path in (*stage.leftovers(), *stage.orphans()):
+            yield _garbage(store, path, "left by a crash")
 
 
 def _lock(store: Store, owner: Owner) -> AbstractContextManager[None]:
     return store.lock_run(owner.name) if owner.kind == "run" else store.lock_stage(store.stage(owner.name))
 
 
-def _garbage(path: Path, reason: str) -> Garbage:
-    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
-    return Garbage(path, reason, sum(each.stat().st_size for each in files))
+def _garbage(store: Store, path: Path, reason: str) -> Garbage:
+    return Garbage(path, reason, store.size_of(path))
 
 
 def _leftovers_of_removal(store: Store) -> list[Path]:
@@ -150,6 +150,7 @@ def _leftovers_of_removal(store: Store) -> list[Path]:
 
 def _move(store: Store, path: Path) -> None:
     """Out of the place where it counts, durably; then away."""
+    store.forget(path)
     if not path.exists():
         return
     target = store.root / REMOVED / "--".join(path.relative_to(store.root).parts)

@@ -33,7 +33,7 @@ def store_findings(store: Store) -> Iterator[Finding]:
         found += _unsupported(store, run)
     if not any(finding.level == "broken" for finding in found):
         counts = f"{len(runs)} runs, {len(store.stages())} stages, {parts} parts: every byte is as it was written"
-        yield Finding("ok", str(store.root), counts)
+        yield Finding("ok", store.address, counts)
         found += _garbage_warning(store)
     yield from found
 
@@ -55,7 +55,7 @@ def _check_stage(stage: Stage, runs: Sequence[Run], found: list[Finding]) -> int
         try:
             entry = Entry.read(path)
             with disk_errors(stage.folder):
-                damage = stage.damage(entry)
+                damage = stage.damage_at_rest(entry)
         except StorageError as error:
             found.append(Finding("broken", str(path), _first(error), f"delete it, then {remedy}"))
         else:
@@ -72,9 +72,10 @@ def _unsupported(store: Store, run: Run) -> Iterator[Finding]:
         if use.kind != "measure" and _lacks(store, run, store.stage(use.key), use.n if use.kind != "label" else 1):
             place = str(store.stage(use.key).folder)
             yield Finding("broken", place, f"run {run.run_id} is complete, but lacks parts of this stage", MAKE_ANEW)
-    if any(use.kind == "label" for use in run.stages) and not store.model_folder(run.run_id).is_dir():
+    damage = store.model_damage(run.run_id) if any(use.kind == "label" for use in run.stages) else None
+    if damage is not None:
         place = str(store.model_folder(run.run_id))
-        yield Finding("broken", place, f"the model that run {run.run_id} trained is missing", MAKE_ANEW)
+        yield Finding("broken", place, f"the model that run {run.run_id} trained {damage}", MAKE_ANEW)
 
 
 def _lacks(store: Store, run: Run, stage: Stage, samples: int | None) -> bool:
@@ -89,7 +90,7 @@ def _lacks(store: Store, run: Run, stage: Stage, samples: int | None) -> bool:
 def _garbage_warning(store: Store) -> Iterator[Finding]:
     size = sum(item.size for item in find_garbage(store))
     if size:
-        yield Finding("warning", str(store.root), f"{size:,} bytes that no run refers to", "`overthink gc` lists them")
+        yield Finding("warning", store.address, f"{size:,} bytes that no run refers to", "`overthink gc` lists them")
 
 
 def _first(error: StorageError) -> str:

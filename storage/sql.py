@@ -5,8 +5,9 @@ network, no extensions, no writes, bounded memory and time.
 """
 
 import json
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from storage.views import SUM_OF, VIEWS
 
 MEMORY_LIMIT = "2GB"
 TIME_LIMIT_SECONDS = 60.0
+_WORD = re.compile(r"\w+")
 
 _RUN_COLUMNS = pa.schema(
     [
@@ -51,10 +53,12 @@ _USE_COLUMNS = pa.schema(
 
 
 @contextmanager
-def connect(store: Store) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A locked connection on which the tables of the data contract are views."""
-    if not store.root.is_dir():
-        raise QueryError(f"there is no store at {store.root}: name one with --store, or make it with `overthink run`")
+def connect(store: Store, tables: Collection[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A locked connection on which the tables of the data contract are views; of those stored, `tables` have rows."""
+    if not store.exists():
+        raise QueryError(
+            f"there is no store at {store.address}: name one with --store, or make it with `overthink run`"
+        )
     # Without a temporary directory a query that outgrows its memory ends with an error instead of filling the disk.
     limits: dict[str, str | bool | int | float | list[str]] = {
         "threads": 2,
@@ -63,7 +67,7 @@ def connect(store: Store) -> Iterator[duckdb.DuckDBPyConnection]:
     }
     connection = duckdb.connect(":memory:", config=limits)
     try:
-        _create_views(connection, store)
+        _create_views(connection, store, tables)
         connection.execute("BEGIN TRANSACTION READ ONLY")
         yield connection
     finally:
@@ -72,7 +76,7 @@ def connect(store: Store) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def query(store: Store, sql: str, time_limit: float = TIME_LIMIT_SECONDS) -> pa.Table:
     """Answer one SELECT. Raises QueryError, with one line, for anything else."""
-    with connect(store) as connection:
+    with connect(store, _tables_of(sql)) as connection:
         _require_one_select(connection, sql)
         timer = threading.Timer(time_limit, connection.interrupt)
         timer.start()
@@ -105,13 +109,28 @@ def _one_line(message: str) -> str:
     return " ".join(message.split("\n\n", 1)[0].split())
 
 
-def _create_views(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
+def _tables_of(sql: str) -> set[str]:
+    """The stored tables that a query may read, by the words in it: those behind every view that it names."""
+    words = set(_WORD.findall(sql.lower()))
+    if words & {"query", "query_table"}:  # functions that take a name, or put one together
+        return set(SCHEMAS)
+    reached: set[str] = set()
+    while words - reached:
+        reached |= words
+        words = {word for name in words & VIEWS.keys() for word in _WORD.findall(VIEWS[name])}
+    problems = {"problems"} if "run_problems" in reached else set()
+    return problems | {table for table in SCHEMAS if f"parts_{table}" in reached}
+
+
+def _create_views(connection: duckdb.DuckDBPyConnection, store: Store, tables: Collection[str]) -> None:
+    store.bring(tables)
     runs = store.runs()
     files: dict[str, list[Path]] = {table: [] for table in SCHEMAS}
     for stage in store.stages():
         for entry in stage.entries():
             for part_file in entry.files:
-                files[part_file.table].append(stage.parts_folder / part_file.name)
+                if part_file.table in tables:
+                    files[part_file.table].append(stage.parts_folder / part_file.name)
     _create_table(connection, "stored_runs", _runs_table(runs))
     _create_table(connection, "stage_uses", _uses_table(runs))
     every_file = [str(path.resolve()) for paths in files.values() for path in paths]

@@ -220,6 +220,10 @@ class Stage:
                 return f"{part_file.name} has other bytes than were written"
         return None
 
+    def damage_at_rest(self, entry: Entry) -> str | None:
+        """The same, of the bytes that are kept for good."""
+        return self.damage(entry)
+
     def _set_aside(self, entry: Entry, reason: str) -> None:
         logger.warning("%s: %s; this part is set aside and made again", self.key, reason)
         shelf = self.set_aside_folder
@@ -238,6 +242,10 @@ class Stage:
         temporary += sorted(self.lease_folder.glob("*"))
         known = {part_file.name for entry in self.entries() for part_file in entry.files}
         return temporary + [path for path in sorted(self.parts_folder.glob("*.parquet")) if path.name not in known]
+
+    def orphans(self) -> list[Path]:
+        """What no manifest entry names and does not lie in the folder."""
+        return []
 
     def _sweep(self) -> None:
         with disk_errors(self.folder):

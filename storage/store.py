@@ -1,6 +1,6 @@
 """A store: the folder that holds stages and runs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -66,13 +66,25 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @property
+    def address(self) -> str:
+        """What `--store` names it by."""
+        return str(self.root)
+
+    def exists(self) -> bool:
+        """Whether anything was ever stored there."""
+        return self.root.is_dir()
+
+    def refresh(self, folder: str = "") -> None:
+        """Take note of what was written elsewhere; a folder is read anew at every question."""
+
     def stage(self, key: str) -> Stage:
         """The stage at a content address, made or not."""
         return Stage(self.root / "stages" / key)
 
     def stages(self) -> list[Stage]:
         """All stages that have begun."""
-        return [Stage(folder) for folder in sorted((self.root / "stages").glob("*")) if folder.is_dir()]
+        return [self.stage(folder.name) for folder in sorted((self.root / "stages").glob("*")) if folder.is_dir()]
 
     def run_folder(self, run_id: str) -> Path:
         """The folder of a run: its manifest, log and lock."""
@@ -81,6 +93,24 @@ class Store:
     def model_folder(self, run_id: str) -> Path:
         """Where a model lies that a run trained."""
         return self.root / "models" / run_id
+
+    def has_model(self, run_id: str) -> bool:
+        """Whether the model that a run trained is there."""
+        return self.model_folder(run_id).is_dir()
+
+    def model(self, run_id: str) -> Path:
+        """The folder of the model that a run trained, with everything in it."""
+        return self.model_folder(run_id)
+
+    def keep_model(self, run_id: str) -> None:
+        """Have what was trained into its folder where the store keeps its files."""
+
+    def model_damage(self, run_id: str) -> str | None:
+        """What is wrong with the model that a run trained, or None."""
+        return None if self.has_model(run_id) else "is missing"
+
+    def bring(self, tables: Collection[str]) -> None:
+        """Have the files of some tables where SQL reads them."""
 
     def write_run(self, run: Run) -> None:
         """Write a run's manifest whole."""
@@ -125,6 +155,18 @@ class Store:
             known = ", ".join(sweep.sweep_id for sweep in found)
             raise StorageError(f"{self.root} holds {len(found)} sweeps named {name!r}: name one, of {known}")
         return [run for run in runs if run.run_id in found[0].run_ids]
+
+    def holds(self, path: Path) -> bool:
+        """Whether there is something at a path of the store."""
+        return path.exists()
+
+    def size_of(self, path: Path) -> int:
+        """The bytes that a file or folder takes."""
+        files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+        return sum(each.stat().st_size for each in files)
+
+    def forget(self, path: Path) -> None:
+        """Remove what lies elsewhere of something that is about to be removed here."""
 
     def lock_run(self, run_id: str) -> AbstractContextManager[None]:
         """Be the only writer of a run. Raises StoreBusy where another process is."""

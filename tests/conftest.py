@@ -2,11 +2,12 @@
 
 import atexit
 import os
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
@@ -27,6 +28,9 @@ from flows.recipe import Recipe
 from tasks.engines import vllm_policy, vllm_prm
 from tasks.engines.fake import FakePolicy, FakePrm
 from tasks.engines.policy_prompts import PolicyPrompts
+
+if TYPE_CHECKING:
+    from object_store import BucketView
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -118,3 +122,24 @@ def fake_recipe() -> dict[str, Any]:
 def recipe_of(value: dict[str, Any], **changes: Any) -> Recipe:
     """A validated recipe with top-level keys replaced."""
     return Recipe.model_validate(value | changes)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """A real S3 server that takes any key."""
+    from object_store import s3_server
+
+    with s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "BucketView":
+    """An empty bucket, which this process reaches too."""
+    from object_store import BucketView
+
+    view = BucketView(s3_endpoint, f"bucket-{secrets.token_hex(8)}", tmp_path / "cache")
+    view.objects.create()
+    for name, value in view.environment().items():
+        monkeypatch.setenv(name, value)
+    return view

@@ -81,6 +81,11 @@ def test_a_recipe_becomes_a_deployment_with_its_schedule(client: SyncPrefectClie
     assert (cron, timezone) == ("0 3 * * *", "Europe/London")
 
 
+def test_a_store_in_a_bucket_is_the_same_for_every_worker(client: SyncPrefectClient) -> None:
+    deploy("--store", "s3://bucket/prefix", "--name", "in-a-bucket")
+    assert client.read_deployment_by_name("evaluate/in-a-bucket").parameters["store"] == "s3://bucket/prefix"
+
+
 def test_deployed_again_the_later_word_holds(client: SyncPrefectClient, tmp_path: Path) -> None:
     deploy("--store", str(tmp_path), "--name", "twice", *NIGHTLY)
     deploy("--store", str(tmp_path / "other"), "--name", "twice", "--cron", "30 4 * * 1")

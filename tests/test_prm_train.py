@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 import torch
+from object_store import BucketView
 from safetensors.torch import load_file
 
 import flows.evaluate
 from flows.prm_train import is_trained, make_prm_train_plan, prm_train
 from flows.recipe import PrmTrainRecipe
+from storage.integrity import store_findings
+from storage.opening import open_store
 from storage.sql import query
 from storage.store import Store
 from tasks.engines.config import FakePolicyConfig
@@ -122,6 +125,23 @@ async def test_labels_are_shares_of_what_ended_right(tmp_path: Path) -> None:
     assert plan.run_id == run_id
     assert is_trained(plan, Store(store))
     assert (store / "models" / run_id / "README.md").exists()
+
+
+async def test_a_model_trained_into_a_bucket_is_there_for_other_machines(
+    bucket: BucketView, count_calls: Counter[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_in(tmp_path)
+    run_id = await prm_train(recipe, bucket.place)
+    trained = {path.name: path.read_bytes() for path in open_store(bucket.place).model_folder(run_id).iterdir()}
+    asked = dict(count_calls)
+    monkeypatch.setenv("OVERTHINK_CACHE", str(tmp_path / "elsewhere"))
+    there = open_store(bucket.place)
+    assert is_trained(make_prm_train_plan(recipe, load_problems(recipe.problems)), there)
+    assert not there.model_folder(run_id).exists()
+    assert await prm_train(recipe, bucket.place) == run_id
+    assert count_calls == asked
+    assert {path.name: path.read_bytes() for path in there.model(run_id).iterdir()} == trained
+    assert [finding.level for finding in store_findings(there)] == ["ok"]
 
 
 async def test_a_policy_that_dies_is_loaded_anew_and_repeats_nothing(

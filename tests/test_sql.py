@@ -11,6 +11,7 @@ from storage.errors import QueryError, StorageError
 from storage.sql import query
 from storage.stages import Cover
 from storage.store import StageUse, Store
+from storage.views import VIEWS
 from tasks.shards import calls_table, rows_table
 
 # Section 3 of the design, word for word, costs, and what PRMs are measured by. Extra columns are welcome.
@@ -204,6 +205,20 @@ def test_a_damaged_part_is_told_in_one_line_with_its_name(store: Store, damage: 
     with pytest.raises(StorageError, match=part.name) as caught:
         query(store, "SELECT count(*) FROM rollouts")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("sql", ["SELECT count(*) FROM problems", "SELECT count(*) FROM runs", "SELECT 1"])
+def test_a_query_needs_no_part_of_a_table_that_it_does_not_name(store: Store, sql: str) -> None:
+    store.stage("sample-1").files("rollouts")[0].unlink()
+    assert rows(store, sql)[0][0] > 0
+
+
+@pytest.mark.parametrize("view", [*VIEWS, "parts_rollouts"])
+@pytest.mark.parametrize("form", ['FROM "{}"', "FROM main.{}", "WITH x AS (FROM {}) FROM x", "FROM query_table('{}')"])
+def test_every_table_behind_a_view_is_read_however_it_is_named(store: Store, view: str, form: str) -> None:
+    named = query(store, form.format(view.upper()))
+    everything = query(store, f"SELECT * FROM {view} WHERE 'query' = 'query'")
+    assert sorted(map(str, named.to_pylist())) == sorted(map(str, everything.to_pylist()))
 
 
 def test_a_torn_manifest_is_told_with_its_name(store: Store) -> None:

@@ -19,5 +19,5 @@ def train_abacus_prm(policy_folder: Path, tokenizer: Qwen2Tokenizer, folder: Pat
     train_body(policy_folder, tokenizer, folder)
     recipe = read_recipe_of(PrmTrainRecipe, find_recipe("prm-train"))
     with tempfile.TemporaryDirectory() as store:
-        run_id = asyncio.run(prm_train(recipe, Path(store)))
+        run_id = asyncio.run(prm_train(recipe, store))
         shutil.copytree(Store(Path(store)).model_folder(run_id), folder, dirs_exist_ok=True)

@@ -8,7 +8,7 @@ from rich.table import Table
 from flows.commands.options import DEFAULT_STORE, RunArgument, StoreOption, existing
 from flows.recipe_files import shipped_recipes
 from flows.terminal import console, told_plainly, unfolded
-from storage.store import Store
+from storage.opening import open_store
 
 Format = Literal["table", "csv", "json", "parquet"]
 
@@ -26,7 +26,7 @@ def sql(
     from storage.sql import query as ask
 
     with told_plainly():
-        print_rows(ask(Store(store), query), output)
+        print_rows(ask(open_store(store), query), output)
 
 
 def cost(

@@ -9,7 +9,7 @@ from flows.commands.options import DEFAULT_STORE, StoreOption
 from flows.commands.report import print_report
 from flows.import_recipe import ImportFormat, import_recipe
 from flows.terminal import carry_out, console, quiet, told_plainly
-from storage.store import Store
+from storage.opening import open_store
 from tasks.problems.answers import Extraction
 
 
@@ -32,7 +32,7 @@ def import_(
         recipe = import_recipe(layout, path, mapping or [], name, extraction, independent)
         from flows.importing import import_rollouts, is_imported, make_import_plans
 
-        plans, opened = make_import_plans(recipe), Store(store)
+        plans, opened = make_import_plans(recipe), open_store(store)
         if not all(is_imported(plan, opened) for plan in plans):
             what = f"{sum(len(plan.units) for plan in plans)} problems"
             carry_out(opened, plans[0].run_id, what, lambda: import_rollouts(recipe, store))

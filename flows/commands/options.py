@@ -6,20 +6,23 @@ from typing import Annotated
 import typer
 
 from storage.errors import StorageError
+from storage.opening import open_store
 from storage.store import Store
 from tasks.errors import UserError
 
-DEFAULT_STORE = Path("store")
-StoreOption = Annotated[Path, typer.Option("--store", envvar="OVERTHINK_STORE", help="Folder that holds all results.")]
+DEFAULT_STORE = "store"
+STORE_HELP = "Folder that holds all results, or s3://BUCKET/PREFIX."
+StoreOption = Annotated[str, typer.Option("--store", envvar="OVERTHINK_STORE", help=STORE_HELP)]
 RecipeArgument = Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped recipe.")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")]
 
 
-def existing(root: Path) -> Store:
-    """The store in a folder that is there. Raises StorageError where it is not."""
-    if not root.is_dir():
-        raise StorageError(f"there is no store at {root}: name one with --store, or make it with `overthink run`")
-    return Store(root)
+def existing(place: str) -> Store:
+    """The store that is there. Raises StorageError where none is."""
+    opened = open_store(place)
+    if not opened.exists():
+        raise StorageError(f"there is no store at {place}: name one with --store, or make it with `overthink run`")
+    return opened
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from flows.commands.run import print_dropped
 from flows.recipe import PrmEvalRecipe, PrmTrainRecipe
 from flows.recipe_files import find_recipe, read_recipe_of
 from flows.terminal import carry_out, console, quiet, told_plainly
-from storage.store import Store
+from storage.opening import open_store
 from tasks.errors import UserError
 
 
@@ -36,7 +36,7 @@ def prm_eval(
             if changes or skip_bad_rows:
                 raise UserError("--set and --skip-bad-rows change a recipe; --run reads none")
             run_id = _prm_eval_run(str(run_name), store)
-        opened = Store(store)
+        opened = open_store(store)
         print_report(console(), opened, opened.find_run(run_id), only_prm=True)
         if html is not None:
             from flows.prm_results import prm_pictures
@@ -46,28 +46,28 @@ def prm_eval(
             write_text(html, page(f"PRM of {run_id}", [Section("The PRM", drawn)]))
 
 
-def _prm_eval_recipe(name: str, changes: list[str], root: Path, skip_bad_rows: bool) -> str:
+def _prm_eval_recipe(name: str, changes: list[str], place: str, skip_bad_rows: bool) -> str:
     recipe = read_recipe_of(PrmEvalRecipe, find_recipe(name), changes)
     from flows.prm_eval import is_measured, make_prm_eval_plan, prm_eval
     from tasks.problems.labelled import load_solutions
 
     labelled = load_solutions(recipe.solutions, skip_bad_rows)
     plan = make_prm_eval_plan(recipe, labelled)
-    opened = Store(root)
+    opened = open_store(place)
     print_dropped(labelled.dropped)
     if not is_measured(plan, opened):
         what = f"{len(labelled.solutions)} solutions"
-        carry_out(opened, plan.run_id, what, lambda: prm_eval(recipe, root, skip_bad_rows))
+        carry_out(opened, plan.run_id, what, lambda: prm_eval(recipe, place, skip_bad_rows))
     return plan.run_id
 
 
-def _prm_eval_run(name: str, root: Path) -> str:
-    opened = existing(root)
+def _prm_eval_run(name: str, place: str) -> str:
+    opened = existing(place)
     from flows.finished import scored_run
     from flows.prm_of_run import READER, prm_eval_run
 
     run_id = scored_run(opened, name, READER).run_id
-    carry_out(opened, run_id, "measuring its PRM", lambda: prm_eval_run(run_id, root))
+    carry_out(opened, run_id, "measuring its PRM", lambda: prm_eval_run(run_id, place))
     return run_id
 
 
@@ -86,7 +86,7 @@ def prm_train(
 
         problem_set = load_problems(wanted.problems, skip_bad_rows)
         plan = make_prm_train_plan(wanted, problem_set)
-        opened = Store(store)
+        opened = open_store(store)
         print_dropped(problem_set.dropped)
         if not is_trained(plan, opened):
             what = f"{len(problem_set.problems)} problems"

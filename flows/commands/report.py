@@ -55,7 +55,7 @@ def _make_whole(store: Store, stored: Run) -> None:
     complaints = irreparable(store, stored, lost)
     if not complaints:
         what = "computing anew " + ", ".join(str(loss) for loss in lost)
-        carry_out(store, stored.run_id, what, lambda: rebuild(stored.run_id, store.root))
+        carry_out(store, stored.run_id, what, lambda: rebuild(stored.run_id, store.address))
         complaints = [str(loss) for loss in losses(store, stored)]
     if complaints:
         told = "\n".join([f"Run {stored.run_id} is not whole:", *complaints, remedy(stored)])
@@ -82,14 +82,14 @@ def print_report(paper: Console, store: Store, stored: Run, only_prm: bool = Fal
     if "select" in kinds and not only_prm:
         _print_summary(paper, store, stored)
     if "label" in kinds:
-        folder = store.model_folder(stored.run_id)
+        folder = store.model(stored.run_id)
         paper.print(Markdown((folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)[2]))
         paper.print(f"The model lies in {folder}", markup=False, soft_wrap=True)
     if "measure" in kinds:
         from flows.prm_results import prm_table
 
         paper.print(prm_table(store, stored.run_id))
-        paper.print(f'overthink sql --store {store.root} "SELECT * FROM prm_metrics"', markup=False, soft_wrap=True)
+        paper.print(f'overthink sql --store {store.address} "SELECT * FROM prm_metrics"', markup=False, soft_wrap=True)
 
 
 def _print_summary(paper: Console, store: Store, stored: Run) -> None:
@@ -109,6 +109,6 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
     if overlong:
         paper.print(f"{overlong} rollouts are longer than the PRM reads: unscored, they have no say in prm_ selectors.")
     table = "summary" if rows else "selections"  # without references there are answers, but nothing to sum up
-    paper.print(f'overthink sql --store {store.root} "SELECT * FROM {table}"', markup=False, soft_wrap=True)
+    paper.print(f'overthink sql --store {store.address} "SELECT * FROM {table}"', markup=False, soft_wrap=True)
     if "import" in kinds:
-        paper.print(f"overthink compare --store {store.root} {stored.run_id}", markup=False, soft_wrap=True)
+        paper.print(f"overthink compare --store {store.address} {stored.run_id}", markup=False, soft_wrap=True)

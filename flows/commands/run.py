@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,10 +14,11 @@ from flows.commands.report import print_report
 from flows.recipe import Recipe
 from flows.recipe_files import find_recipe, read_recipe
 from flows.terminal import carry_out, console, quiet, told_plainly
+from storage.opening import open_store
 from storage.store import Store
 from tasks.errors import Regression, UserError
 
-StoreFlow = Callable[[Recipe, Path, bool], Coroutine[Any, Any, str]]
+StoreFlow = Callable[[Recipe, str, bool], Coroutine[Any, Any, str]]
 
 
 def run(
@@ -56,8 +56,8 @@ def run(
             _hand_over(wanted, deployment, None if store == DEFAULT_STORE else store, skip_bad_rows, workers, wait)
 
 
-def _run(recipe: Recipe, root: Path, skip_bad_rows: bool, flow: StoreFlow) -> None:
-    opened, run_id = run_to_end(recipe, root, skip_bad_rows, flow)
+def _run(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow) -> None:
+    opened, run_id = run_to_end(recipe, place, skip_bad_rows, flow)
     stored = opened.find_run(run_id)
     print_report(console(), opened, stored)
     if recipe.gate is not None:
@@ -66,7 +66,7 @@ def _run(recipe: Recipe, root: Path, skip_bad_rows: bool, flow: StoreFlow) -> No
         print_verdict(judge(opened, stored, recipe.gate))
 
 
-def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool, flow: StoreFlow | None = None) -> tuple[Store, str]:
+def run_to_end(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow | None = None) -> tuple[Store, str]:
     """Run what is missing of a recipe, nothing if it is finished; returns the store and the run's id."""
     # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
     from flows.evaluate import is_finished
@@ -76,12 +76,12 @@ def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool, flow: StoreFlow 
 
     problem_set = load_problems(recipe.problems, skip_bad_rows)
     plan = make_plan(recipe, problem_set)
-    opened = Store(root)
+    opened = open_store(place)
     print_dropped(problem_set.dropped)
     if not is_finished(plan, opened):
         what = "1 problem" if len(plan.units) == 1 else f"{len(plan.units)} problems"
         with suppress(Regression):  # `run` tells it under the report
-            carry_out(opened, plan.run_id, what, lambda: (flow or _flow_here())(recipe, root, skip_bad_rows))
+            carry_out(opened, plan.run_id, what, lambda: (flow or _flow_here())(recipe, place, skip_bad_rows))
     else:
         asyncio.run(tell_what_was_kept(opened, partial(console().print, markup=False, soft_wrap=True)))
     return opened, plan.run_id
@@ -90,7 +90,7 @@ def run_to_end(recipe: Recipe, root: Path, skip_bad_rows: bool, flow: StoreFlow 
 def _flow_here(shared: bool = False) -> StoreFlow:
     from flows.evaluate import evaluate
 
-    return lambda recipe, root, skip_bad_rows: evaluate(recipe, root, skip_bad_rows, shared)
+    return lambda recipe, place, skip_bad_rows: evaluate(recipe, place, skip_bad_rows, shared)
 
 
 def _flow_on_ray(workers: int) -> StoreFlow:
@@ -99,11 +99,11 @@ def _flow_on_ray(workers: int) -> StoreFlow:
     except ImportError as error:
         raise UserError(f"--ray needs the packages of the extra `ray` ({error}): pip install '.[ray]'") from error
 
-    return lambda recipe, root, skip_bad_rows: evaluate_on_ray(recipe, root, workers, skip_bad_rows)
+    return lambda recipe, place, skip_bad_rows: evaluate_on_ray(recipe, place, workers, skip_bad_rows)
 
 
 def _hand_over(
-    recipe: Recipe, deployment: str, store: Path | None, skip_bad_rows: bool, workers: int, wait: bool
+    recipe: Recipe, deployment: str, store: str | None, skip_bad_rows: bool, workers: int, wait: bool
 ) -> None:
     from prefect.utilities.urls import url_for
 

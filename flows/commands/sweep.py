@@ -1,7 +1,6 @@
 """`overthink sweep`: a grid of policies, PRMs, problem sets, methods and budgets."""
 
 import shlex
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from flows.commands.run import print_dropped
 from flows.recipe_files import find_recipe, read_recipe_of
 from flows.sweep_recipe import SweepRecipe
 from flows.terminal import carry_out, console, quiet, told_plainly
-from storage.store import Store
+from storage.opening import open_store
 from tasks.errors import CellsFailed
 
 
@@ -26,7 +25,7 @@ def sweep(
         failures = _sweep(recipe, changes or [], store, skip_bad_rows)
     if failures:
         words = ["overthink", "sweep", recipe, *(word for change in changes or [] for word in ("--set", change))]
-        words += ["--store", str(store), *(["--skip-bad-rows"] if skip_bad_rows else [])]
+        words += ["--store", store, *(["--skip-bad-rows"] if skip_bad_rows else [])]
         screen = console()
         for failure in failures:
             screen.print(f"failed: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
@@ -40,7 +39,7 @@ def sweep(
         raise typer.Exit(1)
 
 
-def _sweep(name: str, changes: list[str], root: Path, skip_bad_rows: bool) -> tuple[str, ...]:
+def _sweep(name: str, changes: list[str], place: str, skip_bad_rows: bool) -> tuple[str, ...]:
     """Run what is missing and print what was found; returns what failed."""
     quiet()
     recipe = read_recipe_of(SweepRecipe, find_recipe(name), changes)
@@ -50,7 +49,7 @@ def _sweep(name: str, changes: list[str], root: Path, skip_bad_rows: bool) -> tu
     from flows.sweep_results import sweep_rows, sweep_table
 
     plan = make_sweep_plan(recipe, skip_bad_rows)
-    opened, screen = Store(root), console()
+    opened, screen = open_store(place), console()
     unfinished = plan.unfinished(opened)
     check_runs(unfinished)
     print_dropped([complaint for problem_set in plan.problem_sets for complaint in problem_set.dropped])
@@ -61,7 +60,7 @@ def _sweep(name: str, changes: list[str], root: Path, skip_bad_rows: bool) -> tu
         cells = sum(len(run.methods) for run in unfinished)
         what = f"{len(unfinished)} of {len(plan.runs)} runs to do, {cells} cells"
         try:
-            carry_out(opened, plan.sweep_id, what, lambda: sweep_flow(recipe, root, skip_bad_rows))
+            carry_out(opened, plan.sweep_id, what, lambda: sweep_flow(recipe, place, skip_bad_rows))
         except CellsFailed as error:
             failures = error.failures
     else:

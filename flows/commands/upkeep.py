@@ -1,7 +1,6 @@
 """`overthink gc` and `overthink doctor`: a store kept small, and everything looked over."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -56,7 +55,7 @@ def _total(found: Sequence[Garbage]) -> str:
 
 def doctor(
     store: Annotated[
-        Path | None, typer.Option("--store", envvar="OVERTHINK_STORE", help="Also check this store, byte for byte.")
+        str | None, typer.Option("--store", envvar="OVERTHINK_STORE", help="Also check this store, byte for byte.")
     ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="Also ask the endpoints of this recipe whether they serve its models.")
@@ -68,12 +67,12 @@ def doctor(
     """Look over Python, packages, engines, GPUs, Prefect, endpoints and a store; exits with 1 where one is broken."""
     with told_plainly():
         quiet()
-        root = None if store is None else existing(store).root
+        opened = None if store is None else existing(store)
         from flows.health import findings, served_models
 
         served = () if recipe is None else served_models(read_runs(find_recipe(recipe)))
         levels = set()
-        for finding in findings(root, served, endpoints or ()):
+        for finding in findings(opened, served, endpoints or ()):
             levels.add(finding.level)
             remedy = f": {finding.remedy}" if finding.remedy else ""
             line = Text(f"{finding.level:8}", style=STYLES[finding.level])

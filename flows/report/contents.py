@@ -115,10 +115,10 @@ def _again(facts: RunFacts) -> str:
     """How to come by the same numbers: the recipe, and the query."""
     verb = "import" if facts.is_imported else "run"
     recipe = yaml.safe_dump(dict(facts.run.recipe), sort_keys=False, allow_unicode=True)
-    report = f"overthink report {facts.run_id} --store {facts.store.root} --html report.html"
+    report = f"overthink report {facts.run_id} --store {facts.store.address} --html report.html"
     ways = (
         "Every number can be recomputed from the store, without a GPU: the query behind each figure is folded below "
-        f"it, and `overthink sql --store {facts.store.root} QUERY` answers it. This page again: `{report}`. The "
+        f"it, and `overthink sql --store {facts.store.address} QUERY` answers it. This page again: `{report}`. The "
         f"rollouts again: the recipe below by `overthink {verb}`."
     )
     details = f"<details><summary>Recipe</summary>\n<pre>{escape(recipe)}</pre></details>"
@@ -159,7 +159,7 @@ def prm_part(facts: RunFacts) -> str:
         return "\n".join(map(figure, pictures))
     if facts.is_imported:
         return paragraph("Calibration and length bias are measured on runs of `overthink run` only.", "note")
-    command = f"overthink prm-eval --run {facts.run_id} --store {facts.store.root}"
+    command = f"overthink prm-eval --run {facts.run_id} --store {facts.store.address}"
     return paragraph(f"Not measured yet. `{command}` measures it in seconds, without any model.", "note")
 
 
