@@ -138,7 +138,7 @@ def is_whole(machine: Machine) -> bool:
     """Whether every rollout, step and call of the slow run is there once, and nothing is left over."""
     (found,) = machine.rows(COUNTS)
     once = found["rollouts"] == found["different"] == 24 * 9 and found["calls"] == found["different_calls"]
-    left = [*machine.cache.rglob("unsent/**/*.json"), *machine.cache.rglob("journal.sqlite*")]
+    left = [*machine.cache.rglob("unsent/**/*.json"), *machine.cache.rglob("*.sqlite*")]
     return once and found["scores"] == int(found["steps"]) and found["calls"] > 24 * 9 and not left
 
 
