@@ -115,32 +115,28 @@ class Stage:
             return []
         return [Entry.read(path) for path in sorted(self.manifest_folder.glob("*.json"))]
 
-    def files(self, table: str) -> list[Path]:
-        """The files of one table that exist by the manifest."""
+    def files(self, table: str, units: Iterable[str] | None = None) -> list[Path]:
+        """The files of one table that exist by the manifest: all of them, or those that hold any of `units`."""
+        return [self.parts_folder / part_file.name for part_file in self._part_files(table, units)]
+
+    def _part_files(self, table: str, units: Iterable[str] | None) -> list[PartFile]:
+        wanted = None if units is None else set(units)
         return [
-            self.parts_folder / part_file.name
+            part_file
             for entry in self.entries()
+            if wanted is None or wanted.intersection(entry.cover.units)
             for part_file in entry.files
             if part_file.table == table
         ]
 
-    def table(self, name: str) -> pa.Table:
-        """All rows of one table."""
-        pieces = [pq.ParquetFile(path).read() for path in self.files(name)]
+    def table(self, name: str, units: Iterable[str] | None = None) -> pa.Table:
+        """All rows of one table, or of the parts that hold any of `units`."""
+        pieces = [pq.ParquetFile(path).read() for path in self.files(name, units)]
         return pa.concat_tables(pieces) if pieces else SCHEMAS[name].empty_table()
 
     def digests(self, table: str, units: Iterable[str] | None = None) -> tuple[str, ...]:
         """The sha256 of the files of `table`: all of them, or those that hold any of `units`."""
-        wanted = None if units is None else set(units)
-        return tuple(
-            sorted(
-                part_file.sha256
-                for entry in self.entries()
-                if wanted is None or wanted.intersection(entry.cover.units)
-                for part_file in entry.files
-                if part_file.table == table
-            )
-        )
+        return tuple(sorted(part_file.sha256 for part_file in self._part_files(table, units)))
 
     def missing(self, units: Sequence[str], samples: int, shard_size: int) -> list[Cover]:
         """The work still to do for `samples` samples of each unit, in shards of at most `shard_size` units."""

@@ -60,7 +60,7 @@ async def grade(work: GradeWork, cover: Cover) -> Entry:
 
 
 def _grade(work: GradeWork, cover: Cover) -> Entry:
-    rollouts = covered_rows(work.samples.table("rollouts"), cover)
+    rollouts = covered_rows(work.samples.table("rollouts", cover.units), cover)
     by_problem = _by_problem(rollouts)
     known = _known_keys(work.stage, Cover(cover.units, 0, cover.first))
     if work.pilot is not None:
@@ -103,7 +103,7 @@ def _by_problem(rollouts: pa.Table) -> dict[str, list[dict[str, Any]]]:
 
 def _known_keys(stage: Stage, earlier_samples: Cover) -> dict[str, list[str]]:
     """The answer keys that earlier samples of the same problems already have, in the order they were met."""
-    earlier = covered_rows(stage.table("answers"), earlier_samples)
+    earlier = covered_rows(stage.table("answers", earlier_samples.units), earlier_samples)
     known: dict[str, dict[str, None]] = {}
     for unit, key in zip(earlier["problem_key"].to_pylist(), earlier["answer_key"].to_pylist(), strict=True):
         if key is not None:

@@ -144,7 +144,7 @@ def read_known(work: ScoreWork, cover: Cover) -> dict[str, dict[tuple[str, ...],
     """The scores that earlier samples of a shard's problems already have, by problem key and steps."""
     if cover.first == 0:
         return {unit: {} for unit in cover.units}
-    scores = by_rollout(work.stage.table("scores"), "score")
+    scores = by_rollout(work.stage.table("scores", cover.units), "score")
     earlier = read_written(work.samples, Cover(cover.units, 0, cover.first))
     return {
         unit: {rollout.steps: scores[rollout.rollout_id] for rollout in rollouts if rollout.rollout_id in scores}
@@ -154,8 +154,8 @@ def read_known(work: ScoreWork, cover: Cover) -> dict[str, dict[tuple[str, ...],
 
 def read_written(samples: Stage, cover: Cover) -> dict[str, list[Written]]:
     """The rollouts of a shard with their steps, by problem key, in the order of their sample index."""
-    rollouts = covered_rows(samples.table("rollouts"), cover)
-    table = samples.table("steps")
+    rollouts = covered_rows(samples.table("rollouts", cover.units), cover)
+    table = samples.table("steps", cover.units)
     table = table.filter(pc.is_in(table["rollout_id"], rollouts["rollout_id"].combine_chunks()))
     steps = by_rollout(table, "text")
     written: dict[str, list[Written]] = {unit: [] for unit in cover.units}

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from conftest import recipe_of
@@ -116,6 +117,30 @@ def test_a_run_is_handed_over_and_done_from_plain_json(
     assert list(elsewhere.iterdir()) == []
 
 
+def test_several_workers_share_a_run_that_is_handed_over(
+    client: SyncPrefectClient, prefect_server: str, tmp_path: Path
+) -> None:
+    """Two processes, as two workers of the pool start them; on a schedule both begin at the same time."""
+    deploy("--store", str(tmp_path / "store"), "--name", "together", "--workers", "2", *NIGHTLY)
+    found = client.read_deployment_by_name("evaluate/together")
+    assert found.parameters["shared"] is True
+    assert [s.schedule.cron for s in found.schedules] == ["0 3 * * *"] * 2
+    slow = ["--set", "policy.latency_ms=500", "--set", "shard_size=1"]
+    result = overthink("run", "smoke", *slow, "--deployment", "together", "--workers", "2")
+    assert result.exit_code == 0, result.output
+    addresses = [word for word in result.output.split() if "/runs/flow-run/" in word]
+    environment = os.environ | {"PREFECT_API_URL": prefect_server}
+    flow_run_ids = [address.rpartition("/")[2] for address in addresses]
+    commands = [[PREFECT, "flow-run", "execute", flow_run_id] for flow_run_id in flow_run_ids]
+    workers = [subprocess.Popen(command, cwd=tmp_path, env=environment) for command in commands]
+    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    states = [client.read_flow_run(UUID(flow_run_id)).state for flow_run_id in flow_run_ids]
+    assert [state is not None and state.is_completed() for state in states] == [True, True]
+    counts = "SELECT count(*) AS calls, count(DISTINCT call_key) AS different FROM calls"
+    (calls,) = query(Store(tmp_path / "store"), counts).to_pylist()
+    assert calls["calls"] == calls["different"] > 0
+
+
 def test_a_mistake_that_no_schema_sees_fails_the_run_with_its_remedy(
     client: SyncPrefectClient, prefect_server: str, fake_recipe: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -191,6 +216,7 @@ MISTAKES = {
     ),
     "no deployment": (["run", "smoke", "--deployment", "no"], "there is no deployment 'no' (there: "),
     "waiting for nothing": (["run", "smoke", "--wait"], "name a --deployment"),
+    "workers of nobody": (["run", "smoke", "--workers", "2"], "start the same command with --shared"),
     "another kind": (["deploy", "prm-eval", "--store", "/s"], "it is one of `overthink prm-eval`"),
 }
 

@@ -78,6 +78,8 @@ def test_digests_are_those_of_a_table_or_of_some_units(stage: Stage) -> None:
     assert set(stage.digests("rollouts")) == {one.files[0].sha256, two.files[0].sha256}
     assert stage.digests("rollouts", ["c"]) == (two.files[0].sha256,)
     assert stage.digests("rollouts", []) == stage.digests("steps") == ()
+    assert stage.table("rollouts", ["c"])["rollout_id"].to_pylist() == ["c/0"]
+    assert stage.table("rollouts", ["b"])["rollout_id"].to_pylist() == ["a/0", "b/0"], "whole parts"
 
 
 def test_the_same_work_has_the_same_name_and_other_work_another() -> None:
