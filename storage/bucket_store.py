@@ -6,7 +6,7 @@ removed together with parts that no longer matched. Journals, locks and logs sta
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -77,18 +77,15 @@ class BucketStage(Stage):
             self._mirror.send(self._mirrored(part_file))
         self._mirror.send_record(path)
 
-    def files(self, table: str) -> list[Path]:
-        """The files of one table that exist by the manifest, fetched if need be. Raises where one cannot be had."""
-        self._mirror.bring(self.lacking({table}))
-        return super().files(table)
+    def files(self, table: str, units: Iterable[str] | None = None) -> list[Path]:
+        """The files of one table, as in a folder, fetched if need be. Raises where one cannot be had."""
+        self._mirror.bring(self.lacking({table}, units))
+        return super().files(table, units)
 
-    def lacking(self, tables: Collection[str]) -> list[MirroredFile]:
-        """The files of some tables that are not in the folder."""
-        named = [self._mirrored(part_file) for part_file in self._part_files() if part_file.table in tables]
+    def lacking(self, tables: Collection[str], units: Iterable[str] | None = None) -> list[MirroredFile]:
+        """The files of some tables, or those that hold any of `units`, that are not in the folder."""
+        named = map(self._mirrored, self._part_files(tables, units))
         return [file for file in named if not file.path.exists()]
-
-    def _part_files(self) -> list[PartFile]:
-        return [part_file for entry in self.entries() for part_file in entry.files]
 
     def damage(self, entry: Entry) -> str | None:
         """What is wrong with a part, or None; a copy in the folder that is not as it was written is fetched anew."""
@@ -133,7 +130,7 @@ class BucketStage(Stage):
 
     def orphans(self) -> list[Path]:
         """Objects that no entry names, as paths of the folder."""
-        named = {self._mirror.object_key(self._mirrored(part_file)) for part_file in self._part_files()}
+        named = {self._mirror.object_key(self._mirrored(part_file)) for part_file in self._part_files(SCHEMAS)}
         return [self._mirror.root / key for key in self._mirror.under(self.parts_folder) if key not in named]
 
     def _entry_path(self, name: str) -> Path:

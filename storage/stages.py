@@ -10,7 +10,7 @@ stages/sample-1f2e…/leases/<shard>                   who is at it
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -117,16 +117,16 @@ class Stage:
 
     def files(self, table: str, units: Iterable[str] | None = None) -> list[Path]:
         """The files of one table that exist by the manifest: all of them, or those that hold any of `units`."""
-        return [self.parts_folder / part_file.name for part_file in self._part_files(table, units)]
+        return [self.parts_folder / part_file.name for part_file in self._part_files({table}, units)]
 
-    def _part_files(self, table: str, units: Iterable[str] | None) -> list[PartFile]:
+    def _part_files(self, tables: Collection[str], units: Iterable[str] | None = None) -> list[PartFile]:
         wanted = None if units is None else set(units)
         return [
             part_file
             for entry in self.entries()
             if wanted is None or wanted.intersection(entry.cover.units)
             for part_file in entry.files
-            if part_file.table == table
+            if part_file.table in tables
         ]
 
     def table(self, name: str, units: Iterable[str] | None = None) -> pa.Table:
@@ -136,7 +136,7 @@ class Stage:
 
     def digests(self, table: str, units: Iterable[str] | None = None) -> tuple[str, ...]:
         """The sha256 of the files of `table`: all of them, or those that hold any of `units`."""
-        return tuple(sorted(part_file.sha256 for part_file in self._part_files(table, units)))
+        return tuple(sorted(part_file.sha256 for part_file in self._part_files({table}, units)))
 
     def missing(self, units: Sequence[str], samples: int, shard_size: int) -> list[Cover]:
         """The work still to do for `samples` samples of each unit, in shards of at most `shard_size` units."""
