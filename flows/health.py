@@ -125,7 +125,7 @@ def _disk(root: Path) -> Iterator[Finding]:
         yield Finding("ok", str(root), what)
     kind = network_file_system(root.resolve(), MOUNTS.read_text(encoding="utf-8") if MOUNTS.exists() else "")
     if kind is not None:
-        remedy = "keep the store on a local disk while runs write to it"
+        remedy = "see that it carries locks from machine to machine, or keep the store on a local disk (docs/sizes.md)"
         yield Finding(
-            "warning", str(root), f"a network file system ({kind}), on which SQLite's journal is not safe", remedy
+            "warning", str(root), f"a network file system ({kind}), as safe for journals as its locks are", remedy
         )

@@ -30,6 +30,7 @@ REPORT = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
 DEPLOY = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 SERVERS = (ROOT / "docs" / "servers.md").read_text(encoding="utf-8")
 BUCKETS = (ROOT / "docs" / "buckets.md").read_text(encoding="utf-8")
+SIZES = (ROOT / "docs" / "sizes.md").read_text(encoding="utf-8")
 NIGHTLY = (ROOT / "docs" / "nightly.md").read_text(encoding="utf-8")
 COMMAND = Path(sys.executable).parent / "overthink"
 
@@ -112,7 +113,11 @@ def test_the_page_on_prms_names_every_family_and_every_measure() -> None:
 def test_every_command_of_the_readme_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     pages = (README, PRMS, STRATEGIES, REPORT, SERVERS, NIGHTLY, BUCKETS)
-    for words in (*(words for page in pages for words in commands(page)), *ours(commands(DEPLOY))):
+    for words in (
+        *(words for page in pages for words in commands(page)),
+        *ours(commands(DEPLOY)),
+        *ours(commands(SIZES)),
+    ):
         if words[0] == "python":  # tests/test_server_flags.py
             continue
         if words[0] == "make":
