@@ -117,21 +117,3 @@ def test_a_run_that_is_killed_is_taken_up_by_the_next_one(box: Box, client: Sync
     before = rows(store, f"SELECT count(*) AS calls FROM calls WHERE epoch(started_at) < {killed_at}")
     assert before[0]["calls"] > 0, "what the killed run had asked was not asked again"
     assert orphans(store) == []
-
-
-@pytest.mark.parametrize("service", ["postgres", "server"])
-def test_a_run_outlives_a_restart_of_what_keeps_its_state(
-    service: str, box: Box, client: SyncPrefectClient, tmp_path: Path
-) -> None:
-    written, store = deployed(box, f"past-{service}", tmp_path)
-    assert box.run("schedule-cpu", ["overthink", "run", str(written), "--deployment", written.stem]).returncode == 0
-    begun(store, written.stem)
-    box.kill(service)
-    time.sleep(5)
-    box.start_again(service)
-    (run,) = runs_of(client, written.stem)
-    done = until(lambda: ended(client, run.id), "it ends")
-    assert done.state.is_completed(), f"{done.state.message}\n{box.log('worker-cpu')}"
-    (found,) = rows(store, COUNTS)
-    assert found["rollouts"] == found["different"] == 60 * 33
-    assert found["calls"] == found["different_calls"]

@@ -44,7 +44,7 @@ def test_a_run_outlives_a_restart_of_what_keeps_its_state(service: str, box: Box
     run = subprocess.Popen(
         [*words, "--store", store], env=os.environ | {"PREFECT_API_URL": box.api}, stdout=subprocess.PIPE, text=True
     )
-    until(lambda: list(store.glob("stages/*/journal.sqlite")), "the run asks its engines")
+    until(lambda: list(store.glob("stages/*/journals/*.sqlite")), "the run asks its engines")
     assert asyncio.run(states(box, name)) == ["Running"]
     box.kill(service)
     time.sleep(5)
