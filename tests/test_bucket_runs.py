@@ -224,3 +224,11 @@ def test_keys_that_are_refused_are_one_message_without_them(
     assert "check that AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set" in told.stderr
     assert len(told.stderr.strip().splitlines()) == 1
     assert not any(value in told.output for value in KEYS.values())
+
+
+def test_two_processes_share_a_run_into_a_bucket(bucket: BucketView, machine: Callable[..., Machine]) -> None:
+    here = machine("here")
+    lives = [here.start(*SLOW_RUN, "--shared") for _ in range(2)]
+    ends = [(life.communicate(timeout=280), life.returncode) for life in lives]
+    assert [code for _, code in ends] == [0, 0], ends
+    assert is_whole(here)

@@ -31,7 +31,7 @@ def test_the_table_has_every_fault_of_the_list() -> None:
     for fault in (
         *("engine process is killed", "500", "429", "hangs", "garbage", "short reply", "PRM", "NaN", "disk is full"),
         *("EIO", "torn", "flipped", "clock", "at once", "SIGTERM", "SIGINT", "kill -9"),
-        *("Prefect server is down at the start", "in the middle", "at the end", "Postgres"),
+        *("Prefect server is down at the start", "in the middle", "at the end", "Postgres", "object store"),
     ):
         assert fault in faults, fault
 
