@@ -115,6 +115,10 @@ class Box:
         assert kind == "CMD"
         return subprocess.run(words, env=self.environment(service), capture_output=True).returncode == 0
 
+    def start(self, name: str, words: list[str], like: str) -> None:
+        """One more process, in a service's environment."""
+        self._spawn(name, words, env=self.environment(like))
+
     def ended(self, service: str) -> int:
         """Wait for a service that does one thing; returns its exit code."""
         return int(
@@ -178,7 +182,7 @@ class Box:
             self._running[service] = subprocess.Popen(
                 words,
                 cwd=how.pop("cwd", ROOT),
-                env=self.environment(service),
+                env=how.pop("env", None) or self.environment(service),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
