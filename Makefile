@@ -10,7 +10,7 @@ demo: install  ## sample, score, select and grade 200 problems with the embedded
 	$(BIN)/overthink run demo
 
 test: install  ## all tests, with the coverage bar
-	$(BIN)/pytest -q --numprocesses 2 --dist loadfile --cov=storage --cov=tasks/analysis --cov=tasks/methods --cov-report=term --cov-fail-under=90
+	$(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov=storage --cov=tasks/analysis --cov=tasks/methods --cov-report=term --cov-fail-under=90
 
 check: install  ## style and types
 	$(BIN)/ruff check .

@@ -35,6 +35,16 @@ if TYPE_CHECKING:
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
+# Files that start model servers or databases of their own: minutes each, mostly of waiting. They come first, so that no
+# worker is left with one of them at the end.
+SLOWEST = ("test_composed.py", "test_real_servers.py", "test_restarts.py", "test_real_nights.py", "test_two_workers.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest files first, each as it was."""
+    items.sort(key=lambda item: SLOWEST.index(item.path.name) if item.path.name in SLOWEST else len(SLOWEST))
+
+
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[str]:
     """One temporary Prefect server for all flows of the session; its address, for child processes."""

@@ -246,7 +246,9 @@ def test_runs_of_one_policy_and_prm_count_as_one(more: Path, fitted: Fit) -> Non
     put_run(more, "searches", methods=[*AFTER_PILOT, *FIXED])
     (both,) = fit(Store(more), ["searches", "samples", "samples"], "trial")
     assert both.strategy.fitted_from == ("searches", "samples")
-    assert replace(both, strategy=fitted.strategy, evidence=fitted.evidence, validation=fitted.validation) == fitted
+    arrays = {name: getattr(fitted, name) for name in ("strategy", "evidence", "validation", "shared")}
+    assert replace(both, **arrays) == fitted
+    assert repr(both.shared) == repr(fitted.shared)
     assert both.strategy.model_copy(update={"fitted_from": fitted.strategy.fitted_from}) == fitted.strategy
 
 

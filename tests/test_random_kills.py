@@ -22,7 +22,7 @@ from storage.stages import Stage
 from storage.store import Store
 from tasks.problems.sources import load_problems
 
-KILLS = int(os.environ.get("OVERTHINK_KILLS", "30"))
+KILLS = int(os.environ.get("OVERTHINK_KILLS", "12"))
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 METHODS = ({"method": "cot"}, {"method": "best_of_n", "n": 8}, {"method": "beam_search", "n": 8})
 PROBLEMS = 6

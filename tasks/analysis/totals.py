@@ -74,21 +74,27 @@ class _Fold:
 
 
 def share_out(evidence: Evidence, validation: Validation, bins: DifficultyConfig) -> list[Shared]:
-    """For each budget but the smallest, which leaves nothing to share out, what its tokens are worth."""
+    """What the tokens of each budget are worth, but of the smallest, which leaves nothing to share out.
+
+    A budget is left out whose tokens do not even pay for what is cheapest after the pilots.
+    """
     folds = [
         _Fold(evidence, bins, learn(evidence, bins, choosing), scored, choosing)
         for scored, choosing in turns(validation.folds)
     ]
-    return [_shared(evidence, folds, budget) for budget in evidence.budgets[1:]]
+    found = [_shared(evidence, folds, budget) for budget in evidence.budgets[1:]]
+    return [one for one in found if one is not None]
 
 
-def _shared(evidence: Evidence, folds: list[_Fold], budget: int) -> Shared:
+def _shared(evidence: Evidence, folds: list[_Fold], budget: int) -> Shared | None:
     fixed = [option for option in evidence.fixed if option.budget == budget]
     uniform = max(fixed, key=lambda option: float(option.accuracy.mean()))
     shared: dict[int, Option] = {}
     foreseen: dict[int, Option] = {}
     for fold in folds:
         total = float(uniform.tokens[fold.scored].sum())
-        shared |= fold.taken(allocate(*fold.promised(), total))
-        foreseen |= fold.taken(allocate(*fold.real(), total))
+        for taken, (values, costs) in ((shared, fold.promised()), (foreseen, fold.real())):
+            if costs.min(axis=1).sum() > total:
+                return None
+            taken.update(fold.taken(allocate(values, costs, total)))
     return Shared(budget, uniform, gathered(shared), gathered(foreseen))
