@@ -4,17 +4,18 @@ import threading
 import time
 from itertools import pairwise
 
-from tasks.engines.step_thread import StepThread, step_thread
+from tasks.engines.step_thread import PATIENCE, StepThread, step_thread
 
-PATIENCE = 120.0  # seconds, after which a thread is taken to hang
+DEADLINE = 120.0  # seconds, after which a thread is taken to hang
 
 
 class Counting:
     """An engine with some steps to do, which notes on which thread and in which order it got its turns."""
 
-    def __init__(self, name: str, steps: int, turns: list[str]) -> None:
+    def __init__(self, name: str, steps: int, turns: list[str], waiting: int = 1) -> None:
         self.name = name
         self.steps = steps
+        self.waiting = waiting
         self.turns = turns
         self.threads: set[int] = set()
         self.idle_turns = 0
@@ -31,7 +32,7 @@ class Counting:
 
 
 def until(reached: object) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + DEADLINE
     while not reached():  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -50,6 +51,21 @@ def test_engines_take_turns_on_one_thread() -> None:
     assert engines[0].threads == engines[1].threads
     both = turns[turns.index("b") :]
     assert all(first != second for first, second in pairwise(both))
+
+
+def test_an_engine_with_less_to_do_lets_the_busiest_go_first_but_not_for_ever() -> None:
+    turns: list[str] = []
+    thread = StepThread()
+    engines = [Counting("busy", 100_000, turns, waiting=200), Counting("few", 100_000, turns, waiting=3)]
+    thread._engines = list(engines)
+    rounds = [[engine.name for engine in thread._next()] for _ in range(2 * PATIENCE + 2)]
+    assert rounds == [*[["busy"]] * PATIENCE, ["busy", "few"]] * 2
+    engines[1].waiting = 200
+    assert [engine.name for engine in thread._next()] == ["busy", "few"], "as many: both"
+    engines[1].waiting = 0
+    assert [engine.name for engine in thread._next()] == ["busy", "few"], (
+        "without requests it may want to load or close"
+    )
 
 
 def test_without_work_the_thread_sleeps_until_it_is_woken() -> None:

@@ -122,6 +122,11 @@ class VllmLoop:
         finally:
             self.in_flight -= 1
 
+    @property
+    def waiting(self) -> int:
+        """See `Stepped.waiting`."""
+        return self._inbox.qsize() + len(self._pending)
+
     async def close(self) -> None:
         """Free the engine."""
         self._inbox.put(None)
