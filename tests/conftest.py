@@ -37,7 +37,7 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 # Files that start model servers or databases of their own: minutes each, mostly of waiting. They come first, so that no
 # worker is left with one of them at the end.
-SLOWEST = ("test_composed.py", "test_real_servers.py", "test_restarts.py", "test_real_nights.py", "test_two_workers.py")
+SLOWEST = ("test_composed.py", "test_restarts.py", "test_two_workers.py", "test_real_nights.py", "test_real_servers.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
