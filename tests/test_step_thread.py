@@ -68,6 +68,17 @@ def test_an_engine_with_less_to_do_lets_the_busiest_go_first_but_not_for_ever() 
     )
 
 
+def test_an_engine_that_let_another_go_first_is_not_slept_over_where_that_one_had_nothing_to_do() -> None:
+    thread = StepThread()
+    refusing, few = Counting("refusing", 0, [], waiting=200), Counting("few", 2, [], waiting=3)
+    thread._engines = [refusing]
+    thread.add(few)
+    until(lambda: few.steps == 0)
+    refusing.done = few.done = True
+    thread.wake()
+    until(lambda: not thread._running)
+
+
 def test_without_work_the_thread_sleeps_until_it_is_woken() -> None:
     thread = StepThread()
     engine = Counting("a", 0, [])

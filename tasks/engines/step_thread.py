@@ -61,7 +61,7 @@ class StepThread:
                 if not self._engines:
                     self._running = False
                     return
-            if not any(busy):
+            if not any(busy) and not self._passed:  # who let others go first has work, whatever those had
                 self._woken.wait()
 
     def _next(self) -> list[Stepped]:
