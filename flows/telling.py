@@ -236,7 +236,7 @@ async def told_to_prefect(store: Store, run_id: str, flow: Callable[[], Coroutin
         if client is None:  # Prefect starts a server of its own, which ends with us
             await flow()
             return
-        await _tell_kept(client, store)
+        await _tell_kept(client, store, say)
         try:
             await flow()
         finally:
@@ -250,7 +250,7 @@ async def tell_what_was_kept(store: Store, say: Say) -> None:
     if any(_kept(store)):
         async with _patient_client(say, store.root) as client:
             if client is not None:
-                await _tell_kept(client, store)
+                await _tell_kept(client, store, say)
 
 
 @asynccontextmanager
@@ -268,11 +268,12 @@ async def _patient_client(say: Say, folder: Path) -> AsyncIterator[PatientClient
         yield client
 
 
-async def _tell_kept(client: PatientClient, store: Store) -> None:
+async def _tell_kept(client: PatientClient, store: Store, say: Say) -> None:
     for path in _kept(store):
         try:
             report = FlowRunReport.model_validate(read_json(path))
         except (StorageError, ValidationError):  # a note for Prefect is no reason to stop a run
+            say(f"{path} should tell the Prefect server how a run ended, and cannot be read: delete it.")
             continue
         if client.away or report.api != client.address:
             continue

@@ -37,7 +37,7 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 # Files that start model servers or databases of their own: minutes each, mostly of waiting. They come first, so that no
 # worker is left with one of them at the end.
-SLOWEST = ("test_composed.py", "test_restarts.py", "test_two_workers.py", "test_real_nights.py", "test_real_servers.py")
+SLOWEST = ("test_composed.py", "test_over_postgres.py", "test_real_nights.py", "test_real_servers.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,6 +76,18 @@ def count_calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     monkeypatch.setattr(FakePolicy, "generate", counted("generate", FakePolicy.generate))
     monkeypatch.setattr(FakePrm, "score", counted("score", FakePrm.score))
     return counts
+
+
+@pytest.fixture
+def whole(told: list[dict[str, Any]]) -> dict[str, Any]:
+    """The store that was never killed, of those that a file's `told` tells of (mortal_lives.py)."""
+    return told[0]
+
+
+@pytest.fixture
+def killed(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The stores whose lives were killed."""
+    return told[1:]
 
 
 @pytest.fixture

@@ -294,3 +294,14 @@ def test_a_run_that_is_stopped_while_the_server_is_away_is_told_as_crashed(line:
     told, _ = quick.communicate(timeout=300)
     assert quick.returncode == 0, told
     assert sorted(state_of(run)[0] for run in asyncio.run(known(name))) == ["Completed", "Crashed"]
+
+
+@pytest.mark.usefixtures("prefect_server")
+async def test_a_note_that_cannot_be_read_is_named_and_stops_nothing(night: Night) -> None:
+    torn = night.store.run_folder("night") / "untold-1.json"
+    torn.parent.mkdir(parents=True)
+    torn.write_text("{", encoding="utf-8")
+    await tell_what_was_kept(night.store, night.said.append)
+    assert len(night.said) == 1
+    assert str(torn) in night.said[0] and "delete it" in night.said[0]
+    assert torn.exists(), "what it says may be of use to somebody"

@@ -79,17 +79,6 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return told_by(__file__, tmp_path_factory.mktemp("stores"), request.param, 20260101)
 
 
-@pytest.fixture
-def whole(told: list[dict[str, Any]]) -> dict[str, Any]:
-    """The store that was never killed."""
-    return told[0]
-
-
-@pytest.fixture
-def killed(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return told[1:]
-
-
 def test_twenty_lives_were_killed_most_of_them_in_the_middle_of_the_search(
     whole: dict[str, Any], killed: list[dict[str, Any]]
 ) -> None:
