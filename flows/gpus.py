@@ -16,7 +16,8 @@ def gpus_taken(recipe: Recipe, stage: str) -> int | None:
     engines: tuple[object, ...] = held[stage]
     if any(isinstance(engine, ServedModelConfig) for engine in engines):
         return None
-    return _count(engines) if gpu_is_there() else 0
+    count = _count(engines)
+    return count if count and gpu_is_there() else 0
 
 
 def gpus_named(recipe: Recipe) -> int:
