@@ -22,7 +22,9 @@ class VllmServer:
     def __init__(self, config: VllmPolicyConfig | VllmPrmConfig, log: Path) -> None:
         model = locate_model(config)
         has_gpu = gpu_is_there()
-        extra = server_flags(config.family, load_tokenizer(model)) if isinstance(config, VllmPrmConfig) else []
+        extra = []
+        if isinstance(config, VllmPrmConfig):
+            extra = [*server_flags(config.family, load_tokenizer(model)), "--io-processor-plugin", "overthink-steps"]
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/v1"
         self._command = [

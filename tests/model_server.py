@@ -108,6 +108,8 @@ class ModelServer:
         return await self._answer(request, self._said)
 
     async def _pooling(self, request: web.Request) -> web.StreamResponse:
+        if "data" in json.loads(await request.read()):
+            return web.Response(status=400, text="No IOProcessor plugin installed")
         return await self._answer(request, self._rows)
 
     def _completion(self, body: Any) -> Any:

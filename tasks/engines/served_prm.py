@@ -1,6 +1,7 @@
 """A PRM behind vLLM's pooling endpoint: token ids in, the head's numbers for each token out, as in `vllm_prm.py`.
 
-vLLM's server never reads its prefix cache for numbers of single tokens, so every prompt is computed whole.
+Where the server has our plugin (`step_pooling.py`) it reads its prefix cache, and the prompts of one moment go in one
+request. Without it vLLM never reads the cache for numbers of single tokens, so every prompt is computed whole.
 """
 
 import asyncio
@@ -13,12 +14,14 @@ from tasks.engines.config import ServedPrmConfig
 from tasks.engines.endpoints import Endpoints
 from tasks.engines.families import VLLM_HEADS, checked_family
 from tasks.engines.models import ModelFiles, require
-from tasks.engines.prm_prompts import Layout, PrmPrompt, check_fit
-from tasks.engines.torch_models import INSTALL, scores_of
+from tasks.engines.prm_prompts import Layout, PrmPrompt
+from tasks.engines.token_prm import Read, TokenPrm
+from tasks.engines.torch_models import INSTALL
 from tasks.errors import BadReply, EngineUnavailable
-from tasks.records import Scores
 
 HOW_TO_SERVE = "serve it with the flags of its family (docs/servers.md)"
+PROBE = ("1+1", ("2", "\\boxed{2}"), 0)
+PROMPTS_A_REQUEST = 64
 
 
 class Rows(BaseModel):
@@ -33,15 +36,33 @@ class Pooled(BaseModel):
     data: list[Rows] = Field(min_length=1)
 
 
-class ServedPrm:
+class ReadRows(BaseModel):
+    """The plugin's reply to one prompt: tokens from the cache, and the numbers at the places behind them."""
+
+    cached: int = Field(ge=0)
+    rows: list[list[float]]
+
+
+class ReadPrompts(BaseModel):
+    """The plugin's reply."""
+
+    data: list[ReadRows]
+
+
+Waiting = tuple[PrmPrompt, "asyncio.Future[Read]"]
+
+
+class ServedPrm(TokenPrm):
     """Scores steps over HTTP."""
 
     def __init__(self, endpoints: Endpoints, model: str, layout: Layout, limit: int | None) -> None:
+        super().__init__(layout, limit)
         self._endpoints = endpoints
         self._model = model
-        self._layout = layout
-        self._limit = limit
         self._torch = require("torch", INSTALL)
+        self._has_plugin = True
+        self._waiting: list[Waiting] = []
+        self._requests: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(cls, config: ServedPrmConfig, tokenizer: ModelFiles) -> "ServedPrm":
@@ -56,7 +77,8 @@ class ServedPrm:
             cards = await endpoints.cards(must_list=True)
             limit = min((card.max_model_len for card in cards if card.max_model_len is not None), default=None)
             prm = cls(endpoints, config.model, layout, limit)
-            await prm.score("1+1", ("2", "\\boxed{2}"), 0)
+            await prm._find_plugin()
+            await prm.score(*PROBE)
         except BadReply as error:
             await endpoints.close()
             raise EngineUnavailable(f"{error}: {HOW_TO_SERVE}") from error
@@ -65,14 +87,28 @@ class ServedPrm:
             raise
         return prm
 
-    async def score(self, question: str, steps: tuple[str, ...], from_step: int) -> Scores:
-        """See `Prm.score`."""
-        prompts = self._layout.write(question, steps, from_step)
-        check_fit(prompts, question, self._limit)
-        parts = await asyncio.gather(*map(self._score, prompts))
-        return Scores(tuple(value for part in parts for value in part), sum(len(one.ids) for one in prompts), 0)
+    async def close(self) -> None:
+        """Close the connections."""
+        for request in self._requests:
+            request.cancel()
+        await self._endpoints.close()
 
-    async def _score(self, prompt: PrmPrompt) -> list[float]:
+    async def _find_plugin(self) -> None:
+        (prompt, *_) = self._layout.write(*PROBE)
+        try:
+            await self._read_some([prompt])
+        except BadReply:
+            self._has_plugin = False
+
+    async def _read(self, prompt: PrmPrompt, question: str, use_cache: bool) -> Read:  # noqa: ARG002
+        if not (use_cache and self._has_plugin):
+            return await self._read_whole(prompt)
+        try:
+            return await self._read_together(prompt)
+        except BadReply:  # another prompt's fault, or an endpoint without the plugin: alone it is told which
+            return await self._read_whole(prompt)
+
+    async def _read_whole(self, prompt: PrmPrompt) -> Read:
         body = {
             "model": self._model,
             "input": list(prompt.ids),
@@ -80,13 +116,59 @@ class ServedPrm:
             "use_activation": False,
         }
         url, reply = await self._endpoints.post("/pooling", body, Pooled)
-        rows: Any = reply.data[0].data
+        rows = reply.data[0].data
         if len(rows) != len(prompt.ids):
             raise BadReply(f"{url} gave {len(rows)} rows for {len(prompt.ids)} tokens")
-        if {len(row) for row in rows} not in ({1}, {2}):
-            raise BadReply(f"{url} gave rows that are not of 1 or 2 numbers")
-        return scores_of(self._torch.tensor(rows)[list(prompt.places)])
+        return Read(self._tensor(url, rows)[list(prompt.places)], 0)
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._endpoints.close()
+    async def _read_together(self, prompt: PrmPrompt) -> Read:
+        """With all prompts that are asked for in the same moment, in one request."""
+        events = asyncio.get_running_loop()
+        if not self._waiting:
+            events.call_soon(self._send)
+        future: asyncio.Future[Read] = events.create_future()
+        self._waiting.append((prompt, future))
+        return await future
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for begin in range(0, len(waiting), PROMPTS_A_REQUEST):
+            request = asyncio.create_task(self._answer(waiting[begin : begin + PROMPTS_A_REQUEST]))
+            self._requests.add(request)
+            request.add_done_callback(self._requests.discard)
+
+    async def _answer(self, asked: list[Waiting]) -> None:
+        asked = [(prompt, future) for prompt, future in asked if not future.done()]
+        try:
+            found = await self._read_some([prompt for prompt, _ in asked]) if asked else []
+        except asyncio.CancelledError:
+            for _, future in asked:
+                future.cancel()
+            raise
+        except Exception as error:  # whatever it is, everyone who waits is told
+            for _, future in asked:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), read in zip(asked, found, strict=True):
+            if not future.done():
+                future.set_result(read)
+
+    async def _read_some(self, prompts: list[PrmPrompt]) -> list[Read]:
+        asked = [{"ids": list(prompt.ids), "places": list(prompt.places)} for prompt in prompts]
+        body = {"model": self._model, "data": {"prompts": asked}}
+        url, reply = await self._endpoints.post("/pooling", body, ReadPrompts)
+        if len(reply.data) != len(prompts):
+            raise BadReply(f"{url} answered {len(reply.data)} of {len(prompts)} prompts")
+        return [self._checked(url, prompt, one) for prompt, one in zip(prompts, reply.data, strict=True)]
+
+    def _checked(self, url: str, prompt: PrmPrompt, read: ReadRows) -> Read:
+        behind = sum(place >= read.cached for place in prompt.places)
+        if read.cached >= len(prompt.ids) or len(read.rows) != behind:
+            raise BadReply(f"{url} gave {len(read.rows)} rows for {behind} places, {read.cached} tokens being cached")
+        return Read(self._tensor(url, read.rows), read.cached)
+
+    def _tensor(self, url: str, rows: list[list[float]]) -> Any:
+        if {len(row) for row in rows} - {1, 2} or len({len(row) for row in rows}) > 1:
+            raise BadReply(f"{url} gave rows that are not of 1 or 2 numbers")
+        return self._torch.tensor(rows)

@@ -4,33 +4,25 @@ vLLM's own STEP pooling picks the marks itself but cannot use the prefix cache (
 can, so that a search which asks about one new step pays for little more than that step.
 """
 
-import asyncio
 from typing import Any
-
-from cachetools import LRUCache
 
 from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import VllmPrmConfig
 from tasks.engines.families import VLLM_HEADS, Head, checked_family
 from tasks.engines.models import ModelFiles, context_length, require
-from tasks.engines.prm_prompts import REMEMBERED, Layout, PrmPrompt, check_fit, single_token
-from tasks.engines.torch_models import scores_of
+from tasks.engines.prm_prompts import Layout, PrmPrompt, single_token
+from tasks.engines.token_prm import Read, TokenPrm
 from tasks.engines.vllm_copies import VllmCopies
 from tasks.engines.vllm_loop import INSTALL
 from tasks.errors import BadReply, EngineUnavailable
-from tasks.records import Scores
-
-Key = tuple[str, tuple[str, ...]]  # a question and the steps up to the one that is judged
 
 
-class VllmPrm:
+class VllmPrm(TokenPrm):
     """Scores steps with a vLLM pooling engine."""
 
     def __init__(self, copies: VllmCopies, layout: Layout, limit: int | None) -> None:
+        super().__init__(layout, limit)
         self._copies = copies
-        self._layout = layout
-        self._limit = limit
-        self._known: LRUCache[Key, float] = LRUCache(REMEMBERED)
         self._parameters = require("vllm", INSTALL).PoolingParams
 
     @classmethod
@@ -44,40 +36,15 @@ class VllmPrm:
         copies = await VllmCopies.start(config, model, pooling_arguments(family.head, tokenizer))
         return cls(copies, layout, context_length(config.max_model_len, model))
 
-    async def score(self, question: str, steps: tuple[str, ...], from_step: int) -> Scores:
-        """See `Prm.score`."""
-        prompts = self._layout.write(question, steps, from_step)
-        check_fit(prompts, question, self._limit)
-        asked = [(question, steps[:count]) for count in range(from_step + 1, len(steps) + 1)]
-        if len(prompts) == 1:
-            return await self._score(prompts[0], asked)
-        parts = await asyncio.gather(
-            *(self._score(*one) for one in zip(prompts, ([key] for key in asked), strict=True))
-        )
-        values = tuple(value for part in parts for value in part.values)
-        return Scores(values, sum(part.input_tokens for part in parts), sum(part.cached_tokens or 0 for part in parts))
-
-    async def _score(self, prompt: PrmPrompt, asked: list[Key]) -> Scores:
-        """Scores of the steps that end at the prompt's places."""
-        logits = await self._logits(prompt, asked, use_cache=True)
-        cached = len(prompt.ids) - len(logits)
-        # What is read from the cache has no rows; but whoever computed it asked about the same steps.
-        before = [self._known.get(key) for key, place in zip(asked, prompt.places, strict=True) if place < cached]
-        if None in before:
-            logits, cached, before = await self._logits(prompt, asked, use_cache=False), 0, []
-        places = [place - cached for place in prompt.places[len(before) :]]
-        values = [score for score in before if score is not None] + scores_of(logits[places])
-        self._known.update(zip(asked, values, strict=True))
-        return Scores(tuple(values), len(prompt.ids), cached)
-
-    async def _logits(self, prompt: PrmPrompt, asked: list[Key], use_cache: bool) -> Any:
-        """(tokens, 1 or 2) for each token that was computed: the last ones, where a prefix was in the cache."""
+    async def _read(self, prompt: PrmPrompt, question: str, use_cache: bool) -> Read:
         parameters = self._parameters(task="token_classify", skip_reading_prefix_cache=not use_cache)
         try:
             output = await self._copies.submit(list(prompt.ids), parameters)
         except ValueError as error:
-            raise BadReply(f"vLLM refused the PRM's prompt for {asked[0][0][:80]!r}: {error}") from error
-        return output.outputs.data.float()
+            raise BadReply(f"vLLM refused the PRM's prompt for {question[:80]!r}: {error}") from error
+        rows = output.outputs.data.float()  # of the last tokens, where a prefix was in the cache
+        cached = len(prompt.ids) - len(rows)
+        return Read(rows[[place - cached for place in prompt.places if place >= cached]], cached)
 
     async def close(self) -> None:
         """Free the engine."""
