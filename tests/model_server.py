@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from os.path import commonprefix
 from typing import Any
 
 from aiohttp import web
@@ -50,18 +51,21 @@ GARBAGE = answering(200, "<html>Bad gateway</html>")
 class ModelServer:
     """Policy and PRM at once. Each request to a model takes the next of `faults`, and is answered once there are none.
 
-    `change` may spoil a reply; `bodies` are all requests, `keys` what they had in their Authorization header.
+    `change` may spoil a reply; `bodies` are all requests, `keys` what they had in their Authorization header. With
+    `plugin` it reads its cache for a PRM; `read` is what it has read.
     """
 
     faults: Iterator[Fault] = field(default_factory=lambda: iter(()))
     change: Callable[[Any], Any] = lambda reply: reply
     latency: float = 0.0
     usage: bool = True
+    plugin: bool = False
     max_model_len: int | None = 512
     port: int = field(default_factory=free_port)
     bodies: list[Any] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     models_status: int = 200
+    read: list[list[int]] = field(default_factory=list)
     _runner: web.AppRunner | None = None
 
     def __post_init__(self) -> None:
@@ -108,9 +112,11 @@ class ModelServer:
         return await self._answer(request, self._said)
 
     async def _pooling(self, request: web.Request) -> web.StreamResponse:
-        if "data" in json.loads(await request.read()):
+        if "data" not in json.loads(await request.read()):
+            return await self._answer(request, self._rows)
+        if not self.plugin:
             return web.Response(status=400, text="No IOProcessor plugin installed")
-        return await self._answer(request, self._rows)
+        return await self._answer(request, self._rows_behind_the_cache)
 
     def _completion(self, body: Any) -> Any:
         prompt = body["prompt"]
@@ -133,8 +139,22 @@ class ModelServer:
 
     def _rows(self, body: Any) -> Any:
         ids = body["input"]
-        rows = [[0.0, hash_number(ids[: end + 1]) / 2**62 - 2] for end in range(len(ids))]
-        return {"data": [{"data": rows}]}
+        return {"data": [{"data": [self._row(ids, place) for place in range(len(ids))]}]}
+
+    def _row(self, ids: list[int], place: int) -> list[float]:
+        return [0.0, hash_number(ids[: place + 1]) / 2**62 - 2]
+
+    def _rows_behind_the_cache(self, body: Any) -> Any:
+        """As our plugin answers; everything but the last token comes from the cache where it was read before."""
+        found = []
+        for prompt in body["data"]["prompts"]:
+            ids = prompt["ids"]
+            cached = max((len(commonprefix([ids, before])) for before in self.read), default=0)
+            cached = min(cached, len(ids) - 1)
+            self.read.append(ids)
+            rows = [self._row(ids, place) for place in prompt["places"] if place >= cached]
+            found.append({"cached": cached, "rows": rows})
+        return {"data": found}
 
     def _solution(self, body: Any, prompt: list[int]) -> list[int]:
         """The rest of a solution of which some has been written; a drawn one ends in a number of its own."""

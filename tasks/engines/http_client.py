@@ -36,6 +36,10 @@ class Passing(Exception):
         self.limited = limited
 
 
+class Refused(BadReply):
+    """The server would not take the request, as it stands: any other 4xx."""
+
+
 class HttpClient:
     """Connections to the endpoints of one model, in one event loop."""
 
@@ -58,8 +62,8 @@ class HttpClient:
     async def post(self, url: str, body: Mapping[str, Any], kind: type[Reply]) -> Reply:
         """A request whose reply is a `kind`.
 
-        Raises Passing; BadReply where the request is refused or the reply is of another kind; EngineUnavailable where
-        the key is refused.
+        Raises Passing; Refused; BadReply where the reply is of another kind; EngineUnavailable where the key is
+        refused.
         """
         return await self._ask("POST", url, orjson.dumps(body), self._config.timeout_seconds, kind)
 
@@ -87,7 +91,7 @@ class HttpClient:
         if response.status in PASSING:
             pause = pause_asked_for(response.headers.get("Retry-After"), time.time())
             raise Passing(said, pause, limited=response.status == 429)
-        raise BadReply(said)
+        raise Refused(said)
 
     def _read(self, url: str, body: bytes, kind: type[Reply]) -> Reply:
         try:

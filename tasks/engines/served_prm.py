@@ -13,6 +13,7 @@ from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import ServedPrmConfig
 from tasks.engines.endpoints import Endpoints
 from tasks.engines.families import VLLM_HEADS, checked_family
+from tasks.engines.http_client import Refused
 from tasks.engines.models import ModelFiles, require
 from tasks.engines.prm_prompts import Layout, PrmPrompt
 from tasks.engines.token_prm import Read, TokenPrm
@@ -97,7 +98,7 @@ class ServedPrm(TokenPrm):
         (prompt, *_) = self._layout.write(*PROBE)
         try:
             await self._read_some([prompt])
-        except BadReply:
+        except Refused:
             self._has_plugin = False
 
     async def _read(self, prompt: PrmPrompt, question: str, use_cache: bool) -> Read:  # noqa: ARG002
@@ -105,7 +106,7 @@ class ServedPrm(TokenPrm):
             return await self._read_whole(prompt)
         try:
             return await self._read_together(prompt)
-        except BadReply:  # another prompt's fault, or an endpoint without the plugin: alone it is told which
+        except Refused:  # for another prompt's sake, or by an endpoint without the plugin: alone it is told which
             return await self._read_whole(prompt)
 
     async def _read_whole(self, prompt: PrmPrompt) -> Read:
@@ -169,6 +170,8 @@ class ServedPrm(TokenPrm):
         return Read(self._tensor(url, read.rows), read.cached)
 
     def _tensor(self, url: str, rows: list[list[float]]) -> Any:
-        if {len(row) for row in rows} - {1, 2} or len({len(row) for row in rows}) > 1:
+        """(rows, 1 or 2); without rows either would do."""
+        widths = {len(row) for row in rows} or {1}
+        if widths not in ({1}, {2}):
             raise BadReply(f"{url} gave rows that are not of 1 or 2 numbers")
-        return self._torch.tensor(rows)
+        return self._torch.tensor(rows).reshape(len(rows), *widths)
