@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from os.path import commonprefix
+from itertools import takewhile
 from typing import Any
 
 from aiohttp import web
@@ -149,7 +149,7 @@ class ModelServer:
         found = []
         for prompt in body["data"]["prompts"]:
             ids = prompt["ids"]
-            cached = max((len(commonprefix([ids, before])) for before in self.read), default=0)
+            cached = max((shared(ids, before) for before in self.read), default=0)
             cached = min(cached, len(ids) - 1)
             self.read.append(ids)
             rows = [self._row(ids, place) for place in prompt["places"] if place >= cached]
@@ -175,6 +175,11 @@ class ModelServer:
             if count == body["max_tokens"]:
                 return tokens[:count], "length"
         return tokens, "length"
+
+
+def shared(one: list[int], other: list[int]) -> int:
+    """How many tokens both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""A PRM's server with our plugin: what it reads from its cache, what goes in one request, and what it answers wrongly."""
+"""A PRM's server with our plugin: what it reads from its cache, what goes in one request, and its faults."""
 
 import asyncio
 from types import SimpleNamespace
