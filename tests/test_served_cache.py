@@ -1,6 +1,8 @@
 """A PRM's server with our plugin: what it reads from its cache, what goes in one request, and its faults."""
 
 import asyncio
+from importlib.metadata import entry_points
+from pkgutil import resolve_name
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +14,7 @@ from pydantic import ValidationError
 from tasks.engines.catalogue import open_prm
 from tasks.engines.prm_prompts import PrmPrompt
 from tasks.engines.served_prm import ServedPrm
-from tasks.engines.step_pooling import StepPooling, plugin
+from tasks.engines.step_pooling import PLUGIN, StepPooling
 from tasks.engines.torch_models import scores_of
 from tasks.errors import BadReply, EngineUnavailable
 
@@ -117,7 +119,11 @@ def test_the_plugin_gives_the_numbers_behind_the_cache() -> None:
         {"cached": 2, "rows": [[2.0, 3.0]]},
         {"cached": 0, "rows": [[4.0, 5.0]]},
     ]
-    assert plugin() == "tasks.engines.step_pooling.StepPooling"
+
+
+def test_vllm_finds_the_plugin_by_its_name() -> None:
+    (found,) = entry_points(group="vllm.io_processor_plugins", name=PLUGIN)
+    assert resolve_name(found.load()()) is StepPooling
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, NonNegativeInt, model_validator
 from tasks.engines.models import require
 from tasks.engines.vllm_loop import INSTALL
 
+PLUGIN = "overthink-steps"  # as pyproject.toml names the entry point
 UNDER_WAY = 65_536  # requests whose places are kept; those that failed are never asked for
 
 
