@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from step_writers import FAMILIES as POLICIES
 from step_writers import like_llama_2
@@ -74,6 +74,7 @@ def reserved_tokens(tokenizer: Any, ids: list[int] | tuple[int, ...]) -> list[in
 @pytest.mark.parametrize("family", sorted(POLICIES))
 @EXAMPLES
 @given(question=texts)
+@example(question="\ufb2a")  # a letter that NFC, which Qwen's tokenizer applies, writes as two
 def test_no_question_ends_its_turn(
     family: str, style: KnownStyle, question: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -86,7 +87,13 @@ def test_no_question_ends_its_turn(
     whole = tokenizer.decode(hostile)
     assert whole.startswith(before)
     assert whole.endswith(after)
-    assert whole[len(before) : len(whole) - len(after)].strip() == question.strip()
+    assert whole[len(before) : len(whole) - len(after)].strip() == as_read(tokenizer, question).strip()
+
+
+def as_read(tokenizer: Any, text: str) -> str:
+    """The text as the model's own tokenizer reads it, by the normal form that it applies, if any."""
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    return text if normalizer is None else str(normalizer.normalize_str(text))
 
 
 _prompts: dict[tuple[str, str], PolicyPrompts] = {}
