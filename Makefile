@@ -26,7 +26,7 @@ bench: install  ## throughput as ratios within one run
 	$(BIN)/python -m benchmarks.estimators
 	$(BIN)/python -m benchmarks.servers
 
-zoo: install  ## retrain the embedded models from nothing (about two hours on 2 cores, by the speed of its parts)
+zoo: install  ## retrain the embedded models from nothing (two to three hours on 2 cores, by the speed of its parts)
 	$(BIN)/python -m zoo
 
 install: $(READY)

@@ -14,6 +14,7 @@ from tasks.engines.config import VllmPolicyConfig, VllmPrmConfig
 from tasks.engines.models import locate_model
 from tasks.engines.server_flags import flags_of, server_flags
 from tasks.engines.step_pooling import PLUGIN
+from tasks.engines.step_serving import MIDDLEWARE
 from tasks.engines.vllm_loop import engine_arguments, engine_environment, gpu_is_there
 
 
@@ -23,7 +24,7 @@ class VllmServer:
     def __init__(self, config: VllmPolicyConfig | VllmPrmConfig, log: Path) -> None:
         model = locate_model(config)
         has_gpu = gpu_is_there()
-        extra = []
+        extra = ["--middleware", MIDDLEWARE]
         if isinstance(config, VllmPrmConfig):
             extra = [*server_flags(config.family, load_tokenizer(model)), "--io-processor-plugin", PLUGIN]
         self.port = free_port()

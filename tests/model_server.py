@@ -52,13 +52,15 @@ class ModelServer:
     """Policy and PRM at once. Each request to a model takes the next of `faults`, and is answered once there are none.
 
     `change` may spoil a reply; `bodies` are all requests, `keys` what they had in their Authorization header. With
-    `plugin` it reads its cache for a PRM; `read` is what it has read.
+    `middleware` it writes for many prompts at once; with `plugin` it reads its cache for a PRM; `read` is what it has
+    read.
     """
 
     faults: Iterator[Fault] = field(default_factory=lambda: iter(()))
     change: Callable[[Any], Any] = lambda reply: reply
     latency: float = 0.0
     usage: bool = True
+    middleware: bool = False
     plugin: bool = False
     max_model_len: int | None = 512
     port: int = field(default_factory=free_port)
@@ -79,6 +81,7 @@ class ModelServer:
         app = web.Application()
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/completions", self._completions)
+        app.router.add_post("/v1/steps", self._steps)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/pooling", self._pooling)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0)
@@ -94,7 +97,12 @@ class ModelServer:
         cards = {"data": [{"id": MODEL, "max_model_len": self.max_model_len}]}
         return web.json_response(cards, status=self.models_status)
 
-    async def _answer(self, request: web.Request, reply: Callable[[Any], Any]) -> web.StreamResponse:
+    async def _answer(
+        self,
+        request: web.Request,
+        reply: Callable[[Any], Any],
+        write: Callable[[Any], web.Response] = web.json_response,
+    ) -> web.StreamResponse:
         body = json.loads(await request.read())
         self.bodies.append(body)
         self.keys.append(request.headers.get("Authorization"))
@@ -103,10 +111,15 @@ class ModelServer:
             response: web.StreamResponse = await fault(request)
             return response
         await asyncio.sleep(self.latency)
-        return web.json_response(self.change(reply(body)))
+        return write(self.change(reply(body)))
 
     async def _completions(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, self._completion)
+
+    async def _steps(self, request: web.Request) -> web.StreamResponse:
+        if not self.middleware:
+            return web.json_response({"detail": "Not Found"}, status=404)
+        return await self._answer(request, self._lines, lambda lines: web.Response(text="".join(lines)))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, self._said)
@@ -129,6 +142,21 @@ class ModelServer:
             "logprobs": {"token_logprobs": [-0.5] * len(tokens)},
         }
         return {"choices": [choice]} | self._counts(len(prompt), len(tokens))
+
+    def _lines(self, body: Any) -> Any:
+        """As our middleware answers, the last prompt first."""
+        lines = []
+        for index, prompt in enumerate(body["prompts"]):
+            if len(prompt["ids"]) > (self.max_model_len or 512):
+                lines.append({"index": index, "refused": "too long"})
+                continue
+            tokens, reason = self._written(
+                prompt["sampling"] | {"stop_token_ids": prompt["stop_ids"]},
+                self._solution(prompt["sampling"] | {"seed": prompt["seed"]}, prompt["ids"]),
+            )
+            logprobs = [-0.5] * len(tokens)
+            lines.append({"index": index, "tokens": tokens, "logprobs": logprobs, "finish_reason": reason, "cached": 0})
+        return [json.dumps(line) + "\n" for line in reversed(lines)]
 
     def _said(self, body: Any) -> Any:
         choice = {"finish_reason": "stop", "message": {"role": "assistant", "content": SOLUTION}}

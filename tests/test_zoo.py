@@ -14,7 +14,7 @@ from tasks.engines.models import locate_model
 from tasks.problems.chains import STEP_DELIMITER, generate_chains
 from tasks.problems.sources import load_problems
 from zoo.body import SEED, UPDATES, draw_solutions
-from zoo.policies import ABACUS_1M, ABACUS_5M, BATCH_SIZE, draw_train_batches
+from zoo.policies import ABACUS_1M, ABACUS_5M, BATCH_SIZE, PRM_START, draw_train_batches
 from zoo.tokenizer import build_tokenizer
 
 ZOO = Path(__file__).parents[1] / "zoo"
@@ -64,7 +64,7 @@ def test_the_tokenizer_is_the_one_that_zoo_builds() -> None:
 
 def test_no_test_problem_is_among_those_trained_on() -> None:
     trained: set[str] = set()
-    for size in (ABACUS_1M, ABACUS_5M):
+    for size in (ABACUS_1M, ABACUS_5M, PRM_START):
         batches = list(draw_train_batches(random.Random(f"{size.name} {size.seed}"), size.updates))
         assert sum(map(len, batches)) == size.updates * BATCH_SIZE
         trained |= {digest(chain.question) for batch in batches for chain in batch}

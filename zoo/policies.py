@@ -7,7 +7,7 @@ scoring and searching have something to win.
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -37,7 +37,8 @@ class PolicySize:
 
 
 ABACUS_1M = PolicySize("abacus-1m", 128, 384, 4, 4, updates=700, learning_rate=4e-3, seed=1)
-ABACUS_5M = PolicySize("abacus-5m", 256, 704, 6, 4, updates=1000, learning_rate=3e-3, seed=5)
+ABACUS_5M = PolicySize("abacus-5m", 256, 704, 6, 4, updates=700, learning_rate=3e-3, seed=5)
+PRM_START = replace(ABACUS_5M, updates=1000)  # not shipped: what the body of abacus-prm is trained from
 
 
 def qwen2_config(size: PolicySize, tokenizer: Qwen2Tokenizer) -> Qwen2Config:

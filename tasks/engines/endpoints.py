@@ -9,19 +9,21 @@ answers a small question; one that asks for a pause gets it.
 import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from tasks.engines.config import ServedModelConfig
-from tasks.engines.http_client import HttpClient, Passing, Reply
+from tasks.engines.http_client import HttpClient, Passing, Reply, Streamed
 from tasks.errors import BadReply, EngineDied, EngineUnavailable
 
 FAILURES_UNTIL_DOWN = 3
 SHORTEST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds
+
+Answer = TypeVar("Answer")
 
 
 class ModelCard(BaseModel):
@@ -106,12 +108,19 @@ class Endpoints:
         Raises EngineDied once patience is at its end, BadReply where the request is refused or the reply is of another
         kind, EngineUnavailable where the key is refused.
         """
+        return await self._ask(lambda root: self._client.post(root + path, body, kind), 1)
+
+    async def stream(self, path: str, request: Streamed[Reply]) -> None:
+        """Ask one endpoint for several things, and others or again for those left open. Raises as `post` does."""
+        await self._ask(lambda root: self._client.stream(root + path, request), request.size)
+
+    async def _ask(self, ask: Callable[[str], Awaitable[Answer]], size: int) -> tuple[str, Answer]:
         trouble = Trouble()
         while True:
             endpoint = await self._choose(trouble)
-            endpoint.in_flight += 1
+            endpoint.in_flight += size
             try:
-                reply = await self._client.post(endpoint.url + path, body, kind)
+                reply = await ask(endpoint.url)
             except Passing as failure:
                 self._note(failure, endpoint, trouble)
             else:
@@ -119,7 +128,7 @@ class Endpoints:
                 self._answered = time.monotonic()
                 return endpoint.url, reply
             finally:
-                endpoint.in_flight -= 1
+                endpoint.in_flight -= size
             await asyncio.sleep(waiting(trouble.failures))
 
     async def close(self) -> None:

@@ -4,9 +4,10 @@ The key is in the session's header and nowhere else; whatever a server says is q
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import aiohttp
 import orjson
@@ -40,6 +41,22 @@ class Refused(BadReply):
     """The server would not take the request, as it stands: any other 4xx."""
 
 
+class Streamed(Protocol[Reply]):
+    """A request for several things, each answered by a line, a `kind`."""
+
+    kind: type[Reply]
+
+    @property
+    def size(self) -> int:
+        """How many are not answered."""
+
+    def body(self) -> Mapping[str, Any]:
+        """What to ask for: all that is not answered."""
+
+    def take(self, url: str, reply: Reply) -> None:
+        """One answer from `url`. Raises BadReply where it is none."""
+
+
 class HttpClient:
     """Connections to the endpoints of one model, in one event loop."""
 
@@ -67,22 +84,48 @@ class HttpClient:
         """
         return await self._ask("POST", url, orjson.dumps(body), self._config.timeout_seconds, kind)
 
+    async def stream(self, url: str, request: Streamed[Reply]) -> None:
+        """A request whose reply comes in lines, each handed over as it comes. Raises as `post` does."""
+        rest = b""
+        data = orjson.dumps(request.body())
+        try:
+            async with self._asked("POST", url, data, self._config.timeout_seconds) as response:
+                async for chunk in response.content.iter_any():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        request.take(url, self._read(url, line, request.kind))
+        except Passing:
+            if request.size:  # else it broke after the last answer, and nobody waits
+                raise
+        if request.size:
+            raise Passing(f"{url} ended with {request.size} prompts unanswered")
+
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
 
     async def _ask(self, method: str, url: str, data: bytes | None, seconds: float, kind: type[Reply]) -> Reply:
+        async with self._asked(method, url, data, seconds) as response:
+            return self._read(url, await response.read(), kind)
+
+    @asynccontextmanager
+    async def _asked(
+        self, method: str, url: str, data: bytes | None, seconds: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A response whose status is 200, and whose body is still to come."""
         limits = aiohttp.ClientTimeout(total=seconds, sock_connect=SMALL_QUESTION_SECONDS)
         request = self._session.request(method, url, data=data, timeout=limits, allow_redirects=False)
         try:
             async with request as response:
-                body = await response.read()
+                if response.status != 200:
+                    self._refuse(url, response, await response.read())
+                yield response
         except TimeoutError:
             raise Passing(f"{url} did not answer within {seconds:g} s (timeout_seconds)") from None
         except (aiohttp.ClientError, OSError) as error:
             raise Passing(f"{url}: {type(error).__name__}: {self._quoted(str(error))}") from None
-        if response.status == 200:
-            return self._read(url, body, kind)
+
+    def _refuse(self, url: str, response: aiohttp.ClientResponse, body: bytes) -> NoReturn:
         said = f"{url} answered {response.status}: {self._quoted(body.decode(errors='replace'))}"
         if response.status in (401, 403):
             place = place_of_key(self._config)

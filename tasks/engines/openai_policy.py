@@ -1,14 +1,17 @@
 """A policy behind OpenAI-compatible endpoints: by token ids where vLLM serves it, else by chat, for whole solutions."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from tasks.engines.config import OpenAIPolicyConfig
 from tasks.engines.endpoints import Endpoints, ModelCard
+from tasks.engines.http_client import Refused
 from tasks.engines.models import ModelFiles, context_length
 from tasks.engines.policy_prompts import PolicyPrompts, files_of_prompts, style_of
+from tasks.engines.served_steps import Prefix, ServedSteps
 from tasks.engines.token_policy import TokenPolicy, Written
 from tasks.errors import BadReply, EngineUnavailable
 from tasks.problems.prompts import messages
@@ -81,12 +84,14 @@ class Chats(BaseModel):
 
 
 class CompletionsPolicy(TokenPolicy):
-    """Samples from vLLM's completions endpoint, token ids in and token ids out."""
+    """Samples from vLLM's server, token ids in and out, through our middleware or its completions endpoint."""
 
     def __init__(self, endpoints: Endpoints, model: str, prompts: PolicyPrompts, limit: int | None) -> None:
         super().__init__(prompts, limit)
         self._endpoints = endpoints
         self._model = model
+        self._steps = ServedSteps(endpoints, model)
+        self._has_steps = True
 
     @classmethod
     async def open(cls, config: OpenAIPolicyConfig, tokenizer: ModelFiles) -> "CompletionsPolicy":
@@ -111,12 +116,23 @@ class CompletionsPolicy(TokenPolicy):
         room = sampling.max_tokens if self._limit is None else min(sampling.max_tokens, self._limit - len(prefix))
         if room < 1:
             raise BadReply(f"{self._model} refused the prompt of {question[:80]!r}: it reads {self._limit} tokens")
+        sampling = replace(sampling, max_tokens=room)
+        if self._has_steps:
+            try:
+                return await self._steps.write(Prefix(prefix, sampling, stop_ids, seed))
+            except Refused:  # by an endpoint without the middleware
+                self._has_steps = False
+        return await self._complete(question, prefix, sampling, stop_ids, seed)
+
+    async def _complete(
+        self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
+    ) -> Written:
         body = AS_IT_IS | {
             "model": self._model,
             "prompt": prefix,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
-            "max_tokens": room,
+            "max_tokens": sampling.max_tokens,
             "stop_token_ids": stop_ids,
             "stop": [] if stop_ids else list(sampling.stop),
             "seed": seed,
@@ -142,6 +158,7 @@ class CompletionsPolicy(TokenPolicy):
 
     async def close(self) -> None:
         """Close the connections."""
+        self._steps.close()
         await self._endpoints.close()
 
 

@@ -4,7 +4,6 @@ Where the server has our plugin (`step_pooling.py`) it reads its prefix cache, a
 request. Without it vLLM never reads the cache for numbers of single tokens, so every prompt is computed whole.
 """
 
-import asyncio
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -16,13 +15,13 @@ from tasks.engines.families import VLLM_HEADS, checked_family
 from tasks.engines.http_client import Refused
 from tasks.engines.models import ModelFiles, require
 from tasks.engines.prm_prompts import Layout, PrmPrompt
+from tasks.engines.together import Question, Together
 from tasks.engines.token_prm import Read, TokenPrm
 from tasks.engines.torch_models import INSTALL
 from tasks.errors import BadReply, EngineUnavailable
 
 HOW_TO_SERVE = "serve it with the flags of its family (docs/servers.md)"
 PROBE = ("1+1", ("2", "\\boxed{2}"), 0)
-PROMPTS_A_REQUEST = 64
 
 
 class Rows(BaseModel):
@@ -50,9 +49,6 @@ class ReadPrompts(BaseModel):
     data: list[ReadRows]
 
 
-Waiting = tuple[PrmPrompt, "asyncio.Future[Read]"]
-
-
 class ServedPrm(TokenPrm):
     """Scores steps over HTTP."""
 
@@ -62,8 +58,7 @@ class ServedPrm(TokenPrm):
         self._model = model
         self._torch = require("torch", INSTALL)
         self._has_plugin = True
-        self._waiting: list[Waiting] = []
-        self._requests: set[asyncio.Task[None]] = set()
+        self._together: Together[PrmPrompt, Read] = Together(self._answer)
 
     @classmethod
     async def open(cls, config: ServedPrmConfig, tokenizer: ModelFiles) -> "ServedPrm":
@@ -90,8 +85,7 @@ class ServedPrm(TokenPrm):
 
     async def close(self) -> None:
         """Close the connections."""
-        for request in self._requests:
-            request.cancel()
+        self._together.close()
         await self._endpoints.close()
 
     async def _find_plugin(self) -> None:
@@ -105,7 +99,7 @@ class ServedPrm(TokenPrm):
         if not (use_cache and self._has_plugin):
             return await self._read_whole(prompt)
         try:
-            return await self._read_together(prompt)
+            return await self._together.ask(prompt)
         except Refused:  # for another prompt's sake, or by an endpoint without the plugin: alone it is told which
             return await self._read_whole(prompt)
 
@@ -122,38 +116,10 @@ class ServedPrm(TokenPrm):
             raise BadReply(f"{url} gave {len(rows)} rows for {len(prompt.ids)} tokens")
         return Read(self._tensor(url, rows)[list(prompt.places)], 0)
 
-    async def _read_together(self, prompt: PrmPrompt) -> Read:
-        """With all prompts that are asked for in the same moment, in one request."""
-        events = asyncio.get_running_loop()
-        if not self._waiting:
-            events.call_soon(self._send)
-        future: asyncio.Future[Read] = events.create_future()
-        self._waiting.append((prompt, future))
-        return await future
-
-    def _send(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for begin in range(0, len(waiting), PROMPTS_A_REQUEST):
-            request = asyncio.create_task(self._answer(waiting[begin : begin + PROMPTS_A_REQUEST]))
-            self._requests.add(request)
-            request.add_done_callback(self._requests.discard)
-
-    async def _answer(self, asked: list[Waiting]) -> None:
-        asked = [(prompt, future) for prompt, future in asked if not future.done()]
-        try:
-            found = await self._read_some([prompt for prompt, _ in asked]) if asked else []
-        except asyncio.CancelledError:
-            for _, future in asked:
-                future.cancel()
-            raise
-        except Exception as error:  # whatever it is, everyone who waits is told
-            for _, future in asked:
-                if not future.done():
-                    future.set_exception(error)
-            return
-        for (_, future), read in zip(asked, found, strict=True):
-            if not future.done():
-                future.set_result(read)
+    async def _answer(self, questions: list[Question[PrmPrompt, Read]]) -> None:
+        found = await self._read_some([question.asked for question in questions])
+        for question, read in zip(questions, found, strict=True):
+            question.answer(read)
 
     async def _read_some(self, prompts: list[PrmPrompt]) -> list[Read]:
         asked = [{"ids": list(prompt.ids), "places": list(prompt.places)} for prompt in prompts]

@@ -155,7 +155,7 @@ class VllmLoop:
             self._tell(self._ready.set_exception, _loading_failure(self._arguments["model"], error))
             self.done = True
             return
-        self._refusals = _refusals()
+        self._refusals = refusals()
         self._tell(self._ready.set_result, None)
 
     def _load(self) -> Any:
@@ -238,7 +238,7 @@ def _loading_failure(model: str, error: BaseException) -> EngineUnavailable:
     )
 
 
-def _refusals() -> tuple[type[Exception], ...]:
+def refusals() -> tuple[type[Exception], ...]:
     """vLLM's own error for a request that it will not take, where this version has one."""
     found = getattr(importlib.import_module("vllm.exceptions"), "VLLMValidationError", None)
     return (ValueError,) if found is None else (ValueError, found)

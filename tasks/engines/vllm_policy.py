@@ -1,11 +1,11 @@
 """A policy in vLLM."""
 
 from tasks.engines.config import VllmPolicyConfig
-from tasks.engines.models import ModelFiles, context_length, require
+from tasks.engines.models import ModelFiles, context_length
 from tasks.engines.policy_prompts import PolicyPrompts
 from tasks.engines.token_policy import TokenPolicy, Written
 from tasks.engines.vllm_copies import VllmCopies
-from tasks.engines.vllm_loop import INSTALL
+from tasks.engines.vllm_sampling import sampling_parameters
 from tasks.errors import BadReply
 from tasks.records import Sampling
 
@@ -16,9 +16,6 @@ class VllmPolicy(TokenPolicy):
     def __init__(self, copies: VllmCopies, prompts: PolicyPrompts, limit: int | None) -> None:
         super().__init__(prompts, limit)
         self._copies = copies
-        vllm = require("vllm", INSTALL)
-        self._parameters = vllm.SamplingParams
-        self._only_final = require("vllm.sampling_params", INSTALL).RequestOutputKind.FINAL_ONLY
 
     @classmethod
     async def open(cls, config: VllmPolicyConfig, model: ModelFiles) -> "VllmPolicy":
@@ -29,18 +26,7 @@ class VllmPolicy(TokenPolicy):
     async def _write(
         self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
     ) -> Written:
-        parameters = self._parameters(
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=sampling.max_tokens,
-            stop_token_ids=stop_ids,
-            stop=[] if stop_ids else list(sampling.stop),
-            seed=seed,
-            logprobs=0,
-            flat_logprobs=True,
-            detokenize=bool(sampling.stop) and not stop_ids,  # vLLM reads along only to find a stop string
-            output_kind=self._only_final,
-        )
+        parameters = sampling_parameters(sampling, stop_ids, seed)
         try:
             output = await self._copies.submit(prefix, parameters)
         except ValueError as error:

@@ -1,0 +1,243 @@
+"""A policy's server with our middleware: what goes in one request, how lines come back, and its faults."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from model_server import GARBAGE, ModelServer, answering, hanging_up, policy_at, serving
+from starlette.applications import Starlette
+
+from tasks.engines import endpoints
+from tasks.engines.catalogue import open_policy
+from tasks.engines.openai_policy import CompletionsPolicy
+from tasks.engines.served_steps import PATH as PATH_OF_CLIENT
+from tasks.engines.served_steps import Prefix
+from tasks.engines.step_serving import MIDDLEWARE, PATH, StepPrompt, StepServing, write_all
+from tasks.errors import BadReply, EngineUnavailable
+from tasks.records import Sample, Sampling
+
+QUESTION = "Take 20, plus 11. What is the result?"
+STEP = Sampling(temperature=0.8, top_p=1.0, max_tokens=64, stop=("\n\n",))
+
+
+async def opened(*servers: ModelServer, **settings: Any) -> CompletionsPolicy:
+    policy = await open_policy(policy_at(*servers, **settings))
+    assert isinstance(policy, CompletionsPolicy)
+    return policy
+
+
+async def drawn(policy: CompletionsPolicy, count: int) -> list[Sample]:
+    return await asyncio.gather(*(policy.generate(QUESTION, (), STEP, seed) for seed in range(count)))
+
+
+def asked_for(server: ModelServer) -> list[int]:
+    """How many prompts each request to the middleware had, the opening aside."""
+    return [len(body["prompts"]) for body in server.bodies if "prompts" in body][1:]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints, "SHORTEST_WAIT", 0.01)
+
+
+async def test_what_is_written_is_what_the_completions_endpoint_writes() -> None:
+    async with serving(ModelServer(), ModelServer(middleware=True)) as plain:
+        without = await opened(plain)
+        expected = await drawn(without, 100)
+        await without.close()
+    async with serving(ModelServer(middleware=True)) as server:
+        policy = await opened(server)
+        samples = await drawn(policy, 100)
+        first, whole = samples[0], Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
+        rest = await policy.generate(QUESTION, (first,), whole, 0)
+        await policy.close()
+    assert [(s.text, s.tokens, s.logprobs, s.stop_reason) for s in samples] == [
+        (s.text, s.tokens, s.logprobs, s.stop_reason) for s in expected
+    ]
+    assert rest.stop_reason == "stop"
+    assert sorted(asked_for(server)) == [1, 36, 64]
+    assert all("prompts" in body for body in server.bodies)
+
+
+async def test_a_reply_that_breaks_off_is_asked_again_for_what_it_left_open(impatient: None) -> None:
+    """Also in the middle of a line, and where the connection breaks."""
+
+    def first_half(lines: list[str]) -> list[str]:
+        return [*lines[: len(lines) // 2], lines[-1][:20]] if len(lines) > 2 else lines
+
+    async with serving(ModelServer(middleware=True, change=first_half)) as server:
+        policy = await opened(server)
+        server.faults = iter([hanging_up])
+        samples = await drawn(policy, 16)
+        await policy.close()
+    assert asked_for(server) == [16, 16, 8, 4, 2]
+    assert len({sample.text for sample in samples}) > 8
+
+
+@pytest.mark.parametrize("fault", [GARBAGE, answering(500), answering(429, headers={"Retry-After": "0"})])
+async def test_a_fault_that_passes_is_asked_again(fault: Any, impatient: None) -> None:
+    async with serving(ModelServer(middleware=True)) as server:
+        policy = await opened(server)
+        server.faults = iter([fault])
+        assert len(await drawn(policy, 3)) == 3
+        await policy.close()
+    assert asked_for(server) == [3, 3]
+
+
+async def test_a_refused_prompt_is_told_to_the_one_who_asked_it() -> None:
+    async with serving(ModelServer(middleware=True, max_model_len=100)) as server:
+        policy = await opened(server)
+        (prompt, *_) = [list(policy.prompt(QUESTION))]
+        both = [Prefix(ids, STEP, [], 0) for ids in (prompt, [5] * 101)]
+        written, refused = await asyncio.gather(*map(policy._steps.write, both), return_exceptions=True)
+        await policy.close()
+    assert not isinstance(written, BaseException)
+    assert isinstance(refused, BadReply)
+    assert "refused a prompt of 101 tokens: too long" in str(refused)
+    assert asked_for(server) == [2]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"index": 7}, "answered prompt 7 of 1"),
+        ({"index": -1}, "unusable index"),
+        ({"logprobs": []}, "0 log-probabilities for"),
+        ({"tokens": "none"}, "unusable tokens"),
+        ({"finish_reason": "abort"}, "ended a request with 'abort'"),
+    ],
+)
+async def test_a_line_that_is_no_answer_is_told(change: dict[str, Any], message: str) -> None:
+    async with serving(ModelServer(middleware=True)) as server:
+        policy = await opened(server)
+        server.change = lambda lines: [json.dumps(json.loads(line) | change) + "\n" for line in lines]
+        with pytest.raises(BadReply, match=message):
+            await drawn(policy, 1)
+        await policy.close()
+
+
+async def test_endpoints_without_the_middleware_are_asked_one_by_one() -> None:
+    async with serving(ModelServer(middleware=True), ModelServer()) as server:
+        other = ModelServer()
+        async with serving(other):
+            policy = await opened(server, other)
+            samples = await drawn(policy, 100)
+            await policy.close()
+    assert len(samples) == 100
+    assert any("prompt" in body for body in other.bodies)
+
+
+async def test_whoever_has_gone_is_not_asked_for_and_others_are_answered() -> None:
+    async with serving(ModelServer(middleware=True, latency=0.05)) as server:
+        policy = await opened(server)
+        gone = asyncio.create_task(policy.generate(QUESTION, (), STEP, 0))
+        stays = asyncio.create_task(policy.generate(QUESTION, (), STEP, 1))
+        await asyncio.sleep(0.02)
+        gone.cancel()
+        assert (await stays).text
+        late = asyncio.create_task(policy.generate(QUESTION, (), STEP, 2))
+        await asyncio.sleep(0.02)
+        await policy.close()
+        with pytest.raises(asyncio.CancelledError):
+            await late
+
+
+async def test_a_refused_key_ends_the_opening(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(ModelServer(middleware=True, faults=iter([answering(401)]))) as server:
+        with pytest.raises(EngineUnavailable, match="401"):
+            await opened(server)
+
+
+class FakeEngine:
+    """What the middleware needs of vLLM's engine: token 13 is refused, 14 kills it, 15 takes for ever."""
+
+    def __init__(self) -> None:
+        self.running = 0
+
+    async def generate(self, prompt: dict[str, list[int]], parameters: Any, request_id: str) -> AsyncIterator[Any]:
+        (first, *_) = prompt["prompt_token_ids"]
+        self.running += 1
+        try:
+            await asyncio.sleep(3600 if first == 15 else 0.01 / first)
+            if first == 13:
+                raise ValueError("too long")
+            if first == 14:
+                raise RuntimeError("the engine died")
+            completion = SimpleNamespace(
+                token_ids=[first, parameters.seed],
+                logprobs=SimpleNamespace(logprobs=[-1.0, -2.0]),
+                finish_reason="stop",
+            )
+            yield SimpleNamespace(outputs=[completion], num_cached_tokens=3)
+        finally:
+            self.running -= 1
+
+
+def app_of(engine: FakeEngine, key: str | None) -> Starlette:
+    """An app put together as vLLM's is: the key first, what `--middleware` names last."""
+    from vllm.entrypoints.serve.middleware.authenticate import AuthenticationMiddleware
+
+    app = Starlette()
+    if key is not None:
+        app.add_middleware(AuthenticationMiddleware, tokens=[key])
+    app.add_middleware(StepServing)
+    app.state.engine_client = engine
+    app.state.openai_serving_models = SimpleNamespace(is_base_model=lambda name: name == "policy")
+    return app
+
+
+def body_of(*firsts: int, model: str = "policy") -> dict[str, Any]:
+    sampling = {"temperature": 0.8, "top_p": 1.0, "max_tokens": 4, "stop": ["\n\n"]}
+    prompts = [{"ids": [first, 1, 2], "sampling": sampling, "stop_ids": [], "seed": 9} for first in firsts]
+    return {"model": model, "prompts": prompts}
+
+
+async def post(app: Starlette, body: Any, key: str | None = None) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as client:
+        return await client.post(PATH, json=body, headers=headers)
+
+
+@pytest.mark.engine
+async def test_the_middleware_answers_each_prompt_once_it_is_written() -> None:
+    response = await post(app_of(FakeEngine(), None), body_of(1, 13, 2))
+    lines = [json.loads(line) for line in response.text.splitlines()]
+    assert [line["index"] for line in lines] == [1, 2, 0]
+    assert lines[0] == {"index": 1, "refused": "too long"}
+    assert lines[1] == {"index": 2, "tokens": [2, 9], "logprobs": [-1.0, -2.0], "finish_reason": "stop", "cached": 3}
+
+
+@pytest.mark.engine
+async def test_the_middleware_refuses_what_it_cannot_read_other_models_and_who_has_no_key() -> None:
+    app = app_of(FakeEngine(), "secret")
+    assert (await post(app, body_of(1))).status_code == 401
+    assert (await post(app, body_of(1), "wrong")).status_code == 401
+    assert (await post(app, body_of(1), "secret")).status_code == 200
+    assert (await post(app, body_of(1, model="other"), "secret")).status_code == 404
+    for body in ({}, body_of(), body_of(-1), {"model": "policy", "prompts": [{"ids": []}]}):
+        assert (await post(app, body, "secret")).status_code == 400
+
+
+@pytest.mark.engine
+async def test_what_the_engine_raises_ends_the_reply_and_who_leaves_stops_the_engine() -> None:
+    engine = FakeEngine()
+    prompts = [StepPrompt.model_validate(prompt) for prompt in body_of(15, 14, 1)["prompts"]]
+    with pytest.raises(RuntimeError, match="the engine died"):
+        [line async for line in write_all(engine, prompts)]
+    await asyncio.sleep(0)
+    assert engine.running == 0
+    lines = write_all(engine, prompts[:1] + prompts[2:])
+    assert json.loads(await anext(lines))["index"] == 1
+    assert engine.running == 1
+    await lines.aclose()  # as Starlette does once the client has hung up
+    await asyncio.sleep(0)
+    assert engine.running == 0
+
+
+def test_both_sides_mean_the_same_path_and_the_flag_names_the_class() -> None:
+    assert f"/v1{PATH_OF_CLIENT}" == PATH
+    assert f"{StepServing.__module__}.{StepServing.__qualname__}" == MIDDLEWARE
