@@ -36,7 +36,7 @@ class VllmServer:
             *flags_of(engine_arguments(config, model, 0, has_gpu)),
             *extra,
         ]
-        environment = engine_environment(config, has_gpu) | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
+        environment = engine_environment(config, has_gpu) | {"OMP_NUM_THREADS": "1"}
         self._environment = os.environ | environment
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
