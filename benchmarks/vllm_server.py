@@ -13,7 +13,6 @@ from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import VllmPolicyConfig, VllmPrmConfig
 from tasks.engines.models import locate_model
 from tasks.engines.server_flags import flags_of, server_flags
-from tasks.engines.step_pooling import PLUGIN
 from tasks.engines.step_serving import MIDDLEWARE
 from tasks.engines.vllm_loop import engine_arguments, engine_environment, gpu_is_there
 
@@ -26,7 +25,7 @@ class VllmServer:
         has_gpu = gpu_is_there()
         extra = ["--middleware", MIDDLEWARE]
         if isinstance(config, VllmPrmConfig):
-            extra = [*server_flags(config.family, load_tokenizer(model)), "--io-processor-plugin", PLUGIN]
+            extra += server_flags(config.family, load_tokenizer(model))
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/v1"
         self._command = [

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
@@ -52,8 +53,7 @@ class ModelServer:
     """Policy and PRM at once. Each request to a model takes the next of `faults`, and is answered once there are none.
 
     `change` may spoil a reply; `bodies` are all requests, `keys` what they had in their Authorization header. With
-    `middleware` it writes for many prompts at once; with `plugin` it reads its cache for a PRM; `read` is what it has
-    read.
+    `middleware` it answers many prompts at once, and reads its cache for a PRM; `read` is what it has read.
     """
 
     faults: Iterator[Fault] = field(default_factory=lambda: iter(()))
@@ -61,7 +61,6 @@ class ModelServer:
     latency: float = 0.0
     usage: bool = True
     middleware: bool = False
-    plugin: bool = False
     max_model_len: int | None = 512
     port: int = field(default_factory=free_port)
     bodies: list[Any] = field(default_factory=list)
@@ -81,7 +80,8 @@ class ModelServer:
         app = web.Application()
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/completions", self._completions)
-        app.router.add_post("/v1/steps", self._steps)
+        app.router.add_post("/v1/steps/write", partial(self._steps, self._lines))
+        app.router.add_post("/v1/steps/read", partial(self._steps, self._rows_behind_the_cache))
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/pooling", self._pooling)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0)
@@ -116,20 +116,16 @@ class ModelServer:
     async def _completions(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, self._completion)
 
-    async def _steps(self, request: web.Request) -> web.StreamResponse:
+    async def _steps(self, answer: Callable[[Any], Any], request: web.Request) -> web.StreamResponse:
         if not self.middleware:
             return web.json_response({"detail": "Not Found"}, status=404)
-        return await self._answer(request, self._lines, lambda lines: web.Response(text="".join(lines)))
+        return await self._answer(request, answer, lambda lines: web.Response(text="".join(lines)))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, self._said)
 
     async def _pooling(self, request: web.Request) -> web.StreamResponse:
-        if "data" not in json.loads(await request.read()):
-            return await self._answer(request, self._rows)
-        if not self.plugin:
-            return web.Response(status=400, text="No IOProcessor plugin installed")
-        return await self._answer(request, self._rows_behind_the_cache)
+        return await self._answer(request, self._rows)
 
     def _completion(self, body: Any) -> Any:
         prompt = body["prompt"]
@@ -173,16 +169,16 @@ class ModelServer:
         return [0.0, hash_number(ids[: place + 1]) / 2**62 - 2]
 
     def _rows_behind_the_cache(self, body: Any) -> Any:
-        """As our plugin answers; everything but the last token comes from the cache where it was read before."""
-        found = []
-        for prompt in body["data"]["prompts"]:
+        """As our middleware answers; all but the last token comes from the cache where it was read before."""
+        lines = []
+        for index, prompt in enumerate(body["prompts"]):
             ids = prompt["ids"]
             cached = max((shared(ids, before) for before in self.read), default=0)
             cached = min(cached, len(ids) - 1)
             self.read.append(ids)
             rows = [self._row(ids, place) for place in prompt["places"] if place >= cached]
-            found.append({"cached": cached, "rows": rows})
-        return {"data": found}
+            lines.append(json.dumps({"index": index, "cached": cached, "rows": rows}) + "\n")
+        return lines
 
     def _solution(self, body: Any, prompt: list[int]) -> list[int]:
         """The rest of a solution of which some has been written; a drawn one ends in a number of its own."""

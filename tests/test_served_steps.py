@@ -2,21 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import pytest
 from model_server import GARBAGE, ModelServer, answering, hanging_up, policy_at, serving
-from starlette.applications import Starlette
 
 from tasks.engines import endpoints
 from tasks.engines.catalogue import open_policy
-from tasks.engines.openai_policy import CompletionsPolicy
-from tasks.engines.served_steps import PATH as PATH_OF_CLIENT
-from tasks.engines.served_steps import Prefix
-from tasks.engines.step_serving import MIDDLEWARE, PATH, StepPrompt, StepServing, write_all
+from tasks.engines.openai_policy import CompletionsPolicy, Prefix
 from tasks.errors import BadReply, EngineUnavailable
 from tasks.records import Sample, Sampling
 
@@ -93,11 +86,11 @@ async def test_a_refused_prompt_is_told_to_the_one_who_asked_it() -> None:
         policy = await opened(server)
         (prompt, *_) = [list(policy.prompt(QUESTION))]
         both = [Prefix(ids, STEP, [], 0) for ids in (prompt, [5] * 101)]
-        written, refused = await asyncio.gather(*map(policy._steps.write, both), return_exceptions=True)
+        written, refused = await asyncio.gather(*map(policy._steps.ask, both), return_exceptions=True)
         await policy.close()
     assert not isinstance(written, BaseException)
     assert isinstance(refused, BadReply)
-    assert "refused a prompt of 101 tokens: too long" in str(refused)
+    assert "refused a prompt: too long" in str(refused)
     assert asked_for(server) == [2]
 
 
@@ -150,94 +143,3 @@ async def test_a_refused_key_ends_the_opening(monkeypatch: pytest.MonkeyPatch) -
     async with serving(ModelServer(middleware=True, faults=iter([answering(401)]))) as server:
         with pytest.raises(EngineUnavailable, match="401"):
             await opened(server)
-
-
-class FakeEngine:
-    """What the middleware needs of vLLM's engine: token 13 is refused, 14 kills it, 15 takes for ever."""
-
-    def __init__(self) -> None:
-        self.running = 0
-
-    async def generate(self, prompt: dict[str, list[int]], parameters: Any, request_id: str) -> AsyncIterator[Any]:
-        (first, *_) = prompt["prompt_token_ids"]
-        self.running += 1
-        try:
-            await asyncio.sleep(3600 if first == 15 else 0.01 / first)
-            if first == 13:
-                raise ValueError("too long")
-            if first == 14:
-                raise RuntimeError("the engine died")
-            completion = SimpleNamespace(
-                token_ids=[first, parameters.seed],
-                logprobs=SimpleNamespace(logprobs=[-1.0, -2.0]),
-                finish_reason="stop",
-            )
-            yield SimpleNamespace(outputs=[completion], num_cached_tokens=3)
-        finally:
-            self.running -= 1
-
-
-def app_of(engine: FakeEngine, key: str | None) -> Starlette:
-    """An app put together as vLLM's is: the key first, what `--middleware` names last."""
-    from vllm.entrypoints.serve.middleware.authenticate import AuthenticationMiddleware
-
-    app = Starlette()
-    if key is not None:
-        app.add_middleware(AuthenticationMiddleware, tokens=[key])
-    app.add_middleware(StepServing)
-    app.state.engine_client = engine
-    app.state.openai_serving_models = SimpleNamespace(is_base_model=lambda name: name == "policy")
-    return app
-
-
-def body_of(*firsts: int, model: str = "policy") -> dict[str, Any]:
-    sampling = {"temperature": 0.8, "top_p": 1.0, "max_tokens": 4, "stop": ["\n\n"]}
-    prompts = [{"ids": [first, 1, 2], "sampling": sampling, "stop_ids": [], "seed": 9} for first in firsts]
-    return {"model": model, "prompts": prompts}
-
-
-async def post(app: Starlette, body: Any, key: str | None = None) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as client:
-        return await client.post(PATH, json=body, headers=headers)
-
-
-@pytest.mark.engine
-async def test_the_middleware_answers_each_prompt_once_it_is_written() -> None:
-    response = await post(app_of(FakeEngine(), None), body_of(1, 13, 2))
-    lines = [json.loads(line) for line in response.text.splitlines()]
-    assert [line["index"] for line in lines] == [1, 2, 0]
-    assert lines[0] == {"index": 1, "refused": "too long"}
-    assert lines[1] == {"index": 2, "tokens": [2, 9], "logprobs": [-1.0, -2.0], "finish_reason": "stop", "cached": 3}
-
-
-@pytest.mark.engine
-async def test_the_middleware_refuses_what_it_cannot_read_other_models_and_who_has_no_key() -> None:
-    app = app_of(FakeEngine(), "secret")
-    assert (await post(app, body_of(1))).status_code == 401
-    assert (await post(app, body_of(1), "wrong")).status_code == 401
-    assert (await post(app, body_of(1), "secret")).status_code == 200
-    assert (await post(app, body_of(1, model="other"), "secret")).status_code == 404
-    for body in ({}, body_of(), body_of(-1), {"model": "policy", "prompts": [{"ids": []}]}):
-        assert (await post(app, body, "secret")).status_code == 400
-
-
-@pytest.mark.engine
-async def test_what_the_engine_raises_ends_the_reply_and_who_leaves_stops_the_engine() -> None:
-    engine = FakeEngine()
-    prompts = [StepPrompt.model_validate(prompt) for prompt in body_of(15, 14, 1)["prompts"]]
-    with pytest.raises(RuntimeError, match="the engine died"):
-        [line async for line in write_all(engine, prompts)]
-    await asyncio.sleep(0)
-    assert engine.running == 0
-    lines = write_all(engine, prompts[:1] + prompts[2:])
-    assert json.loads(await anext(lines))["index"] == 1
-    assert engine.running == 1
-    await lines.aclose()  # as Starlette does once the client has hung up
-    await asyncio.sleep(0)
-    assert engine.running == 0
-
-
-def test_both_sides_mean_the_same_path_and_the_flag_names_the_class() -> None:
-    assert f"/v1{PATH_OF_CLIENT}" == PATH
-    assert f"{StepServing.__module__}.{StepServing.__qualname__}" == MIDDLEWARE

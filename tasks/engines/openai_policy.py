@@ -1,7 +1,7 @@
 """A policy behind OpenAI-compatible endpoints: by token ids where vLLM serves it, else by chat, for whole solutions."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -11,7 +11,7 @@ from tasks.engines.endpoints import Endpoints, ModelCard
 from tasks.engines.http_client import Refused
 from tasks.engines.models import ModelFiles, context_length
 from tasks.engines.policy_prompts import PolicyPrompts, files_of_prompts, style_of
-from tasks.engines.served_steps import Prefix, ServedSteps
+from tasks.engines.served_steps import Line, ServedSteps
 from tasks.engines.token_policy import TokenPolicy, Written
 from tasks.errors import BadReply, EngineUnavailable
 from tasks.problems.prompts import messages
@@ -83,6 +83,25 @@ class Chats(BaseModel):
     usage: Usage | None = None
 
 
+@dataclass(frozen=True)
+class Prefix:
+    """Token ids, and how to go on from them; see `TokenPolicy._write`."""
+
+    ids: list[int]
+    sampling: Sampling
+    stop_ids: list[int]
+    seed: int
+
+
+class WrittenLine(Line):
+    """What our middleware wrote from one prefix."""
+
+    tokens: list[int] = Field(default_factory=list)
+    logprobs: list[float] = Field(default_factory=list)
+    finish_reason: str | None = None
+    cached: int | None = None
+
+
 class CompletionsPolicy(TokenPolicy):
     """Samples from vLLM's server, token ids in and out, through our middleware or its completions endpoint."""
 
@@ -90,7 +109,7 @@ class CompletionsPolicy(TokenPolicy):
         super().__init__(prompts, limit)
         self._endpoints = endpoints
         self._model = model
-        self._steps = ServedSteps(endpoints, model)
+        self._steps = ServedSteps(endpoints, "/steps/write", model, WrittenLine, self._understand)
         self._has_steps = True
 
     @classmethod
@@ -119,10 +138,19 @@ class CompletionsPolicy(TokenPolicy):
         sampling = replace(sampling, max_tokens=room)
         if self._has_steps:
             try:
-                return await self._steps.write(Prefix(prefix, sampling, stop_ids, seed))
+                return await self._steps.ask(Prefix(prefix, sampling, stop_ids, seed))
             except Refused:  # by an endpoint without the middleware
                 self._has_steps = False
         return await self._complete(question, prefix, sampling, stop_ids, seed)
+
+    @staticmethod
+    def _understand(url: str, prefix: Prefix, line: WrittenLine) -> Written:
+        if len(line.logprobs) != len(line.tokens):
+            raise BadReply(
+                f"{url} gave {len(line.logprobs)} log-probabilities for {len(line.tokens)} tokens behind "
+                f"{len(prefix.ids)}"
+            )
+        return Written(line.tokens, line.logprobs, line.finish_reason, line.cached)
 
     async def _complete(
         self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int

@@ -1,7 +1,7 @@
 """A PRM behind vLLM's pooling endpoint: token ids in, the head's numbers for each token out, as in `vllm_prm.py`.
 
-Where the server has our plugin (`step_pooling.py`) it reads its prefix cache, and the prompts of one moment go in one
-request. Without it vLLM never reads the cache for numbers of single tokens, so every prompt is computed whole.
+Where the server has our middleware (`step_serving.py`) it reads its prefix cache, and the prompts of one moment go in
+one request. Without it vLLM never reads the cache for numbers of single tokens: every prompt is computed whole.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from tasks.engines.families import VLLM_HEADS, checked_family
 from tasks.engines.http_client import Refused
 from tasks.engines.models import ModelFiles, require
 from tasks.engines.prm_prompts import Layout, PrmPrompt
-from tasks.engines.together import Question, Together
+from tasks.engines.served_steps import Line, ServedSteps
 from tasks.engines.token_prm import Read, TokenPrm
 from tasks.engines.torch_models import INSTALL
 from tasks.errors import BadReply, EngineUnavailable
@@ -36,17 +36,11 @@ class Pooled(BaseModel):
     data: list[Rows] = Field(min_length=1)
 
 
-class ReadRows(BaseModel):
-    """The plugin's reply to one prompt: tokens from the cache, and the numbers at the places behind them."""
+class ReadLine(Line):
+    """The middleware's reply to one prompt: tokens from the cache, and the numbers at the places behind them."""
 
-    cached: int = Field(ge=0)
-    rows: list[list[float]]
-
-
-class ReadPrompts(BaseModel):
-    """The plugin's reply."""
-
-    data: list[ReadRows]
+    cached: int = Field(0, ge=0)
+    rows: list[list[float]] = Field(default_factory=list)
 
 
 class ServedPrm(TokenPrm):
@@ -57,8 +51,8 @@ class ServedPrm(TokenPrm):
         self._endpoints = endpoints
         self._model = model
         self._torch = require("torch", INSTALL)
-        self._has_plugin = True
-        self._together: Together[PrmPrompt, Read] = Together(self._answer)
+        self._steps = ServedSteps(endpoints, "/v1/steps/read", model, ReadLine, self._understand)
+        self._has_steps = True
 
     @classmethod
     async def open(cls, config: ServedPrmConfig, tokenizer: ModelFiles) -> "ServedPrm":
@@ -73,7 +67,6 @@ class ServedPrm(TokenPrm):
             cards = await endpoints.cards(must_list=True)
             limit = min((card.max_model_len for card in cards if card.max_model_len is not None), default=None)
             prm = cls(endpoints, config.model, layout, limit)
-            await prm._find_plugin()
             await prm.score(*PROBE)
         except BadReply as error:
             await endpoints.close()
@@ -85,23 +78,16 @@ class ServedPrm(TokenPrm):
 
     async def close(self) -> None:
         """Close the connections."""
-        self._together.close()
+        self._steps.close()
         await self._endpoints.close()
 
-    async def _find_plugin(self) -> None:
-        (prompt, *_) = self._layout.write(*PROBE)
-        try:
-            await self._read_some([prompt])
-        except Refused:
-            self._has_plugin = False
-
     async def _read(self, prompt: PrmPrompt, question: str, use_cache: bool) -> Read:  # noqa: ARG002
-        if not (use_cache and self._has_plugin):
-            return await self._read_whole(prompt)
-        try:
-            return await self._together.ask(prompt)
-        except Refused:  # for another prompt's sake, or by an endpoint without the plugin: alone it is told which
-            return await self._read_whole(prompt)
+        if use_cache and self._has_steps:
+            try:
+                return await self._steps.ask(prompt)
+            except Refused:  # by an endpoint without the middleware
+                self._has_steps = False
+        return await self._read_whole(prompt)
 
     async def _read_whole(self, prompt: PrmPrompt) -> Read:
         body = {
@@ -116,24 +102,11 @@ class ServedPrm(TokenPrm):
             raise BadReply(f"{url} gave {len(rows)} rows for {len(prompt.ids)} tokens")
         return Read(self._tensor(url, rows)[list(prompt.places)], 0)
 
-    async def _answer(self, questions: list[Question[PrmPrompt, Read]]) -> None:
-        found = await self._read_some([question.asked for question in questions])
-        for question, read in zip(questions, found, strict=True):
-            question.answer(read)
-
-    async def _read_some(self, prompts: list[PrmPrompt]) -> list[Read]:
-        asked = [{"ids": list(prompt.ids), "places": list(prompt.places)} for prompt in prompts]
-        body = {"model": self._model, "data": {"prompts": asked}}
-        url, reply = await self._endpoints.post("/pooling", body, ReadPrompts)
-        if len(reply.data) != len(prompts):
-            raise BadReply(f"{url} answered {len(reply.data)} of {len(prompts)} prompts")
-        return [self._checked(url, prompt, one) for prompt, one in zip(prompts, reply.data, strict=True)]
-
-    def _checked(self, url: str, prompt: PrmPrompt, read: ReadRows) -> Read:
-        behind = sum(place >= read.cached for place in prompt.places)
-        if read.cached >= len(prompt.ids) or len(read.rows) != behind:
-            raise BadReply(f"{url} gave {len(read.rows)} rows for {behind} places, {read.cached} tokens being cached")
-        return Read(self._tensor(url, read.rows), read.cached)
+    def _understand(self, url: str, prompt: PrmPrompt, line: ReadLine) -> Read:
+        behind = sum(place >= line.cached for place in prompt.places)
+        if line.cached >= len(prompt.ids) or len(line.rows) != behind:
+            raise BadReply(f"{url} gave {len(line.rows)} rows for {behind} places, {line.cached} tokens being cached")
+        return Read(self._tensor(url, line.rows), line.cached)
 
     def _tensor(self, url: str, rows: list[list[float]]) -> Any:
         """(rows, 1 or 2); without rows either would do."""

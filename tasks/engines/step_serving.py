@@ -1,31 +1,34 @@
-"""A middleware for vLLM's server: many prompts in a request, token ids in and out, each answered once it is written.
+"""A middleware for vLLM's server: many prompts in a request, token ids in and out, each answered once that is possible.
 
-Through the completions endpoint every step of a search is a request of its own, which costs the server more than the
-few tokens of the step. It is installed with this package, beside the server's vLLM, and switched on by
-`--middleware tasks.engines.step_serving.StepServing`.
+Through vLLM's own endpoints every step of a search is a request of its own, which costs the server more than the few
+tokens of the step; and a PRM is never read with the prefix cache. It is installed with this package, beside the
+server's vLLM, and switched on, for policies and for PRMs, by `--middleware tasks.engines.step_serving.StepServing`.
 """
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Generic, TypeVar
 
 import orjson
-from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
+from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, model_validator
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tasks.engines.vllm_loop import refusals
+from tasks.engines.models import require
+from tasks.engines.vllm_loop import INSTALL, refusals
 from tasks.engines.vllm_sampling import sampling_parameters
 from tasks.records import Sampling
 
 MIDDLEWARE = "tasks.engines.step_serving.StepServing"
-PATH = "/v1/steps"  # beneath /v1, so that vLLM asks for its key
+ROOT = "/v1/steps"  # beneath /v1, so that vLLM asks for its key
+
+Prompt = TypeVar("Prompt", bound=BaseModel)
 
 
-class StepPrompt(BaseModel):
-    """Token ids, and how to go on from them."""
+class Prefix(BaseModel):
+    """Token ids, and how a policy goes on from them."""
 
     ids: list[NonNegativeInt] = Field(min_length=1)
     sampling: Sampling
@@ -33,63 +36,87 @@ class StepPrompt(BaseModel):
     seed: int
 
 
-class StepPrompts(BaseModel):
+class Steps(BaseModel):
+    """Token ids, and the places whose numbers are wanted of a PRM, in order."""
+
+    ids: list[NonNegativeInt] = Field(min_length=1)
+    places: list[NonNegativeInt]
+
+    @model_validator(mode="after")
+    def _places_are_there(self) -> "Steps":
+        if any(place >= len(self.ids) for place in self.places):
+            raise ValueError(f"a place lies behind the {len(self.ids)} tokens")
+        return self
+
+
+class Prompts(BaseModel, Generic[Prompt]):
     """One request."""
 
     model: str
-    prompts: list[StepPrompt] = Field(min_length=1)
+    prompts: list[Prompt] = Field(min_length=1)
 
 
 class StepServing:
-    """Adds the path to vLLM's app, within all that guards its other paths."""
+    """Adds two paths to vLLM's app, within all that guards its other paths."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._has_path = False
+        self._has_paths = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI; only the first call, which is the app's start, differs from the app's own."""
-        if not self._has_path:
-            scope["app"].add_route(PATH, write_steps, methods=["POST"])
-            self._has_path = True
+        if not self._has_paths:
+            scope["app"].add_route(f"{ROOT}/write", write_steps, methods=["POST"])
+            scope["app"].add_route(f"{ROOT}/read", read_steps, methods=["POST"])
+            self._has_paths = True
         await self._app(scope, receive, send)
 
 
 async def write_steps(request: Request) -> Response:
-    """A line of JSON for each prompt as it is written: its `index`, and what was written or why it is `refused`."""
+    """Lines with the `tokens` that the policy wrote, their `logprobs`, and how many of the prompt were `cached`."""
+    return await _answer(request, Prompts[Prefix], _write)
+
+
+async def read_steps(request: Request) -> Response:
+    """Lines with a PRM's `rows`, its head's numbers at the places behind the tokens that were `cached`."""
+    return await _answer(request, Prompts[Steps], _read)
+
+
+async def _answer(
+    request: Request, kind: type[Prompts[Prompt]], answer: Callable[[Any, Prompt], Awaitable[dict[str, Any]]]
+) -> Response:
+    """A line of JSON for each prompt as it is answered: its `index`, and the answer or why it is `refused`."""
     try:
-        asked = StepPrompts.model_validate_json(await request.body())
+        asked = kind.model_validate_json(await request.body())
     except ValidationError as error:
         return PlainTextResponse(str(error), 400)
     state = request.app.state
     if not state.openai_serving_models.is_base_model(asked.model):
         return PlainTextResponse(f"{asked.model} is not served here", 404)
-    return StreamingResponse(write_all(state.engine_client, asked.prompts), media_type="application/x-ndjson")
+    answers = [answer(state.engine_client, prompt) for prompt in asked.prompts]
+    return StreamingResponse(lines_of(answers), media_type="application/x-ndjson")
 
 
-async def write_all(engine: Any, prompts: list[StepPrompt]) -> AsyncIterator[bytes]:
-    """Lines as they come. Raises what the engine raises, which ends the reply before its end."""
+async def lines_of(answers: list[Awaitable[dict[str, Any]]]) -> AsyncIterator[bytes]:
+    """Lines as they come, several at once. Raises what the engine raises, which ends the reply before its end."""
     lines: asyncio.Queue[bytes | Exception] = asyncio.Queue()
-    tasks = [asyncio.create_task(_write(engine, *numbered, lines)) for numbered in enumerate(prompts)]
+    tasks = [asyncio.create_task(_put(lines, index, answer)) for index, answer in enumerate(answers)]
+    left = len(tasks)
     try:
-        left = len(prompts)
         while left:
             ready = [await lines.get()]
             while not lines.empty():
                 ready.append(lines.get_nowait())
-            for line in ready:
-                if isinstance(line, Exception):
-                    raise line
             left -= len(ready)
-            yield b"".join(line for line in ready if isinstance(line, bytes))
+            yield b"".join(map(_raised, ready))
     finally:
         for task in tasks:
             task.cancel()
 
 
-async def _write(engine: Any, index: int, prompt: StepPrompt, lines: "asyncio.Queue[bytes | Exception]") -> None:
+async def _put(lines: "asyncio.Queue[bytes | Exception]", index: int, answer: Awaitable[dict[str, Any]]) -> None:
     try:
-        line = await _written(engine, prompt)
+        line = await answer
     except refusals() as error:
         line = {"refused": str(error)}
     except Exception as error:  # it is raised where the reply is written, as this task is nobody's
@@ -98,10 +125,15 @@ async def _write(engine: Any, index: int, prompt: StepPrompt, lines: "asyncio.Qu
     lines.put_nowait(orjson.dumps({"index": index} | line, option=orjson.OPT_APPEND_NEWLINE))
 
 
-async def _written(engine: Any, prompt: StepPrompt) -> dict[str, Any]:
-    parameters = sampling_parameters(prompt.sampling, prompt.stop_ids, prompt.seed)
-    request = engine.generate({"prompt_token_ids": prompt.ids}, parameters, f"steps-{uuid.uuid4().hex}")
-    output = [output async for output in request][-1]
+def _raised(line: bytes | Exception) -> bytes:
+    if isinstance(line, Exception):
+        raise line
+    return line
+
+
+async def _write(engine: Any, prefix: Prefix) -> dict[str, Any]:
+    parameters = sampling_parameters(prefix.sampling, prefix.stop_ids, prefix.seed)
+    output = await _last(engine.generate({"prompt_token_ids": prefix.ids}, parameters, _name()))
     completion = output.outputs[0]
     return {
         "tokens": list(completion.token_ids),
@@ -109,3 +141,21 @@ async def _written(engine: Any, prompt: StepPrompt) -> dict[str, Any]:
         "finish_reason": completion.finish_reason,
         "cached": output.num_cached_tokens,
     }
+
+
+async def _read(engine: Any, steps: Steps) -> dict[str, Any]:
+    parameters = require("vllm", INSTALL).PoolingParams(
+        task="token_classify", use_activation=False, skip_reading_prefix_cache=False
+    )
+    output = await _last(engine.encode({"prompt_token_ids": steps.ids}, parameters, _name()))
+    rows = output.outputs.data.float()
+    cached = len(steps.ids) - len(rows)
+    return {"cached": cached, "rows": rows[[place - cached for place in steps.places if place >= cached]].tolist()}
+
+
+async def _last(outputs: AsyncIterator[Any]) -> Any:
+    return [output async for output in outputs][-1]
+
+
+def _name() -> str:
+    return f"steps-{uuid.uuid4().hex}"
