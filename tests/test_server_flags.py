@@ -17,6 +17,7 @@ from flows.recipe import Recipe
 from flows.recipe_files import read_recipe, shipped_recipes
 from tasks.engines.families import FAMILIES
 from tasks.engines.server_flags import flags_of, main, server_flags
+from tasks.engines.step_serving import MIDDLEWARE
 from tasks.errors import EngineUnavailable
 
 SETTINGS = {"pooling_type": "ALL", "use_activation": False, "task": "token_classify"}
@@ -71,8 +72,13 @@ def test_the_flags_are_printed_for_a_shell(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_the_page_on_servers_starts_the_prm_with_the_flags_of_its_family() -> None:
-    policy, prm, run, *_ = commands(SERVERS)
+    export, policy, prm, run, *_ = commands(SERVERS)
     assert prm[-4:] == POOLER
+    assert all(words[words.index("--middleware") + 1] == MIDDLEWARE for words in (policy, prm))
+    assert dict(word.split("=") for word in export[1:]) == {
+        "OMP_NUM_THREADS": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    }
     printed = re.search(r"`python -m (tasks\.engines\.server_flags) (\S+) (\S+)`", SERVERS)
     assert printed is not None
     told = subprocess.run([sys.executable, "-m", *printed.groups()], capture_output=True, text=True, check=True)
