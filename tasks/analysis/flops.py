@@ -30,6 +30,8 @@ PRETRAINING = {
     "DeepSeek-R1-Distill-Qwen-7B": Pretraining(7e9, 18e12, "technical report of Qwen2.5: 18 trillion tokens"),
     # All parameters count, as in the paper, though a token passes through 37e9 of them alone.
     "DeepSeek-R1": Pretraining(671e9, 14.8e12, "technical report of DeepSeek-V3: 14.8 trillion tokens"),
+    "abacus-1m": Pretraining(898_816, 5_793_872, "zoo/policies.py: 700 updates of 64 chains"),
+    "abacus-5m": Pretraining(4_913_152, 5_831_300, "zoo/policies.py: 700 updates of 64 chains"),
 }
 
 
