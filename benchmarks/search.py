@@ -6,6 +6,9 @@ lock-step  all problems together, in rounds: every step of the round is written,
 reference  as the reference tools do it: one problem after another, in such rounds, the PRM reading whole prefixes anew
 ours       `Driver`: each search goes on as its replies land; journal on disk included
 
+Each way solves chains of its own in each round, as what one has read lies in the engines' caches for the next, and the
+ways take turns in going first. So times are compared by the token.
+
     python -m benchmarks.search --problems 100 --n 16 --lengths equal
     python -m benchmarks.search --problems 100 --n 16 --lengths mixed
 """
@@ -53,14 +56,20 @@ SAMPLING = {"temperature": 0.7, "max_tokens": 256}
 
 
 def benchmark_recipe(problems: int, n: int, lengths: Lengths, seed: int) -> Recipe:
-    """Beam search with abacus-1m and abacus-prm; each seed is a run of its own."""
+    """Beam search with abacus-1m and abacus-prm; each seed is a run of its own, on chains of its own."""
     shortest, longest = (EQUAL_LENGTH, EQUAL_LENGTH) if lengths == "equal" else (1, LONGEST)
     engine = {"engine": "vllm", "max_model_len": 512}
     return Recipe.model_validate(
         {
             "name": "benchmark-search",
             "seed": seed,
-            "problems": {"source": "chains", "count": problems, "shortest": shortest, "longest": longest},
+            "problems": {
+                "source": "chains",
+                "count": problems,
+                "shortest": shortest,
+                "longest": longest,
+                "seed": seed,
+            },
             "policy": engine | {"model": "zoo/abacus-1m"},
             "prm": engine | {"model": "zoo/abacus-prm"},
             "methods": [{"method": "beam_search", "n": n, "step_tokens": 64}],
@@ -240,9 +249,12 @@ async def compare(problems: int, n: int, lengths: Lengths, rounds: int) -> list[
     _, pattern = await timed(ours, setting_of(WARM_UP, n, lengths, 99, policy, prm))
     limit.run(pattern)
     measured = []
-    for seed in range(rounds):
-        setting = setting_of(problems, n, lengths, seed, policy, prm)
-        taken = {name: await timed(way, setting) for name, way in WAYS.items()}
+    for number in range(rounds):
+        taken = {}
+        for place in range(len(WAYS)):
+            name = list(WAYS)[(number + place) % len(WAYS)]
+            setting = setting_of(problems, n, lengths, number * len(WAYS) + place, policy, prm)
+            taken[name] = await timed(WAYS[name], setting)
         pattern = taken["ours"][1]
         results = {"limit": (limit.run(pattern), pattern.written_tokens)}
         measured.append(results | {name: (spent, watched.written_tokens) for name, (spent, watched) in taken.items()})
@@ -259,8 +271,8 @@ async def grow(lengths: Lengths) -> list[tuple[int, int, float, int]]:
     await timed(ours, setting_of(WARM_UP, 16, lengths, 99, policy, prm))
     sizes = [*((problems, 16) for problems in (50, 100, 200, 400)), *((100, n) for n in (4, 8, 32, 64))]
     rows = []
-    for problems, n in sizes:
-        seconds, watched = await timed(ours, setting_of(problems, n, lengths, 0, policy, prm))
+    for seed, (problems, n) in enumerate(sizes):
+        seconds, watched = await timed(ours, setting_of(problems, n, lengths, seed, policy, prm))
         rows.append((problems, n, seconds, watched.written_tokens))
     await policy.close()
     await prm.close()
