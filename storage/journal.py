@@ -8,7 +8,8 @@ A full commit costs as much for one call as for hundreds, so callers commit in b
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 
 from storage.errors import StorageError
@@ -34,6 +35,7 @@ class JournaledCall:
 
 
 COLUMNS = [field.name for field in fields(JournaledCall)]
+row_of = attrgetter(*COLUMNS)
 
 
 class Journal:
@@ -72,7 +74,7 @@ class Journal:
         """Commit answered calls, durably, all or none. A call that is already there is an error: it was made twice."""
         marks = ", ".join("?" * len(COLUMNS))
         with self._transaction():
-            self._connection.executemany(f"INSERT INTO calls VALUES ({marks})", [astuple(call) for call in calls])
+            self._connection.executemany(f"INSERT INTO calls VALUES ({marks})", map(row_of, calls))
 
     def calls(self, problem_keys: Iterable[str], first: int, last: int) -> Iterator[JournaledCall]:
         """The calls of samples `first` up to but not including `last` of some problems, in a fixed order."""

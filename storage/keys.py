@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 KEY_LENGTH = 20
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def content_key(identity: Any) -> str:
@@ -13,8 +14,7 @@ def content_key(identity: Any) -> str:
 
     Raises TypeError for values that JSON cannot hold and ValueError for NaN, so that nothing is hashed by accident.
     """
-    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:KEY_LENGTH]
+    return hashlib.sha256(CANONICAL.encode(identity).encode("utf-8", "surrogatepass")).hexdigest()[:KEY_LENGTH]
 
 
 def labelled_key(label: str, identity: Mapping[str, Any]) -> str:
