@@ -100,7 +100,7 @@ def result_of(root: Path) -> dict[str, Any]:
 
 
 def lose_one(root: Path, plan: Plan, moments: random.Random) -> dict[str, Any]:
-    """Workers of which one is killed; everyone is frozen for a moment to see what is safe when it dies."""
+    """Workers of which one in the middle of a shard is killed; all are frozen to see what is safe when it dies."""
     workers = [born(root, plan) for _ in range(WORKERS)]
     calls = moments.randrange(20, 300)
     while len(noted(root)) < calls and not any(map(has_ended, workers)):
@@ -109,8 +109,8 @@ def lose_one(root: Path, plan: Plan, moments: random.Random) -> dict[str, Any]:
         os.kill(worker, signal.SIGSTOP)
     time.sleep(0.02)  # until what was being written is
     known, begun, before = safe(root), under_way(root), len(asked(root))
-    victim = moments.choice(workers)
-    of_victim = {call_key for process, call_key in asked(root) if process == victim}
+    left = {worker: len({key for process, key in asked(root) if process == worker} & begun) for worker in workers}
+    victim = moments.choice([worker for worker in workers if left[worker]] or workers)
     os.kill(victim, signal.SIGKILL)
     for worker in workers:
         os.kill(worker, signal.SIGCONT)
@@ -119,7 +119,7 @@ def lose_one(root: Path, plan: Plan, moments: random.Random) -> dict[str, Any]:
     return {
         "killed": ends.count(-signal.SIGKILL),
         "ends_well": ends.count(0),
-        "left_by_victim": len(of_victim & begun),
+        "left_by_victim": left[victim],
         "again": [call_key for call_key in later if call_key in known],
     }
 
