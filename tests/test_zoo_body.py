@@ -116,7 +116,7 @@ def test_the_deepened_policy_still_writes_what_the_policy_writes() -> None:
     with torch.no_grad():
         beneath = 4 * deepened(ZOO / "abacus-5m")(input_ids=ids, output_hidden_states=True).hidden_states[6]
         own = policy(input_ids=ids).last_hidden_state
-        assert (beneath - own).norm() < 0.01 * own.norm()
+        assert (beneath - own).norm() < 0.02 * own.norm()
         answers = Checker(deepened(ZOO / "abacus-5m"))(ids)
     assert answers["carry_in"].shape == (*ids.shape, 10)
 
