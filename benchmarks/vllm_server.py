@@ -35,8 +35,9 @@ class VllmServer:
             *flags_of(engine_arguments(config, model, 0, has_gpu)),
             *extra,
         ]
-        environment = engine_environment(config, has_gpu) | {"OMP_NUM_THREADS": "1"}
-        self._environment = os.environ | environment
+        # On a CPU servers share the cores, where the threads of one engine would wait for those of another.
+        threads = {} if has_gpu else {"OMP_NUM_THREADS": "1"}
+        self._environment = os.environ | engine_environment(config, has_gpu) | threads
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -151,7 +151,8 @@ class ModelServer:
                 self._solution(prompt["sampling"] | {"seed": prompt["seed"]}, prompt["ids"]),
             )
             logprobs = [-0.5] * len(tokens)
-            lines.append({"index": index, "tokens": tokens, "logprobs": logprobs, "finish_reason": reason, "cached": 0})
+            answer = {"tokens": tokens, "logprobs": logprobs, "finish_reason": reason, "cached": 0}
+            lines.append({"index": index, "answer": answer})
         return [json.dumps(line) + "\n" for line in reversed(lines)]
 
     def _said(self, body: Any) -> Any:
@@ -177,7 +178,7 @@ class ModelServer:
             cached = min(cached, len(ids) - 1)
             self.read.append(ids)
             rows = [self._row(ids, place) for place in prompt["places"] if place >= cached]
-            lines.append(json.dumps({"index": index, "cached": cached, "rows": rows}) + "\n")
+            lines.append(json.dumps({"index": index, "answer": {"cached": cached, "rows": rows}}) + "\n")
         return lines
 
     def _solution(self, body: Any, prompt: list[int]) -> list[int]:

@@ -96,7 +96,7 @@ async def test_a_served_prm_gives_the_scores_of_the_one_in_our_process(servers: 
             assert theirs.values == pytest.approx(ours.values, abs=1e-4)
             assert theirs.input_tokens == ours.input_tokens
     again = await over_http.score(QUESTIONS[0], ("1+1=2",) * 30, 29)
-    assert over_http._has_steps
+    assert over_http._steps.there
     assert (again.cached_tokens or 0) > 0, "the server reads its prefix cache"
     for prm in (over_http, here):
         await prm.close()

@@ -17,6 +17,11 @@ QUESTION = "Take 20, plus 11. What is the result?"
 STEPS = ("20+11=31", "31*2=62", "\\boxed{62}")
 
 
+def answer(line: Any, **change: Any) -> Any:
+    """A line whose answer is another."""
+    return line | {"answer": line["answer"] | change}
+
+
 async def whole(question: str, steps: tuple[str, ...]) -> tuple[float, ...]:
     """What a server without the middleware scores."""
     async with serving(ModelServer()) as server:
@@ -92,13 +97,18 @@ async def test_an_endpoint_without_the_middleware_is_asked_whole() -> None:
     ("change", "told"),
     [
         (lambda line: line | {"index": 9}, "answered prompt 9 of 1"),
-        (lambda line: line | {"refused": "another task"}, "refused a prompt: another task"),
-        (lambda line: line | {"rows": line["rows"][:-1]}, r"rows for \d places"),
-        (lambda line: line | {"cached": 9999}, "9999 tokens being cached"),
-        (lambda line: line | {"rows": [[1.0] * 3] * len(line["rows"])}, "1 or 2"),
-        (lambda line: line | {"rows": [[None]] * len(line["rows"])}, "unusable"),
+        (lambda line: {"index": 0, "refused": "another task"}, "refused a prompt: another task"),
+        (lambda line: answer(line, rows=line["answer"]["rows"][:-1]), r"rows for \d places"),
+        (lambda line: answer(line, cached=9999), "9999 tokens being cached"),
+        (lambda line: {"index": 0, "answer": {"rows": line["answer"]["rows"]}}, "unusable answer.cached"),
+        (lambda line: {"index": 0}, "neither why nor anything else"),
+        (lambda line: answer(line, rows=[[1.0] * 3] * len(line["answer"]["rows"])), "1 or 2"),
+        (lambda line: answer(line, rows=[[None]] * len(line["answer"]["rows"])), "unusable answer.rows"),
     ],
-    ids=["another prompt", "refused", "a row short", "too much cached", "three numbers", "null for NaN"],
+    ids=[
+        *("another prompt", "refused", "a row short", "too much cached", "nothing cached", "no answer"),
+        *("three numbers", "null for NaN"),
+    ],
 )
 async def test_a_middleware_that_answers_nonsense_is_told_and_not_gone_around(change: Any, told: str) -> None:
     async with serving(ModelServer(middleware=True)) as server:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tasks.errors import BadReply, EngineUnavailable
 from tasks.records import Sample, Sampling
 
 QUESTION = "Take 20, plus 11. What is the result?"
+ANSWER = {"tokens": [5], "logprobs": [-0.5], "finish_reason": "stop", "cached": 0}
 STEP = Sampling(temperature=0.8, top_p=1.0, max_tokens=64, stop=("\n\n",))
 
 
@@ -38,7 +40,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_what_is_written_is_what_the_completions_endpoint_writes() -> None:
-    async with serving(ModelServer(), ModelServer(middleware=True)) as plain:
+    async with serving(ModelServer()) as plain:
         without = await opened(plain)
         expected = await drawn(without, 100)
         await without.close()
@@ -99,9 +101,11 @@ async def test_a_refused_prompt_is_told_to_the_one_who_asked_it() -> None:
     [
         ({"index": 7}, "answered prompt 7 of 1"),
         ({"index": -1}, "unusable index"),
-        ({"logprobs": []}, "0 log-probabilities for"),
-        ({"tokens": "none"}, "unusable tokens"),
-        ({"finish_reason": "abort"}, "ended a request with 'abort'"),
+        ({"answer": ANSWER | {"logprobs": []}}, "0 log-probabilities for"),
+        ({"answer": ANSWER | {"tokens": "none"}}, "unusable answer.tokens"),
+        ({"answer": ANSWER | {"finish_reason": "abort"}}, "ended a request with 'abort'"),
+        ({"answer": {"finish_reason": "stop", "cached": 0}}, "unusable answer.tokens"),
+        ({"answer": None}, "neither why nor anything else"),
     ],
 )
 async def test_a_line_that_is_no_answer_is_told(change: dict[str, Any], message: str) -> None:
@@ -113,15 +117,15 @@ async def test_a_line_that_is_no_answer_is_told(change: dict[str, Any], message:
         await policy.close()
 
 
-async def test_endpoints_without_the_middleware_are_asked_one_by_one() -> None:
-    async with serving(ModelServer(middleware=True), ModelServer()) as server:
-        other = ModelServer()
-        async with serving(other):
-            policy = await opened(server, other)
-            samples = await drawn(policy, 100)
-            await policy.close()
-    assert len(samples) == 100
+async def test_endpoints_without_the_middleware_are_asked_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
+    other = ModelServer()
+    async with serving(ModelServer(middleware=True), other) as server:
+        policy = await opened(server, other)
+        assert len(await drawn(policy, 100)) == 100
+        await policy.close()
     assert any("prompt" in body for body in other.bodies)
+    (told,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert f"{other.url}/steps/write answered 404" in told
 
 
 async def test_whoever_has_gone_is_not_asked_for_and_others_are_answered() -> None:
@@ -139,7 +143,7 @@ async def test_whoever_has_gone_is_not_asked_for_and_others_are_answered() -> No
             await late
 
 
-async def test_a_refused_key_ends_the_opening(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refused_key_ends_the_opening() -> None:
     async with serving(ModelServer(middleware=True, faults=iter([answering(401)]))) as server:
         with pytest.raises(EngineUnavailable, match="401"):
             await opened(server)

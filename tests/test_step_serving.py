@@ -28,7 +28,7 @@ class FakeEngine:
         await self._work(ids)
         logprobs = SimpleNamespace(logprobs=[-1.0, -2.0])
         written = SimpleNamespace(token_ids=[ids[0], parameters.seed], logprobs=logprobs, finish_reason="stop")
-        yield SimpleNamespace(outputs=[written], num_cached_tokens=len(request_id) and 3)
+        yield SimpleNamespace(outputs=[written], num_cached_tokens=3)
 
     async def encode(self, prompt: dict[str, list[int]], parameters: Any, request_id: str) -> AsyncIterator[Any]:
         ids = prompt["prompt_token_ids"]
@@ -82,16 +82,17 @@ async def test_each_prompt_is_answered_once_it_is_written() -> None:
     found = lines(await post(app_of(), "/write", {"model": "served", "prompts": prefixes(1, REFUSED, 2)}))
     assert [line["index"] for line in found] == [1, 2, 0]
     assert found[0] == {"index": 1, "refused": "too long"}
-    assert found[1] == {"index": 2, "tokens": [2, 9], "logprobs": [-1.0, -2.0], "finish_reason": "stop", "cached": 3}
+    written = {"tokens": [2, 9], "logprobs": [-1.0, -2.0], "finish_reason": "stop", "cached": 3}
+    assert found[1] == {"index": 2, "answer": written}
 
 
 async def test_a_prm_gives_the_numbers_behind_the_cache() -> None:
     prompts = [{"ids": [5, 6, 7, 8], "places": [1, 3]}, {"ids": [9], "places": [0]}, {"ids": [7, 7, 7], "places": [0]}]
     found = lines(await post(app_of(), "/read", {"model": "served", "prompts": prompts}))
     assert sorted(found, key=lambda line: line["index"]) == [
-        {"index": 0, "cached": 2, "rows": [[8.0, 0.5]]},
-        {"index": 1, "cached": 0, "rows": [[9.0, 0.5]]},
-        {"index": 2, "cached": 2, "rows": []},
+        {"index": 0, "answer": {"cached": 2, "rows": [[8.0, 0.5]]}},
+        {"index": 1, "answer": {"cached": 0, "rows": [[9.0, 0.5]]}},
+        {"index": 2, "answer": {"cached": 2, "rows": []}},
     ]
 
 
@@ -133,7 +134,7 @@ async def test_who_hangs_up_stops_what_is_under_way() -> None:
         return {}
 
     reply = lines_of([for_ever(), at_once()])
-    assert json.loads(await anext(reply)) == {"index": 1, "tokens": []}
+    assert json.loads(await anext(reply)) == {"index": 1, "answer": {"tokens": []}}
     await reply.aclose()  # as Starlette does once the client is gone
     await asyncio.wait_for(stopped.wait(), 1)
 

@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field
 
 from tasks.engines.config import OpenAIPolicyConfig
 from tasks.engines.endpoints import Endpoints, ModelCard
-from tasks.engines.http_client import Refused
 from tasks.engines.models import ModelFiles, context_length
 from tasks.engines.policy_prompts import PolicyPrompts, files_of_prompts, style_of
 from tasks.engines.served_steps import Line, ServedSteps
@@ -93,13 +92,13 @@ class Prefix:
     seed: int
 
 
-class WrittenLine(Line):
+class WrittenSteps(BaseModel):
     """What our middleware wrote from one prefix."""
 
-    tokens: list[int] = Field(default_factory=list)
-    logprobs: list[float] = Field(default_factory=list)
-    finish_reason: str | None = None
-    cached: int | None = None
+    tokens: list[int]
+    logprobs: list[float]
+    finish_reason: str | None
+    cached: int | None
 
 
 class CompletionsPolicy(TokenPolicy):
@@ -109,8 +108,7 @@ class CompletionsPolicy(TokenPolicy):
         super().__init__(prompts, limit)
         self._endpoints = endpoints
         self._model = model
-        self._steps = ServedSteps(endpoints, "/steps/write", model, WrittenLine, self._understand)
-        self._has_steps = True
+        self._steps = ServedSteps(endpoints, "/steps/write", model, Line[WrittenSteps], self._understand)
 
     @classmethod
     async def open(cls, config: OpenAIPolicyConfig, tokenizer: ModelFiles) -> "CompletionsPolicy":
@@ -136,21 +134,17 @@ class CompletionsPolicy(TokenPolicy):
         if room < 1:
             raise BadReply(f"{self._model} refused the prompt of {question[:80]!r}: it reads {self._limit} tokens")
         sampling = replace(sampling, max_tokens=room)
-        if self._has_steps:
-            try:
-                return await self._steps.ask(Prefix(prefix, sampling, stop_ids, seed))
-            except Refused:  # by an endpoint without the middleware
-                self._has_steps = False
-        return await self._complete(question, prefix, sampling, stop_ids, seed)
+        written = await self._steps.ask(Prefix(prefix, sampling, stop_ids, seed))
+        return await self._complete(question, prefix, sampling, stop_ids, seed) if written is None else written
 
     @staticmethod
-    def _understand(url: str, prefix: Prefix, line: WrittenLine) -> Written:
-        if len(line.logprobs) != len(line.tokens):
+    def _understand(url: str, prefix: Prefix, shown: WrittenSteps) -> Written:
+        if len(shown.logprobs) != len(shown.tokens):
             raise BadReply(
-                f"{url} gave {len(line.logprobs)} log-probabilities for {len(line.tokens)} tokens behind "
+                f"{url} gave {len(shown.logprobs)} log-probabilities for {len(shown.tokens)} tokens behind "
                 f"{len(prefix.ids)}"
             )
-        return Written(line.tokens, line.logprobs, line.finish_reason, line.cached)
+        return Written(shown.tokens, shown.logprobs, shown.finish_reason, shown.cached)
 
     async def _complete(
         self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int

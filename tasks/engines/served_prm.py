@@ -12,7 +12,6 @@ from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import ServedPrmConfig
 from tasks.engines.endpoints import Endpoints
 from tasks.engines.families import VLLM_HEADS, checked_family
-from tasks.engines.http_client import Refused
 from tasks.engines.models import ModelFiles, require
 from tasks.engines.prm_prompts import Layout, PrmPrompt
 from tasks.engines.served_steps import Line, ServedSteps
@@ -36,11 +35,11 @@ class Pooled(BaseModel):
     data: list[Rows] = Field(min_length=1)
 
 
-class ReadLine(Line):
-    """The middleware's reply to one prompt: tokens from the cache, and the numbers at the places behind them."""
+class ReadSteps(BaseModel):
+    """The middleware's answer to one prompt: tokens from the cache, and the numbers at the places behind them."""
 
-    cached: int = Field(0, ge=0)
-    rows: list[list[float]] = Field(default_factory=list)
+    cached: int = Field(ge=0)
+    rows: list[list[float]]
 
 
 class ServedPrm(TokenPrm):
@@ -51,8 +50,7 @@ class ServedPrm(TokenPrm):
         self._endpoints = endpoints
         self._model = model
         self._torch = require("torch", INSTALL)
-        self._steps = ServedSteps(endpoints, "/v1/steps/read", model, ReadLine, self._understand)
-        self._has_steps = True
+        self._steps = ServedSteps(endpoints, "/v1/steps/read", model, Line[ReadSteps], self._understand)
 
     @classmethod
     async def open(cls, config: ServedPrmConfig, tokenizer: ModelFiles) -> "ServedPrm":
@@ -82,12 +80,8 @@ class ServedPrm(TokenPrm):
         await self._endpoints.close()
 
     async def _read(self, prompt: PrmPrompt, question: str, use_cache: bool) -> Read:  # noqa: ARG002
-        if use_cache and self._has_steps:
-            try:
-                return await self._steps.ask(prompt)
-            except Refused:  # by an endpoint without the middleware
-                self._has_steps = False
-        return await self._read_whole(prompt)
+        read = await self._steps.ask(prompt) if use_cache else None
+        return await self._read_whole(prompt) if read is None else read
 
     async def _read_whole(self, prompt: PrmPrompt) -> Read:
         body = {
@@ -102,11 +96,11 @@ class ServedPrm(TokenPrm):
             raise BadReply(f"{url} gave {len(rows)} rows for {len(prompt.ids)} tokens")
         return Read(self._tensor(url, rows)[list(prompt.places)], 0)
 
-    def _understand(self, url: str, prompt: PrmPrompt, line: ReadLine) -> Read:
-        behind = sum(place >= line.cached for place in prompt.places)
-        if line.cached >= len(prompt.ids) or len(line.rows) != behind:
-            raise BadReply(f"{url} gave {len(line.rows)} rows for {behind} places, {line.cached} tokens being cached")
-        return Read(self._tensor(url, line.rows), line.cached)
+    def _understand(self, url: str, prompt: PrmPrompt, shown: ReadSteps) -> Read:
+        behind = sum(place >= shown.cached for place in prompt.places)
+        if shown.cached >= len(prompt.ids) or len(shown.rows) != behind:
+            raise BadReply(f"{url} gave {len(shown.rows)} rows for {behind} places, {shown.cached} tokens being cached")
+        return Read(self._tensor(url, shown.rows), shown.cached)
 
     def _tensor(self, url: str, rows: list[list[float]]) -> Any:
         """(rows, 1 or 2); without rows either would do."""

@@ -73,12 +73,12 @@ class StepServing:
 
 
 async def write_steps(request: Request) -> Response:
-    """Lines with the `tokens` that the policy wrote, their `logprobs`, and how many of the prompt were `cached`."""
+    """Answers are the `tokens` that the policy wrote, their `logprobs`, and how many of the prompt were `cached`."""
     return await _answer(request, Prompts[Prefix], _write)
 
 
 async def read_steps(request: Request) -> Response:
-    """Lines with a PRM's `rows`, its head's numbers at the places behind the tokens that were `cached`."""
+    """Answers are a PRM's `rows`, its head's numbers at the places behind the tokens that were `cached`."""
     return await _answer(request, Prompts[Steps], _read)
 
 
@@ -115,8 +115,9 @@ async def lines_of(answers: list[Awaitable[dict[str, Any]]]) -> AsyncIterator[by
 
 
 async def _put(lines: "asyncio.Queue[bytes | Exception]", index: int, answer: Awaitable[dict[str, Any]]) -> None:
+    line: dict[str, Any]
     try:
-        line = await answer
+        line = {"answer": await answer}
     except refusals() as error:
         line = {"refused": str(error)}
     except Exception as error:  # it is raised where the reply is written, as this task is nobody's
