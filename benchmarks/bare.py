@@ -1,5 +1,6 @@
 """`vllm.LLM`, as a user would call it by hand: the limit that Overthink is measured against."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +9,8 @@ import vllm
 
 from tasks.engines.config import ModelConfig
 from tasks.engines.models import locate_model
-from tasks.engines.vllm_loop import engine_arguments, engine_environment, gpu_is_there, set_variables
+from tasks.engines.vllm_loop import vllm_arguments
+from tasks.engines.vllm_settings import engine_arguments, engine_environment, gpu_is_there
 
 
 class BareEngine:
@@ -16,8 +18,11 @@ class BareEngine:
 
     def __init__(self, config: ModelConfig, extra: Mapping[str, Any]) -> None:
         has_gpu = gpu_is_there()
-        with set_variables(engine_environment(config, has_gpu)):
-            self._llm = vllm.LLM(**engine_arguments(config, locate_model(config), 0, has_gpu), **extra)
+        environment = engine_environment(config, has_gpu)
+        environment.pop("OMP_NUM_THREADS", None)  # alone on the machine it has all cores
+        os.environ.update(environment)
+        settings = {**engine_arguments(config, locate_model(config), 0, has_gpu), **extra}
+        self._llm = vllm.LLM(**vllm_arguments(settings))
 
     def generate(self, prompts: Sequence[list[int]], parameters: Sequence[vllm.SamplingParams]) -> tuple[int, float]:
         """Tokens written and seconds taken, all requests handed over at once."""

@@ -42,7 +42,7 @@ from tasks.engines.config import VllmPolicyConfig, VllmPrmConfig
 from tasks.engines.families import checked_family
 from tasks.engines.models import locate_model
 from tasks.engines.protocol import Policy, Prm
-from tasks.engines.vllm_prm import pooling_arguments
+from tasks.engines.vllm_prm import pooling_settings
 from tasks.methods.protocol import Generate, Method, Score
 from tasks.problems.sources import load_problems
 from tasks.recorder import Recorder
@@ -196,7 +196,7 @@ class Limit:
         tokenizer = load_tokenizer(model, prm.trust_remote_code)
         self._layout = family.layout(tokenizer)
         self._policy = BareEngine(policy, {})
-        self._prm = BareEngine(prm, pooling_arguments(family.head, tokenizer))
+        self._prm = BareEngine(prm, pooling_settings(family.head, tokenizer))
 
     def run(self, pattern: Watched) -> float:
         """Seconds to write as many tokens after the same prefixes, then to read the same steps once."""

@@ -14,7 +14,7 @@ from tasks.engines.config import VllmPolicyConfig, VllmPrmConfig
 from tasks.engines.models import locate_model
 from tasks.engines.server_flags import flags_of, server_flags
 from tasks.engines.step_serving import MIDDLEWARE
-from tasks.engines.vllm_loop import engine_arguments, engine_environment, gpu_is_there
+from tasks.engines.vllm_settings import engine_arguments, engine_environment, gpu_is_there
 
 
 class VllmServer:

@@ -3,7 +3,7 @@
 from flows.plan import Plan
 from flows.recipe import Recipe
 from tasks.engines.config import ModelConfig, ServedModelConfig, VllmPolicyConfig
-from tasks.engines.vllm_loop import gpu_is_there
+from tasks.engines.vllm_settings import gpu_is_there
 from tasks.errors import EngineUnavailable
 
 

@@ -25,7 +25,7 @@ atexit.register(os.dup2, os.open(os.devnull, os.O_WRONLY), 2)
 import pytest
 
 from flows.recipe import Recipe
-from tasks.engines import vllm_prm, vllm_sampling
+from tasks.engines import vllm_requests
 from tasks.engines.fake import FakePolicy, FakePrm
 from tasks.engines.policy_prompts import PolicyPrompts
 
@@ -119,11 +119,9 @@ def without_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parameters are plain namespaces here, so that vLLM itself need not be imported."""
     stand_in = SimpleNamespace(
         SamplingParams=SimpleNamespace,
-        PoolingParams=SimpleNamespace,
         RequestOutputKind=SimpleNamespace(FINAL_ONLY="final"),
     )
-    monkeypatch.setattr(vllm_sampling, "require", lambda *_: stand_in)
-    monkeypatch.setattr(vllm_prm, "require", lambda *_: stand_in)
+    monkeypatch.setattr(vllm_requests, "require", lambda *_: stand_in)
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from transformers import PreTrainedTokenizerFast
 from tasks.engines.config import VllmPolicyConfig
 from tasks.engines.models import ModelFiles
 from tasks.engines.policy_prompts import PolicyPrompts
+from tasks.engines.token_policy import Written
+from tasks.engines.vllm_requests import Write
 from tasks.records import Sampling
 
 QUESTION = "Take 12, plus 30. What is the result?"
@@ -125,8 +127,9 @@ class Writer:
     write: Callable[[list[int], Any], list[int]]
     asked: list[Asked] = field(default_factory=list)
 
-    async def submit(self, prompt: list[int], parameters: Any) -> Any:
+    async def submit(self, asked: Write) -> Written:
         await asyncio.sleep(0)
+        prompt, parameters = asked.ids, asked.parameters()
         tokens: list[int] = []
         reason = "length"
         for token in self.write(prompt, parameters)[: parameters.max_tokens]:
@@ -140,7 +143,7 @@ class Writer:
             finish_reason=reason,
             logprobs=SimpleNamespace(logprobs=[-float(number + 1) for number in range(len(tokens))]),
         )
-        return SimpleNamespace(outputs=[completion], prompt_token_ids=prompt, num_cached_tokens=0)
+        return asked.answer(SimpleNamespace(outputs=[completion], num_cached_tokens=0))
 
     def _is_stopped(self, tokens: list[int], parameters: Any) -> bool:
         if tokens[-1] in parameters.stop_token_ids:

@@ -11,7 +11,7 @@ import yaml
 from composed import BIN, ROOT, compose, services
 
 from flows.recipe_files import read_recipe
-from tasks.engines.vllm_loop import CPU_BATCHED_TOKENS, CPU_BLOCK_SIZE
+from tasks.engines.vllm_settings import CPU_BATCHED_TOKENS, CPU_BLOCK_SIZE
 
 FILE = ROOT / "docker-compose.yml"
 PROFILES = ("cpu", "gpu", "s3")

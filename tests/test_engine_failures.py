@@ -13,8 +13,8 @@ from tasks.drive import check_scores
 from tasks.engines.catalogue import EngineSlot, open_policy, open_prm
 from tasks.engines.config import FakePolicyConfig, Placement, TorchPrmConfig, VllmPolicyConfig, VllmPrmConfig
 from tasks.engines.models import locate_model, require
-from tasks.engines.vllm_loop import VllmLoop, engine_arguments, engine_environment
-from tasks.errors import BadReply, EngineDied, EngineUnavailable
+from tasks.engines.vllm_settings import engine_arguments, engine_environment
+from tasks.errors import BadReply, EngineUnavailable
 from tasks.records import Sampling, Scores
 
 ZOO = Path(__file__).parents[1] / "zoo"
@@ -77,32 +77,6 @@ async def test_a_prompt_too_long_for_vllm_is_a_bad_reply_and_the_engine_lives_on
         await policy.generate("9" * 400, (), Sampling(1.0, 1.0, 8), seed=0)
     assert (await policy.generate("1", (), Sampling(1.0, 1.0, 8), seed=0)).tokens
     await policy.close()
-
-
-class DyingEngine:
-    """Stands in for vLLM's engine: takes requests and dies at the first step."""
-
-    engine_core = None
-
-    def has_unfinished_requests(self) -> bool:
-        return True
-
-    def add_request(self, *_: Any) -> None:
-        pass
-
-    def step(self) -> list[Any]:
-        raise RuntimeError("out of memory")
-
-
-async def test_every_caller_of_a_dying_engine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(VllmLoop, "_load", lambda self: DyingEngine())
-    loop = VllmLoop({"model": "m"}, {})
-    await loop.start()
-    results = await asyncio.gather(*(loop.submit([1], None) for _ in range(5)), return_exceptions=True)
-    assert all(isinstance(result, EngineDied) and "out of memory" in str(result) for result in results)
-    with pytest.raises(EngineDied, match="had stopped"):
-        await loop.submit([1], None)
-    await loop.close()
 
 
 async def test_a_slot_loads_once_and_again_after_a_death() -> None:

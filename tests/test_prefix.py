@@ -23,6 +23,7 @@ from tasks.engines.policy_prompts import PolicyPrompts
 from tasks.engines.prm_prompts import MarkedChat
 from tasks.engines.vllm_policy import VllmPolicy
 from tasks.engines.vllm_prm import VllmPrm
+from tasks.engines.vllm_requests import ReadPlaces, Rows
 from tasks.methods.beam_search import beam_search
 from tasks.methods.candidates import Growth
 from tasks.methods.protocol import Outcome
@@ -41,17 +42,17 @@ class Reader:
     cached: set[tuple[int, ...]] = field(default_factory=set)
     asked: list[tuple[list[int], bool]] = field(default_factory=list)
 
-    async def submit(self, prompt: list[int], parameters: Any) -> Any:
+    async def submit(self, asked: ReadPlaces) -> Rows:
         await asyncio.sleep(0)
-        self.asked.append((prompt, not parameters.skip_reading_prefix_cache))
+        prompt = asked.ids
+        self.asked.append((prompt, asked.use_cache))
         blocks = [tuple(prompt[:end]) for end in range(BLOCK, len(prompt), BLOCK)]
         known = max((len(block) for block in blocks if block in self.cached), default=0)
-        begin = 0 if parameters.skip_reading_prefix_cache else known
+        begin = known if asked.use_cache else 0
         self.cached.update(blocks)
         scores = [self.probability(prompt, place) for place in range(begin, len(prompt))]
-        return SimpleNamespace(
-            outputs=SimpleNamespace(data=torch.tensor([[1 - score, score] for score in scores]).log())
-        )
+        data = torch.tensor([[1 - score, score] for score in scores]).log()
+        return asked.answer(SimpleNamespace(outputs=SimpleNamespace(data=data)))
 
     @staticmethod
     def probability(prompt: list[int], place: int) -> float:

@@ -3,6 +3,7 @@
 The real prompts and policy of the vLLM adapter stand before an engine that writes what a test says.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +11,9 @@ import pytest
 from step_writers import QUESTION, STEP, WITHOUT_BLANK_LINES, Writer, like_llama_2, like_qwen, prompts_of, tokens_of
 
 from tasks.engines.policy_prompts import PolicyPrompts
+from tasks.engines.token_policy import Written
 from tasks.engines.vllm_policy import VllmPolicy
+from tasks.engines.vllm_requests import Write
 from tasks.errors import BadReply
 from tasks.records import Sample, Sampling
 
@@ -114,10 +117,8 @@ async def test_an_aborted_request_is_a_bad_reply(qwen: PolicyPrompts, monkeypatc
     policy, writer = policy_that_writes(qwen, tokens_of(qwen, "The"))
     submit = writer.submit
 
-    async def aborted(prompt: list[int], parameters: Any) -> Any:
-        output = await submit(prompt, parameters)
-        output.outputs[0].finish_reason = "abort"
-        return output
+    async def aborted(asked: Write) -> Written:
+        return replace(await submit(asked), finish_reason="abort")
 
     monkeypatch.setattr(writer, "submit", aborted)
     with pytest.raises(BadReply, match="ended a request with 'abort'"):

@@ -12,11 +12,11 @@ from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import ServedPrmConfig
 from tasks.engines.endpoints import Endpoints
 from tasks.engines.families import VLLM_HEADS, checked_family
-from tasks.engines.models import ModelFiles, require
+from tasks.engines.models import ModelFiles
 from tasks.engines.prm_prompts import Layout, PrmPrompt
 from tasks.engines.served_steps import Line, ServedSteps
 from tasks.engines.token_prm import Read, TokenPrm
-from tasks.engines.torch_models import INSTALL
+from tasks.engines.torch_models import tensor_of
 from tasks.errors import BadReply, EngineUnavailable
 
 HOW_TO_SERVE = "serve it with the flags of its family (docs/servers.md)"
@@ -49,7 +49,6 @@ class ServedPrm(TokenPrm):
         super().__init__(layout, limit)
         self._endpoints = endpoints
         self._model = model
-        self._torch = require("torch", INSTALL)
         self._steps = ServedSteps(endpoints, "/v1/steps/read", model, Line[ReadSteps], self._understand)
 
     @classmethod
@@ -103,8 +102,7 @@ class ServedPrm(TokenPrm):
         return Read(self._tensor(url, shown.rows), shown.cached)
 
     def _tensor(self, url: str, rows: list[list[float]]) -> Any:
-        """(rows, 1 or 2); without rows either would do."""
-        widths = {len(row) for row in rows} or {1}
-        if widths not in ({1}, {2}):
+        """(rows, 1 or 2). Raises BadReply for other shapes."""
+        if {len(row) for row in rows} not in (set(), {1}, {2}):
             raise BadReply(f"{url} gave rows that are not of 1 or 2 numbers")
-        return self._torch.tensor(rows).reshape(len(rows), *widths)
+        return tensor_of(rows)

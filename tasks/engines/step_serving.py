@@ -16,9 +16,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tasks.engines.models import require
-from tasks.engines.vllm_loop import INSTALL, refusals
-from tasks.engines.vllm_sampling import sampling_parameters
+from tasks.engines.vllm_loop import refusals
+from tasks.engines.vllm_requests import ReadPlaces, Write
 from tasks.records import Sampling
 
 MIDDLEWARE = "tasks.engines.step_serving.StepServing"
@@ -133,25 +132,20 @@ def _raised(line: bytes | Exception) -> bytes:
 
 
 async def _write(engine: Any, prefix: Prefix) -> dict[str, Any]:
-    parameters = sampling_parameters(prefix.sampling, prefix.stop_ids, prefix.seed)
-    output = await _last(engine.generate({"prompt_token_ids": prefix.ids}, parameters, _name()))
-    completion = output.outputs[0]
+    asked = Write(prefix.ids, prefix.sampling, prefix.stop_ids, prefix.seed)
+    written = asked.answer(await _last(engine.generate({"prompt_token_ids": asked.ids}, asked.parameters(), _name())))
     return {
-        "tokens": list(completion.token_ids),
-        "logprobs": list(completion.logprobs.logprobs) if completion.logprobs is not None else [],
-        "finish_reason": completion.finish_reason,
-        "cached": output.num_cached_tokens,
+        "tokens": written.tokens,
+        "logprobs": written.logprobs,
+        "finish_reason": written.finish_reason,
+        "cached": written.cached_tokens,
     }
 
 
 async def _read(engine: Any, steps: Steps) -> dict[str, Any]:
-    parameters = require("vllm", INSTALL).PoolingParams(
-        task="token_classify", use_activation=False, skip_reading_prefix_cache=False
-    )
-    output = await _last(engine.encode({"prompt_token_ids": steps.ids}, parameters, _name()))
-    rows = output.outputs.data.float()
-    cached = len(steps.ids) - len(rows)
-    return {"cached": cached, "rows": rows[[place - cached for place in steps.places if place >= cached]].tolist()}
+    asked = ReadPlaces(steps.ids, steps.places, use_cache=True)
+    rows = asked.answer(await _last(engine.encode({"prompt_token_ids": asked.ids}, asked.parameters(), _name())))
+    return {"cached": rows.cached, "rows": rows.numbers}
 
 
 async def _last(outputs: AsyncIterator[Any]) -> Any:

@@ -59,6 +59,12 @@ def load_head(torch: Any, head: Head, model: ModelFiles, tokenizer: Any, device:
     return torch.nn.Sequential(*layers).to(device=device, dtype=torch.float32).eval()
 
 
+def tensor_of(rows: list[list[float]]) -> Any:
+    """The head's output that plain numbers are, (places, 1 or 2); without rows either width would do."""
+    width = len(rows[0]) if rows else 1
+    return require("torch", INSTALL).tensor(rows).reshape(len(rows), width)
+
+
 def scores_of(logits: Any) -> list[float]:
     """Scores in [0, 1] from the head's output, (places, 1) or (places, 2)."""
     chosen = logits.sigmoid()[:, 0] if logits.shape[1] == 1 else logits.softmax(-1)[:, 1]

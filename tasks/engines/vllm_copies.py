@@ -1,36 +1,46 @@
 """The data-parallel copies of one vLLM engine: each request goes to the copy with the fewest in flight."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, overload
 
 from tasks.engines.config import ModelConfig
 from tasks.engines.models import ModelFiles
-from tasks.engines.vllm_loop import VllmLoop, engine_arguments, engine_environment, gpu_is_there
+from tasks.engines.token_policy import Written
+from tasks.engines.vllm_process import VllmProcess
+from tasks.engines.vllm_requests import ReadPlaces, Rows, Write
+from tasks.engines.vllm_settings import engine_arguments, engine_environment, gpu_is_there
 
 
 class VllmCopies:
     """`placement.data_parallel` copies of one model."""
 
-    def __init__(self, loops: list[VllmLoop]) -> None:
-        self._loops = loops
+    def __init__(self, copies: list[VllmProcess]) -> None:
+        self._copies = copies
 
     @classmethod
     async def start(cls, config: ModelConfig, model: ModelFiles, extra: Mapping[str, Any]) -> "VllmCopies":
         """Load every copy, one after the other. Raises EngineUnavailable where one cannot be."""
         has_gpu = gpu_is_there()
-        loops = []
-        for copy in range(config.placement.data_parallel):
-            arguments = {**engine_arguments(config, model, copy, has_gpu), **extra}
-            loop = VllmLoop(arguments, engine_environment(config, has_gpu))
-            await loop.start()
-            loops.append(loop)
-        return cls(loops)
+        copies = cls([])
+        try:
+            for number in range(config.placement.data_parallel):
+                settings = {**engine_arguments(config, model, number, has_gpu), **extra}
+                environment = engine_environment(config, has_gpu)
+                copies._copies.append(await VllmProcess.start(settings, has_gpu, environment))
+        except BaseException:
+            await copies.close()
+            raise
+        return copies
 
-    async def submit(self, prompt: list[int], parameters: Any) -> Any:
+    @overload
+    async def submit(self, asked: Write) -> Written: ...
+    @overload
+    async def submit(self, asked: ReadPlaces) -> Rows: ...
+    async def submit(self, asked: Write | ReadPlaces) -> Written | Rows:
         """One request to the least busy copy."""
-        return await min(self._loops, key=lambda loop: loop.in_flight).submit(prompt, parameters)
+        return await min(self._copies, key=lambda copy: copy.in_flight).submit(asked)
 
     async def close(self) -> None:
         """Close every copy."""
-        for loop in self._loops:
-            await loop.close()
+        for copy in self._copies:
+            await copy.close()

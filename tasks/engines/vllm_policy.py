@@ -5,7 +5,7 @@ from tasks.engines.models import ModelFiles, context_length
 from tasks.engines.policy_prompts import PolicyPrompts
 from tasks.engines.token_policy import TokenPolicy, Written
 from tasks.engines.vllm_copies import VllmCopies
-from tasks.engines.vllm_sampling import sampling_parameters
+from tasks.engines.vllm_requests import Write
 from tasks.errors import BadReply
 from tasks.records import Sampling
 
@@ -26,14 +26,10 @@ class VllmPolicy(TokenPolicy):
     async def _write(
         self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
     ) -> Written:
-        parameters = sampling_parameters(sampling, stop_ids, seed)
         try:
-            output = await self._copies.submit(prefix, parameters)
+            return await self._copies.submit(Write(prefix, sampling, stop_ids, seed))
         except ValueError as error:
             raise BadReply(f"vLLM refused the prompt of {question[:80]!r}: {error}") from error
-        completion = output.outputs[0]
-        logprobs = [] if completion.logprobs is None else completion.logprobs.logprobs
-        return Written(list(completion.token_ids), logprobs, completion.finish_reason, output.num_cached_tokens)
 
     async def close(self) -> None:
         """Free the engine."""

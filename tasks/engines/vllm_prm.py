@@ -9,11 +9,12 @@ from typing import Any
 from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import VllmPrmConfig
 from tasks.engines.families import VLLM_HEADS, Head, checked_family
-from tasks.engines.models import ModelFiles, context_length, require
+from tasks.engines.models import ModelFiles, context_length
 from tasks.engines.prm_prompts import Layout, PrmPrompt, single_token
 from tasks.engines.token_prm import Read, TokenPrm
+from tasks.engines.torch_models import tensor_of
 from tasks.engines.vllm_copies import VllmCopies
-from tasks.engines.vllm_loop import INSTALL
+from tasks.engines.vllm_requests import ReadPlaces
 from tasks.errors import BadReply, EngineUnavailable
 
 
@@ -23,7 +24,6 @@ class VllmPrm(TokenPrm):
     def __init__(self, copies: VllmCopies, layout: Layout, limit: int | None) -> None:
         super().__init__(layout, limit)
         self._copies = copies
-        self._parameters = require("vllm", INSTALL).PoolingParams
 
     @classmethod
     async def open(cls, config: VllmPrmConfig, model: ModelFiles) -> "VllmPrm":
@@ -33,32 +33,23 @@ class VllmPrm(TokenPrm):
             raise EngineUnavailable(f"vLLM cannot compute the head of PRM family {config.family!r}: set engine: torch")
         tokenizer = load_tokenizer(model, config.trust_remote_code)
         layout = family.layout(tokenizer)
-        copies = await VllmCopies.start(config, model, pooling_arguments(family.head, tokenizer))
+        copies = await VllmCopies.start(config, model, pooling_settings(family.head, tokenizer))
         return cls(copies, layout, context_length(config.max_model_len, model))
 
     async def _read(self, prompt: PrmPrompt, question: str, use_cache: bool) -> Read:
-        parameters = self._parameters(task="token_classify", skip_reading_prefix_cache=not use_cache)
         try:
-            output = await self._copies.submit(list(prompt.ids), parameters)
+            rows = await self._copies.submit(ReadPlaces(list(prompt.ids), prompt.places, use_cache))
         except ValueError as error:
             raise BadReply(f"vLLM refused the PRM's prompt for {question[:80]!r}: {error}") from error
-        rows = output.outputs.data.float()  # of the last tokens, where a prefix was in the cache
-        cached = len(prompt.ids) - len(rows)
-        return Read(rows[[place - cached for place in prompt.places if place >= cached]], cached)
+        return Read(tensor_of(rows.numbers), rows.cached)
 
     async def close(self) -> None:
         """Free the engine."""
         await self._copies.close()
 
 
-def pooling_arguments(head: Head, tokenizer: Any) -> dict[str, Any]:
-    """What makes vLLM return the head's bare numbers for every token."""
-    settings = pooling_settings(head, tokenizer)
-    return settings | {"pooler_config": require("vllm.config", INSTALL).PoolerConfig(**settings["pooler_config"])}
-
-
 def pooling_settings(head: Head, tokenizer: Any) -> dict[str, Any]:
-    """The same in plain values, as vLLM's server takes them."""
+    """What makes vLLM return the head's bare numbers for every token, in plain values."""
     pooler = {"pooling_type": "ALL", "use_activation": False}
     arguments: dict[str, Any] = {"runner": "pooling", "pooler_config": pooler}
     if head.layers == ("score",):

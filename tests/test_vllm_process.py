@@ -1,0 +1,136 @@
+"""The process of an engine as the event loop sees it: dead while loading, dead at work, closed, or left alone."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tasks.engines import vllm_process
+from tasks.engines.vllm_process import VllmProcess
+from tasks.engines.vllm_requests import Write
+from tasks.errors import EngineDied, EngineUnavailable
+from tasks.records import Sampling
+
+# A process that speaks as `tasks.engines.vllm_loop` does: it loads or dies as the model's name says, writes the seed
+# as its only token, refuses seed 8 and is killed at seed 9; seed 7 is never answered.
+LOOP = """
+import os, signal, sys
+from multiprocessing.connection import Connection
+from tasks.engines.token_policy import Written
+from tasks.errors import EngineUnavailable
+
+pipe = Connection(int(sys.argv[1]))
+settings, _ = pipe.recv()
+if settings["model"] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+if settings["model"] == "broken":
+    pipe.send(EngineUnavailable("no weights"))
+    sys.exit()
+pipe.send(None)
+while (batch := pipe.recv()) is not None:
+    for number, asked in batch:
+        if asked.seed == 9:
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif asked.seed == 8:
+            pipe.send([(number, ValueError("no eights"))])
+        elif asked.seed == 6:
+            pipe.send("RuntimeError: out of memory")
+            sys.exit()
+        elif asked.seed != 7:
+            pipe.send([(number, Written([asked.seed], [0.0], "stop", 0))])
+"""
+
+
+@pytest.fixture(autouse=True)
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stand_in_loop.py").write_text(LOOP)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(vllm_process, "LOOP", "stand_in_loop")
+
+
+@pytest_asyncio.fixture
+async def engine(stand_in: None) -> AsyncIterator[VllmProcess]:
+    process = await VllmProcess.start({"model": "m"}, False, {})
+    yield process
+    await process.close()
+
+
+def write(seed: int) -> Write:
+    return Write([1], Sampling(1.0, 1.0, 8), [], seed)
+
+
+async def test_each_gets_its_own_answer(engine: VllmProcess) -> None:
+    answers = await asyncio.gather(*(engine.submit(write(100 + number)) for number in range(50)))
+    assert [answer.tokens for answer in answers] == [[100 + number] for number in range(50)]
+    assert engine.in_flight == 0
+
+
+async def test_a_refusal_is_that_request_s_alone(engine: VllmProcess) -> None:
+    with pytest.raises(ValueError, match="no eights"):
+        await engine.submit(write(8))
+    assert (await engine.submit(write(5))).tokens == [5]
+
+
+@pytest.mark.parametrize(
+    ("seed", "reason"), [(9, "its process ended with code -9"), (6, "RuntimeError: out of memory")]
+)
+async def test_every_caller_of_a_dying_engine_is_told(engine: VllmProcess, seed: int, reason: str) -> None:
+    told = await asyncio.gather(*(engine.submit(write(each)) for each in (7, 7, seed)), return_exceptions=True)
+    assert all(isinstance(error, EngineDied) and reason in str(error) for error in told)
+    with pytest.raises(EngineDied, match="had stopped"):
+        await engine.submit(write(5))
+
+
+async def test_what_waits_at_the_close_is_told(engine: VllmProcess) -> None:
+    waiting = asyncio.ensure_future(engine.submit(write(7)))
+    await asyncio.sleep(0)
+    await engine.close()
+    with pytest.raises(EngineDied, match="it was closed"):
+        await waiting
+
+
+async def test_a_process_that_dies_while_loading_is_an_engine_that_cannot_be_had() -> None:
+    with pytest.raises(EngineUnavailable, match=r"cannot load killed \(its process ended with code -9\)"):
+        await VllmProcess.start({"model": "killed"}, False, {})
+
+
+async def test_a_loading_failure_is_told_in_its_own_words() -> None:
+    with pytest.raises(EngineUnavailable, match="no weights"):
+        await VllmProcess.start({"model": "broken"}, False, {})
+
+
+async def test_a_stopped_process_is_killed_at_the_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm_process, "SECONDS_TO_END", 0.2)
+    process = await VllmProcess.start({"model": "m"}, False, {})
+    pid = process._process.pid
+    os.kill(pid, signal.SIGSTOP)
+    await process.close()
+    assert process._process.returncode == -signal.SIGKILL
+
+
+OWNER = """
+import asyncio, os, signal, sys
+from tasks.engines import vllm_process
+vllm_process.LOOP = "stand_in_loop"
+
+async def main():
+    process = await vllm_process.VllmProcess.start({"model": "m"}, False, {})
+    print(process._process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+async def test_the_engine_ends_with_a_killed_owner() -> None:
+    owner = await asyncio.create_subprocess_exec(sys.executable, "-c", OWNER, stdout=asyncio.subprocess.PIPE)
+    written, _ = await owner.communicate()
+    pid = int(written)
+    async with asyncio.timeout(60):
+        while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1][:3]:
+            await asyncio.sleep(0.05)
