@@ -1,7 +1,8 @@
 """Beam search at four speeds, policy and PRM both real vLLM, in one run; ratios are what counts.
 
 limit      bare `vllm.LLM`: every request of (ours) known in advance and handed over at once, with the same number of
-           tokens in prompt and completion; then every new step scored once, all handed over at once
+           tokens in prompt and completion; then every new step scored once, all handed over at once; each engine has
+           all cores while it works, where those of the other ways share them
 lock-step  all problems together, in rounds: every step of the round is written, then every one is scored
 reference  as the reference tools do it: one problem after another, in such rounds, the PRM reading whole prefixes anew
 ours       `Driver`: each search goes on as its replies land; journal on disk included

@@ -1,6 +1,6 @@
-"""vLLM's server on loopback against the engine in our process: the same runs through either, as ratios.
+"""vLLM's server on loopback against engines of the run's own: the same runs through either, as ratios.
 
-Best-of-N asks the policy alone, beam search policy and PRM; the latter also with the PRM in our process beside a served
+Best-of-N asks the policy alone, beam search policy and PRM; the latter also with a PRM of the run's own beside a served
 policy. All engines are loaded and warmed up before the clock starts, and the rounds alternate, so that a noisy machine
 disturbs all. The time is that of the flow's stage: tasks, journal (fsync included) and Parquet.
 

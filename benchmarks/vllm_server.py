@@ -1,4 +1,4 @@
-"""vLLM's own server as a process of its own on loopback, with the settings that the engine in our process has."""
+"""vLLM's own server as a process of its own on loopback, with the settings that an engine of the run's own has."""
 
 import os
 import socket
@@ -35,9 +35,7 @@ class VllmServer:
             *flags_of(engine_arguments(config, model, 0, has_gpu)),
             *extra,
         ]
-        # On a CPU servers share the cores, where the threads of one engine would wait for those of another.
-        threads = {} if has_gpu else {"OMP_NUM_THREADS": "1"}
-        self._environment = os.environ | engine_environment(config, has_gpu) | threads
+        self._environment = os.environ | engine_environment(config, has_gpu)
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 

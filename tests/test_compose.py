@@ -124,7 +124,7 @@ def test_the_recipe_asks_the_servers_for_what_they_serve(profile: str) -> None:
     assert recipe.policy.max_model_len == int(flags(found[f"policy-{profile}"])["--max-model-len"])
 
 
-def test_a_server_on_a_cpu_is_set_as_the_engine_in_our_process_is() -> None:
+def test_a_server_on_a_cpu_is_set_as_a_run_s_own_engine_is() -> None:
     found = of("cpu")
     for name in ("policy-cpu", "prm-cpu"):
         told = flags(found[name])

@@ -1,4 +1,4 @@
-"""vLLM's own server on the CPU, policy and PRM: the engine in our process over again, and a crash in the middle."""
+"""vLLM's own server on the CPU, policy and PRM: the run's own engines over again, and a crash in the middle."""
 
 import asyncio
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ async def step_by_step(policy: Any, question: str) -> list[Sample]:
     return path
 
 
-async def test_a_served_policy_writes_what_the_one_in_our_process_writes(servers: Any) -> None:
+async def test_a_served_policy_writes_what_one_of_the_run_s_own_writes(servers: Any) -> None:
     over_http, here = await open_policy(served(servers)[0]), await open_policy(POLICY)
     for question in QUESTIONS:
         theirs, ours = [await policy.generate(question, (), WHOLE, seed=0) for policy in (over_http, here)]
@@ -88,7 +88,7 @@ async def test_a_served_policy_writes_what_the_one_in_our_process_writes(servers
         await policy.close()
 
 
-async def test_a_served_prm_gives_the_scores_of_the_one_in_our_process(servers: Any) -> None:
+async def test_a_served_prm_gives_the_scores_of_one_of_the_run_s_own(servers: Any) -> None:
     over_http, here = await open_prm(served(servers)[1]), await open_prm(PRM)
     for question in QUESTIONS:
         for steps in [("20+11=31", "31*2=62", "\\boxed{62}"), ("<extra_0>", "20+11=32"), ("1+1=2",) * 30]:

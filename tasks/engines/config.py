@@ -58,7 +58,7 @@ class ModelConfig(Frozen):
 
 
 class VllmPolicyConfig(ModelConfig):
-    """A policy in vLLM, in this process or one beside it."""
+    """A policy in vLLM, in a process of its own that the run starts and ends."""
 
     engine: Literal["vllm"] = "vllm"
     prompt_style: PromptStyle = "auto"

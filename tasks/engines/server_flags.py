@@ -1,4 +1,4 @@
-"""The flags with which vLLM's server serves a PRM of a family, so that it answers as the engine in our process does.
+"""The flags with which vLLM's server serves a PRM of a family, so that it answers as an engine of the run's own does.
 
 python -m tasks.engines.server_flags qwen Qwen/Qwen2.5-Math-PRM-7B
 """

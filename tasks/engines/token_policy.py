@@ -21,7 +21,7 @@ class Written:
 
 
 class TokenPolicy(ABC):
-    """A policy that gets token ids and gives token ids, in this process or elsewhere."""
+    """A policy that gets token ids and gives token ids, here or at a server."""
 
     def __init__(self, prompts: PolicyPrompts, limit: int | None) -> None:
         self.prompt = prompts.prompt

@@ -30,7 +30,7 @@ class Read:
 
 
 class TokenPrm(ABC):
-    """A PRM that gets token ids and gives the head's numbers for each, in this process or elsewhere."""
+    """A PRM that gets token ids and gives the head's numbers for each, here or at a server."""
 
     def __init__(self, layout: Layout, limit: int | None) -> None:
         self._layout = layout

@@ -32,7 +32,10 @@ class VllmLoop:
         self._refusals = refusals()
 
     def run(self) -> None:
-        """Answer until None is asked. Raises EOFError where whoever asks is gone, and whatever vLLM raises."""
+        """Answer until None is asked.
+
+        Raises EOFError or another error of the pipe where whoever asks is gone, and whatever vLLM raises.
+        """
         while self._take():
             answers = [self._answer(output) for output in self._engine.step() if output.finished]
             if answers:
@@ -98,7 +101,7 @@ def main(descriptor: int) -> None:
     connection.send(None)
     try:
         VllmLoop(engine, connection).run()
-    except EOFError:
+    except (EOFError, BrokenPipeError, ConnectionResetError):
         logger.warning("whoever asked is gone: the engine ends")
     except BaseException as error:  # every caller is told what vLLM raised
         connection.send(f"{type(error).__name__}: {error}")
