@@ -1,4 +1,4 @@
-"""Real vLLM for policy and PRM, each in its process; the policy's is killed in the middle of a beam search."""
+"""Real vLLM for the policy, in its process, which is killed in the middle of a beam search."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ RECIPE = {
     "name": "killed-engine",
     "problems": {"source": "chains", "count": 12, "longest": 4},
     "policy": {"engine": "vllm", "model": "zoo/abacus-1m", "max_model_len": 512},
-    "prm": {"engine": "vllm", "model": "zoo/abacus-prm", "max_model_len": 512},
+    "prm": {"engine": "torch", "model": "zoo/abacus-prm", "max_model_len": 512},
     "methods": [{"method": "beam_search", "n": 8, "step_tokens": 64}],
     "budgets": [8],
     "sampling": {"temperature": 0.8, "max_tokens": 256},
