@@ -114,6 +114,26 @@ def test_a_loop_whose_asker_is_gone_ends(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not thread.is_alive()
 
 
+def test_an_engine_whose_asker_went_while_it_loaded_is_shut_down(
+    monkeypatch: pytest.MonkeyPatch, pipe: tuple[Connection, Connection]
+) -> None:
+    ours, theirs = pipe
+    engine = Engine()
+    ended: list[bool] = []
+    monkeypatch.setattr(engine, "engine_core", SimpleNamespace(shutdown=lambda: ended.append(True)))
+
+    def load(*_: Any) -> Any:
+        ours.close()
+        return engine
+
+    monkeypatch.setattr(vllm_loop, "load", load)
+    ours.send(({"model": "m"}, False))
+    descriptor = os.dup(theirs.fileno())
+    theirs.close()
+    main(descriptor)
+    assert ended
+
+
 def test_whatever_loading_raises_names_the_model(
     monkeypatch: pytest.MonkeyPatch, pipe: tuple[Connection, Connection]
 ) -> None:

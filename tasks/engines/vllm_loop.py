@@ -8,6 +8,7 @@ is started by `VllmProcess`, which says on the pipe what to load.
 
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
@@ -98,8 +99,8 @@ def main(descriptor: int) -> None:
     except BaseException as error:  # whatever vLLM raises while loading belongs to the one who waits for it
         connection.send(_loading_failure(settings["model"], error))
         return
-    connection.send(None)
     try:
+        connection.send(None)
         VllmLoop(engine, connection).run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         logger.warning("whoever asked is gone: the engine ends")
@@ -126,3 +127,5 @@ def _loading_failure(model: str, error: BaseException) -> EngineUnavailable:
 
 if __name__ == "__main__":
     main(int(sys.argv[1]))
+    sys.stderr.flush()
+    os._exit(0)  # Python takes seconds to take vLLM apart, in which its memory stays taken and our close waits
