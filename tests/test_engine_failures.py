@@ -130,3 +130,13 @@ def test_on_a_cpu_prefills_are_never_split() -> None:
     assert arguments["max_num_batched_tokens"] >= 512
     assert "device_ids" not in arguments
     assert engine_environment(config, has_gpu=False)["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+
+
+def test_on_a_cpu_all_copies_of_an_engine_together_get_half_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)))
+    for copies, threads in ((1, "8"), (4, "2"), (16, "1")):
+        config = VllmPolicyConfig(model="zoo/abacus-1m", placement=Placement(data_parallel=copies))
+        assert engine_environment(config, has_gpu=False)["OMP_NUM_THREADS"] == threads
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert "OMP_NUM_THREADS" not in engine_environment(config, has_gpu=False)

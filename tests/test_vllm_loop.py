@@ -1,6 +1,5 @@
 """The loop beside a vLLM engine: what arrives between two steps, refusals, ends, and the words of a death."""
 
-import os
 import threading
 from collections.abc import Iterator
 from multiprocessing import Pipe
@@ -26,8 +25,8 @@ class Engine:
 
     engine_core = SimpleNamespace(shutdown=lambda: None)
 
-    def __init__(self, dies: bool = False) -> None:
-        self.dies = dies
+    def __init__(self, death: Exception | None = None) -> None:
+        self.death = death
         self.waiting: list[tuple[str, list[int]]] = []
 
     def has_unfinished_requests(self) -> bool:
@@ -39,8 +38,8 @@ class Engine:
         self.waiting.append((name, prompt["prompt_token_ids"]))
 
     def step(self) -> list[Any]:
-        if self.dies:
-            raise RuntimeError("out of memory")
+        if self.death is not None:
+            raise self.death
         if not self.waiting:
             return []
         name, ids = self.waiting.pop(0)
@@ -88,14 +87,14 @@ def test_answers_come_as_steps_end_them(pipe: tuple[Connection, Connection]) -> 
 def start(monkeypatch: pytest.MonkeyPatch, ours: Connection, theirs: Connection, load: Any) -> threading.Thread:
     monkeypatch.setattr(vllm_loop, "load", load)
     ours.send(({"model": "m"}, False))
-    thread = threading.Thread(target=main, args=[os.dup(theirs.fileno())])
+    thread = threading.Thread(target=main, args=[theirs])
     thread.start()
     return thread
 
 
 def test_an_engine_that_dies_says_why(monkeypatch: pytest.MonkeyPatch, pipe: tuple[Connection, Connection]) -> None:
     ours, theirs = pipe
-    thread = start(monkeypatch, ours, theirs, lambda *_: Engine(dies=True))
+    thread = start(monkeypatch, ours, theirs, lambda *_: Engine(RuntimeError("out of memory")))
     assert ours.recv() is None
     ours.send([(1, write(1))])
     assert ours.recv() == "RuntimeError: out of memory"
@@ -103,19 +102,20 @@ def test_an_engine_that_dies_says_why(monkeypatch: pytest.MonkeyPatch, pipe: tup
     assert not thread.is_alive()
 
 
-def test_a_loop_whose_asker_is_gone_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vllm_loop, "refusals", lambda: (ValueError,))
-    ours, theirs = Pipe()
+def test_a_loop_whose_asker_is_gone_ends(
+    monkeypatch: pytest.MonkeyPatch, pipe: tuple[Connection, Connection], caplog: pytest.LogCaptureFixture
+) -> None:
+    ours, theirs = pipe
     thread = start(monkeypatch, ours, theirs, lambda *_: Engine())
-    theirs.close()
     assert ours.recv() is None
     ours.close()
     thread.join(60)
     assert not thread.is_alive()
+    assert caplog.messages == ["whoever asked is gone: the engine ends"]
 
 
 def test_an_engine_whose_asker_went_while_it_loaded_is_shut_down(
-    monkeypatch: pytest.MonkeyPatch, pipe: tuple[Connection, Connection]
+    monkeypatch: pytest.MonkeyPatch, pipe: tuple[Connection, Connection], caplog: pytest.LogCaptureFixture
 ) -> None:
     ours, theirs = pipe
     engine = Engine()
@@ -128,10 +128,20 @@ def test_an_engine_whose_asker_went_while_it_loaded_is_shut_down(
 
     monkeypatch.setattr(vllm_loop, "load", load)
     ours.send(({"model": "m"}, False))
-    descriptor = os.dup(theirs.fileno())
-    theirs.close()
-    main(descriptor)
+    main(theirs)
     assert ended
+    assert caplog.messages == ["whoever asked is gone: the engine ends"]
+
+
+def test_a_broken_pipe_of_vllm_s_own_is_a_death_like_any_other(
+    monkeypatch: pytest.MonkeyPatch, pipe: tuple[Connection, Connection]
+) -> None:
+    ours, theirs = pipe
+    thread = start(monkeypatch, ours, theirs, lambda *_: Engine(BrokenPipeError("to the core")))
+    assert ours.recv() is None
+    ours.send([(1, write(1))])
+    assert ours.recv() == "BrokenPipeError: to the core"
+    thread.join(60)
 
 
 def test_whatever_loading_raises_names_the_model(

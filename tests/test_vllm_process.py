@@ -28,6 +28,9 @@ pipe = Connection(int(sys.argv[1]))
 settings, _ = pipe.recv()
 if settings["model"] == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
+if settings["model"] == "slow":
+    open(settings["told"], "w").write(str(os.getpid()))
+    pipe.recv()
 if settings["model"] == "broken":
     pipe.send(EngineUnavailable("no weights"))
     sys.exit()
@@ -130,7 +133,86 @@ asyncio.run(main())
 async def test_the_engine_ends_with_a_killed_owner() -> None:
     owner = await asyncio.create_subprocess_exec(sys.executable, "-c", OWNER, stdout=asyncio.subprocess.PIPE)
     written, _ = await owner.communicate()
-    pid = int(written)
+    await ended(int(written))
+
+
+async def ended(pid: int) -> None:
+    """Returns once a process has ended; a zombie, which is not ours to take, has."""
     async with asyncio.timeout(60):
-        while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1][:3]:
+        while True:
+            try:
+                state = Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1].split()[0]
+            except (FileNotFoundError, ProcessLookupError):
+                return
+            if state == "Z":
+                return
             await asyncio.sleep(0.05)
+
+
+async def test_an_engine_nobody_waits_for_any_more_is_killed_while_it_loads(tmp_path: Path) -> None:
+    told = tmp_path / "pid"
+    starting = asyncio.ensure_future(VllmProcess.start({"model": "slow", "told": str(told)}, False, {}))
+    async with asyncio.timeout(60):
+        while not (told.exists() and told.read_text()):
+            await asyncio.sleep(0.05)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert not Path(f"/proc/{told.read_text()}").exists(), "neither a process nor a zombie is left"
+
+
+def test_an_answer_after_the_end_of_the_event_loop_ends_the_engine() -> None:
+    process = asyncio.run(VllmProcess.start({"model": "m"}, False, {}))
+    process._asked.put((1, write(5)))
+    process._receiver.join(60)
+    assert process._process.returncode == 0
+
+
+# The real loop over an engine whose core is forked and says nothing of its own death, as vLLM's is and does on a GPU.
+CORE = """
+import multiprocessing, sys, time
+from tasks.engines import vllm_loop
+from tasks.engines.vllm_requests import Write
+
+class Engine:
+    engine_core = None
+
+    def __init__(self, told):
+        self.core = multiprocessing.get_context("fork").Process(target=time.sleep, args=[600], daemon=True)
+        self.core.start()
+        self.busy = False
+        open(told, "w").write(str(self.core.pid))
+
+    def has_unfinished_requests(self):
+        return self.busy
+
+    def add_request(self, *_):
+        self.busy = True
+
+    def step(self):
+        time.sleep(600)
+
+Write.parameters = lambda _: None
+vllm_loop.SECONDS_TO_SAY_SO = 0.1
+vllm_loop.load = lambda settings, own_process: Engine(settings["told"])
+vllm_loop.refusals = lambda: (ValueError,)
+vllm_loop.serve(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(("victim", "code"), [("engine", -9), ("core", 1)])
+async def test_engine_and_core_die_together_and_callers_are_told(
+    victim: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "core_loop.py").write_text(CORE)
+    monkeypatch.setattr(vllm_process, "LOOP", "core_loop")
+    told = tmp_path / "core"
+    process = await VllmProcess.start({"model": "m", "told": str(told)}, True, {})
+    core = int(told.read_text())
+    waiting = asyncio.ensure_future(process.submit(write(5)))
+    await asyncio.sleep(0.2)
+    os.kill(process._process.pid if victim == "engine" else core, signal.SIGKILL)
+    with pytest.raises(EngineDied, match=f"its process ended with code {code}"):
+        await asyncio.wait_for(waiting, 30)
+    await ended(core)
+    await process.close()

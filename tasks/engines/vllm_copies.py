@@ -1,5 +1,6 @@
 """The data-parallel copies of one vLLM engine: each request goes to the copy with the fewest in flight."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, overload
 
@@ -42,5 +43,4 @@ class VllmCopies:
 
     async def close(self) -> None:
         """Close every copy."""
-        for copy in self._copies:
-            await copy.close()
+        await asyncio.gather(*(copy.close() for copy in self._copies))

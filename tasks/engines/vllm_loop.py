@@ -2,17 +2,19 @@
 
 For small models this is the fastest front end there is: a plain loop of `add_request` and `step`, without a thread or
 a task for each request. What drives the searches has another process, and so neither Python's lock nor, with a core to
-spare, a core in common with the engine. vLLM is imported here alone. `python -m tasks.engines.vllm_loop DESCRIPTOR`
-is started by `VllmProcess`, which says on the pipe what to load.
+spare, a core in common with the engine. `python -m tasks.engines.vllm_loop DESCRIPTOR` is started by `VllmProcess`,
+which says on the pipe what to load.
 """
 
 import importlib
 import logging
+import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Mapping
-from multiprocessing.connection import Connection
-from typing import Any
+from multiprocessing.connection import Connection, wait
+from typing import Any, NoReturn
 
 from tasks.engines.models import require
 from tasks.engines.vllm_requests import INSTALL, ReadPlaces, Write
@@ -20,7 +22,13 @@ from tasks.errors import EngineUnavailable
 
 logger = logging.getLogger(__name__)
 
+SECONDS_TO_SAY_SO = 5.0
+
 Asked = tuple[int, Write | ReadPlaces]  # with the number that its answer is to have
+
+
+class AskerGone(Exception):
+    """Whoever asked has died or closed the pipe."""
 
 
 class VllmLoop:
@@ -33,24 +41,24 @@ class VllmLoop:
         self._refusals = refusals()
 
     def run(self) -> None:
-        """Answer until None is asked.
-
-        Raises EOFError or another error of the pipe where whoever asks is gone, and whatever vLLM raises.
-        """
+        """Answer until None is asked. Raises AskerGone, and whatever vLLM raises."""
         while self._take():
             answers = [self._answer(output) for output in self._engine.step() if output.finished]
             if answers:
-                self._connection.send(answers)
+                send(self._connection, answers)
 
     def _take(self) -> bool:
         """Take in what has arrived, or wait for it where there is nothing to do; False at the end."""
         while self._connection.poll(None if not self._engine.has_unfinished_requests() else 0):
-            batch: list[Asked] | None = self._connection.recv()
+            try:
+                batch: list[Asked] | None = self._connection.recv()
+            except (EOFError, ConnectionError) as gone:
+                raise AskerGone from gone
             if batch is None:
                 return False
             refused = [(number, error) for number, asked in batch if (error := self._add(number, asked)) is not None]
             if refused:
-                self._connection.send(refused)
+                send(self._connection, refused)
         return True
 
     def _add(self, number: int, asked: Write | ReadPlaces) -> ValueError | None:
@@ -64,6 +72,14 @@ class VllmLoop:
     def _answer(self, output: Any) -> tuple[int, Any]:
         number, asked = self._asked.pop(output.request_id)
         return number, asked.answer(output)
+
+
+def send(connection: Connection, message: Any) -> None:
+    """Send what can be pickled. Raises AskerGone, which errors of vLLM's own pipes are not to be taken for."""
+    try:
+        connection.send(message)
+    except ConnectionError as error:
+        raise AskerGone from error
 
 
 def load(settings: Mapping[str, Any], own_process: bool) -> Any:
@@ -87,9 +103,8 @@ def refusals() -> tuple[type[Exception], ...]:
     return (ValueError,) if found is None else (ValueError, found)
 
 
-def main(descriptor: int) -> None:
+def main(connection: Connection) -> None:
     """Load what the pipe says, answer until the end, and say why where that comes too soon."""
-    connection = Connection(descriptor)
     settings, own_process = connection.recv()
     try:
         engine = load(settings, own_process)
@@ -99,15 +114,26 @@ def main(descriptor: int) -> None:
     except BaseException as error:  # whatever vLLM raises while loading belongs to the one who waits for it
         connection.send(_loading_failure(settings["model"], error))
         return
+    ending = threading.Event()
+    threading.Thread(target=end_with_core, args=[ending], name="vllm-core", daemon=True).start()
     try:
-        connection.send(None)
+        send(connection, None)
         VllmLoop(engine, connection).run()
-    except (EOFError, BrokenPipeError, ConnectionResetError):
+    except AskerGone:
         logger.warning("whoever asked is gone: the engine ends")
     except BaseException as error:  # every caller is told what vLLM raised
         connection.send(f"{type(error).__name__}: {error}")
     finally:
+        ending.set()
         shut_down(engine)
+
+
+def end_with_core(ending: threading.Event) -> None:
+    """End this process where the core's, if there is one, has died and nothing says so: vLLM waits for it for ever."""
+    cores = [child.sentinel for child in multiprocessing.active_children()]
+    if cores and wait(cores) and not ending.wait(SECONDS_TO_SAY_SO):
+        logger.error("the process of vLLM's core died: the engine ends")
+        os._exit(1)
 
 
 def shut_down(engine: Any) -> None:
@@ -125,7 +151,14 @@ def _loading_failure(model: str, error: BaseException) -> EngineUnavailable:
     )
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
+def serve(descriptor: int) -> NoReturn:
+    """The whole life of the process, given its end of the pipe."""
+    connection = Connection(descriptor)
+    os.register_at_fork(after_in_child=connection.close)  # a core that vLLM forks would hold it open after our death
+    main(connection)
     sys.stderr.flush()
     os._exit(0)  # Python takes seconds to take vLLM apart, in which its memory stays taken and our close waits
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

@@ -1,9 +1,11 @@
 """The process of one vLLM engine, seen from the event loop: requests go out together, answers come back in batches."""
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +25,8 @@ SECONDS_TO_END = 30.0
 class VllmProcess:
     """One copy of a vLLM engine in a process of its own, which ends when this one does.
 
-    A thread sends and another receives, so that the event loop never waits for an engine that is computing.
+    A thread sends and another receives, so that the event loop never waits for an engine that is computing. The
+    process leads a group, in which vLLM may start more; they are ended together.
     """
 
     def __init__(self, process: "subprocess.Popen[bytes]", connection: Connection) -> None:
@@ -35,6 +38,8 @@ class VllmProcess:
         self._number = 0
         self._closing = False
         self._death: str | None = None
+        self._receiver = threading.Thread(target=self._receive, name="vllm-answers", daemon=True)
+        self._sender = threading.Thread(target=self._send, name="vllm-requests", daemon=True)
 
     @classmethod
     async def start(
@@ -55,23 +60,24 @@ class VllmProcess:
                 stdout=STANDARD_ERROR,
                 start_new_session=True,  # Ctrl-C is for us, and closing the pipe ends it
             )
-        engine = cls(process, ours)
         try:
             ours.send((dict(settings), own_process))
             failure: EngineUnavailable | None = await asyncio.to_thread(ours.recv)
         except (EOFError, OSError) as error:
-            reason = f"its process ended with code {await asyncio.to_thread(process.wait)}"
+            reason = f"its process ended with code {await asyncio.to_thread(_wait_for_group, process)}"
             raise EngineUnavailable(
                 f"vLLM cannot load {settings['model']} ({reason}): see what it printed, and the machine's memory"
             ) from error
         except BaseException:  # whoever waited has gone
-            process.kill()
+            _kill_group(process)
+            _wait_for_group(process)
             raise
         if failure is not None:
-            await asyncio.to_thread(process.wait)
+            await asyncio.to_thread(_wait_for_group, process)
             raise failure
-        for work in (engine._send, engine._receive):
-            threading.Thread(target=work, name="vllm-pipe", daemon=True).start()
+        engine = cls(process, ours)
+        engine._receiver.start()
+        engine._sender.start()
         return engine
 
     @property
@@ -101,11 +107,10 @@ class VllmProcess:
         """End the process, which frees all that the engine holds."""
         self._closing = True
         self._asked.put(None)
-        try:
-            await asyncio.to_thread(self._process.wait, SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            await asyncio.to_thread(self._process.wait)
+        await asyncio.to_thread(self._receiver.join, SECONDS_TO_END)
+        if self._receiver.is_alive():
+            _kill_group(self._process)
+            await asyncio.to_thread(self._receiver.join)
 
     def _send(self) -> None:
         while True:
@@ -123,18 +128,13 @@ class VllmProcess:
                 return
 
     def _receive(self) -> None:
-        reason: str | None = None
         try:
-            while reason is None:
+            while True:
                 received: list[tuple[int, Any]] | str = self._connection.recv()
-                if isinstance(received, str):
-                    reason = received
-                else:
-                    self._tell(self._deliver, received)
+                self._tell(self._end if isinstance(received, str) else self._deliver, received)
         except (EOFError, OSError):
-            code = self._process.wait()
-            reason = "it was closed" if self._closing else f"its process ended with code {code}"
-        self._tell(self._end, reason)
+            code = _wait_for_group(self._process)
+        self._tell(self._end, "it was closed" if self._closing else f"its process ended with code {code}")
 
     def _tell(self, callback: Callable[[Any], None], argument: Any) -> None:
         try:
@@ -153,7 +153,19 @@ class VllmProcess:
                 waiting.set_result(answer)
 
     def _end(self, reason: str) -> None:
-        self._death = reason
+        self._death = self._death or reason
         for waiting in self._answers.values():
             if not waiting.done():
-                waiting.set_exception(EngineDied(f"vLLM stopped: {reason}"))
+                waiting.set_exception(EngineDied(f"vLLM stopped: {self._death}"))
+
+
+def _wait_for_group(process: "subprocess.Popen[bytes]") -> int:
+    """The exit code of a process that is ending; what is left of its group is killed before its number is free."""
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    _kill_group(process)
+    return process.wait()
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What vLLM is told of an engine and of the machine: pure functions of the recipe."""
+"""What vLLM is told of an engine and of the machine."""
 
 import os
 from typing import Any
@@ -48,9 +48,9 @@ def gpus_of_copy(placement: Placement, copy: int) -> tuple[int, ...]:
 def engine_environment(config: ModelConfig, has_gpu: bool) -> dict[str, str]:
     """Environment variables that the process of one copy of the engine starts with.
 
-    On a CPU the engine's core shares that process, which is fastest, and gets half of the cores unless OMP_NUM_THREADS
-    says otherwise: policy and PRM work side by side, and threads of one that wait for those of the other stop both. On
-    a GPU the core has a process of its own, which prepares requests while the GPU computes.
+    On a CPU the engine's core shares that process, which is fastest. All copies together get half of the cores, unless
+    OMP_NUM_THREADS says what each gets: policy and PRM work side by side, and threads of one that wait for those of
+    another stop both. On a GPU the core has a process of its own, which prepares requests while the GPU computes.
     """
     variables = {
         "VLLM_NO_USAGE_STATS": "1",
@@ -59,7 +59,8 @@ def engine_environment(config: ModelConfig, has_gpu: bool) -> dict[str, str]:
         "VLLM_CPU_KVCACHE_SPACE": str(config.placement.cpu_cache_gib),
     }
     if not has_gpu and "OMP_NUM_THREADS" not in os.environ:
-        variables["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // 2))
+        cores = len(os.sched_getaffinity(0))
+        variables["OMP_NUM_THREADS"] = str(max(1, cores // (2 * config.placement.data_parallel)))
     return variables
 
 
