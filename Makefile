@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-PYTEST := $(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/pytest -q --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # Coverage slows a test by a quarter, and it is asked of three packages only: it is measured over the tests that are about
 # them, which therefore run apart.
