@@ -158,6 +158,32 @@ def test_an_incomplete_model_is_unavailable(model: Path, missing: str) -> None:
         plan(policy={"engine": "vllm", "model": str(model)})
 
 
+def cut_off(weights: bytes) -> bytes:
+    return weights[:-1]
+
+
+def cut_in_the_header(weights: bytes) -> bytes:
+    return weights[:20]
+
+
+def pointer(_: bytes) -> bytes:
+    return b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 25000000\n"
+
+
+def without_header(_: bytes) -> bytes:
+    return (4).to_bytes(8, "little") + b"null"
+
+
+@pytest.mark.parametrize("torn", [cut_off, cut_in_the_header, pointer, without_header, lambda _: b""])
+def test_weights_that_are_not_whole_are_named_before_anything_is_loaded(
+    model: Path, torn: Callable[[bytes], bytes]
+) -> None:
+    weights = model / "model.safetensors"
+    weights.write_bytes(torn(weights.read_bytes()))
+    with pytest.raises(EngineUnavailable, match=f"{weights} is no whole safetensors file .*: fetch it again"):
+        plan(policy={"engine": "vllm", "model": str(model)})
+
+
 @pytest.mark.parametrize(
     ("name", "reason"), [("zoo/none", "the zoo holds no model 'none'"), ("./none", "no model folder")]
 )

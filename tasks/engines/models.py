@@ -3,7 +3,7 @@
 import hashlib
 import importlib
 import json
-import struct
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -147,14 +147,18 @@ def _file_digest(path: Path) -> bytes:
 
 
 def _count_weights(path: Path) -> int:
-    with path.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(length))
-    total = 0
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            count = 1
-            for extent in tensor["shape"]:
-                count *= extent
-            total += count
-    return total
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header: dict[str, Any] = json.loads(stream.read(min(length, size)))
+        tensors = [tensor for name, tensor in header.items() if name != "__metadata__"]
+        whole = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors), default=0)
+        if size < whole:
+            raise ValueError(f"{size:,} bytes of {whole:,}")
+        return sum(math.prod(tensor["shape"]) for tensor in tensors)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise EngineUnavailable(
+            f"{path} is no whole safetensors file ({error}): fetch it again; a few lines of text in its place are a "
+            "pointer of Git LFS (`git lfs pull`)"
+        ) from error
