@@ -1,55 +1,57 @@
-"""Real vLLM for the policy, in its process, which is killed in the middle of a beam search."""
+"""The main job on the embedded models in real vLLM, end to end, small."""
 
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from search_runs import rows
 
 from flows.evaluate import evaluate
 from flows.recipe import Recipe
-from tasks.engines.vllm_policy import VllmPolicy
-from tasks.searching import search
+from flows.recipe_files import read_recipe, shipped_recipes
+from storage.sql import query
+from storage.store import Store
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("prefect_server")]
 
-RECIPE = {
-    "name": "killed-engine",
-    "problems": {"source": "chains", "count": 12, "longest": 4},
-    "policy": {"engine": "vllm", "model": "zoo/abacus-1m", "max_model_len": 512},
-    "prm": {"engine": "torch", "model": "zoo/abacus-prm", "max_model_len": 512},
-    "methods": [{"method": "beam_search", "n": 8, "step_tokens": 64}],
-    "budgets": [8],
-    "sampling": {"temperature": 0.8, "max_tokens": 256},
-}
-BEFORE_THE_KILL = 150
+CHANGES = ["problems.count=24", "methods.1.n=8", "budgets=[1, 8]", "shard_size=10"]
 
 
-async def test_a_search_goes_on_after_kill_nine_of_its_engines_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(search, "retry_delay_seconds", [0.01, 0.01, 0.01])
-    killed: list[int] = []
-    answered = 0
-    write = VllmPolicy._write
+def one(store: Path, sql: str) -> Any:
+    (row,) = query(Store(store), sql).to_pylist()
+    return next(iter(row.values()))
 
-    async def counted(self: Any, *arguments: Any) -> Any:
-        nonlocal answered
-        if answered >= BEFORE_THE_KILL and not killed:
-            (copy,) = self._copies._copies
-            killed.append(copy._process.pid)
-            os.kill(killed[0], signal.SIGKILL)
-        written = await write(self, *arguments)
-        answered += 1
-        return written
 
-    monkeypatch.setattr(VllmPolicy, "_write", counted)
-    await evaluate(Recipe.model_validate(RECIPE), tmp_path)
-    (made,) = rows(tmp_path, "SELECT count(*) AS calls FROM calls WHERE kind = 'generate'")
-    assert killed
-    assert answered == made["calls"] > BEFORE_THE_KILL, "no answered call was made again"
-    assert rows(tmp_path, "SELECT * FROM scores WHERE score IS NULL OR score NOT BETWEEN 0 AND 1") == []
-    (right,) = rows(tmp_path, "SELECT accuracy FROM summary WHERE selector = 'prm_last_max'")
-    assert right["accuracy"] > 0.5
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return read_recipe(shipped_recipes()["demo"], CHANGES)
+
+
+async def test_the_demo_small(recipe: Recipe, tmp_path: Path) -> None:
+    await evaluate(recipe, tmp_path)
+    assert one(tmp_path, "SELECT count(*) FROM rollouts") == 24 * 9
+    assert one(tmp_path, "SELECT count(*) FROM scores") == one(tmp_path, "SELECT sum(step_count) FROM rollouts")
+    assert one(tmp_path, "SELECT count(*) FROM scores WHERE score IS NULL OR score NOT BETWEEN 0 AND 1") == 0
+    # A chain of k operations is solved in k steps and a box.
+    right = (
+        "SELECT count(*) FROM rollouts JOIN grades USING (rollout_id) JOIN problems USING (problem_id) WHERE correct"
+    )
+    assert one(tmp_path, right) > 24
+    assert one(tmp_path, f"{right} AND step_count != level::INT + 1") <= 2
+    pass_1, oracle = (
+        one(tmp_path, f"SELECT accuracy FROM summary WHERE selector = 'oracle' AND method_id LIKE 'best%' AND n = {n}")
+        for n in (1, 8)
+    )
+    assert 0 < pass_1 < oracle
+    assert one(tmp_path, "SELECT count(*) FROM calls WHERE cached_tokens IS NULL OR input_tokens = 0") == 0
+    assert one(tmp_path, "SELECT sum(cached_tokens) FROM calls WHERE kind = 'generate'") > 0
+    assert one(tmp_path, "SELECT min(flops) FROM summary") > 0
+
+
+async def test_right_rollouts_score_higher_than_wrong_ones(recipe: Recipe, tmp_path: Path) -> None:
+    await evaluate(recipe, tmp_path)
+    gap = one(
+        tmp_path,
+        "SELECT avg(last) FILTER (correct) - avg(last) FILTER (NOT correct) FROM (SELECT rollout_id, "
+        "arg_max(score, step_index) AS last FROM scores GROUP BY 1) JOIN grades USING (rollout_id)",
+    )
+    assert gap > 0.3
