@@ -130,9 +130,9 @@ class Stage:
         ]
 
     def table(self, name: str, units: Iterable[str] | None = None) -> pa.Table:
-        """All rows of one table, or of the parts that hold any of `units`."""
+        """All rows of one table, or of the parts that hold any of `units`, with the columns that it has now."""
         pieces = [pq.ParquetFile(path).read() for path in self.files(name, units)]
-        return pa.concat_tables(pieces) if pieces else SCHEMAS[name].empty_table()
+        return pa.concat_tables([SCHEMAS[name].empty_table(), *(with_columns_of(SCHEMAS[name], one) for one in pieces)])
 
     def digests(self, table: str, units: Iterable[str] | None = None) -> tuple[str, ...]:
         """The sha256 of the files of `table`: all of them, or those that hold any of `units`."""
@@ -249,6 +249,13 @@ class Stage:
                 if path.suffix == ".parquet":
                     logger.warning("%s: %s is in no manifest entry; removed", self.key, path.name)
                 path.unlink()
+
+
+def with_columns_of(schema: pa.Schema, table: pa.Table) -> pa.Table:
+    """A table with exactly the columns of `schema`: null where it was written before there was such a column."""
+    absent = pa.nulls(table.num_rows)
+    named = [table[name] if name in table.column_names else absent for name in schema.names]
+    return pa.table(dict(zip(schema.names, named, strict=True))).cast(schema)
 
 
 def _gaps(ranges: Iterable[tuple[int, int]], samples: int) -> list[tuple[int, int]]:

@@ -53,6 +53,34 @@ def test_rows_come_back_as_written(stage: Stage) -> None:
     assert stage.table("rollouts").schema == SCHEMAS["rollouts"]
 
 
+@pytest.fixture
+def written_before(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """A stage with a part of samples 0 and 1 that an earlier version wrote, whose schema had two columns less."""
+    now = SCHEMAS["rollouts"]
+    early = pa.schema([field for field in now if field.name not in ("logprob_sum", "stop_reason")])
+    with monkeypatch.context() as patch:
+        patch.setitem(SCHEMAS, "rollouts", early)
+        cover = Cover(("a", "b"), 0, 2)
+        stage.write_part(cover, {"rollouts": rollouts_of(cover).select(early.names)})
+    return stage
+
+
+def test_a_part_without_a_column_of_today_reads_with_null_in_it(written_before: Stage) -> None:
+    table = written_before.table("rollouts")
+    assert table.schema == SCHEMAS["rollouts"]
+    assert table["rollout_id"].to_pylist() == ["a/0", "a/1", "b/0", "b/1"]
+    assert table["logprob_sum"].to_pylist() == [None] * 4
+
+
+def test_parts_with_and_without_a_column_read_together(written_before: Stage) -> None:
+    write_rollouts(written_before, "ab", 2, 3)
+    table = written_before.table("rollouts")
+    assert table.schema == SCHEMAS["rollouts"]
+    found = dict(zip(table["rollout_id"].to_pylist(), table["logprob_sum"].to_pylist(), strict=True))
+    assert found == {"a/0": None, "a/1": None, "b/0": None, "b/1": None, "a/2": -0.2, "b/2": -0.2}
+    assert written_before.verify() is None and len(written_before.entries()) == 2, "neither is damaged"
+
+
 def test_an_entry_tells_rows_size_and_digest_of_its_files(stage: Stage) -> None:
     entry = write_rollouts(stage, "ab", 0, 2)
     (path,), (part_file,) = stage.files("rollouts"), entry.files
