@@ -9,9 +9,10 @@ import yaml
 from pydantic import ValidationError
 
 from flows.recipe import AnyRecipe, PrmEvalRecipe, PrmTrainRecipe, Recipe
-from flows.safe_yaml import safe_yaml
+from flows.safe_yaml import LARGEST, safe_yaml
 from flows.sweep_recipe import SweepRecipe
 from tasks.errors import UserError
+from tasks.inputs import bounded_bytes
 
 KINDS: tuple[type[AnyRecipe], ...] = (SweepRecipe, Recipe, PrmEvalRecipe, PrmTrainRecipe)
 MAPPING = "a recipe is a mapping of keys to values; see `overthink recipes`"
@@ -27,7 +28,7 @@ def shipped_recipes() -> dict[str, Path]:
 def find_recipe(name: str) -> Path:
     """A recipe's file: a path, or the name of a shipped one. Raises UserError with what there is."""
     path = Path(name)
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         return path
     shipped = shipped_recipes()
     if path.parent in (Path(), Path("recipes")) and path.stem in shipped:
@@ -66,7 +67,7 @@ def read_recipe_of(kind: type[Kind], path: Path, changes: Sequence[str] = ()) ->
 def read_mapping(path: Path, wanted: str) -> dict[str, Any]:
     """The keys and values of a YAML file; `wanted` says what it should hold. Raises UserError naming the file."""
     try:
-        value = safe_yaml(path.read_text(encoding="utf-8"))
+        value = safe_yaml(bounded_bytes(path, 4 * LARGEST).decode())
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):
@@ -85,7 +86,7 @@ def _apply(value: dict[str, Any], change: str) -> None:
     try:
         new = safe_yaml(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UserError(f"--set {key}: {text!r} is no YAML value") from error
+        raise UserError(f"--set {key}: {text!r} is no YAML value ({' '.join(str(error).split())})") from error
     if isinstance(place, list):
         _child(place, last, key)
         place[int(last)] = new

@@ -9,13 +9,15 @@ from yaml.constructor import SafeConstructor
 LARGEST = 2**18  # characters
 MOST_NODES = 100_000  # with every alias written out
 LARGEST_NUMBER = 2**63
+MERGE = "tag:yaml.org,2002:merge"
 
 
 def safe_yaml(text: str) -> Any:
     """The value of a YAML text, whose tags make nothing but plain values.
 
-    Raises ValueError, RecursionError or yaml.YAMLError for what is no YAML, and ValueError for what no recipe can need:
-    a few aliases of aliases, or merges of them, can stand for billions of values.
+    Raises ValueError, RecursionError or yaml.YAMLError for what is no YAML, and ValueError for a key that is there
+    twice, of whose values one would be lost, and for what no recipe can need: a few aliases of aliases, or merges of
+    them, can stand for billions of values.
     """
     if len(text) > LARGEST:
         raise ValueError(f"{len(text):,} characters are more than the {LARGEST:,} that are read")
@@ -39,12 +41,29 @@ def _written_out(node: yaml.Node, known: dict[int, int], above: set[int]) -> int
     if id(node) in above:
         raise ValueError("an alias stands for something that holds the alias itself")
     above.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        _keys_once(node)
     total = 1 + sum(_written_out(child, known, above) for child in _children(node))
     above.remove(id(node))
     if total > MOST_NODES:
         raise ValueError(f"written out, its aliases make more than {MOST_NODES:,} values")
     known[id(node)] = total
     return total
+
+
+def _keys_once(node: yaml.MappingNode) -> None:
+    """Before merges are carried out: what a mapping says itself goes before what it merges."""
+    lines: dict[Any, int] = {}
+    for key, _ in node.value:
+        line = key.start_mark.line + 1
+        # Keys that are no scalars are refused where the values are made.
+        if isinstance(key, yaml.ScalarNode):
+            name = key.value if key.tag == MERGE else SafeConstructor().construct_object(key)
+            if name in lines:
+                raise ValueError(
+                    f"the key {key.value[:80]!r} is there twice, in lines {lines[name]} and {line}: keep one"
+                )
+            lines[name] = line
 
 
 def _children(node: yaml.Node) -> Iterator[yaml.Node]:

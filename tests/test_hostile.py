@@ -143,6 +143,9 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(
         ('name: "a\\0b"', "NUL"),
         ('name: "\\ud800"', "surrogate"),
         ('"\\ud800": x', "surrogate"),
+        ("name: x\nseed: 0\nname: y", "the key 'name' is there twice, in lines 1 and 3: keep one"),
+        ("problems:\n  count: 1\n  count: 2", "the key 'count' is there twice, in lines 2 and 3"),
+        ("a: &a {x: 1}\nb: {<<: *a, <<: *a}", "the key '<<' is there twice"),
         ("name: !!python/name:os.system", "could not determine a constructor"),
         ("name: !!python/object/new:os.system [id]", "could not determine a constructor"),
     ],
@@ -153,6 +156,13 @@ def test_a_text_made_to_blow_up_is_refused(text: str, reason: str, tmp_path: Pat
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=reason):
         read_recipe(path)
+
+
+def test_a_value_that_names_a_key_twice_is_refused_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(BASE), encoding="utf-8")
+    with pytest.raises(UserError, match="--set problems: .*the key 'count' is there twice"):
+        read_recipe(path, ["problems={source: chains, count: 2, count: 3}"])
 
 
 def test_an_honest_alias_is_read() -> None:

@@ -286,6 +286,12 @@ BAD_LINES: dict[str, tuple[Callable[..., list[ImportedSet]], Any, str]] = {
     "learned: another format": (read_learned, record(), "field 'problem' is missing (fields there: question,"),
     "learned: no question": (read_learned, learned(problem=" "), "field 'problem': String should have at least 1"),
     "learned: half a character": (read_learned, learned(problem="\ud800"), "field 'problem'"),
+    "rows: a key twice": (
+        read_rows,
+        json.dumps(row())[:-1] + ', "gold": "5"}',
+        "line 3: the key 'gold' is there twice: keep one",
+    ),
+    "learned: a key twice": (read_learned, json.dumps(learned())[:-1] + ', "scores": []}', "the key 'scores' is there"),
     "rows: no column": (read_rows, {"q": "x"}, "field 'gold' (reference) is missing or null (fields there: q)"),
     "rows: null scores": (read_rows, row(rewards=None), "field 'rewards' (scores) is missing or null"),
     "rows: a word": (read_rows, row(rewards=["high", 0.5]), "field 'rewards.0': Input should be a valid number"),

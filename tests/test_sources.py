@@ -2,15 +2,19 @@
 
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from tasks import inputs
 from tasks.errors import ProblemError
+from tasks.problems.references import reference_field
 from tasks.problems.sources import (
     ChainsSource,
     Columns,
@@ -314,3 +318,123 @@ def test_without_a_column_of_references_there_are_none(tmp_path: Path) -> None:
 def test_what_precedes_a_reference_needs_one() -> None:
     with pytest.raises(ValidationError, match="reference_after = '####' is of no use without a `reference`"):
         Columns(reference=None, reference_after="####")
+
+
+REFERENCES = {
+    "small": ("0.00001", "0.00001"),
+    "smaller": ("1.60e-19", "0.000000000000000000160"),
+    "large": ("1e16", "10000000000000000"),
+    "trailing zeros": ("2.50", "2.50"),
+    "many digits": ("0.12345678901234567890123", "0.12345678901234567890123"),
+    "too long to be written out": ("1e-300", "1e-300"),
+    "an integer": (str(10**40), str(10**40)),
+    "text is left alone": ('"1e16"', "1e16"),
+    "one in a list": ('["42"]', "42"),
+    "a list": ('[1, 0.50, " x "]', "1, 0.50, x"),
+    "thousands in a list": ('["1,200", "$3,4$"]', "1200, $3,4$"),
+}
+
+
+@pytest.mark.parametrize(("written", "reference"), REFERENCES.values(), ids=REFERENCES)
+def test_a_reference_keeps_its_value(tmp_path: Path, written: str, reference: str) -> None:
+    path = lines(tmp_path / "p.jsonl", f'{{"question": "q", "answer": {written}}}')
+    assert read(path).problems[0].reference == reference
+
+
+@pytest.mark.parametrize("field", ["question", "id"])
+def test_numbers_that_are_no_references_are_spelt_as_before(tmp_path: Path, field: str) -> None:
+    row = {"question": 1, "answer": 1, "id": 1} | {field: 1e16}
+    (problem,) = read(lines(tmp_path / "p.jsonl", row), columns=Columns(problem_id="id")).problems
+    assert {"question": problem.question, "id": problem.problem_id}[field] == "1e+16"
+
+
+@pytest.mark.parametrize(
+    ("column", "reference"),
+    [
+        (pa.array([0.00001]), "0.00001"),
+        (pa.array([1e16]), "10000000000000000"),
+        (pa.array([0.1], pa.float32()), "0.1"),
+        (pa.array([[0.1, 3]], pa.list_(pa.float32())), "0.1, 3.0"),
+        (pa.array([Decimal("2.50")], pa.decimal128(38, 2)), "2.50"),
+        (pa.array([Decimal("0.000000001")], pa.decimal128(38, 9)), "0.000000001"),
+        (pa.array(["1", "2"]).dictionary_encode().slice(1), "2"),
+    ],
+)
+def test_a_reference_of_a_parquet_file_keeps_its_value(tmp_path: Path, column: pa.Array, reference: str) -> None:
+    path = tmp_path / "p.parquet"
+    pq.write_table(pa.table({"question": ["q"] * len(column), "answer": column}), path)
+    assert read(path).problems[0].reference == reference
+
+
+@pytest.mark.parametrize(
+    ("value", "reference"),
+    [
+        (np.int64(7), "7"),
+        (np.float32(0.1), "0.1"),
+        (np.float64(1e16), "10000000000000000"),
+        (np.array([1, 2]), "1, 2"),
+        (Decimal("1E-7"), "0.0000001"),
+    ],
+)
+def test_references_of_numpys_types_are_numbers(value: Any, reference: str) -> None:
+    assert reference_field("row 1", {"answer": value}, "answer") == reference
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        ([], "field 'answer' is an empty list"),
+        ([1, [2]], "field 'answer.1' is a list"),
+        ([1, None], "field 'answer.1' is missing"),
+        ([True], "field 'answer.0' is a bool"),
+        ([" "], "field 'answer.0' is empty"),
+        ([{"a": 1}], "field 'answer.0' is a dict"),
+    ],
+)
+def test_a_list_that_is_no_answer_is_refused(tmp_path: Path, answer: Any, complaint: str) -> None:
+    with pytest.raises(ProblemError, match=re.escape(f"row 1: {complaint}")):
+        read(lines(tmp_path / "p.jsonl", GOOD | {"answer": answer}))
+
+
+def test_columns_go_before_a_presets(tmp_path: Path) -> None:
+    row = {"problem": "1+1?", "answer": "wrong", "gold": 2, "unique_id": "a/1", "level": 1, "subject": "sums"}
+    source = FileSource(
+        source="file", path=lines(tmp_path / "p.jsonl", row), preset="math500", columns={"reference": "gold"}
+    )
+    (problem,) = load_problems(source).problems
+    assert (problem.problem_id, problem.question, problem.reference) == ("a/1", "1+1?", "2")
+    assert (problem.level, problem.subject) == ("1", "sums")
+    assert FileSource.model_validate_json(source.model_dump_json()) == source
+
+
+def test_a_presets_mark_needs_a_reference(tmp_path: Path) -> None:
+    source = {"source": "file", "path": tmp_path / "p.jsonl", "preset": "gsm8k"}
+    with pytest.raises(ValidationError, match="set reference_after to null"):
+        FileSource.model_validate(source | {"columns": {"reference": None}})
+    mended = FileSource.model_validate(source | {"columns": {"reference": None, "reference_after": None}})
+    assert mended.layout.question == "question" and not has_references(mended)
+
+
+def test_a_key_that_is_there_twice_is_a_bad_row(tmp_path: Path) -> None:
+    path = lines(tmp_path / "p.jsonl", GOOD, '{"question": "q", "answer": "1", "answer": "2"}', GOOD)
+    with pytest.raises(ProblemError, match=r"row 2: the key 'answer' is there twice: keep one; mend the row"):
+        read(path)
+    assert len(read(path, skip_bad_rows=True).problems) == 2
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array(["x"])] * 3, ["question", "answer", "answer"]), path)
+    with pytest.raises(ProblemError, match="the column 'answer' is there twice"):
+        read(path)
+
+
+def test_a_line_that_is_too_long_is_a_bad_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "LONGEST_LINE", 100)
+    path = lines(tmp_path / "p.jsonl", GOOD, GOOD | {"question": "x" * 250}, GOOD, GOOD | {"answer": "x" * 99})
+    found = read(path, skip_bad_rows=True)
+    assert [problem.problem_id for problem in found.problems] == ["0", "2"]
+    assert all(
+        text.startswith(f"{path}, row {row}: longer than the 100")
+        for text, row in zip(found.dropped, (2, 4), strict=True)
+    )

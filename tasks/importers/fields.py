@@ -1,6 +1,5 @@
 """Other tools' JSON, checked by pydantic models: whatever does not fit is refused by file, line and field."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from tasks.errors import ProblemError
+from tasks.inputs import LONGEST_LINE, bounded_bytes, json_objects, json_value
 
 
 class Record(BaseModel):
@@ -31,32 +31,24 @@ Checked = TypeVar("Checked", bound=BaseModel)
 def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each JSON object of a file, one a line, with its place. Raises ProblemError; blank lines are passed over."""
     try:
-        with path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield f"{path}, line {number}", _object(line, f"{path}, line {number}")
-    except OSError as error:
-        raise ProblemError(f"{path}: cannot be read ({error.strerror}): check the path") from error
+        for number, value in json_objects(path):
+            if isinstance(value, str):
+                raise ProblemError(f"{path}, line {number}: {value}")
+            yield f"{path}, line {number}", value
+    except (OSError, ValueError) as error:
+        raise ProblemError(f"{path}: cannot be read ({error}): check the path") from error
 
 
 def json_document(path: Path) -> Any:
     """The JSON value that a whole file holds. Raises ProblemError."""
     try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise ProblemError(f"{path}: cannot be read ({error.strerror}): check the path") from error
-    except (ValueError, RecursionError) as error:
-        raise ProblemError(f"{path}: not JSON ({error})") from error
-
-
-def _object(line: bytes, where: str) -> dict[str, Any]:
+        data = bounded_bytes(path, LONGEST_LINE)
+    except (OSError, ValueError) as error:
+        raise ProblemError(f"{path}: cannot be read ({error}): check the path") from error
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ProblemError(f"{where}: not JSON ({error}); was the file cut off?") from error
-    if not isinstance(value, dict):
-        raise ProblemError(f"{where}: not a JSON object")
-    return value
+        return json_value(data)
+    except ValueError as error:
+        raise ProblemError(f"{path}: {error}") from error
 
 
 def checked(model: type[Checked], value: Any, where: str, columns: Mapping[str, str] | None = None) -> Checked:

@@ -1,17 +1,19 @@
 """Rows of a data set, from a file or the hub: where each stands, what it holds, and what is wrong with it."""
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import pyarrow.parquet as pq
+import numpy as np
 
 from tasks.errors import ProblemError, UserError
+from tasks.inputs import json_objects, parquet_rows
 
 Row = tuple[str, Mapping[str, Any] | ProblemError]  # where it stands, and what stands there
 Item = TypeVar("Item")
+NUMBERS = (int, float, Decimal, np.integer, np.floating)
 
 
 def file_rows(path: Path, what: Literal["problems", "solutions"]) -> Iterator[Row]:
@@ -19,24 +21,11 @@ def file_rows(path: Path, what: Literal["problems", "solutions"]) -> Iterator[Ro
     if path.suffix not in (".jsonl", ".parquet"):
         raise ProblemError(f"{path}: {what} are read from .jsonl or .parquet files; rename or convert it")
     try:
-        if path.suffix == ".parquet":
-            for number, row in enumerate(pq.read_table(path).to_pylist(), start=1):
-                yield f"{path}, row {number}", row
-            return
-        with path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield f"{path}, row {number}", _parsed(line, f"{path}, row {number}")
+        for number, row in enumerate(parquet_rows(path), 1) if path.suffix == ".parquet" else json_objects(path):
+            place = f"{path}, row {number}"
+            yield place, ProblemError(f"{place}: {row}") if isinstance(row, str) else row
     except (OSError, ValueError) as error:
         raise ProblemError(f"{path}: cannot be read ({error}): check `{what}.path`") from error
-
-
-def _parsed(line: bytes, place: str) -> Mapping[str, Any] | ProblemError:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return ProblemError(f"{place}: not JSON ({error})")
-    return value if isinstance(value, dict) else ProblemError(f"{place}: not a JSON object")
 
 
 def hub_rows(dataset: str, config: str | None, split: str, revision: str) -> Iterator[Row]:
@@ -95,9 +84,9 @@ def named_columns(pairs: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
 def text_field(where: str, row: Mapping[str, Any], field: str) -> str:
     """A field that holds text or a number, stripped. Raises ProblemError where it is missing, empty or neither."""
     value = present_field(where, row, field)
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+    if isinstance(value, bool) or not isinstance(value, (str, *NUMBERS)):
         raise ProblemError(f"{where}: field {field!r} is a {type(value).__name__}, not text or a number")
-    if isinstance(value, float) and not math.isfinite(value):
+    if not isinstance(value, (str, int)) and not math.isfinite(value):
         raise ProblemError(f"{where}: field {field!r} is {value}, not a number")
     text = str(value).strip()
     try:

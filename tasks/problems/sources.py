@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from storage.keys import content_key
 from tasks.errors import ProblemError
 from tasks.problems.chains import LONGEST_CHAIN, Chain, Split, generate_chains
+from tasks.problems.references import reference_field
 from tasks.problems.rows import Row, file_rows, hub_rows, text_field, usable
 from tasks.records import Problem
 
@@ -35,7 +36,10 @@ class Columns(Frozen):
     @model_validator(mode="after")
     def _after_what(self) -> Self:
         if self.reference_after is not None and self.reference is None:
-            raise ValueError(f"reference_after = {self.reference_after!r} is of no use without a `reference`")
+            raise ValueError(
+                f"reference_after = {self.reference_after!r} is of no use without a `reference`: name one, or set "
+                "reference_after to null"
+            )
         return self
 
 
@@ -67,11 +71,20 @@ class ChainsSource(Frozen):
 
 
 class RowsSource(Frozen):
-    """Rows of a data set, laid out as a preset or by a column mapping."""
+    """Rows of a data set, laid out as a preset or by a column mapping; of both, the mapping's columns go first."""
 
     preset: Literal["math500", "aime24", "amc23", "gsm8k"] | None = None
     columns: Columns | None = None
     limit: int | None = Field(default=None, ge=1)
+
+    @field_validator("columns")
+    @classmethod
+    def _over_the_preset(cls, columns: Columns | None, info: ValidationInfo) -> Columns | None:
+        """The columns that the recipe names, and the preset's for the rest; written out they stay the same."""
+        preset = PRESETS.get(info.data.get("preset") or "")
+        if columns is None or preset is None:
+            return columns
+        return Columns.model_validate(preset.model_dump() | columns.model_dump(exclude_unset=True))
 
     @property
     def layout(self) -> Columns:
@@ -234,7 +247,7 @@ def _problem(where: str, index: int, row: Mapping[str, Any], domain: str, column
 
 
 def _reference(where: str, row: Mapping[str, Any], field: str, after: str | None) -> str:
-    text = text_field(where, row, field)
+    text = reference_field(where, row, field)
     if after is None:
         return text
     _, mark, text = text.rpartition(after)

@@ -1,0 +1,144 @@
+"""Files that a user names: opened only where they have an end, and read with every key, and every number as written."""
+
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+LONGEST_LINE = 2**26  # bytes of one JSON value
+ROWS_AT_ONCE = 1000
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class WrittenFloat(float):
+    """A float that knows how its file spells it."""
+
+    __slots__ = ("written",)
+    written: str
+
+    def __new__(cls, written: str, value: float | str | None = None) -> Self:
+        """A float from its spelling; `value` where the spelling stands for another one in double precision."""
+        number = super().__new__(cls, written if value is None else value)
+        number.written = written
+        return number
+
+
+class RepeatedName(ValueError):
+    """A key or a column is there twice, so that one of its values would be lost."""
+
+    def __init__(self, what: str, name: object) -> None:
+        super().__init__(f"the {what} {str(name)[:80]!r} is there twice: keep one")
+
+
+def regular_file(path: Path) -> BinaryIO:
+    """A file, open for reading. Raises OSError, and ValueError for what is no file and may have no end."""
+    kind = stat.S_IFMT(path.stat().st_mode)
+    if kind != stat.S_IFREG:
+        raise ValueError(f"it is {KINDS.get(kind, 'no file')}, so name a file with its contents")
+    return path.open("rb")
+
+
+def bounded_bytes(path: Path, most: int) -> bytes:
+    """A file, as long as it was when it was opened. Raises OSError, and ValueError for more than `most` bytes."""
+    with regular_file(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > most:
+            raise ValueError(f"its {size:,} bytes are more than the {most:,} that are read")
+        return stream.read(size)
+
+
+def json_value(data: bytes) -> Any:
+    """A JSON value, its floats as WrittenFloat. Raises ValueError saying what is wrong with it."""
+    try:
+        return json.loads(data, parse_float=WrittenFloat, object_pairs_hook=_distinct)
+    except RepeatedName:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON ({error}); was it cut off?") from error
+
+
+def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """The lines of a file that are not blank: the number of each, from 1, and its object, or what is wrong with it.
+
+    Raises OSError or ValueError where the file cannot be read.
+    """
+    for number, line in _lines(path):
+        yield number, _object(line) if isinstance(line, bytes) else line
+
+
+def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a Parquet file, floats of less than double precision as WrittenFloat.
+
+    Raises OSError or ValueError where the file cannot be read.
+    """
+    try:
+        with regular_file(path) as stream, pq.ParquetFile(stream) as file:
+            schema = file.schema_arrow
+            _once_each("column", schema.names)
+            short = [field for field in schema if _is_short(field.type)]
+            for batch in file.iter_batches(ROWS_AT_ONCE):
+                for row in batch.to_pylist():
+                    yield row | {field.name: _written(row[field.name], field.type) for field in short}
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes | str]]:
+    """The lines of a file as it was when it was opened; of one that is too long, only that it is."""
+    with regular_file(path) as stream:
+        left, number = os.fstat(stream.fileno()).st_size, 0
+        while piece := stream.readline(min(left, LONGEST_LINE + 1)):
+            left, number = left - len(piece), number + 1
+            if len(piece) > LONGEST_LINE:
+                yield number, f"longer than the {LONGEST_LINE:,} bytes that a line may have: is it one value?"
+            elif piece.strip():
+                yield number, piece
+            while len(piece) > LONGEST_LINE and not piece.endswith(b"\n"):
+                piece = stream.readline(min(left, LONGEST_LINE + 1))
+                left -= len(piece)
+
+
+def _object(line: bytes) -> dict[str, Any] | str:
+    try:
+        value = json_value(line)
+    except ValueError as error:
+        return str(error)
+    return value if isinstance(value, dict) else "not a JSON object"
+
+
+def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        _once_each("key", [key for key, _ in pairs])
+    return value
+
+
+def _once_each(what: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise RepeatedName(what, name)
+        seen.add(name)
+
+
+def _is_short(kind: pa.DataType) -> bool:
+    """Whether values are floats of less than double precision, or lists of such."""
+    inner = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
+    return bool(pa.types.is_float32(inner) or pa.types.is_float16(inner))
+
+
+def _written(value: Any, kind: pa.DataType) -> Any:
+    if isinstance(value, list):
+        return [_written(each, kind.value_type) for each in value]
+    return None if value is None else WrittenFloat(str(kind.to_pandas_dtype()(value)), value)
