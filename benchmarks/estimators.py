@@ -13,7 +13,8 @@ from typing import Annotated, TypeVar
 import numpy as np
 import typer
 
-from tasks.analysis.estimators import bootstrap_interval, estimates
+from tasks.analysis.estimators import estimates
+from tasks.analysis.intervals import mean_interval
 from tasks.analysis.selectors import SELECTORS, Candidates, candidates
 
 ANSWERS = 12
@@ -52,7 +53,7 @@ def main(
 
     def intervals() -> list[tuple[float, float] | None]:
         pairs = [(selector, budget) for selector in SELECTORS for budget in budgets]
-        return [bootstrap_interval(np.array([problem[pair].accuracy for problem in found]), 0) for pair in pairs]
+        return [mean_interval(np.array([problem[pair].accuracy for problem in found])) for pair in pairs]
 
     third = timed("intervals over problems", intervals)[1]
     total = first + second + third

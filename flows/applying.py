@@ -93,8 +93,7 @@ class Application:
         job = self._at_once(self.plan.select_key, self.plan.select, self.plan.most, self.applied.digests())
 
         def work(line: StageProgress) -> ShardWork:
-            seed, problems = self.run.recipe.seed, self.stages.problems
-            return partial(choose_decided, ChooseWork(job.stage, self.applied, problems, seed, line.on_problem))
+            return partial(choose_decided, ChooseWork(job.stage, self.applied, self.stages.problems, line.on_problem))
 
         await self.stages.run(job, work)
 

@@ -11,7 +11,7 @@ from flows.costs import known_costs
 from storage.errors import StorageError
 from storage.sql import query
 from storage.store import Run, Store
-from tasks.analysis.estimators import paired_difference
+from tasks.analysis.intervals import CONFIDENCE, paired_difference
 from tasks.analysis.selectors import SELECTORS
 
 # A problem is the same where id, question and reference are: rows that are only numbered are not paired by chance.
@@ -123,7 +123,7 @@ def compare_runs(store: Store, before: Run, after: Run) -> RunComparison:
         problems_in_both=counts["both"],
         only_before=counts["only_before"],
         only_after=counts["only_after"],
-        differences=tuple(difference_of(rows, after.seed) for rows in pairs.values()),
+        differences=tuple(difference_of(rows) for rows in pairs.values()),
         flips=tuple(_flip(row) for rows in pairs.values() for row in rows if row["right_before"] != row["right_after"]),
         costs=tuple(_costs(store, before, after)),
     )
@@ -143,10 +143,10 @@ def paired_choices(store: Store, before: Run, after: Run) -> Pairs:
     return {key: groups[key] for key in order}
 
 
-def difference_of(rows: Sequence[Mapping[str, Any]], seed: int, confidence: float = 0.95) -> Difference:
+def difference_of(rows: Sequence[Mapping[str, Any]], confidence: float = CONFIDENCE) -> Difference:
     """The difference over one group of paired choices."""
     before, after = (np.array([row[name] for row in rows]) for name in ("before", "after"))
-    found = paired_difference(after, before, seed, confidence)
+    found = paired_difference(after, before, confidence)
     low, high = found.interval or (None, None)
     return Difference(
         method_id=rows[0]["method_id"],

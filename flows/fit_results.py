@@ -8,7 +8,7 @@ from rich.table import Table
 from flows.fitting import Fit
 from flows.strategy import Choice
 from tasks.analysis.difficulty import DIFFICULTIES, confusion, quantiles
-from tasks.analysis.estimators import Difference, bootstrap_interval, paired_difference
+from tasks.analysis.intervals import Difference, mean_interval, paired_difference
 from tasks.analysis.prm_quality import calibration_curve, calibration_error
 from tasks.analysis.standings import ANY_RIGHT, STRATEGY
 
@@ -76,11 +76,10 @@ def sharing_table(fit: Fit) -> Table:
         table.add_column(header, overflow="fold")
     for header in ("accuracy", "shared out", "ahead by", "tokens", "foreseen"):
         table.add_column(header, justify="right", no_wrap=True)
-    seed = fit.strategy.seed
     for one in fit.shared:
-        lead = paired_difference(one.shared.accuracy, one.uniform.accuracy, seed)
+        lead = paired_difference(one.shared.accuracy, one.uniform.accuracy)
         accuracies = [
-            _percent(float(way.accuracy.mean()), bootstrap_interval(way.accuracy, seed))
+            _percent(float(way.accuracy.mean()), mean_interval(way.accuracy))
             for way in (one.uniform, one.shared, one.foreseen)
         ]
         tokens = f"{one.shared.tokens.mean():,.0f} of {one.uniform.tokens.mean():,.0f}"

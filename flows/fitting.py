@@ -15,8 +15,8 @@ from flows.strategy import NAME, Choice, Expectation, FixedChoice, Strategy
 from storage.files import read_json
 from storage.store import Run, Store
 from tasks.analysis.difficulty import DIFFICULTIES, DifficultyConfig, fit_predictor, rounded
-from tasks.analysis.estimators import bootstrap_interval
 from tasks.analysis.fitting import Evidence, Picked, Rule, Validation, cross_validate, learn
+from tasks.analysis.intervals import mean_interval
 from tasks.analysis.paper_rule import paper_rule
 from tasks.analysis.selectors import Floats
 from tasks.analysis.standings import Standing, standings
@@ -99,15 +99,15 @@ def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str, su
         difficulty=recipe.difficulty,
         predictor=rule.predictor,
         fitted_from=tuple(run.run_id for run in runs),
-        choices=_choices(findings, validation, rule, recipe.difficulty, recipe.seed),
-        without_pilot=_fixed_choices(findings, validation, rule, recipe.seed),
+        choices=_choices(findings, validation, rule, recipe.difficulty),
+        without_pilot=_fixed_choices(findings, validation, rule),
         expectations=tuple(
             Expectation(budget=budget, accuracy=fit_predictor(evidence.features, followed.accuracy))
             for budget, followed in validation.after_pilot.items()
         ),
     )
     paper = paper_rule(policy, runs[0].policy_parameters, {run.problem_set for run in runs})
-    stand = standings(evidence, validation, paper, recipe.difficulty, recipe.seed)
+    stand = standings(evidence, validation, paper, recipe.difficulty)
     shared = share_out(evidence, validation, recipe.difficulty)
     return Fit(strategy, suffix, policy, prm, evidence, validation, tuple(stand), tuple(shared), findings.left_out)
 
@@ -123,9 +123,7 @@ def _check_alike(readers: Sequence[RunReader]) -> None:
                 )
 
 
-def _choices(
-    findings: Findings, validation: Validation, rule: Rule, bins: DifficultyConfig, seed: int
-) -> tuple[Choice, ...]:
+def _choices(findings: Findings, validation: Validation, rule: Rule, bins: DifficultyConfig) -> tuple[Choice, ...]:
     """Chosen on all problems; what they are worth is as each problem was scored by the other fold's rule."""
     predicted = np.array([bins.of(chance) for chance in validation.predicted.tolist()])
     pilots = findings.evidence.pilot_tokens
@@ -133,23 +131,23 @@ def _choices(
     for budget, followed in validation.after_pilot.items():
         for difficulty in DIFFICULTIES:
             picked = rule.picked[budget, difficulty]
-            figures = _figures(findings, picked, followed.accuracy[predicted == difficulty], seed)
+            figures = _figures(findings, picked, followed.accuracy[predicted == difficulty])
             pilot_tokens = rounded(pilots[picked.members].mean())
             choices.append(Choice(difficulty=difficulty, pilot_tokens=pilot_tokens, **figures))
     return tuple(choices)
 
 
-def _fixed_choices(findings: Findings, validation: Validation, rule: Rule, seed: int) -> tuple[FixedChoice, ...]:
+def _fixed_choices(findings: Findings, validation: Validation, rule: Rule) -> tuple[FixedChoice, ...]:
     everyone = np.arange(len(findings.evidence.pass_at_1))
     return tuple(
-        FixedChoice(**_figures(findings, Picked(option, everyone), validation.strategy[budget].accuracy, seed))
+        FixedChoice(**_figures(findings, Picked(option, everyone), validation.strategy[budget].accuracy))
         for budget, option in rule.without_pilot.items()
     )
 
 
-def _figures(findings: Findings, picked: Picked, held_out: Floats, seed: int) -> dict[str, Any]:
+def _figures(findings: Findings, picked: Picked, held_out: Floats) -> dict[str, Any]:
     option, members = picked.option, picked.members
-    low, high = bootstrap_interval(held_out, seed) or (None, None)
+    low, high = mean_interval(held_out) or (None, None)
     flops = option.flops[members].mean()
     return {
         "budget": option.budget,

@@ -58,7 +58,7 @@ def judge(store: Store, run: Run, gate: GateConfig) -> Verdict:
             "problems or more; name another selector or run"
         )
     confidence = 1 - FALSE_ALARMS / len(looks)
-    differences = tuple(difference_of(rows, run.seed, confidence) for _, rows in looks.values())
+    differences = tuple(difference_of(rows, confidence) for _, rows in looks.values())
     return Verdict(run.run_id, against.run_id, confidence, differences)
 
 

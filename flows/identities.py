@@ -6,7 +6,8 @@ from typing import Any
 from flows.recipe import GradingConfig
 from storage.keys import content_key, labelled_key
 from storage.schemas import SCHEMA_VERSION
-from tasks.analysis.estimators import RESAMPLES, SUBSETS
+from tasks.analysis.estimators import SUBSETS
+from tasks.analysis.intervals import KIND
 from tasks.analysis.selectors import Selector
 from tasks.problems.sources import ProblemSet
 
@@ -53,5 +54,6 @@ def select_identity(
         n=n,
         budgets=budgets,
         selectors=selectors,
-        monte_carlo={"subsets": SUBSETS, "all_where_few": True, "resamples": RESAMPLES, "seed": seed},
+        monte_carlo={"subsets": SUBSETS, "all_where_few": True, "seed": seed},
+        intervals=KIND,
     )

@@ -28,6 +28,8 @@ WIDTH, HEIGHT = 4.9, 3.3  # inches of one panel; 72 of SVG's units each
 PLACE = (0.115, 0.155, 0.575, 0.755)  # of the axes in their panel; to their right stand the names of lines
 LEAST_RATIO = 1.4  # of two budgets that are both written under the axis
 MOST_TICKS = 8
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+LETTER = 0.75  # of a bold letter's size, its width at the most
 LABEL_GAP = 0.075  # of a panel's height, between two labels
 SVG_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "overthink", "text.parse_math": False}
 
@@ -143,7 +145,8 @@ def panels_figure(picture: Picture) -> Any:
     top = 0.45  # inches for the title
     height = HEIGHT * rows + top
     figure = Figure(figsize=(WIDTH * columns, height), dpi=144, facecolor="white")
-    figure.text(0.02, 1 - 0.3 / height, picture.title, color=INK, fontsize=15, fontweight="bold", va="center")
+    size = min(15.0, 72 * WIDTH * columns / len(picture.title) / LETTER)
+    figure.text(0.02, 1 - 0.3 / height, picture.title, color=INK, fontsize=size, fontweight="bold", va="center")
     for number, panel in enumerate(picture.panels):
         row, column = divmod(number, columns)
         left, bottom, width, tall = PLACE
@@ -212,6 +215,9 @@ def _frame(plot: Any, picture: Picture, panel: Panel) -> None:
     if axes.base == 2:
         plot.set_xticks(budget_ticks(x))
         plot.xaxis.set_major_formatter("{x:g}")
+    if axes.base == 10:
+        plot.set_xticks(decimal_ticks(x[0], x[-1]))
+        plot.xaxis.set_major_formatter(lambda value, _: power_of_ten(value))
     if len(x) == 1:
         plot.set_xlim((x[0] / 2, x[0] * 2) if axes.base else (x[0] - 1, x[0] + 1))
     else:
@@ -227,6 +233,26 @@ def budget_ticks(budgets: Sequence[float]) -> list[float]:
             told.append(budget)
     told.reverse()
     return told if len(told) <= MOST_TICKS else told[:: math.ceil(len(told) / MOST_TICKS)]
+
+
+def decimal_ticks(low: float, high: float) -> list[float]:
+    """Round numbers from `low` to `high`, both above 0, for a logarithmic axis: 1, 2 and 5 times powers of ten, or
+    these powers alone where that would be more than 8; the ends themselves where no two lie between."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for leading in ((1, 2, 5), (1,)):
+        ticks = [one for power in powers for digit in leading if low <= (one := float(f"{digit}e{power}")) <= high]
+        if len(ticks) <= MOST_TICKS:
+            break
+    ticks = ticks[:: math.ceil(len(ticks) / MOST_TICKS)] if ticks else []
+    return ticks if len(ticks) > 1 else sorted({low, high})
+
+
+def power_of_ten(value: float) -> str:
+    """A number of two digits and a power of ten, as it is written by hand: 10⁹, 2·10⁹, 1.5·10⁹."""
+    digits, power = f"{value:.1e}".split("e")
+    raised = f"10{str(int(power)).translate(SUPERSCRIPTS)}"
+    digits = digits.removesuffix(".0")
+    return raised if digits == "1" else f"{digits}·{raised}"
 
 
 def y_limits(picture: Picture) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from flows.recipe import Recipe
 from flows.strategy import FixedChoice, Strategy, read_strategy
 from storage.keys import labelled_key
 from storage.store import StageUse
-from tasks.analysis.estimators import RESAMPLES
+from tasks.analysis.intervals import KIND
 from tasks.engines.catalogue import EngineIdentity
 from tasks.errors import UserError
 
@@ -113,7 +113,7 @@ def strategy_plan(
         "select",
         grades=labelled_key("grade", grade),
         problems=labelled_key("problems", problems),
-        bootstrap={"resamples": RESAMPLES, "seed": recipe.seed},
+        intervals=KIND,
     )
     return StrategyPlan(method, strategy, pilot, decide, search, grade, select)
 

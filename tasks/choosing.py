@@ -57,13 +57,11 @@ class ChooseWork:
         stage: Stage,
         applied: Applied,
         problems: Mapping[str, Problem],
-        seed: int,
         on_problem: Callable[[], None],
     ) -> None:
         self.stage = stage
         self.applied = applied
         self.problems = problems
-        self.seed = seed
         self.on_problem = on_problem
 
 
@@ -86,6 +84,6 @@ def _choose(work: ChooseWork, cover: Cover) -> Entry:
         work.on_problem()
     # Under a total each problem has a budget of its own; over all of them it is their mean.
     n = round(sum(row["n"] for row in rows) / len(rows))
-    estimates = [row | {"n": n} for row in over_problems(rows, work.seed)]
+    estimates = [row | {"n": n} for row in over_problems(rows)]
     tables = {"selections": rows_table("selections", rows), "estimates": rows_table("estimates", estimates)}
     return work.stage.write_part(cover, tables, work.applied.digests(cover.units))

@@ -10,7 +10,8 @@ import pyarrow as pa
 from prefect import task
 
 from storage.stages import Cover, Entry, Stage
-from tasks.analysis.estimators import Estimate, bootstrap_interval, estimates
+from tasks.analysis.estimators import Estimate, estimates
+from tasks.analysis.intervals import mean_interval
 from tasks.analysis.selectors import Candidates, Selector, candidates, choose, needs_prm
 from tasks.records import Problem
 from tasks.scoring import by_rollout, covered_rows
@@ -63,9 +64,7 @@ def _select(work: SelectWork, cover: Cover) -> Entry:
         work.on_problem()
     tables = {
         "selections": rows_table("selections", [row for rows in chosen.values() for row in rows]),
-        "estimates": rows_table(
-            "estimates", [row for rows in chosen.values() for row in over_problems(rows, work.seed)]
-        ),
+        "estimates": rows_table("estimates", [row for rows in chosen.values() for row in over_problems(rows)]),
     }
     sources = work.grades.digests("answers", cover.units)
     if work.scores is not None:
@@ -113,13 +112,13 @@ def selection(
     }
 
 
-def over_problems(rows: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+def over_problems(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The accuracy over the problems of one selector and budget, as a row; none where no problem has a reference."""
     judged = [row for row in rows if row["accuracy"] is not None]
     if not judged:
         return []
     accuracies = np.array([row["accuracy"] for row in judged])
-    low, high = bootstrap_interval(accuracies, seed) or (None, None)
+    low, high = mean_interval(accuracies) or (None, None)
     return [
         {
             "selector": judged[0]["selector"],

@@ -1,7 +1,6 @@
 """Estimators against brute force over all subsets."""
 
 import math
-import warnings
 from itertools import combinations
 
 import numpy as np
@@ -14,10 +13,8 @@ from tasks.analysis.estimators import (
     Estimate,
     all_subsets,
     best_of,
-    bootstrap_interval,
     estimates,
     estimates_after,
-    paired_difference,
     pass_at_n,
     random_subsets,
     vote_of,
@@ -181,89 +178,6 @@ def test_pass_at_n_equals_humanevals_product_form(right: int, count: int, n: int
 def test_best_of_is_a_probability_for_many_rollouts() -> None:
     values = np.linspace(0, 1, 512)
     assert best_of(values, np.ones(512, dtype=np.bool_), 256) == pytest.approx(1.0, abs=1e-12)
-
-
-@pytest.mark.parametrize("size", [2, 10, 200])
-def test_interval_contains_the_mean(size: int) -> None:
-    accuracies = np.random.default_rng(size).random(size)
-    low, high = bootstrap_interval(accuracies, seed=0) or (NAN, NAN)
-    assert low <= accuracies.mean() <= high
-
-
-def test_interval_shrinks_with_more_problems() -> None:
-    few, many = np.tile([0.0, 1.0], 10), np.tile([0.0, 1.0], 250)
-    widths = [np.diff(bootstrap_interval(values, seed=0) or (NAN, NAN))[0] for values in (few, many)]
-    # The width goes with 1/sqrt(problems): 25 times the problems, a fifth of the width.
-    assert widths[0] / widths[1] == pytest.approx(5, rel=0.2)
-
-
-def test_interval_has_the_width_of_a_binomial_one() -> None:
-    low, high = bootstrap_interval(np.tile([0.0, 1.0], 200), seed=0) or (NAN, NAN)
-    assert high - low == pytest.approx(2 * 1.96 * 0.5 / 20, rel=0.1)
-
-
-def test_interval_is_the_same_for_the_same_seed() -> None:
-    accuracies = np.random.default_rng(0).random(30)
-    assert bootstrap_interval(accuracies, seed=4) == bootstrap_interval(accuracies, seed=4)
-
-
-@pytest.mark.parametrize("size", [0, 1])
-def test_no_interval_for_fewer_than_two_problems(size: int) -> None:
-    assert bootstrap_interval(np.ones(size), seed=0) is None
-
-
-def test_interval_of_equal_accuracies_is_that_point() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert bootstrap_interval(np.full(5, 0.25), seed=0) == (0.25, 0.25)
-
-
-def test_a_paired_difference_is_the_difference_of_the_means_and_its_interval_holds_it() -> None:
-    generator = np.random.default_rng(0)
-    first, second = generator.random(80), generator.random(80)
-    found = paired_difference(first, second, seed=0)
-    assert found.accuracy == pytest.approx(first.mean() - second.mean(), abs=1e-12)
-    assert found.interval is not None
-    assert found.interval[0] < found.accuracy < found.interval[1]
-
-
-def test_pairing_takes_the_difficulty_of_the_problems_out_of_the_interval() -> None:
-    difficulty = np.linspace(0, 0.9, 100)
-    better = paired_difference(difficulty + 0.1, difficulty, seed=0)
-    assert better.interval == pytest.approx((0.1, 0.1))
-    unpaired = [bootstrap_interval(values, seed=0) or (NAN, NAN) for values in (difficulty + 0.1, difficulty)]
-    assert unpaired[0][0] < unpaired[1][1], "apart, the two could not be told apart"
-
-
-def test_a_paired_difference_turns_its_sign_with_its_sides() -> None:
-    first, second = np.tile([0.0, 1.0, 1.0], 20), np.tile([1.0, 0.0, 0.5], 20)
-    there, back = paired_difference(first, second, seed=1), paired_difference(second, first, seed=1)
-    assert there.accuracy == -back.accuracy
-    assert there.interval is not None
-    assert back.interval is not None
-    assert there.interval == pytest.approx((-back.interval[1], -back.interval[0]), abs=0.02)
-
-
-def test_the_interval_of_a_paired_difference_covers_the_truth_19_times_in_20() -> None:
-    generator = np.random.default_rng(2)
-    covered = 0
-    for seed in range(200):
-        # 60 problems, each solved with 0.7 by the first and 0.5 by the second
-        first, second = generator.random(60) < 0.7, generator.random(60) < 0.5
-        low, high = paired_difference(first.astype(float), second.astype(float), seed).interval or (NAN, NAN)
-        covered += low <= 0.2 <= high
-    assert 0.90 <= covered / 200 <= 0.99
-
-
-def test_one_problem_has_a_difference_and_no_interval() -> None:
-    found = paired_difference(np.ones(1), np.zeros(1), seed=0)
-    assert (found.accuracy, found.interval) == (1.0, None)
-
-
-@pytest.mark.parametrize(("first", "second"), [(3, 2), (0, 0)])
-def test_problems_that_cannot_be_paired_are_refused(first: int, second: int) -> None:
-    with pytest.raises(ValueError, match=f"{first} and {second} problems cannot be paired"):
-        paired_difference(np.ones(first), np.ones(second), seed=0)
 
 
 def test_selectors_that_need_a_prm_are_those_named_for_it() -> None:

@@ -197,7 +197,7 @@ def suited(count: int = 400) -> tuple[Evidence, Validation]:
 
 def test_where_methods_suit_difficulties_the_strategy_is_ahead_of_every_fixed_way() -> None:
     known, validation = suited()
-    rows = standings(known, validation, BEAM, BINS, seed=0)
+    rows = standings(known, validation, BEAM, BINS)
     assert [row.way for row in rows][:3] == [STRATEGY, KNOWN_BINS, PAPER]
     fixed = [row for row in rows if row.way.endswith(("-n16", "-m4"))]
     assert len(fixed) == 2 and fixed[0].accuracy >= fixed[1].accuracy
@@ -211,7 +211,7 @@ def test_where_methods_suit_difficulties_the_strategy_is_ahead_of_every_fixed_wa
 
 def test_unknown_costs_stay_unknown() -> None:
     known = evidence(np.linspace(0, 1, 20), [option(rights(10, of=20), flops=float("nan"))])
-    rows = standings(known, cross_validate(known, BINS, seed=0), None, BINS, seed=0)
+    rows = standings(known, cross_validate(known, BINS, seed=0), None, BINS)
     assert (rows[0].flops, rows[0].tokens) == (None, 10.0)
     assert PAPER not in [row.way for row in rows]
 

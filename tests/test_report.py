@@ -17,7 +17,17 @@ from search_runs import base
 from flows.evaluate import evaluate
 from flows.import_recipe import import_recipe
 from flows.importing import import_rollouts
-from flows.pictures import Line, Panel, Picture, budget_ticks, panels_figure, write_pictures
+from flows.pictures import (
+    Line,
+    Panel,
+    Picture,
+    budget_ticks,
+    decimal_ticks,
+    panels_figure,
+    picture_svg,
+    power_of_ten,
+    write_pictures,
+)
 from flows.report.contents import report_facts, report_page, report_pictures
 from flows.report.facts import RunFacts
 from flows.report.figures import by_difficulty
@@ -26,6 +36,7 @@ from flows.report.tables import against_table, gains_table
 from storage.errors import StorageError
 from storage.sql import query
 from storage.store import Store
+from tasks.analysis.intervals import mean_interval
 
 SECTIONS = [
     "Headline",
@@ -139,13 +150,18 @@ def test_difficulty_counts_each_problem_once_by_its_pass_at_1(store: Store, both
     assert titles == [f"{name}: {count} problem{'s' if count != 1 else ''}" for name, count in wanted.items() if count]
 
 
-def test_wilsons_interval_by_hand(store: Store, both: list[RunFacts]) -> None:
-    # 0 of 1 problems right: the interval is [0, z²/(1 + z²)] = [0, 0.7935]; 1 of 1: [0.2065, 1].
-    points = [point for _, line in lines_of(by_difficulty(both[0])) for point in line.points]
-    for point in points:
-        assert point.low is not None and point.high is not None
-        assert -1e-12 <= point.low <= point.y + 1e-12 and point.y - 1e-12 <= point.high <= 1 + 1e-12
-        assert point.high - point.low > 0.1, "an interval never shrinks to nothing"
+def test_the_intervals_by_difficulty_are_those_of_the_tables(store: Store, both: list[RunFacts]) -> None:
+    bins = {"easy": (0.5, 2.0), "medium": (0.1, 0.5), "hard": (-1.0, 0.1)}
+    rates = f"""SELECT problem_id, avg(correct::INT) AS rate FROM rollouts JOIN grades USING (rollout_id)
+        WHERE run_id = '{both[0].run_id}' AND method_id = 'best_of_n-n8' GROUP BY 1"""
+    for row in query(store, by_difficulty(both[0]).sql).to_pylist():
+        low, high = bins[row["difficulty"]]
+        sql = f"""SELECT accuracy FROM selections JOIN ({rates}) USING (problem_id) WHERE run_id = '{both[0].run_id}'
+            AND regexp_replace(method_id, '-n\\d+', '') = '{row["method"]}' AND selector = '{row["selector"]}'
+            AND n = {row["x"]} AND rate >= {low} AND rate < {high}"""
+        found = mean_interval(query(store, sql)["accuracy"].to_numpy())
+        assert (row["low"], row["high"]) == pytest.approx(found, abs=1e-6), row
+        assert row["high"] - row["low"] > 0.1, "an interval never shrinks to nothing"
 
 
 def test_small_against_large_divides_flops_a_problem(store: Store, both: list[RunFacts]) -> None:
@@ -278,3 +294,24 @@ def test_of_budgets_that_lie_close_the_larger_is_written_under_the_axis(
     budgets: list[float], written: list[float]
 ) -> None:
     assert budget_ticks(budgets) == written
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "written"),
+    [
+        (1e7, 1e9, "10⁷ 2·10⁷ 5·10⁷ 10⁸ 2·10⁸ 5·10⁸ 10⁹"),
+        (3e6, 4e12, "10⁷ 10⁸ 10⁹ 10¹⁰ 10¹¹ 10¹²"),
+        (1.2e9, 1.5e9, "1.2·10⁹ 1.5·10⁹"),
+        (2e-3, 2e-3, "2·10⁻³"),
+        (0.5, 2e15, "10⁰ 10² 10⁴ 10⁶ 10⁸ 10¹⁰ 10¹² 10¹⁴"),
+    ],
+)
+def test_an_axis_of_powers_of_ten_is_written_as_by_hand(low: float, high: float, written: str) -> None:
+    assert " ".join(map(power_of_ten, decimal_ticks(low, high))) == written
+
+
+def test_no_picture_holds_markup_that_nobody_sets(store: Store, both: list[RunFacts]) -> None:
+    for picture in report_pictures(store, both):
+        texts = re.findall(r"<text[^>]*>(.*?)</text>", picture_svg(picture), flags=re.DOTALL)
+        assert len(texts) > 5, picture.name
+        assert not [text for text in texts if re.search(r"[$\\{}]|math", text)], picture.name

@@ -130,7 +130,7 @@ def budget_part(facts: RunFacts) -> str:
     drawn = "\n".join(figure(picture) for picture in budget_pictures(facts))
     if not drawn:
         drawn = paragraph(ONE_BUDGET.format(run_id=facts.run_id, n=facts.budgets[0] if facts.budgets else 1), "note")
-    told = paragraph("In per cent, with 95 % bootstrap intervals over problems; ~ estimated by Monte Carlo.")
+    told = paragraph("In per cent, with 95 % intervals over problems; ~ estimated by Monte Carlo.")
     return f"{drawn}\n<h3>All numbers</h3>\n{told}{accuracy_table(facts)}"
 
 

@@ -13,7 +13,7 @@ BUDGET_SQL = f"""SELECT {FAMILY_SQL} AS method, selector, n AS x, accuracy AS y,
 FROM summary WHERE run_id = '{{run_id}}' AND (method_id != 'cot' OR selector = 'majority')
 ORDER BY method, selector, x"""
 
-# Wilson's interval of the mean y over c problems; z is the 97.5th percentile of the normal distribution.
+# The interval is `mean_interval` of tasks/analysis/intervals.py; 3.841459 is z² of 95 %.
 DIFFICULTY_SQL = f"""WITH graded AS (
     SELECT problem_id, avg(coalesce(correct, false)::INT) AS pass_at_1 FROM rollouts JOIN grades USING (rollout_id)
     WHERE run_id = '{{run_id}}' AND method_id = '{{independent}}' GROUP BY problem_id),
@@ -23,13 +23,18 @@ binned AS (
            AS difficulty
     FROM graded),
 means AS (
-    SELECT difficulty, {FAMILY_SQL} AS method, selector, n AS x, avg(accuracy) AS y, count(*) AS problems, 1.959964 AS z
+    SELECT difficulty, {FAMILY_SQL} AS method, selector, n AS x, avg(accuracy) AS y, var_pop(accuracy) AS v,
+           count(*) AS problems, 3.841459 / (count(*) + 3.841459) AS share
     FROM selections JOIN binned USING (problem_id)
-    WHERE run_id = '{{run_id}}' AND (method_id != 'cot' OR selector = 'majority') GROUP BY ALL)
+    WHERE run_id = '{{run_id}}' AND (method_id != 'cot' OR selector = 'majority') GROUP BY ALL),
+slopes AS (
+    SELECT *, CASE WHEN y > 0 THEN share * (y - v / y) / 2 ELSE 0 END AS down,
+           CASE WHEN y < 1 THEN share * (1 - y - v / (1 - y)) / 2 ELSE 0 END AS up
+    FROM means)
 SELECT difficulty, method, selector, x, y, problems,
-       (y + z*z/(2*problems) - z*sqrt(y*(1-y)/problems + z*z/(4*problems*problems))) / (1 + z*z/problems) AS low,
-       (y + z*z/(2*problems) + z*sqrt(y*(1-y)/problems + z*z/(4*problems*problems))) / (1 + z*z/problems) AS high
-FROM means ORDER BY difficulty, method, selector, x"""
+       greatest(0, y - down - sqrt(down * down + share * v)) AS low,
+       least(1, y + up + sqrt(up * up + share * v)) AS high
+FROM slopes ORDER BY difficulty, method, selector, x"""
 
 FLOPS_SQL = f"""SELECT run_id, {FAMILY_SQL} AS method, selector, flops / problems AS x, accuracy AS y,
        ci_low AS low, ci_high AS high
@@ -86,8 +91,9 @@ def by_difficulty(facts: RunFacts) -> Picture:
             panels.append(Panel(title, [*_method_lines(facts, here), *_greedy(here)]))
     caption = (
         f"Easy: pass@1 of {100 * bins.easy:g} % or more; hard: below {100 * bins.hard:g} %, by the rollouts of "
-        f"{facts.independent}, whose majority and oracle are dashed and dotted. Solid: {facts.lead}. Bands and bars: "
-        "Wilson's 95 % intervals over the bin's problems. An empty bin has no panel."
+        f"{facts.independent}, whose majority and oracle are dashed and dotted. These rollouts are scored here too, so "
+        f"{facts.independent} is flattered on easy problems and wronged on hard ones. Solid: {facts.lead}. Bands and "
+        "bars: 95 % intervals over the bin's problems. An empty bin has no panel."
     )
     return Picture(f"difficulty-{facts.run_id}", "Accuracy by difficulty", caption, BUDGET, panels, sql)
 

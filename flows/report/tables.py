@@ -11,8 +11,8 @@ from flows.report.markup import behind, paragraph, table
 from flows.results import SUMMARY_SQL
 from storage.errors import StorageError
 from storage.sql import query
-from tasks.analysis.estimators import paired_difference
 from tasks.analysis.flops import PRETRAINING, efficiency_gain, performance_gain
+from tasks.analysis.intervals import paired_difference
 
 ACCURACIES_SQL = """SELECT problem_id, accuracy FROM selections WHERE run_id = '{run_id}' AND method_id = '{method_id}'
 AND selector = '{selector}' AND n = {n} ORDER BY problem_id"""
@@ -105,7 +105,7 @@ def against_table(runs: Sequence[RunFacts]) -> str:
     ]  # fmt: skip
     body = [row for small, large in pairs for row in _against(small, large)]
     told = paragraph(
-        "Difference in points over the problems that both runs hold, with its 95 % interval by paired bootstrap. "
+        "Difference in points over the problems that both runs hold, with its 95 % interval, paired. "
         "FLOPs: what the other policy's greedy solution takes over what the row's method takes (above 1× the row is "
         "cheaper), inference of policy and PRM, and with the policies' pre-training (6·N·D) where its tokens are "
         "known. Selectors and budgets are the best in hindsight."
@@ -141,7 +141,7 @@ def _difference(small: RunFacts, best: Row, large: RunFacts, greedy: Row) -> str
     if not common:
         return UNKNOWN
     first, second = (np.array([each[problem] for problem in common]) for each in (ours, theirs))
-    difference = paired_difference(first, second, small.run.seed)
+    difference = paired_difference(first, second)
     told = f"{100 * difference.accuracy:+.1f}"
     if difference.interval is not None:
         low, high = difference.interval

@@ -1,4 +1,4 @@
-"""Accuracy at every budget n from one sampling pass of N rollouts, with intervals over problems.
+"""Accuracy at every budget n from one sampling pass of N rollouts.
 
 For one problem the estimate is the mean, over all subsets of n of its N rollouts, of whether the selector's choice is
 right: unbiased for n fresh rollouts. It is exact where that mean has a closed form (pass@n, the best score) or where
@@ -14,13 +14,11 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from tasks.analysis.selectors import Booleans, Candidates, Floats, Integers, Selector, weights
 
 Estimator = Literal["exact", "monte_carlo"]
 SUBSETS = 400
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -137,38 +135,3 @@ def random_subsets(count: int, n: int, seed: int) -> Integers:
     generator = np.random.default_rng([seed, count, n])
     order: npt.NDArray[np.int64] = np.argsort(generator.random((SUBSETS, count)), axis=1)[:, :n]
     return np.sort(order, axis=1)
-
-
-def bootstrap_interval(accuracies: Floats, seed: int, confidence: float = 0.95) -> tuple[float, float] | None:
-    """Percentile-bootstrap interval of the mean over problems; None for fewer than two problems."""
-    if len(accuracies) < 2:
-        return None
-    result = stats.bootstrap(
-        (accuracies,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How much more accurate one way is than another, in [-1, 1], with its interval (None: too few problems)."""
-
-    accuracy: float
-    interval: tuple[float, float] | None
-
-
-def paired_difference(first: Floats, second: Floats, seed: int, confidence: float = 0.95) -> Difference:
-    """By how much `first` beats `second`, each (problems,) in the same order: paired bootstrap over problems.
-
-    Hard problems are hard for both, so the interval is mostly narrower than the two intervals suggest. Raises
-    ValueError where the problems are not as many, or none.
-    """
-    if len(first) != len(second) or not len(first):
-        raise ValueError(f"{len(first)} and {len(second)} problems cannot be paired")
-    gains = first - second
-    return Difference(float(gains.mean()), bootstrap_interval(gains, seed, confidence))

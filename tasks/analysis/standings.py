@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tasks.analysis.difficulty import DifficultyConfig
-from tasks.analysis.estimators import Difference, bootstrap_interval, paired_difference
 from tasks.analysis.fitting import Evidence, Followed, Option, Validation, follow_paper
+from tasks.analysis.intervals import Difference, mean_interval, paired_difference
 from tasks.analysis.paper_rule import PaperRule
 from tasks.analysis.selectors import Floats, Selector
 
@@ -32,7 +32,7 @@ class Standing:
 
 
 def standings(
-    evidence: Evidence, validation: Validation, rule: PaperRule | None, bins: DifficultyConfig, seed: int
+    evidence: Evidence, validation: Validation, rule: PaperRule | None, bins: DifficultyConfig
 ) -> list[Standing]:
     """At each budget the strategy, itself with known difficulty, the paper's rule where it can be followed, all fixed
     ways from the most accurate on, and pass@n."""
@@ -40,8 +40,8 @@ def standings(
     for budget, followed in validation.strategy.items():
         for way, selector, spent in _ways(evidence, validation, rule, bins, budget):
             accuracy = spent.accuracy
-            lead = paired_difference(followed.accuracy, accuracy, seed)
-            interval = bootstrap_interval(accuracy, seed)
+            lead = paired_difference(followed.accuracy, accuracy)
+            interval = mean_interval(accuracy)
             costs = _known(spent.tokens), _known(spent.flops)
             found.append(Standing(budget, way, selector, float(accuracy.mean()), interval, lead, *costs))
     return found

@@ -1,0 +1,61 @@
+"""Intervals of means over problems: Wilson's, carried over from zeros and ones to any numbers between two bounds.
+
+Wilson's interval holds every mean whose distance from the sample's is within z standard errors, the error being the one
+that this mean would have. Of zeros and ones the mean tells that error. Of accuracies to expect, which lie anywhere in
+[0, 1], it does not; so here the sample, mixed with as many values at the far bound as lead to that mean, tells it. Of
+zeros and ones such a mixture has the error of Wilson, and no other distribution with the sample's mean and variance has
+an error that grows faster. So the interval never collapses to a point, neither at 0 and 1 nor where all are alike.
+"""
+
+import math
+from dataclasses import dataclass
+
+from scipy import special
+
+from tasks.analysis.selectors import Floats
+
+KIND = "wilson"  # in the keys of stages that hold intervals
+CONFIDENCE = 0.95
+
+
+def mean_interval(
+    values: Floats, confidence: float = CONFIDENCE, low: float = 0.0, high: float = 1.0
+) -> tuple[float, float] | None:
+    """Interval of the mean of values in [low, high], (problems,); None where there are none."""
+    if not len(values):
+        return None
+    places = (values - low) / (high - low)
+    mean, variance = float(places.mean()), float(places.var())
+    z = float(special.ndtri((1 + confidence) / 2))
+    share = z * z / (len(values) + z * z)
+    lowest = max(0.0, mean - _reach(mean, variance, share))
+    highest = min(1.0, mean + _reach(1 - mean, variance, share))
+    return low + (high - low) * lowest, low + (high - low) * highest
+
+
+def _reach(room: float, variance: float, share: float) -> float:
+    """How far the interval reaches towards the bound that is `room` away from the mean."""
+    if room <= 0:
+        return 0.0
+    half = share * (room - variance / room) / 2
+    return half + math.sqrt(half * half + share * variance)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much more accurate one way is than another, in [-1, 1], with its interval (None: unknown)."""
+
+    accuracy: float
+    interval: tuple[float, float] | None
+
+
+def paired_difference(first: Floats, second: Floats, confidence: float = CONFIDENCE) -> Difference:
+    """By how much `first` beats `second`, accuracies in [0, 1], each (problems,) in the same order.
+
+    Hard problems are hard for both, so the interval is mostly narrower than the two intervals suggest. Raises
+    ValueError where the problems are not as many, or none.
+    """
+    if len(first) != len(second) or not len(first):
+        raise ValueError(f"{len(first)} and {len(second)} problems cannot be paired")
+    gains = first - second
+    return Difference(float(gains.mean()), mean_interval(gains, confidence, low=-1.0))
