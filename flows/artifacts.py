@@ -24,7 +24,7 @@ from prefect.artifacts import (
 from flows.pictures import picture_svg
 from flows.report.contents import budget_pictures
 from flows.report.facts import run_facts
-from flows.results import SUMMARY_SQL, result_markdown, summary_rows
+from flows.results import CAPTION, SUMMARY_SQL, monte_carlo_note, result_markdown, summary_rows
 from storage.store import Store
 
 SECONDS_TO_LISTEN, SECONDS_ALONE = 5.0, 60.0
@@ -95,7 +95,8 @@ async def publish_summary(store: Store, run_id: str) -> None:
     """The result as a table, as markdown with the SQL behind it, as a picture, and a link to the store."""
     rows = summary_rows(store, run_id)
     await publish_rows(run_id, "summary", rows, SUMMARY_SQL)
-    markdown = f"{result_markdown(rows)}\n```sql\n{SUMMARY_SQL.format(run_id=run_id)}\n```\n"
+    told = f"{result_markdown(rows)}\n{CAPTION}{monte_carlo_note(store, run_id)}\n"
+    markdown = f"{told}\n```sql\n{SUMMARY_SQL.format(run_id=run_id)}\n```\n"
     await shown(acreate_markdown_artifact(key=artifact_key(run_id, "report"), markdown=markdown))
     for picture in budget_pictures(run_facts(store, store.find_run(run_id)))[:1]:
         # Inside the address, so that the server needs no access to this machine's files.

@@ -1,8 +1,9 @@
 """The methods of a recipe: their parameters, checked with the reason, and the searches they make (paper section 2)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -73,18 +74,24 @@ class Cot(MethodConfig):
 class BudgetConfig(MethodConfig):
     """Methods with a budget N."""
 
+    # Values that a method_id does not name although they are no defaults: they were, when it was first given out.
+    unnamed: ClassVar[Mapping[str, Any]] = {}
+
     n: int = Field(ge=1, lt=2**31, description="budget: solutions drawn at once")
 
     @property
     def method_id(self) -> str:
-        """The method with its parameters, those left at their defaults aside: `beam_search-n16-m4`."""
+        """The method with its parameters, those left at their defaults aside: `beam_search-n16-m4`.
+
+        A name means the same for ever: a default that changes is named from then on, its predecessor never.
+        """
         settings = dict(self)
         parts = [str(settings["method"]), f"n{self.n}"]
         if "beam_width" in settings:
             parts.append(f"m{settings['beam_width']}")
         for name, field in type(self).model_fields.items():
             value = settings[name]
-            if name not in NAMED_APART and value != field.default:
+            if name not in NAMED_APART and value != self.unnamed.get(name, field.default):
                 parts.append(value if isinstance(value, str) else name + repr(value).removesuffix(".0"))
         return "-".join(parts)
 
@@ -173,8 +180,10 @@ class Dvts(BeamConfig):
 class Rebase(SearchConfig):
     """The scores divide each round's budget among all live paths."""
 
+    unnamed: ClassVar[Mapping[str, Any]] = {"balance": 0.1}
+
     method: Literal["rebase"]
-    balance: float = Field(default=0.1, gt=0, description="temperature of the softmax that divides the budget")
+    balance: float = Field(default=0.2, gt=0, description="temperature of the softmax that divides the budget")
 
     def build(self, draws: Draws) -> Method:
         """A fresh search for one problem."""

@@ -8,6 +8,7 @@ from rich.table import Table
 from flows.pictures import COLOURS, Axes, Line, Panel, Picture, Point
 from storage.sql import query
 from storage.store import Store
+from tasks.analysis.estimators import SUBSETS
 from tasks.analysis.selectors import AGGREGATIONS
 
 FIGURES_SQL = """SELECT source, labeller, measure, aggregation, point, value, count FROM prm_metrics
@@ -64,6 +65,10 @@ PICTURES = (
         Axes("threshold", "F1"),
     ),
 )
+CAPTION = (
+    "table prm_metrics; – unknown. AUC, calibration and length bias are of rollouts with a known grade and a score; "
+    f"the accuracy of majority is by {SUBSETS} random subsets a problem where there are more, all others are exact"
+)
 ROWS = {
     "f1": "F1 of the first wrong step",
     "threshold": "  its threshold, chosen on other solutions",
@@ -88,7 +93,7 @@ def figure_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
 def prm_table(store: Store, run_id: str) -> Table:
     """A line a figure; a column for single steps (or where no score is read) and one for each aggregation."""
     columns: tuple[str | None, ...] = (None, *AGGREGATIONS)
-    table = Table(title=f"{run_id}: {store.find_run(run_id).prm}", caption="table prm_metrics; – unknown")
+    table = Table(title=f"{run_id}: {store.find_run(run_id).prm}", caption=CAPTION)
     table.add_column("source")
     table.add_column("figure", no_wrap=True)
     for column in columns:

@@ -7,8 +7,10 @@ from rich.table import Table
 
 from storage.sql import query
 from storage.store import Store
+from tasks.analysis.estimators import SUBSETS
 from tasks.analysis.selectors import BY_STRATEGY, SELECTORS
 
+CAPTION = "accuracy in % with its 95 % interval over problems"
 SUMMARY_SQL = "SELECT * FROM summary WHERE run_id = '{run_id}' ORDER BY method_id, selector, n"
 UNKNOWN_SQL = """SELECT count(*) AS unknown FROM rollouts JOIN grades USING (rollout_id)
 WHERE run_id = '{run_id}' AND correct IS NULL AND reference IS NOT NULL"""
@@ -16,6 +18,11 @@ WHERE run_id = '{run_id}' AND correct IS NULL AND reference IS NOT NULL"""
 OVERLONG_SQL = """SELECT count(*) AS overlong FROM rollouts JOIN runs USING (run_id)
 WHERE run_id = '{run_id}' AND step_count > 0
   AND NOT EXISTS (SELECT * FROM scores WHERE scores.rollout_id = rollouts.rollout_id AND scores.prm = runs.prm)"""
+
+# Subsets are drawn for each problem, right with a chance of its accuracy; so their errors add up like coins'.
+MONTE_CARLO_SQL = f"""SELECT max(error) AS error FROM (
+    SELECT sqrt(sum(accuracy * (1 - accuracy)) / {SUBSETS}) / count(accuracy) AS error
+    FROM selections WHERE run_id = '{{run_id}}' AND estimator = 'monte_carlo' GROUP BY method_id, selector, n)"""
 
 DRAWN_SQL = """SELECT r.method_id, count(*) AS drawn, any_value(s.n) * count(DISTINCT r.problem_id) AS budget
 FROM rollouts r JOIN (SELECT DISTINCT run_id, method_id, n FROM summary) s USING (run_id, method_id)
@@ -40,6 +47,14 @@ def overlong_rollouts(store: Store, run_id: str) -> int:
     return int(query(store, OVERLONG_SQL.format(run_id=run_id)).to_pylist()[0]["overlong"])
 
 
+def monte_carlo_note(store: Store, run_id: str) -> str:
+    """What ~ means, with the largest standard error of a run's accuracies that bear it; empty where none does."""
+    error = query(store, MONTE_CARLO_SQL.format(run_id=run_id)).to_pylist()[0]["error"]
+    if error is None:
+        return ""
+    return f"; ~ estimated by {SUBSETS} random subsets a problem, standard error {100 * error:.2f} points at most"
+
+
 def samples_saved(store: Store, run_id: str) -> list[str]:
     """For each adaptive method, how much of its budget it drew."""
     rows = query(store, DRAWN_SQL.format(run_id=run_id)).to_pylist()
@@ -51,9 +66,9 @@ def samples_saved(store: Store, run_id: str) -> list[str]:
 
 
 def _percent(row: dict[str, Any]) -> str:
-    if row["ci_low"] is None:
-        return f"{100 * row['accuracy']:.1f}"
     sign = "" if row["estimator"] == "exact" else "~"
+    if row["ci_low"] is None:
+        return f"{sign}{100 * row['accuracy']:.1f}"
     return f"{sign}{100 * row['accuracy']:.1f} ({100 * row['ci_low']:.0f}–{100 * row['ci_high']:.0f})"
 
 
@@ -68,10 +83,13 @@ def _grid(rows: Sequence[dict[str, Any]]) -> tuple[list[int], dict[tuple[str, st
     return budgets, lines
 
 
-def result_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
-    """Accuracy in percent with 95 % intervals, a line for each method and selector, a column for each budget."""
+def result_table(rows: Sequence[dict[str, Any]], title: str, note: str) -> Table:
+    """Accuracy in percent with 95 % intervals, a line for each method and selector, a column for each budget.
+
+    `note` goes on with the caption, as `monte_carlo_note` does.
+    """
     budgets, lines = _grid(rows)
-    table = Table(title=title, caption="accuracy in % with its 95 % interval over problems; ~ estimated by Monte Carlo")
+    table = Table(title=title, caption=f"{CAPTION}{note}")
     table.add_column("method")
     table.add_column("selector", no_wrap=True)
     for n in budgets:

@@ -10,7 +10,7 @@ from storage.store import Store
 
 # Greedy answers have a column of their own; `oracle` needs the answers, so it is no choice.
 BEST_SQL = """SELECT r.policy, r.prm, r.problem_set, s.run_id, s.n, s.method_id = 'cot' AS greedy, s.method_id,
-       s.selector, s.accuracy, s.ci_low, s.ci_high, s.flops
+       s.selector, s.accuracy, s.ci_low, s.ci_high, s.estimator, s.flops
 FROM summary s JOIN runs r USING (run_id)
 WHERE s.run_id IN ({run_ids}) AND s.selector != 'oracle'
 QUALIFY row_number() OVER (PARTITION BY s.run_id, s.n, greedy
@@ -31,7 +31,10 @@ def sweep_rows(store: Store, run_ids: Sequence[str], budgets: Sequence[int]) -> 
 
 def sweep_table(rows: Sequence[dict[str, Any]], budgets: Sequence[int], title: str) -> Table:
     """A line for each run: greedy accuracy, and for each budget the best accuracy and the choice that reached it."""
-    caption = "best accuracy in % with its 95 % interval; chosen on these very problems, so it flatters a little"
+    caption = (
+        "best accuracy in % with its 95 % interval; chosen on these very problems, so it flatters a little; ~ by Monte "
+        "Carlo, whose error `overthink report RUN` says"
+    )
     table = Table(title=title, caption=caption, show_lines=True)
     for header in ("run", "policy", "PRM", "problem set"):
         table.add_column(header, overflow="fold")
@@ -46,7 +49,7 @@ def sweep_table(rows: Sequence[dict[str, Any]], budgets: Sequence[int], title: s
 
 
 def _cell(row: dict[str, Any]) -> str:
-    accuracy = f"{100 * row['accuracy']:.1f}"
+    accuracy = f"{'' if row['estimator'] == 'exact' else '~'}{100 * row['accuracy']:.1f}"
     if row["ci_low"] is not None:
         accuracy += f" ({100 * row['ci_low']:.0f}–{100 * row['ci_high']:.0f})"
     return accuracy if row["greedy"] else f"{accuracy}\n{row['method_id']}\n{row['selector']}"

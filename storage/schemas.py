@@ -2,6 +2,9 @@
 
 Parts are shared between runs, so they carry no run_id: the SQL views add it (see `storage/sql.py`). `problem_key` is
 the content address of a problem's id and question, and ties a rollout to its problem in every run that holds it.
+
+`logprob_sum` is of the policy's own distribution, at temperature 1 and before top_p: how likely the model finds the
+text, whatever `sampling` it was drawn with.
 """
 
 import pyarrow as pa

@@ -1,8 +1,18 @@
 """REBASE: how the draws of a round are shared out."""
 
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import recipe_of
 from drawn_trees import BEYOND, DOUBLING, DRAWN
+from search_runs import base
 from search_trees import GROWTH, HandDrawn, play, verdicts
 
+from flows.evaluate import evaluate
+from flows.prm_of_run import prm_eval_run
+from flows.recipe import Recipe
+from storage.store import Store
 from tasks.methods.rebase import rebase
 
 
@@ -26,3 +36,18 @@ def test_paths_that_ended_take_their_part_of_the_budget() -> None:
     played = play(rebase(GROWTH, 4, DOUBLING), HandDrawn(DRAWN["dead ends further down"].tree))
     # a is at a dead end after three draws and their repeats, but takes one of the budget, as any path that ended
     assert played.draws[-3:] == [("b/g", 0), ("b/g", 1), ("b/g", 2)]
+
+
+@pytest.mark.usefixtures("prefect_server")
+async def test_a_run_of_the_time_when_balance_was_a_tenth_is_read_and_resumed_as_what_it_was(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    was = recipe_of(base(tmp_path), methods=[{"method": "rebase", "n": 8, "balance": 0.1}], budgets=[8])
+    run_id = await evaluate(was, store.root)
+    run = store.find_run(run_id)
+    assert {use.method_id for use in run.stages} == {None, "rebase-n8"}, "as it has always been called"
+    store.write_run(replace(run, status="failed"))
+    assert await evaluate(Recipe.model_validate(run.recipe), store.root) == run_id
+    assert store.find_run(run_id).status == "complete"
+    await prm_eval_run(run_id, store.root)
+    now = await evaluate(recipe_of(was.model_dump(), methods=[{"method": "rebase", "n": 8}]), store.root)
+    assert {use.method_id for use in store.find_run(now).stages} == {None, "rebase-n8-balance0.2"}

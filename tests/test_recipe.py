@@ -266,8 +266,9 @@ METHOD_IDS = {
     ),
     "dvts-n16-m4": "{method: dvts, n: 16, return: best}",
     "dvts-n16-m4-siblings": "{method: dvts, n: 16, return: siblings}",
-    "rebase-n16": "{method: rebase, n: 16}",
-    "rebase-n16-balance0.2": "{method: rebase, n: 16, balance: 0.2}",
+    "rebase-n16": "{method: rebase, n: 16, balance: 0.1}",
+    "rebase-n16-balance0.2": "{method: rebase, n: 16}",
+    "rebase-n16-balance0.5": "{method: rebase, n: 16, balance: 0.5}",
     "particle_filtering-n16": "{method: particle_filtering, n: 16}",
     "particle_filtering-n16-iterations4-resampling_temperature0.5": (
         "{method: particle_filtering, n: 16, iterations: 4, resampling_temperature: 0.5}"

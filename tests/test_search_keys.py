@@ -93,7 +93,7 @@ def test_what_changes_a_tree_changes_a_searchs_key_and_those_after_it(changes: d
     ("method", "parameter"),
     [
         ({"method": "beam_search", "n": 8}, {"variant": "hf"}),
-        ({"method": "rebase", "n": 8}, {"balance": 0.2}),
+        ({"method": "rebase", "n": 8}, {"balance": 0.1}),
         ({"method": "particle_filtering", "n": 8}, {"iterations": 2}),
         ({"method": "particle_filtering", "n": 8}, {"resampling_temperature": 0.5}),
         ({"method": "mcts", "n": 8}, {"rule": "uct"}),

@@ -52,7 +52,7 @@ def test_a_search_gets_every_budget_and_every_budget_less_the_pilot() -> None:
 
 
 def test_an_n_that_is_a_budget_and_another_less_the_pilot_is_there_once() -> None:
-    assert sized({"method": "rebase"}, [4, 8, 12])[0] == ["rebase-n4", "rebase-n8", "rebase-n12"]
+    assert sized({"method": "dvts"}, [4, 8, 12])[0] == ["dvts-n4-m4", "dvts-n8-m4", "dvts-n12-m4"]
 
 
 def test_what_cannot_be_divided_is_left_out_and_said() -> None:

@@ -93,13 +93,21 @@ def print_report(paper: Console, store: Store, stored: Run, only_prm: bool = Fal
 
 
 def _print_summary(paper: Console, store: Store, stored: Run) -> None:
-    from flows.results import overlong_rollouts, result_table, samples_saved, summary_rows, unknown_grades
+    from flows.results import (
+        monte_carlo_note,
+        overlong_rollouts,
+        result_table,
+        samples_saved,
+        summary_rows,
+        unknown_grades,
+    )
     from flows.solving import spending_lines
 
     kinds = {use.kind for use in stored.stages}
     rows = summary_rows(store, stored.run_id)
     if rows:
-        paper.print(result_table(rows, f"{stored.run_id}: {stored.policy or 'unknown policy'} on {stored.problem_set}"))
+        title = f"{stored.run_id}: {stored.policy or 'unknown policy'} on {stored.problem_set}"
+        paper.print(result_table(rows, title, monte_carlo_note(store, stored.run_id)))
     for line in (*samples_saved(store, stored.run_id), *spending_lines(store, stored)):
         paper.print(line, highlight=False, soft_wrap=True)
     unknown = unknown_grades(store, stored.run_id)

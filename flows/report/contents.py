@@ -12,7 +12,7 @@ from flows.report.figures import against_flops, by_difficulty, by_method, by_sel
 from flows.report.markup import Section, figure, page, paragraph
 from flows.report.tables import accuracy, accuracy_table, against_table, cost_section, gains_table
 from flows.report.trees import example_trees
-from flows.results import unknown_grades
+from flows.results import monte_carlo_note, unknown_grades
 from storage.errors import StorageError
 from storage.store import Run, Store
 
@@ -97,7 +97,7 @@ def _stats(facts: RunFacts) -> str:
     cells: list[tuple[str, Row | None, str]] = [
         ("one greedy solution", facts.greedy, ""),
         (f"majority of {largest}", by_selector.get("majority"), ""),
-        ("most accurate choice", facts.best, "best"),
+        ("most accurate choice, in hindsight", facts.best, "best"),
         (f"oracle: any of {largest} right", by_selector.get("oracle"), ""),
     ]
     drawn = ""
@@ -130,7 +130,7 @@ def budget_part(facts: RunFacts) -> str:
     drawn = "\n".join(figure(picture) for picture in budget_pictures(facts))
     if not drawn:
         drawn = paragraph(ONE_BUDGET.format(run_id=facts.run_id, n=facts.budgets[0] if facts.budgets else 1), "note")
-    told = paragraph("In per cent, with 95 % intervals over problems; ~ estimated by Monte Carlo.")
+    told = paragraph(f"In per cent, with 95 % intervals over problems{monte_carlo_note(facts.store, facts.run_id)}.")
     return f"{drawn}\n<h3>All numbers</h3>\n{told}{accuracy_table(facts)}"
 
 

@@ -54,7 +54,8 @@ def gains_table(runs: Sequence[RunFacts]) -> str:
     told = paragraph(
         "Gain: (best − CoT) / CoT. Efficiency: the budget at which majority voting peaks over the budget at which the "
         "best choice is as accurate; “>” where its smallest budget already is, “<” where its largest is not. The best "
-        "choice is taken in hindsight at each budget, from all methods and selectors, which flatters it a little."
+        "choice is taken in hindsight at each budget, from all methods and selectors, which flatters it a little. "
+        "Where majority voting is flat, chance decides at which budget it peaks, and the efficiency with it."
     )
     return told + table(header, body) + behind(_choices_sql(runs))
 
