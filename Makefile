@@ -9,8 +9,8 @@ PYTEST := $(BIN)/pytest -q --numprocesses 3 --dist loadfile --no-loadscope-reord
 # Coverage slows a test by a quarter, and it is asked of three packages only: it is measured over the tests that are about
 # them, which therefore run apart.
 COVERED := $(patsubst %,tests/test_%.py,adaptive after_pilot allocation answers beam_search bucket_store candidates chains \
-	compute_optimal costs deciding difficulty dvts equality estimators files fitting flops journal journals lookahead mcts \
-	methods paper_rule particle_filtering prm_measures prm_quality rebase recorder records search_methods selectors shards \
+	compute_optimal costs deciding difficulty dvts equality estimators files fitting flops intervals journal journals \
+	lookahead mcts methods paper_rule particle_filtering prm_measures prm_quality rebase recorder records search_methods selectors shards \
 	sharing sql store strategy totals)
 
 .PHONY: demo test check bench zoo install clean

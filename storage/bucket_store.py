@@ -1,7 +1,8 @@
 """A store in a bucket: an ordinary store in a working folder, whose writes are sent on, manifests last.
 
-A part counts once its entry is in the bucket. The first entry there counts: an entry is never written over, only
-removed together with parts that no longer matched. Journals, locks and logs stay in the folder.
+A part counts once its entry is in the bucket. The first entry there counts: an entry is looked for before one is sent,
+and where it is found the part of this machine gives way. (Two that look in the same moment find none; the later wins.)
+Entries are removed together with parts that no longer matched. Journals, locks and logs stay in the folder.
 """
 
 import logging

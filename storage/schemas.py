@@ -1,6 +1,6 @@
 """The columns of every table, as they lie in Parquet.
 
-Parts are shared between runs, so they carry no run_id: the SQL views add it (see `storage/sql.py`). `problem_key` is
+Parts are shared between runs, so they carry no run_id: the SQL views add it (see `storage/views.py`). `problem_key` is
 the content address of a problem's id and question, and ties a rollout to its problem in every run that holds it.
 
 `logprob_sum` is of the policy's own distribution, at temperature 1 and before top_p: how likely the model finds the

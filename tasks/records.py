@@ -63,7 +63,7 @@ class Sample:
 
     @property
     def logprob_sum(self) -> float | None:
-        """The natural-log probability of all that was written; None where unknown."""
+        """The natural-log probability of all that was written, at temperature 1 without top_p; None where unknown."""
         return sum(self.logprobs) if self.shown else None
 
 

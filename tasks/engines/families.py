@@ -1,6 +1,7 @@
 """PRM families as data: how a question and its steps are written, and how a score is read (paper section 3).
 
-A new family is one entry in `FAMILIES`; `tests/test_prm_families.py` holds every entry to the same contract.
+A new family is one entry in `FAMILIES` and its name in `PrmFamilyName` of `tasks/engines/config.py`, by which a recipe
+may ask for it; `tests/test_prm_families.py` holds every entry to the same contract.
 """
 
 from collections.abc import Callable
