@@ -33,20 +33,26 @@ VOTED: Rollouts = [
 
 
 def graded(rollouts: Rollouts) -> Candidates:
+    """Answer a is right, b is wrong, and the verdict on c is unknown."""
     keys = [key for key, _ in rollouts]
-    return candidates(keys, [key == "a" for key in keys], [[score] for _, score in rollouts])
+    verdicts = {"a": True, "c": None}
+    return candidates(keys, [verdicts.get(str(key), False) for key in keys], [[score] for _, score in rollouts])
 
 
 def estimate(selector: Selector, rollouts: Candidates, n: int, seed: int) -> Estimate:
     return estimates([selector], rollouts, [n], seed)[selector, n]
 
 
-def brute_force(selector: Selector, rollouts: Rollouts, n: int) -> float:
-    outcomes = []
-    for subset in combinations(rollouts, n):
-        chosen = choose(selector, graded(list(subset)))
-        outcomes.append(chosen is not None and subset[chosen][0] == "a")
-    return sum(outcomes) / len(outcomes)
+def brute_force(selector: Selector, rollouts: Rollouts, n: int, pilot: int = 0) -> tuple[float, float]:
+    """The shares of subsets whose choice is right, and right or unknown; the first `pilot` are in all of them."""
+    right, perhaps = [], []
+    for others in combinations(rollouts[pilot:], n - pilot):
+        subset = [*rollouts[:pilot], *others]
+        chosen = choose(selector, graded(subset))
+        answer = None if chosen is None else subset[chosen][0]
+        right.append(answer == "a")
+        perhaps.append(answer in ("a", "c"))
+    return sum(right) / len(right), sum(perhaps) / len(perhaps)
 
 
 @CHECKED
@@ -56,7 +62,30 @@ def test_every_selector_at_every_n_equals_the_mean_over_all_subsets(rollouts: Ro
     found = estimates(SELECTORS, graded(rollouts), budgets, seed=7)
     assert set(found) == {(selector, n) for selector in SELECTORS for n in budgets}
     for (selector, n), estimated in found.items():
-        assert estimated == Estimate(pytest.approx(brute_force(selector, rollouts, n), abs=1e-12), "exact")
+        low, high = brute_force(selector, rollouts, n)
+        assert estimated == Estimate(pytest.approx(low, abs=1e-12), pytest.approx(high, abs=1e-12), "exact")
+        if high - low < 1 - 1e-9:
+            assert estimated.accuracy == pytest.approx(low / (1 - high + low), abs=1e-12)
+            assert low - 1e-12 <= estimated.accuracy <= high + 1e-12
+        else:
+            assert estimated.accuracy is None
+
+
+def test_a_choice_whose_verdict_is_unknown_is_not_a_wrong_one() -> None:
+    rollouts = candidates(["x", "x", "y"], [None, None, True], None)
+    voted, oracle, one = (estimate(*case, seed=0) for case in (("majority", rollouts, 3), ("oracle", rollouts, 3),
+                                                               ("majority", rollouts, 1)))  # fmt: skip
+    assert (voted.low, voted.high, voted.unknown, voted.accuracy) == (0.0, 1.0, 1.0, None)
+    assert (oracle.low, oracle.high, oracle.unknown, oracle.accuracy) == (1.0, 1.0, 0.0, 1.0)
+    assert (one.low, one.high) == (pytest.approx(1 / 3), pytest.approx(1.0))
+    assert one.accuracy == pytest.approx(1.0), "the only verdict that is known is a right one"
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
+@pytest.mark.parametrize("n", [1, 4, 20])
+def test_where_every_verdict_is_unknown_so_is_the_accuracy(selector: Selector, n: int) -> None:
+    found = estimate(selector, candidates(["x"] * 20, [None] * 20, [[0.5]] * 20), n, seed=0)
+    assert (found.low, found.high, found.accuracy) == (0.0, pytest.approx(1.0), None)
 
 
 @CHECKED
@@ -67,16 +96,16 @@ def test_a_sampled_vote_is_within_3_standard_errors_of_the_mean_over_all_subsets
     n, seed = data.draw(st.integers(1, len(rollouts))), data.draw(st.integers(0, 1_000))
     problem = graded(rollouts)
     subsets = random_subsets(len(rollouts), n, seed)
-    found = vote_of(weights(selector, problem), problem.groups, problem.correct, subsets)
-    expected = brute_force(selector, rollouts, n)
+    found = vote_of(weights(selector, problem), problem.groups, subsets, problem.correct)
+    expected, _ = brute_force(selector, rollouts, n)
     assert abs(found - expected) <= 3 * math.sqrt(expected * (1 - expected) / SUBSETS) + 1e-12
 
 
 def test_sampled_votes_scatter_around_the_truth_as_independent_draws_do() -> None:
     problem = graded(VOTED)
     values = weights("majority", problem)
-    expected = brute_force("majority", VOTED, 4)
-    found = [vote_of(values, problem.groups, problem.correct, random_subsets(8, 4, seed)) for seed in range(200)]
+    expected, _ = brute_force("majority", VOTED, 4)
+    found = [vote_of(values, problem.groups, random_subsets(8, 4, seed), problem.correct) for seed in range(200)]
     error = math.sqrt(expected * (1 - expected) / SUBSETS)
     assert np.mean(found) == pytest.approx(expected, abs=3 * error / math.sqrt(200))
     assert np.std(found) == pytest.approx(error, rel=0.2)
@@ -177,7 +206,7 @@ def test_pass_at_n_equals_humanevals_product_form(right: int, count: int, n: int
 
 def test_best_of_is_a_probability_for_many_rollouts() -> None:
     values = np.linspace(0, 1, 512)
-    assert best_of(values, np.ones(512, dtype=np.bool_), 256) == pytest.approx(1.0, abs=1e-12)
+    assert best_of(values, 256, np.ones(512, dtype=np.bool_)) == pytest.approx(1.0, abs=1e-12)
 
 
 def test_selectors_that_need_a_prm_are_those_named_for_it() -> None:
@@ -193,18 +222,14 @@ def test_after_a_pilot_every_selector_agrees_with_all_subsets_that_hold_it(
     n = data.draw(st.integers(max(pilot, 1), len(rollouts)))
     found = estimates_after(SELECTORS, graded(rollouts), pilot, n, seed=0)
     for selector in SELECTORS:
-        outcomes = []
-        for others in combinations(rollouts[pilot:], n - pilot):
-            part = graded([*rollouts[:pilot], *others])
-            chosen = choose(selector, part)
-            outcomes.append(chosen is not None and bool(part.correct[chosen]))
-        assert found[selector] == pytest.approx(np.mean(outcomes), abs=1e-12), selector
+        low, high = brute_force(selector, rollouts, n, pilot)
+        assert (found[selector].low, found[selector].high) == pytest.approx((low, high), abs=1e-12), selector
 
 
 def test_a_lucky_pilot_stays_in_what_is_estimated_after_it() -> None:
     # The only right one is in the pilot: with it any best score is right, over all subsets of four but half the time.
     rollouts = candidates(["a"] + ["b"] * 7, [True] + [False] * 7, [[0.9]] + [[0.1]] * 7)
-    assert estimates_after(["prm_last_max"], rollouts, 2, 4, seed=0) == {"prm_last_max": 1.0}
+    assert estimates_after(["prm_last_max"], rollouts, 2, 4, seed=0) == {"prm_last_max": Estimate(1.0, 1.0, "exact")}
     assert estimates(["prm_last_max"], rollouts, [4], seed=0)["prm_last_max", 4].accuracy == pytest.approx(0.5)
 
 

@@ -3,11 +3,13 @@
 For one problem the estimate is the mean, over all subsets of n of its N rollouts, of whether the selector's choice is
 right: unbiased for n fresh rollouts. It is exact where that mean has a closed form (pass@n, the best score) or where
 there are few enough subsets to try them all, otherwise a Monte Carlo over seeded random subsets.
+
+Where verdicts are unknown the mean is too: it is bounded, by taking all of them for wrong and all of them for right.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import combinations
 from math import comb
 from typing import Literal
@@ -18,15 +20,32 @@ import numpy.typing as npt
 from tasks.analysis.selectors import Booleans, Candidates, Floats, Integers, Selector, weights
 
 Estimator = Literal["exact", "monte_carlo"]
+Chance = Callable[[Booleans], float]  # the probability that what is chosen is among the marked rollouts
 SUBSETS = 400
+NOTHING = 1e-9  # a probability that rounding leaves where there is none
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The probability in [0, 1] that one problem is answered rightly from n rollouts."""
+    """The probability in [0, 1] that one problem is answered rightly from n rollouts.
 
-    accuracy: float
+    `low` takes every unknown verdict for wrong, `high` for right.
+    """
+
+    low: float
+    high: float
     estimator: Estimator
+
+    @property
+    def unknown(self) -> float:
+        """The probability that the verdict on what is chosen is unknown; of `oracle`, that it could be either."""
+        return self.high - self.low
+
+    @property
+    def accuracy(self) -> float | None:
+        """The probability of a right answer among those whose verdict is known; None where none is."""
+        known = 1 - self.unknown
+        return self.low / known if known > NOTHING else None
 
 
 def estimates(
@@ -44,20 +63,22 @@ def estimates(
             raise ValueError(f"n = {n} must lie within 1..{count}, the rollouts there are")
         for selector in selectors:
             if selector == "oracle":
-                found[selector, n] = Estimate(pass_at_n(int(rollouts.correct.sum()), count, n), "exact")
+                chance: Chance = partial(_pass_among, n)
+                estimator: Estimator = "exact"
             elif selector.endswith("_max"):
-                found[selector, n] = Estimate(best_of(values[selector], rollouts.correct, n), "exact")
+                chance, estimator = partial(best_of, values[selector], n), "exact"
             else:
                 enumerable = has_few_subsets(count, n)
                 subsets = all_subsets(count, n) if enumerable else random_subsets(count, n, seed)
-                accuracy = vote_of(values[selector], rollouts.groups, rollouts.correct, subsets)
-                found[selector, n] = Estimate(accuracy, "exact" if enumerable else "monte_carlo")
+                chance = partial(vote_of, values[selector], rollouts.groups, subsets)
+                estimator = "exact" if enumerable else "monte_carlo"
+            found[selector, n] = _bounded(chance, rollouts, estimator)
     return found
 
 
 def estimates_after(
     selectors: Sequence[Selector], rollouts: Candidates, pilot: int, n: int, seed: int
-) -> dict[Selector, float]:
+) -> dict[Selector, Estimate]:
     """Expected accuracy of each selector on n of a problem's N rollouts, its first `pilot` always among them.
 
     So an estimate that is conditioned on what the pilot looked like holds for rollouts that follow this very pilot.
@@ -66,17 +87,32 @@ def estimates_after(
     if not pilot <= n <= rollouts.count:
         raise ValueError(f"n = {n} must lie within {pilot}..{rollouts.count}, the pilot and the rollouts there are")
     others = rollouts.count - pilot, n - pilot
-    drawn = all_subsets(*others) if has_few_subsets(*others) else random_subsets(*others, seed)
+    enumerable = has_few_subsets(*others)
+    drawn = all_subsets(*others) if enumerable else random_subsets(*others, seed)
     subsets = np.column_stack([np.tile(np.arange(pilot), (len(drawn), 1)), drawn + pilot])
     alone = np.arange(rollouts.count)  # each a group of its own: then the vote goes to the single best one
-    found: dict[Selector, float] = {}
+    found: dict[Selector, Estimate] = {}
     for selector in selectors:
-        if selector == "oracle":
-            found[selector] = float(rollouts.correct[subsets].any(axis=1).mean())
-        else:
+        chance: Chance = partial(_any_among, subsets)
+        if selector != "oracle":
             groups = alone if selector.endswith("_max") else rollouts.groups
-            found[selector] = vote_of(weights(selector, rollouts), groups, rollouts.correct, subsets)
+            chance = partial(vote_of, weights(selector, rollouts), groups, subsets)
+        found[selector] = _bounded(chance, rollouts, "exact" if enumerable else "monte_carlo")
     return found
+
+
+def _bounded(chance: Chance, rollouts: Candidates, estimator: Estimator) -> Estimate:
+    low = chance(rollouts.correct)
+    high = chance(rollouts.correct | rollouts.unknown) if rollouts.unknown.any() else low
+    return Estimate(low, high, estimator)
+
+
+def _pass_among(n: int, marked: Booleans) -> float:
+    return pass_at_n(int(marked.sum()), len(marked), n)
+
+
+def _any_among(subsets: Integers, marked: Booleans) -> float:
+    return float(marked[subsets].any(axis=1).mean())
 
 
 def pass_at_n(right: int, count: int, n: int) -> float:
@@ -84,7 +120,7 @@ def pass_at_n(right: int, count: int, n: int) -> float:
     return 1 - comb(count - right, n) / comb(count, n)
 
 
-def best_of(values: Floats, correct: Booleans, n: int) -> float:
+def best_of(values: Floats, n: int, correct: Booleans) -> float:
     """P(the highest-valued of n of N rollouts is right); NaN values are never chosen, ties go to the first."""
     eligible = np.flatnonzero(~np.isnan(values))
     ranked = eligible[np.argsort(-values[eligible], kind="stable")]
@@ -98,7 +134,7 @@ def chances_of_ranks(count: int, n: int) -> Floats:
     return np.array([comb(count - 1 - rank, n - 1) / comb(count, n) for rank in range(count)])
 
 
-def vote_of(values: Floats, groups: Integers, correct: Booleans, subsets: Integers) -> float:
+def vote_of(values: Floats, groups: Integers, subsets: Integers, correct: Booleans) -> float:
     """Mean accuracy of a weighted vote over `subsets`, (any, n) ascending indices; ties go to the first encountered."""
     count, kinds = len(values), int(groups.max()) + 1
     has_say = ~np.isnan(values)

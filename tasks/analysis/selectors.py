@@ -54,12 +54,14 @@ def aggregate(scores: Sequence[float], aggregation: Aggregation) -> float:
 class Candidates:
     """One problem's N rollouts in the order of their sample index.
 
-    `groups` (N,) numbers equal answers alike, -1 for no answer; `correct` (N,) is False where unknown or unanswered;
-    `scores` maps each aggregation to (N,) numbers in [0, 1], NaN where unknown.
+    `groups` (N,) numbers equal answers alike, -1 for no answer; `correct` (N,) marks the right ones, `unknown` (N,) the
+    answers without a verdict, and no rollout is marked by both; `scores` maps each aggregation to (N,) numbers in
+    [0, 1], NaN where unknown.
     """
 
     groups: Integers
     correct: Booleans
+    unknown: Booleans
     scores: dict[Aggregation, Floats]
 
     @property
@@ -70,19 +72,27 @@ class Candidates:
     def first(self, n: int) -> "Candidates":
         """The first n of them."""
         scores = {name: values[:n] for name, values in self.scores.items()}
-        return Candidates(self.groups[:n], self.correct[:n], scores)
+        return Candidates(self.groups[:n], self.correct[:n], self.unknown[:n], scores)
 
 
 def candidates(
-    answer_keys: Sequence[str | None], correct: Sequence[bool | None], step_scores: Sequence[Sequence[float]] | None
+    answer_groups: Sequence[str | None], correct: Sequence[bool | None], step_scores: Sequence[Sequence[float]] | None
 ) -> Candidates:
-    """Arrays of one problem's rollouts; `step_scores` is None where no PRM scored them."""
+    """Arrays of one problem's rollouts.
+
+    `answer_groups` names equal answers alike, None for no answer; `correct` is None where unknown; `step_scores` is
+    None where no PRM scored them.
+    """
     numbers: dict[str, int] = {}
-    groups = [-1 if key is None else numbers.setdefault(key, len(numbers)) for key in answer_keys]
+    groups = [-1 if group is None else numbers.setdefault(group, len(numbers)) for group in answer_groups]
     scores: dict[Aggregation, Floats] = {}
     if step_scores is not None:
         scores = {name: np.array([aggregate(row, name) for row in step_scores]) for name in AGGREGATIONS}
-    return Candidates(np.array(groups, dtype=np.int64), np.array([bool(value) for value in correct]), scores)
+    right = np.array([verdict is True for verdict in correct], dtype=np.bool_)
+    unknown = np.array(
+        [verdict is None and group >= 0 for verdict, group in zip(correct, groups, strict=True)], dtype=np.bool_
+    )
+    return Candidates(np.array(groups, dtype=np.int64), right, unknown, scores)
 
 
 def weights(selector: Selector, rollouts: Candidates) -> Floats:
@@ -101,15 +111,15 @@ def weights(selector: Selector, rollouts: Candidates) -> Floats:
 def choose(selector: Selector, rollouts: Candidates) -> int | None:
     """The index of a rollout that holds the chosen answer, or None where no rollout has a say.
 
-    Ties go to the first encountered. `oracle` takes a right one where there is one.
+    Ties go to the first encountered. `oracle` takes a right one where there is one, else one that may be right.
     """
     values = weights(selector, rollouts)
     eligible = np.flatnonzero(~np.isnan(values))
     if not len(eligible):
         return None
     if selector == "oracle":
-        right = eligible[rollouts.correct[eligible]]
-        return int(right[0] if len(right) else eligible[0])
+        promise = 2 * rollouts.correct[eligible] + rollouts.unknown[eligible]
+        return int(eligible[np.argmax(promise)])
     if selector.endswith("_max"):
         return int(eligible[np.argmax(values[eligible])])
     totals = np.bincount(rollouts.groups[eligible], weights=values[eligible])
