@@ -16,6 +16,7 @@ from storage.stages import Cover
 from tasks import deciding
 from tasks.choosing import Applied, ChooseWork, choose_decided
 from tasks.deciding import DecideWork, Pilot
+from tasks.domains.math.judge import MathJudge
 from tasks.methods.compute_optimal import after_pilot
 from tasks.methods.protocol import Method
 
@@ -50,11 +51,12 @@ class Application:
         job = self._at_once(self.plan.decide_key, self.plan.decide, 1, pilot.digests())
         by_strategy = partial(decide, self.plan.strategy, self.plan.method)
 
-        def work(line: StageProgress) -> ShardWork:
-            shared = DecideWork(job.stage, pilot, self.stages.problems, by_strategy, line.on_problem)
+        def work(judge: MathJudge, line: StageProgress) -> ShardWork:
+            shared = DecideWork(job.stage, pilot, self.stages.problems, by_strategy, judge, line.on_problem)
             return partial(deciding.decide, shared)
 
-        await self.stages.run(job, work)
+        with MathJudge(self.run.recipe.grading.time_limit_seconds) as judge:
+            await self.stages.run(job, partial(work, judge))
 
     def _fixed_decisions(self, cover: Cover) -> dict[str, Table]:
         assert self.plan.fixed is not None, "without a pilot all problems get the same"
@@ -83,19 +85,19 @@ class Application:
 
     async def grade(self) -> None:
         """The grades of the rollouts that follow the pilots."""
-        grading = self.run.recipe.grading
         job = self._job(self.plan.grade_key, self.plan.grade, self.plan.most)
-        applied = self.applied
-        await self.stages.grade(job, applied.rest, grading.extraction, grading.time_limit_seconds, applied.pilot)
+        await self.stages.grade(job, self.applied.rest, self.run.recipe.grading)
 
     async def select(self) -> None:
         """The answers chosen among all rollouts."""
         job = self._at_once(self.plan.select_key, self.plan.select, self.plan.most, self.applied.digests())
 
-        def work(line: StageProgress) -> ShardWork:
-            return partial(choose_decided, ChooseWork(job.stage, self.applied, self.stages.problems, line.on_problem))
+        def work(judge: MathJudge, line: StageProgress) -> ShardWork:
+            problems = self.stages.problems
+            return partial(choose_decided, ChooseWork(job.stage, self.applied, problems, judge, line.on_problem))
 
-        await self.stages.run(job, work)
+        with MathJudge(self.run.recipe.grading.time_limit_seconds) as judge:
+            await self.stages.run(job, partial(work, judge))
 
     def _at_once(self, key: str, identity: JsonObject, n: int, sources: tuple[str, ...]) -> StageJob:
         """A stage that takes all problems together."""

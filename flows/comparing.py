@@ -1,7 +1,7 @@
 """Our choices beside those that another tool reported of the same rollouts: what is equal, and why the rest is not."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,8 @@ from rich.text import Text
 
 from storage.sql import query
 from storage.store import Store
-from tasks.problems.equality import Compare, EqualityJudge
+from tasks.domains.math.judge import MathJudge
+from tasks.graded import on_all_cores
 
 CHOICES_SQL = """
 SELECT r.problem_id, r.selector, r.n, s.answer AS ours, r.answer AS theirs, s.correct AS our_verdict,
@@ -19,18 +20,18 @@ FROM reported r JOIN selections s USING (run_id, method_id, problem_id, selector
 WHERE r.run_id = '{run_id}' AND r.measure = 'choice' ORDER BY r.selector, r.n, r.problem_id"""
 
 ANSWERS_SQL = """
-SELECT problem_id, list(answer_key ORDER BY sample_index) AS answers
+SELECT problem_id, list(answer ORDER BY sample_index) AS answers
 FROM rollouts WHERE run_id = '{run_id}' GROUP BY problem_id"""
 
 # What the other tool's labels of single rollouts say of the answers that our selectors choose.
 LABELLED_SQL = """
 WITH labelled AS (
-    SELECT r.problem_id, r.answer_key, arg_min(l.correct, r.sample_index) AS label
+    SELECT r.problem_id, r.answer, arg_min(l.correct, r.sample_index) AS label
     FROM rollouts r JOIN reported l USING (run_id, method_id, problem_id, sample_index)
     WHERE r.run_id = '{run_id}' AND l.measure = 'answer' AND l.correct IS NOT NULL GROUP BY ALL)
 SELECT s.selector, s.n, avg(CASE WHEN s.answer IS NULL THEN 0 ELSE l.label::INT END) AS accuracy,
        count(*) FILTER (s.answer IS NOT NULL AND l.label IS NULL) AS unknown
-FROM selections s LEFT JOIN labelled l ON l.problem_id = s.problem_id AND l.answer_key = s.answer
+FROM selections s LEFT JOIN labelled l ON l.problem_id = s.problem_id AND l.answer = s.answer
 WHERE s.run_id = '{run_id}' GROUP BY ALL"""
 
 Reason = Literal["extraction", "grouping", "verdict"]
@@ -43,9 +44,10 @@ REASONS: dict[Reason, str] = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """One choice of ours beside theirs. `equal` is None where their answer is unknown, `reason` where nothing differs.
+    """One choice of ours beside theirs. `reason` is None where nothing differs.
 
-    Answers are equal where they are the same but for blanks, or equal mathematically.
+    Answers are equal where they are the same but for blanks, or equal mathematically; `equal` is None where their
+    answer is unknown, or that cannot be told within the limits.
     """
 
     problem_id: str
@@ -63,24 +65,32 @@ def compare_run(store: Store, run_id: str, time_limit: float = 5.0) -> list[Comp
     """Every choice that was reported of a run's rollouts beside ours."""
     rows = query(store, CHOICES_SQL.format(run_id=run_id)).to_pylist()
     answers = {row["problem_id"]: row["answers"] for row in query(store, ANSWERS_SQL.format(run_id=run_id)).to_pylist()}
-    with EqualityJudge(time_limit) as judge:
-        return [_compared(row, answers.get(row["problem_id"], [])[: row["n"]], judge.compare) for row in rows]
+    with MathJudge(time_limit) as judge:
+        return on_all_cores(lambda row: _compared(row, answers.get(row["problem_id"], [])[: row["n"]], judge), rows)
 
 
-def _compared(row: dict[str, Any], answers: Sequence[str | None], compare: Compare) -> Comparison:
-    equal = None if row["theirs"] is None else _equal(row["ours"], row["theirs"], compare)
+def _compared(row: Mapping[str, Any], answers: Sequence[str | None], judge: MathJudge) -> Comparison:
+    equal = None if row["theirs"] is None else _equal([row["ours"]], row["theirs"], judge)[0]
     reason: Reason | None = None
     if equal is False:
-        reason = "grouping" if any(_equal(answer, row["theirs"], compare) for answer in answers) else "extraction"
+        reason = "grouping" if True in _equal(answers, row["theirs"], judge) else "extraction"
     elif None not in (row["our_verdict"], row["their_verdict"]) and row["our_verdict"] != row["their_verdict"]:
         reason = "verdict"
     return Comparison(**row, equal=equal, reason=reason)
 
 
-def _equal(ours: str | None, theirs: str, compare: Compare) -> bool:
-    if not ours or not theirs:
-        return not ours and not theirs
-    return "".join(ours.split()) == "".join(theirs.split()) or compare(theirs, ours) == "equal"
+def _equal(ours: Sequence[str | None], theirs: str, judge: MathJudge) -> list[bool | None]:
+    """Whether each of our answers equals theirs; None where that cannot be told."""
+    asked = [answer for answer in ours if answer and theirs and _squeezed(answer) != _squeezed(theirs)]
+    verdicts = {"equal": True, "different": False, "unknown": None, None: None}
+    told = {answer: verdicts[one.verdict] for answer, one in zip(asked, judge.judge(theirs, asked), strict=True)}
+    return [
+        told[answer] if answer in told else _squeezed(answer or "") == _squeezed(theirs) for answer in ours
+    ]  # an empty answer is none
+
+
+def _squeezed(answer: str) -> str:
+    return "".join(answer.split())
 
 
 def totals_table(store: Store, run_id: str, compared: Iterable[Comparison]) -> Table:

@@ -196,9 +196,7 @@ class Evaluation:
     async def grade(self, method: MethodPlan) -> None:
         """The grades of one method's rollouts that are not there yet."""
         job = self._job(method, method.grade_key, method.grade)
-        grading = self.plan.recipe.grading
-        samples = self.store.stage(method.make_key)
-        await self.stages.grade(job, samples, grading.extraction, grading.time_limit_seconds)
+        await self.stages.grade(job, self.store.stage(method.make_key), self.plan.recipe.grading)
 
     async def select(self, method: MethodPlan) -> None:
         """What the selectors choose among one method's rollouts."""
@@ -206,8 +204,9 @@ class Evaluation:
         job = self._job(method, method.select_key, method.select)
         grades = self.store.stage(method.grade_key)
         scores = None if method.scores_key is None else self.store.stage(method.scores_key)
+        selectors, independent = recipe.chosen_selectors(), method.method.independent
         await self.stages.select(
-            job, grades, scores, recipe.chosen_selectors(), method.budgets, method.method.independent, recipe.seed
+            job, grades, scores, selectors, method.budgets, independent, recipe.seed, recipe.grading
         )
 
     def _job(self, method: MethodPlan, key: str, identity: Mapping[str, Any]) -> StageJob:

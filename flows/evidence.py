@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +12,10 @@ from flows.run_reader import RunReader
 from tasks.analysis.difficulty import features_of
 from tasks.analysis.estimators import estimates, estimates_after
 from tasks.analysis.fitting import Evidence, Option
-from tasks.analysis.selectors import SELECTORS, Candidates, Floats, Selector, candidates
+from tasks.analysis.selectors import SELECTORS, Candidates, Selector
+from tasks.domains.math.judge import MathJudge
 from tasks.errors import UserError
-from tasks.problems.equality import Compare, EqualityJudge, group_answers
-from tasks.selecting import Graded
+from tasks.graded import Graded, Pool, join_all
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Pilot:
 
 
 class Worth(NamedTuple):
-    """What one way was worth to one problem, and cost."""
+    """What one way was worth to one problem, and cost; `accuracy` is None where no verdict is known."""
 
-    accuracy: float
+    accuracy: float | None
     tokens: float
     flops: float
 
@@ -42,11 +42,15 @@ Table = dict[Way, dict[str, Worth]]  # by problem key
 
 @dataclass(frozen=True)
 class Findings:
-    """The evidence of some runs, the methods in it by their ids, and those left out, as some problems lack them."""
+    """The evidence of some runs, the methods in it by their ids, and those left out, as some problems lack them.
+
+    `unknown` counts the problems left out, since of some way only unknown verdicts are there.
+    """
 
     evidence: Evidence
     methods: Mapping[str, AnyMethod]
     left_out: tuple[str, ...]
+    unknown: int
 
 
 class Collector:
@@ -69,27 +73,30 @@ class Collector:
     def collect(self) -> Findings:
         """All there is to know."""
         methods: dict[str, AnyMethod] = {}
-        for budget in self._budgets:
-            method = BestOfN(method="best_of_n", n=budget)
-            methods[method.method_id] = method
-            self._collect_samples(method)
-        with EqualityJudge(self._time_limit) as judge:
+        with MathJudge(self._time_limit) as judge:
+            pools = join_all({key: pilot.graded for key, pilot in self._pilots.items()}, judge)
+            for budget in self._budgets:
+                method = BestOfN(method="best_of_n", n=budget)
+                methods[method.method_id] = method
+                self._collect_samples(method, pools)
             for reader in self._readers:
                 for other in (method for method in reader.recipe.fixed_methods if not method.independent):
                     methods[other.method_id] = other
-                    self._collect_others(reader, other, judge.compare)
-        options, fixed = _columns(self._options, self._pilots), _columns(self._fixed, self._pilots)
+                    self._collect_others(reader, other, judge)
+        unknown = _unknown(self._options, self._fixed)
+        pilots = {key: pilot for key, pilot in self._pilots.items() if key not in unknown}
+        options, fixed = _columns(self._options, pilots), _columns(self._fixed, pilots)
         known = {option.method_id for option in (*options, *fixed)}
         lacking = {method_id for _, method_id, _ in (*self._options, *self._fixed)} - known
         evidence = Evidence(
-            features=np.array([self._features(pilot) for pilot in self._pilots.values()]),
-            pilot_tokens=np.array([sum(pilot.tokens) for pilot in self._pilots.values()], dtype=np.float64),
-            pass_at_1=np.array([pilot.graded.all.correct.mean() for pilot in self._pilots.values()]),
+            features=np.array([features_of(pools[key].all.first(self._pilot), pilots[key].tokens) for key in pilots]),
+            pilot_tokens=np.array([sum(pilot.tokens) for pilot in pilots.values()], dtype=np.float64),
+            pass_at_1=np.array([pools[key].all.correct[~pools[key].all.unknown].mean() for key in pilots]),
             options=[option for option in options if option.selector != "oracle"],
             fixed=[option for option in fixed if option.selector != "oracle"],
             any_right={one.budget: one for one in fixed if (one.method, one.selector) == ("best_of_n", "oracle")},
         )
-        return Findings(evidence, methods, tuple(sorted(lacking)))
+        return Findings(evidence, methods, tuple(sorted(lacking)), len(unknown))
 
     def _read_pilots(self) -> dict[str, Pilot]:
         """By problem key, in its order; where several runs have sampled a problem, the largest best-of-N."""
@@ -119,29 +126,27 @@ class Collector:
             )
         return budgets
 
-    def _features(self, pilot: Pilot) -> Floats:
-        return features_of(pilot.graded.all.first(self._pilot), pilot.tokens)
-
-    def _collect_samples(self, method: BestOfN) -> None:
+    def _collect_samples(self, method: BestOfN, pools: Mapping[str, Pool]) -> None:
         """Best-of-N is its own continuation: what it was worth after the pilot is what it was worth at all."""
         for problem_key, pilot in self._pilots.items():
             spent = pilot.reader.spent(pilot.method, problem_key, method.n)
-            found = estimates_after(self._selectors, pilot.graded.all, self._pilot, method.n, self._seed)
-            for selector, accuracy in found.items():
+            found = estimates_after(self._selectors, pools[problem_key].all, self._pilot, method.n, self._seed)
+            for selector, estimate in found.items():
                 way = method.n, method.method_id, selector
-                self._options[way][problem_key] = Worth(accuracy, spent.tokens, spent.flops)
-                self._fixed[way][problem_key] = Worth(accuracy, spent.tokens, spent.flops_for(selector))
+                self._options[way][problem_key] = Worth(estimate.accuracy, spent.tokens, spent.flops)
+                self._fixed[way][problem_key] = Worth(estimate.accuracy, spent.tokens, spent.flops_for(selector))
 
-    def _collect_others(self, reader: RunReader, method: AnyMethod, compare: Compare) -> None:
+    def _collect_others(self, reader: RunReader, method: AnyMethod, judge: MathJudge) -> None:
         """A search with the whole budget is a fixed way, one with the budget less the pilot goes on from it."""
-        graded = reader.graded(method)
-        for problem_key, pilot in self._pilots.items():
-            if problem_key not in graded:
-                continue
-            search = graded[problem_key]
+        graded = {key: found for key, found in reader.graded(method).items() if key in self._pilots}
+        pilots = {key: self._pilots[key].graded[: self._pilot] for key in graded}
+        searched = join_all(graded, judge)
+        both_joined = join_all({key: [*pilots[key], *graded[key]] for key in graded}, judge)
+        for problem_key in graded:
+            pilot = self._pilots[problem_key]
             spent = reader.spent(method, problem_key)
             if method.n in self._budgets:
-                for selector, accuracy in self._of_all(search.all):
+                for selector, accuracy in self._of_all(searched[problem_key].all):
                     flops = spent.flops if method.is_search else spent.flops_for(selector)
                     self._fixed[method.n, method.method_id, selector][problem_key] = Worth(
                         accuracy, spent.tokens, flops
@@ -149,25 +154,21 @@ class Collector:
             budget = method.n + self._pilot
             if budget in self._budgets:
                 both = spent.and_then(pilot.reader.spent(pilot.method, problem_key, self._pilot))
-                for selector, accuracy in self._of_all(together(pilot.graded, self._pilot, search, compare)):
+                for selector, accuracy in self._of_all(both_joined[problem_key].all):
                     way = budget, method.method_id, selector
                     self._options[way][problem_key] = Worth(accuracy, both.tokens, both.flops)
 
-    def _of_all(self, rollouts: Candidates) -> Iterator[tuple[Selector, float]]:
+    def _of_all(self, rollouts: Candidates) -> Iterator[tuple[Selector, float | None]]:
         """The accuracy of each selector on all rollouts; of none nothing is right."""
         found = estimates(self._selectors, rollouts, [rollouts.count], self._seed) if rollouts.count else {}
         for selector in self._selectors:
             yield selector, found[selector, rollouts.count].accuracy if found else 0.0
 
 
-def together(samples: Graded, pilot: int, search: Graded, compare: Compare) -> Candidates:
-    """The first `pilot` samples of a problem and the rollouts of a search, one group for what is equal in both."""
-    first = samples.all.first(pilot)
-    known = list(dict.fromkeys(key for key in samples.answers[:pilot] if key is not None))
-    keys = [*samples.answers[:pilot], *group_answers(list(search.answers), known, compare)]
-    both = candidates(keys, [*first.correct, *search.all.correct], None)
-    scores = {name: np.concatenate([first.scores[name], search.all.scores[name]]) for name in first.scores}
-    return replace(both, scores=scores)
+def _unknown(*tables: Table) -> set[str]:
+    """The problems of which some way has no known verdict: what it was worth to them nobody can say."""
+    worths = (by_problem.items() for table in tables for by_problem in table.values())
+    return {key for items in worths for key, worth in items if worth.accuracy is None}
 
 
 def _columns(table: Table, pilots: Mapping[str, Pilot]) -> list[Option]:
@@ -175,5 +176,5 @@ def _columns(table: Table, pilots: Mapping[str, Pilot]) -> list[Option]:
     return [
         Option(*way, *np.array([by_problem[key] for key in pilots], dtype=np.float64).T)
         for way, by_problem in table.items()
-        if by_problem.keys() == pilots.keys()
+        if by_problem.keys() >= pilots.keys()
     ]

@@ -40,6 +40,7 @@ class Fit:
     standings: tuple[Standing, ...]
     shared: tuple[Shared, ...]
     left_out: tuple[str, ...]
+    unknown: int
 
 
 def fit(store: Store, run_names: Sequence[str], name: str) -> list[Fit]:
@@ -109,7 +110,8 @@ def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str, su
     paper = paper_rule(policy, runs[0].policy_parameters, {run.problem_set for run in runs})
     stand = standings(evidence, validation, paper, recipe.difficulty)
     shared = share_out(evidence, validation, recipe.difficulty)
-    return Fit(strategy, suffix, policy, prm, evidence, validation, tuple(stand), tuple(shared), findings.left_out)
+    left_out, unknown = findings.left_out, findings.unknown
+    return Fit(strategy, suffix, policy, prm, evidence, validation, tuple(stand), tuple(shared), left_out, unknown)
 
 
 def _check_alike(readers: Sequence[RunReader]) -> None:

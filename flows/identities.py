@@ -9,14 +9,40 @@ from storage.schemas import SCHEMA_VERSION
 from tasks.analysis.estimators import SUBSETS
 from tasks.analysis.intervals import KIND
 from tasks.analysis.selectors import Selector
+from tasks.domains import math
 from tasks.problems.sources import ProblemSet
 
 JsonObject = dict[str, Any]
+
+# Versions of our own code where it determines what a stage holds: raise one with every change of what it computes. Only
+# those above 1 enter keys, so that what earlier versions stored keeps its address.
+VERSIONS = {
+    "math": math.VERSION,
+    "extraction": 2,  # tasks/domains/math/extraction.py, by which `adaptive` stops
+    "candidates": 1,  # tasks/methods/candidates.py: which drawn steps count, and when a path ends
+    "decision": 1,  # flows/deciding.py, tasks/analysis/difficulty.py and allocation.py
+    "labels": 1,  # tasks/labelling.py, tasks/methods/continuations.py
+    "selection": 2,  # tasks/selecting.py and choosing.py, tasks/analysis/selectors.py and estimators.py
+    "rollout_measures": 2,  # tasks/measuring.py: a PRM held against graded rollouts
+    "solution_measures": 1,  # and against labelled solutions
+}
 
 
 def stage_identity(stage: str, **determinants: Any) -> JsonObject:
     """What a stage's key is the hash of."""
     return {"schema_version": SCHEMA_VERSION, "stage": stage, **determinants}
+
+
+def own_code(*parts: str) -> JsonObject:
+    """The versions of some of our own code, as part of an identity."""
+    later = {part: VERSIONS[part] for part in parts if VERSIONS[part] > 1}
+    return {"code": later} if later else {}
+
+
+def grader_identity() -> JsonObject:
+    """Who finds, compares and groups answers; grades are only comparable where it is the same."""
+    own = {"math": VERSIONS["math"]} if VERSIONS["math"] > 1 else {}
+    return {"math-verify": version("math-verify"), **own}
 
 
 def problems_identity(problem_set: ProblemSet) -> JsonObject:
@@ -31,7 +57,7 @@ def grade_identity(rollouts_key: str, grading: GradingConfig, problems: JsonObje
         "grade",
         samples=rollouts_key,
         grading=grading.model_dump(),
-        grader={"math-verify": version("math-verify")},
+        grader=grader_identity(),
         references=content_key(problems["problems"]),
     )
 
@@ -43,6 +69,7 @@ def select_identity(
     n: int,
     budgets: tuple[int, ...],
     selectors: tuple[Selector, ...],
+    independent: bool,
     seed: int,
 ) -> JsonObject:
     """What the choices among graded, perhaps scored, rollouts depend on."""
@@ -54,6 +81,8 @@ def select_identity(
         n=n,
         budgets=budgets,
         selectors=selectors,
+        independent=independent,
         monte_carlo={"subsets": SUBSETS, "all_where_few": True, "seed": seed},
         intervals=KIND,
+        **own_code("selection"),
     )

@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from flows.recipe import AnyRecipe, GradingConfig
+from tasks.domains.math.extraction import Extraction
 from tasks.errors import UserError
 from tasks.importers.mapped_jsonl import parse_mapping
-from tasks.problems.answers import Extraction
 
 ImportFormat = Literal["compute-optimal-tts", "search-and-learn", "jsonl"]
 

@@ -99,7 +99,8 @@ def _plan(recipe: ImportRecipe, imported: ImportedSet) -> ImportPlan:
     key = labelled_key("import", rollouts)
     grade = grade_identity(key, recipe.grading, problems)
     scores = key if imported.is_scored else None
-    select = select_identity(grade, scores, problems, imported.n, imported.budgets, selectors_of(imported), recipe.seed)
+    wanted = imported.n, imported.budgets, selectors_of(imported), imported.independent
+    select = select_identity(grade, scores, problems, *wanted, recipe.seed)
     return ImportPlan(recipe, imported, problems, rollouts, grade, select)
 
 
@@ -153,11 +154,13 @@ async def _carry_out(plan: ImportPlan, store: Store, progress: RunProgress) -> N
         brought = job(rollouts, plan.rollouts, len(plan.units))
         await stages.run(brought, _writer(plan, brought))
         graded = job(grade, plan.grade, recipe.shard_size)
-        await stages.grade(graded, brought.stage, recipe.grading.extraction, recipe.grading.time_limit_seconds)
+        await stages.grade(graded, brought.stage, recipe.grading)
         chosen = job(select, plan.select, len(plan.units))
         scores = brought.stage if imported.is_scored else None
         selectors, budgets = selectors_of(imported), imported.budgets
-        await stages.select(chosen, graded.stage, scores, selectors, budgets, imported.independent, recipe.seed)
+        await stages.select(
+            chosen, graded.stage, scores, selectors, budgets, imported.independent, recipe.seed, recipe.grading
+        )
     await publish_summary(store, plan.run_id)
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from flows.identities import JsonObject, grade_identity, select_identity, stage_identity
+from flows.identities import JsonObject, grade_identity, own_code, select_identity, stage_identity
 from flows.methods import Adaptive, AnyMethod, Cot
 from flows.recipe import Recipe
 from storage.keys import labelled_key
@@ -76,6 +76,7 @@ def method_plan(
         method.n,
         recipe.budgets_of(method),
         recipe.chosen_selectors(),
+        method.independent,
         recipe.seed,
     )
     return MethodPlan(method, recipe.budgets_of(method), make, score, grade, select)
@@ -95,9 +96,9 @@ def _make_identity(recipe: Recipe, method: AnyMethod, policy: EngineIdentity, pr
         "seed": 0 if isinstance(method, Cot) else recipe.seed,
     }
     if isinstance(method, Adaptive):
-        determinants["extraction"] = recipe.grading.extraction
+        determinants |= {"extraction": recipe.grading.extraction, **own_code("extraction")}
     if not method.is_search:
         return stage_identity("sample", **determinants)
     assert prm is not None, "a recipe with a search names a PRM"
     del sampling["max_tokens"]  # a search bounds its steps instead
-    return stage_identity("search", prm=prm.determinants, **determinants)
+    return stage_identity("search", prm=prm.determinants, **determinants, **own_code("candidates"))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tasks.domains.math.extraction import Extraction, extract_answer
 from tasks.methods.adaptive import adaptive
 from tasks.methods.beam_search import beam_search, beam_search_hf
 from tasks.methods.best_of_n import best_of_n
@@ -17,7 +18,6 @@ from tasks.methods.mcts import Rule, mcts
 from tasks.methods.particle_filtering import particle_filtering
 from tasks.methods.protocol import Method
 from tasks.methods.rebase import rebase
-from tasks.problems.answers import Extraction, extract_answer
 from tasks.records import Sampling
 
 NAMED_APART = ("method", "n", "beam_width")

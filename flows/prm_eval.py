@@ -6,7 +6,7 @@ from functools import partial
 from prefect import flow
 
 from flows.artifacts import publish_rows
-from flows.identities import JsonObject, stage_identity
+from flows.identities import JsonObject, own_code, stage_identity
 from flows.prm_results import FIGURES_SQL, figure_rows
 from flows.progress import RunProgress, terminal
 from flows.recipe import PrmEvalRecipe
@@ -61,6 +61,7 @@ class PrmEvalPlan:
             scores=labelled_key("score", self.score),
             problems=labelled_key("problems", self.problems),
             threshold={"share": self.recipe.threshold_share, "seed": self.recipe.seed},
+            **own_code("solution_measures"),
         )
 
     @property

@@ -10,7 +10,7 @@ from prefect import flow
 
 from flows.artifacts import publish_rows
 from flows.finished import scored_run
-from flows.identities import stage_identity
+from flows.identities import own_code, stage_identity
 from flows.prm_results import FIGURES_SQL, figure_rows
 from flows.progress import RunProgress, terminal
 from flows.recipe import Recipe
@@ -19,6 +19,7 @@ from flows.store_place import StorePlace
 from storage.keys import labelled_key
 from storage.opening import open_store
 from storage.store import Run, StageUse, Store
+from tasks.domains.math.judge import MathJudge
 from tasks.errors import UserError
 from tasks.measuring import Labels, ThresholdSplit, labels_by_rollout, run_figures
 from tasks.records import Problem
@@ -44,7 +45,8 @@ async def prm_eval_run(run_name: str, store: StorePlace) -> str:
 
 
 async def _measure_run(store: Store, run: Run, progress: RunProgress) -> list[StageUse]:
-    methods = Recipe.model_validate(run.recipe).fixed_methods
+    recipe = Recipe.model_validate(run.recipe)
+    methods = recipe.fixed_methods
     if not methods:
         raise UserError(f"run {run.run_id} has no method but compute_optimal: measure a run that its strategy is from")
     by_kind = {(use.kind, use.method_id): use.key for use in run.stages}
@@ -67,13 +69,14 @@ async def _measure_run(store: Store, run: Run, progress: RunProgress) -> list[St
             labels=label_files,
             threshold=vars(SPLIT),
             seed=run.seed,
+            **own_code("rollout_measures"),
         )
         key = labelled_key("measure", identity)
-        independent, seed = method.independent, run.seed
-        figures = partial(run_figures, samples, grades, scores, labels, problems, SPLIT, independent, seed)
         sources = (*grades.digests("grades", problems), *scores.digests("scores", problems))
         job = StageJob(store.stage(key), identity, f"measure {method.method_id}", method.n, len(problems))
-        await stages.measure(job, str(run.prm), method.method_id, figures, sources)
+        with MathJudge(recipe.grading.time_limit_seconds) as judge:
+            read = (samples, grades, scores, labels, problems, SPLIT, method.independent, run.seed, judge)
+            await stages.measure(job, str(run.prm), method.method_id, partial(run_figures, *read), sources)
         uses.append(StageUse("measure", key, method.method_id, method.n))
     return uses
 

@@ -11,7 +11,7 @@ from prefect import flow
 
 from flows.evaluate import Evaluation, check_prompts
 from flows.gpus import gpus_taken
-from flows.identities import JsonObject, stage_identity
+from flows.identities import JsonObject, own_code, stage_identity
 from flows.method_plan import MethodPlan
 from flows.plan import Plan, make_plan
 from flows.progress import RunProgress, StageProgress, terminal
@@ -22,6 +22,7 @@ from storage.keys import content_key, labelled_key
 from storage.opening import open_store
 from storage.stages import Cover
 from storage.store import StageUse, Store
+from tasks.domains.math.judge import MathJudge
 from tasks.engines.config import ModelConfig
 from tasks.engines.models import locate_model
 from tasks.labelling import LabelWork, label, labelled_rollouts
@@ -56,6 +57,7 @@ class PrmTrainPlan:
             sampling=recipe.sampling.model_dump(),
             extraction=recipe.grading.extraction,
             seed=recipe.seed,
+            **own_code("labels"),
         )
 
     @property
@@ -156,7 +158,7 @@ class PrmTraining:
         stage = self.store.stage(plan.label_key)
         job = StageJob(stage, plan.label, f"label × {recipe.continuations}", 1, recipe.shard_size, sources)
 
-        def work(recorder: Recorder, line: StageProgress) -> ShardWork:
+        def work(judge: MathJudge, recorder: Recorder, line: StageProgress) -> ShardWork:
             shared = LabelWork(
                 stage=stage,
                 samples=samples,
@@ -167,7 +169,7 @@ class PrmTraining:
                 sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens),
                 delimiter=settings.step_delimiter,
                 extraction=recipe.grading.extraction,
-                time_limit=recipe.grading.time_limit_seconds,
+                judge=judge,
                 seed=recipe.seed,
                 model=plan.rolling_out.policy.name,
                 policy=self.rolling_out.policy,
@@ -178,7 +180,8 @@ class PrmTraining:
             )
             return partial(label, shared)
 
-        await self.rolling_out.stages.run_journaled(job, work)
+        with MathJudge(recipe.grading.time_limit_seconds) as judge:
+            await self.rolling_out.stages.run_journaled(job, partial(work, judge))
 
     async def _train(self, folder: Path) -> None:
         """Train and write the model, on a thread that a cancelled flow stops. Torch is imported only here."""

@@ -71,7 +71,8 @@ class _Rebuilding:
             made, scored = self.made_and_scored(method.method_id)
             grade = grade_identity(made, self.recipe.grading, self.problems)
             selectors, budgets = self.recipe.chosen_selectors(), self.recipe.budgets_of(method)
-            choice = select_identity(grade, scored, self.problems, method.n, budgets, selectors, self.recipe.seed)
+            wanted = method.n, budgets, selectors, method.independent
+            choice = select_identity(grade, scored, self.problems, *wanted, self.recipe.seed)
             self._hold("grade", method.method_id, grade)
             self._hold("select", method.method_id, choice)
             self.grades[method.method_id], self.choices[method.method_id] = grade, choice
@@ -105,11 +106,12 @@ class _Rebuilding:
             made, scored = (None if key is None else self.store.stage(key) for key in self.made_and_scored(name))
             assert made is not None, "a method has rollouts"
             graded = self._job("grade", name, self.grades[name], method.n)
-            grading = recipe.grading
-            await stages.grade(graded, made, grading.extraction, grading.time_limit_seconds)
+            await stages.grade(graded, made, recipe.grading)
             chosen = self._job("select", name, self.choices[name], method.n)
             budgets, selectors = recipe.budgets_of(method), recipe.chosen_selectors()
-            await stages.select(chosen, graded.stage, scored, selectors, budgets, method.independent, recipe.seed)
+            await stages.select(
+                chosen, graded.stage, scored, selectors, budgets, method.independent, recipe.seed, recipe.grading
+            )
 
     def _job(self, kind: str, method_id: str, identity: JsonObject, n: int) -> StageJob:
         stage = self.store.stage(labelled_key(kind, identity))

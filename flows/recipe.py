@@ -18,8 +18,8 @@ from flows.forms import as_choices
 from flows.methods import AnyMethod, BestOfN, ComputeOptimal, ListedMethod
 from tasks.analysis.difficulty import DifficultyConfig
 from tasks.analysis.selectors import SELECTORS, Selector, needs_prm
+from tasks.domains.math.extraction import Extraction
 from tasks.engines.config import OpenAIPolicyConfig, PolicyConfig, PrmConfig
-from tasks.problems.answers import Extraction
 from tasks.problems.labelled import SolutionSource
 from tasks.problems.sources import Source, has_references
 from tasks.training.config import TrainingConfig

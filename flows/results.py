@@ -1,6 +1,6 @@
 """A run's result, read from the store by SQL, as rows, as a terminal table and as markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -38,7 +38,7 @@ def summary_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
 
 
 def unknown_grades(store: Store, run_id: str) -> int:
-    """How many rollouts could not be graded; they count as wrong."""
+    """How many rollouts have an answer whose verdict is unknown."""
     return int(query(store, UNKNOWN_SQL.format(run_id=run_id)).to_pylist()[0]["unknown"])
 
 
@@ -65,11 +65,34 @@ def samples_saved(store: Store, run_id: str) -> list[str]:
     ]
 
 
-def _percent(row: dict[str, Any]) -> str:
+def accuracy_text(row: Mapping[str, Any]) -> str:
+    """A row's accuracy in percent, with its interval and its bounds: `~60.1 (54–66) ?59.5–60.5`.
+
+    ~ marks an estimate by Monte Carlo; the bounds are there where chosen answers have no known verdict.
+    """
     sign = "" if row["estimator"] == "exact" else "~"
-    if row["ci_low"] is None:
-        return f"{sign}{100 * row['accuracy']:.1f}"
-    return f"{sign}{100 * row['accuracy']:.1f} ({100 * row['ci_low']:.0f}–{100 * row['ci_high']:.0f})"
+    told = "unknown" if row["accuracy"] is None else f"{sign}{100 * row['accuracy']:.1f}"
+    if row["ci_low"] is not None:
+        told += f" ({100 * row['ci_low']:.0f}–{100 * row['ci_high']:.0f})"
+    return told + bounds_text(row)
+
+
+def bounds_text(row: Mapping[str, Any]) -> str:
+    """The accuracies with all unknown verdicts wrong and all right; nothing where none is unknown."""
+    return f" ?{100 * row['accuracy_low']:.1f}–{100 * row['accuracy_high']:.1f}" if row["unknown"] else ""
+
+
+def unknown_line(store: Store, run_id: str, rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """How many rollouts have no verdict and what that does to the figures in `rows`; None where all have one."""
+    count = unknown_grades(store, run_id)
+    if not count:
+        return None
+    most = max((row["unknown"] or 0.0 for row in rows), default=0.0)
+    return (
+        f"The verdict on {count} rollouts is unknown: they could not be compared within the limits (table grades). Up "
+        f"to {100 * most:.1f} % of the chosen answers are among them. Accuracies are of the others; ? gives those with "
+        "all unknown verdicts wrong and with all right."
+    )
 
 
 def _grid(rows: Sequence[dict[str, Any]]) -> tuple[list[int], dict[tuple[str, str], dict[int, str]]]:
@@ -79,7 +102,7 @@ def _grid(rows: Sequence[dict[str, Any]]) -> tuple[list[int], dict[tuple[str, st
     for row in rows:
         # Every selector picks cot's one rollout: one line says it all.
         selector = "greedy" if row["method_id"] == "cot" else row["selector"]
-        lines.setdefault((row["method_id"], selector), {})[row["n"]] = _percent(row)
+        lines.setdefault((row["method_id"], selector), {})[row["n"]] = accuracy_text(row)
     return budgets, lines
 
 

@@ -12,8 +12,8 @@ from storage.sql import query
 from storage.stages import Cover
 from storage.store import Run, Store
 from tasks.analysis.selectors import Selector, needs_prm
+from tasks.graded import Graded, read_graded
 from tasks.scoring import covered_rows
-from tasks.selecting import Graded, read_graded
 
 COSTS_SQL = """
 SELECT method_id, problem_id, sample_index,

@@ -12,17 +12,16 @@ from typing import Any
 
 from flows.artifacts import publish_progress
 from flows.progress import RunProgress, StageProgress
-from flows.recipe import AnyRecipe
+from flows.recipe import AnyRecipe, GradingConfig
 from storage.stages import Cover, Entry, Shard, Stage
 from storage.store import Run, StageUse, Status, Store
 from tasks.analysis.selectors import Selector
-from tasks.deciding import Pilot
+from tasks.domains.math.judge import MathJudge
 from tasks.engines.catalogue import EngineIdentity, EngineSlot
 from tasks.engines.config import ModelConfig, ServedModelConfig
 from tasks.engines.protocol import Prm
 from tasks.grading import GradeWork, grade
 from tasks.measuring import Figures, MeasureWork, measure
-from tasks.problems.answers import Extraction
 from tasks.recorder import Recorder
 from tasks.records import Problem
 from tasks.scoring import ScoreWork, score
@@ -118,28 +117,22 @@ class StageRunner:
 
         await self.run_journaled(replace(job, sources=frozenset(samples.digests("rollouts"))), work)
 
-    async def grade(
-        self, job: StageJob, samples: Stage, extraction: Extraction, time_limit: float, pilot: Pilot | None = None
-    ) -> None:
-        """The answers and grades of all rollouts in `samples`; `time_limit` in seconds a comparison.
+    async def grade(self, job: StageJob, samples: Stage, grading: GradingConfig) -> None:
+        """The answers and grades of all rollouts in `samples`."""
 
-        `pilot` are the rollouts before them, where those lie in stages of their own.
-        """
-
-        def work(line: StageProgress) -> ShardWork:
+        def work(judge: MathJudge, line: StageProgress) -> ShardWork:
             shared = GradeWork(
                 stage=job.stage,
                 samples=samples,
                 problems=self.problems,
-                extraction=extraction,
-                time_limit=time_limit,
+                extraction=grading.extraction,
+                judge=judge,
                 on_problem=line.on_problem,
-                pilot=pilot,
             )
             return partial(grade, shared)
 
-        known = () if pilot is None else pilot.grades.digests("answers")
-        await self.run(replace(job, sources=frozenset((*samples.digests("rollouts"), *known))), work)
+        with MathJudge(grading.time_limit_seconds) as judge:
+            await self.run(replace(job, sources=frozenset(samples.digests("rollouts"))), partial(work, judge))
 
     async def select(
         self,
@@ -150,10 +143,11 @@ class StageRunner:
         budgets: Sequence[int],
         independent: bool,
         seed: int,
+        grading: GradingConfig,
     ) -> None:
         """What the selectors choose among all rollouts in `grades`, and the accuracy to expect; one part."""
 
-        def work(line: StageProgress) -> ShardWork:
+        def work(judge: MathJudge, line: StageProgress) -> ShardWork:
             shared = SelectWork(
                 stage=job.stage,
                 grades=grades,
@@ -163,12 +157,14 @@ class StageRunner:
                 budgets=budgets,
                 independent=independent,
                 seed=seed,
+                judge=judge,
                 on_problem=line.on_problem,
             )
             return partial(select, shared)
 
         sources = frozenset(grades.digests("answers")) | frozenset(scores.digests("scores") if scores else ())
-        await self.run(replace(job, sources=sources, shard_size=len(self.units)), work)
+        with MathJudge(grading.time_limit_seconds) as judge:
+            await self.run(replace(job, sources=sources, shard_size=len(self.units)), partial(work, judge))
 
     async def measure(
         self, job: StageJob, prm_id: str, source: str, figures: Figures, sources: tuple[str, ...]

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.identities import JsonObject, grade_identity, stage_identity
+from flows.identities import JsonObject, grade_identity, grader_identity, own_code, stage_identity
 from flows.method_plan import MethodPlan, method_plan
-from flows.methods import BestOfN, ComputeOptimal
+from flows.methods import Adaptive, BestOfN, ComputeOptimal
 from flows.recipe import Recipe
 from flows.strategy import FixedChoice, Strategy, read_strategy
 from storage.keys import labelled_key
@@ -101,21 +101,29 @@ def strategy_plan(
         limit["problems"] = labelled_key("problems", problems)
     decide = stage_identity(
         "decide",
-        **({} if pilot is None else {"samples": pilot.make_key, "scores": pilot.score_key}),
+        **({} if pilot is None else _read_of(pilot)),
         grading=recipe.grading.model_dump(),
         strategy=strategy.model_dump(mode="json", include=DECISIVE),
         limit=limit,
+        **own_code("decision"),
     )
-    search = stage_identity("search", decisions=labelled_key("decide", decide), seed=recipe.seed)
-    rest = grade_identity(labelled_key("search", search), recipe.grading, problems)
-    grade = rest if pilot is None else {**rest, "pilot": pilot.grade_key}  # whose answer keys it goes on with
+    following = {type(choice.method) for choice in (*strategy.choices, *strategy.without_pilot)}
+    parts = ("candidates", "extraction") if Adaptive in following else ("candidates",)
+    search = stage_identity("search", decisions=labelled_key("decide", decide), seed=recipe.seed, **own_code(*parts))
+    grade = grade_identity(labelled_key("search", search), recipe.grading, problems)
     select = stage_identity(
         "select",
         grades=labelled_key("grade", grade),
         problems=labelled_key("problems", problems),
         intervals=KIND,
+        **own_code("selection"),
     )
     return StrategyPlan(method, strategy, pilot, decide, search, grade, select)
+
+
+def _read_of(pilot: MethodPlan) -> JsonObject:
+    """What a decision reads of a pilot; whether its answers agree depends on who finds and compares them."""
+    return {"samples": pilot.make_key, "scores": pilot.score_key, "grader": grader_identity()}
 
 
 def _check_fits(

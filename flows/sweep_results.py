@@ -5,14 +5,16 @@ from typing import Any
 
 from rich.table import Table
 
+from flows.results import accuracy_text
 from storage.sql import query
 from storage.store import Store
 
 # Greedy answers have a column of their own; `oracle` needs the answers, so it is no choice.
 BEST_SQL = """SELECT r.policy, r.prm, r.problem_set, s.run_id, s.n, s.method_id = 'cot' AS greedy, s.method_id,
-       s.selector, s.accuracy, s.ci_low, s.ci_high, s.estimator, s.flops
+       s.selector, s.accuracy, s.ci_low, s.ci_high, s.accuracy_low, s.accuracy_high, s.unknown, s.estimator,
+       s.flops
 FROM summary s JOIN runs r USING (run_id)
-WHERE s.run_id IN ({run_ids}) AND s.selector != 'oracle'
+WHERE s.run_id IN ({run_ids}) AND s.selector != 'oracle' AND s.accuracy IS NOT NULL
 QUALIFY row_number() OVER (PARTITION BY s.run_id, s.n, greedy
                            ORDER BY s.accuracy DESC, s.flops NULLS LAST, s.method_id, s.selector) = 1
 ORDER BY r.policy, r.prm, r.problem_set, s.run_id, greedy DESC, s.n"""
@@ -49,7 +51,5 @@ def sweep_table(rows: Sequence[dict[str, Any]], budgets: Sequence[int], title: s
 
 
 def _cell(row: dict[str, Any]) -> str:
-    accuracy = f"{'' if row['estimator'] == 'exact' else '~'}{100 * row['accuracy']:.1f}"
-    if row["ci_low"] is not None:
-        accuracy += f" ({100 * row['ci_low']:.0f}–{100 * row['ci_high']:.0f})"
+    accuracy = accuracy_text(row)
     return accuracy if row["greedy"] else f"{accuracy}\n{row['method_id']}\n{row['selector']}"

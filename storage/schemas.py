@@ -12,6 +12,14 @@ import pyarrow as pa
 SCHEMA_VERSION = 2
 
 _PROBLEM = [("problem_key", pa.string()), ("problem_id", pa.string())]
+# Of the answers whose verdict is known; with all others wrong, with all others right; and the share of those others.
+_ESTIMATE = [
+    ("accuracy", pa.float64()),
+    ("accuracy_low", pa.float64()),
+    ("accuracy_high", pa.float64()),
+    ("unknown", pa.float64()),
+    ("estimator", pa.string()),
+]
 
 SCHEMAS: dict[str, pa.Schema] = {
     "problems": pa.schema(
@@ -113,6 +121,14 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("expected_flops", pa.float64()),
         ]
     ),
+    "groups": pa.schema(
+        [
+            *_PROBLEM,
+            ("rollout_id", pa.string()),
+            ("sample_index", pa.int32()),
+            ("answer_group", pa.string()),
+        ]
+    ),
     "selections": pa.schema(
         [
             ("problem_id", pa.string()),
@@ -120,8 +136,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("selector", pa.string()),
             ("answer", pa.string()),
             ("correct", pa.bool_()),
-            ("accuracy", pa.float64()),
-            ("estimator", pa.string()),
+            *_ESTIMATE,
         ]
     ),
     "estimates": pa.schema(
@@ -129,10 +144,9 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("selector", pa.string()),
             ("n", pa.int32()),
             ("problems", pa.int32()),
-            ("accuracy", pa.float64()),
+            *_ESTIMATE,
             ("ci_low", pa.float64()),
             ("ci_high", pa.float64()),
-            ("estimator", pa.string()),
         ]
     ),
     "reported": pa.schema(

@@ -40,6 +40,9 @@ VIEWS = {
         SELECT u.run_id, u.method_id, d.* EXCLUDE (stage_key, problem_key) FROM parts_decisions d
         JOIN stage_uses u ON u.kind = 'decide' AND u.stage_key = d.stage_key
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = d.problem_key""",
+    "groups": """
+        SELECT u.run_id, u.method_id, g.* EXCLUDE (stage_key, problem_key) FROM parts_groups g
+        JOIN stage_uses u ON u.kind = 'select' AND u.stage_key = g.stage_key""",
     "selections": """
         SELECT u.run_id, u.method_id, s.* EXCLUDE (stage_key) FROM parts_selections s
         JOIN stage_uses u ON u.kind = 'select' AND u.stage_key = s.stage_key""",
@@ -86,7 +89,8 @@ VIEWS = {
                         CASE WHEN count(*) = 1 THEN any_value(n) END AS samples -- null: all of it is one budget's
                  FROM stage_uses
                  WHERE kind IN ('sample', 'search', 'import') GROUP BY run_id, method_id)
-        SELECT u.run_id, u.method_id, e.selector, e.n, e.problems, e.accuracy, e.ci_low, e.ci_high, e.estimator,
+        SELECT u.run_id, u.method_id, e.selector, e.n, e.problems, e.accuracy, e.ci_low, e.ci_high,
+               e.accuracy_low, e.accuracy_high, e.unknown, e.estimator,
                s.policy_completion_tokens * e.n / coalesce(m.samples, e.n) AS policy_tokens,
                CASE WHEN m.searched OR m.imported OR starts_with(e.selector, 'prm_')
                     THEN s.prm_tokens * e.n / coalesce(m.samples, e.n) ELSE 0 END AS prm_tokens,

@@ -10,8 +10,10 @@ from storage.stages import Cover, Entry, Stage
 from tasks.analysis.estimators import Estimate
 from tasks.analysis.selectors import BY_STRATEGY
 from tasks.deciding import Pilot
+from tasks.domains.math.judge import MathJudge
+from tasks.graded import Graded, Pool, join_all, read_graded
 from tasks.records import Problem
-from tasks.selecting import Graded, over_problems, read_graded, selection, together
+from tasks.selecting import Row, estimate_columns, groups_of, over_problems, selection
 from tasks.shards import PLAIN_TASK, rows_table
 
 
@@ -35,7 +37,7 @@ class Applied:
             return read_graded(self.grades, self.rest, Cover(units, 0, self.most))
         pilots = self.pilot.graded(units)
         rest = read_graded(self.grades, self.rest, Cover(units, self.pilot.n, self.most))
-        return {unit: together(pilots[unit], rest[unit]) for unit in units}
+        return {unit: [*pilots[unit], *rest[unit]] for unit in units}
 
     def digests(self, units: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """The sha256 of all that is chosen from and by."""
@@ -57,11 +59,13 @@ class ChooseWork:
         stage: Stage,
         applied: Applied,
         problems: Mapping[str, Problem],
+        judge: MathJudge,
         on_problem: Callable[[], None],
     ) -> None:
         self.stage = stage
         self.applied = applied
         self.problems = problems
+        self.judge = judge
         self.on_problem = on_problem
 
 
@@ -72,18 +76,27 @@ async def choose_decided(work: ChooseWork, cover: Cover) -> Entry:
 
 
 def _choose(work: ChooseWork, cover: Cover) -> Entry:
-    rollouts = work.applied.rollouts(cover.units)
+    pools = join_all(work.applied.rollouts(cover.units), work.judge)
     decisions = {row["problem_key"]: row for row in work.applied.decisions.table("decisions").to_pylist()}
     rows = []
     for unit in cover.units:
-        problem, decision, pool = work.problems[unit], decisions[unit], rollouts[unit]
-        row = selection(problem, pool, decision["selector"], pool.all.count, None)
-        if problem.reference is not None:  # an unknown verdict counts as wrong, as everywhere
-            row |= vars(Estimate(float(bool(row["correct"])), "exact"))
-        rows.append(row | {"n": decision["budget"], "selector": BY_STRATEGY})
+        rows.append(decided_choice(work.problems[unit], pools[unit], decisions[unit]))
         work.on_problem()
     # Under a total each problem has a budget of its own; over all of them it is their mean.
     n = round(sum(row["n"] for row in rows) / len(rows))
     estimates = [row | {"n": n} for row in over_problems(rows)]
-    tables = {"selections": rows_table("selections", rows), "estimates": rows_table("estimates", estimates)}
+    tables = {
+        "groups": rows_table("groups", groups_of(work.problems, pools)),
+        "selections": rows_table("selections", rows),
+        "estimates": rows_table("estimates", estimates),
+    }
     return work.stage.write_part(cover, tables, work.applied.digests(cover.units))
+
+
+def decided_choice(problem: Problem, pool: Pool, decision: Row) -> Row:
+    """What the decided selector chooses among all rollouts of a problem, as a row of `selections`."""
+    row = selection(problem, pool, decision["selector"], pool.all.count, None)
+    if problem.reference is not None:
+        right, unknown = row["correct"] is True, row["correct"] is None
+        row |= estimate_columns(Estimate(float(right), float(right or unknown), "exact"))
+    return row | {"n": decision["budget"], "selector": BY_STRATEGY}

@@ -11,9 +11,10 @@ from prefect import task
 from storage.stages import Cover, Entry, Stage
 from tasks.analysis.difficulty import Difficulty, features_of
 from tasks.analysis.selectors import Floats, Selector
+from tasks.domains.math.judge import MathJudge
+from tasks.graded import Graded, join_all, read_graded
 from tasks.records import Problem
 from tasks.scoring import covered_rows
-from tasks.selecting import Graded, read_graded
 from tasks.shards import PLAIN_TASK, rows_table
 
 
@@ -78,12 +79,14 @@ class DecideWork:
         pilot: Pilot,
         problems: Mapping[str, Problem],
         decide: Decide,
+        judge: MathJudge,
         on_problem: Callable[[], None],
     ) -> None:
         self.stage = stage
         self.pilot = pilot
         self.problems = problems
         self.decide = decide
+        self.judge = judge
         self.on_problem = on_problem
 
 
@@ -97,7 +100,7 @@ async def decide(work: DecideWork, cover: Cover) -> Entry:
 
 
 def _decide(work: DecideWork, cover: Cover) -> Entry:
-    pilots, tokens = work.pilot.graded(cover.units), work.pilot.tokens(cover.units)
+    pilots, tokens = join_all(work.pilot.graded(cover.units), work.judge), work.pilot.tokens(cover.units)
     features = np.array([features_of(pilots[unit].all, tokens[unit]) for unit in cover.units])
     spent = np.array([float(sum(tokens[unit])) for unit in cover.units])
     table = decisions_table(work.problems, cover.units, work.decide(features, spent))

@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from prefect import task
 
 from storage.stages import Cover, Entry, Stage
+from tasks.domains.math.extraction import Extraction, extract_answer
+from tasks.domains.math.judge import MathJudge
 from tasks.drive import Called, Driver
 from tasks.engines.catalogue import EngineSlot
 from tasks.engines.protocol import Policy
 from tasks.errors import EngineDied
-from tasks.grading import grade_answer
+from tasks.graded import column_by_rollout
+from tasks.grading import is_right, judge_answers
 from tasks.measuring import labels_by_rollout
 from tasks.methods.continuations import (
     Evidence,
@@ -23,12 +25,9 @@ from tasks.methods.continuations import (
     hopeful,
     rollouts_as_evidence,
 )
-from tasks.problems.answers import Extraction, extract_answer
-from tasks.problems.equality import EqualityJudge
 from tasks.recorder import Recorder
 from tasks.records import Problem, Sample, Sampling
 from tasks.scoring import read_written
-from tasks.selecting import column_by_rollout
 from tasks.shards import ENGINE_TASK, calls_table, rows_table
 from tasks.training.examples import LabelledRollout
 
@@ -50,7 +49,7 @@ class LabelWork:
         sampling: Sampling,
         delimiter: str,
         extraction: Extraction,
-        time_limit: float,
+        judge: MathJudge,
         seed: int,
         model: str,
         policy: EngineSlot[Policy],
@@ -68,7 +67,7 @@ class LabelWork:
         self.sampling = sampling
         self.delimiter = delimiter
         self.extraction: Extraction = extraction
-        self.time_limit = time_limit
+        self.judge = judge
         self.seed = seed
         self.model = model
         self.policy = policy
@@ -84,7 +83,7 @@ class LabelWork:
 
 
 @dataclass(frozen=True)
-class GradedRollout:
+class KnownRollout:
     """A rollout as it lies in the store; `correct` is None where its grade is unknown."""
 
     rollout_id: str
@@ -102,11 +101,10 @@ async def label(work: LabelWork, cover: Cover) -> Entry:
     """
     graded = await asyncio.to_thread(_read_graded, work, cover)
     policy = await work.policy.get()
-    with EqualityJudge(work.time_limit) as judge, ThreadPoolExecutor(max_workers=1) as thread:
-        labelling = Labelling(work, policy, judge, thread)
-        results = await asyncio.gather(
-            *(labelling.label(work.problems[unit], graded[unit]) for unit in cover.units), return_exceptions=True
-        )
+    labelling = Labelling(work, policy)
+    results = await asyncio.gather(
+        *(labelling.label(work.problems[unit], graded[unit]) for unit in cover.units), return_exceptions=True
+    )
     rows: list[dict[str, Any]] = []
     for result in results:
         if isinstance(result, EngineDied):
@@ -123,13 +121,11 @@ async def label(work: LabelWork, cover: Cover) -> Entry:
 
 
 class Labelling:
-    """Labels the rollouts of a shard's problems, all at once; the one judge compares on a thread of its own."""
+    """Labels the rollouts of a shard's problems, all at once."""
 
-    def __init__(self, work: LabelWork, policy: Policy, judge: EqualityJudge, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, work: LabelWork, policy: Policy) -> None:
         self._work = work
         self._policy = policy
-        self._judge = judge
-        self._thread = thread
         self._driver = Driver(
             stage_key=work.stage.key,
             seed=work.seed,
@@ -142,7 +138,7 @@ class Labelling:
             on_call=work.on_call,
         )
 
-    async def label(self, problem: Problem, rollouts: Sequence[GradedRollout]) -> list[dict[str, Any]]:
+    async def label(self, problem: Problem, rollouts: Sequence[KnownRollout]) -> list[dict[str, Any]]:
         """The rows of `step_labels` of one problem's rollouts; a step of which nothing is known has none."""
         known = rollouts_as_evidence([(rollout.steps, rollout.correct) for rollout in rollouts])
         for depth in range(1, max(map(len, known), default=0) + 1):
@@ -169,20 +165,21 @@ class Labelling:
             prefix: [work.delimiter.join((*prefix, sample.text)) for sample in samples]
             for prefix, samples in drawn.items()
         }
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._grade, problem, texts)
+        return await asyncio.to_thread(self._grade, problem, texts)
 
     def _as_written(self, step: str) -> Sample:
         return Sample(step, self._policy.tokens(step + self._work.delimiter), (), (), "delimiter", 0)
 
     def _grade(self, problem: Problem, texts: Mapping[Prefix, Sequence[str]]) -> dict[Prefix, Evidence]:
-        answers = {prefix: [extract_answer(text, self._work.extraction) for text in texts[prefix]] for prefix in texts}
-        return {
-            prefix: evidence_of([grade_answer(problem, answer, self._judge.compare)["correct"] for answer in found])
-            for prefix, found in answers.items()
-        }
+        drawn = [(prefix, extract_answer(text, self._work.extraction)) for prefix in texts for text in texts[prefix]]
+        judged = judge_answers(problem, [answer for _, answer in drawn], self._work.judge)
+        verdicts: dict[Prefix, list[bool | None]] = {prefix: [] for prefix in texts}
+        for (prefix, _), one in zip(drawn, judged, strict=True):
+            verdicts[prefix].append(is_right(problem, one))
+        return {prefix: evidence_of(found) for prefix, found in verdicts.items()}
 
 
-def _labels(rollout: GradedRollout, known: Mapping[Prefix, Evidence]) -> Iterator[float | None]:
+def _labels(rollout: KnownRollout, known: Mapping[Prefix, Evidence]) -> Iterator[float | None]:
     """The label of each step; the last one's is the rollout's own grade."""
     for end in range(1, len(rollout.steps)):
         yield known[rollout.steps[:end]].label
@@ -190,11 +187,11 @@ def _labels(rollout: GradedRollout, known: Mapping[Prefix, Evidence]) -> Iterato
         yield None if rollout.correct is None else float(rollout.correct)
 
 
-def _read_graded(work: LabelWork, cover: Cover) -> dict[str, list[GradedRollout]]:
+def _read_graded(work: LabelWork, cover: Cover) -> dict[str, list[KnownRollout]]:
     correct = column_by_rollout(work.grades.table("grades"), "correct")
     written = read_written(work.samples, Cover(cover.units, 0, work.rollouts))
     return {
-        unit: [GradedRollout(one.rollout_id, one.steps, correct[one.rollout_id]) for one in rollouts]
+        unit: [KnownRollout(one.rollout_id, one.steps, correct[one.rollout_id]) for one in rollouts]
         for unit, rollouts in written.items()
     }
 

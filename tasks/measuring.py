@@ -22,9 +22,10 @@ from tasks.analysis.prm_measures import (
 )
 from tasks.analysis.prm_quality import FirstError
 from tasks.analysis.selectors import AGGREGATIONS, aggregate
+from tasks.domains.math.judge import MathJudge
+from tasks.graded import column_by_rollout, join_all, read_graded
 from tasks.records import Problem
 from tasks.scoring import by_rollout, covered_rows
-from tasks.selecting import column_by_rollout, read_graded
 from tasks.shards import PLAIN_TASK, rows_table
 
 PROBABLY_RIGHT = 0.5  # a label that is an estimated probability counts as right from here on
@@ -140,11 +141,12 @@ def run_figures(
     split: ThresholdSplit,
     independent: bool,
     seed: int,
+    judge: MathJudge,
     cover: Cover,
 ) -> Iterator[tuple[str | None, Figure]]:
     """Everything that can be said of graded rollouts, and of their steps where a labeller has labelled them.
 
-    A rollout whose grade is unknown counts only in what is chosen among rollouts, where it is wrong as in every report.
+    A rollout whose grade is unknown counts in nothing but the votes.
     """
     rollouts = covered_rows(samples.table("rollouts"), cover)
     correct = column_by_rollout(grades.table("grades"), "correct")
@@ -160,7 +162,7 @@ def run_figures(
         values = np.array([aggregate(row, name) for row, *_ in known])
         for figure in (*ranking_figures(values, right, name), *length_figures(values, tokens, right, name)):
             yield None, figure
-    graded = [group.all for group in read_graded(grades, scores, cover).values()]
+    graded = [pool.all for pool in join_all(read_graded(grades, scores, cover), judge).values()]
     budgets = doubling_budgets(cover.last) if independent else [cover.last]
     for figure in selection_figures(graded, budgets, seed):
         yield None, figure

@@ -1,21 +1,23 @@
-"""Stage select: for every budget and selector, the answer chosen and the accuracy to expect."""
+"""Stage select: equal answers joined; for every budget and selector the answer chosen and the accuracy to expect."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from prefect import task
 
 from storage.stages import Cover, Entry, Stage
 from tasks.analysis.estimators import Estimate, estimates
 from tasks.analysis.intervals import mean_interval
-from tasks.analysis.selectors import Candidates, Selector, candidates, choose, needs_prm
+from tasks.analysis.selectors import Candidates, Selector, choose, needs_prm
+from tasks.domains.math.judge import MathJudge
+from tasks.graded import Pool, join_all, read_graded
 from tasks.records import Problem
-from tasks.scoring import by_rollout, covered_rows
 from tasks.shards import PLAIN_TASK, rows_table
+
+Row = dict[str, Any]
+NOTHING_CHOSEN = Estimate(0.0, 0.0, "exact")
 
 
 class SelectWork:
@@ -31,9 +33,9 @@ class SelectWork:
         budgets: Sequence[int],
         independent: bool,
         seed: int,
+        judge: MathJudge,
         on_problem: Callable[[], None],
     ) -> None:
-        self.on_problem = on_problem
         self.stage = stage
         self.grades = grades
         self.scores = scores
@@ -42,6 +44,8 @@ class SelectWork:
         self.budgets = budgets
         self.independent = independent
         self.seed = seed
+        self.judge = judge
+        self.on_problem = on_problem
 
 
 @task(name="select", task_run_name="select {cover.name}", **PLAIN_TASK)
@@ -51,20 +55,18 @@ async def select(work: SelectWork, cover: Cover) -> Entry:
 
 
 def _select(work: SelectWork, cover: Cover) -> Entry:
-    rollouts = read_graded(work.grades, work.scores, cover)
+    graded = read_graded(work.grades, work.scores, cover)
+    pools = join_all(graded, work.judge)
     selectors = [selector for selector in work.selectors if work.scores is not None or not needs_prm(selector)]
-    chosen: dict[tuple[Selector, int], list[dict[str, Any]]] = {
-        (selector, n): [] for selector in selectors for n in work.budgets
-    }
+    rows: list[Row] = []
     for unit in cover.units:
-        problem = work.problems[unit]
-        expected = {} if problem.reference is None else _expected(work, rollouts[unit].all, selectors)
-        for (selector, n), rows in chosen.items():
-            rows.append(selection(problem, rollouts[unit], selector, n, expected.get((selector, n))))
+        rows += choices(work.problems[unit], pools[unit], selectors, work.budgets, work.independent, work.seed)
         work.on_problem()
+    rows.sort(key=lambda row: (selectors.index(row["selector"]), work.budgets.index(row["n"])))  # problems as they come
     tables = {
-        "selections": rows_table("selections", [row for rows in chosen.values() for row in rows]),
-        "estimates": rows_table("estimates", [row for rows in chosen.values() for row in over_problems(rows)]),
+        "groups": rows_table("groups", groups_of(work.problems, pools)),
+        "selections": rows_table("selections", rows),
+        "estimates": rows_table("estimates", estimate_rows(rows)),
     }
     sources = work.grades.digests("answers", cover.units)
     if work.scores is not None:
@@ -72,59 +74,101 @@ def _select(work: SelectWork, cover: Cover) -> Entry:
     return work.stage.write_part(cover, tables, sources)
 
 
-@dataclass(frozen=True)
-class Graded:
-    """One problem's rollouts, ready to be chosen from, by ascending sample index."""
+def groups_of(problems: Mapping[str, Problem], pools: Mapping[str, Pool]) -> list[Row]:
+    """Which answers count as equal: a row for each rollout with an answer."""
+    return [
+        {
+            "problem_key": unit,
+            "problem_id": problems[unit].problem_id,
+            "rollout_id": rollout.rollout_id,
+            "sample_index": rollout.sample_index,
+            "answer_group": group,
+        }
+        for unit, pool in pools.items()
+        for rollout, group in zip(pool.rollouts, pool.groups, strict=True)
+        if group is not None
+    ]
 
-    answers: Sequence[str | None]
-    correct: Sequence[bool | None]
-    all: Candidates
+
+def choices(
+    problem: Problem, pool: Pool, selectors: Sequence[Selector], budgets: Sequence[int], independent: bool, seed: int
+) -> list[Row]:
+    """What each selector chooses among the first n of one problem's rollouts, for each budget, and what to expect."""
+    expected: dict[tuple[Selector, int], Estimate] = {}
+    if problem.reference is not None:
+        expected = _expected(pool.all, selectors, budgets, independent, seed)
+    return [
+        selection(problem, pool, selector, n, expected.get((selector, n))) for selector in selectors for n in budgets
+    ]
 
 
 def _expected(
-    work: SelectWork, rollouts: Candidates, selectors: Sequence[Selector]
+    rollouts: Candidates, selectors: Sequence[Selector], budgets: Sequence[int], independent: bool, seed: int
 ) -> dict[tuple[Selector, int], Estimate]:
-    if work.independent:
-        return estimates(selectors, rollouts, work.budgets, work.seed)
+    if independent:
+        return estimates(selectors, rollouts, budgets, seed)
     # Of rollouts that are not independent only the first n stand for n, be they fewer; none at all answer nothing.
     found: dict[tuple[Selector, int], Estimate] = {}
-    for n in work.budgets:
+    for n in budgets:
         pool = rollouts.first(n)
-        together = estimates(selectors, pool, [pool.count], work.seed) if pool.count else {}
-        found |= {(one, n): together.get((one, pool.count), Estimate(0.0, "exact")) for one in selectors}
+        together = estimates(selectors, pool, [pool.count], seed) if pool.count else {}
+        found |= {(one, n): together.get((one, pool.count), NOTHING_CHOSEN) for one in selectors}
     return found
 
 
-def selection(
-    problem: Problem, rollouts: Graded, selector: Selector, n: int, expected: Estimate | None
-) -> dict[str, Any]:
-    """What a selector chooses among the first n rollouts; `expected` is None where there is no reference."""
-    chosen = choose(selector, rollouts.all.first(n))
+def selection(problem: Problem, pool: Pool, selector: Selector, n: int, expected: Estimate | None) -> Row:
+    """What a selector chooses among the first n rollouts; `expected` is None where there is no reference.
+
+    The answer is that of the rollout chosen, of a group the first encountered.
+    """
+    chosen = choose(selector, pool.all.first(n))
     unanswered = None if problem.reference is None else False
     return {
         "problem_id": problem.problem_id,
         "n": n,
         "selector": selector,
-        "answer": None if chosen is None else rollouts.answers[chosen],
-        "correct": unanswered if chosen is None else rollouts.correct[chosen],
-        "accuracy": None if expected is None else expected.accuracy,
-        "estimator": None if expected is None else expected.estimator,
+        "answer": None if chosen is None else pool.rollouts[chosen].answer,
+        "correct": unanswered if chosen is None else pool.rollouts[chosen].correct,
+        **({} if expected is None else estimate_columns(expected)),
     }
 
 
-def over_problems(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The accuracy over the problems of one selector and budget, as a row; none where no problem has a reference."""
-    judged = [row for row in rows if row["accuracy"] is not None]
+def estimate_columns(expected: Estimate) -> Row:
+    """An estimate as the tables hold it."""
+    return {
+        "accuracy": expected.accuracy,
+        "accuracy_low": expected.low,
+        "accuracy_high": expected.high,
+        "unknown": expected.unknown,
+        "estimator": expected.estimator,
+    }
+
+
+def estimate_rows(rows: Sequence[Row]) -> list[Row]:
+    """The accuracy over the problems of each selector and budget; none where no problem has a reference."""
+    by_choice: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        by_choice.setdefault((row["selector"], row["n"]), []).append(row)
+    return [found for group in by_choice.values() for found in over_problems(group)]
+
+
+def over_problems(rows: Sequence[Row]) -> list[Row]:
+    """The accuracy over the problems of one selector and budget, as a row; none where no problem has a reference.
+
+    It is the mean over the problems with a known verdict, None where there are none; the bounds are over all.
+    """
+    judged = [row for row in rows if row.get("accuracy_low") is not None]
     if not judged:
         return []
-    accuracies = np.array([row["accuracy"] for row in judged])
-    low, high = mean_interval(accuracies) or (None, None)
+    known = np.array([row["accuracy"] for row in judged if row["accuracy"] is not None])
+    low, high = mean_interval(known) or (None, None)
     return [
         {
             "selector": judged[0]["selector"],
             "n": judged[0]["n"],
             "problems": len(judged),
-            "accuracy": float(accuracies.mean()),
+            "accuracy": float(known.mean()) if len(known) else None,
+            **{name: _mean(judged, name) for name in ("accuracy_low", "accuracy_high", "unknown")},
             "ci_low": low,
             "ci_high": high,
             "estimator": judged[0]["estimator"],
@@ -132,29 +176,5 @@ def over_problems(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def read_graded(grades: Stage, scores: Stage | None, cover: Cover) -> dict[str, Graded]:
-    """The graded (and, where there is a PRM, scored) rollouts of a shard, by problem key."""
-    correct = column_by_rollout(grades.table("grades"), "correct")
-    steps = None if scores is None else by_rollout(scores.table("scores"), "score")
-    rows: dict[str, list[dict[str, Any]]] = {unit: [] for unit in cover.units}
-    for row in covered_rows(grades.table("answers"), cover).to_pylist():
-        rows[row["problem_key"]].append(row)
-    graded: dict[str, Graded] = {}
-    for unit, group in rows.items():
-        answers = [row["answer_key"] for row in group]
-        judged = [correct[row["rollout_id"]] for row in group]
-        scored = None if steps is None else [steps[row["rollout_id"]] for row in group]
-        graded[unit] = Graded(answers, judged, candidates(answers, judged, scored))
-    return graded
-
-
-def together(first: Graded, then: Graded) -> Graded:
-    """Two pools of one problem's rollouts as one, in this order; answers of one key are one group in it."""
-    answers, correct = [*first.answers, *then.answers], [*first.correct, *then.correct]
-    scores = {name: np.concatenate([first.all.scores[name], then.all.scores[name]]) for name in first.all.scores}
-    return Graded(answers, correct, replace(candidates(answers, correct, None), scores=scores))
-
-
-def column_by_rollout(table: pa.Table, column: str) -> dict[str, Any]:
-    """One column of a table with a row a rollout, by rollout id, in the order of the table."""
-    return dict(zip(table["rollout_id"].to_pylist(), table[column].to_pylist(), strict=True))
+def _mean(rows: Sequence[Row], column: str) -> float:
+    return float(np.mean([row[column] for row in rows]))

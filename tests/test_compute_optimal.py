@@ -1,6 +1,5 @@
 """`compute_optimal` from end to end on fakes: what is shared, counted, chosen and asked of the engines."""
 
-import asyncio
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -17,14 +16,9 @@ from strategies import fixed_choice
 
 from flows.evaluate import is_finished
 from flows.plan import Plan
-from storage.stages import Cover
 from storage.store import Store
-from tasks.deciding import Pilot
 from tasks.engines.fake import FakePolicy, FakePrm
 from tasks.errors import UserError
-from tasks.grading import GradeWork, grade
-from tasks.records import Problem
-from tasks.shards import rows_table
 
 Row = dict[str, Any]
 LIMITS: list[Row] = [{"n": 16}, {"n": 4}, {"total_tokens": 4000}]
@@ -113,16 +107,19 @@ def test_what_was_predicted_can_be_recomputed_from_the_store(finished: Finished)
 
 def test_the_answer_is_what_the_decided_selector_chooses_among_all_rollouts(finished: Finished) -> None:
     votes: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    scored = f"""SELECT r.problem_id, r.answer_key, min(s.score) AS lowest FROM rollouts r JOIN scores s
-        USING (rollout_id) WHERE r.method_id = '{N16}' AND r.answer_key IS NOT NULL
-        GROUP BY r.problem_id, r.answer_key, r.rollout_id"""
+    group_of: dict[tuple[str, str], str] = {}
+    scored = f"""SELECT g.problem_id, rollout_id, g.answer_group, r.answer, min(s.score) AS lowest
+        FROM groups g JOIN rollouts r USING (run_id, method_id, rollout_id) JOIN scores s USING (rollout_id)
+        WHERE method_id = '{N16}' GROUP BY ALL"""
     for row in rows(finished.store, scored):
-        votes[row["problem_id"]][row["answer_key"]] += row["lowest"]
+        votes[row["problem_id"]][row["answer_group"]] += row["lowest"]
+        group_of[row["problem_id"], row["answer"]] = row["answer_group"]
     chosen = rows(finished.store, f"SELECT * FROM selections WHERE method_id = '{N16}'")
     assert len(chosen) == PROBLEMS
     for row in chosen:
         assert (row["selector"], row["n"]) == ("strategy", 16)
-        assert row["answer"] == max(votes[row["problem_id"]], key=lambda key: votes[row["problem_id"]][key])
+        group = group_of[row["problem_id"], row["answer"]]
+        assert group == max(votes[row["problem_id"]], key=lambda name: votes[row["problem_id"]][name])
 
 
 def test_every_rollout_of_a_strategy_has_a_score_for_each_step(finished: Finished) -> None:
@@ -262,8 +259,8 @@ def test_a_budget_without_a_pilot_is_spent_alike_on_all_problems(asked: Counter[
         assert (row["chosen"], row["selector"]) == ("beam_search-n16-m4", "prm_last_max")
     numbers = "SELECT list(sample_index ORDER BY sample_index) AS numbers FROM rollouts GROUP BY problem_id"
     assert [row["numbers"] for row in rows(tmp_path / "store", numbers)] == [[0, 1, 2, 3]] * PROBLEMS
-    best = """SELECT r.problem_id, arg_max(r.answer_key, (s.score, -r.sample_index)) AS answer FROM rollouts r
-        JOIN scores s USING (rollout_id) WHERE s.step_index = r.step_count - 1 AND r.answer_key IS NOT NULL
+    best = """SELECT r.problem_id, arg_max(r.answer, (s.score, -r.sample_index)) AS answer FROM rollouts r
+        JOIN scores s USING (rollout_id) WHERE s.step_index = r.step_count - 1 AND r.answer IS NOT NULL
         GROUP BY ALL ORDER BY ALL"""
     chosen = "SELECT problem_id, answer FROM selections WHERE selector = 'strategy' ORDER BY ALL"
     assert rows(tmp_path / "store", chosen) == rows(tmp_path / "store", best)
@@ -272,19 +269,3 @@ def test_a_budget_without_a_pilot_is_spent_alike_on_all_problems(asked: Counter[
     assert is_finished(plan, Store(tmp_path / "store"))
     carry_out(plan, tmp_path / "store")
     assert asked == before
-
-
-def test_answers_that_follow_go_on_with_the_pilots_keys(tmp_path: Path) -> None:
-    store, unit = Store(tmp_path), {"problem_key": "a", "problem_id": "a"}
-    pilot = Pilot(*(store.stage(name) for name in ("sample-1", "score-1", "grade-1")), n=4)
-    rest, graded = store.stage("search-1"), store.stage("grade-2")
-    # Sample 5 is of a larger best-of-N that shares the stage: no part of the pilot.
-    known = [{**unit, "sample_index": index, "answer_key": key} for index, key in ((0, "1/2"), (5, "7"))]
-    pilot.grades.write_part(Cover(("a",), 0, 64), {"answers": rows_table("answers", known)})
-    texts = ["\\boxed{0.5}", "\\boxed{7.0}", "\\boxed{7}"]
-    follow = [{**unit, "sample_index": 4 + n, "rollout_id": f"r{n}", "text": text} for n, text in enumerate(texts)]
-    rest.write_part(Cover(("a",), 0, 16), {"rollouts": rows_table("rollouts", follow)})
-    work = GradeWork(graded, rest, {"a": Problem("a", "a", "q", "0.5")}, "boxed", 60, lambda: None, pilot)
-    asyncio.run(grade.fn(work, Cover(("a",), 0, 16)))
-    assert graded.table("answers")["answer_key"].to_pylist() == ["1/2", "7.0", "7.0"]
-    assert graded.table("grades")["correct"].to_pylist() == [True, False, False]

@@ -15,17 +15,14 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.evaluate import evaluate
-from flows.evidence import Collector, Findings, together
+from flows.evidence import Collector, Findings
 from flows.fitting import Fit, fit
 from flows.recipe import Recipe
 from flows.run_reader import RunReader
 from flows.strategy import read_strategy
 from storage.stages import Cover
 from storage.store import StageUse, Store, Sweep
-from tasks.analysis.selectors import candidates
 from tasks.engines.catalogue import identify
-from tasks.problems.equality import Verdict
-from tasks.selecting import Graded
 
 PROBLEMS = 36
 SAMPLES: Row = {"method": "best_of_n", "n": 16}
@@ -168,22 +165,6 @@ def test_pass_at_1_and_pass_at_n_are_over_all_samples(store: Path, findings: Fin
              WHERE method_id = 'best_of_n-n16' GROUP BY ALL"""
     assert findings.evidence.pass_at_1.tolist() == in_order(store, sql.format("avg(correct::INT)"))
     assert findings.evidence.any_right[16].accuracy.tolist() == in_order(store, sql.format("max(correct::INT)"))
-
-
-def grouped(keys: list[str | None]) -> Graded:
-    scores = [[0.5 + place / 10] for place in range(len(keys))]
-    return Graded(keys, [True] * len(keys), candidates(keys, [True] * len(keys), scores))
-
-
-def test_answers_that_are_equal_in_pilot_and_search_are_one_group_though_spelt_otherwise() -> None:
-    def compare(known: str, answer: str) -> Verdict:
-        return "equal" if {known, answer} == {"0.5", "1/2"} or known == answer else "different"
-
-    samples = grouped(["1/2", "7", None, "3", "9"])
-    search = grouped(["0.5", "9", None, "3"])
-    both = together(samples, 4, search, compare)
-    assert both.groups.tolist() == [0, 1, -1, 2, 0, 3, -1, 2], "9 is known to no pilot"
-    assert both.scores["last"].tolist() == pytest.approx([0.5, 0.6, 0.7, 0.8, 0.5, 0.6, 0.7, 0.8])
 
 
 def test_the_strategy_holds_what_it_takes_to_apply_it(recipe: Row, store: Path, fitted: Fit) -> None:

@@ -32,6 +32,9 @@ def fit(
                 console().print(table)
             for method_id in fitted.left_out:
                 console().print(f"left out: {method_id}, which some of the problems lack", highlight=False)
+            if fitted.unknown:
+                told = f"left out: {fitted.unknown} problems, of which some way has no answer whose verdict is known"
+                console().print(told, highlight=False)
             path = out.with_stem(out.stem + fitted.suffix)
             write_strategy(fitted.strategy, path)
             console().print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)

@@ -10,7 +10,7 @@ from flows.commands.report import print_report
 from flows.import_recipe import ImportFormat, import_recipe
 from flows.terminal import carry_out, console, quiet, told_plainly
 from storage.opening import open_store
-from tasks.problems.answers import Extraction
+from tasks.domains.math.extraction import Extraction
 
 
 def import_(

@@ -99,7 +99,7 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
         result_table,
         samples_saved,
         summary_rows,
-        unknown_grades,
+        unknown_line,
     )
     from flows.solving import spending_lines
 
@@ -110,9 +110,9 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
         paper.print(result_table(rows, title, monte_carlo_note(store, stored.run_id)))
     for line in (*samples_saved(store, stored.run_id), *spending_lines(store, stored)):
         paper.print(line, highlight=False, soft_wrap=True)
-    unknown = unknown_grades(store, stored.run_id)
+    unknown = unknown_line(store, stored.run_id, rows)
     if unknown:
-        paper.print(f"{unknown} rollouts could not be graded within the limits and count as wrong (table grades).")
+        paper.print(unknown, highlight=False, soft_wrap=True)
     overlong = overlong_rollouts(store, stored.run_id) if kinds & {"score", "search"} else 0
     if overlong:
         paper.print(f"{overlong} rollouts are longer than the PRM reads: unscored, they have no say in prm_ selectors.")

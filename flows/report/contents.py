@@ -12,7 +12,7 @@ from flows.report.figures import against_flops, by_difficulty, by_method, by_sel
 from flows.report.markup import Section, figure, page, paragraph
 from flows.report.tables import accuracy, accuracy_table, against_table, cost_section, gains_table
 from flows.report.trees import example_trees
-from flows.results import monte_carlo_note, unknown_grades
+from flows.results import monte_carlo_note, unknown_line
 from storage.errors import StorageError
 from storage.store import Run, Store
 
@@ -72,7 +72,7 @@ def headline(facts: RunFacts) -> str:
     """What ran and what came out, and how to do it again."""
     run = facts.run
     methods = ", ".join(dict.fromkeys(row["method_id"] for row in facts.rows))
-    unknown = unknown_grades(facts.store, run.run_id)
+    unknown = unknown_line(facts.store, run.run_id, facts.rows)
     told = [
         ("run", run.run_id),
         ("status", f"{run.status}; started {run.created_at}, finished {run.finished_at}"),
@@ -84,7 +84,7 @@ def headline(facts: RunFacts) -> str:
         ("versions", ", ".join(f"{name} {number}" for name, number in run.versions.items())),
     ]
     if unknown:
-        told.append(("not graded", f"{unknown} rollouts, within the limits; they count as wrong (table grades)"))
+        told.append(("unknown verdicts", unknown))
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in told)
     return f'{_stats(facts)}\n<dl class="facts">{rows}</dl>\n{_again(facts)}'
 
@@ -104,10 +104,8 @@ def _stats(facts: RunFacts) -> str:
     for name, row, kind in cells:
         if row is not None:
             how = f"{row['method_id']}, {row['selector']}, n = {row['n']}" if kind else accuracy(row)
-            drawn += (
-                f'<div class="{kind}"><dt>{escape(name)}</dt><dd>{100 * row["accuracy"]:.1f} %'
-                f"<small>{escape(how)}</small></dd></div>"
-            )
+            number = "unknown" if row["accuracy"] is None else f"{100 * row['accuracy']:.1f} %"
+            drawn += f'<div class="{kind}"><dt>{escape(name)}</dt><dd>{number}<small>{escape(how)}</small></dd></div>'
     return f'<dl class="stats">{drawn}</dl>'
 
 
@@ -130,7 +128,10 @@ def budget_part(facts: RunFacts) -> str:
     drawn = "\n".join(figure(picture) for picture in budget_pictures(facts))
     if not drawn:
         drawn = paragraph(ONE_BUDGET.format(run_id=facts.run_id, n=facts.budgets[0] if facts.budgets else 1), "note")
-    told = paragraph(f"In per cent, with 95 % intervals over problems{monte_carlo_note(facts.store, facts.run_id)}.")
+    told = paragraph(
+        f"In per cent, with 95 % intervals over problems{monte_carlo_note(facts.store, facts.run_id)}; ? where verdicts "
+        "are unknown, the accuracies with all of them wrong and with all of them right."
+    )
     return f"{drawn}\n<h3>All numbers</h3>\n{told}{accuracy_table(facts)}"
 
 

@@ -39,6 +39,11 @@ class RunFacts:
         return self.run.run_id
 
     @property
+    def known(self) -> list[Row]:
+        """The rows with an accuracy: those of which any verdict is known."""
+        return [row for row in self.rows if row["accuracy"] is not None]
+
+    @property
     def families(self) -> list[str]:
         """The methods without their budgets, in the recipe's order; cot, a single greedy solution, is none."""
         return list(dict.fromkeys(family(row["method_id"]) for row in self.rows if row["method_id"] != "cot"))
@@ -51,12 +56,12 @@ class RunFacts:
     @property
     def greedy(self) -> Row | None:
         """cot's row."""
-        return next((row for row in self.rows if row["method_id"] == "cot"), None)
+        return next((row for row in self.known if row["method_id"] == "cot"), None)
 
     @property
     def best(self) -> Row | None:
         """The most accurate row but for cot and the oracle; of several the one with the smallest n."""
-        rows = [row for row in self.rows if row["method_id"] != "cot" and row["selector"] != "oracle"]
+        rows = [row for row in self.known if row["method_id"] != "cot" and row["selector"] != "oracle"]
         return max(rows, key=lambda row: (row["accuracy"], -row["n"]), default=None)
 
     @property

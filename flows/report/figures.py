@@ -10,13 +10,13 @@ from storage.store import Store
 from tasks.analysis.difficulty import DIFFICULTIES
 
 BUDGET_SQL = f"""SELECT {FAMILY_SQL} AS method, selector, n AS x, accuracy AS y, ci_low AS low, ci_high AS high
-FROM summary WHERE run_id = '{{run_id}}' AND (method_id != 'cot' OR selector = 'majority')
+FROM summary WHERE run_id = '{{run_id}}' AND accuracy IS NOT NULL AND (method_id != 'cot' OR selector = 'majority')
 ORDER BY method, selector, x"""
 
 # The interval is `mean_interval` of tasks/analysis/intervals.py; 3.841459 is z² of 95 %.
 DIFFICULTY_SQL = f"""WITH graded AS (
-    SELECT problem_id, avg(coalesce(correct, false)::INT) AS pass_at_1 FROM rollouts JOIN grades USING (rollout_id)
-    WHERE run_id = '{{run_id}}' AND method_id = '{{independent}}' GROUP BY problem_id),
+    SELECT problem_id, avg(correct::INT) AS pass_at_1 FROM rollouts JOIN grades USING (rollout_id)
+    WHERE run_id = '{{run_id}}' AND method_id = '{{independent}}' AND correct IS NOT NULL GROUP BY problem_id),
 binned AS (
     SELECT problem_id,
            CASE WHEN pass_at_1 >= {{easy}} THEN 'easy' WHEN pass_at_1 < {{hard}} THEN 'hard' ELSE 'medium' END
@@ -26,7 +26,8 @@ means AS (
     SELECT difficulty, {FAMILY_SQL} AS method, selector, n AS x, avg(accuracy) AS y, var_pop(accuracy) AS v,
            count(*) AS problems, 3.841459 / (count(*) + 3.841459) AS share
     FROM selections JOIN binned USING (problem_id)
-    WHERE run_id = '{{run_id}}' AND (method_id != 'cot' OR selector = 'majority') GROUP BY ALL),
+    WHERE run_id = '{{run_id}}' AND accuracy IS NOT NULL AND (method_id != 'cot' OR selector = 'majority')
+    GROUP BY ALL),
 slopes AS (
     SELECT *, CASE WHEN y > 0 THEN share * (y - v / y) / 2 ELSE 0 END AS down,
            CASE WHEN y < 1 THEN share * (1 - y - v / (1 - y)) / 2 ELSE 0 END AS up
@@ -38,7 +39,8 @@ FROM slopes ORDER BY difficulty, method, selector, x"""
 
 FLOPS_SQL = f"""SELECT run_id, {FAMILY_SQL} AS method, selector, flops / problems AS x, accuracy AS y,
        ci_low AS low, ci_high AS high
-FROM summary WHERE run_id IN ({{run_ids}}) AND flops > 0 AND (method_id != 'cot' OR selector = 'majority')
+FROM summary WHERE run_id IN ({{run_ids}}) AND flops > 0 AND accuracy IS NOT NULL
+      AND (method_id != 'cot' OR selector = 'majority')
 ORDER BY run_id, method, selector, x"""
 
 BUDGET = Axes("budget n", "accuracy", base=2, percent=True)

@@ -8,7 +8,7 @@ import numpy as np
 from flows.costs import COST_SQL, LINES, cost_rows
 from flows.report.facts import RunFacts, family
 from flows.report.markup import behind, paragraph, table
-from flows.results import SUMMARY_SQL
+from flows.results import SUMMARY_SQL, accuracy_text
 from storage.errors import StorageError
 from storage.sql import query
 from tasks.analysis.flops import PRETRAINING, efficiency_gain, performance_gain
@@ -40,11 +40,8 @@ def accuracy_table(facts: RunFacts) -> str:
 
 
 def accuracy(row: Row | None) -> str:
-    """A row's accuracy in per cent with its 95 % interval; ~ marks a Monte Carlo estimate."""
-    if row is None:
-        return ""
-    told = f"{'' if row['estimator'] == 'exact' else '~'}{100 * row['accuracy']:.1f}"
-    return told if row["ci_low"] is None else f"{told} ({100 * row['ci_low']:.0f}–{100 * row['ci_high']:.0f})"
+    """A row's accuracy in per cent with its 95 % interval, and its bounds where verdicts are unknown."""
+    return "" if row is None else accuracy_text(row)
 
 
 def gains_table(runs: Sequence[RunFacts]) -> str:
@@ -62,8 +59,8 @@ def gains_table(runs: Sequence[RunFacts]) -> str:
 
 def _gains(facts: RunFacts) -> list[str]:
     greedy, best = facts.greedy, facts.best
-    rows = [row for row in facts.rows if row["method_id"] != "cot" and row["selector"] != "oracle"]
-    by_budget = {n: max(row["accuracy"] for row in rows if row["n"] == n) for n in facts.budgets}
+    rows = [row for row in facts.known if row["method_id"] != "cot" and row["selector"] != "oracle"]
+    by_budget = {n: max(row["accuracy"] for row in rows if row["n"] == n) for n in sorted({row["n"] for row in rows})}
     votes = [
         (row["n"], row["accuracy"])
         for row in rows
@@ -118,7 +115,9 @@ def _against(small: RunFacts, large: RunFacts) -> Iterator[list[str]]:
     greedy = large.greedy
     assert greedy is not None, "pairs are made with runs that have cot"
     for name in small.families:
-        rows = [row for row in small.rows if family(row["method_id"]) == name and row["selector"] != "oracle"]
+        rows = [row for row in small.known if family(row["method_id"]) == name and row["selector"] != "oracle"]
+        if not rows:
+            continue
         best = max(rows, key=lambda row: (row["accuracy"], -row["n"]))
         inference = _ratio(_inference(greedy), _inference(best))
         whole = _ratio(_with_pretraining(large, greedy), _with_pretraining(small, best))
@@ -152,7 +151,8 @@ def _difference(small: RunFacts, best: Row, large: RunFacts, greedy: Row) -> str
 
 def _accuracies(facts: RunFacts, row: Row) -> dict[str, float]:
     sql = ACCURACIES_SQL.format(**row)
-    return {found["problem_id"]: found["accuracy"] for found in query(facts.store, sql).to_pylist()}
+    rows = query(facts.store, sql).to_pylist()
+    return {found["problem_id"]: found["accuracy"] for found in rows if found["accuracy"] is not None}
 
 
 def _choices_sql(runs: Sequence[RunFacts]) -> str:

@@ -27,7 +27,7 @@ Row = dict[str, Any]
 def example_trees(facts: RunFacts) -> str:
     """One solved and one unsolved problem of the run's most accurate search."""
     searches = {use.method_id for use in facts.run.stages if use.kind == "search"}
-    rows = [row for row in facts.rows if row["method_id"] in searches and row["selector"] == facts.lead]
+    rows = [row for row in facts.known if row["method_id"] in searches and row["selector"] == facts.lead]
     if not rows:
         return paragraph("No search in this run, so no trees: its methods draw whole solutions.", "note")
     method_id = max(rows, key=lambda row: (row["accuracy"], row["n"]))["method_id"]

@@ -104,7 +104,7 @@ def selection_figures(problems: Sequence[Candidates], budgets: Sequence[int], se
     """How often the best-scored answer is wrong although a right one is there, and accuracy at every budget.
 
     The accuracy of taking the best-scored of n stands beside the majority's and the oracle's: where it falls with n,
-    the search for high scores has found what misleads the PRM.
+    the search for high scores has found what misleads the PRM. Answers whose verdict is unknown are left out.
     """
     for aggregation in AGGREGATIONS:
         held = [_with_a_say(problem, aggregation) for problem in problems]
@@ -120,7 +120,7 @@ def selection_figures(problems: Sequence[Candidates], budgets: Sequence[int], se
 
 def _with_a_say(problem: Candidates, aggregation: Aggregation) -> tuple[Floats, Booleans]:
     values = weights(f"prm_{aggregation}_max", problem)  # type: ignore[arg-type]
-    eligible = ~np.isnan(values)
+    eligible = ~np.isnan(values) & ~problem.unknown
     return values[eligible], problem.correct[eligible]
 
 
@@ -136,7 +136,8 @@ def _accuracy(
     for problem in problems:
         size = min(n, problem.count)  # a search may return fewer rollouts than its budget; they only count together
         accuracies.append(estimates([selector], problem, [size], seed)[selector, size].accuracy)
-    return Figure(measure, float(np.mean(accuracies)), len(problems), aggregation, n)
+    known = [accuracy for accuracy in accuracies if accuracy is not None]
+    return Figure(measure, float(np.mean(known)) if known else None, len(known), aggregation, n)
 
 
 def doubling_budgets(n: int) -> list[int]:

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tasks.analysis.selectors import Selector
+from tasks.domains.math.extraction import last_box
 from tasks.errors import ProblemError
 from tasks.importers.fields import (
     Filled,
@@ -32,7 +33,6 @@ from tasks.importers.records import (
     Reported,
     powers_of_two,
 )
-from tasks.problems.answers import last_box
 from tasks.problems.sources import problem_key
 from tasks.records import Problem
 

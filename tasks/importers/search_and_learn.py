@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import ConfigDict
 
 from tasks.analysis.selectors import Selector
+from tasks.domains.math.extraction import last_box
 from tasks.errors import ProblemError
 from tasks.importers.fields import Filled, Record, Score, Tokens, checked, json_lines, same_length
 from tasks.importers.records import (
@@ -16,7 +17,6 @@ from tasks.importers.records import (
     Reported,
     powers_of_two,
 )
-from tasks.problems.answers import last_box
 from tasks.problems.sources import problem_key
 from tasks.records import Problem
 
