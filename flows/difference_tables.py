@@ -19,12 +19,16 @@ def difference_table(differences: Sequence[Difference], title: str, confidence: 
     table = Table(title=title, caption=f"accuracy in %; differences with their {percent} interval over problems")
     for header in ("method", "selector"):
         table.add_column(header, no_wrap=True)
-    for header in ("n", "problems", "before", "after", "difference", "now wrong", "now right"):
+    unsure = any(one.unknown_before or one.unknown_after for one in differences)
+    numbers = ("n", "problems", "before", "after", "difference", "now wrong", "now right")
+    for header in (*numbers, *(["unknown before", "after"] if unsure else [])):
         table.add_column(header, justify="right", no_wrap=True)
     for one in _without_repeats(differences):
         accuracies = (f"{100 * value:.1f}" for value in (one.before, one.after))
         selector = "greedy" if one.method_id == "cot" else one.selector
-        counts = (str(one.lost), str(one.won))
+        counts = [str(one.lost), str(one.won)]
+        if unsure:
+            counts += [f"{100 * share:.1f}" for share in (one.unknown_before, one.unknown_after)]
         table.add_row(
             one.method_id, selector, str(one.n), str(one.problems), *accuracies, difference_text(one), *counts
         )
@@ -36,6 +40,11 @@ def difference_text(one: Difference) -> str:
     if one.ci_low is None or one.ci_high is None:
         return f"{100 * one.difference:+.1f}"
     return f"{100 * one.difference:+.1f} ({100 * one.ci_low:+.1f} to {100 * one.ci_high:+.1f})"
+
+
+def regraded_text(run_ids: Sequence[str]) -> str:
+    """Which rollouts were graded anew, so that one grader judges both runs."""
+    return f"graded anew by today's grader, as the two were not graded alike: {', '.join(run_ids)}"
 
 
 def flip_table(flips: Sequence[Flip]) -> Table:

@@ -67,6 +67,9 @@ class GateConfig(_Frozen):
 
     selector: Selector = "majority"
     against: str = Field(default="last", description="the last run of this name before, or a run's id")
+    max_unknown: float = Field(
+        default=0.02, ge=0, le=1, description="share of a method's choices whose verdict may be unknown"
+    )
 
 
 class AnyRecipe(_Frozen):

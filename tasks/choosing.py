@@ -72,10 +72,11 @@ class ChooseWork:
 @task(name="choose", task_run_name="choose {cover.name}", **PLAIN_TASK)
 async def choose_decided(work: ChooseWork, cover: Cover) -> Entry:
     """Choose for all problems of the run and write the part. Raises StorageError."""
-    return await asyncio.to_thread(_choose, work, cover)
+    return await asyncio.to_thread(choose_part, work, cover)
 
 
-def _choose(work: ChooseWork, cover: Cover) -> Entry:
+def choose_part(work: ChooseWork, cover: Cover) -> Entry:
+    """The same, without Prefect."""
     pools = join_all(work.applied.rollouts(cover.units), work.judge)
     decisions = {row["problem_key"]: row for row in work.applied.decisions.table("decisions").to_pylist()}
     rows = []

@@ -48,10 +48,11 @@ class GradeWork:
 @task(name="grade", task_run_name="grade {cover.name}", **PLAIN_TASK)
 async def grade(work: GradeWork, cover: Cover) -> Entry:
     """Grade one shard's rollouts and write its part. Raises StorageError."""
-    return await asyncio.to_thread(_grade, work, cover)
+    return await asyncio.to_thread(grade_part, work, cover)
 
 
-def _grade(work: GradeWork, cover: Cover) -> Entry:
+def grade_part(work: GradeWork, cover: Cover) -> Entry:
+    """The same, without Prefect."""
     by_problem = rollouts_by_problem(covered_rows(work.samples.table("rollouts", cover.units), cover))
 
     def graded(unit: str) -> tuple[list[Row], list[Row]]:

@@ -51,10 +51,11 @@ class SelectWork:
 @task(name="select", task_run_name="select {cover.name}", **PLAIN_TASK)
 async def select(work: SelectWork, cover: Cover) -> Entry:
     """Select over all problems of the run and write the part. Raises StorageError."""
-    return await asyncio.to_thread(_select, work, cover)
+    return await asyncio.to_thread(select_part, work, cover)
 
 
-def _select(work: SelectWork, cover: Cover) -> Entry:
+def select_part(work: SelectWork, cover: Cover) -> Entry:
+    """The same, without Prefect."""
     graded = read_graded(work.grades, work.scores, cover)
     pools = join_all(graded, work.judge)
     selectors = [selector for selector in work.selectors if work.scores is not None or not needs_prm(selector)]

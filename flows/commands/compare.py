@@ -103,7 +103,13 @@ def _newest(store: Store, name: str) -> Run:
 
 
 def _compare_runs(store: Store, before: Run, after: Run, selector: str | None, output: str) -> None:
-    from flows.difference_tables import cost_difference_table, difference_table, flip_table, problems_line
+    from flows.difference_tables import (
+        cost_difference_table,
+        difference_table,
+        flip_table,
+        problems_line,
+        regraded_text,
+    )
     from flows.differences import compare_runs
 
     decides = _gate_of(after, selector, None).selector
@@ -113,6 +119,8 @@ def _compare_runs(store: Store, before: Run, after: Run, selector: str | None, o
         return
     console().print(difference_table(compared.differences, f"{before.run_id} → {after.run_id}"))
     console().print(problems_line(compared), markup=False, soft_wrap=True)
+    if compared.regraded:
+        console().print(regraded_text(compared.regraded), markup=False, soft_wrap=True)
     largest = {one.method_id: one.n for one in compared.differences}  # n rises, so the largest stays
     flips = [flip for flip in compared.flips if (flip.selector, flip.n) == (decides, largest[flip.method_id])]
     if flips:
