@@ -17,9 +17,10 @@ from storage.errors import StorageError
 from storage.store import Run, Store
 
 ONE_BUDGET = "Run {run_id} has one budget, n = {n}, so there is no curve to draw: the table has its figures."
+NO_BUDGET = "No verdict of run {run_id} is known, or none of more than one rollout, so there is no curve to draw."
 NOT_INDEPENDENT = (
-    "Run {run_id} holds no independent rollouts of its policy, so pass@1 and with it the difficulty of its problems is "
-    "unknown: a run with best_of_n has them."
+    "Run {run_id} holds no independent, graded rollouts of its policy, so pass@1 and with it the difficulty of its "
+    "problems is unknown: a run with best_of_n has them."
 )
 NO_FLOPS = (
     "FLOPs are unknown for {runs}: they need recorded calls, the sizes of policy and PRM, and how many tokens came "
@@ -127,7 +128,8 @@ def budget_part(facts: RunFacts) -> str:
     """The curves, and the table with every number."""
     drawn = "\n".join(figure(picture) for picture in budget_pictures(facts))
     if not drawn:
-        drawn = paragraph(ONE_BUDGET.format(run_id=facts.run_id, n=facts.budgets[0] if facts.budgets else 1), "note")
+        why = ONE_BUDGET.format(run_id=facts.run_id, n=facts.budgets[0]) if facts.budgets else NO_BUDGET
+        drawn = paragraph(why.format(run_id=facts.run_id), "note")
     told = paragraph(
         f"In per cent, with 95 % intervals over problems{monte_carlo_note(facts.store, facts.run_id)}; ? where verdicts "
         "are unknown, the accuracies with all of them wrong and with all of them right."

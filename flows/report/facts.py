@@ -46,12 +46,12 @@ class RunFacts:
     @property
     def families(self) -> list[str]:
         """The methods without their budgets, in the recipe's order; cot, a single greedy solution, is none."""
-        return list(dict.fromkeys(family(row["method_id"]) for row in self.rows if row["method_id"] != "cot"))
+        return list(dict.fromkeys(family(row["method_id"]) for row in self.known if row["method_id"] != "cot"))
 
     @property
     def budgets(self) -> list[int]:
         """All n of those methods, rising."""
-        return sorted({row["n"] for row in self.rows if row["method_id"] != "cot"})
+        return sorted({row["n"] for row in self.known if row["method_id"] != "cot"})
 
     @property
     def greedy(self) -> Row | None:
@@ -74,9 +74,9 @@ class RunFacts:
         """The method whose independent rollouts tell pass@1, the one with most of them."""
         if self.is_imported:
             # Imported rollouts may be what is left of a search: only who imported them knows.
-            known = [row for row in self.rows if self.run.recipe.get("independent")]
+            known = [row for row in self.known if self.run.recipe.get("independent")]
         else:
-            known = [row for row in self.rows if row["method_id"].startswith("best_of_n-")]
+            known = [row for row in self.known if row["method_id"].startswith("best_of_n-")]
         best = max(known, key=lambda row: row["n"], default=None)
         return None if best is None else str(best["method_id"])
 

@@ -1,0 +1,140 @@
+"""Two runs whose graders differ: today's judges both, from the stored rollouts, or it is said that it cannot.
+
+The grader of yesterday calls every answer wrong.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from applied import applying, plan_of, recipe_value, written
+from bare_stages import carry_out, without_prefect
+
+from flows import identities
+from flows.differences import compare_runs
+from flows.gate import judge
+from flows.recipe import GateConfig
+from flows.regrading import regrading
+from storage.errors import StorageError
+from storage.sql import query
+from storage.store import Run, Store
+from tasks.domains.math.judge import Judged, MathJudge
+
+Row = dict[str, Any]
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_prefect(monkeypatch.setattr)
+
+
+def made(folder: Path, seed: int, *, yesterday: bool = False, methods: list[Row] | None = None) -> Run:
+    """A run of four sums on fakes, graded by yesterday's grader if asked."""
+    problems = folder / "problems.jsonl"
+    lines = [{"question": f"What is {n}-{n}?", "answer": "0"} for n in range(12)]
+    problems.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    value = recipe_value(
+        written(folder / f"strategy-{seed}"),
+        methods=methods or [{"method": "cot"}, {"method": "best_of_n", "n": 8}, {"method": "beam_search", "n": 4}],
+        problems={"source": "file", "path": str(problems)},
+        budgets=[1, 8] if methods is None else [4],
+        seed=seed,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        if yesterday:
+            patch.setitem(identities.VERSIONS, "math", 1)
+            patch.setitem(identities.VERSIONS, "selection", 1)
+            patch.setattr(MathJudge, "judge", all_wrong)
+        plan = plan_of(value)
+        carry_out(plan, folder / "store")
+    return Store(folder / "store").find_run(plan.run_id)
+
+
+def all_wrong(_: MathJudge, __: str | None, answers: Sequence[str]) -> list[Judged]:
+    return [Judged(answer, "different") for answer in answers]
+
+
+def files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+def accuracies(store: Store, run: Run) -> dict[tuple[str, str, int], float]:
+    rows = query(store, f"SELECT method_id, selector, n, accuracy FROM summary WHERE run_id = '{run.run_id}'")
+    return {tuple(list(row.values())[:3]): row["accuracy"] for row in rows.to_pylist()}  # type: ignore[misc]
+
+
+@pytest.mark.usefixtures("bare")
+def test_both_runs_are_compared_by_todays_grader(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    before, after = made(tmp_path, 1, yesterday=True), made(tmp_path, 2)
+    stored = files(tmp_path / "store")
+    compared = compare_runs(store, before, after)
+    assert compared.regraded == (before.run_id,)
+    again = accuracies(store, made(tmp_path, 1))  # the same recipe, graded anew: what the comparison must have found
+    assert set(accuracies(store, before).values()) == {0.0}
+    for one in compared.differences:
+        choice = one.method_id, one.selector, one.n
+        assert one.before == pytest.approx(again[choice]) and one.before > 0
+        assert one.after == pytest.approx(accuracies(store, after)[choice])
+    assert stored <= files(tmp_path / "store"), "nothing was removed"
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_comparison_stores_nothing(tmp_path: Path) -> None:
+    before, after = made(tmp_path, 1, yesterday=True), made(tmp_path, 2)
+    stored = files(tmp_path / "store")
+    compare_runs(Store(tmp_path / "store"), before, after)
+    assert files(tmp_path / "store") == stored
+
+
+@pytest.mark.usefixtures("bare")
+def test_the_gate_is_not_deceived_by_a_new_grader(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    good, later = made(tmp_path, 1), made(tmp_path, 2, yesterday=True)
+    verdict = judge(store, later, GateConfig(against=good.run_id))
+    assert not verdict.fallen, "by the stored grades it fell from almost always to never right"
+    assert verdict.regraded == (later.run_id,)
+    assert "graded anew by today's grader" in verdict.message
+
+
+@pytest.mark.usefixtures("bare")
+def test_runs_of_one_grader_are_compared_as_they_are_stored(tmp_path: Path) -> None:
+    first, second = (made(tmp_path, seed, yesterday=True) for seed in (1, 2))
+    compared = compare_runs(Store(tmp_path / "store"), first, second)
+    assert compared.regraded == ()
+    assert {(one.before, one.after) for one in compared.differences} == {(0.0, 0.0)}
+
+
+@pytest.mark.usefixtures("bare")
+def test_where_the_rollouts_are_gone_it_is_said(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    before, after = made(tmp_path, 1, yesterday=True), made(tmp_path, 2)
+    use = next(use for use in before.stages if (use.kind, use.method_id) == ("sample", "best_of_n-n8"))
+    store.stage(use.key).files("rollouts")[0].unlink()
+    with pytest.raises(
+        StorageError, match=r"different graders, and the rollouts of .* is missing; run its recipe again"
+    ):
+        compare_runs(store, before, after)
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_strategys_choice_is_graded_anew_and_stays_as_decided(tmp_path: Path) -> None:
+    methods = applying(written(tmp_path), {"n": 16}, {"total_tokens": 5000})
+    before, after = made(tmp_path, 1, yesterday=True, methods=methods), made(tmp_path, 2, methods=methods)
+    compared = compare_runs(Store(tmp_path / "store"), before, after)
+    assert compared.regraded == (before.run_id,)
+    assert {one.selector for one in compared.differences} == {"strategy"}
+    assert all(one.before > 0 for one in compared.differences)
+
+
+@pytest.mark.usefixtures("bare")
+def test_grading_anew_gives_what_is_stored_where_the_grader_is_the_same(tmp_path: Path) -> None:
+    run = made(tmp_path, 1)
+    store = Store(tmp_path / "store")
+    for method_id in ("cot", "best_of_n-n8", "beam_search-n4-m4"):
+        sql = f"SELECT * EXCLUDE (run_id, method_id) FROM selections WHERE method_id = '{method_id}' ORDER BY ALL"
+        with regrading(store, run) as anew:
+            found = anew.selections(method_id)
+        assert sorted(found, key=str) == sorted(query(store, sql).to_pylist(), key=str)

@@ -1,0 +1,142 @@
+"""Versions of our own code in the keys of stages: each where it determines the content, and nowhere else."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from applied import fitted, plan_of, recipe_value, written
+from plans import build_model, searched
+from strategies import strategy_value
+
+from flows import identities
+from flows.prm_eval import make_prm_eval_plan
+from flows.prm_train import PrmTrainPlan, make_prm_train_plan
+from flows.recipe import PrmEvalRecipe, PrmTrainRecipe
+from storage.keys import labelled_key
+from tasks.problems.labelled import load_solutions
+from tasks.problems.sources import load_problems
+
+Keys = dict[str, str | None]
+
+# What 0.1 gave them; a change costs every store its rollouts and scores.
+FIRST = {
+    "cot": ("sample-9bd0f9f102ce403a72ba", "score-6c33a658952429a7f18f"),
+    "best_of_n": ("sample-352f444d6e18f2f851a9", "score-019ed2cbe85b020691de"),
+    "beam_search": ("search-1379fec58c931b69970e", None),
+    "dvts": ("search-42f2378348c749735841", None),
+    "rebase": ("search-d9656aef862a80045425", None),
+    "particle_filtering": ("search-b6c0352060578dfb1a7b", None),
+    "mcts": ("search-88b0d9f4ca851c266e95", None),
+}
+FIRST_ADAPTIVE = "sample-0f46e83f07b063190f12"
+
+
+@pytest.mark.parametrize("method", FIRST)
+def test_rollouts_and_scores_lie_where_they_lay(method: str) -> None:
+    sized = {} if method == "cot" else {"n": 8}
+    found = searched({"method": method, **sized}, **({"budgets": [1]} if method == "cot" else {}))
+    assert (found.make_key, found.score_key) == FIRST[method]
+
+
+def test_a_version_of_one_is_in_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(identities.VERSIONS, "extraction", 1)
+    assert searched({"method": "adaptive", "n": 8}).make_key == FIRST_ADAPTIVE
+
+
+def method_keys(method: dict[str, Any]) -> Keys:
+    found = searched(method)
+    return {"make": found.make_key, "score": found.score_key, "grade": found.grade_key, "select": found.select_key}
+
+
+def strategy_keys(path: Path, limit: dict[str, Any]) -> Keys:
+    (found,) = plan_of(recipe_value(path, limit)).strategies
+    pilot = {} if found.pilot is None else {"sample": found.pilot.make_key, "score": found.pilot.score_key}
+    later = {name: getattr(found, f"{name}_key") for name in ("decide", "search", "grade", "select")}
+    return {**pilot, **later}
+
+
+def train_plan(folder: Path) -> PrmTrainPlan:
+    recipe = PrmTrainRecipe.model_validate(
+        {
+            "name": "trained",
+            "problems": {"source": "chains", "count": 4},
+            "policy": {"engine": "fake"},
+            "training": {"base": {"model": str(folder)}},
+        }
+    )
+    return make_prm_train_plan(recipe, load_problems(recipe.problems))
+
+
+def train_keys(folder: Path) -> Keys:
+    found = train_plan(folder)
+    return {"sample": found.method.make_key, "grade": found.method.grade_key, "label": found.label_key}
+
+
+def eval_keys() -> Keys:
+    recipe = PrmEvalRecipe.model_validate(
+        {"name": "judged", "solutions": {"source": "chains", "count": 8}, "prm": {"engine": "fake"}}
+    )
+    found = make_prm_eval_plan(recipe, load_solutions(recipe.solutions, False))
+    return {"score": labelled_key("score", found.score), "measure": labelled_key("measure", found.measure)}
+
+
+@pytest.fixture
+def every_key(tmp_path: Path) -> Any:
+    adaptive = {"method": {"method": "adaptive", "n": 12}, "policy_tokens": 700.0}
+    choices = [*strategy_value()["choices"][:5], {**strategy_value()["choices"][5], **adaptive}]
+    paths = {"strategy": written(tmp_path / "a"), "adaptive strategy": written(tmp_path / "b", choices=choices)}
+    model = build_model(tmp_path / "model")
+    assert fitted(choices=choices).choices[5].method.method == "adaptive"
+
+    def find() -> dict[str, Keys]:
+        return {
+            "best_of_n": method_keys({"method": "best_of_n", "n": 8}),
+            "adaptive": method_keys({"method": "adaptive", "n": 8}),
+            "dvts": method_keys({"method": "dvts", "n": 8}),
+            **{name: strategy_keys(path, {"n": 16}) for name, path in paths.items()},
+            "train": train_keys(model),
+            "eval": eval_keys(),
+        }
+
+    return find
+
+
+GRADED = {"grade", "select"}
+DECIDED = {"decide", "search", *GRADED}
+CHANGED: dict[str, dict[str, set[str]]] = {
+    "math": {
+        **dict.fromkeys(("best_of_n", "adaptive", "dvts"), GRADED),
+        **dict.fromkeys(("strategy", "adaptive strategy"), DECIDED),
+        "train": {"grade", "label"},
+    },
+    "extraction": {"adaptive": {"make", "score", *GRADED}, "adaptive strategy": {"search", *GRADED}},
+    "candidates": {
+        "dvts": {"make", *GRADED},
+        **{key: {"search", *GRADED} for key in ("strategy", "adaptive strategy")},
+    },
+    "decision": dict.fromkeys(("strategy", "adaptive strategy"), DECIDED),
+    "labels": {"train": {"label"}},
+    "selection": {key: {"select"} for key in ("best_of_n", "adaptive", "dvts", "strategy", "adaptive strategy")},
+    "rollout_measures": {},
+    "solution_measures": {"eval": {"measure"}},
+}
+
+
+@pytest.mark.parametrize("part", identities.VERSIONS)
+def test_a_new_version_changes_the_keys_of_what_it_computes_and_of_what_follows(
+    part: str, every_key: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = every_key()
+    monkeypatch.setitem(identities.VERSIONS, part, identities.VERSIONS[part] + 1)
+    after = every_key()
+    changed = {
+        name: {stage for stage, key in keys.items() if after[name][stage] != key} for name, keys in before.items()
+    }
+    assert {name: stages for name, stages in changed.items() if stages} == CHANGED[part]
+
+
+def test_grades_depend_on_the_version_of_math_verify(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = method_keys({"method": "best_of_n", "n": 8})
+    monkeypatch.setattr(identities, "version", lambda _: "0.0.1")
+    after = method_keys({"method": "best_of_n", "n": 8})
+    assert {stage for stage in before if before[stage] != after[stage]} == GRADED
