@@ -103,6 +103,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         [
             ("rollout_id", pa.string()),
             ("grader", pa.string()),
+            ("grader_version", pa.int32()),
             ("correct", pa.bool_()),
             ("detail", pa.string()),
             ("reference", pa.string()),

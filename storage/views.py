@@ -35,7 +35,14 @@ VIEWS = {
         SELECT u.run_id, u.method_id, n.* EXCLUDE (stage_key, problem_key) FROM parts_nodes n
         JOIN stage_uses u ON u.kind = 'search' AND u.stage_key = n.stage_key
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = n.problem_key""",
-    "grades": "SELECT DISTINCT * EXCLUDE (stage_key) FROM parts_grades",
+    # Of several versions of a grader the latest speaks, so that a rollout that was graded anew is there once.
+    "grades": """
+        SELECT rollout_id, grader, latest.* EXCLUDE (stage_key), reference FROM (
+            SELECT rollout_id, grader, reference, arg_max(
+                       {'grader_version': coalesce(grader_version, 1), 'correct': correct, 'detail': detail,
+                        'stage_key': stage_key},
+                       {'version': coalesce(grader_version, 1), 'stage_key': stage_key}) AS latest
+            FROM parts_grades GROUP BY ALL)""",
     "decisions": """
         SELECT u.run_id, u.method_id, d.* EXCLUDE (stage_key, problem_key) FROM parts_decisions d
         JOIN stage_uses u ON u.kind = 'decide' AND u.stage_key = d.stage_key

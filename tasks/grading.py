@@ -8,6 +8,7 @@ import pyarrow as pa
 from prefect import task
 
 from storage.stages import Cover, Entry, Stage
+from tasks.domains import math
 from tasks.domains.math.extraction import Extraction, extract_answer
 from tasks.domains.math.judge import Judged, MathJudge, Verdict
 from tasks.graded import on_all_cores
@@ -86,8 +87,9 @@ def grade_rollouts(
     for row, answer, one in zip(rollouts, found, judged, strict=True):
         identity = {name: row[name] for name in ("problem_key", "problem_id", "rollout_id", "sample_index")}
         answers.append(identity | {"answer": answer, "answer_key": None if one is None else one.key})
-        verdict = {"grader": f"math-verify ({extraction})", "reference": problem.reference, **_verdict(problem, one)}
-        grades.append({"rollout_id": row["rollout_id"], **verdict})
+        grader = {"grader": f"math-verify ({extraction})", "grader_version": math.VERSION}
+        verdict = {"reference": problem.reference, **_verdict(problem, one)}
+        grades.append({"rollout_id": row["rollout_id"], **grader, **verdict})
     return answers, grades
 
 

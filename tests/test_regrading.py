@@ -44,6 +44,7 @@ def made(folder: Path, seed: int, *, yesterday: bool = False, methods: list[Row]
     )
     with pytest.MonkeyPatch.context() as patch:
         if yesterday:
+            patch.setattr("tasks.domains.math.VERSION", 1)
             patch.setitem(identities.VERSIONS, "math", 1)
             patch.setitem(identities.VERSIONS, "selection", 1)
             patch.setattr(MathJudge, "judge", all_wrong)
@@ -138,3 +139,15 @@ def test_grading_anew_gives_what_is_stored_where_the_grader_is_the_same(tmp_path
         with regrading(store, run) as anew:
             found = anew.selections(method_id)
         assert sorted(found, key=str) == sorted(query(store, sql).to_pylist(), key=str)
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_rollout_that_two_graders_judged_has_the_later_verdict_and_is_there_once(tmp_path: Path) -> None:
+    made(tmp_path, 1, yesterday=True)
+    run = made(tmp_path, 1)
+    store = Store(tmp_path / "store")
+    sql = f"""SELECT count(*) AS rows, count(DISTINCT rollout_id) AS rollouts, avg(correct::INT) AS pass_at_1
+        FROM rollouts JOIN grades USING (rollout_id) WHERE run_id = '{run.run_id}' AND method_id = 'best_of_n-n8'"""
+    (found,) = query(store, sql).to_pylist()
+    assert found["rows"] == found["rollouts"] == 12 * 8
+    assert found["pass_at_1"] == pytest.approx(accuracies(store, run)["best_of_n-n8", "majority", 1])

@@ -131,8 +131,8 @@ def budget_part(facts: RunFacts) -> str:
         why = ONE_BUDGET.format(run_id=facts.run_id, n=facts.budgets[0]) if facts.budgets else NO_BUDGET
         drawn = paragraph(why.format(run_id=facts.run_id), "note")
     told = paragraph(
-        f"In per cent, with 95 % intervals over problems{monte_carlo_note(facts.store, facts.run_id)}; ? where verdicts "
-        "are unknown, the accuracies with all of them wrong and with all of them right."
+        f"In per cent, with 95 % intervals over problems{monte_carlo_note(facts.store, facts.run_id)}; ? where "
+        "verdicts are unknown, the accuracies with all of them wrong and with all of them right."
     )
     return f"{drawn}\n<h3>All numbers</h3>\n{told}{accuracy_table(facts)}"
 
