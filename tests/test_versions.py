@@ -33,8 +33,9 @@ FIRST_ADAPTIVE = "sample-0f46e83f07b063190f12"
 
 @pytest.mark.parametrize("method", FIRST)
 def test_rollouts_and_scores_lie_where_they_lay(method: str) -> None:
-    sized = {} if method == "cot" else {"n": 8}
-    found = searched({"method": method, **sized}, **({"budgets": [1]} if method == "cot" else {}))
+    settings: dict[str, Any] = {} if method == "cot" else {"n": 8}
+    settings |= {"balance": 0.1} if method == "rebase" else {}  # what it was by default
+    found = searched({"method": method, **settings}, **({"budgets": [1]} if method == "cot" else {}))
     assert (found.make_key, found.score_key) == FIRST[method]
 
 
