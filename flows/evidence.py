@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,8 @@ from flows.methods import AnyMethod, BestOfN
 from flows.run_reader import RunReader
 from tasks.analysis.difficulty import features_of
 from tasks.analysis.estimators import estimates, estimates_after
-from tasks.analysis.fitting import Evidence, Option
+from tasks.analysis.fitting import Evidence, KnownDifficulty, Option
+from tasks.analysis.known_difficulty import known_difficulty
 from tasks.analysis.selectors import SELECTORS, Candidates, Selector
 from tasks.domains.math.judge import MathJudge
 from tasks.errors import UserError
@@ -96,7 +97,14 @@ class Collector:
             fixed=[option for option in fixed if option.selector != "oracle"],
             any_right={one.budget: one for one in fixed if (one.method, one.selector) == ("best_of_n", "oracle")},
         )
+        evidence = replace(evidence, known=self._known(evidence, [pools[key].all for key in pilots]))
         return Findings(evidence, methods, tuple(sorted(lacking)), len(unknown))
+
+    def _known(self, evidence: Evidence, pools: Sequence[Candidates]) -> dict[int, KnownDifficulty]:
+        """Of each budget that leaves rollouts to tell the difficulty by."""
+        ways = evidence.options, evidence.fixed
+        found = {one: known_difficulty(one, pools, self._pilot, *ways, self._seed) for one in self._budgets}
+        return {budget: known for budget, known in found.items() if known is not None}
 
     def _read_pilots(self) -> dict[str, Pilot]:
         """By problem key, in its order; where several runs have sampled a problem, the largest best-of-N."""

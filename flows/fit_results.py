@@ -8,6 +8,7 @@ from rich.table import Table
 from flows.fitting import Fit
 from flows.strategy import Choice
 from tasks.analysis.difficulty import DIFFICULTIES, confusion, quantiles
+from tasks.analysis.estimators import SUBSETS
 from tasks.analysis.intervals import Difference, mean_interval, paired_difference
 from tasks.analysis.prm_quality import calibration_curve, calibration_error
 from tasks.analysis.standings import ANY_RIGHT, STRATEGY
@@ -49,7 +50,9 @@ def standings_table(fit: Fit) -> Table:
     table = Table(
         title=f"held out: {len(fit.evidence.pass_at_1)} problems, two folds",
         caption="ahead: accuracy of the strategy less that of the way, in points, on the same problems, with its 95 % "
-        "interval; tokens: completion tokens a problem; FLOPs: of policy and PRM a problem",
+        "interval; known difficulty: by rollouts of best-of-N that are not scored, so it has no row where all are; "
+        f"best-of-N below its N: by {SUBSETS} random subsets a problem where there are more; tokens: completion "
+        "tokens a problem; FLOPs: of policy and PRM a problem",
     )
     for header in ("budget", "way", "selector"):
         table.add_column(header, overflow="fold")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.analysis.difficulty import FEATURES
-from tasks.analysis.fitting import Evidence, Option
+from tasks.analysis.fitting import Evidence, KnownDifficulty, Option
 from tasks.analysis.selectors import Floats, Selector
 
 
@@ -30,7 +30,12 @@ def evidence(pass_at_1: Floats, options: Sequence[Option], fixed: Sequence[Optio
     features = np.zeros((len(pass_at_1), len(FEATURES)))
     features[:, 0] = pass_at_1
     any_right = {one.budget: option(np.ones(len(pass_at_1)), selector="oracle", budget=one.budget) for one in options}
-    return Evidence(features, np.full(len(pass_at_1), 50.0), pass_at_1, options, fixed, any_right)
+    known = {budget: KnownDifficulty(pass_at_1, of(budget, options), of(budget, fixed)) for budget in any_right}
+    return Evidence(features, np.full(len(pass_at_1), 50.0), pass_at_1, options, fixed, any_right, known)
+
+
+def of(budget: int, ways: Sequence[Option]) -> list[Option]:
+    return [one for one in ways if one.budget == budget]
 
 
 def drawn_evidence(count: int, seed: int) -> Evidence:

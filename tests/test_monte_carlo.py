@@ -16,6 +16,7 @@ from storage.sql import query
 from storage.store import Store
 from tasks.analysis.estimators import SUBSETS, estimates
 from tasks.analysis.selectors import Candidates, candidates
+from tasks.selecting import over_problems
 
 
 def standard_error(accuracies: list[float]) -> float:
@@ -60,3 +61,9 @@ async def test_where_all_is_exact_nothing_is_said_of_estimates(tmp_path: Path) -
     recipe = recipe_of(base(tmp_path), methods=[{"method": "best_of_n", "n": 4}], budgets=[1, 4])
     run_id = await evaluate(recipe, store.root)
     assert monte_carlo_note(store, run_id) == ""
+
+
+def test_one_estimated_problem_makes_the_accuracy_an_estimate() -> None:
+    row = {"selector": "majority", "n": 4, "accuracy": 1.0, "accuracy_low": 1.0, "accuracy_high": 1.0, "unknown": 0.0}
+    for kinds, told in ((("exact", "monte_carlo"), "monte_carlo"), (("exact", "exact"), "exact")):
+        assert [one["estimator"] for one in over_problems([row | {"estimator": kind} for kind in kinds])] == [told]

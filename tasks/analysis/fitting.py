@@ -5,7 +5,7 @@ best option chosen; the other is scored by them; then they swap. Nothing of the 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -40,11 +40,21 @@ class Option:
 
 
 @dataclass(frozen=True)
+class KnownDifficulty:
+    """One budget's ways, and a `pass_at_1` (problems,) by rollouts that none of them was scored on."""
+
+    pass_at_1: Floats
+    options: Sequence[Option]
+    fixed: Sequence[Option]
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that a strategy is fitted to, over the same problems.
 
     `features` (problems, FEATURES) and `pilot_tokens` (problems,) are of the pilots, `pass_at_1` (problems,) is known
     from graded rollouts. `options` go on from the pilot, `fixed` ones do without it; `any_right` is pass@n by budget.
+    `known` is by budget, for those budgets that leave rollouts to tell the difficulty by.
     """
 
     features: Floats
@@ -53,6 +63,7 @@ class Evidence:
     options: Sequence[Option]
     fixed: Sequence[Option]
     any_right: Mapping[int, Option]
+    known: Mapping[int, KnownDifficulty] = field(default_factory=dict)
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -101,8 +112,8 @@ class Validation:
     """Both folds' problems as each was scored by the rule of the other.
 
     `predicted` (problems,) is the pass@1 by the other fold's predictor. `strategy` follows the predicted difficulties,
-    `known_bins` the known ones; `after_pilot` is the strategy where every problem has a pilot, as under a total. All by
-    budget.
+    `known_bins` the known ones, at the budgets at which they are; `after_pilot` is the strategy where every problem has
+    a pilot, as under a total. All by budget.
     """
 
     folds: tuple[Integers, Integers]
@@ -177,19 +188,26 @@ def cross_validate(evidence: Evidence, bins: DifficultyConfig, seed: int) -> Val
     folds = folds_of(len(evidence.pass_at_1), seed)
     predicted = np.full(len(evidence.pass_at_1), np.nan)
     by_predicted: list[tuple[Integers, Rule]] = []
-    by_known: list[tuple[Integers, Rule]] = []
     for scored, choosing in turns(folds):
         rule = learn(evidence, bins, choosing)
         predicted[scored] = rule.predictor.pass_at_1(evidence.features[scored])
         by_predicted.append((scored, rule))
-        by_known.append((scored, learn(evidence, bins, choosing, by_known=True)))
     return Validation(
         folds,
         predicted,
         {budget: _followed(by_predicted, predicted, bins, budget, Rule.best) for budget in evidence.budgets},
-        {budget: _followed(by_known, evidence.pass_at_1, bins, budget, Rule.best) for budget in evidence.budgets},
+        {budget: _by_known(evidence, known, bins, folds, budget) for budget, known in evidence.known.items()},
         {budget: _followed(by_predicted, predicted, bins, budget, Rule.after_pilot) for budget in evidence.budgets},
     )
+
+
+def _by_known(
+    evidence: Evidence, known: KnownDifficulty, bins: DifficultyConfig, folds: tuple[Integers, Integers], budget: int
+) -> Followed:
+    """What comes of choosing by known difficulty: of other problems, and by other rollouts than are scored."""
+    told = replace(evidence, pass_at_1=known.pass_at_1, options=known.options, fixed=known.fixed)
+    rules = [(scored, learn(told, bins, choosing, by_known=True)) for scored, choosing in turns(folds)]
+    return _followed(rules, known.pass_at_1, bins, budget, Rule.best)
 
 
 def follow_paper(

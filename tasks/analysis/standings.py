@@ -34,8 +34,8 @@ class Standing:
 def standings(
     evidence: Evidence, validation: Validation, rule: PaperRule | None, bins: DifficultyConfig
 ) -> list[Standing]:
-    """At each budget the strategy, itself with known difficulty, the paper's rule where it can be followed, all fixed
-    ways from the most accurate on, and pass@n."""
+    """At each budget the strategy, itself with known difficulty where other rollouts tell it, the paper's rule where it
+    can be followed, all fixed ways from the most accurate on, and pass@n."""
     found = []
     for budget, followed in validation.strategy.items():
         for way, selector, spent in _ways(evidence, validation, rule, bins, budget):
@@ -51,7 +51,8 @@ def _ways(
     evidence: Evidence, validation: Validation, rule: PaperRule | None, bins: DifficultyConfig, budget: int
 ) -> Iterator[tuple[str, Selector | None, Followed | Option]]:
     yield STRATEGY, None, validation.strategy[budget]
-    yield KNOWN_BINS, None, validation.known_bins[budget]
+    if budget in validation.known_bins:
+        yield KNOWN_BINS, None, validation.known_bins[budget]
     paper = None if rule is None else follow_paper(evidence, validation, rule, bins, budget)
     if paper is not None:
         yield PAPER, None, paper

@@ -1,0 +1,55 @@
+"""A world in which difficulty tells nothing: all problems are alike, and so is what every way is worth to them."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from tasks.analysis.difficulty import FEATURES
+from tasks.analysis.estimators import estimates_after
+from tasks.analysis.fitting import Evidence, Option
+from tasks.analysis.known_difficulty import known_difficulty
+from tasks.analysis.selectors import Candidates, Floats, candidates, choose
+
+PILOT = 4
+
+
+def rollouts(generator: np.random.Generator, count: int) -> Candidates:
+    """One problem's: each right with 0.4, wrong ones among four answers."""
+    right = generator.random(count) < 0.4
+    keys = ["r" if one else str(other) for one, other in zip(right, generator.integers(0, 4, count), strict=True)]
+    return candidates(keys, right.tolist(), None)
+
+
+@lru_cache
+def worth(budget: int) -> float:
+    """The accuracy of a majority of so many."""
+    generator = np.random.default_rng(0)
+    pools = [rollouts(generator, budget) for _ in range(20_000)]
+    return float(np.mean([pool.correct[choose("majority", pool) or 0] for pool in pools]))
+
+
+def world(problems: int, count: int, budgets: tuple[int, ...], seed: int) -> Evidence:
+    """Best-of-N by majority and two searches that are as often right, `worth` of a budget, by rollouts of their own."""
+    generator = np.random.default_rng(seed)
+    pools = [rollouts(generator, count) for _ in range(problems)]
+    ways: list[Option] = []
+    for budget in budgets:
+        voted = np.array([estimates_after(["majority"], pool, PILOT, budget, 0)["majority"].accuracy for pool in pools])
+        ways.append(_option(voted, budget, "best_of_n"))
+        for search in ("beam_search", "dvts"):
+            ways.append(_option((generator.random(problems) < worth(budget)).astype(float), budget, search))
+    found = {budget: known_difficulty(budget, pools, PILOT, ways, ways, 0) for budget in budgets}
+    return Evidence(
+        features=generator.random((problems, len(FEATURES))),
+        pilot_tokens=np.full(problems, 40.0),
+        pass_at_1=np.array([pool.correct.mean() for pool in pools]),
+        options=ways,
+        fixed=ways,
+        any_right={},
+        known={budget: known for budget, known in found.items() if known is not None},
+    )
+
+
+def _option(accuracy: Floats, budget: int, method: str) -> Option:
+    cost = np.full(len(accuracy), float(budget))
+    return Option(budget, f"{method}-n{budget}", "majority", accuracy, cost, cost)

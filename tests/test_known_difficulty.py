@@ -1,0 +1,66 @@
+"""Difficulty as if it were known: worth nothing where there is nothing to know."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from no_signal import PILOT, rollouts, world, worth
+
+from tasks.analysis.difficulty import DifficultyConfig
+from tasks.analysis.fitting import Evidence, KnownDifficulty, cross_validate
+from tasks.analysis.known_difficulty import known_difficulty
+from tasks.analysis.standings import KNOWN_BINS, standings
+
+BINS = DifficultyConfig()
+BUDGET, ROLLOUTS, WORLDS = 8, 16, 40
+
+
+def gain(evidence: Evidence, seed: int) -> float:
+    """By how much choosing by known difficulty is ahead of what every way is worth."""
+    return float(cross_validate(evidence, BINS, 1000 + seed).known_bins[BUDGET].accuracy.mean()) - worth(BUDGET)
+
+
+def test_where_difficulty_tells_nothing_it_gains_nothing() -> None:
+    worlds = [world(150, ROLLOUTS, (BUDGET,), seed) for seed in range(WORLDS)]
+    gains = [gain(one, seed) for seed, one in enumerate(worlds)]
+    assert np.mean(gains) == pytest.approx(0, abs=3 * np.std(gains) / WORLDS**0.5)
+    assert abs(np.mean(gains)) < 0.02
+
+
+def test_told_by_the_rollouts_that_are_scored_it_would_seem_to_gain() -> None:
+    """What the parting is for: the same worlds, their difficulty told by all rollouts."""
+    worlds = [world(150, ROLLOUTS, (BUDGET,), seed) for seed in range(WORLDS)]
+    told = [replace(one, known={BUDGET: KnownDifficulty(one.pass_at_1, one.options, one.fixed)}) for one in worlds]
+    assert np.mean([gain(one, seed) for seed, one in enumerate(told)]) > 0.05
+
+
+def test_the_difficulty_does_not_move_with_what_is_scored_nor_the_other_way_round() -> None:
+    generator = np.random.default_rng(0)
+    pools = [rollouts(generator, ROLLOUTS) for _ in range(20)]
+    ways = world(20, ROLLOUTS, (BUDGET,), 0).options
+    was = known_difficulty(BUDGET, pools, PILOT, ways, ways, 0)
+    assert was is not None
+    for half, same, other in (
+        (slice(0, 8), "pass_at_1", "accuracy"),
+        (slice(8, 16), "accuracy", "pass_at_1"),
+    ):
+        turned = [replace(pool, correct=pool.correct.copy()) for pool in pools]
+        for pool in turned:
+            pool.correct[half] = ~pool.correct[half]
+        now = known_difficulty(BUDGET, turned, PILOT, ways, ways, 0)
+        assert now is not None
+        found = {
+            "pass_at_1": (was.pass_at_1, now.pass_at_1),
+            "accuracy": (was.options[0].accuracy, now.options[0].accuracy),
+        }
+        assert np.array_equal(*found[same])
+        assert not np.array_equal(*found[other])
+    assert [way.accuracy.tolist() for way in was.fixed[1:]] == [way.accuracy.tolist() for way in ways[1:]], "searches"
+
+
+def test_where_all_rollouts_are_scored_there_is_no_known_difficulty_and_no_row_of_it() -> None:
+    evidence = world(40, ROLLOUTS, (BUDGET, ROLLOUTS), 0)
+    assert list(evidence.known) == [BUDGET]
+    evidence = replace(evidence, any_right=dict.fromkeys((BUDGET, ROLLOUTS), evidence.fixed[0]))
+    rows = standings(evidence, cross_validate(evidence, BINS, 0), None, BINS)
+    assert [row.budget for row in rows if row.way == KNOWN_BINS] == [BUDGET]
