@@ -175,7 +175,8 @@ class _Side:
         self._stored = query(store, SELECTIONS_SQL.format(run_id=run.run_id)).to_pylist()
 
     def graders(self, method_id: str) -> Graders:
-        return graders_of(self.store, self.run, method_id)
+        uses = (use for use in self.run.stages if use.method_id == method_id)
+        return graders_of(self.store, (use for use in uses if use.kind in ("grade", "select")))
 
     def stored(self, method_id: str) -> list[Row]:
         return [row for row in self._stored if row["method_id"] == method_id]

@@ -10,6 +10,7 @@ import numpy as np
 
 from flows.evidence import Collector, Findings
 from flows.finished import scored_run
+from flows.regrading import graders_of
 from flows.run_reader import RunReader
 from flows.strategy import NAME, Choice, Expectation, FixedChoice, Strategy
 from storage.files import read_json
@@ -80,6 +81,7 @@ def policy_address(store: Store, run: Run) -> str:
 def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str, suffix: str) -> Fit:
     readers = [RunReader(store, run) for run in runs]
     _check_alike(readers)
+    _check_graders(store, runs)
     findings = Collector(readers).collect()
     recipe, evidence = readers[0].recipe, findings.evidence
     try:
@@ -123,6 +125,17 @@ def _check_alike(readers: Sequence[RunReader]) -> None:
                     f"{first.run.run_id} and {other.run.run_id} differ in {key}: a strategy is fitted to runs that are "
                     "alike in it; fit them apart, or run one again with the other's"
                 )
+
+
+def _check_graders(store: Store, runs: Sequence[Run]) -> None:
+    graders = {run.run_id: graders_of(store, (use for use in run.stages if use.kind == "grade")) for run in runs}
+    first, *others = graders
+    for other in others:
+        if graders[other] != graders[first]:
+            raise UserError(
+                f"{first} and {other} were not graded by the same grader: run the recipe of the older one again, which "
+                "only grades and chooses anew, and fit to the run that it makes"
+            )
 
 
 def _choices(findings: Findings, validation: Validation, rule: Rule, bins: DifficultyConfig) -> tuple[Choice, ...]:

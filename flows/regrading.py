@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,11 @@ def current_graders() -> Graders:
     return frozenset({_grader({"grader": grader_identity()}), _grader(own_code("selection"))})
 
 
-def graders_of(store: Store, run: Run, method_id: str | None) -> Graders:
-    """Who graded and chose among the rollouts of a method: figures are comparable where they are the same.
+def graders_of(store: Store, uses: Iterable[StageUse]) -> Graders:
+    """Who made some grade and select stages: figures are comparable where they are the same.
 
     Raises StorageError where the store no longer says so.
     """
-    uses = [use for use in run.stages if use.method_id == method_id and use.kind in ("grade", "select")]
     return frozenset(_grader(read_json(store.stage(use.key).folder / "stage.json")) for use in uses)
 
 

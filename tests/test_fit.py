@@ -20,9 +20,12 @@ from flows.fitting import Fit, fit
 from flows.recipe import Recipe
 from flows.run_reader import RunReader
 from flows.strategy import read_strategy
+from storage.files import read_json
+from storage.keys import labelled_key
 from storage.stages import Cover
 from storage.store import StageUse, Store, Sweep
 from tasks.engines.catalogue import identify
+from tasks.shards import rows_table
 
 PROBLEMS = 36
 SAMPLES: Row = {"method": "best_of_n", "n": 16}
@@ -69,6 +72,26 @@ def put_run(store: Path, run_id: str, prm: str | None = "the same", count: int =
     changed = {} if prm == "the same" else {"prm": prm}
     stages = [StageUse("problems", first.key), *stages]
     opened.write_run(replace(whole, run_id=run_id, recipe=recipe, stages=tuple(stages), **changed))
+
+
+def put_regraded(store: Path, run_id: str, grader: str, unknown: str | None = None) -> None:
+    """The run `whole` as another grader saw it, to whom every answer to the problem `unknown` is too hard."""
+    opened = Store(store)
+    whole = opened.find_run("whole")
+    stages = {use: use for use in whole.stages}
+    for use in whole.stages:
+        if use.kind == "grade":
+            stage = opened.stage(use.key)
+            identity = read_json(stage.folder / "stage.json") | {"grader": {"math-verify": grader}}
+            other = opened.stage(labelled_key("grade", identity))
+            other.describe(identity)
+            answers, grades = stage.table("answers").to_pylist(), stage.table("grades").to_pylist()
+            hard = {row["rollout_id"] for row in answers if row["problem_key"] == unknown}
+            grades = [row | ({"correct": None} if row["rollout_id"] in hard else {}) for row in grades]
+            cover = Cover(tuple({row["problem_key"] for row in answers}), 0, use.n or 1)
+            other.write_part(cover, {"answers": rows_table("answers", answers), "grades": rows_table("grades", grades)})
+            stages[use] = replace(use, key=other.key)
+    opened.write_run(replace(whole, run_id=run_id, stages=tuple(stages.values())))
 
 
 def findings_of(store: Path, *names: str) -> Findings:
@@ -301,6 +324,25 @@ def test_runs_that_cannot_be_fitted_to_are_told_with_the_remedy(name: str, more:
     assert code == 2
     assert message in told.replace(whole, "whole")
     assert not (tmp_path / "s.yaml").exists()
+
+
+def test_runs_of_two_graders_are_not_fitted_to_together(more: Path, tmp_path: Path) -> None:
+    put_regraded(more, "bad", grader="0.0.1")
+    whole = Store(more).find_run("whole").run_id
+    code, told = overthink_fit(whole, "bad", "--store", more, "--out", tmp_path / "s.yaml")
+    assert code == 2 and "were not graded by the same grader: run the recipe of the older one again" in told
+    assert overthink_fit("bad", "--store", more, "--out", tmp_path / "s.yaml")[0] == 0
+
+
+def test_a_problem_without_a_known_verdict_is_left_out_and_said(more: Path, tmp_path: Path) -> None:
+    lost = rows(more, "SELECT problem_key FROM problems ORDER BY problem_key LIMIT 1")[0]["problem_key"]
+    put_regraded(more, "hard", grader="0.0.1", unknown=lost)
+    found, whole = findings_of(more, "hard"), findings_of(more, "whole")
+    assert (found.unknown, whole.unknown) == (1, 0)
+    assert found.evidence.pass_at_1.tolist() == whole.evidence.pass_at_1.tolist()[1:]
+    assert len(found.evidence.fixed) == len(whole.evidence.fixed)
+    code, told = overthink_fit("hard", "--store", more, "--out", tmp_path / "s.yaml")
+    assert code == 0 and "left out: 1 problem, of which" in told
 
 
 def test_a_run_that_is_not_whole_is_told(more: Path) -> None:

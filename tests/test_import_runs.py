@@ -1,5 +1,6 @@
 """An import as a run: graded and chosen from like any other, whole or resumed, beside what the other tool reported."""
 
+import itertools
 import json
 import os
 import shutil
@@ -296,3 +297,26 @@ if __name__ == "__main__":
     steps.install()
     asyncio.run(import_rollouts(recipe_of("search-and-learn", given), into))
     print(steps.count)
+
+
+def key_cases() -> list[dict[str, Any]]:
+    path = SHARED_DATA / "grading_cases.jsonl"
+    cases = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    kept = {json.dumps(case, sort_keys=True): case for case in cases if case["kind"] == "grade through key, order"}
+    return list(kept.values())
+
+
+@WANTING
+@pytest.mark.parametrize("case", key_cases(), ids=lambda case: " ".join(case["answer"]))
+async def test_a_verdict_does_not_depend_on_the_answers_beside_it(case: dict[str, Any], tmp_path: Path) -> None:
+    expected = dict(zip(case["answer"], case["expected"], strict=True))
+    for place, order in enumerate(itertools.permutations(case["answer"])):
+        lines = [{"q": "?", "gold": case["reference"], "out": f"\\boxed{{{answer}}}"} for answer in order]
+        path = write_lines(tmp_path / f"{place}.jsonl", *lines)
+        mapping = ["question=q", "reference=gold", "text=out"]
+        (run_id,) = await import_rollouts(recipe_of("jsonl", path, mapping, independent=True), tmp_path / "store")
+        sql = f"SELECT answer, correct FROM rollouts JOIN grades USING (rollout_id) WHERE run_id = '{run_id}'"
+        found = dict(rows(tmp_path / "store", sql))
+        assert {answer: found[answer] for answer in order if expected[answer] is not None} == {
+            answer: verdict for answer, verdict in expected.items() if verdict is not None
+        }

@@ -33,7 +33,8 @@ def fit(
             for method_id in fitted.left_out:
                 console().print(f"left out: {method_id}, which some of the problems lack", highlight=False)
             if fitted.unknown:
-                told = f"left out: {fitted.unknown} problems, of which some way has no answer whose verdict is known"
+                count = f"{fitted.unknown} problem{'s' if fitted.unknown > 1 else ''}"
+                told = f"left out: {count}, of which some way has no answer whose verdict is known"
                 console().print(told, highlight=False)
             path = out.with_stem(out.stem + fitted.suffix)
             write_strategy(fitted.strategy, path)
