@@ -2,12 +2,17 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+from bare_stages import carry_out, without_prefect
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plans import plan
 
+from storage.sql import query
+from storage.store import Store
 from tasks.analysis.selectors import choose
 from tasks.domains.math.judge import MathJudge
 from tasks.graded import GradedRollout, join, join_all
@@ -83,6 +88,29 @@ def test_adding_samples_changes_no_group_of_the_earlier_ones(judge: MathJudge) -
     few, many = join(graded(drawn[:3]), judge), join(graded(drawn), judge)
     ids = ["r0", "r1", "r2"]
     assert partition(few.groups, ids) == partition(many.groups[:3], ids)
+
+
+def test_a_run_that_grew_has_the_groups_and_choices_of_one_made_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_prefect(monkeypatch.setattr)
+    for folder, sizes in (("grown", (4, 16)), ("whole", (16,))):
+        for n in sizes:
+            carry_out(plan(methods=[{"method": "best_of_n", "n": n}], budgets=[1, n]), tmp_path / folder)
+    grown, whole = (
+        {
+            table: query(Store(tmp_path / folder), f"SELECT {columns} FROM {table} {where} ORDER BY ALL").to_pylist()
+            for table, columns, where in (
+                ("groups", "rollout_id, answer_group", "WHERE method_id = 'best_of_n-n16'"),
+                ("rollouts", "rollout_id, answer, answer_key", "WHERE method_id = 'best_of_n-n16'"),
+                ("selections", "* EXCLUDE (run_id)", "WHERE method_id = 'best_of_n-n16'"),
+                ("grades", "*", ""),
+            )
+        }
+        for folder in ("grown", "whole")
+    )
+    assert grown == whole
+    assert len(grown["groups"]) == 4 * 16
 
 
 def test_problems_are_joined_apart(judge: MathJudge) -> None:
