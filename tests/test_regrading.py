@@ -4,7 +4,9 @@ The grader of yesterday calls every answer wrong.
 """
 
 import json
+import tarfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from flows.differences import compare_runs
 from flows.gate import judge
 from flows.recipe import GateConfig
 from flows.regrading import regrading
+from flows.report.contents import report_facts
+from flows.report.tables import against_table
 from storage.errors import StorageError
 from storage.sql import query
 from storage.store import Run, Store
@@ -138,6 +142,29 @@ def test_grading_anew_gives_what_is_stored_where_the_grader_is_the_same(tmp_path
         sql = f"SELECT * EXCLUDE (run_id, method_id) FROM selections WHERE method_id = '{method_id}' ORDER BY ALL"
         with regrading(store, run) as anew:
             found = anew.selections(method_id)
+        assert sorted(found, key=str) == sorted(query(store, sql).to_pylist(), key=str)
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_report_of_two_graders_says_so(tmp_path: Path) -> None:
+    before, after = made(tmp_path, 1, yesterday=True), made(tmp_path, 2)
+    store = Store(tmp_path / "store")
+    facts = report_facts(store, [before, after])
+    other = replace(facts[1], run=replace(after, policy="another"))
+    assert "graded by different versions of the grader" in against_table([facts[0], other])
+    assert "graded by different versions" not in against_table([other, replace(facts[1], run=after)])
+
+
+def test_a_store_of_0_1_is_graded_anew_to_the_same_choices(tmp_path: Path) -> None:
+    with tarfile.open(Path(__file__).parent / "golden_store" / "v0.1" / "store.tar.xz") as packed:
+        packed.extractall(tmp_path, filter="data")
+    store = Store(tmp_path / "store")
+    run = store.find_run("golden")
+    for method_id in ("cot", "best_of_n-n4", "beam_search-n4-m4"):
+        columns = "problem_id, selector, n, correct, accuracy, estimator"
+        sql = f"SELECT {columns} FROM selections WHERE run_id = '{run.run_id}' AND method_id = '{method_id}'"
+        with regrading(store, run) as anew:
+            found = [{name: row[name] for name in columns.split(", ")} for row in anew.selections(method_id)]
         assert sorted(found, key=str) == sorted(query(store, sql).to_pylist(), key=str)
 
 

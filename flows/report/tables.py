@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flows.costs import COST_SQL, LINES, cost_rows
+from flows.regrading import graders_of
 from flows.report.facts import RunFacts, family
 from flows.report.markup import behind, paragraph, table
 from flows.results import SUMMARY_SQL, accuracy_text
@@ -108,7 +109,22 @@ def against_table(runs: Sequence[RunFacts]) -> str:
         "cheaper), inference of policy and PRM, and with the policies' pre-training (6·N·D) where its tokens are "
         "known. Selectors and budgets are the best in hindsight."
     )
-    return told + table(header, body, words=3) + behind(_choices_sql(runs))
+    return told + _graders_note(runs) + table(header, body, words=3) + behind(_choices_sql(runs))
+
+
+def _graders_note(runs: Sequence[RunFacts]) -> str:
+    """A warning where not all runs were graded alike; nothing where they were."""
+    graders = {
+        graders_of(facts.store, (use for use in facts.run.stages if use.kind in ("grade", "select"))) for facts in runs
+    }
+    if len(graders) == 1:
+        return ""
+    return paragraph(
+        "These runs were graded by different versions of the grader, which may explain a part of the differences. "
+        "`overthink compare` judges two runs by one grader; running the recipe of an older run again grades it anew, "
+        "without an engine.",
+        "note",
+    )
 
 
 def _against(small: RunFacts, large: RunFacts) -> Iterator[list[str]]:
