@@ -289,16 +289,6 @@ async def test_compute_optimal_tts_labels_give_its_own_accuracy_and_tokens(tmp_p
     assert disagreed == {f"question_{number}" for number in (257, 293, 383, 435, 456, 467)}, "docs/imports.md"
 
 
-if __name__ == "__main__":
-    import asyncio
-
-    given, into, crash = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    steps = Steps(crash)
-    steps.install()
-    asyncio.run(import_rollouts(recipe_of("search-and-learn", given), into))
-    print(steps.count)
-
-
 def key_cases() -> list[dict[str, Any]]:
     path = SHARED_DATA / "grading_cases.jsonl"
     cases = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
@@ -320,3 +310,13 @@ async def test_a_verdict_does_not_depend_on_the_answers_beside_it(case: dict[str
         assert {answer: found[answer] for answer in order if expected[answer] is not None} == {
             answer: verdict for answer, verdict in expected.items() if verdict is not None
         }
+
+
+if __name__ == "__main__":
+    import asyncio
+
+    given, into, crash = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    steps = Steps(crash)
+    steps.install()
+    asyncio.run(import_rollouts(recipe_of("search-and-learn", given), into))
+    print(steps.count)
