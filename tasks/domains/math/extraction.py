@@ -1,5 +1,98 @@
-"""The answer in a solution: the last `\\boxed{}`, then an explicit "answer is"; leniently also the last number."""
+r"""The answer in a solution: the last `\boxed{}`, then an explicit "answer is"; leniently also the last number.
 
-from tasks.problems.answers import Extraction, extract_answer, last_box
+What a model thought before `</think>` is not read. Boxes side by side ("\boxed{2} and \boxed{3}") are one list.
+"""
 
-__all__ = ["Extraction", "extract_answer", "last_box"]
+import re
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+from tasks.domains.math.statements import is_answer, stated_answer, without_statement
+
+Extraction = Literal["boxed", "lenient"]
+
+MOST_READ = 100_000  # characters; an answer stands at the end
+_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s{0,9}")
+_UNBRACED = re.compile(r"-?(?:\d[\d,]*(?:\.\d+)?|\\[A-Za-z]+(?:\{[^{}]*\}|\d)*|[A-Za-z])")
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:/\d+)?|-?\.\d+")
+_THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+_THINKS = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
+_END_MARK = re.compile(r"(?:</s>|<\|[\w ]{1,30}\|>|<(?:eos|end_of_turn|pad)>)$", re.IGNORECASE)
+_SIDE_BY_SIDE = re.compile(
+    r"(?:\s|\$|\\[()\[\],; ]|\*\*|,|;|&|\band\b|\bor\b|\\(?:text|mbox)\s?\{\s*,?\s*(?:and|or)\s*\}|\\q?quad"
+    r"|\\(?:le|ri)ft|(?<![A-Za-z\\])[A-Za-z](?:_\{?\w\}?)?\s?=)*"
+)
+
+
+class _Box(NamedTuple):
+    """Where a box begins and ends in the text, and what is in it."""
+
+    begin: int
+    end: int
+    content: str
+
+
+def extract_answer(text: str, extraction: Extraction = "boxed") -> str | None:
+    """The answer as written, or None where the solution gives none.
+
+    `lenient` falls back to the last number, as the reference tools do; use it only to compare with them.
+    """
+    text = _read_part(text)
+    answer = last_box(text) or stated_answer(text)
+    if answer is None and extraction == "lenient":
+        numbers = _NUMBER.findall(text)
+        answer = numbers[-1].replace(",", "") if numbers else None
+    return answer
+
+
+def last_box(text: str) -> str | None:
+    """The content of the box that opens last, of those that are closed and hold an answer; one pass over the text.
+
+    Boxes with nothing but "and", "or" or a comma between them in one line are a list.
+    """
+    boxes = sorted((box for box in _boxes(text) if is_answer(box.content)), key=lambda box: box.begin)
+    if not boxes:
+        return None
+    listed = [boxes[-1]]
+    for before, after in reversed(list(pairwise(boxes))):
+        between = text[before.end : after.begin]
+        if before.end > after.begin or len(between) > 80 or "\n" in between or not _SIDE_BY_SIDE.fullmatch(between):
+            break
+        listed.insert(0, before)
+    return ",".join(dict.fromkeys(without_statement(box.content) for box in listed))
+
+
+def _read_part(text: str) -> str:
+    """The end of the text, after the reasoning, without the marks that end it; reasoning without end has no answer."""
+    text = text[-MOST_READ:]
+    text = text[max((found.end() for found in _THOUGHT.finditer(text)), default=0) :]
+    if thought := _THINKS.search(text):
+        text = text[: thought.start()]
+    while mark := _END_MARK.search(text := text.rstrip(), max(0, len(text) - 40)):
+        text = text[: mark.start()]
+    return text
+
+
+def _boxes(text: str) -> list[_Box]:
+    """Every closed box, in the order of their closing braces."""
+    opened = {found.end(): found.start() for found in _BOX.finditer(text)}
+    found = [
+        _Box(begin, content.end(), content[0])
+        for end, begin in opened.items()
+        if text[end : end + 1] != "{" and (content := _UNBRACED.match(text, end))
+    ]
+    open_braces: list[int] = []
+    position = 0
+    while position < len(text):
+        if text[position] == "\\":
+            # An escaped brace is part of the answer: \{1, 2\}. The box's own brace is never escaped.
+            position += 2
+            continue
+        if text[position] == "{":
+            open_braces.append(position)
+        elif text[position] == "}" and open_braces:
+            brace = open_braces.pop()
+            if brace in opened:
+                found.append(_Box(opened[brace], position + 1, text[brace + 1 : position].strip()))
+        position += 1
+    return found

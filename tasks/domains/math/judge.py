@@ -1,12 +1,18 @@
-"""Grades the answers of a problem against its reference, and joins those that are equal."""
+"""Grades the answers of a problem against its reference, and joins those that are the same."""
 
-import threading
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
 
-from tasks.problems.equality import EqualityJudge, Verdict, group_answers
+from tasks.domains.math.bounded import Verdict
+from tasks.domains.math.children import Children
+from tasks.domains.math.expressions import number_key
+from tasks.domains.math.grouping import numbered
+from tasks.domains.math.reading import as_text
 
-__all__ = ["Judged", "MathJudge", "Verdict"]
+_PLAIN_NUMBER = re.compile(r"[+-]?\d{1,30}(?:\.\d{1,30})?")
 
 
 @dataclass(frozen=True)
@@ -20,30 +26,57 @@ class Judged:
 class MathJudge:
     """Grades and groups answers, for any number of threads. Use as a context manager.
 
-    `time_limit` bounds one answer and `problem_limit` one problem, in CPU seconds; `processes` compute, by default one
-    a core.
+    `time_limit` bounds one answer and `problem_limit` one problem, in CPU seconds; what does not fit is unknown.
+    `processes` child processes compute, by default one a core; numbers in plain digits need none.
     """
 
     def __init__(self, time_limit: float = 5.0, problem_limit: float = 30.0, processes: int | None = None) -> None:
-        del problem_limit, processes  # until the children are a pool
-        self._judge = EqualityJudge(time_limit)
-        self._lock = threading.Lock()
+        self._limits = {"time_limit": time_limit, "problem_limit": problem_limit}
+        self._children = Children("tasks.domains.math.worker", processes)
 
     def __enter__(self) -> "MathJudge":
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self._judge.__exit__(*exc)
+    def __exit__(self, *_: object) -> None:
+        self._children.stop()
 
     def judge(self, reference: str | None, answers: Sequence[str]) -> list[Judged]:
         """The key and verdict of each answer to one problem, each graded against the reference itself."""
-        with self._lock:
-            verdicts = [None if reference is None else self._judge.compare(reference, answer) for answer in answers]
-        return [Judged(answer, verdict) for answer, verdict in zip(answers, verdicts, strict=True)]
+        right = None if reference is None else plain_number(reference)
+        quick = reference is None or right is not None
+        known = {text: value for text in set(answers) if quick and (value := plain_number(text)) is not None}
+        found = {text: Judged(number_key(value), _plain_verdict(right, value)) for text, value in known.items()}
+        others = [text for text in answers if text not in known]
+        if others:
+            replies = self._ask({"work": "judge", "reference": reference, "answers": others})
+            found |= {text: _judged(reference, text, replies) for text in others}
+        return [found[text] for text in answers]
 
     def groups(self, answers: Sequence[str]) -> list[int]:
         """The group of each answer to one problem, numbered by first occurrence; a partition for every order."""
-        with self._lock:
-            keys = group_answers(list(answers), [], self._judge.compare)
-        numbers: dict[str | None, int] = {}
-        return [numbers.setdefault(key, len(numbers)) for key in keys]
+        values = [plain_number(text) for text in answers]
+        if None not in values:
+            return numbered(values)
+        replies = self._ask({"work": "group", "answers": list(answers)})
+        return numbered([replies.get(text, text) for text in answers])
+
+    def _ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self._children.ask({**request, **self._limits}, self._limits["problem_limit"]) or {}
+
+
+def plain_number(answer: str) -> Fraction | None:
+    """The value of an answer that is a plain decimal number, else None."""
+    text = answer.strip().strip("$").strip()
+    return Fraction(text) if _PLAIN_NUMBER.fullmatch(text) else None
+
+
+def _plain_verdict(right: Fraction | None, value: Fraction) -> Verdict | None:
+    return None if right is None else "equal" if right == value else "different"
+
+
+def _judged(reference: str | None, text: str, replies: Mapping[str, Any]) -> Judged:
+    """What a child said; where it said nothing, only identical text is known to be right."""
+    if text in replies:
+        return Judged(*replies[text])
+    verdict: Verdict | None = None if reference is None else "equal" if reference == text else "unknown"
+    return Judged(as_text(text).key, verdict)

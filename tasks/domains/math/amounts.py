@@ -1,0 +1,85 @@
+"""Numbers with what they are numbers of: 18 cm, 5 %, $3, 2 hours 30 minutes."""
+
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+
+from tasks.domains.math.expressions import NoValue, number, signs_apart
+from tasks.domains.math.lexing import Token, Unreadable
+from tasks.domains.math.parsing import expression_of
+from tasks.domains.math.splitting import Tokens
+from tasks.domains.math.units import CURRENCIES, DEGREE, NONE, PERCENT, Unit, begins_unit, unit_of
+from tasks.domains.math.values import Answer, Scalar, Unordered
+
+
+def amount(tokens: Tokens) -> Answer:
+    """An expression, and the unit or currency beside it. Raises Unreadable."""
+    for place in (0, 1, len(tokens) - 1):
+        if place < len(tokens) and tokens[place].kind == "mark" and tokens[place].text in CURRENCIES:
+            return _money([*tokens[:place], *tokens[place + 1 :]], CURRENCIES[tokens[place].text])
+    if len(tokens) > 1 and tokens[-1].text == "%":
+        return _with_unit(tokens[:-1], PERCENT)
+    if len(tokens) > 2 and tokens[-1].text in ("C", "F", "K") and "circ" in (tokens[-2].text, tokens[-3].text):
+        return _with_unit(tokens[:-1], Unit(f"degree {tokens[-1].text}"))
+    begin = next((at for at in range(1, len(tokens)) if begins_unit(tokens[at], tokens[at - 1])), len(tokens))
+    if any(_is_amount(tokens, at) for at in range(begin + 1, len(tokens))):
+        return compound(tokens)
+    return _measured(tokens, begin)
+
+
+def _money(tokens: Tokens, unit: Unit) -> Answer:
+    if not tokens:
+        raise Unreadable("a currency alone")
+    rest = amount(tokens)
+    if rest.unit not in (None, unit):
+        raise Unreadable("two currencies")
+    return replace(rest, unit=unit, key="")
+
+
+def _is_amount(tokens: Tokens, place: int) -> bool:
+    """Whether a number in a unit is another amount, not a power."""
+    return tokens[place].kind == "number" and tokens[place - 1].text not in ("^", "-", "{")
+
+
+def _measured(tokens: Tokens, begin: int) -> Answer:
+    """An expression with the unit that begins there, if it is one."""
+    unit = NONE
+    if begin < len(tokens):
+        try:
+            unit = unit_of(tokens[begin:])
+        except Unreadable:
+            begin = len(tokens)
+    return _with_unit(tokens[:begin], None if unit == NONE else unit)
+
+
+def _with_unit(tokens: Tokens, unit: Unit | None) -> Answer:
+    expression, degrees = expression_of(tokens)
+    try:
+        values = [Scalar(one) for one in signs_apart(expression)]
+    except NoValue as error:
+        raise Unreadable(str(error)) from error
+    if degrees and unit is None:
+        unit = DEGREE
+    answers = tuple(Answer(value, unit=unit) for value in values)
+    return answers[0] if len(answers) == 1 else Answer(Unordered(answers))
+
+
+def compound(tokens: Tokens) -> Answer:
+    """Several amounts of one measure in a row: 2 hours 30 minutes. Raises Unreadable for anything else."""
+    amounts: list[tuple[Fraction, list[Token]]] = []
+    for token in tokens:
+        if token.kind == "number" and token.value is not None:
+            amounts.append((token.value, []))
+        elif amounts and token.text != "and":
+            amounts[-1][1].append(token)
+    units = [unit_of(rest) for _, rest in amounts]
+    if tokens[0].kind != "number" or len({unit.measure for unit in units}) != 1 or not _falling(units):
+        raise Unreadable("amounts that do not add up")
+    value = sum((size * unit.factor for (size, _), unit in zip(amounts, units, strict=True)), Fraction(0))
+    last = units[-1]
+    return Answer(Scalar(number(value / last.factor)), unit=last)
+
+
+def _falling(units: list[Unit]) -> bool:
+    """Whether each unit is smaller than the one before, as in hours and minutes."""
+    return len(units) > 1 and all(one.factor > other.factor for one, other in pairwise(units))

@@ -1,0 +1,101 @@
+"""Judging and grouping one problem's answers within a budget of CPU time, in the main thread of a process."""
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Literal
+
+from tasks.domains.math.equality import GRADE, same
+from tasks.domains.math.grouping import partition
+from tasks.domains.math.numerics import TooLarge
+from tasks.domains.math.reading import as_text, read_answer
+from tasks.domains.math.values import Answer, scalars_of
+
+Verdict = Literal["equal", "different", "unknown"]
+
+
+class OutOfTime(TimeoutError):
+    """One answer, or all answers of a problem, took their CPU seconds."""
+
+
+class Budget:
+    """CPU seconds for each answer and for all of a problem's."""
+
+    def __init__(self, time_limit: float, problem_limit: float) -> None:
+        self._time_limit = time_limit
+        self._end = time.process_time() + problem_limit
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Raises OutOfTime where the block takes longer than one answer may, or nothing is left for the problem."""
+        left = min(self._time_limit, self._end - time.process_time())
+        if left <= 0:
+            raise OutOfTime
+        before = signal.signal(signal.SIGPROF, _out_of_time)
+        signal.setitimer(signal.ITIMER_PROF, left)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, before)
+
+
+def _out_of_time(_signal: int, _frame: FrameType | None) -> None:
+    raise OutOfTime
+
+
+@dataclass(frozen=True)
+class Read:
+    """An answer that was read, and whether everything in it was computed."""
+
+    answer: Answer
+    whole: bool
+
+
+def judged(reference: str | None, answers: Sequence[str], budget: Budget) -> dict[str, tuple[str, Verdict | None]]:
+    """The key of each distinct answer, and its verdict; in an order that is not that of the answers."""
+    right = None if reference is None else _read(reference, budget)
+    found: dict[str, tuple[str, Verdict | None]] = {}
+    for text in _in_order(answers):
+        one = _read(text, budget)
+        found[text] = one.answer.key, None if right is None else _verdict(right, one, text == reference, budget)
+    return found
+
+
+def grouped(answers: Sequence[str], budget: Budget) -> dict[str, int]:
+    """The group of each distinct answer."""
+    texts = _in_order(answers)
+    labels = partition([_read(text, budget).answer for text in texts], budget.one)
+    return dict(zip(texts, labels, strict=True))
+
+
+def _in_order(answers: Sequence[str]) -> list[str]:
+    return sorted(set(answers), key=lambda text: (len(text), text))
+
+
+def _read(text: str, budget: Budget) -> Read:
+    """An answer, and the values that comparing it takes."""
+    answer = None
+    try:
+        with budget.one():
+            answer = read_answer(text)
+            for scalar in scalars_of(answer):
+                scalar.valued.compute()
+    except (OutOfTime, TooLarge, MemoryError):
+        return Read(answer or as_text(text), whole=False)
+    return Read(answer, whole=True)
+
+
+def _verdict(right: Read, one: Read, identical: bool, budget: Budget) -> Verdict:
+    if identical or right.answer.key == one.answer.key:
+        return "equal"
+    if not (right.whole and one.whole):
+        return "unknown"
+    try:
+        with budget.one():
+            return "equal" if same(right.answer, one.answer, GRADE) else "different"
+    except (OutOfTime, TooLarge, MemoryError):
+        return "unknown"

@@ -1,0 +1,230 @@
+"""Text to answer: lists, names, equations and inequalities, and in them the values. Nothing is left out silently."""
+
+from dataclasses import replace
+
+from tasks.domains.math.amounts import compound
+from tasks.domains.math.cleaning import clean
+from tasks.domains.math.expressions import negative, total
+from tasks.domains.math.lexing import Token, Unreadable, tokens_of
+from tasks.domains.math.numerics import TooLarge, vanishes
+from tasks.domains.math.parsing import expression_of
+from tasks.domains.math.sets import REALS, common, interval, united, without
+from tasks.domains.math.shapes import listed, value_of
+from tasks.domains.math.splitting import Tokens, is_word, split, text_of
+from tasks.domains.math.values import Answer, Ordered, Pieces, Scalar, Series, Statement, Unordered, Words
+
+LONGEST = 4000  # characters of an answer that is read as mathematics
+
+_BETWEEN = (",", ";", "and", "or")
+_RELATIONS = ("=", "ne", "<", ">", "le", "ge", "approx", "in")
+_ORDERS = {"<": ("<", False), "le": ("<=", False), ">": ("<", True), "ge": ("<=", True)}
+
+
+def read_answer(text: str) -> Answer:
+    """What an answer says; where that is not understood as a whole, its text. Never raises."""
+    cleaned = clean(text)
+    try:
+        if len(cleaned) > LONGEST:
+            raise Unreadable("too long")
+        return _answer(split(tokens_of(cleaned), ("implies",))[0][-1])
+    except (Unreadable, RecursionError):
+        return as_text(text)
+
+
+def as_text(text: str) -> Answer:
+    """An answer of which only the text is compared."""
+    cleaned = clean(text)
+    try:
+        return Answer(Words(text_of(tokens_of(cleaned))))
+    except (Unreadable, RecursionError):
+        return Answer(Words(" ".join(cleaned.split())))
+
+
+def _answer(tokens: Tokens) -> Answer:
+    """A list, or one item. Raises Unreadable."""
+    parts, marks = split(tokens, _BETWEEN)
+    parts = [part for part in parts if part]
+    if len(parts) < 2:
+        return _item(parts[0] if parts else tokens)
+    if set(marks) == {"and"} and (whole := _summed(tokens)) is not None:
+        return whole
+    items = [item for part in parts for item in listed(_item(part))]
+    if any(isinstance(item.value, Words) and len(item.value.key.split()) > 3 for item in items):
+        raise Unreadable("prose")
+    if any(item.value == _ELLIPSIS for item in items):
+        return Answer(Series(tuple(items)))
+    if all(isinstance(item.value, (Ordered, Pieces)) and item.name is not None for item in items) and set(marks) & {
+        "or",
+        "and",
+    }:
+        return _both(items, "or" in marks)
+    return _list(items)
+
+
+def _summed(tokens: Tokens) -> Answer | None:
+    """2 hours and 30 minutes; None for what is a list."""
+    try:
+        return compound(tokens)
+    except Unreadable:
+        return None
+
+
+def _both(items: list[Answer], either: bool) -> Answer:
+    """Two conditions on one letter: their union for "or", what they have in common for "and"."""
+    if len({item.name for item in items}) != 1:
+        raise Unreadable("conditions on several letters")
+    values = [item.value for item in items]
+    if not either and len(values) != 2:
+        raise Unreadable("more than two conditions")
+    return Answer(united(values) if either else common(*values), name=items[0].name)
+
+
+def _list(items: list[Answer]) -> Answer:
+    """A list; a name that stands before the first or every item is the list's."""
+    names = [item.name for item in items]
+    first = items[0].statement is None or items[0].statement.relation == "="
+    if names[0] is not None and first and all(name in (None, names[0]) for name in names):
+        bare = tuple(replace(item, name=None, statement=None, key="") for item in items)
+        return Answer(Unordered(bare), name=names[0])
+    return Answer(Unordered(tuple(items)))
+
+
+_ELLIPSIS = Words("ldots")
+
+
+def _item(tokens: Tokens) -> Answer:
+    """One item: a value, or a relation. Raises Unreadable."""
+    if [token.text for token in tokens] == ["ldots"]:
+        return Answer(_ELLIPSIS)
+    sides, relations = split(tokens, _RELATIONS)
+    if not relations:
+        return _labelled(tokens) or value_of(tokens, _answer)
+    if relations[-1] == "approx" and not _is_name(sides[-2]):
+        return _item(_before_last(tokens, "approx"))
+    kinds = set(relations)
+    if kinds <= {"=", "approx"}:
+        return _equation(sides)
+    if kinds in ({"in"}, {"ne"}) and len(sides) == 2:
+        return _unequal(*sides) if kinds == {"ne"} else replace(_answer(sides[1]), name=_named(sides[0]), key="")
+    return _inequality(sides, relations)
+
+
+def _labelled(tokens: Tokens) -> Answer | None:
+    """Words and a colon are a name: "Area: 5"."""
+    said, colons = split(tokens, (":",))
+    if len(colons) != 1 or not said[0] or not all(is_word(token) for token in said[0]):
+        return None
+    return replace(_answer(said[1]), name=text_of(said[0]), key="")
+
+
+def _before_last(tokens: Tokens, mark: str) -> Tokens:
+    place = max(at for at, token in enumerate(tokens) if token.text == mark)
+    return tokens[:place]
+
+
+def _is_name(tokens: Tokens) -> bool:
+    """Whether a side of an equation only says what the other is: letters and words, without numbers of their own."""
+    texts = [token.text for token in tokens]
+    numbers = [at for at, token in enumerate(tokens) if token.kind == "number"]
+    own = [at for at in numbers if not _in_subscript(texts, at) and texts[at - 3 : at + 2] != ["^", "{", "-", "1", "}"]]
+    return not own and any(token.kind != "mark" for token in tokens)
+
+
+def _in_subscript(texts: list[str], place: int) -> bool:
+    """Whether a token stands in a subscript, in braces or without."""
+    if texts[place - 1] == "_":
+        return True
+    while place > 1 and texts[place] not in ("{", "}"):
+        place -= 1
+    return texts[place - 1 : place + 1] == ["_", "{"]
+
+
+def _named(tokens: Tokens) -> str:
+    if not _is_name(tokens):
+        raise Unreadable("not a name")
+    return text_of(tokens)
+
+
+def _difference(left: Tokens, right: Tokens) -> Scalar | None:
+    try:
+        return Scalar(total([expression_of(left)[0], negative(expression_of(right)[0])]))
+    except Unreadable:
+        return None
+
+
+def _equation(sides: list[list[Token]]) -> Answer:
+    """x = 4 is 4 with a name; where no side is a name it is a statement, or a calculation that its end counts of."""
+    first, last = sides[0], sides[-1]
+    if len(sides) == 2 and not _is_name(first) and _is_name(last):
+        first, last = last, first
+    difference = _difference(first, last)
+    statement = None if difference is None or not difference.valued.letters else Statement("=", difference)
+    if _is_name(first) and not (statement and _is_constant(first)):
+        value = _answer(last)
+        return replace(value, name=text_of(first), statement=statement, key="")
+    if statement is None or _always_holds(statement):
+        if difference is None:
+            raise Unreadable("an equation of what cannot be subtracted")
+        return _answer(last)
+    return Answer(statement, statement=statement)
+
+
+def _is_constant(tokens: Tokens) -> bool:
+    """Whether a side that looks like a name is a number after all: pi, e, i."""
+    try:
+        return not Scalar(expression_of(tokens)[0]).valued.letters
+    except Unreadable:
+        return False
+
+
+def _always_holds(statement: Statement) -> bool:
+    try:
+        return vanishes(statement.difference.valued)
+    except TooLarge:
+        return False
+
+
+def _unequal(left: list[Token], right: list[Token]) -> Answer:
+    """x != 3 are all real numbers but 3."""
+    value = _answer(right)
+    if not isinstance(value.value, (Scalar, Unordered)):
+        raise Unreadable("not a number that is left out")
+    difference = _difference(left, right) if left else None
+    if left and not _is_name(left):
+        if difference is None:
+            raise Unreadable("a relation of what cannot be subtracted")
+        return Answer(Statement("!=", difference))
+    statement = None if difference is None else Statement("!=", difference)
+    return Answer(without(REALS, value.value), name=text_of(left) if left else None, statement=statement)
+
+
+def _inequality(sides: list[list[Token]], relations: list[str]) -> Answer:
+    """A condition on one letter is an interval with that name; any other is a statement."""
+    if any(relation not in _ORDERS for relation in relations):
+        raise Unreadable("relations of several kinds")
+    falling = {_ORDERS[relation][1] for relation in relations}
+    if len(falling) != 1:
+        raise Unreadable("an order in two directions")
+    if falling == {True}:
+        sides, relations = sides[::-1], relations[::-1]
+    closed = [_ORDERS[relation][0] == "<=" for relation in relations]
+    statement = _ordered_statement(sides, closed)
+    if len(sides) == 3 and _is_name(sides[1]):
+        value = interval(_answer(sides[0]), _answer(sides[2]), *closed)
+        return Answer(value, name=text_of(sides[1]))
+    if len(sides) == 2:
+        for at, other in ((0, 1), (1, 0)):
+            if not sides[at] or (_is_name(sides[at]) and not _is_constant(sides[at])):
+                bound = _answer(sides[other])
+                low, high = (None, bound) if at == 0 else (bound, None)
+                name = text_of(sides[at]) if sides[at] else None
+                return Answer(interval(low, high, closed[0], closed[0]), name=name, statement=statement)
+    if statement is None:
+        raise Unreadable("an inequality that is not understood")
+    return Answer(statement, statement=statement)
+
+
+def _ordered_statement(sides: list[list[Token]], closed: list[bool]) -> Statement | None:
+    """a < b as a - b < 0."""
+    difference = _difference(*sides) if len(sides) == 2 and all(sides) else None
+    return None if difference is None else Statement("<=" if closed[0] else "<", difference)

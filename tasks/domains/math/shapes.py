@@ -1,0 +1,178 @@
+"""The value that tokens without a relation make: a number with its unit, words, a tuple, a set, a matrix and so on."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+
+from tasks.domains.math.amounts import amount
+from tasks.domains.math.expressions import negative as minus
+from tasks.domains.math.expressions import number, symbol
+from tasks.domains.math.lexing import Token, Unreadable
+from tasks.domains.math.parsing import expression_of
+from tasks.domains.math.sets import REALS, united, without
+from tasks.domains.math.splitting import Tokens, enclosed, is_word, split, text_of
+from tasks.domains.math.units import Unit
+from tasks.domains.math.values import Answer, Based, Clock, Matrix, Ordered, Ratio, Scalar, Unordered, Value, Words
+
+Read = Callable[[Tokens], Answer]
+
+_SMALL_NUMBERS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen",
+)  # fmt: skip
+_NOTHING = ("emptyset", "empty set", "no solution", "no solutions", "no real solution", "no real solutions")
+_SAID: dict[str, Value] = {
+    **dict.fromkeys(("all real numbers", "all reals", "real numbers", "set of all real numbers", "mathbb{R}"), REALS),
+    **dict.fromkeys(_NOTHING, Unordered(())),
+    **dict.fromkeys(("dne", "does not exist"), Words("does not exist")),
+    **dict.fromkeys(("mathbb{Z}", "all integers", "integers", "set of all integers"), Words("mathbb{Z}")),
+    **{word: Scalar(number(value)) for value, word in enumerate(_SMALL_NUMBERS)},
+    "positive infty": Scalar(symbol("infty")),
+    "negative infty": Scalar(minus(symbol("infty"))),
+}
+_FENCES = {"vmatrix": "|", "Vmatrix": "||"}
+_MATRICES = _FENCES.keys() | {"pmatrix", "bmatrix", "Bmatrix", "matrix", "smallmatrix", "array"}
+_IN_WORDS = frozenset("-'\",.!?()&:;/")
+_ORDINALS = frozenset(("st", "nd", "rd", "th"))
+
+
+def value_of(tokens: Tokens, read: Read) -> Answer:
+    """The value and unit that all the tokens make; `read` reads what stands in brackets. Raises Unreadable."""
+    if not tokens:
+        raise Unreadable("nothing is there")
+    if (said := _SAID.get(text_of(tokens))) is not None:
+        return Answer(said)
+    for shape in (_clock, _ratio, _based, _sets, _bracketed, _matrix, _words):
+        found = shape(tokens, read)
+        if found is not None:
+            return found if isinstance(found, Answer) else Answer(found)
+    return amount(tokens)
+
+
+def _clock(tokens: Tokens, _: Read) -> Answer | None:
+    texts = [token.text for token in tokens]
+    found = re.match(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?(?: (.*))?$", re.sub(r" ?: ?", ":", " ".join(texts)))
+    if found is None or int(found[1]) > 24:
+        return None
+    half = re.sub(r"[ .]", "", found[4] or "").lower()
+    if half not in ("", "am", "pm"):
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()[:3])
+    half = half or ("pm" if 12 < hours < 24 else "")
+    time = Clock(Fraction(hours % 12 * 60 + minutes) + Fraction(seconds, 60))
+    return Answer(time, unit=Unit(half) if half else None)
+
+
+def _ratio(tokens: Tokens, _: Read) -> Value | None:
+    parts, _found = split(tokens, (":",))
+    if len(parts) < 2:
+        return None
+    return Ratio(tuple(Scalar(expression_of(part)[0]) for part in parts))
+
+
+def _based(tokens: Tokens, _: Read) -> Value | None:
+    """Digits and a base as subscript; digits above 9 are capital letters."""
+    texts = [token.text for token in tokens]
+    if "_" not in texts[1:] or not texts[0][0].isalnum():
+        return None
+    place = texts.index("_")
+    digits = "".join(texts[:place])
+    base = "".join(text for text in texts[place + 1 :] if text not in ("{", "}", "(", ")"))
+    base = str(_SMALL_NUMBERS.index(base.lower())) if base.lower() in _SMALL_NUMBERS else base
+    if not re.fullmatch(r"[0-9A-Z]{1,400}", digits) or not re.search(r"\d", digits) or not base.isdigit():
+        return None
+    try:
+        return Based(int(digits, int(base)), int(base))
+    except ValueError as error:
+        raise Unreadable("digits that the base does not have") from error
+
+
+def _sets(tokens: Tokens, read: Read) -> Value | None:
+    parts, marks = split(tokens, ("cup", "setminus", "backslash", "cap"))
+    if not marks and [token.text for token in tokens[:2]] == ["mathbb{R}", "-"]:
+        parts, marks = [[tokens[0]], list(tokens[2:])], ["setminus"]
+    if not marks:
+        return None
+    values = [read(part).value for part in parts]
+    if set(marks) == {"cup"}:
+        return united(values)
+    if len(values) == 2 and marks[0] != "cap":
+        return without(*values)
+    raise Unreadable("sets that are not put together here")
+
+
+def _bracketed(tokens: Tokens, read: Read) -> Value | Answer | None:
+    opening, closing = tokens[0].text, tokens[-1].text
+    if opening not in ("(", "[", "{", "lbrace", "langle") or not enclosed(tokens):
+        return None
+    inner = tokens[1:-1]
+    if opening == "lbrace" and closing == "rbrace":
+        return _braced(inner, read)
+    parts, commas = split(inner, (",", ";"))
+    if (opening, closing) == ("{", "}"):
+        return read(inner) if commas else None
+    if not commas and (opening, closing) in (("(", ")"), ("[", "]")):
+        return None
+    opening, closing = {"langle": "("}.get(opening, opening), {"rangle": ")"}.get(closing, closing)
+    if not commas or opening not in ("(", "[") or closing not in (")", "]"):
+        raise Unreadable("brackets that do not belong together")
+    return _each_sign(Ordered(opening, tuple(read(part) for part in parts), closing))
+
+
+def _braced(inner: Tokens, read: Read) -> Value | Answer:
+    """A set: of what is listed, or of what fulfils a condition."""
+    if not inner:
+        return Unordered(())
+    said, bars = split(inner, ("|", ":"))
+    if len(bars) == 1 and len(said[1]) > 1:
+        return replace(read(said[1]), name=None, key="")
+    parts, _ = split(inner, (",", ";"))
+    items = {item.key: item for part in parts for item in listed(read(part))}
+    return next(iter(items.values())) if len(items) == 1 else Unordered(tuple(items.values()))
+
+
+def listed(answer: Answer) -> list[Answer]:
+    """The items of a list that stands in a list (of plus and minus); anything else is one item."""
+    if isinstance(answer.value, Unordered) and answer.unit is None and answer.value.items:
+        return list(answer.value.items)
+    return [answer]
+
+
+def _each_sign(found: Ordered) -> Value:
+    """A tuple with plus-minus signs is a list of tuples."""
+    choices: list[tuple[Answer, ...]] = [()]
+    for item in found.items:
+        choices = [(*one, other) for one in choices for other in listed(item)]
+        if len(choices) > 64:
+            raise Unreadable("too many signs")
+    if len(choices) == 1:
+        return found
+    return Unordered(tuple(Answer(Ordered(found.opening, choice, found.closing)) for choice in choices))
+
+
+def _matrix(tokens: Tokens, read: Read) -> Value | None:
+    begin = re.fullmatch(r"begin\{(\w+)\}", tokens[0].text)
+    if begin is None or begin[1] not in _MATRICES or not enclosed(tokens):
+        return None
+    inner = list(tokens[1:-1])
+    if begin[1] == "array" and inner and inner[0].text == "{":
+        inner = inner[[token.text for token in inner].index("}") + 1 :]
+    rows = [row for row in split(inner, ("newline",))[0] if row]
+    return Matrix(tuple(tuple(read(cell) for cell in split(row, ("&",))[0]) for row in rows), _FENCES.get(begin[1], ""))
+
+
+def _words(tokens: Tokens, _: Read) -> Value | None:
+    """Words, with numbers and punctuation among them, but no mathematics; a number in front has a unit behind it."""
+    if any(not _in_words(token) for token in tokens) or not any(token.kind == "word" for token in tokens):
+        return None
+    ordinal = len(tokens) > 1 and tokens[1].text in _ORDINALS and not tokens[1].spaced
+    if tokens[0].kind == "number" and not ordinal:
+        return None
+    if any(token.kind == "mark" for token in tokens) and not any(is_word(token) for token in tokens):
+        return None  # a product of letters
+    return Words(text_of([token for token in tokens if token.text not in _IN_WORDS or token.text in "-'/"]))
+
+
+def _in_words(token: Token) -> bool:
+    return token.kind in ("word", "symbol", "number") or (token.kind == "mark" and token.text in _IN_WORDS)

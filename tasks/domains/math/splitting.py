@@ -1,0 +1,78 @@
+"""Tokens at the top level: splitting them at marks that no bracket holds."""
+
+from collections.abc import Collection, Sequence
+
+from tasks.domains.math.lexing import Token, Unreadable
+
+Tokens = Sequence[Token]
+
+_OPENING = frozenset(("(", "[", "{", "lbrace", "langle", "lfloor", "lceil"))
+_CLOSING = frozenset((")", "]", "}", "rbrace", "rangle", "rfloor", "rceil"))
+
+
+def split(tokens: Tokens, separators: Collection[str]) -> tuple[list[list[Token]], list[str]]:
+    """What stands between the separators at the top level, and the separators. Raises Unreadable for loose brackets."""
+    parts: list[list[Token]] = [[]]
+    found: list[str] = []
+    depth = 0
+    for token in tokens:
+        if depth == 0 and (mark := _mark(token)) in separators:
+            parts.append([])
+            found.append(mark)
+            continue
+        depth += depth_change(token)
+        if depth < 0:
+            raise Unreadable("a bracket that nothing opens")
+        parts[-1].append(token)
+    if depth:
+        raise Unreadable("a bracket is not closed")
+    return parts, found
+
+
+def _mark(token: Token) -> str:
+    """What a token may separate: marks, commands, and the words "and" and "or"."""
+    if token.kind in ("mark", "command"):
+        return token.text
+    return token.text.lower() if token.text.lower() in ("and", "or") else ""
+
+
+def depth_change(token: Token) -> int:
+    """1 for what opens, -1 for what closes, else 0."""
+    if token.kind not in ("mark", "command"):
+        return 0
+    if token.text.startswith("begin{"):
+        return 1
+    if token.text.startswith("end{"):
+        return -1
+    return 1 if token.text in _OPENING else -1 if token.text in _CLOSING else 0
+
+
+def enclosed(tokens: Tokens) -> bool:
+    """Whether the first token opens a bracket that the last one closes."""
+    depth = 0
+    for place, token in enumerate(tokens):
+        depth += depth_change(token)
+        if depth == 0:
+            return 0 < place == len(tokens) - 1
+    return False
+
+
+def text_of(tokens: Tokens) -> str:
+    """The tokens as one text, in which neither spacing nor the capitals of words matter."""
+    spelled = [token.text.lower() if token.kind == "word" else token.text for token in tokens]
+    kept = [
+        text
+        for place, text in enumerate(spelled)
+        if not (
+            text in ("-", "'", '"')
+            and is_word(tokens[place - 1])
+            and place + 1 < len(spelled)
+            and is_word(tokens[place + 1])
+        )
+    ]
+    return " ".join(kept[1:] if kept[0:1] in (["the"], ["a"], ["an"]) and len(kept) > 1 else kept)
+
+
+def is_word(token: Token) -> bool:
+    """Whether a token is a word of prose, not letters that may be factors."""
+    return token.kind == "word" and (token.prose or len(token.text) > 2)
