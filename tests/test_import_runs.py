@@ -270,6 +270,8 @@ async def test_at_least_99_percent_of_search_and_learn_choices_are_ours(tmp_path
     assert Counter((one.problem_id, one.reason) for one in different) == {
         ("test/algebra/1072.json", "extraction"): 5,
         ("test/precalculus/24313.json", "grouping"): 1,
+        ("test/intermediate_algebra/428.json", "grouping"): 1,
+        ("test/precalculus/990.json", "grouping"): 1,
     }, "docs/imports.md"
 
 
@@ -286,7 +288,7 @@ async def test_compute_optimal_tts_labels_give_its_own_accuracy_and_tokens(tmp_p
     compared = compare_run(Store(tmp_path), first)
     assert len(compared) == 500
     disagreed = {one.problem_id for one in compared if one.reason == "verdict"}
-    assert disagreed == {f"question_{number}" for number in (257, 293, 383, 435, 456, 467)}, "docs/imports.md"
+    assert disagreed == {f"question_{number}" for number in (200, 257, 293, 383, 435, 456, 467)}, "docs/imports.md"
 
 
 def key_cases() -> list[dict[str, Any]]:

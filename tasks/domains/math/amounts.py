@@ -11,6 +11,9 @@ from tasks.domains.math.splitting import Tokens
 from tasks.domains.math.units import CURRENCIES, DEGREE, NONE, PERCENT, Unit, begins_unit, unit_of
 from tasks.domains.math.values import Answer, Scalar, Unordered
 
+_ORDINALS = ("st", "nd", "rd", "th")
+_RAISED = (("th",), ("^", "th"), ("^", "{", "th", "}"))
+
 
 def amount(tokens: Tokens) -> Answer:
     """An expression, and the unit or currency beside it. Raises Unreadable."""
@@ -83,3 +86,25 @@ def compound(tokens: Tokens) -> Answer:
 def _falling(units: list[Unit]) -> bool:
     """Whether each unit is smaller than the one before, as in hours and minutes."""
     return len(units) > 1 and all(one.factor > other.factor for one, other in pairwise(units))
+
+
+def with_ordinals(tokens: Tokens) -> Tokens:
+    """12th, 12^{th} and so on as a number with the unit "th"."""
+    found: list[Token] = []
+    place = 0
+    while place < len(tokens):
+        texts = [token.text for token in tokens[place : place + 4]]
+        size = next((len(raised) for raised in _RAISED if _is_ordinal(texts, raised)), 0)
+        if size and found and found[-1].kind == "number":
+            found.append(Token("word", "th", prose=True))
+            place += size
+        else:
+            found.append(tokens[place])
+            place += 1
+    return found
+
+
+def _is_ordinal(texts: list[str], raised: tuple[str, ...]) -> bool:
+    return len(texts) >= len(raised) and all(
+        text in _ORDINALS if wanted == "th" else text == wanted for text, wanted in zip(texts, raised, strict=False)
+    )

@@ -14,6 +14,7 @@ from tasks.domains.math.numerics import TooLarge
 from tasks.domains.math.reading import as_text, read_answer
 from tasks.domains.math.values import Answer, scalars_of
 
+AGAIN_SECONDS = 0.1  # until it is said once more, where something swallowed the first exception
 Verdict = Literal["equal", "different", "unknown"]
 
 
@@ -35,7 +36,7 @@ class Budget:
         if left <= 0:
             raise OutOfTime
         before = signal.signal(signal.SIGPROF, _out_of_time)
-        signal.setitimer(signal.ITIMER_PROF, left)
+        signal.setitimer(signal.ITIMER_PROF, left, AGAIN_SECONDS)
         try:
             yield
         finally:

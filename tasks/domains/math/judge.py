@@ -12,6 +12,8 @@ from tasks.domains.math.expressions import number_key
 from tasks.domains.math.grouping import numbered
 from tasks.domains.math.reading import as_text
 
+__all__ = ["Judged", "MathJudge", "Verdict", "plain_number"]
+
 _PLAIN_NUMBER = re.compile(r"[+-]?\d{1,30}(?:\.\d{1,30})?")
 
 

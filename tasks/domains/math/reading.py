@@ -58,6 +58,8 @@ def _answer(tokens: Tokens) -> Answer:
         "and",
     }:
         return _both(items, "or" in marks)
+    if len({item.key for item in items}) == 1 and len({text_of(part) for part in parts}) == len(parts):
+        return items[0]  # one value in several spellings
     return _list(items)
 
 

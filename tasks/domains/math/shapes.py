@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
-from tasks.domains.math.amounts import amount
+from tasks.domains.math.amounts import amount, with_ordinals
 from tasks.domains.math.expressions import negative as minus
 from tasks.domains.math.expressions import number, symbol
 from tasks.domains.math.lexing import Token, Unreadable
@@ -34,13 +34,13 @@ _SAID: dict[str, Value] = {
 _FENCES = {"vmatrix": "|", "Vmatrix": "||"}
 _MATRICES = _FENCES.keys() | {"pmatrix", "bmatrix", "Bmatrix", "matrix", "smallmatrix", "array"}
 _IN_WORDS = frozenset("-'\",.!?()&:;/")
-_ORDINALS = frozenset(("st", "nd", "rd", "th"))
 
 
 def value_of(tokens: Tokens, read: Read) -> Answer:
     """The value and unit that all the tokens make; `read` reads what stands in brackets. Raises Unreadable."""
     if not tokens:
         raise Unreadable("nothing is there")
+    tokens = with_ordinals(tokens)
     if (said := _SAID.get(text_of(tokens))) is not None:
         return Answer(said)
     for shape in (_clock, _ratio, _based, _sets, _bracketed, _matrix, _words):
@@ -166,8 +166,7 @@ def _words(tokens: Tokens, _: Read) -> Value | None:
     """Words, with numbers and punctuation among them, but no mathematics; a number in front has a unit behind it."""
     if any(not _in_words(token) for token in tokens) or not any(token.kind == "word" for token in tokens):
         return None
-    ordinal = len(tokens) > 1 and tokens[1].text in _ORDINALS and not tokens[1].spaced
-    if tokens[0].kind == "number" and not ordinal:
+    if tokens[0].kind == "number":
         return None
     if any(token.kind == "mark" for token in tokens) and not any(is_word(token) for token in tokens):
         return None  # a product of letters

@@ -25,7 +25,7 @@ _MATHEMATICS = re.compile(
 )
 _JOINED = re.compile(r"\s{0,3}(?:,|;|and\b|or\b|, ?and\b|, ?or\b)\s{0,3}")
 _BOLD = re.compile(r"\*\*(?!\s)(?P<a>[^\n]+?)(?<!\s)\*\*(?!\w)|`(?P<b>[^`\n]+)`|\*(?!\s)(?P<c>[^*\n]+)(?<!\s)\*")
-_SENTENCE_END = re.compile(r"(?<![\d\\])[.!?](?=\s|$)|(?<!\\)[.!?](?=\s+[A-Z\\$*(]|\s*$)|(?<!\\)[;\n]")
+_SENTENCE_END = re.compile(r"(?<!\\)[.!?](?=\s|$)|(?<!\\)[;\n]")
 _REMARK = re.compile(
     r",?\s+(?:since|because|as|so|which|where|when|for|if|after|that|with|but|by|from|given|due|thus|hence|therefore|i\.e"
     r"|namely|making|meaning|we|according|based|not|is)\b|,\s+(?:and|or)\s+(?:the|this|that|it|we)\b"
@@ -39,11 +39,12 @@ _PLACEHOLDER = re.compile(
 )
 _ASKS_FOR_ANSWER = re.compile(r"answer|\bans\b|\byour\b|\bhere\b", re.IGNORECASE)
 _NO_ANSWER = re.compile(
-    r"(?:(?:in)?correct|right|wrong|(?:in)?valid|reasonable|plausible|sensible|consistent|helpful|useful|clear"
-    r"|obvious|unique|independent|not|in|on|at|to|given|found|obtained|as|that|because|since|always|expressed|expected|supposed|required"
-    r"|needed|based|written|also|what|this|it|there|simplified|likely|probably|verified|confirmed|known|definitely|certainly"
-    r"|still|already|below|above|here|one of|between|close|equal|clearly|the same|of|wanted|asked|I|we|you|let|greater than"
-    r"|less than|an? (?:\w+ )?(?:integer|number|fraction|value|ratio|function|expression|multiple))\b",
+    r"(?:(?:in)?correct|right|wrong|(?:in)?valid|reasonable|plausible|sensible|consistent|helpful|useful|clear|obvious"
+    r"|unique|independent|not|in|on|at|to|given|found|obtained|as|that|because|since|always|expressed|expected|required"
+    r"|supposed|needed|based|written|also|what|this|it|there|simplified|likely|probably|verified|confirmed|known|of"
+    r"|definitely|certainly|still|already|below|above|here|one of|between|close|equal|clearly|the same|wanted|asked|I"
+    r"|we|you|let|greater than|less than"
+    r"|an? (?:\w+ )?(?:integer|number|fraction|value|ratio|function|expression|multiple))\b",
     re.IGNORECASE,
 )
 _COMMAND = re.compile(r"\\(?:text|mbox|mathrm|operatorname|textbf|begin|end)\s?\{[^{}]*\}|\\[A-Za-z]+")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.problems.answers import MOST_READ, Extraction, extract_answer
+from tasks.domains.math.extraction import MOST_READ, Extraction, extract_answer
 
 
 @contextmanager
@@ -41,11 +41,21 @@ def within(seconds: float) -> Iterator[None]:
         (r"\boxed{ 7 }", "7"),
         ("\\boxed{\n7\n}", "7"),
         (r"\fbox{x = 3}", "x = 3"),
-        (r"\boxed{1} and \fbox{2}", "2"),
+        (r"\boxed{1} and \fbox{2}", "1,2"),
         (r"\boxed{3} and then \boxed{4", "3"),
         (r"\boxed{\boxed{5}}", "5"),
         (r"\boxed{\text{Evelyn}}", r"\text{Evelyn}"),
         (r"\boxed{6} and \boxed{}", "6"),
+        (r"so we get $\boxed 7$", "7"),
+        (r"\boxed\frac{1}{2}", r"\frac{1}{2}"),
+        ("\\boxed{42}\n\nNote: the format is \\boxed{answer}", "42"),
+        (r"\boxed{4}, written as \boxed{\text{your answer}}", "4"),
+        (r"\boxed{4} or \boxed{...}", "4"),
+        (r"\boxed{\infty}", r"\infty"),
+        (r"\boxed{\text{The answer is } 42}", "42"),
+        (r"\boxed{5} cm", "5"),
+        ("\\boxed{42}<|eot_id|>", "42"),
+        ("\\boxed{41} No: </think>\n\\boxed{42}", "42"),
     ],
 )
 def test_the_last_closed_box(text: str, answer: str) -> None:
@@ -65,16 +75,61 @@ def test_the_last_closed_box(text: str, answer: str) -> None:
         ("Answer: 7", "7"),
         ("answer : 7", "7"),
         ("ANSWER IS 7;", "7"),
-        ("The answer is -4, as shown\nbelow", "-4, as shown"),
+        ("The answer is -4, as shown\nbelow", "-4"),
         ("**Answer:** 7", "7"),
         ("The final answer is **7**.", "7"),
         ("**The final answer is: 7**", "7"),
         ("The answer is 1. No: the answer is 2.", "2"),
         ("Final answer:\n42", "42"),
+        ("Hence the answer is\n\\[\n18\n\\]\nwhich is even.", "18"),
+        ("The answer is\n$$\nx = 5\n$$", "x = 5"),
+        (r"The answer is \(\frac{1}{2}\).", r"\frac{1}{2}"),
+        (r"The answer is $\$36$.", r"\$36"),
+        ("The answer is $36 for 3 tickets and $12 for one.", "36"),
+        ("The answer is $3$ and $4$.", "3, 4"),
+        ("The answer is $28$%.", "28%"),
+        (r"$\text{The answer is }42$", "42"),
+        ("**Final Answer**: **73**", "73"),
+        ("**Final Answer**\n\n73", "73"),
+        ("## Final Answer\n\n$73$", "73"),
+        ("#### 18", "18"),
+        ("#### 1,234 (that many)", "1,234"),
+        ("The answer is 42, since 6*7 = 42.", "42"),
+        ("The answer is 42 since the answer is even.", "42"),
+        ("The answer is 42. Let me check that the answer is correct: yes.", "42"),
+        ("The answer is 42.\nI hope this answer is helpful!", "42"),
+        ("The answer is 5 (five).", "5"),
+        ("Answer: (C)", "(C)"),
+        ("The answer is option **B**.", "B"),
+        ("The answer is yes, because of parity.", "yes"),
+        ("The answer is 11,\\! 111,\\! 100.", "11,\\! 111,\\! 100"),
+        ("The answers are 2 and 3.", "2 and 3"),
+        ("The answer is `42`.</s>", "42"),
+        ("<think>\\boxed{41}</think> The answer is 42.", "42"),
     ],
 )
 def test_a_stated_answer(text: str, answer: str) -> None:
     assert extract_answer(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"\boxed{2} and \boxed{3}", "2,3"),
+        (r"$x=\boxed{2}$ or $x=\boxed{3}$.", "2,3"),
+        (r"\boxed{2}, \boxed{3}, and \boxed{5}", "2,3,5"),
+        (r"\boxed{7}, \boxed{7}", "7"),
+        (r"First \boxed{1}, then we see \boxed{2}", "2"),
+        ("\\boxed{1}\n\\boxed{2}", "2"),
+    ],
+)
+def test_boxes_side_by_side_are_a_list(text: str, answer: str) -> None:
+    assert extract_answer(text) == answer
+
+
+@pytest.mark.parametrize("text", ["42", "42.", "$42$", "**42**", "\\[\n42\n\\]", "42.\nI hope this helps!"])
+def test_a_text_that_is_nothing_but_a_value_is_that_value(text: str) -> None:
+    assert extract_answer(text) == "42"
 
 
 def test_a_box_goes_before_a_stated_answer() -> None:
@@ -82,7 +137,25 @@ def test_a_box_goes_before_a_stated_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "I do not know.", "12 + 13 = 25", "boxed{7}", "the answers vary", r"\boxed{7", r"\boxed{}", "Answer:"]
+    "text",
+    [
+        "",
+        "I do not know.",
+        "12 + 13 = 25",
+        "boxed{7}",
+        "the answers vary",
+        r"\boxed{7",
+        r"\boxed{}",
+        "Answer:",
+        "The answer is \\[",
+        "the answer is **",
+        "The answer is ...",
+        "This answer is correct.",
+        "#### Step 3: add",
+        "#### 1. Add",
+        "<think>the answer is 41. \\boxed{41}",
+        "La respuesta es 42.",
+    ],
 )
 def test_no_answer_is_none(text: str) -> None:
     assert extract_answer(text) is None
