@@ -10,8 +10,8 @@ PYTEST := $(BIN)/pytest -q --numprocesses 3 --dist loadfile --no-loadscope-reord
 # them, which therefore run apart.
 COVERED := $(patsubst %,tests/test_%.py,adaptive after_pilot allocation answers beam_search bucket_store candidates chains \
 	compute_optimal costs deciding difficulty dvts equality estimators files fitting flops intervals journal journals \
-	known_difficulty lookahead mcts methods paper_rule particle_filtering prm_measures prm_quality rebase recorder records search_methods selectors shards \
-	sharing sql store strategy totals)
+	known_difficulty lookahead mcts methods paper_rule particle_filtering prm_measures prm_quality rebase recorder \
+	records search_methods selectors shards sharing sql store strategy totals)
 
 .PHONY: demo test check bench zoo install clean
 
