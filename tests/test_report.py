@@ -214,7 +214,7 @@ async def test_an_imported_run_without_calls_says_so(tmp_path: Path) -> None:
     (run_id,) = await import_rollouts(recipe, tmp_path / "store")
     store = Store(tmp_path / "store")
     page = report_page(store, facts_of(store, run_id))
-    for said in ("what it cost is unknown", "no independent rollouts", "FLOPs are unknown", "has no PRM"):
+    for said in ("what it cost is unknown", "no independent, graded rollouts", "FLOPs are unknown", "has no PRM"):
         assert said in page
     assert "the recipe below by <code>overthink import</code>" in page
 
