@@ -41,8 +41,7 @@ def own_code(*parts: str) -> JsonObject:
 
 def grader_identity() -> JsonObject:
     """Who finds, compares and groups answers; grades are only comparable where it is the same."""
-    own = {"math": VERSIONS["math"]} if VERSIONS["math"] > 1 else {}
-    return {"math-verify": version("math-verify"), **own}
+    return {"math": VERSIONS["math"], "mpmath": version("mpmath")}
 
 
 def problems_identity(problem_set: ProblemSet) -> JsonObject:

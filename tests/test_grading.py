@@ -107,7 +107,7 @@ def test_every_verdict_has_its_reason(
     graded.grade(Cover(("p",), 0, 1))
     (row,) = graded.rows("grades")
     assert (row["correct"], row["detail"], row["reference"]) == (correct, detail, reference)
-    assert row["grader"] == "math-verify (boxed)"
+    assert row["grader"] == "math (boxed)"
 
 
 def test_what_cannot_be_compared_in_time_is_unknown(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_new_version_changes_the_keys_of_what_it_computes_and_of_what_follows(
     assert {name: stages for name, stages in changed.items() if stages} == CHANGED[part]
 
 
-def test_grades_depend_on_the_version_of_math_verify(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_grades_depend_on_the_version_of_the_library_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     before = method_keys({"method": "best_of_n", "n": 8})
     monkeypatch.setattr(identities, "version", lambda _: "0.0.1")
     after = method_keys({"method": "best_of_n", "n": 8})
