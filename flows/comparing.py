@@ -8,6 +8,7 @@ from typing import Any, Literal
 from rich.table import Table
 from rich.text import Text
 
+from flows.terminal import printable
 from storage.sql import query
 from storage.store import Store
 from tasks.domains.math.judge import MathJudge
@@ -130,6 +131,6 @@ def differences_table(compared: Iterable[Comparison]) -> Table:
     for one in compared:
         if one.reason is not None:
             verdicts = ("" if verdict is None else str(verdict) for verdict in (one.our_verdict, one.their_verdict))
-            answers = (Text(one.ours or ""), Text(one.theirs or ""))
+            answers = (Text(printable(one.ours or "")), Text(printable(one.theirs or "")))
             table.add_row(one.problem_id, one.selector, str(one.n), *answers, *verdicts, one.reason)
     return table

@@ -66,10 +66,10 @@ class RunProgress:
         console = console or Console(quiet=True)
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description:<24}"),
+            TextColumn("{task.description:<24}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("problems  {task.fields[detail]}"),
+            TextColumn("problems  {task.fields[detail]}", markup=False),
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,

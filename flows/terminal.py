@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import typer
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from storage.errors import QueryError, StorageError, StoreBusy
 from storage.store import Store
@@ -64,16 +65,27 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
-def console() -> Console:
+class Screen(Console):
+    """A terminal on which text is text: brackets and colons mean nothing in it, and nothing in it steers."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """What rich makes of every plain string, in tables and titles too."""
+        return super().render_str(printable(text), **options)
+
+
+def console() -> Screen:
     """The terminal; wide enough for a result table where there is none."""
-    screen = Console()
-    return screen if screen.is_terminal else Console(width=NO_TERMINAL_WIDTH)
+    screen = Screen()
+    return screen if screen.is_terminal else Screen(width=NO_TERMINAL_WIDTH)
 
 
-def unfolded(drawn: RenderableType) -> Console:
+def unfolded(drawn: RenderableType) -> Screen:
     """Paper as wide as what is drawn on it: for what cannot be read, or copied, in folds."""
-    width = Console(width=WIDEST).measure(drawn).maximum
-    return Console(width=max(width, console().width))
+    width = Screen(width=WIDEST).measure(drawn).maximum
+    return Screen(width=max(width, console().width))
 
 
 def _stopped(screen: Console, reason: str, log: Path) -> NoReturn:
@@ -99,7 +111,7 @@ def _chatter_to(log: Path) -> Iterator[Console]:
         os.dup2(sink, 1)
         os.dup2(sink, 2)
         try:
-            yield Console(file=terminal_stream)
+            yield Screen(file=terminal_stream)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -115,5 +127,5 @@ def told_plainly() -> Iterator[None]:
     try:
         yield
     except (UserError, StorageError, QueryError, Regression) as error:
-        Console(stderr=True).print(printable(str(error)), style="red", markup=False, soft_wrap=True, highlight=False)
+        Screen(stderr=True).print(str(error), style="red", soft_wrap=True, highlight=False)
         raise typer.Exit(REGRESSION if isinstance(error, Regression) else MISTAKE) from error

@@ -1,27 +1,49 @@
 """SQL over a store: the public tables as views in one locked DuckDB connection.
 
-Only files that a manifest names are visible. The connection reads those files and nothing else: no other files, no
-network, no extensions, no writes, bounded memory and time.
+Only files that a manifest names are visible. A statement that does more than read is refused before anything is opened
+(`storage/statements.py`), and the connection could not do more either: no file of the disk, no network, no extensions,
+the parts behind a file system that cannot write (`storage/part_files.py`), bounded memory and time.
 """
 
 import json
 import re
-import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent import futures
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
 from pathlib import Path
+from time import monotonic
+from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from storage.errors import QueryError
+from storage.part_files import SCHEME, PartFiles
 from storage.schemas import SCHEMAS
+from storage.statements import one_line, tables_read
 from storage.store import Run, Store
 from storage.views import SUM_OF, VIEWS
 
 MEMORY_LIMIT = "2GB"
+RESULT_LIMIT = 2_000_000_000
 TIME_LIMIT_SECONDS = 60.0
+BATCH_ROWS = 2048
+NOT_IN_ARROW = frozenset(
+    {"bignum", "bit", "geometry", "interval", "time with time zone", "uhugeint", "union", "variant"}
+)
+SHUT = (
+    "enable_external_access",
+    "python_enable_replacements",
+    "autoinstall_known_extensions",
+    "autoload_known_extensions",
+)
 _WORD = re.compile(r"\w+")
+Made = TypeVar("Made")
 
 _RUN_COLUMNS = pa.schema(
     [
@@ -52,9 +74,73 @@ _USE_COLUMNS = pa.schema(
 )
 
 
+@dataclass(frozen=True)
+class Rows:
+    """An answer while it is computed: its columns, no two of one name, and its rows batch by batch."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+
+
+def query(store: Store, sql: str, time_limit: float = TIME_LIMIT_SECONDS) -> pa.Table:
+    """Answer one SELECT. Raises QueryError, with one line, for anything else, and for more than RESULT_LIMIT bytes."""
+    with stream(store, sql, time_limit) as rows:
+        size, batches = 0, []
+        for batch in rows.batches:
+            size += batch.nbytes
+            if size > RESULT_LIMIT:
+                raise QueryError(f"the answer has more than {RESULT_LIMIT / 1e9:g} GB: ask for fewer rows or columns")
+            batches.append(batch)
+        return pa.Table.from_batches(batches, rows.schema)
+
+
 @contextmanager
-def connect(store: Store, tables: Collection[str]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A locked connection on which the tables of the data contract are views; of those stored, `tables` have rows."""
+def stream(store: Store, sql: str, time_limit: float = TIME_LIMIT_SECONDS) -> Iterator[Rows]:
+    """Answer one SELECT in batches of at most BATCH_ROWS rows, so that no answer is too large to be written somewhere.
+
+    `time_limit` is the seconds that DuckDB may take, not those that the reader does. Raises QueryError as `query` does.
+    """
+    with _connect(store, sql) as connection, _Asked(connection, time_limit) as asked:
+        relation = asked.wait(lambda: connection.sql(sql))
+        reader = asked.wait(lambda: _in_arrow(relation).to_arrow_reader(BATCH_ROWS))
+        names = _distinct(relation.columns)
+        schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
+        following = iter(lambda: asked.wait(lambda: next(reader, None)), None)
+        yield Rows(schema, (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in following))
+
+
+class _Asked:
+    """DuckDB at work in a thread of its own, so that the waiting one hears signals and ends it after its time."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, time_limit: float) -> None:
+        self._connection, self._limit, self._taken = connection, time_limit, 0.0
+        self._thread = ThreadPoolExecutor(1, "sql")
+
+    def __enter__(self) -> "_Asked":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    def wait(self, work: Callable[[], Made]) -> Made:
+        """What `work` returns. Interrupted by a signal or the limit, it ends before this does."""
+        began, doing = monotonic(), self._thread.submit(work)
+        try:
+            return doing.result(max(0.0, self._limit - self._taken))
+        except TimeoutError as error:
+            raise QueryError(f"the query ran longer than {self._limit:g} s and was stopped: narrow it") from error
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise QueryError(one_line(str(error))) from error
+        finally:
+            while not doing.done():  # an interrupt that comes before the query has begun is lost
+                self._connection.interrupt()
+                futures.wait([doing], timeout=0.01)
+            self._taken += monotonic() - began
+
+
+@contextmanager
+def _connect(store: Store, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A locked connection with the tables of the data contract as views; those that `sql` reads have their rows."""
     if not store.exists():
         raise QueryError(
             f"there is no store at {store.address}: name one with --store, or make it with `overthink run`"
@@ -67,57 +153,19 @@ def connect(store: Store, tables: Collection[str]) -> Iterator[duckdb.DuckDBPyCo
     }
     connection = duckdb.connect(":memory:", config=limits)
     try:
-        _create_views(connection, store, tables)
+        _create_views(connection, store, _stored(tables_read(connection, sql)))
         connection.execute("BEGIN TRANSACTION READ ONLY")
         yield connection
     finally:
         connection.close()
 
 
-def query(store: Store, sql: str, time_limit: float = TIME_LIMIT_SECONDS) -> pa.Table:
-    """Answer one SELECT. Raises QueryError, with one line, for anything else."""
-    with connect(store, _tables_of(sql)) as connection:
-        _require_one_select(connection, sql)
-        timer = threading.Timer(time_limit, connection.interrupt)
-        timer.start()
-        try:
-            return connection.sql(sql).to_arrow_table()
-        except duckdb.InterruptException as error:
-            raise QueryError(f"the query ran longer than {time_limit:g} s and was stopped: narrow it") from error
-        except duckdb.Error as error:
-            raise QueryError(_one_line(str(error))) from error
-        finally:
-            timer.cancel()
-
-
-def _require_one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    try:
-        sql.encode()
-        statements = connection.extract_statements(sql)
-    except UnicodeEncodeError as error:
-        raise QueryError("the query is not valid Unicode text") from error
-    except duckdb.Error as error:
-        raise QueryError(_one_line(str(error))) from error
-    if len(statements) != 1:
-        raise QueryError(f"one SELECT at a time, please: this is {len(statements)} statements")
-    kind = statements[0].type
-    if kind != duckdb.StatementType.SELECT:
-        raise QueryError(f"the store is read only here: SELECT is allowed, {kind.name} is not")
-
-
-def _one_line(message: str) -> str:
-    return " ".join(message.split("\n\n", 1)[0].split())
-
-
-def _tables_of(sql: str) -> set[str]:
-    """The stored tables that a query may read, by the words in it: those behind every view that it names."""
-    words = set(_WORD.findall(sql.lower()))
-    if words & {"query", "query_table"}:  # functions that take a name, or put one together
-        return set(SCHEMAS)
+def _stored(names: set[str]) -> set[str]:
+    """The stored tables behind some tables and views."""
     reached: set[str] = set()
-    while words - reached:
-        reached |= words
-        words = {word for name in words & VIEWS.keys() for word in _WORD.findall(VIEWS[name])}
+    while names - reached:
+        reached |= names
+        names = {word for name in names & VIEWS.keys() for word in _WORD.findall(VIEWS[name])}
     problems = {"problems"} if "run_problems" in reached else set()
     return problems | {table for table in SCHEMAS if f"parts_{table}" in reached}
 
@@ -125,20 +173,20 @@ def _tables_of(sql: str) -> set[str]:
 def _create_views(connection: duckdb.DuckDBPyConnection, store: Store, tables: Collection[str]) -> None:
     store.bring(tables)
     runs = store.runs()
-    files: dict[str, list[Path]] = {table: [] for table in SCHEMAS}
-    for stage in store.stages():
-        for entry in stage.entries():
-            for part_file in entry.files:
-                if part_file.table in tables:
-                    files[part_file.table].append(stage.parts_folder / part_file.name)
     _create_table(connection, "stored_runs", _runs_table(runs))
     _create_table(connection, "stage_uses", _uses_table(runs))
-    every_file = [str(path.resolve()) for paths in files.values() for path in paths]
-    connection.execute("SET allowed_paths = ?", [every_file])
-    for setting in ("enable_external_access", "autoinstall_known_extensions", "autoload_known_extensions"):
+    parts = {table: _parts(store, table) if table in tables else {} for table in SCHEMAS}
+    # A part of no rows first: it has all columns of the table, those too that no stored part has.
+    files: dict[str, dict[str, Path | bytes]] = {
+        table: {f"{SCHEME}none/{table}.parquet": _no_rows(table), **paths} for table, paths in parts.items()
+    }
+    every = {name: file for of_table in files.values() for name, file in of_table.items()}
+    connection.register_filesystem(PartFiles(every))
+    connection.execute("SET allowed_paths = ?", [list(every)])
+    for setting in SHUT:
         connection.execute(f"SET {setting} = false")
-    for table, paths in files.items():
-        _create_parts_view(connection, table, paths)
+    for table, of_table in files.items():
+        _create_parts_view(connection, f"parts_{table}", of_table)
     connection.execute(
         "CREATE VIEW run_problems AS SELECT DISTINCT u.run_id, p.problem_key FROM parts_problems p "
         "JOIN stage_uses u ON u.kind = 'problems' AND u.stage_key = p.stage_key"
@@ -149,27 +197,49 @@ def _create_views(connection: duckdb.DuckDBPyConnection, store: Store, tables: C
     connection.execute("SET lock_configuration = true")
 
 
-def _create_parts_view(connection: duckdb.DuckDBPyConnection, table: str, paths: list[Path]) -> None:
-    name = f"parts_{table}"
-    if not paths:
-        empty = SCHEMAS[table].append(pa.field("stage_key", pa.string())).empty_table()
-        _create_table(connection, name, empty)
-        return
-    lost = [path for path in paths if not path.exists()]
+def _parts(store: Store, table: str) -> dict[str, Path]:
+    """The files of one table that a manifest names, by the names that DuckDB knows them under."""
+    parts = {
+        f"{SCHEME}{stage.key}/{path.name}": path.resolve() for stage in store.stages() for path in stage.files(table)
+    }
+    lost = [path for path in parts.values() if not path.exists()]
     if lost:
         raise QueryError(f"{lost[0]} is missing: run its recipe again, which makes it anew")
-    quoted = ", ".join("'" + str(path.resolve()).replace("'", "''") + "'" for path in paths)
+    return parts
+
+
+@cache
+def _no_rows(table: str) -> bytes:
+    part = BytesIO()
+    pq.write_table(SCHEMAS[table].empty_table(), part)
+    return part.getvalue()
+
+
+def _create_parts_view(connection: duckdb.DuckDBPyConnection, view: str, names: Iterable[str]) -> None:
+    quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in names)
     try:
-        connection.execute(_parts_view(name, quoted))
+        connection.execute(
+            f"CREATE VIEW {view} AS SELECT * EXCLUDE (filename), parse_path(filename)[-2] AS stage_key "
+            f"FROM read_parquet([{quoted}], filename = true, union_by_name = true, hive_partitioning = false)"
+        )
     except duckdb.Error as error:
-        raise QueryError(f"{_one_line(str(error))}; run its recipe again, which makes the part anew") from error
+        raise QueryError(f"{one_line(str(error))}; run its recipe again, which makes the part anew") from error
 
 
-def _parts_view(name: str, quoted: str) -> str:
-    return (
-        f"CREATE VIEW {name} AS SELECT * EXCLUDE (filename), parse_path(filename)[-3] AS stage_key "
-        f"FROM read_parquet([{quoted}], filename = true, union_by_name = true, hive_partitioning = false)"
-    )
+def _in_arrow(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """The same rows, with the columns as text that Arrow's types hold otherwise than DuckDB's or not at all."""
+    odd = [column.id in NOT_IN_ARROW for column in relation.types]
+    columns = (f"#{place}::VARCHAR" if as_text else f"#{place}" for place, as_text in enumerate(odd, 1))
+    return relation.project(", ".join(columns)) if any(odd) else relation
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Names of columns, of which the second `x` becomes `x_1`: a row is then one value a name in every format."""
+    taken: list[str] = []
+    for name in names:
+        others = (f"{name}_{count}" for count in range(1, len(names) + 1))
+        taken.append(name if name not in taken else next(one for one in others if one not in (*names, *taken)))
+    return taken
 
 
 def _create_table(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:

@@ -91,7 +91,7 @@ MISTAKES = {
     "no run": (["report", "nothing", "--store", "."], "holds no run named 'nothing'"),
     "two statements": (["sql", "SELECT 1; SELECT 2", "--store", "."], "one SELECT at a time"),
     "writing": (["sql", "COPY (SELECT 1) TO 'x.csv'", "--store", "."], "the store is read only here"),
-    "reading": (["sql", "SELECT * FROM read_csv('/etc/passwd')", "--store", "."], "Cannot access file"),
+    "reading": (["sql", "SELECT * FROM read_csv('/etc/passwd')", "--store", "."], "read_csv is not allowed"),
 }
 
 

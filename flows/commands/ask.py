@@ -23,10 +23,10 @@ def sql(
     Imported runs also fill reported, measured PRMs prm_metrics.
     """
     from flows.printing import print_rows
-    from storage.sql import query as ask
+    from storage.sql import stream
 
-    with told_plainly():
-        print_rows(ask(open_store(store), query), output)
+    with told_plainly(), stream(open_store(store), query) as rows:
+        print_rows(rows, output)
 
 
 def cost(

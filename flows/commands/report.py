@@ -11,7 +11,7 @@ from rich.markdown import Markdown
 from flows.commands.options import DEFAULT_STORE, StoreOption, existing, write_text
 from flows.commands.status import status_of
 from flows.losses import losses, remedy
-from flows.terminal import carry_out, console, quiet, told_plainly
+from flows.terminal import Screen, carry_out, console, quiet, told_plainly
 from storage.errors import StorageError
 from storage.store import Run, Store
 
@@ -33,7 +33,7 @@ def report(
         runs = [stored for name in run_names for stored in opened.find_runs(name)]
         for stored in runs:
             _make_whole(opened, stored)
-        paper = console() if svg is None else Console(record=True, width=PICTURE_WIDTH)
+        paper = console() if svg is None else Screen(record=True, width=PICTURE_WIDTH)
         for stored in runs:
             print_report(paper, opened, stored)
         if svg is not None:
@@ -59,7 +59,7 @@ def _make_whole(store: Store, stored: Run) -> None:
         complaints = [str(loss) for loss in losses(store, stored)]
     if complaints:
         told = "\n".join([f"Run {stored.run_id} is not whole:", *complaints, remedy(stored)])
-        Console(stderr=True).print(told, style="red", markup=False, soft_wrap=True, highlight=False)
+        Screen(stderr=True).print(told, style="red", markup=False, soft_wrap=True, highlight=False)
         raise typer.Exit(1)
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from flows.commands.options import DEFAULT_STORE, StoreOption, existing
 from flows.recipe_files import find_recipe, read_runs
-from flows.terminal import console, quiet, told_plainly
+from flows.terminal import console, printable, quiet, told_plainly
 from storage.garbage import Garbage, find_garbage, remove_garbage
 from storage.store import Store
 
@@ -45,7 +45,7 @@ def _print_garbage(store: Store, found: Sequence[Garbage]) -> None:
     table = Table("what", "why")
     table.add_column("bytes", justify="right")
     for item in found:
-        table.add_row(Text(str(item.path.relative_to(store.root))), item.reason, f"{item.size:,}")
+        table.add_row(str(item.path.relative_to(store.root)), item.reason, f"{item.size:,}")
     console().print(table)
 
 
@@ -76,6 +76,7 @@ def doctor(
             levels.add(finding.level)
             remedy = f": {finding.remedy}" if finding.remedy else ""
             line = Text(f"{finding.level:8}", style=STYLES[finding.level])
-            console().print(line.append(f"{finding.place}: {finding.what}{remedy}", style="default"), soft_wrap=True)
+            what = printable(f"{finding.place}: {finding.what}{remedy}")
+            console().print(line.append(what, style="default"), soft_wrap=True)
         if "broken" in levels:
             raise typer.Exit(1)

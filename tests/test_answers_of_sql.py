@@ -1,0 +1,110 @@
+"""Answers while they are computed: their size, their names, and what ends them."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import storage.sql
+from storage.errors import QueryError
+from storage.sql import query, stream
+from storage.store import Store
+
+COMMAND = Path(sys.executable).parent / "overthink"
+ENDLESS = "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000) c WHERE hash(a.range + b.range) = 7"
+LARGE = "SELECT i, repeat('x', 1000) || i AS t FROM range(3000000) t(i)"  # 3 GB
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def test_names_that_are_there_twice_are_told_apart(store: Store) -> None:
+    table = query(store, "SELECT 1 AS x, 2 AS x, 3 AS x_1, 4 AS X")
+    assert table.column_names == ["x", "x_2", "x_1", "X"]
+    assert table.to_pylist() == [{"x": 1, "x_2": 2, "x_1": 3, "X": 4}]
+
+
+def test_types_that_arrow_would_change_come_as_text(store: Store) -> None:
+    sql = (
+        "SELECT 340282366920938463463374607431768211455::UHUGEINT AS x, '01:02:03+02'::TIMETZ AS x, INTERVAL 1 DAY AS y"
+    )
+    table = query(store, sql)
+    assert table.to_pydict() == {
+        "x": ["340282366920938463463374607431768211455"],
+        "x_1": ["01:02:03+02"],
+        "y": ["1 day"],
+    }
+
+
+def test_the_order_of_rows_is_kept(store: Store) -> None:
+    ordered = query(store, "SELECT i, INTERVAL 1 DAY FROM range(100000) t(i) ORDER BY hash(i)")["i"]
+    assert ordered == query(store, "SELECT i FROM range(100000) t(i) ORDER BY hash(i)")["i"]
+
+
+def test_an_answer_over_the_limit_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage.sql, "RESULT_LIMIT", 1_000_000)
+    assert query(store, "SELECT i FROM range(100000) t(i)").num_rows == 100_000
+    with pytest.raises(QueryError, match=r"^the answer has more than 0\.001 GB: ask for fewer rows or columns$"):
+        query(store, "SELECT i FROM range(1000000) t(i)")
+
+
+def test_the_readers_own_time_does_not_count(store: Store) -> None:
+    with stream(store, "SELECT i FROM range(10000) t(i)", time_limit=5.0) as rows:
+        storage_time = time.monotonic()
+        first = next(rows.batches)
+        time.sleep(0.3)
+        rest = list(rows.batches)
+    assert first.num_rows + sum(batch.num_rows for batch in rest) == 10_000
+    assert time.monotonic() - storage_time >= 0.3
+
+
+def test_a_stream_over_the_time_limit_is_stopped_in_its_middle(store: Store) -> None:
+    sql = "SELECT i, count(*) OVER (PARTITION BY i % 7) FROM range(100000000) t(i)"
+    with pytest.raises(QueryError, match="ran longer than"), stream(store, sql, time_limit=0.3) as rows:
+        for _ in rows.batches:
+            pass
+
+
+def test_an_error_in_the_middle_is_one_line(store: Store) -> None:
+    sql = "SELECT CASE WHEN i = 90000 THEN error('boom') ELSE i END FROM range(100000) t(i)"
+    with pytest.raises(QueryError, match="boom") as caught, stream(store, sql) as rows:
+        for _ in rows.batches:
+            pass
+    assert "\n" not in str(caught.value)
+
+
+def test_a_stream_that_is_left_early_ends(store: Store) -> None:
+    with stream(store, LARGE) as rows:
+        assert next(rows.batches).num_rows > 0
+    assert query(store, "SELECT 1 AS x") == pa.table({"x": pa.array([1], pa.int32())})
+
+
+@pytest.mark.parametrize("output", ["csv", "json", "parquet", "table"])
+def test_an_answer_larger_than_memory_is_written_in_bounded_memory(store: Store, output: str) -> None:
+    arguments = [COMMAND, "sql", LARGE.replace("3000000", "700000"), "--store", store.root, "--format", output]
+    bounded = ["sh", "-c", 'ulimit -d 600000 && exec "$0" "$@"', *arguments]  # kB
+    with subprocess.Popen(bounded, stdout=subprocess.PIPE) as process:
+        size = sum(len(piece) for piece in iter(lambda: process.stdout.read(1 << 20), b""))  # type: ignore[union-attr]
+    assert process.returncode == 0
+    assert size > (10_000 if output in ("table", "parquet") else 700_000_000)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+@pytest.mark.parametrize("sql", [ENDLESS, "SELECT * FROM range(100000000000)"])
+def test_a_signal_ends_a_query_at_once(store: Store, number: signal.Signals, code: int, sql: str) -> None:
+    arguments = [COMMAND, "sql", sql, "--store", store.root]
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(4)  # DuckDB is at it
+        assert process.poll() is None
+        sent = time.monotonic()
+        process.send_signal(number)
+        _, told = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert time.monotonic() - sent < 3
+    assert "Traceback" not in told
