@@ -106,6 +106,7 @@ def test_the_last_closed_box(text: str, answer: str) -> None:
         ("The answers are 2 and 3.", "2 and 3"),
         ("The answer is `42`.</s>", "42"),
         ("<think>\\boxed{41}</think> The answer is 42.", "42"),
+        ("<answer> 42 </answer>", "42"),
     ],
 )
 def test_a_stated_answer(text: str, answer: str) -> None:

@@ -79,8 +79,7 @@ def compound(tokens: Tokens) -> Answer:
     if tokens[0].kind != "number" or len({unit.measure for unit in units}) != 1 or not _falling(units):
         raise Unreadable("amounts that do not add up")
     value = sum((size * unit.factor for (size, _), unit in zip(amounts, units, strict=True)), Fraction(0))
-    last = units[-1]
-    return Answer(Scalar(number(value / last.factor)), unit=last)
+    return Answer(Scalar(number(value / units[0].factor)), unit=units[0])
 
 
 def _falling(units: list[Unit]) -> bool:

@@ -18,7 +18,8 @@ _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _WRAPPED = re.compile(
     r"\$\$(?P<a>[^$]*)\$\$|\$(?P<b>[^$]*)\$|\\\[(?P<c>.*)\\\]|\\\((?P<d>.*)\\\)|\*\*(?P<e>[^*]*)\*\*"
-    r"|__(?P<f>[^_]*)__|`(?P<g>[^`]*)`",
+    r"|__(?P<f>[^_]*)__|`(?P<g>[^`]*)`|\*(?P<h>[^*]+)\*|\\begin\{(?:equation|align|gather|displaymath)\*?\}(?P<i>.*)"
+    r"\\end\{(?:equation|align|gather|displaymath)\*?\}",
     re.DOTALL,
 )
 _SPACED = r"(?:\\[,!;: ]|~|\{,\}|,\\[,!;: ] ?| )"
@@ -42,7 +43,9 @@ def _unicode(text: str) -> str:
     text = re.sub(r"√\s*(\d+)", r"\\sqrt{\1}", text).replace("√", r"\sqrt ").replace("∛", r"\sqrt[3] ")
     text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+", lambda found: f"^{{{found[0].translate(_RAISED)}}}", text)
     text = re.sub(r"[₀₁₂₃₄₅₆₇₈₉]+", lambda found: f"_{{{found[0].translate(_LOWERED)}}}", text)
+    text = re.sub(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", text)
     text = "".join(_fraction(character) or _CHARACTERS.get(character, character) for character in text)
+    text = "".join(character for character in text if unicodedata.category(character) != "So")  # such as check marks
     return unicodedata.normalize("NFKC", text)
 
 

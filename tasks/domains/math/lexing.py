@@ -42,6 +42,7 @@ _BY_GROUP = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+(?!\d|,\d)(?:\.\d+)?")
 _REPEATING = re.compile(r"(\d*)\.(\d*)(?:\\(?:overline|bar|dot)\s*(?:\{(\d+)\}|(\d))|\((\d+)\))")
 _NUMBER = re.compile(r"(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+(?![\w.]))?")
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?|\\(.)", re.DOTALL)
+_MONEY = ("$", "€", "£")
 _RELATIONS = re.compile(r"<=|>=|!=|\+/-|\+-|\.\.\.+")
 _TWO_MARKS = {"<=": "le", ">=": "ge", "!=": "ne", "+/-": "pm", "+-": "pm"}
 
@@ -127,7 +128,8 @@ class _Lexer:
         if found is None:
             return None
         groups = found[0].partition(".")[0].split(",")
-        if any(group.startswith("0") for group in groups):
+        before = self.text[: self.place].rstrip()[-1:]
+        if before in _MONEY or any(group.startswith("0") for group in groups):
             return found
         rising = all(int(one) < int(other) for one, other in pairwise(groups))
         round_ = all(len(group) == 3 and group.endswith("0") for group in groups)

@@ -84,7 +84,7 @@ def _pieces(value: Value) -> list[Ordered]:
         return [value]
     if isinstance(value, Unordered):
         return [_point(item) for item in value.items]
-    if isinstance(value, Scalar):
+    if isinstance(value, Scalar) and not value.valued.letters:
         return [_point(Answer(value))]
     raise Unreadable("not a set of numbers")
 

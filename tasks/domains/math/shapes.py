@@ -23,7 +23,9 @@ _SMALL_NUMBERS = (
 )  # fmt: skip
 _NOTHING = ("emptyset", "empty set", "no solution", "no solutions", "no real solution", "no real solutions")
 _SAID: dict[str, Value] = {
-    **dict.fromkeys(("all real numbers", "all reals", "real numbers", "set of all real numbers", "mathbb{R}"), REALS),
+    **dict.fromkeys(
+        ("all real numbers", "all reals", "real numbers", "set of all real numbers", "mathbb{R}", "all real x"), REALS
+    ),
     **dict.fromkeys(_NOTHING, Unordered(())),
     **dict.fromkeys(("dne", "does not exist"), Words("does not exist")),
     **dict.fromkeys(("mathbb{Z}", "all integers", "integers", "set of all integers"), Words("mathbb{Z}")),
@@ -52,14 +54,13 @@ def value_of(tokens: Tokens, read: Read) -> Answer:
 
 def _clock(tokens: Tokens, _: Read) -> Answer | None:
     texts = [token.text for token in tokens]
-    found = re.match(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?(?: (.*))?$", re.sub(r" ?: ?", ":", " ".join(texts)))
-    if found is None or int(found[1]) > 24:
+    spelled = re.sub(r" ?: ?", ":", " ".join(texts))
+    found = re.match(r"(\d{1,2})(?::([0-5]\d))?(?::([0-5]\d))?(?: ([aApP][ .]*[mM]\b[ .]*))?$", spelled)
+    if found is None or int(found[1]) > 24 or (found[2] is None and found[4] is None):
         return None
     half = re.sub(r"[ .]", "", found[4] or "").lower()
-    if half not in ("", "am", "pm"):
-        return None
     hours, minutes, seconds = (int(part or 0) for part in found.groups()[:3])
-    half = half or ("pm" if 12 < hours < 24 else "")
+    half = half or ("pm" if 12 < hours < 24 else "am" if hours in (0, 24) else "")
     time = Clock(Fraction(hours % 12 * 60 + minutes) + Fraction(seconds, 60))
     return Answer(time, unit=Unit(half) if half else None)
 
@@ -73,17 +74,20 @@ def _ratio(tokens: Tokens, _: Read) -> Value | None:
 
 def _based(tokens: Tokens, _: Read) -> Value | None:
     """Digits and a base as subscript; digits above 9 are capital letters."""
-    texts = [token.text for token in tokens]
+    texts = [token.text for token in tokens if token.text not in ("{", "}", "(", ")")]
+    if "base" in texts[1:-1]:
+        place = texts.index("base")
+        texts[place - (texts[place - 1] == "in") : place + 1] = ["_"]
     if "_" not in texts[1:] or not texts[0][0].isalnum():
         return None
     place = texts.index("_")
-    digits = "".join(texts[:place])
-    base = "".join(text for text in texts[place + 1 :] if text not in ("{", "}", "(", ")"))
+    digits, base = "".join(texts[:place]), "".join(texts[place + 1 :])
     base = str(_SMALL_NUMBERS.index(base.lower())) if base.lower() in _SMALL_NUMBERS else base
     if not re.fullmatch(r"[0-9A-Z]{1,400}", digits) or not re.search(r"\d", digits) or not base.isdigit():
         return None
     try:
-        return Based(int(digits, int(base)), int(base))
+        value = int(digits, int(base))
+        return Based(value, int(base)) if base != "10" else Scalar(number(value))
     except ValueError as error:
         raise Unreadable("digits that the base does not have") from error
 
@@ -113,7 +117,7 @@ def _bracketed(tokens: Tokens, read: Read) -> Value | Answer | None:
     if (opening, closing) == ("{", "}"):
         return read(inner) if commas else None
     if not commas and (opening, closing) in (("(", ")"), ("[", "]")):
-        return None
+        return _matrix(inner, read)
     opening, closing = {"langle": "("}.get(opening, opening), {"rangle": ")"}.get(closing, closing)
     if not commas or opening not in ("(", "[") or closing not in (")", "]"):
         raise Unreadable("brackets that do not belong together")
@@ -129,7 +133,8 @@ def _braced(inner: Tokens, read: Read) -> Value | Answer:
         return replace(read(said[1]), name=None, key="")
     parts, _ = split(inner, (",", ";"))
     items = {item.key: item for part in parts for item in listed(read(part))}
-    return next(iter(items.values())) if len(items) == 1 else Unordered(tuple(items.values()))
+    only = next(iter(items.values()))
+    return Unordered(tuple(items.values())) if len(items) > 1 or isinstance(only.value, Unordered) else only
 
 
 def listed(answer: Answer) -> list[Answer]:
@@ -152,7 +157,7 @@ def _each_sign(found: Ordered) -> Value:
 
 
 def _matrix(tokens: Tokens, read: Read) -> Value | None:
-    begin = re.fullmatch(r"begin\{(\w+)\}", tokens[0].text)
+    begin = re.fullmatch(r"begin\{(\w+)\}", tokens[0].text) if tokens else None
     if begin is None or begin[1] not in _MATRICES or not enclosed(tokens):
         return None
     inner = list(tokens[1:-1])

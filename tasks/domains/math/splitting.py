@@ -58,19 +58,26 @@ def enclosed(tokens: Tokens) -> bool:
 
 
 def text_of(tokens: Tokens) -> str:
-    """The tokens as one text, in which neither spacing nor the capitals of words matter."""
-    spelled = [token.text.lower() if token.kind == "word" else token.text for token in tokens]
+    """The tokens as one text, in which spacing, the capitals of words and braces around one token do not matter."""
     kept = [
-        text
-        for place, text in enumerate(spelled)
-        if not (
-            text in ("-", "'", '"')
-            and is_word(tokens[place - 1])
-            and place + 1 < len(spelled)
-            and is_word(tokens[place + 1])
-        )
+        token.text.lower() if token.kind == "word" else token.text
+        for place, token in enumerate(tokens)
+        if not _is_hyphen(tokens, place) and not _is_needless(tokens, place)
     ]
     return " ".join(kept[1:] if kept[0:1] in (["the"], ["a"], ["an"]) and len(kept) > 1 else kept)
+
+
+def _is_hyphen(tokens: Tokens, place: int) -> bool:
+    """Whether a mark only joins two words."""
+    around = [tokens[at] for at in (place - 1, place + 1) if 0 <= at < len(tokens)]
+    return tokens[place].text in ("-", "'", '"') and len(around) == 2 and all(is_word(token) for token in around)
+
+
+def _is_needless(tokens: Tokens, place: int) -> bool:
+    """Whether a brace encloses one token."""
+    texts = [token.text for token in tokens[max(place - 2, 0) : place + 3]]
+    at = min(place, 2)
+    return (texts[at] == "{" and texts[at + 2 : at + 3] == ["}"]) or (texts[at] == "}" and at == 2 and texts[0] == "{")
 
 
 def is_word(token: Token) -> bool:

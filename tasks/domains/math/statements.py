@@ -9,7 +9,7 @@ MOST_WORDS = 6  # of an answer that begins with a word
 _STATED = re.compile(
     r"\banswers?\b(?:[ \t]?\([^()\n]{1,40}\))?[ \t*_]{0,9}"
     r"(?:(?:is|are|was|would be|should be|will be|must be|equals|comes out to)\b|[:=：])"
-    r"|^[#*_ \t]{0,9}(?:the |my )?(?:final )?answer[#*_ \t]{0,9}$",
+    r"|<answer>|^[#*_ \t]{0,9}(?:the |my )?(?:final )?answer[#*_ \t]{0,9}$",
     re.IGNORECASE | re.MULTILINE,
 )
 _MARKED = re.compile(r"^####[ \t]{1,9}(?P<value>\S.{0,80})$", re.MULTILINE)
@@ -95,7 +95,7 @@ def _marked(statement: re.Match[str]) -> str | None:
 
 def _said(text: str, begin: int) -> str | None:
     """The answer with which the text from `begin` on starts, or None where that is none."""
-    text = text[begin : begin + LONGEST_STATEMENT]
+    text = text[begin : begin + LONGEST_STATEMENT].partition("</answer>")[0]
     text = text[_end_of(_LEADING, text) :]
     bold = _BOLD.match(text)
     if bold is None and (unmarked := text.lstrip("*_")) != text:
