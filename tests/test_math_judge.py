@@ -88,6 +88,20 @@ def test_64_surds_are_told_apart_in_seconds(judge: MathJudge) -> None:
     assert time.monotonic() - start < 20
 
 
+def test_64_lists_of_surds_are_told_apart_in_seconds(judge: MathJudge) -> None:
+    lists = [",".join(rf"\sqrt{{{k + i}}}" for i in range(12)) for k in range(2, 66)]
+    start = time.monotonic()
+    assert verdicts(judge, lists[5], lists).count("equal") == 1
+    assert judge.groups(lists) == list(range(64))
+    assert time.monotonic() - start < 20
+
+
+def test_a_long_key_is_cut_and_still_its_own(judge: MathJudge) -> None:
+    first, second = (one.key for one in judge.judge(None, ["x+" * 500 + "1", "x+" * 500 + "2"]))
+    assert first != second
+    assert max(len(first), len(second)) < 400
+
+
 def test_a_problem_has_a_budget_that_does_not_depend_on_the_order() -> None:
     answers = [SLOW, *[f"{SLOW}+{k}" for k in range(20)], "1/2", "x=0.5"]
     start = time.process_time()

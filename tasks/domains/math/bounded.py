@@ -1,5 +1,6 @@
 """Judging and grouping one problem's answers within a budget of CPU time, in the main thread of a process."""
 
+import hashlib
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from tasks.domains.math.numerics import TooLarge
 from tasks.domains.math.reading import as_text, read_answer
 from tasks.domains.math.values import Answer, scalars_of
 
+LONGEST_KEY = 300  # characters
 AGAIN_SECONDS = 0.1  # until it is said once more, where something swallowed the first exception
 Verdict = Literal["equal", "different", "unknown"]
 
@@ -62,7 +64,7 @@ def judged(reference: str | None, answers: Sequence[str], budget: Budget) -> dic
     found: dict[str, tuple[str, Verdict | None]] = {}
     for text in _in_order(answers):
         one = _read(text, budget)
-        found[text] = one.answer.key, None if right is None else _verdict(right, one, text == reference, budget)
+        found[text] = stored_key(one.answer), None if right is None else _verdict(right, one, text == reference, budget)
     return found
 
 
@@ -71,6 +73,14 @@ def grouped(answers: Sequence[str], budget: Budget) -> dict[str, int]:
     texts = _in_order(answers)
     labels = partition([_read(text, budget).answer for text in texts], budget.one)
     return dict(zip(texts, labels, strict=True))
+
+
+def stored_key(answer: Answer) -> str:
+    """An answer's key, a long one cut and ended by its digest."""
+    if len(answer.key) <= LONGEST_KEY:
+        return answer.key
+    digest = hashlib.sha256(answer.key.encode(errors="surrogatepass")).hexdigest()
+    return f"{answer.key[:LONGEST_KEY]}… {digest[:16]}"
 
 
 def _in_order(answers: Sequence[str]) -> list[str]:

@@ -97,7 +97,11 @@ def _matched(some: Sequence[Answer], others: Sequence[Answer], rules: Rules) -> 
     """Whether the items can be paired off, each with one that is the same."""
     if len(some) != len(others):
         return False
-    pairs = [[at for at, other in enumerate(others) if same(item, other, rules)] for item in some]
+    pairs: list[list[int]] = []
+    for item in some:
+        pairs.append([at for at, other in enumerate(others) if same(item, other, rules)])
+        if not pairs[-1]:
+            return False
     taken: dict[int, int] = {}
     return all(_placed(item, pairs, taken, set()) for item in range(len(some)))
 

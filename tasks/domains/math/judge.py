@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from tasks.domains.math.bounded import Verdict
+from tasks.domains.math.bounded import Verdict, stored_key
 from tasks.domains.math.children import Children
 from tasks.domains.math.expressions import number_key
 from tasks.domains.math.grouping import numbered
@@ -81,4 +81,4 @@ def _judged(reference: str | None, text: str, replies: Mapping[str, Any]) -> Jud
     if text in replies:
         return Judged(*replies[text])
     verdict: Verdict | None = None if reference is None else "equal" if reference == text else "unknown"
-    return Judged(as_text(text).key, verdict)
+    return Judged(stored_key(as_text(text)), verdict)
