@@ -9,18 +9,23 @@ import logging
 import os
 import random
 import re
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pyarrow.fs import AwsStandardS3RetryStrategy, FileSelector, FileType, S3FileSystem
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.store import S3Store
 
 from storage.errors import BucketUnreachable, ObjectMissing, StorageError
 from storage.files import disk_errors
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta, PutMode
+    from obstore.auth.boto3 import Boto3CredentialProvider
 
 logger = logging.getLogger(__name__)
 
@@ -28,20 +33,14 @@ SCHEME = "s3://"
 PATIENCE_VARIABLE = "OVERTHINK_BUCKET_PATIENCE"
 PATIENCE_SECONDS = 120.0
 LONGEST_WAIT_SECONDS = 10.0
-ATTEMPTS_AT_ONCE = 2  # of the AWS client itself, before we wait
+RETRIES_AT_ONCE = 1  # of obstore itself, which hears no signal meanwhile; then we wait, and hear them
+STALLED_SECONDS = 60  # without one byte of an answer
+LONGEST_REQUEST_SECONDS = 6 * 3600  # of obstore's default of 30 s a large object on a slow line would die
+UPLOADS_AT_ONCE = 4  # pieces of 5 MiB of one object
+PASSING_STATUSES = (408, 409, 429)
 _ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<prefix>(/[\w.=-]+)*)/?")
-_AWS_ERROR = re.compile(r"AWS Error (\w+)(?: \(HTTP status (\d+)\))?")
-_REFUSED = {
-    "ACCESS_DENIED",
-    "INVALID_ACCESS_KEY_ID",
-    "INVALID_CLIENT_TOKEN_ID",
-    "SIGNATURE_DOES_NOT_MATCH",
-    "MISSING_AUTHENTICATION_TOKEN",
-    "UNRECOGNIZED_CLIENT",
-    "REQUEST_EXPIRED",
-    "INVALID_SIGNATURE",
-    "NO_SUCH_BUCKET",
-}
+_STATUS = re.compile(r"status code: (?P<status>\d{3})(?:.*?<Code>(?P<code>[A-Za-z]{1,64})</Code>)?", re.DOTALL)
+_NO_ANSWER = re.compile(r"kind: (Connect|Request|Timeout|Interrupted|Decode)")
 Result = TypeVar("Result")
 
 
@@ -88,36 +87,63 @@ class Bucket:
         self._folder = folder
         scheme, host = endpoint()
         self._host = host or "AWS"
-        self._path = f"{address.bucket}/{address.prefix}"
         self._patience = 0.0  # at first contact a wrong name is likelier than a cut network
-        self._files = _connected(scheme, host)
-        self._require_bucket()
+        self._objects = self._connected(scheme, host)
+        self._patiently(lambda: self._objects.list("first-contact").collect())
         self._patience = _patience()
 
-    def _require_bucket(self) -> None:
-        if self._patiently(lambda: self._files.get_file_info(self.address.bucket)).type == FileType.NotFound:
-            raise StorageError(
-                f"there is no bucket {self.address.bucket!r} at {self._host}: make it, or mend --store or "
-                "AWS_ENDPOINT_URL"
-            )
+    def _connected(self, scheme: str, host: str) -> S3Store:
+        keys = self._keys()
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        return S3Store(
+            self.address.bucket,
+            prefix=self.address.prefix or None,
+            endpoint=f"{scheme}://{host}" if host else None,
+            region=region or (keys and keys.config.get("region")) or "us-east-1",
+            client_options={
+                "allow_http": scheme == "http",
+                "read_timeout": timedelta(seconds=STALLED_SECONDS),
+                "timeout": timedelta(seconds=LONGEST_REQUEST_SECONDS),
+            },
+            retry_config={"max_retries": RETRIES_AT_ONCE},
+            credential_provider=keys,
+        )
+
+    def _keys(self) -> "Boto3CredentialProvider | None":
+        """What gives the keys of ~/.aws, a role or this machine; None where the environment holds them."""
+        if os.environ.get("AWS_ACCESS_KEY_ID"):
+            return None
+        from botocore.exceptions import BotoCoreError
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+        try:
+            return Boto3CredentialProvider()
+        except (ValueError, BotoCoreError) as error:
+            raise StorageError(self._refused(f"no keys, {type(error).__name__}")) from None
 
     def objects(self, folder: str = "") -> dict[str, StoredObject]:
-        """What lies under a folder, by key."""
-        selector = FileSelector((self._path + folder).rstrip("/"), recursive=True, allow_not_found=True)
-        found = self._patiently(lambda: self._files.get_file_info(selector))
-        return {info.path.removeprefix(self._path): _stored(info) for info in found if info.is_file}
+        """What lies under a folder, by key; what has no bytes only marks a folder."""
+        found = self._patiently(lambda: self._objects.list(folder).collect())
+        return {each["path"]: _stored(each) for each in found if each["size"]}
 
     def find(self, key: str) -> StoredObject | None:
         """One object as it is now, or None."""
-        info = self._patiently(lambda: self._files.get_file_info(self._path + key))
-        return _stored(info) if info.is_file else None
+        try:
+            return _stored(self._patiently(lambda: self._objects.head(key), key))
+        except ObjectMissing:
+            return None
 
     def read(self, key: str) -> bytes | None:
         """An object's bytes, or None."""
+        version = self.version(key)
+        return version and version[0]
 
-        def read() -> bytes:
-            with self._files.open_input_stream(self._path + key) as stream:
-                return bytes(stream.read())
+    def version(self, key: str) -> tuple[bytes, str] | None:
+        """An object's bytes and what tells this version of it from others, or None."""
+
+        def read() -> tuple[bytes, str]:
+            found = self._objects.get(key)
+            return bytes(found.bytes()), found.meta["e_tag"] or ""
 
         try:
             return self._patiently(read, key)
@@ -128,8 +154,10 @@ class Bucket:
         """The hexadecimal SHA-256 of an object's bytes, as they are in the bucket."""
 
         def digest() -> str:
-            with self._files.open_input_stream(self._path + key) as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
+            digest = hashlib.sha256()
+            for piece in self._objects.get(key).stream():
+                digest.update(piece)
+            return digest.hexdigest()
 
         return self._patiently(digest, key)
 
@@ -137,48 +165,46 @@ class Bucket:
         """Write an object's bytes to a file; not durably."""
 
         def copy() -> None:
-            with self._files.open_input_stream(self._path + key) as stream, path.open("wb") as file:
-                shutil.copyfileobj(stream, file)
+            with path.open("wb") as file:
+                file.writelines(self._objects.get(key).stream())
 
         with disk_errors(path):
             self._patiently(copy, key)
 
-    def write(self, key: str, content: bytes) -> None:
-        """Make an object, or put another in its place; whole or not at all."""
+    def write(self, key: str, content: bytes, over: str | None = None) -> bool:
+        """Make an object, or put another in the place of one version; whole or not at all.
 
-        def write() -> None:
-            with self._files.open_output_stream(self._path + key) as stream:
-                stream.write(content)
-
-        self._patiently(write)
+        False where there is another version by now, which stays.
+        """
+        mode: PutMode = "create" if over is None else {"e_tag": over}
+        try:
+            self._patiently(lambda: self._objects.put(key, content, mode=mode, use_multipart=False), key)
+        except (AlreadyExistsError, PreconditionError):
+            return False
+        return True
 
     def upload(self, key: str, path: Path) -> None:
         """Make an object of a file's bytes."""
         with disk_errors(path), path.open("rb") as file:
-            self._patiently(lambda: self._copy(file, key))
 
-    def _copy(self, file: BinaryIO, key: str) -> None:
-        file.seek(0)
-        with self._files.open_output_stream(self._path + key) as stream:
-            shutil.copyfileobj(file, stream)
+            def copy() -> None:
+                file.seek(0)
+                self._objects.put(key, file, max_concurrency=UPLOADS_AT_ONCE)
+
+            self._patiently(copy, key)
 
     def move(self, key: str, target: str) -> None:
         """Give an object another key."""
-        self._patiently(lambda: self._files.move(self._path + key, self._path + target))
+        self._patiently(lambda: self._objects.rename(key, target), key)
 
     def remove(self, key: str) -> None:
         """Remove an object, if it is there."""
-        try:
-            self._patiently(lambda: self._files.delete_file(self._path + key))
-        except ObjectMissing:
-            return
+        self._patiently(lambda: self._objects.delete(key), key)
 
     def remove_folder(self, folder: str) -> None:
         """Remove everything under a folder."""
-        try:
-            self._patiently(lambda: self._files.delete_dir(self._path + folder))
-        except ObjectMissing:
-            return
+        keys = [each["path"] for each in self._patiently(lambda: self._objects.list(folder).collect())]
+        self._patiently(lambda: self._objects.delete(keys))
 
     def _patiently(self, request: Callable[[], Result], key: str = "") -> Result:
         """Make a request, again and again where no answer comes, at growing intervals."""
@@ -186,14 +212,14 @@ class Bucket:
         while True:
             try:
                 return request()
+            except (AlreadyExistsError, PreconditionError):
+                raise
             except FileNotFoundError as error:
                 raise ObjectMissing(f"{self.address}/{key} is missing") from error
-            except OSError as error:
-                if error.errno is not None:  # of a file here, not of the bucket
-                    raise
-                reason = _reason(error)
-                if _is_refusal(error):
-                    raise StorageError(self._refused(reason)) from error
+            except BaseError as error:
+                status, reason = _told(error)
+                if (refusal := self._refusal(status, reason)) is not None:
+                    raise StorageError(refusal) from error
                 if time.monotonic() + wait > deadline:
                     self._patience = 0.0
                     raise BucketUnreachable(
@@ -204,6 +230,17 @@ class Bucket:
             logger.warning("%s does not answer (%s); trying again", self.address, reason)
             time.sleep(wait * random.uniform(0.5, 1.0))
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+
+    def _refusal(self, status: int, reason: str) -> str | None:
+        """What to tell where the bucket did answer, so that asking again would not help; None elsewhere."""
+        if "NoSuchBucket" in reason:
+            return (
+                f"there is no bucket {self.address.bucket!r} at {self._host}: make it, or mend --store or "
+                "AWS_ENDPOINT_URL"
+            )
+        if status == 501:
+            return f"{self._host} knows no conditional writes ({reason}): use a server that does, as S3 itself does"
+        return self._refused(reason) if 300 <= status < 500 and status not in PASSING_STATUSES else None
 
     def _refused(self, reason: str) -> str:
         return (
@@ -223,18 +260,6 @@ def endpoint() -> tuple[str, str]:
     return parts.scheme, parts.netloc
 
 
-def _connected(scheme: str, host: str) -> Any:
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ("us-east-1" if host else None)
-    return S3FileSystem(
-        scheme=scheme,
-        endpoint_override=host or None,
-        region=region,
-        allow_delayed_open=True,  # a small object is one request
-        check_directory_existence_before_creation=True,
-        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS_AT_ONCE),
-    )
-
-
 def _patience() -> float:
     text = os.environ.get(PATIENCE_VARIABLE) or str(PATIENCE_SECONDS)
     try:
@@ -246,19 +271,19 @@ def _patience() -> float:
     return seconds
 
 
-def _stored(info: Any) -> StoredObject:
-    return StoredObject(info.size, info.mtime_ns // 10**9)
+def _stored(found: "ObjectMeta") -> StoredObject:
+    return StoredObject(found["size"], int(found["last_modified"].timestamp()))
 
 
-def _reason(error: OSError) -> str:
-    """The kind of an error alone: what servers say about it may hold what nobody should read in a log."""
-    found = _AWS_ERROR.search(str(error))
-    return found[0].removeprefix("AWS Error ") if found else type(error).__name__
+def _told(error: BaseError) -> tuple[int, str]:
+    """The status of an answer, 0 where there was none, and the kind of an error.
 
-
-def _is_refusal(error: OSError) -> bool:
-    """Whether the bucket answered, so that asking again would not help."""
-    found = _AWS_ERROR.search(str(error))
-    if found is None:
-        return False
-    return found[1] in _REFUSED or ((found[2] or "").startswith("4") and found[2] not in ("408", "429"))
+    The kind alone: what servers say about it may hold what nobody should read in a log.
+    """
+    text = str(error)
+    if (found := _STATUS.search(text)) is not None:
+        return int(found["status"]), f"HTTP status {found['status']} {found['code'] or ''}".rstrip()
+    if "redirect without LOCATION" in text:
+        return 301, "another region, see AWS_REGION"
+    kind = _NO_ANSWER.search(text)
+    return 0, f"{kind[1]} error" if kind else type(error).__name__

@@ -1,21 +1,21 @@
 """A store in a bucket: an ordinary store in a working folder, whose writes are sent on, manifests last.
 
-A part counts once its entry is in the bucket. The first entry there counts: an entry is looked for before one is sent,
-and where it is found the part of this machine gives way. (Two that look in the same moment find none; the later wins.)
-Entries are removed together with parts that no longer matched. Journals, locks and logs stay in the folder.
+A part counts once its entry is in the bucket. The first entry there counts: one is only made where there is none, and
+the part of a machine that was first is taken over by others. Entries are removed together with parts that no longer
+matched. Journals, locks and logs stay in the folder.
 """
 
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from storage.bucket import Bucket
-from storage.errors import BucketUnreachable, StorageError, StoreBusy
+from storage.errors import BucketUnreachable, StorageError, StoreBusy, WrittenElsewhere
 from storage.files import read_json, sha256_of, write_json
 from storage.mirror import Mirror, MirroredFile
 from storage.schemas import SCHEMAS
@@ -36,7 +36,7 @@ class BucketStage(Stage):
         """Leave what determines this stage beside its parts, and in the bucket."""
         path = self.folder / "stage.json"
         if not path.exists():
-            with self._mirror.recorded(path):
+            with suppress(WrittenElsewhere), self._mirror.recorded(path):  # by any machine, it says the same
                 super().describe(identity)
 
     def write_part(self, cover: Cover, tables: Mapping[str, pa.Table], sources: Sequence[str] = ()) -> Entry:
@@ -54,10 +54,8 @@ class BucketStage(Stage):
     def send(self, path: Path) -> None:
         """Send a part and then its entry; where the bucket has another by now, that one takes its place here."""
         mirror, entry = self._mirror, Entry.read(path)
-        theirs = mirror.bucket.read(mirror.key(path))
-        if theirs is None:
-            self._send_first(path, entry)
-        elif theirs != path.read_bytes():
+        theirs = mirror.bucket.read(mirror.key(path)) or self._send_first(path, entry)
+        if theirs is not None and theirs != path.read_bytes():
             logger.warning("%s: %s was made on another machine too, which was first", self.key, path.stem)
             self.take_over(path, theirs)
         mirror.unmark(path)
@@ -69,14 +67,14 @@ class BucketStage(Stage):
                 (self.parts_folder / part_file.name).unlink(missing_ok=True)
         self._mirror.keep_record(self._mirror.key(path), content)
 
-    def _send_first(self, path: Path, entry: Entry) -> None:
-        reason = super().damage(entry)
-        if reason is not None:
+    def _send_first(self, path: Path, entry: Entry) -> bytes | None:
+        """Send a part and then its entry; returns the entry of a machine that was first after all."""
+        if (reason := super().damage(entry)) is not None:
             super()._set_aside(entry, reason)
-            return
+            return None
         for part_file in entry.files:
             self._mirror.send(self._mirrored(part_file))
-        self._mirror.send_record(path)
+        return self._mirror.offer(path)
 
     def files(self, table: str, units: Iterable[str] | None = None) -> list[Path]:
         """The files of one table, as in a folder, fetched if need be. Raises where one cannot be had."""
@@ -203,24 +201,25 @@ class BucketStore(Store):
             self._mirror.unmark(path)
         elif path.parent.name == "manifest":
             self.stage(path.parents[1].name).send(path)
-        elif path.name == "model.json":
-            self._send_model(path)
         else:
-            self._mirror.send_record(path)
+            try:
+                (self._send_model if path.name == "model.json" else self._mirror.send_record)(path)
+            except WrittenElsewhere as error:
+                logger.warning("%s", error)
 
     def write_run(self, run: Run) -> None:
-        """Write a run's manifest whole, here and in the bucket.
+        """Write a run's manifest, here and in the bucket. Raises WrittenElsewhere where another machine did meanwhile.
 
-        That it failed may be here alone for now: it may have failed because the bucket cannot be reached.
+        That it failed may be here alone: it may have failed because the bucket cannot be reached.
         """
         path = self.run_folder(run.run_id) / "run.json"
         try:
             with self._mirror.recorded(path):
                 super().write_run(run)
-        except BucketUnreachable as error:
+        except (BucketUnreachable, WrittenElsewhere) as error:
             if run.status != "failed":
                 raise
-            logger.warning("that run %s failed is not in the bucket yet: %s", run.run_id, error)
+            logger.warning("that run %s failed is not in the bucket: %s", run.run_id, error)
 
     def write_sweep(self, sweep: Sweep) -> None:
         """Write down which runs a sweep is made of, here and in the bucket."""
@@ -248,16 +247,16 @@ class BucketStore(Store):
         """Send the model that a run trained: its files, then the record that names them."""
         record, folder = self._model_record(run_id), self.model_folder(run_id)
         if not record.exists():
-            files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
             self._mirror.mark(record)
             write_json(
                 record,
                 [
                     {"name": str(path.relative_to(folder)), "size": path.stat().st_size, "sha256": sha256_of(path)}
-                    for path in files
+                    for path in sorted(folder.rglob("*"))
+                    if path.is_file()
                 ],
             )
-            self._send_model(record)
+            self._send(record)
 
     def _send_model(self, record: Path) -> None:
         files = self._model_files(record.parent.name)

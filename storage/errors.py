@@ -23,3 +23,7 @@ class ObjectMissing(StorageError):
 
 class ObjectDamaged(StorageError):
     """An object has other bytes than were written."""
+
+
+class WrittenElsewhere(StorageError):
+    """Another machine has written a record of a bucket meanwhile; its version counts, and is here now."""

@@ -7,6 +7,7 @@ written, so that whatever is killed wherever, an unmarked record is one that the
 An object's key ends in a piece of the digest of its bytes, so no write can change what a record names.
 """
 
+import hashlib
 import logging
 import os
 import re
@@ -18,8 +19,8 @@ from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 from storage.bucket import Bucket, StoredObject
-from storage.errors import ObjectDamaged, ObjectMissing, StorageError
-from storage.files import disk_errors, make_folder, sha256_of, sync, whole_file
+from storage.errors import ObjectDamaged, ObjectMissing, StorageError, WrittenElsewhere
+from storage.files import sha256_of, whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -114,12 +115,15 @@ class Mirror:
             os.utime(path, (found.written_at, found.written_at))
 
     def mark(self, path: Path) -> None:
-        """Note, durably, that a record is about to be written that the bucket lacks."""
+        """Note, durably, that a record is about to be written that the bucket lacks, and over which version."""
+        versions = self._marked(path) | ({sha256_of(path)} if path.exists() else set())
+        with whole_file(self.root / UNSENT / self.key(path)) as temporary:
+            temporary.write_text("\n".join(sorted(versions)), encoding="ascii")
+
+    def _marked(self, path: Path) -> set[str]:
+        """The digests of the versions in the place of which a record was written since the bucket had it."""
         mark = self.root / UNSENT / self.key(path)
-        with disk_errors(mark):
-            make_folder(mark.parent)
-            mark.touch()
-            sync(mark.parent)
+        return set(mark.read_text(encoding="ascii").split()) if mark.exists() else set()
 
     def unmark(self, path: Path) -> None:
         """Note that the bucket has a record."""
@@ -145,11 +149,33 @@ class Mirror:
         self.send_record(path)
 
     def send_record(self, path: Path) -> None:
-        """Send a record, in place of an earlier one of that name."""
-        key = self.key(path)
-        self.bucket.write(key, path.read_bytes())
+        """Send a record, in place of the version that it was made of.
+
+        Raises WrittenElsewhere where the bucket has another by now: that one counts, and takes its place here.
+        """
+        theirs = self.offer(path)
+        if theirs is not None:
+            self.keep_record(self.key(path), theirs)
+            self.unmark(path)
+            raise WrittenElsewhere(
+                f"another machine has written {self.bucket.address}/{self.key(path)} meanwhile, and its version "
+                "counts: what was made here is kept; run the same command again once that machine is done"
+            )
+
+    def offer(self, path: Path) -> bytes | None:
+        """Send a record, if the bucket has none or one that it was made of; else what another machine made of it."""
+        key, content, versions = self.key(path), path.read_bytes(), self._marked(path)
+        there = self.bucket.version(key) if versions else None
+        while there is None or hashlib.sha256(there[0]).hexdigest() in versions:
+            if self.bucket.write(key, content, over=there and there[1]):
+                break
+            there = self.bucket.version(key)
+        else:
+            if there[0] != content:  # else it arrived, but the answer did not
+                return there[0]
         self._date(path, self.bucket.find(key))
         self.unmark(path)
+        return None
 
     # Files
 

@@ -30,7 +30,8 @@ def s3_server(**settings: str) -> Iterator[str]:
     """Start a server; yields its address."""
     port = free_port()
     with tempfile.TemporaryFile() as log:
-        words = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+        script = str(Path(__file__).with_name("moto_server.py"))
+        words = [sys.executable, script, "--host", "127.0.0.1", "--port", str(port)]
         server = subprocess.Popen(words, stdout=log, stderr=log, env=os.environ | settings)
         try:
             while not _listens(port):

@@ -1,13 +1,12 @@
 """A store in a bucket of a real S3 server: written, read and continued by other machines, mended, swept."""
 
-import errno
 import json
 import time
 from collections.abc import Callable
-from unittest.mock import Mock
+from pathlib import Path
 
 import pytest
-from object_store import BucketView, Network
+from object_store import KEYS, BucketView, Network
 from storage_samples import rollouts_of, run_named, write_rollouts
 
 from storage.errors import BucketUnreachable, QueryError, StorageError
@@ -251,8 +250,9 @@ def test_what_cannot_be_fetched_for_another_reason_is_not_set_aside(
     store: Store, bucket: BucketView, elsewhere: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there, before = elsewhere(), bucket.list_keys()
-    full = OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr("storage.bucket.shutil.copyfileobj", Mock(side_effect=full))
+    opened = Path.open
+    full = lambda path, mode="r", **how: opened(Path("/dev/full") if mode == "wb" else path, mode, **how)  # noqa: E731
+    monkeypatch.setattr(Path, "open", full)
     with pytest.raises(StorageError, match="disk full while writing"):
         there.stage(STAGE).verify()
     assert bucket.list_keys() == before
@@ -307,7 +307,7 @@ def test_what_could_not_be_sent_is_safe_and_is_sent_at_the_next_opening(bucket: 
     fill(store)
     there = bucket.list_keys()
     network.cut()
-    with pytest.raises(BucketUnreachable, match=r"cannot be reached at .* \(NETWORK_CONNECTION\)") as told:
+    with pytest.raises(BucketUnreachable, match=r"cannot be reached at .* \(Connect error\)") as told:
         write_rollouts(store.stage(STAGE), "ab", 2, 4)
     assert f"what it lacks is safe in {store.root}" in str(told.value)
     store.write_run(run_named("first-1", status="failed"))
@@ -386,6 +386,25 @@ def test_patience_is_a_number(text: str, bucket: BucketView, monkeypatch: pytest
     monkeypatch.setenv("OVERTHINK_BUCKET_PATIENCE", text)
     with pytest.raises(StorageError, match="OVERTHINK_BUCKET_PATIENCE is not a number of seconds"):
         open_store(bucket.place)
+
+
+def test_keys_of_a_profile_are_used(bucket: BucketView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = tmp_path / "credentials"
+    profile.write_text("[default]\naws_access_key_id = somebody\naws_secret_access_key = something\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(profile))
+    for name in KEYS:
+        monkeypatch.delenv(name)
+    assert not open_store(bucket.place).exists()
+    profile.unlink()
+    with pytest.raises(StorageError, match="no keys.*check that AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set"):
+        open_store(bucket.place)
+
+
+def test_empty_objects_that_mark_folders_are_none_of_ours(store: Store, bucket: BucketView) -> None:
+    for folder in ("", "stages/", f"stages/{STAGE}/", f"stages/{STAGE}/parts/", f"stages/{UNUSED}/"):
+        bucket.put(folder, b"")
+    assert find_garbage(open_store(bucket.place)) == []
+    assert broken(open_store(bucket.place)) == []
 
 
 # Models
