@@ -11,7 +11,6 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
 from prefect.artifacts import (
     acreate_image_artifact,
     acreate_link_artifact,
@@ -22,6 +21,7 @@ from prefect.artifacts import (
 )
 
 from flows.pictures import picture_svg
+from flows.prefect_faults import FAULTS
 from flows.report.contents import budget_pictures
 from flows.report.facts import run_facts
 from flows.results import CAPTION, SUMMARY_SQL, monte_carlo_note, result_markdown, summary_rows
@@ -42,7 +42,7 @@ async def shown(telling: Coroutine[Any, Any, Answer]) -> Answer | None:
     try:
         async with asyncio.timeout(SECONDS_TO_LISTEN):
             return await telling
-    except (httpx.HTTPError, TimeoutError) as error:
+    except FAULTS as error:
         _alone_until = time.monotonic() + SECONDS_ALONE
         _log.warning("an artifact is not shown, and none for %g s: %r", SECONDS_ALONE, error)
         return None

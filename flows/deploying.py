@@ -19,6 +19,7 @@ from prefect.utilities.urls import url_for
 from pydantic import ValidationError
 
 from flows.evaluate import evaluate
+from flows.prefect_faults import fault_of, words_for
 from flows.recipe import Recipe
 from storage.opening import is_in_bucket
 from tasks.errors import UserError
@@ -125,13 +126,18 @@ async def _server() -> AsyncIterator[PrefectClient]:
         )
     try:
         async with get_client() as client:
+            fault = await fault_of(client)
+            if fault is not None:
+                raise UserError(_no_server(address, words_for(fault))) from fault
             yield client
     except PrefectHTTPStatusError as error:
         raise UserError(f"the Prefect server at {address} refuses: {_detail(error)}") from error
     except (httpx.TransportError, RuntimeError) as error:
-        raise UserError(
-            f"no Prefect server answers at {address} ({error}): start it, or mend PREFECT_API_URL"
-        ) from error
+        raise UserError(_no_server(address, str(error))) from error
+
+
+def _no_server(address: str, why: str) -> str:
+    return f"no Prefect server answers at {address} ({why}): start it, or mend PREFECT_API_URL"
 
 
 def _detail(error: PrefectHTTPStatusError) -> str:

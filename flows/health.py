@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.version import Version
 from pydantic import ValidationError
 
 from flows.recipe import Recipe
@@ -79,17 +80,21 @@ def _prefect() -> Iterator[Finding]:
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL
 
+    from flows.prefect_faults import FAULTS, SECONDS_TO_ANSWER, words_for
+
     address = PREFECT_API_URL.value()
     if address is None:
         yield Finding("ok", "Prefect", "no PREFECT_API_URL: each flow starts a temporary server")
         return
-    with get_client(sync_client=True) as client:
-        error = client.api_healthcheck()
-    if error is None:
-        yield Finding("ok", "Prefect", f"the server at {address} answers")
+    try:
+        with get_client(sync_client=True, httpx_settings={"timeout": SECONDS_TO_ANSWER}) as client:
+            answer = client.api_version()
+        Version(answer)
+    except (RuntimeError, *FAULTS) as error:
+        remedy = "start it with `prefect server start`, mend PREFECT_API_URL, or unset it"
+        yield Finding("broken", "Prefect", f"the server at {address} does not answer ({words_for(error)})", remedy)
     else:
-        remedy = "start it with `prefect server start`, or unset PREFECT_API_URL"
-        yield Finding("broken", "Prefect", f"the server at {address} does not answer ({type(error).__name__})", remedy)
+        yield Finding("ok", "Prefect", f"the server at {address} answers, version {answer}")
 
 
 async def _served(config: ServedModelConfig) -> list[Finding]:

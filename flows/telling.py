@@ -22,9 +22,10 @@ from prefect.context import AsyncClientContext
 from prefect.events.clients import NullEventsClient
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL, temporary_settings
 from pydantic import BaseModel, ValidationError
 
+from flows.prefect_faults import ALONE, FAULTS, fault_of, is_away, refuse_others, words_for
 from storage.errors import StorageError
 from storage.files import read_json, write_json
 from storage.store import Store
@@ -65,13 +66,10 @@ class PatientClient(PrefectClient):
         self._watch: asyncio.Task[None] | None = None
 
     async def raise_for_api_version_mismatch_once(self) -> None:
-        """Prefect's first question to a server."""
-        try:
-            await super().raise_for_api_version_mismatch_once()
-        except RuntimeError as error:
-            if not isinstance(error.__cause__, httpx.HTTPError):
-                raise
-            self._missed(error.__cause__)
+        """Prefect's first question to a server: is it one, and of our version?"""
+        fault = await fault_of(self)
+        if fault is not None:
+            self._missed(fault)
 
     async def create_flow_run(self, flow: Any, *arguments: Any, **details: Any) -> FlowRun:
         """The server's flow run, or one of our own until the server is back."""
@@ -142,11 +140,7 @@ class PatientClient(PrefectClient):
     async def catch_up(self) -> bool:
         """Tell the server what it missed; whether it has heard all there is."""
         if self.away and self.report is not None:
-            try:
-                await tell(self, self.report)
-            except httpx.HTTPError as error:
-                if not is_away(error):
-                    raise
+            if not await told(self, self.report):
                 return False
             self.away = False
             self.note.unlink(missing_ok=True)
@@ -166,18 +160,18 @@ class PatientClient(PrefectClient):
             return None
         try:
             return await ask()
-        except httpx.HTTPError as error:
+        except FAULTS as error:
             if not is_away(error):
                 raise
             self._missed(error)
             return None
 
-    def _missed(self, error: httpx.HTTPError) -> None:
+    def _missed(self, error: Exception) -> None:
         self.away = True
         drop_events()
         if not self._said:
             self._say(
-                f"The Prefect server at {self.address} does not answer ({type(error).__name__}). The run goes on "
+                f"The Prefect server at {self.address} does not answer ({words_for(error)}). The run goes on "
                 "without it; its state is told when the server is back."
             )
             self._said = True
@@ -194,11 +188,6 @@ class PatientClient(PrefectClient):
         return self.report
 
 
-def is_away(error: httpx.HTTPError) -> bool:
-    """Whether a server is not there, or not in a state to answer; a refusal is an answer."""
-    return not isinstance(error, httpx.HTTPStatusError) or error.response.status_code >= 500
-
-
 def drop_events() -> None:
     """Nobody hears Prefect's events now; each would be tried for 8 s, and the process not end before the last."""
     EventsWorker.set_client_override(NullEventsClient)
@@ -210,8 +199,20 @@ def drop_events() -> None:
                     worker._queue.task_done()
 
 
-async def tell(client: PrefectClient, report: FlowRunReport) -> None:
-    """Bring a server up to date, whatever it takes the run for. Raises httpx.HTTPError where it does not answer."""
+async def told(client: PrefectClient, report: FlowRunReport) -> bool:
+    """Bring a server up to date, whatever it takes the run for; whether it is there to hear it."""
+    if await fault_of(client) is not None:
+        return False
+    try:
+        await _tell(client, report)
+    except FAULTS as error:
+        if not is_away(error):
+            raise
+        return False
+    return True
+
+
+async def _tell(client: PrefectClient, report: FlowRunReport) -> None:
     state: State[Any] = State(type=report.type, name=report.state, message=report.message)
     if report.flow_run_id is not None:
         try:
@@ -238,7 +239,8 @@ async def told_to_prefect(store: Store, run_id: str, flow: Callable[[], Coroutin
             return
         await _tell_kept(client, store, say)
         try:
-            await flow()
+            with temporary_settings(ALONE if client.away else {}):
+                await flow()
         finally:
             await client.stop_watching()
             if not await client.catch_up() and client.note.exists() and client.report is not None:
@@ -262,7 +264,12 @@ async def _patient_client(say: Say, folder: Path) -> AsyncIterator[PatientClient
         return
     note = folder / f"untold-{uuid4()}.json"
     client = PatientClient(
-        address, say, note, auth_string=PREFECT_API_AUTH_STRING.value(), api_key=PREFECT_API_KEY.value()
+        address,
+        say,
+        note,
+        auth_string=PREFECT_API_AUTH_STRING.value(),
+        api_key=PREFECT_API_KEY.value(),
+        httpx_settings={"event_hooks": {"response": [refuse_others]}},
     )
     async with AsyncClientContext.model_construct(client=client):
         yield client
@@ -277,13 +284,8 @@ async def _tell_kept(client: PatientClient, store: Store, say: Say) -> None:
             continue
         if client.away or report.api != client.address:
             continue
-        try:
-            await tell(client, report)
-        except httpx.HTTPError as error:
-            if is_away(error):
-                continue
-            raise
-        path.unlink(missing_ok=True)
+        if await told(client, report):
+            path.unlink(missing_ok=True)
 
 
 def _kept(store: Store) -> list[Path]:

@@ -18,6 +18,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
+from strange_server import REPLIES, strange_server
 from typer.testing import CliRunner, Result
 
 from flows.cli import app
@@ -240,6 +241,15 @@ def test_without_a_server_its_address_is_asked_for(words: list[str]) -> None:
         result = overthink(*words)
     assert result.exit_code == 2
     assert "no Prefect server answers at http://127.0.0.1:9/api" in result.stderr
+
+
+@pytest.mark.parametrize("words", [["deploy", "smoke", "--store", "/s"], ["run", "smoke", "--deployment", "smoke"]])
+@pytest.mark.parametrize("answer", ["a page", "another API", "a word"])
+def test_another_at_the_servers_address_is_told_in_one_message(answer: str, words: list[str]) -> None:
+    with strange_server(REPLIES[answer]) as port, server_at(f"http://127.0.0.1:{port}"):
+        result = overthink(*words)
+    assert result.exit_code == 2
+    assert f"no Prefect server answers at http://127.0.0.1:{port} (what answers there is not" in result.stderr
 
 
 def test_parameters_are_plain_json_and_leave_the_store_to_the_deployment(fake_recipe: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from model_server import ModelServer, policy_at, prm_at, serving
 from storage_samples import run_named, write_rollouts
+from strange_server import REPLIES, strange_server
 from test_garbage import NEEDED, SHARED, uses, write_problems
 from typer.testing import CliRunner
 
@@ -161,6 +162,10 @@ def test_a_prefect_server_is_asked_where_one_is_named(prefect_server: str) -> No
     assert "temporary server" in told(restore_defaults={PREFECT_API_URL}).what
     gone = told(updates={PREFECT_API_URL: "http://127.0.0.1:9/api"})
     assert gone.level == "broken" and "does not answer" in gone.what
+    for answer in ("a page", "not found", "another API", "a word"):
+        with strange_server(REPLIES[answer]) as port:
+            other = told(updates={PREFECT_API_URL: f"http://127.0.0.1:{port}"})
+        assert other.level == "broken" and "does not answer" in other.what
 
 
 @pytest.fixture

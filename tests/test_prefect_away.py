@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,12 +23,14 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from search_runs import rows
+from strange_server import REPLIES, reply, strange_server
 
 from benchmarks.kill import COUNTS
-from flows import artifacts, telling
+from flows import artifacts, prefect_faults, telling
 from flows.evaluate import Evaluation, evaluate
+from flows.prefect_faults import is_away
 from flows.recipe import Recipe
-from flows.telling import FlowRunReport, is_away, tell_what_was_kept, told_to_prefect
+from flows.telling import FlowRunReport, tell_what_was_kept, told_to_prefect
 from storage.files import write_json
 from storage.store import Store
 from tasks.engines.fake import FakePolicy
@@ -59,11 +61,16 @@ def nobody_was_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @contextmanager
-def asking(line: Line) -> Iterator[None]:
-    """Prefect's server is at the other end of the line, and asked once."""
-    settings = {PREFECT_API_URL: f"http://127.0.0.1:{line.port}/api", PREFECT_CLIENT_MAX_RETRIES: 0}
+def asking_at(port: int) -> Iterator[None]:
+    """Prefect's server is said to be at a port, and asked once."""
+    settings = {PREFECT_API_URL: f"http://127.0.0.1:{port}/api", PREFECT_CLIENT_MAX_RETRIES: 0}
     with temporary_settings(settings):
         yield
+
+
+def asking(line: Line) -> AbstractContextManager[None]:
+    """Prefect's server is at the other end of the line, and asked once."""
+    return asking_at(line.port)
 
 
 class Night:
@@ -249,7 +256,71 @@ async def test_a_server_whose_database_was_lost_is_told_anew(night: Night, line:
     assert night.kept == []
 
 
-@pytest.mark.parametrize(("status", "away"), [(400, False), (404, False), (422, False), (500, True), (503, True)])
+@pytest.mark.parametrize("answer", REPLIES)
+async def test_what_answers_and_is_not_prefect_is_away(
+    night: Night, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefect_faults, "SECONDS_TO_ANSWER", 1.0)
+    with strange_server(REPLIES[answer]) as port, asking_at(port):
+        await night.go()
+    assert night.is_whole()
+    first, last = night.said
+    assert f"http://127.0.0.1:{port}/api does not answer (" in first and "The run goes on without it" in first
+    assert "has not heard that the run is Completed" in last
+    assert [report["state"] for report in night.kept] == ["Completed"]
+
+
+@pytest.mark.parametrize("address", ["https://127.0.0.1:{}/api", "nonsense"])
+async def test_an_address_at_which_nothing_can_be_asked_is_away(night: Night, address: str) -> None:
+    with strange_server(REPLIES["garbage"]) as port, temporary_settings({PREFECT_API_URL: address.format(port)}):
+        await night.go()
+    assert night.is_whole() and "does not answer" in night.said[0]
+
+
+@pytest.mark.parametrize("answer", ["a page", "not found", "another API"])
+async def test_a_note_is_kept_where_another_has_the_address(night: Night, answer: str) -> None:
+    with strange_server(REPLIES[answer]) as port, asking_at(port):
+        report = FlowRunReport(
+            api=f"http://127.0.0.1:{port}/api", flow="evaluate", name="x", parameters={}, flow_run_id=None
+        )
+        write_json(night.store.run_folder("old") / "untold-1.json", report.model_dump(mode="json"))
+        await tell_what_was_kept(night.store, night.said.append)
+    assert len(night.kept) == 1
+
+
+@pytest.mark.parametrize("answer", ["a page", "another API", "not found"])
+async def test_another_that_takes_the_address_in_the_middle_stops_nothing(
+    night: Night, answer: str, monkeypatch: pytest.MonkeyPatch, prefect_server: str
+) -> None:
+    """As where a proxy loses the server behind it."""
+    with strange_server(REPLIES[answer]) as strange:
+        line = Line(urlsplit(prefect_server).port or 0)
+        line.mend()
+
+        def lose() -> None:
+            line.cut()
+            line._server = ("127.0.0.1", strange)
+            line.mend()
+
+        with monkeypatch.context() as losing, asking(line):
+            before(losing, "score", lose)
+            await night.go()
+        line.cut()
+    assert night.is_whole() and [report["state"] for report in night.kept] == ["Completed"]
+
+
+async def test_a_server_of_another_version_is_no_server_that_is_away(night: Night) -> None:
+    with (
+        strange_server(reply(200, "application/json", b'"2.20.1"')) as port,
+        asking_at(port),
+        pytest.raises(RuntimeError, match="incompatible versions"),
+    ):
+        await night.go()
+
+
+@pytest.mark.parametrize(
+    ("status", "away"), [(400, False), (404, False), (422, False), (429, True), (500, True), (503, True)]
+)
 def test_a_refusal_is_an_answer_and_a_broken_server_is_none(status: int, away: bool) -> None:
     reply = httpx.Response(status, request=httpx.Request("POST", "http://server/api"))
     assert is_away(httpx.HTTPStatusError("no", request=reply.request, response=reply)) == away

@@ -1,0 +1,61 @@
+"""What can be wrong with the answers of a Prefect server, or of whatever answers at its address."""
+
+import asyncio
+
+import httpx
+from prefect.client.orchestration import PrefectClient
+from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, PREFECT_LOGGING_TO_API_ENABLED
+
+SECONDS_TO_ANSWER = 10.0  # the question for its version
+# Prefect's other clients ask by themselves, and the whole process waits for some of them.
+ALONE = {PREFECT_API_REQUEST_TIMEOUT: 1.0, PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_LOGGING_TO_API_ENABLED: False}
+TRY_AGAIN = (408, 429)  # statuses by which a server asks for patience
+# What Prefect's client raises of a reply that it cannot read, whoever wrote it.
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
+FAULTS = (httpx.HTTPError, TimeoutError, *UNREADABLE)
+
+
+class OtherThanPrefect(httpx.TransportError):
+    """Something answers at the server's address, and it is not Prefect's API."""
+
+
+async def refuse_others(response: httpx.Response) -> None:
+    """A hook for httpx. Raises OtherThanPrefect for a reply without JSON, other than "try again" and "go elsewhere"."""
+    status = response.status_code
+    if status >= 500 or status in TRY_AGAIN or status == 204 or response.has_redirect_location:
+        return
+    if "json" not in response.headers.get("content-type", ""):
+        raise OtherThanPrefect(f"status {status} without JSON", request=response.request)
+
+
+async def fault_of(client: PrefectClient) -> Exception | None:
+    """Why a server is away; None where Prefect's API answers.
+
+    Raises RuntimeError where it is of another version, and httpx.HTTPStatusError where it does not let us in.
+    """
+    try:
+        async with asyncio.timeout(SECONDS_TO_ANSWER):
+            await client.raise_for_api_version_mismatch()
+    except RuntimeError as error:
+        if isinstance(error.__cause__, Exception):  # whatever kept Prefect from asking; alone, it is the version
+            return error.__cause__
+        raise
+    except FAULTS as error:
+        if is_away(error):
+            return error
+        raise
+    return None
+
+
+def is_away(error: Exception) -> bool:
+    """Whether a server is not there, or not in a state to answer; a refusal by its API is an answer."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code >= 500 or error.response.status_code in TRY_AGAIN
+    return isinstance(error, FAULTS)
+
+
+def words_for(error: Exception) -> str:
+    """The fault in a few words."""
+    if isinstance(error, (OtherThanPrefect, *UNREADABLE)):
+        return "what answers there is not Prefect's API; does the address end in /api?"
+    return type(error).__name__
