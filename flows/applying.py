@@ -12,7 +12,7 @@ from flows.progress import StageProgress
 from flows.runner import ShardWork, StageJob, StageRunner
 from flows.strategy import FixedChoice
 from flows.strategy_plan import StrategyPlan
-from storage.stages import Cover
+from storage.manifest import Cover
 from tasks import deciding
 from tasks.choosing import Applied, ChooseWork, choose_decided
 from tasks.deciding import DecideWork, Pilot

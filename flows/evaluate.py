@@ -16,10 +16,11 @@ from flows.method_plan import MethodPlan
 from flows.plan import Plan, make_plan, search_of
 from flows.progress import RunProgress, StageProgress, terminal
 from flows.recipe import Recipe
-from flows.runner import ShardWork, StageJob, StageRunner, all_there, begin_run, concluded, in_flight_of
+from flows.runner import ShardWork, StageJob, StageRunner, begin_run, concluded, in_flight_of
 from flows.served import open_policy, open_prm
 from flows.sharing import with_others
 from flows.store_place import StorePlace
+from storage.completeness import is_whole
 from storage.opening import open_store
 from storage.stages import Stage
 from storage.store import Run, Store
@@ -66,7 +67,7 @@ async def evaluate(recipe: Recipe, store: StorePlace, skip_bad_rows: bool = Fals
 
 def is_finished(plan: Plan, store: Store) -> bool:
     """Whether every part of a run is there and whole, so that nothing need be loaded to report it."""
-    return all_there(store, plan.run_id, [(use.key, plan.units, use.n or 1) for use in plan.uses()])
+    return is_whole(store, plan.run_id, plan.uses())
 
 
 class Evaluation:

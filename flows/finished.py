@@ -1,6 +1,9 @@
 """A finished run whose rollouts are to be read again: what it lacks is told before anything is computed."""
 
-from flows.recipe import Recipe
+from flows.import_recipe import ImportRecipe
+from flows.recipe import AnyRecipe, Recipe
+from flows.recipe_files import KINDS
+from storage.completeness import incomplete_stages
 from storage.errors import StorageError
 from storage.store import Run, Store
 from tasks.errors import UserError
@@ -23,8 +26,14 @@ def scored_run(store: Store, run_name: str, reader: str) -> Run:
         raise UserError(f"run {run.run_id} is not graded, because its problems came without references")
     if run.status != "complete":
         raise StorageError(f"run {run.run_id} is not complete: run its recipe again to finish it")
-    for stage in (store.stage(use.key) for use in run.stages if use.kind != "measure"):
-        damage = next(filter(None, map(stage.damage, stage.entries())), None)
-        if damage:
-            raise StorageError(f"run {run.run_id}, stage {stage.key}: {damage}; run its recipe again, which mends it")
+    for stage in incomplete_stages(store, run):
+        if stage.use.kind != "measure":
+            raise StorageError(f"run {run.run_id}, {stage}; run its recipe again, which mends it")
     return run
+
+
+def remedy(run: Run) -> str:
+    """The command that brings back what an engine or another tool made of a finished run."""
+    kinds: tuple[type[AnyRecipe], ...] = (*KINDS, ImportRecipe)
+    command = next(kind.command for kind in kinds if kind.own_key in run.recipe)
+    return f"`overthink {command}` with the run's recipe brings it back, and asks only for what is missing"

@@ -13,7 +13,6 @@ from flows.finished import scored_run
 from flows.regrading import graders_of
 from flows.run_reader import RunReader
 from flows.strategy import NAME, Choice, Expectation, FixedChoice, Strategy
-from storage.files import read_json
 from storage.store import Run, Store
 from tasks.analysis.difficulty import DIFFICULTIES, DifficultyConfig, fit_predictor, rounded
 from tasks.analysis.fitting import Evidence, Picked, Rule, Validation, cross_validate, learn
@@ -74,7 +73,7 @@ def _suffixes(pairs: Sequence[tuple[str, str]]) -> list[str]:
 def policy_address(store: Store, run: Run) -> str:
     """A run's policy as it was, fingerprint included, by what the key of its rollouts' stage is the hash of."""
     made = next(use.key for use in run.stages if use.kind in ("sample", "search"))
-    determinants: dict[str, Any] = read_json(store.stage(made).folder / "stage.json")["policy"]
+    determinants: dict[str, Any] = store.stage(made).identity()["policy"]
     return EngineIdentity(str(run.policy), run.policy_parameters, determinants).address
 
 

@@ -9,11 +9,12 @@ from flows.artifacts import publish_summary
 from flows.identities import JsonObject, grade_identity, problems_identity, select_identity, stage_identity
 from flows.import_recipe import ImportRecipe
 from flows.progress import RunProgress, StageProgress, terminal
-from flows.runner import ShardWork, StageJob, StageRunner, all_there, begin_run, concluded
+from flows.runner import ShardWork, StageJob, StageRunner, begin_run, concluded
 from flows.store_place import StorePlace
+from storage.completeness import is_whole
 from storage.keys import content_key, labelled_key
+from storage.manifest import Cover, Entry
 from storage.opening import open_store
-from storage.stages import Cover, Entry
 from storage.store import StageUse, Store
 from tasks.analysis.selectors import SELECTORS, Selector, needs_prm
 from tasks.engines.catalogue import EngineIdentity
@@ -111,7 +112,7 @@ def selectors_of(imported: ImportedSet) -> tuple[Selector, ...]:
 
 def is_imported(plan: ImportPlan, store: Store) -> bool:
     """Whether every part of an imported run is there and whole."""
-    return all_there(store, plan.run_id, [(use.key, plan.units, use.n or 1) for use in plan.uses()])
+    return is_whole(store, plan.run_id, plan.uses())
 
 
 @flow(name="import", flow_run_name="import {recipe.name}", persist_result=False)

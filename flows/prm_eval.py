@@ -10,9 +10,10 @@ from flows.identities import JsonObject, own_code, stage_identity
 from flows.prm_results import FIGURES_SQL, figure_rows
 from flows.progress import RunProgress, terminal
 from flows.recipe import PrmEvalRecipe
-from flows.runner import StageJob, StageRunner, all_there, begin_run, concluded
+from flows.runner import StageJob, StageRunner, begin_run, concluded
 from flows.served import open_prm
 from flows.store_place import StorePlace
+from storage.completeness import is_whole
 from storage.keys import content_key, labelled_key
 from storage.opening import open_store
 from storage.store import StageUse, Store
@@ -98,7 +99,7 @@ def make_prm_eval_plan(recipe: PrmEvalRecipe, labelled: LabelledSet) -> PrmEvalP
 
 def is_measured(plan: PrmEvalPlan, store: Store) -> bool:
     """Whether every part of an evaluation is there and whole."""
-    return all_there(store, plan.run_id, [(use.key, tuple(plan.by_key), 1) for use in plan.uses()])
+    return is_whole(store, plan.run_id, plan.uses())
 
 
 @flow(name="prm-eval", flow_run_name="prm-eval {recipe.name}", persist_result=False)

@@ -16,11 +16,12 @@ from flows.method_plan import MethodPlan
 from flows.plan import Plan, make_plan
 from flows.progress import RunProgress, StageProgress, terminal
 from flows.recipe import PrmTrainRecipe
-from flows.runner import ShardWork, StageJob, all_there, begin_run, concluded, in_flight_of
+from flows.runner import ShardWork, StageJob, begin_run, concluded, in_flight_of
 from flows.store_place import StorePlace
+from storage.completeness import is_whole
 from storage.keys import content_key, labelled_key
+from storage.manifest import Cover
 from storage.opening import open_store
-from storage.stages import Cover
 from storage.store import StageUse, Store
 from tasks.domains.math.judge import MathJudge
 from tasks.engines.config import ModelConfig
@@ -102,10 +103,7 @@ def make_prm_train_plan(recipe: PrmTrainRecipe, problem_set: ProblemSet) -> PrmT
 
 def is_trained(plan: PrmTrainPlan, store: Store) -> bool:
     """Whether the model and every part it stands on are there and whole."""
-    units = plan.rolling_out.units
-    samples = {"problems": 1, "label": 1}
-    wanted = [(use.key, units, samples.get(use.kind, plan.recipe.rollouts)) for use in plan.uses()]
-    return store.has_model(plan.run_id) and all_there(store, plan.run_id, wanted)
+    return is_whole(store, plan.run_id, plan.uses())
 
 
 @flow(name="prm-train", flow_run_name="prm-train {recipe.name}", persist_result=False)

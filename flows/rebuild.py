@@ -11,12 +11,12 @@ from prefect import flow
 from pydantic import ValidationError
 
 from flows.identities import JsonObject, grade_identity, problems_identity, select_identity
-from flows.losses import Loss, problems_key
 from flows.prm_of_run import prm_eval_run
 from flows.progress import RunProgress, terminal
 from flows.recipe import Recipe
 from flows.runner import StageJob, StageRunner
 from flows.store_place import StorePlace
+from storage.completeness import IncompleteStage, problems_key
 from storage.errors import StorageError
 from storage.keys import labelled_key
 from storage.opening import open_store
@@ -28,7 +28,7 @@ from tasks.records import Problem
 WITHOUT_ENGINE = ("problems", "grade", "select", "measure")
 
 
-def irreparable(store: Store, run: Run, lost: Sequence[Loss]) -> list[str]:
+def irreparable(store: Store, run: Run, lost: Sequence[IncompleteStage]) -> list[str]:
     """Why a run cannot be rebuilt, a line each; none where it can. Nothing is written."""
     if Recipe.own_key not in run.recipe:
         return [str(loss) for loss in lost]

@@ -11,7 +11,8 @@ from flows.identities import grader_identity, own_code
 from flows.recipe import GradingConfig, Recipe
 from storage.errors import StorageError
 from storage.files import read_json
-from storage.stages import Cover, Stage
+from storage.manifest import Cover
+from storage.stages import Stage
 from storage.store import Run, StageUse, Store
 from tasks.choosing import Applied, ChooseWork, choose_part
 from tasks.deciding import Pilot

@@ -8,8 +8,8 @@ import numpy as np
 
 from flows.methods import AnyMethod
 from flows.recipe import Recipe
+from storage.manifest import Cover
 from storage.sql import query
-from storage.stages import Cover
 from storage.store import Run, Store
 from tasks.analysis.selectors import Selector, needs_prm
 from tasks.graded import Graded, read_graded

@@ -2,7 +2,7 @@
 
 import asyncio
 import platform
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,7 +13,8 @@ from typing import Any
 from flows.artifacts import publish_progress
 from flows.progress import RunProgress, StageProgress
 from flows.recipe import AnyRecipe, GradingConfig
-from storage.stages import Cover, Entry, Shard, Stage
+from storage.manifest import Cover, Entry
+from storage.stages import Shard, Stage
 from storage.store import Run, StageUse, Status, Store
 from tasks.analysis.selectors import Selector
 from tasks.domains.math.judge import MathJudge
@@ -234,15 +235,6 @@ class StageRunner:
 async def _in_turn(work: ShardWork, covers: Sequence[Cover]) -> None:
     for cover in covers:
         await work(cover)
-
-
-def all_there(store: Store, run_id: str, wanted: Iterable[tuple[str, tuple[str, ...], int]]) -> bool:
-    """Whether a run is complete and every part of it whole; `wanted` are stage keys, units and samples of each."""
-    for key, units, n in wanted:
-        stage = store.stage(key)
-        if stage.missing(units, n, len(units)) or any(stage.damage(entry) for entry in stage.entries()):
-            return False
-    return any(run.run_id == run_id and run.status == "complete" for run in store.runs())
 
 
 def begin_run(

@@ -7,136 +7,18 @@ matched. Journals, locks and logs stay in the folder.
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Collection
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
 
 from storage.bucket import Bucket
-from storage.errors import BucketUnreachable, StorageError, StoreBusy, WrittenElsewhere
-from storage.files import read_json, sha256_of, write_json
+from storage.bucket_stage import BucketStage
+from storage.errors import BucketUnreachable, StoreBusy, WrittenElsewhere
 from storage.mirror import Mirror, MirroredFile
-from storage.schemas import SCHEMAS
-from storage.stages import Cover, Entry, PartFile, Stage
+from storage.model_record import read_model_record, write_model_record
 from storage.store import Run, Store, Sweep
 
 logger = logging.getLogger(__name__)
-
-
-class BucketStage(Stage):
-    """One stage of a store in a bucket."""
-
-    def __init__(self, folder: Path, mirror: Mirror) -> None:
-        super().__init__(folder)
-        self._mirror = mirror
-
-    def describe(self, identity: Mapping[str, Any]) -> None:
-        """Leave what determines this stage beside its parts, and in the bucket."""
-        path = self.folder / "stage.json"
-        if not path.exists():
-            with suppress(WrittenElsewhere), self._mirror.recorded(path):  # by any machine, it says the same
-                super().describe(identity)
-
-    def write_part(self, cover: Cover, tables: Mapping[str, pa.Table], sources: Sequence[str] = ()) -> Entry:
-        """Write one part, send its files, then its entry; returns the entry that counts.
-
-        Raises StorageError as a folder does, and BucketUnreachable: then the part is safe here, and is sent when the
-        store is next opened.
-        """
-        path = self._entry_path(cover.name)
-        self._mirror.mark(path)
-        super().write_part(cover, tables, sources)
-        self.send(path)
-        return Entry.read(path)
-
-    def send(self, path: Path) -> None:
-        """Send a part and then its entry; where the bucket has another by now, that one takes its place here."""
-        mirror, entry = self._mirror, Entry.read(path)
-        theirs = mirror.bucket.read(mirror.key(path)) or self._send_first(path, entry)
-        if theirs is not None and theirs != path.read_bytes():
-            logger.warning("%s: %s was made on another machine too, which was first", self.key, path.stem)
-            self.take_over(path, theirs)
-        mirror.unmark(path)
-
-    def take_over(self, path: Path, content: bytes) -> None:
-        """Have an entry of the bucket here, in place of another of that name and of the files that it named."""
-        if path.exists():
-            for part_file in Entry.read(path).files:
-                (self.parts_folder / part_file.name).unlink(missing_ok=True)
-        self._mirror.keep_record(self._mirror.key(path), content)
-
-    def _send_first(self, path: Path, entry: Entry) -> bytes | None:
-        """Send a part and then its entry; returns the entry of a machine that was first after all."""
-        if (reason := super().damage(entry)) is not None:
-            super()._set_aside(entry, reason)
-            return None
-        for part_file in entry.files:
-            self._mirror.send(self._mirrored(part_file))
-        return self._mirror.offer(path)
-
-    def files(self, table: str, units: Iterable[str] | None = None) -> list[Path]:
-        """The files of one table, as in a folder, fetched if need be. Raises where one cannot be had."""
-        self._mirror.bring(self.lacking({table}, units))
-        return super().files(table, units)
-
-    def lacking(self, tables: Collection[str], units: Iterable[str] | None = None) -> list[MirroredFile]:
-        """The files of some tables, or those that hold any of `units`, that are not in the folder."""
-        named = map(self._mirrored, self._part_files(tables, units))
-        return [file for file in named if not file.path.exists()]
-
-    def damage(self, entry: Entry) -> str | None:
-        """What is wrong with a part, or None; a copy in the folder that is not as it was written is fetched anew."""
-        if self._is_unsent(entry):
-            return super().damage(entry)
-        files = [self._mirrored(part_file) for part_file in entry.files]
-        if not all(file.path.exists() for file in files):
-            self._mirror.fetch_all(self.lacking(SCHEMAS))  # of all parts together, not one part after the other
-        reasons = self._mirror.fetch_all(files) or filter(None, map(self._mirror.damage_there, files))
-        return next(iter(reasons), None)
-
-    def damage_at_rest(self, entry: Entry) -> str | None:
-        """The same of the bytes that the bucket has, whatever copies there are here."""
-        reasons = (self._mirror.damage_at_rest(self._mirrored(part_file)) for part_file in entry.files)
-        return super().damage(entry) if self._is_unsent(entry) else next(filter(None, reasons), None)
-
-    def verify(self, living_sources: frozenset[str] | None = None) -> None:
-        """Check every part, as in a folder; objects that are lost or torn are sent again where there is a copy here."""
-        for entry in self.entries():
-            if not self._is_unsent(entry):
-                for part_file in entry.files:
-                    self._mend(self._mirrored(part_file))
-        super().verify(living_sources)
-
-    def _mend(self, file: MirroredFile) -> None:
-        reason = self._mirror.damage_there(file)
-        if reason is not None and file.damage is None:
-            logger.warning("%s: %s; it is sent again", self.key, reason)
-            self._mirror.send(file)
-
-    def _set_aside(self, entry: Entry, reason: str) -> None:
-        if not self._is_unsent(entry):
-            mirror = self._mirror
-            mirror.bucket.remove(mirror.key(self._entry_path(entry.cover.name)))
-            for key in map(mirror.object_key, map(self._mirrored, entry.files)):
-                if mirror.bucket.find(key) is not None:
-                    mirror.bucket.move(key, f"{mirror.key(self.set_aside_folder)}/{Path(key).name}")
-        super()._set_aside(entry, reason)
-
-    def _mirrored(self, part_file: PartFile) -> MirroredFile:
-        return MirroredFile(self.parts_folder / part_file.name, part_file.size, part_file.sha256)
-
-    def orphans(self) -> list[Path]:
-        """Objects that no entry names, as paths of the folder."""
-        named = {self._mirror.object_key(self._mirrored(part_file)) for part_file in self._part_files(SCHEMAS)}
-        return [self._mirror.root / key for key in self._mirror.under(self.parts_folder) if key not in named]
-
-    def _entry_path(self, name: str) -> Path:
-        return self.manifest_folder / f"{name}.json"
-
-    def _is_unsent(self, entry: Entry) -> bool:
-        return self._mirror.is_unsent(self._mirror.key(self._entry_path(entry.cover.name)))
 
 
 class BucketStore(Store):
@@ -207,6 +89,16 @@ class BucketStore(Store):
             except WrittenElsewhere as error:
                 logger.warning("%s", error)
 
+    def runs(self) -> list[Run]:
+        """All runs, as in a folder."""
+        with self._mirror.told():
+            return super().runs()
+
+    def sweeps(self) -> list[Sweep]:
+        """All sweeps, as in a folder."""
+        with self._mirror.told():
+            return super().sweeps()
+
     def write_run(self, run: Run) -> None:
         """Write a run's manifest, here and in the bucket. Raises WrittenElsewhere where another machine did meanwhile.
 
@@ -248,14 +140,7 @@ class BucketStore(Store):
         record, folder = self._model_record(run_id), self.model_folder(run_id)
         if not record.exists():
             self._mirror.mark(record)
-            write_json(
-                record,
-                [
-                    {"name": str(path.relative_to(folder)), "size": path.stat().st_size, "sha256": sha256_of(path)}
-                    for path in sorted(folder.rglob("*"))
-                    if path.is_file()
-                ],
-            )
+            write_model_record(record, folder)
             self._send(record)
 
     def _send_model(self, record: Path) -> None:
@@ -280,10 +165,13 @@ class BucketStore(Store):
 
     def _model_files(self, run_id: str) -> list[MirroredFile]:
         record, folder = self._model_record(run_id), self.model_folder(run_id)
-        try:
-            return [MirroredFile(folder / file["name"], file["size"], file["sha256"]) for file in read_json(record)]
-        except (KeyError, TypeError) as error:
-            raise StorageError(f"{record} is not the list of a model's files ({error}): delete it") from error
+        with self._mirror.told():
+            files = read_model_record(record)
+        return [MirroredFile(folder / file.name, file.size, file.sha256) for file in files]
+
+    def lost_runs(self) -> list[Path]:
+        """None that could be told from runs which were removed on another machine."""
+        return []
 
     # Garbage
 

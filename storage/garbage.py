@@ -19,16 +19,21 @@ from storage.lock import only_writer
 from storage.store import Run, Store
 
 REMOVED = "removed"
+MADE_BY_ENGINES = ("sample-", "search-", "score-", "label-", "import-")  # or by another tool
 _STAGE_KEY = re.compile(r"[a-z]+-[0-9a-f]{20}")
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """Something that no run refers to, and the bytes it takes."""
+    """Something that no run refers to, and the bytes it takes.
+
+    What took an engine's time to make goes only where `confirm`, its stage's key or its run's id, is named.
+    """
 
     path: Path
     reason: str
     size: int
+    confirm: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,18 +44,29 @@ class Owner:
     name: str
 
 
+@dataclass(frozen=True)
+class Known:
+    """The runs and the ids of the sweeps that are to stay, and the ids of those that are to be forgotten."""
+
+    runs: tuple[Run, ...]
+    sweep_ids: frozenset[str]
+    forgotten: frozenset[str]
+
+
 def find_garbage(store: Store, forgotten: Collection[str] = ()) -> list[Garbage]:
-    """All garbage, as if the runs whose ids are `forgotten` were gone.
+    """All garbage, as if the runs and sweeps whose ids are `forgotten` were gone.
 
     Raises StorageError where a run's manifest cannot be read, because what it refers to is then unknown.
     """
-    runs = _known(store, forgotten)
+    known = _known(store, forgotten)
     leftover = [_garbage(store, path, "left by a removal that was killed") for path in _leftovers_of_removal(store)]
-    return leftover + [item for owner in _owners(store) for item in _of(store, owner, runs)]
+    return leftover + [item for owner in _owners(store) for item in _of(store, owner, known)]
 
 
-def remove_garbage(store: Store, forgotten: Collection[str] = ()) -> tuple[list[Garbage], list[str]]:
-    """Remove it; returns what went, and why some was left.
+def remove_garbage(
+    store: Store, forgotten: Collection[str] = (), confirmed: Collection[str] = ()
+) -> tuple[list[Garbage], list[str]]:
+    """Remove it, but of what engines made only what is `confirmed`; returns what went, and why some was left.
 
     Raises StoreBusy where another process removes garbage already, or writes a run that is to be forgotten.
     """
@@ -61,10 +77,10 @@ def remove_garbage(store: Store, forgotten: Collection[str] = ()) -> tuple[list[
             gone.append(_garbage(store, path, "left by a removal that was killed"))
             _delete(path)
         for owner in _owners(store):
-            if not any(_of(store, owner, _known(store, forgotten))):
+            if not any(_removable(_of(store, owner, _known(store, forgotten)), confirmed)):
                 continue
             try:
-                gone += _remove(store, owner, forgotten)
+                gone += _remove(store, owner, forgotten, confirmed)
             except StoreBusy as error:
                 if owner.name in forgotten:
                     raise
@@ -72,20 +88,29 @@ def remove_garbage(store: Store, forgotten: Collection[str] = ()) -> tuple[list[
     return gone, left
 
 
-def _remove(store: Store, owner: Owner, forgotten: Collection[str]) -> list[Garbage]:
+def _remove(store: Store, owner: Owner, forgotten: Collection[str], confirmed: Collection[str]) -> list[Garbage]:
     with _lock(store, owner):
         store.refresh("runs/")
-        found = list(_of(store, owner, _known(store, forgotten)))
+        found = _removable(_of(store, owner, _known(store, forgotten)), confirmed)
         if owner.kind == "run" and found:
-            # The manifest first: from then on the run does not exist, wherever a kill falls.
-            _move(store, store.run_folder(owner.name) / "run.json")
+            # The records first, and in a folder all at once: then the run does not exist, wherever a kill falls.
+            for name in ("run.json", "sweep.json"):
+                store.forget(store.run_folder(owner.name) / name)
         for item in found:
             _move(store, item.path)
     return found
 
 
-def _known(store: Store, forgotten: Collection[str]) -> list[Run]:
-    return [run for run in store.runs() if run.run_id not in forgotten]
+def _removable(found: Iterable[Garbage], confirmed: Collection[str]) -> list[Garbage]:
+    return [item for item in found if item.confirm is None or item.confirm in confirmed]
+
+
+def _known(store: Store, forgotten: Collection[str]) -> Known:
+    return Known(
+        tuple(run for run in store.runs() if run.run_id not in forgotten),
+        frozenset(sweep.sweep_id for sweep in store.sweeps()) - frozenset(forgotten),
+        frozenset(forgotten),
+    )
 
 
 def _owners(store: Store) -> list[Owner]:
@@ -97,39 +122,42 @@ def _owners(store: Store) -> list[Owner]:
     return [*(Owner("run", name) for name in runs), *(Owner("stage", name) for name in stages)]
 
 
-def _of(store: Store, owner: Owner, runs: Iterable[Run]) -> Iterator[Garbage]:
-    return _of_run(store, owner.name, runs) if owner.kind == "run" else _of_stage(store, owner.name, runs)
+def _of(store: Store, owner: Owner, known: Known) -> Iterator[Garbage]:
+    return _of_run(store, owner.name, known) if owner.kind == "run" else _of_stage(store, owner.name, known.runs)
 
 
-def _of_run(store: Store, run_id: str, runs: Iterable[Run]) -> Iterator[Garbage]:
-    runs = list(runs)
-    if any(run.run_id == run_id for run in runs):
+def _of_run(store: Store, run_id: str, known: Known) -> Iterator[Garbage]:
+    runs = known.runs
+    if run_id in known.sweep_ids or any(run.run_id == run_id for run in runs):
         return
     model = store.model_folder(run_id)
     named = any(f"{model.parent.name}/{run_id}" in json.dumps(run.recipe) for run in runs)
+    confirm = None if run_id in known.forgotten else run_id  # a run that is named takes along what it trained
+    if store.run_folder(run_id).is_dir():
+        record = confirm if store.has_model(run_id) else None  # in a bucket the model's files are listed there
+        yield _garbage(store, store.run_folder(run_id), "a run without a manifest, or one that was named", record)
     if store.has_model(run_id) and not named:
-        yield _garbage(store, model, "the run that trained it is not there, and no recipe names it")
+        yield _garbage(store, model, "the run that trained it is not there, and no recipe names it", confirm)
     work = model.with_name(f".{run_id}.training")
     if work.is_dir():
-        yield _garbage(store, work, "a training whose run is not there")
-    if store.run_folder(run_id).is_dir():
-        yield _garbage(store, store.run_folder(run_id), "a run without a manifest, or one that was named")
+        yield _garbage(store, work, "a training whose run is not there", confirm)
 
 
 def _of_stage(store: Store, key: str, runs: Iterable[Run]) -> Iterator[Garbage]:
     stage, lock = store.stage(key), store.root / "locks" / key
+    confirm = key if key.startswith(MADE_BY_ENGINES) and stage.folder.is_dir() else None
     users = [run for run in runs if any(use.key == key for use in run.stages)]
     if not users:
         if stage.folder.is_dir():
-            yield _garbage(store, stage.folder, "no run refers to this stage")
+            yield _garbage(store, stage.folder, "no run refers to this stage", confirm)
         if lock.exists():
-            yield _garbage(store, lock, "a lock of no stage")
+            yield _garbage(store, lock, "a lock of no stage", confirm)
         return
     if store.holds(stage.set_aside_folder):
         yield _garbage(store, stage.set_aside_folder, "parts whose bytes no longer matched")
     if all(run.status == "complete" for run in users):
         for path in (each for journal in stage.journals.paths() for each in Journal.files(journal)):
-            yield _garbage(store, path, "a journal of complete runs")
+            yield _garbage(store, path, "a journal of complete runs", confirm)
     # What looks left over may be about to get its manifest entry; a run that was killed clears up when it goes on.
     if not any(run.status == "running" for run in users):
         for path in (*stage.leftovers(), *stage.orphans()):
@@ -140,8 +168,8 @@ def _lock(store: Store, owner: Owner) -> AbstractContextManager[None]:
     return store.lock_run(owner.name) if owner.kind == "run" else store.lock_stage(store.stage(owner.name))
 
 
-def _garbage(store: Store, path: Path, reason: str) -> Garbage:
-    return Garbage(path, reason, store.size_of(path))
+def _garbage(store: Store, path: Path, reason: str, confirm: str | None = None) -> Garbage:
+    return Garbage(path, reason, store.size_of(path), confirm)
 
 
 def _leftovers_of_removal(store: Store) -> list[Path]:

@@ -1,17 +1,21 @@
-"""Is a store whole? Every part against its manifest, every manifest, and what each finished run stands on."""
+"""Is a store whole? Every part against its manifest, every record, and what each finished run stands on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
+from storage.completeness import lack
 from storage.errors import StorageError
 from storage.files import disk_errors
 from storage.garbage import find_garbage
-from storage.stages import Entry, Stage
-from storage.store import Run, Store, read_run
+from storage.manifest import Entry
+from storage.stages import Stage
+from storage.store import Run, Store, Sweep, read_run, read_sweep
 
 MAKE_ANEW = "run its recipe again, which makes it anew"
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -27,38 +31,53 @@ class Finding:
 def store_findings(store: Store) -> Iterator[Finding]:
     """What is wrong with a store, or one line that says that nothing is. Reads every byte of every part."""
     found: list[Finding] = []
-    runs = list(_runs(store, found))
-    parts = sum(_check_stage(stage, runs, found) for stage in store.stages())
+    runs, sweeps, stages = list[Run](), list[Sweep](), list[Stage]()
+    with _noted(found, store.root):
+        runs += _readable(found, store.records("run.json"), read_run)
+        sweeps += _readable(found, store.records("sweep.json"), read_sweep)
+        stages += store.stages()
+        found += _lost_runs(store)
+    parts = sum(_check_stage(stage, runs, found) for stage in stages)
     for run in runs:
         found += _unsupported(store, run)
     if not any(finding.level == "broken" for finding in found):
-        counts = f"{len(runs)} runs, {len(store.stages())} stages, {parts} parts: every byte is as it was written"
+        counts = f"{len(runs)} runs, {len(stages)} stages, {parts} parts: every byte is as it was written"
         yield Finding("ok", store.address, counts)
-        found += _garbage_warning(store)
+        found += [*_unbegun_runs(sweeps, runs), *_garbage_warnings(store)]
     yield from found
 
 
-def _runs(store: Store, found: list[Finding]) -> Iterator[Run]:
-    for path in sorted((store.root / "runs").glob("*/run.json")):
-        try:
-            yield read_run(path)
-        except StorageError as error:
-            found.append(Finding("broken", str(path), _first(error), "delete it, then run its recipe again"))
+@contextmanager
+def _noted(found: list[Finding], place: Path) -> Iterator[None]:
+    """A StorageError inside becomes a finding."""
+    try:
+        yield
+    except StorageError as error:
+        what, _, remedy = str(error).rpartition(": ")
+        found.append(Finding("broken", str(place), what, remedy))
+
+
+def _readable(found: list[Finding], paths: Iterable[Path], read: Callable[[Path], Record]) -> list[Record]:
+    """The records that can be read; what is wrong with the others joins `found`."""
+    records = []
+    for path in paths:
+        with _noted(found, path):
+            records.append(read(path))
+    return records
 
 
 def _check_stage(stage: Stage, runs: Sequence[Run], found: list[Finding]) -> int:
     """The number of parts that were looked at; what is wrong joins `found`."""
     users = ", ".join(run.run_id for run in runs if any(use.key == stage.key for use in run.stages))
-    remedy = f"{MAKE_ANEW} ({users})" if users else "`overthink gc --yes`: no run refers to this stage"
+    remedy = f"{MAKE_ANEW} ({users})" if users else "`overthink gc` lists this stage: no run refers to it"
     paths = sorted(stage.manifest_folder.glob("*.json"))
-    for path in paths:
-        try:
-            entry = Entry.read(path)
-            with disk_errors(stage.folder):
-                damage = stage.damage_at_rest(entry)
-        except StorageError as error:
-            found.append(Finding("broken", str(path), _first(error), f"delete it, then {remedy}"))
-        else:
+    entries = _readable(found, paths, Entry.read)
+    if len(entries) == len(paths):
+        with _noted(found, stage.folder):
+            stage.entries()  # together: their stage, and what they hold twice
+    for entry in entries:
+        with _noted(found, stage.parts_folder), disk_errors(stage.folder):
+            damage = stage.damage_at_rest(entry)
             if damage is not None:
                 found.append(Finding("broken", str(stage.parts_folder), damage, remedy))
     return len(paths)
@@ -69,32 +88,46 @@ def _unsupported(store: Store, run: Run) -> Iterator[Finding]:
     if run.status != "complete":
         return
     for use in run.stages:
-        if use.kind != "measure" and _lacks(store, run, store.stage(use.key), use.n if use.kind != "label" else 1):
+        try:
+            reason = lack(store, run, use)
+        except StorageError:  # of a record that has a finding of its own
+            continue
+        if reason is not None:
             place = str(store.stage(use.key).folder)
-            yield Finding("broken", place, f"run {run.run_id} is complete, but lacks parts of this stage", MAKE_ANEW)
+            yield Finding("broken", place, f"run {run.run_id} is complete, but {reason}", MAKE_ANEW)
     damage = store.model_damage(run.run_id) if any(use.kind == "label" for use in run.stages) else None
     if damage is not None:
         place = str(store.model_folder(run.run_id))
         yield Finding("broken", place, f"the model that run {run.run_id} trained {damage}", MAKE_ANEW)
 
 
-def _lacks(store: Store, run: Run, stage: Stage, samples: int | None) -> bool:
-    problems = next(store.stage(use.key) for use in run.stages if use.kind == "problems")
-    try:
-        units = [unit for entry in problems.entries() for unit in entry.cover.units]
-        return not stage.folder.is_dir() or bool(stage.missing(units, samples or 1, max(1, len(units))))
-    except StorageError:  # a torn manifest entry, which has a finding of its own
-        return False
+def _lost_runs(store: Store) -> Iterator[Finding]:
+    for folder in store.lost_runs():
+        what = "run.json is missing, so that the run is in no table and its stages look like garbage"
+        remedy = "restore it from a copy, or run its recipe again, which writes it anew and goes on from what is stored"
+        yield Finding("broken", str(folder), what, remedy)
 
 
-def _garbage_warning(store: Store) -> Iterator[Finding]:
-    size = sum(item.size for item in find_garbage(store))
+def _unbegun_runs(sweeps: Sequence[Sweep], runs: Sequence[Run]) -> Iterator[Finding]:
+    known = {run.run_id for run in runs}
+    for sweep in sweeps:
+        lost = [run_id for run_id in sweep.run_ids if run_id not in known]
+        if lost:
+            what = f"{len(lost)} of the sweep's {len(sweep.run_ids)} runs are not there: {', '.join(lost)}"
+            yield Finding("warning", sweep.sweep_id, what, "run the sweep again, which makes what is missing")
+
+
+def _garbage_warnings(store: Store) -> Iterator[Finding]:
+    garbage = find_garbage(store)
+    size = sum(item.size for item in garbage if item.confirm is None)
     if size:
         yield Finding("warning", store.address, f"{size:,} bytes that no run refers to", "`overthink gc` lists them")
-
-
-def _first(error: StorageError) -> str:
-    return str(error).split(":", 1)[0]
+    costly = [item for item in garbage if item.confirm is not None]
+    if costly:
+        names, size = sorted({str(item.confirm) for item in costly}), sum(item.size for item in costly)
+        what = f"{size:,} bytes that engines made and no run refers to, of {', '.join(names)}"
+        remedy = "run the recipe again if a run.json was lost; else `overthink gc` says how to remove them"
+        yield Finding("warning", store.address, what, remedy)
 
 
 def network_file_system(path: Path, mounts: str) -> str | None:

@@ -5,6 +5,7 @@ file to itself: otherwise WAL needs memory that all who open the file share, as 
 A full commit costs as much for one call as for hundreds, so callers commit in batches.
 """
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from pathlib import Path
 
 from storage.errors import StorageError
 from storage.files import disk_errors, make_folder
+from storage.keys import content_key
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,13 @@ class JournaledCall:
 
 
 COLUMNS = [field.name for field in fields(JournaledCall)]
+CHECKSUM = "checksum"  # of all other columns; null in what 0.1 wrote
 row_of = attrgetter(*COLUMNS)
+
+
+def _checksum(row: Sequence[object]) -> str:
+    """Of a call's columns; none of ours is bytes, so what SQLite reads as such matches nothing."""
+    return "" if any(isinstance(value, bytes) for value in row) else content_key(list(row))
 
 
 class Journal:
@@ -51,8 +61,21 @@ class Journal:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute(
-                f"CREATE TABLE IF NOT EXISTS calls ({', '.join(COLUMNS)}, PRIMARY KEY (call_key)) WITHOUT ROWID"
+                f"CREATE TABLE IF NOT EXISTS calls ({', '.join(COLUMNS)}, {CHECKSUM}, PRIMARY KEY (call_key)) "
+                "WITHOUT ROWID"
             )
+            if CHECKSUM not in {row[1] for row in self._connection.execute("PRAGMA table_info(calls)")}:
+                self._connection.execute(f"ALTER TABLE calls ADD COLUMN {CHECKSUM}")
+        self._drop_damaged()
+
+    def _drop_damaged(self) -> None:
+        """Calls that are not as they were answered are not there: they are asked again, as parts are made again."""
+        with self._failures():
+            rows = self._connection.execute(f"SELECT {', '.join(COLUMNS)}, {CHECKSUM} FROM calls")
+            damaged = [row[0] for *row, checksum in rows if checksum not in (None, _checksum(row))]
+        if damaged:
+            logger.warning("%s: %d calls are not as they were answered; they are asked again", self.path, len(damaged))
+            self.forget(damaged)
 
     def known(self) -> set[str]:
         """The keys of all journaled calls."""
@@ -72,14 +95,15 @@ class Journal:
 
     def append(self, calls: Sequence[JournaledCall]) -> None:
         """Commit answered calls, durably, all or none. A call that is already there is an error: it was made twice."""
-        marks = ", ".join("?" * len(COLUMNS))
+        names, marks = ", ".join((*COLUMNS, CHECKSUM)), ", ".join("?" * (len(COLUMNS) + 1))
+        rows = ((*row, _checksum(row)) for row in map(row_of, calls))
         with self._transaction():
-            self._connection.executemany(f"INSERT INTO calls VALUES ({marks})", map(row_of, calls))
+            self._connection.executemany(f"INSERT INTO calls ({names}) VALUES ({marks})", rows)
 
     def calls(self, problem_keys: Iterable[str], first: int, last: int) -> Iterator[JournaledCall]:
         """The calls of samples `first` up to but not including `last` of some problems, in a fixed order."""
         query = (
-            "SELECT * FROM calls WHERE problem_key = ? AND sample_index >= ? AND sample_index < ? "
+            f"SELECT {', '.join(COLUMNS)} FROM calls WHERE problem_key = ? AND sample_index >= ? AND sample_index < ? "
             "ORDER BY sample_index, kind, call_key"
         )
         with self._failures():
@@ -133,5 +157,10 @@ class Journal:
         except sqlite3.IntegrityError as error:
             raise StorageError(f"{self.path}: a call was answered twice ({error}); this is a fault of ours") from error
         except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise StorageError(
+                    f"the journal {self.path} is damaged ({error}): delete it and run the same command again, which "
+                    "asks anew for what it held"
+                ) from error
             remedy = "free space or mend the disk, then run the same command again; committed calls are safe"
             raise StorageError(f"cannot use the journal {self.path}: {error}; {remedy}") from error

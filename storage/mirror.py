@@ -177,6 +177,14 @@ class Mirror:
         self.unmark(path)
         return None
 
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Where a record is found wrong, say that it is a copy: deleted here alone, it comes back from the bucket."""
+        try:
+            yield
+        except StorageError as error:
+            raise StorageError(f"{error}; {self.bucket.address} holds this too, so do it there") from error
+
     # Files
 
     def send(self, file: MirroredFile) -> None:

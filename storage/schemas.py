@@ -178,3 +178,10 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
 }
+
+
+def with_columns_of(schema: pa.Schema, table: pa.Table) -> pa.Table:
+    """A table with exactly the columns of `schema`: null where it was written before there was such a column."""
+    absent = pa.nulls(table.num_rows)
+    named = [table[name] if name in table.column_names else absent for name in schema.names]
+    return pa.table(dict(zip(schema.names, named, strict=True))).cast(schema)

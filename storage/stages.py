@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +22,12 @@ import pyarrow.parquet as pq
 from storage.errors import StorageError
 from storage.files import TEMPORARY_SUFFIX, disk_errors, read_json, sha256_of, whole_file, write_json
 from storage.journals import Journals
-from storage.keys import content_key
+from storage.keys import content_key, labelled_key
 from storage.lock import lease
-from storage.schemas import SCHEMAS
+from storage.manifest import Cover, Entry, PartFile, require_disjoint
+from storage.schemas import SCHEMAS, with_columns_of
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Cover:
-    """The work a part holds: samples `first` up to but not including `last` of each unit (a problem's key)."""
-
-    units: tuple[str, ...]
-    first: int
-    last: int
-
-    @property
-    def name(self) -> str:
-        """The part's name; the same work has the same name."""
-        return f"{self.first:06d}-{self.last:06d}-{content_key(list(self.units))[:12]}"
 
 
 @dataclass(frozen=True)
@@ -61,37 +48,6 @@ class Shard:
         return frozenset(unit for cover in self.covers for unit in cover.units)
 
 
-@dataclass(frozen=True)
-class PartFile:
-    """One table's file of a part."""
-
-    table: str
-    name: str
-    rows: int
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What the manifest says of one part. `sources` are the sha256 of the files it was computed from."""
-
-    cover: Cover
-    files: tuple[PartFile, ...]
-    sources: tuple[str, ...] = field(default=())
-
-    @staticmethod
-    def read(path: Path) -> "Entry":
-        """Parse a manifest entry. Raises StorageError where it is not one."""
-        value = read_json(path)
-        try:
-            cover = Cover(tuple(value["cover"]["units"]), value["cover"]["first"], value["cover"]["last"])
-            files = tuple(PartFile(**part_file) for part_file in value["files"])
-            return Entry(cover, files, tuple(value["sources"]))
-        except (KeyError, TypeError) as error:
-            raise StorageError(f"{path} is not a manifest entry: delete it and run the recipe again") from error
-
-
 class Stage:
     """One content-addressed stage in a store."""
 
@@ -106,14 +62,48 @@ class Stage:
 
     def describe(self, identity: Mapping[str, Any]) -> None:
         """Leave what determines this stage beside its parts, for the reader."""
-        if not (self.folder / "stage.json").exists():
+        if not self.is_described:
             write_json(self.folder / "stage.json", identity)
 
+    @property
+    def is_described(self) -> bool:
+        """Whether what determines this stage lies beside its parts, as it does from the first moment on."""
+        return (self.folder / "stage.json").exists()
+
+    def identity(self) -> dict[str, Any]:
+        """What determines this stage. Raises StorageError where that was not left beside its parts, or is another's."""
+        path = self.folder / "stage.json"
+        identity = read_json(path)
+        if not isinstance(identity, dict) or labelled_key(str(identity.get("stage")), identity) != self.key:
+            raise StorageError(
+                f"{path} describes another stage than {self.key}: if {self.key} is a copy, move it out of the store; "
+                "else delete this file and run the recipe again, which writes it anew"
+            )
+        return identity
+
     def entries(self) -> list[Entry]:
-        """The manifest, in the order of part names."""
+        """The manifest, in the order of part names.
+
+        Raises StorageError naming the file and the remedy where an entry is damaged or not of this stage, where two
+        hold the same samples, or where parts would be read through a symbolic link.
+        """
+        self._require_own_files((self.parts_folder, self.manifest_folder))
         if not self.manifest_folder.is_dir():
             return []
-        return [Entry.read(path) for path in sorted(self.manifest_folder.glob("*.json"))]
+        if self.is_described:
+            self.identity()
+        entries = [Entry.read(path) for path in sorted(self.manifest_folder.glob("*.json"))]
+        self._require_own_files(self.parts_folder / part_file.name for entry in entries for part_file in entry.files)
+        require_disjoint(self.manifest_folder, entries)
+        return entries
+
+    def _require_own_files(self, paths: Iterable[Path]) -> None:
+        """A row is known to be of this stage by its file's place, which a link hides."""
+        for path in paths:
+            if path.is_symlink():
+                raise StorageError(
+                    f"{path} is a symbolic link: put what it names in its place (a whole store may lie behind a link)"
+                )
 
     def files(self, table: str, units: Iterable[str] | None = None) -> list[Path]:
         """The files of one table that exist by the manifest: all of them, or those that hold any of `units`."""
@@ -179,7 +169,7 @@ class Stage:
         """
         files = tuple(self._write_file(cover, name, table) for name, table in tables.items())
         entry = Entry(cover, files, tuple(sources))
-        write_json(self.manifest_folder / f"{cover.name}.json", asdict(entry))
+        entry.write(self.manifest_folder)
         return entry
 
     def _write_file(self, cover: Cover, name: str, table: pa.Table) -> PartFile:
@@ -249,13 +239,6 @@ class Stage:
                 if path.suffix == ".parquet":
                     logger.warning("%s: %s is in no manifest entry; removed", self.key, path.name)
                 path.unlink()
-
-
-def with_columns_of(schema: pa.Schema, table: pa.Table) -> pa.Table:
-    """A table with exactly the columns of `schema`: null where it was written before there was such a column."""
-    absent = pa.nulls(table.num_rows)
-    named = [table[name] if name in table.column_names else absent for name in schema.names]
-    return pa.table(dict(zip(schema.names, named, strict=True))).cast(schema)
 
 
 def _gaps(ranges: Iterable[tuple[int, int]], samples: int) -> list[tuple[int, int]]:

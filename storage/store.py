@@ -1,16 +1,20 @@
 """A store: the folder that holds stages and runs."""
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, TypeAdapter
 
 from storage.errors import StorageError
-from storage.files import read_json, write_json
 from storage.lock import fellow_writer, lease, only_writer
+from storage.record_files import EXACT, read_record, write_record
 from storage.stages import Stage
 
+_STAGE_KEY = re.compile(r"[a-z]+-[0-9a-z]+")
 Status = Literal["running", "complete", "failed"]
 
 
@@ -20,6 +24,8 @@ class StageUse:
 
     `gpus` is how many GPUs its engines take, 0 on a CPU; None where unknown, and for stages without engines.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
 
     kind: Literal["problems", "import", "sample", "search", "score", "grade", "decide", "select", "label", "measure"]
     key: str
@@ -34,6 +40,8 @@ class Run:
 
     `policy` is None where the solutions were not written here.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
 
     run_id: str
     name: str
@@ -54,6 +62,8 @@ class Run:
 @dataclass(frozen=True)
 class Sweep:
     """Runs that were made together as one grid. A run may belong to several."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
 
     sweep_id: str
     name: str
@@ -83,8 +93,24 @@ class Store:
         return Stage(self.root / "stages" / key)
 
     def stages(self) -> list[Stage]:
-        """All stages that have begun."""
-        return [self.stage(folder.name) for folder in sorted((self.root / "stages").glob("*")) if folder.is_dir()]
+        """All stages that have begun. Raises StorageError naming a folder that is no stage, or one that is lost."""
+        folders = self.folders("stages")
+        for folder in folders:
+            if not _STAGE_KEY.fullmatch(folder.name) or folder.resolve().name != folder.name:
+                raise StorageError(f"{folder} is not a stage's folder: if it is a copy, move it out of the store")
+        return [self.stage(folder.name) for folder in folders]
+
+    def records(self, name: str) -> list[Path]:
+        """The files of a name in the folders of runs."""
+        return [path for folder in self.folders("runs") if (path := folder / name).exists()]
+
+    def folders(self, name: str) -> list[Path]:
+        """The folders in one of the store's, but for hidden ones, which other programs make. Raises for a dead link."""
+        paths = [path for path in sorted((self.root / name).glob("*")) if not path.name.startswith(".")]
+        for path in paths:
+            if path.is_symlink() and not path.exists():
+                raise StorageError(f"{path} is a link to nothing: put what it named in its place, or delete it")
+        return [path for path in paths if path.is_dir()]
 
     def run_folder(self, run_id: str) -> Path:
         """The folder of a run: its manifest, log and lock."""
@@ -114,12 +140,16 @@ class Store:
 
     def write_run(self, run: Run) -> None:
         """Write a run's manifest whole."""
-        write_json(self.run_folder(run.run_id) / "run.json", asdict(run))
+        write_record(self.run_folder(run.run_id) / "run.json", asdict(run))
 
     def runs(self) -> list[Run]:
-        """All runs, oldest first. Raises StorageError naming a manifest that is not whole."""
-        paths = sorted((self.root / "runs").glob("*/run.json"))
-        return sorted((read_run(path) for path in paths), key=lambda run: (run.created_at, run.run_id))
+        """All runs, oldest first. Raises StorageError naming a manifest that is not whole, or not of its folder."""
+        return sorted(map(read_run, self.records("run.json")), key=lambda run: (run.created_at, run.run_id))
+
+    def lost_runs(self) -> list[Path]:
+        """The folders of runs whose manifest is gone: a run takes its lock, then writes it, and it never goes alone."""
+        begun = [folder for folder in self.folders("runs") if (folder / "lock").exists()]
+        return [folder for folder in begun if not {"run.json", "sweep.json"} & {path.name for path in folder.iterdir()}]
 
     def find_run(self, name: str) -> Run:
         """The run whose id is, or alone starts with, `name`. Raises StorageError with the known runs otherwise."""
@@ -133,28 +163,33 @@ class Store:
 
     def write_sweep(self, sweep: Sweep) -> None:
         """Write down which runs a sweep is made of."""
-        write_json(self.run_folder(sweep.sweep_id) / "sweep.json", asdict(sweep))
+        write_record(self.run_folder(sweep.sweep_id) / "sweep.json", asdict(sweep))
 
     def sweeps(self) -> list[Sweep]:
-        """All sweeps, by id. Raises StorageError naming a file that is not whole."""
-        return [_read_sweep(path) for path in sorted((self.root / "runs").glob("*/sweep.json"))]
+        """All sweeps, by id. Raises StorageError naming a file that is not whole, or not of its folder."""
+        return [read_sweep(path) for path in self.records("sweep.json")]
 
     def find_runs(self, name: str) -> list[Run]:
         """The runs of the sweep whose id is, or alone starts with, `name`; else the one run that `find_run` finds.
 
         Raises StorageError where `name` could be several sweeps, or is neither.
         """
-        runs = self.runs()
-        sweeps = [] if any(run.run_id == name for run in runs) else self.sweeps()
+        sweep = self.find_sweep(name)
+        return [self.find_run(name)] if sweep is None else [run for run in self.runs() if run.run_id in sweep.run_ids]
+
+    def find_sweep(self, name: str) -> Sweep | None:
+        """The sweep whose id is, or alone starts with, `name`; None where there is none, or a run has this very id.
+
+        Raises StorageError where `name` could be several sweeps.
+        """
+        sweeps = [] if any(run.run_id == name for run in self.runs()) else self.sweeps()
         found = [sweep for sweep in sweeps if sweep.sweep_id == name] or [
             sweep for sweep in sweeps if sweep.sweep_id.startswith(name)
         ]
-        if not found:
-            return [self.find_run(name)]
         if len(found) > 1:
             known = ", ".join(sweep.sweep_id for sweep in found)
             raise StorageError(f"{self.root} holds {len(found)} sweeps named {name!r}: name one, of {known}")
-        return [run for run in runs if run.run_id in found[0].run_ids]
+        return found[0] if found else None
 
     def holds(self, path: Path) -> bool:
         """Whether there is something at a path of the store."""
@@ -191,19 +226,29 @@ class Store:
         return only_writer(self.root / "locks" / stage.key, f"stage {stage.key}")
 
 
-def _read_sweep(path: Path) -> Sweep:
-    value = read_json(path)
-    try:
-        return Sweep(value["sweep_id"], value["name"], tuple(value["run_ids"]))
-    except (KeyError, TypeError) as error:
-        raise StorageError(f"{path} is not the list of a sweep ({error}): delete it and run the sweep again") from error
+_RUN, _SWEEP = TypeAdapter(Run), TypeAdapter(Sweep)
 
 
 def read_run(path: Path) -> Run:
-    """Parse a run's manifest. Raises StorageError where it is not one."""
-    value = read_json(path)
-    try:
-        stages = tuple(StageUse(**stage) for stage in value.pop("stages"))
-        return Run(stages=stages, **value)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise StorageError(f"{path} is not a run's manifest ({error}): delete it and run the recipe again") from error
+    """Parse a run's manifest. Raises StorageError where it is not one, or not of the run that its folder names."""
+    run = read_record(path, _RUN, "a run's manifest")
+    _require_own(path, run.run_id)
+    for use in run.stages:
+        if not use.key.startswith(f"{use.kind}-"):
+            raise StorageError(f"{path} calls {use.key} a {use.kind} stage: delete it and run the recipe again")
+    return run
+
+
+def read_sweep(path: Path) -> Sweep:
+    """Parse the list of a sweep. Raises StorageError where it is not one, or not of the sweep that its folder names."""
+    sweep = read_record(path, _SWEEP, "the list of a sweep")
+    _require_own(path, sweep.sweep_id)
+    return sweep
+
+
+def _require_own(path: Path, name: str) -> None:
+    if path.parent.name != name:
+        raise StorageError(
+            f"{path} is of {name}, not of its folder: if {path.parent.name} is a copy, move it out of the store; "
+            "else give the folder its name back"
+        )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from prefect import task
 
-from storage.stages import Cover, Entry, Stage
+from storage.manifest import Cover, Entry
+from storage.stages import Stage
 from tasks.analysis.estimators import Estimate
 from tasks.analysis.selectors import BY_STRATEGY
 from tasks.deciding import Pilot

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 from prefect import task
 
-from storage.stages import Cover, Entry, Stage
+from storage.manifest import Cover, Entry
+from storage.stages import Stage
 from tasks.analysis.difficulty import Difficulty, features_of
 from tasks.analysis.selectors import Floats, Selector
 from tasks.domains.math.judge import MathJudge

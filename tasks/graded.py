@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from storage.stages import Cover, Stage
+from storage.manifest import Cover
+from storage.stages import Stage
 from tasks.analysis.selectors import Candidates, candidates
 from tasks.domains.math.judge import MathJudge
 from tasks.scoring import by_rollout, covered_rows

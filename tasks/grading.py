@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 from prefect import task
 
-from storage.stages import Cover, Entry, Stage
+from storage.manifest import Cover, Entry
+from storage.stages import Stage
 from tasks.domains import math
 from tasks.domains.math.extraction import Extraction, extract_answer
 from tasks.domains.math.judge import Judged, MathJudge, Verdict

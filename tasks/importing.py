@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from storage.keys import content_key
-from storage.stages import Cover
+from storage.manifest import Cover
 from tasks.problems.labelled import LabelledSolution
 from tasks.shards import rows_table
 

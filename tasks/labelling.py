@@ -7,7 +7,8 @@ from typing import Any
 
 from prefect import task
 
-from storage.stages import Cover, Entry, Stage
+from storage.manifest import Cover, Entry
+from storage.stages import Stage
 from tasks.domains.math.extraction import Extraction, extract_answer
 from tasks.domains.math.judge import MathJudge
 from tasks.drive import Called, Driver

@@ -10,7 +10,8 @@ import pyarrow as pa
 from prefect import task
 
 from storage.keys import content_key
-from storage.stages import Cover, Entry, Stage
+from storage.manifest import Cover, Entry
+from storage.stages import Stage
 from tasks.analysis.prm_measures import (
     Figure,
     doubling_budgets,

@@ -9,7 +9,8 @@ from prefect import task
 
 from storage.journal import JournaledCall
 from storage.keys import content_key
-from storage.stages import Cover, Entry, Stage
+from storage.manifest import Cover, Entry
+from storage.stages import Stage
 from tasks.drive import Called, Driver
 from tasks.engines.catalogue import EngineSlot
 from tasks.engines.protocol import Policy, Prm

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
-from storage.stages import Cover, Entry, Stage
+from storage.manifest import Cover, Entry
+from storage.stages import Stage
 from tasks.drive import Called, Driver
 from tasks.engines.catalogue import EngineSlot
 from tasks.engines.protocol import Prm

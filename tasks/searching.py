@@ -6,7 +6,7 @@ from typing import Any
 from prefect import task
 
 from storage.keys import content_key
-from storage.stages import Cover, Entry
+from storage.manifest import Cover, Entry
 from tasks.methods.protocol import Outcome
 from tasks.methods.tree import Node
 from tasks.records import Problem

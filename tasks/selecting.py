@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from prefect import task
 
-from storage.stages import Cover, Entry, Stage
+from storage.manifest import Cover, Entry
+from storage.stages import Stage
 from tasks.analysis.estimators import Estimate, estimates
 from tasks.analysis.intervals import mean_interval
 from tasks.analysis.selectors import Candidates, Selector, choose, needs_prm

@@ -15,7 +15,8 @@ from typing import Any
 import pyarrow as pa
 
 from storage.journal import Journal, JournaledCall
-from storage.stages import Cover, Entry, Stage
+from storage.manifest import Cover, Entry, PartFile
+from storage.stages import Stage
 from storage.store import Run, StageUse
 from tasks.shards import rows_table
 
@@ -48,10 +49,11 @@ def write_rollouts(stage: Stage, units: str, first: int, last: int) -> Entry:
 
 
 def write_entry_only(stage: Stage, cover: Cover) -> None:
-    """A manifest entry without files, and without the cost of an fsync."""
+    """A manifest entry as 0.1 wrote it, without its file and the cost of an fsync."""
     stage.manifest_folder.mkdir(parents=True, exist_ok=True)
     path = stage.manifest_folder / f"{cover.name}.json"
-    path.write_text(json.dumps(asdict(Entry(cover, ()))), encoding="utf-8")
+    part_file = PartFile("rollouts", f"{cover.name}.rollouts.parquet", 0, 0, "0" * 64)
+    path.write_text(json.dumps(asdict(Entry(cover, (part_file,)))), encoding="utf-8")
 
 
 def pairs(covers: list[Cover]) -> list[tuple[str, int]]:

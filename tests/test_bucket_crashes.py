@@ -15,10 +15,12 @@ from object_store import BucketView
 from storage_samples import ROOT, forked, rollouts_of, run_named, status_of
 from test_crash_points import KILLED, Steps
 
+from storage.keys import labelled_key
 from storage.opening import open_store
 from storage.store import StageUse
 
-STAGE = f"sample-{'a' * 20}"
+IDENTITY = {"stage": "sample"}
+STAGE = labelled_key("sample", IDENTITY)
 USE = StageUse("sample", STAGE, "cot", 2)
 
 
@@ -30,7 +32,7 @@ def live(place: str, cache: Path) -> None:
         store.write_run(run_named("run-1", USE, status="running"))
         stage = store.stage(STAGE)
         with store.lock_stage(stage):
-            stage.describe({"stage": "sample"})
+            stage.describe(IDENTITY)
             stage.verify()
             for cover in stage.missing("abc", 2, 2):
                 stage.write_part(cover, {"rollouts": rollouts_of(cover)})

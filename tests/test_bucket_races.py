@@ -13,9 +13,9 @@ from storage_samples import rollouts_of, run_named, write_rollouts
 
 from storage.bucket import Address, Bucket
 from storage.errors import BucketUnreachable, StorageError, WrittenElsewhere
+from storage.manifest import Cover, Entry
 from storage.mirror import Mirror, MirroredFile
 from storage.opening import open_store
-from storage.stages import Cover, Entry
 from storage.store import Run, Store, Sweep
 
 STAGE = f"sample-{'a' * 20}"

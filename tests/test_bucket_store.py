@@ -12,14 +12,16 @@ from storage_samples import rollouts_of, run_named, write_rollouts
 from storage.errors import BucketUnreachable, QueryError, StorageError
 from storage.garbage import find_garbage, remove_garbage
 from storage.integrity import Finding, store_findings
+from storage.keys import labelled_key
+from storage.manifest import Cover
 from storage.opening import open_store, working_folder
 from storage.sql import query
-from storage.stages import Cover
 from storage.store import StageUse, Store, Sweep
 from tasks.shards import rows_table
 
-STAGE, UNUSED = (f"sample-{digit * 20}" for digit in "ab")
-PROBLEMS = f"problems-{'c' * 20}"
+KINDS = (("sample", 1), ("sample", 2), ("problems", 0))
+IDENTITIES = {labelled_key(kind, {"stage": kind, "seed": seed}): {"stage": kind, "seed": seed} for kind, seed in KINDS}
+STAGE, UNUSED, PROBLEMS = IDENTITIES
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def store(bucket: BucketView) -> Store:
 
 def fill(store: Store) -> None:
     for key in (PROBLEMS, STAGE):
-        store.stage(key).describe({"stage": key})
+        store.stage(key).describe(IDENTITIES[key])
     rows = [{"problem_set": "sums", "problem_key": key, "problem_id": key, "question": key} for key in "ab"]
     store.stage(PROBLEMS).write_part(Cover(("a", "b"), 0, 1), {"problems": rows_table("problems", rows)})
     write_rollouts(store.stage(STAGE), "ab", 0, 2)
@@ -377,7 +379,11 @@ def test_a_record_cannot_name_a_file_outside_of_the_store(name: str, store: Stor
     entry = json.loads(bucket.read(key))
     entry["files"][0]["name"] = name
     bucket.put(key, json.dumps(entry).encode())
-    with pytest.raises(StorageError, match="which is not in the store"):
+    with pytest.raises(StorageError, match=f"was changed after it was written .*{bucket.place} holds this too"):
+        query(open_store(bucket.place), "SELECT * FROM rollouts")
+    del entry["digest"]
+    bucket.put(key, json.dumps(entry, indent=1).encode())
+    with pytest.raises(StorageError, match=r"does not name the files of its part.* so do it there"):
         query(open_store(bucket.place), "SELECT * FROM rollouts")
 
 
@@ -460,13 +466,15 @@ def test_a_damaged_model_is_told(store: Store, bucket: BucketView) -> None:
 def test_what_no_run_refers_to_goes_from_the_bucket_too(
     store: Store, bucket: BucketView, elsewhere: Callable[[], Store]
 ) -> None:
-    store.stage(UNUSED).describe({"stage": "sample"})
+    store.stage(UNUSED).describe(IDENTITIES[UNUSED])
     write_rollouts(store.stage(UNUSED), "ab", 0, 2)
     kept = [key for key in bucket.list_keys() if UNUSED not in key]
     there = elsewhere()
     (stage,) = [item for item in find_garbage(there) if item.path == there.stage(UNUSED).folder]
     assert stage.size == sum(len(bucket.read(key)) for key in bucket.list_keys(UNUSED))
     remove_garbage(there)
+    assert len(bucket.list_keys(UNUSED)) == 3, "what engines made is named first"
+    remove_garbage(there, confirmed={UNUSED})
     assert bucket.list_keys() == kept
     assert [key for key in map(str, store.root.rglob("*.json")) if UNUSED in key] != []
     store.refresh()
@@ -478,7 +486,7 @@ def test_a_run_that_was_forgotten_elsewhere_does_not_come_back(
 ) -> None:
     train(store)
     store.keep_model("first-1")
-    remove_garbage(elsewhere(), {"first-1"})
+    remove_garbage(elsewhere(), {"first-1"}, {STAGE})
     assert bucket.list_keys() == []
     again = open_store(bucket.place)
     assert bucket.list_keys() == []
@@ -500,11 +508,11 @@ def test_objects_that_no_entry_names_are_garbage(store: Store, bucket: BucketVie
 def test_nothing_goes_that_a_new_run_has_come_to_need(
     store: Store, bucket: BucketView, elsewhere: Callable[[], Store]
 ) -> None:
-    store.stage(UNUSED).describe({"stage": "sample"})
+    store.stage(UNUSED).describe(IDENTITIES[UNUSED])
     write_rollouts(store.stage(UNUSED), "ab", 0, 2)
     there = elsewhere()
     store.write_run(run_named("second-2", StageUse("sample", UNUSED, "cot", 2)))
-    remove_garbage(there)
+    remove_garbage(there, confirmed={UNUSED})
     assert len(bucket.list_keys(UNUSED)) == 3
 
 

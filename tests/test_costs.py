@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.costs import cost_rows
+from storage.manifest import Cover
 from storage.sql import query
-from storage.stages import Cover
 from storage.store import StageUse, Store
 from tasks.analysis.flops import inference_flops
 from tasks.shards import calls_table, rows_table

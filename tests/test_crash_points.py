@@ -20,17 +20,20 @@ import pytest
 from storage_samples import ROOT, call, forked, rollouts_of, status_of
 
 import storage.journal
-from storage.stages import Cover, Stage
+from storage.keys import labelled_key
+from storage.manifest import Cover
+from storage.stages import Stage
 from storage.store import Store
 from tasks.shards import calls_table
 
 KILLED = 9
 SAMPLES = 2
+IDENTITY = {"stage": "sample"}
 SHARD_SIZE = 2
 
 
 def stage_of(store: Store) -> Stage:
-    return store.stage("sample-1")
+    return store.stage(labelled_key("sample", IDENTITY))
 
 
 def note(root: Path, line: str) -> None:
@@ -45,7 +48,7 @@ def live(root: Path, units: str) -> None:
     store = Store(root)
     stage = stage_of(store)
     with store.lock_stage(stage):
-        stage.describe({"stage": "sample"})
+        stage.describe(IDENTITY)
         stage.verify(frozenset())
         shards = stage.shards(tuple(units), SAMPLES, SHARD_SIZE)
         stage.journals.settle(units, {shard.name: shard.units for shard in shards})

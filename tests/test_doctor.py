@@ -57,7 +57,10 @@ def test_a_flipped_byte_is_found_with_place_and_run(store: Store) -> None:
     [
         (lambda store: next(iter(store.stage(SHARED).files("rollouts"))).unlink(), "is missing"),
         (lambda store: next(store.stage(SHARED).manifest_folder.iterdir()).write_text("{"), "is not whole JSON"),
-        (lambda store: next(store.stage(SHARED).manifest_folder.iterdir()).unlink(), "lacks parts of this stage"),
+        (
+            lambda store: next(store.stage(SHARED).manifest_folder.iterdir()).unlink(),
+            "but parts are missing",
+        ),
         (lambda store: (store.run_folder("first-1") / "run.json").write_text("[]"), "is not a run's manifest"),
     ],
     ids=["part", "torn entry", "entry", "run"],
@@ -72,7 +75,7 @@ def test_a_stage_that_a_run_counts_on_and_is_gone_is_found(store: Store) -> None
     store.write_run(run_named("second-2", *uses(SHARED, NEEDED)))
     (finding,) = broken(store)
     assert finding.place == str(store.stage(NEEDED).folder)
-    assert "run second-2 is complete, but lacks parts" in finding.what
+    assert "run second-2 is complete, but parts are missing" in finding.what
     store.write_run(run_named("second-2", *uses(SHARED, NEEDED), status="running"))
     assert broken(store) == [], "a run that is not complete may still lack parts"
 

@@ -22,7 +22,7 @@ from flows.run_reader import RunReader
 from flows.strategy import read_strategy
 from storage.files import read_json
 from storage.keys import labelled_key
-from storage.stages import Cover
+from storage.manifest import Cover
 from storage.store import StageUse, Store, Sweep
 from tasks.engines.catalogue import identify
 from tasks.shards import rows_table

@@ -16,7 +16,7 @@ from storage.garbage import find_garbage, remove_garbage
 from storage.integrity import store_findings
 from storage.sql import query
 from storage.stages import Stage
-from storage.store import StageUse, Store
+from storage.store import StageUse, Store, Sweep
 
 NEEDED, SHARED, UNUSED = (f"sample-{digit * 20}" for digit in "abc")
 
@@ -39,7 +39,7 @@ def uses(*keys: str) -> tuple[StageUse, ...]:
 
 
 def write_problems(store: Store) -> None:
-    from storage.stages import Cover
+    from storage.manifest import Cover
     from tasks.shards import rows_table
 
     rows = [{"problem_set": "sums", "problem_key": key, "problem_id": key, "question": key} for key in "ab"]
@@ -69,7 +69,7 @@ def test_looking_changes_nothing(store: Store) -> None:
 
 def test_what_is_needed_stays_byte_for_byte(store: Store) -> None:
     kept = {name: content for name, content in tree(store.root).items() if UNUSED not in name}
-    gone, left = remove_garbage(store)
+    gone, left = remove_garbage(store, confirmed={UNUSED})
     assert (names(gone, store), left) == ([f"stages/{UNUSED}", f"locks/{UNUSED}"], [])
     after = tree(store.root)
     assert {name: content for name, content in after.items() if name != "locks/gc"} == kept
@@ -77,7 +77,7 @@ def test_what_is_needed_stays_byte_for_byte(store: Store) -> None:
 
 
 def test_a_store_without_garbage_stays_as_it_is(store: Store) -> None:
-    remove_garbage(store)
+    remove_garbage(store, confirmed={UNUSED})
     before = tree(store.root)
     assert remove_garbage(store) == ([], [])
     assert tree(store.root) == before
@@ -88,6 +88,8 @@ def test_a_forgotten_run_takes_with_it_what_only_it_refers_to(store: Store) -> N
     assert found == ["runs/second-2", f"stages/{NEEDED}", f"locks/{NEEDED}", f"stages/{UNUSED}", f"locks/{UNUSED}"]
     remove_garbage(store, {"second-2"})
     assert [run.run_id for run in store.runs()] == ["first-1"]
+    assert [stage.key for stage in store.stages()] == ["problems-1", NEEDED, SHARED, UNUSED]
+    remove_garbage(store, confirmed={NEEDED, UNUSED})
     assert [stage.key for stage in store.stages()] == ["problems-1", SHARED]
     assert is_whole(store)
 
@@ -117,6 +119,8 @@ def test_a_journal_stays_while_a_run_may_go_on_from_it(store: Store, status: str
     journal.close()
     store.write_run(run_named("second-2", *uses(SHARED, NEEDED), status=status))
     remove_garbage(store)
+    assert store.stage(NEEDED).journals.paths(), "it holds what engines answered"
+    remove_garbage(store, confirmed={NEEDED})
     assert bool(store.stage(NEEDED).journals.paths()) == stays
 
 
@@ -130,13 +134,17 @@ def test_a_model_goes_with_its_run_unless_a_recipe_names_it(store: Store) -> Non
     models = [name for name in names(find_garbage(store), store) if "models" in name]
     assert models == ["models/.prm-3.training"]
     remove_garbage(store, {"user-1"})
+    assert sorted(path.name for path in (store.root / "models").iterdir()) == [".prm-3.training", "prm-1", "prm-2"]
+    remove_garbage(store, confirmed={"prm-2", "prm-3"})
     assert sorted(path.name for path in (store.root / "models").iterdir()) == ["prm-1"]
     assert not (store.root / "runs" / "prm-2").exists()
+    remove_garbage(store, {"prm-1"})
+    assert not any((store.root / "models").iterdir()), "a run that is named takes along what it trained"
 
 
 def test_what_another_process_holds_is_left_and_said(store: Store) -> None:
     with store.lock_stage(store.stage(UNUSED)):
-        gone, left = remove_garbage(store)
+        gone, left = remove_garbage(store, confirmed={UNUSED})
     assert gone == [] and len(left) == 1 and f"stage {UNUSED} is being written by process {os.getpid()}" in left[0]
     assert store.stage(UNUSED).folder.is_dir()
 
@@ -157,7 +165,7 @@ def test_a_stage_that_a_new_run_came_to_need_is_kept(store: Store, monkeypatch: 
         return lock(stage)
 
     monkeypatch.setattr(store, "lock_stage", late)
-    assert remove_garbage(store) == ([], [])
+    assert remove_garbage(store, confirmed={UNUSED}) == ([], [])
     assert store.stage(UNUSED).entries()
 
 
@@ -209,14 +217,14 @@ def test_killed_at_any_step_the_store_is_whole_and_the_next_removal_ends_it(tmp_
         write_problems(store)
         kill_at(step)
         try:
-            remove_garbage(store, {"second-2"})
+            remove_garbage(store, {"second-2"}, {NEEDED})
             killed = False
         except Killed:
             kill_at(0)
             assert is_whole(store), step
             assert len(store.stage(SHARED).entries()) == 1
             forgotten = {run.run_id for run in store.runs()} & {"second-2"}
-            remove_garbage(store, forgotten)
+            remove_garbage(store, forgotten, {NEEDED})
         kill_at(0)
         assert find_garbage(store) == [], step
         assert [stage.key for stage in store.stages()] == ["problems-1", SHARED], step
@@ -232,16 +240,44 @@ def told(*words: str | Path) -> tuple[int, str]:
 
 def test_the_command_lists_first_and_removes_with_yes(store: Store) -> None:
     code, output = told("gc", "--store", store.root)
-    assert code == 0 and UNUSED in output and "nothing was removed, --yes removes it" in output
-    assert store.stage(UNUSED).folder.is_dir()
+    assert code == 0 and UNUSED in output and "2 things of" in output and "that engines made" in output
     code, output = told("gc", "--yes", "--store", store.root, "--run", "second")
-    assert code == 0 and ": removed" in output
+    assert code == 0 and "1 things of" in output and ": removed" in output
+    assert store.stage(UNUSED).folder.is_dir() and store.stage(NEEDED).folder.is_dir()
+    code, output = told("gc", "--store", store.root, "--confirm", UNUSED)
+    assert code == 0 and "nothing was removed, --yes removes it" in output and store.stage(UNUSED).folder.is_dir()
+    code, output = told("gc", "--yes", "--store", store.root, "--confirm", UNUSED, "--confirm", NEEDED)
+    assert code == 0 and "4 things of" in output and ": removed" in output
     assert told("gc", "--store", store.root) == (0, "no garbage\n")
+    code, output = told("gc", "--yes", "--store", store.root, "--confirm", SHARED)
+    assert code == 2 and f"--confirm {SHARED}: no such garbage" in output and store.stage(SHARED).entries()
     assert told("gc", "--run", "nothing", "--store", store.root)[0] == 2
 
 
-def test_runs_go_on_after_a_removal(store: Store) -> None:
+def test_a_run_whose_record_was_lost_keeps_its_rollouts_and_doctor_tells_of_it(store: Store) -> None:
+    with store.lock_run("second-2"):
+        pass
+    (store.run_folder("second-2") / "run.json").unlink()
+    (finding,) = [each for each in store_findings(store) if each.level == "broken"]
+    assert finding.place == str(store.run_folder("second-2")) and "run.json is missing" in finding.what
     remove_garbage(store)
+    assert store.stage(NEEDED).entries() and store.stage(NEEDED).journals is not None
+    (warning,) = [each for each in store_findings(store) if each.level == "warning"]
+    assert NEEDED in warning.what and "engines made" in warning.what
+
+
+def test_a_sweep_is_a_reference_until_it_is_named(store: Store) -> None:
+    sweep = Sweep("grid-1", "grid", ("first-1", "second-2"))
+    store.write_sweep(sweep)
+    assert not [item for item in find_garbage(store) if item.path == store.run_folder("grid-1")]
+    remove_garbage(store, {"first-1"})
+    assert store.sweeps() == [sweep]
+    told("gc", "--yes", "--store", store.root, "--run", "grid")
+    assert store.sweeps() == store.runs() == []
+
+
+def test_runs_go_on_after_a_removal(store: Store) -> None:
+    remove_garbage(store, confirmed={UNUSED})
     with store.lock_stage(store.stage(UNUSED)):
         write_rollouts(store.stage(UNUSED), "ab", 0, 2)
     assert json.loads((store.root / "locks" / UNUSED).read_text())["pid"] == os.getpid()

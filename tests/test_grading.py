@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from storage.stages import Cover
+from storage.manifest import Cover
 from storage.store import Store
 from tasks.domains.math.judge import MathJudge
 from tasks.grading import DETAILS, NO_ANSWER, NO_REFERENCE, GradeWork, grade_part

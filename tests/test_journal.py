@@ -1,5 +1,6 @@
 """The journal of answered calls."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,74 @@ def test_calls_survive_reopening(journal: Journal) -> None:
     again.close()
 
 
+def spoil(path: Path, change: str) -> None:
+    """Change rows behind the journal's back, as a disk does: the file as a whole is in order."""
+    connection = sqlite3.connect(path)
+    connection.execute(change)
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "reply = 'reply to k9'",
+        "call_key = 'k9'",
+        "sample_index = 1",
+        "output_tokens = 6",
+        "cached_tokens = 0",
+        "latency_ms = latency_ms + 1e-9",
+        "checksum = 'x'",
+        "reply = CAST('reply to k1' AS BLOB)",
+    ],
+)
+def test_a_call_that_is_not_as_it_was_answered_is_asked_again(
+    journal: Journal, change: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal.append([call("k1"), call("k2")])
+    journal.close()
+    spoil(journal.path, f"UPDATE calls SET {change} WHERE call_key = 'k1'")
+    again = Journal(journal.path)
+    assert again.known() == {"k2"} and again.reply("k1") is None
+    assert [one.call_key for one in again.calls(["a"], 0, 9)] == ["k2"]
+    (warning,) = caplog.records
+    assert "1 calls are not as they were answered; they are asked again" in warning.message
+    again.append([call("k1")])
+    again.close()
+    whole = Journal(journal.path)
+    assert whole.known() == {"k1", "k2"}
+    whole.close()
+
+
+def test_a_journal_that_was_written_before_there_were_checksums_is_replayed_and_gone_on_with(
+    journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = call("k1", reply="é\n∞", cached_tokens=0)
+    journal.append([made])
+    journal.close()
+    spoil(journal.path, "ALTER TABLE calls DROP COLUMN checksum")
+    again = Journal(journal.path)
+    again.append([call("k2")])
+    assert list(again.calls(["a"], 0, 1)) == [made, call("k2")]
+    again.close()
+    spoil(journal.path, "UPDATE calls SET reply = 'other'")
+    caplog.clear()
+    mixed = Journal(journal.path)
+    assert (mixed.reply("k1"), mixed.reply("k2")) == ("other", None), "of the first nothing is known"
+    mixed.close()
+    assert len(caplog.records) == 1
+
+
+def test_a_journal_whose_pages_are_damaged_says_to_delete_it(journal: Journal) -> None:
+    journal.append([call(f"k{number}", reply="x" * 500) for number in range(100)])
+    journal.close()
+    content = bytearray(journal.path.read_bytes())
+    content[4096:20480] = b"\xff" * 16384
+    journal.path.write_bytes(content)
+    with pytest.raises(StorageError, match=r"journal\.sqlite is damaged \(.*\): delete it and run the same command"):
+        Journal(journal.path)
+
+
 def test_an_empty_journal_leaves_no_file_behind(journal: Journal) -> None:
     journal.append([call("k1")])
     list(journal.calls(["a"], 0, 1))
@@ -138,7 +207,7 @@ def test_a_journal_goes_on_once_there_is_space(journal: Journal) -> None:
 
 def test_a_file_that_is_no_journal_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "journal.sqlite").write_bytes(b"not SQLite at all, " * 100)
-    with pytest.raises(StorageError, match=r"cannot use the journal .*journal\.sqlite: file is not a database"):
+    with pytest.raises(StorageError, match=r"journal\.sqlite is damaged \(file is not a database\): delete it"):
         Journal(tmp_path / "journal.sqlite")
 
 

@@ -23,8 +23,8 @@ from flows.prm_results import prm_pictures, prm_table
 from flows.recipe import PrmEvalRecipe
 from flows.recipe_files import find_recipe, read_recipe_of
 from storage.errors import StorageError
+from storage.manifest import Cover
 from storage.sql import query
-from storage.stages import Cover
 from storage.store import Store
 from tasks.analysis.prm_quality import auc
 from tasks.engines.fake import FakePrm

@@ -14,9 +14,10 @@ from conftest import recipe_of
 from search_runs import base
 
 from flows.evaluate import evaluate
-from flows.losses import losses, remedy
+from flows.finished import remedy
 from flows.prm_of_run import prm_eval_run
 from flows.rebuild import irreparable, rebuild
+from storage.completeness import incomplete_stages
 from storage.sql import query
 from storage.store import Run, Store
 from tasks.engines.fake import FakePolicy, FakePrm
@@ -75,10 +76,10 @@ def lose(store: Store, table: str) -> None:
 async def test_a_table_that_needs_no_engine_is_computed_anew(store: Store, table: str) -> None:
     before, run = contents(store), the_run(store)
     lose(store, table)
-    lost = losses(store, run)
+    lost = incomplete_stages(store, run)
     assert lost and irreparable(store, run, lost) == []
     await rebuild(run.run_id, store.root)
-    assert losses(store, run) == []
+    assert incomplete_stages(store, run) == []
     assert contents(store) == before
     assert the_run(store) == run
 
@@ -89,7 +90,7 @@ def test_a_table_that_engines_made_is_missed_and_nothing_is_touched(store: Store
     lose(store, table)
     lose(store, "grades")
     before = files(store)
-    told = irreparable(store, run, losses(store, run))
+    told = irreparable(store, run, incomplete_stages(store, run))
     assert told and all(f".{table}.parquet is missing; only an engine makes it" in line for line in told)
     assert files(store) == before
     assert remedy(run).startswith("`overthink run`")
@@ -102,7 +103,7 @@ async def test_spoiled_bytes_and_a_lost_manifest_are_noticed_too(store: Store) -
     part = next(store.stage(grade.key).parts_folder.glob("*.answers.parquet"))
     part.write_bytes(part.read_bytes()[:-1] + b"?")
     shutil.rmtree(store.stage(select.key).manifest_folder)
-    assert [(loss.use, loss.reason.split(" ", 1)[1]) for loss in losses(store, run)] == [
+    assert [(loss.use, loss.reason.split(" ", 1)[1]) for loss in incomplete_stages(store, run)] == [
         (grade, "has other bytes than were written"),
         (select, "are missing"),
     ]
@@ -117,10 +118,10 @@ def test_problems_whose_source_is_gone_are_not_made_up(store: Store, finished: P
     kept = source.read_text(encoding="utf-8")
     try:
         source.write_text(json.dumps({"question": "Another?", "answer": "0"}), encoding="utf-8")
-        (told,) = irreparable(store, run, losses(store, run))
+        (told,) = irreparable(store, run, incomplete_stages(store, run))
         assert "problems would not be what it was" in told
         source.unlink()
-        (told,) = irreparable(store, run, losses(store, run))
+        (told,) = irreparable(store, run, incomplete_stages(store, run))
         assert str(source) in told
     finally:
         source.write_text(kept, encoding="utf-8")
@@ -132,12 +133,12 @@ def test_grades_of_another_grader_are_not_made_under_the_old_address(
     run = the_run(store)
     lose(store, "grades")
     monkeypatch.setattr("flows.identities.version", lambda _: "0.0.1")
-    told = irreparable(store, run, losses(store, run))
+    told = irreparable(store, run, incomplete_stages(store, run))
     assert told and all("grade would not be what it was" in line for line in told)
 
 
 def test_a_whole_run_has_lost_nothing(store: Store) -> None:
-    assert losses(store, the_run(store)) == []
+    assert incomplete_stages(store, the_run(store)) == []
 
 
 def report(store: Store, address: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ from search_runs import PROBLEMS, SEARCHES, Row, base
 
 from flows.plan import make_plan, search_of
 from flows.recipe import Recipe
-from storage.stages import Cover, Entry
+from storage.manifest import Cover, Entry
 from storage.store import Store
 from tasks.engines.catalogue import EngineSlot
 from tasks.engines.config import FakePolicyConfig, FakePrmConfig

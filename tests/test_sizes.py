@@ -8,7 +8,7 @@ import pytest
 from storage_samples import rollouts_of
 
 from benchmarks.sizes import Measured, measured, size_of
-from storage.stages import Cover
+from storage.manifest import Cover
 from storage.store import Store
 
 PAGE = (Path(__file__).parents[1] / "docs" / "sizes.md").read_text(encoding="utf-8")

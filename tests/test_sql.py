@@ -8,9 +8,9 @@ from storage_samples import call, rollouts_of, run_named, tree
 
 import storage.sql
 from storage.errors import QueryError, StorageError
+from storage.manifest import Cover
 from storage.schemas import SCHEMAS
 from storage.sql import query
-from storage.stages import Cover
 from storage.store import StageUse, Store
 from storage.views import VIEWS
 from tasks.shards import calls_table, rows_table

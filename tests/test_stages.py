@@ -19,15 +19,19 @@ from storage_samples import pairs, rollouts_of, tree, write_entry_only, write_ro
 import storage.stages
 from storage.errors import StorageError
 from storage.files import sha256_of
+from storage.keys import labelled_key
+from storage.manifest import Cover
 from storage.schemas import SCHEMAS
-from storage.stages import Cover, Stage
+from storage.stages import Stage
 
 UNITS = "abcdef"
+IDENTITY = {"stage": "sample"}
+SAMPLE = labelled_key("sample", IDENTITY)
 
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
-    return Stage(tmp_path / "sample-1")
+    return Stage(tmp_path / SAMPLE)
 
 
 def states(stage: Stage) -> dict[str, tuple[bytes, int]]:
@@ -117,9 +121,9 @@ def test_the_same_work_has_the_same_name_and_other_work_another() -> None:
 
 
 def test_what_determines_a_stage_is_written_once(stage: Stage) -> None:
-    stage.describe({"stage": "sample"})
+    stage.describe(IDENTITY)
     stage.describe({"stage": "other"})
-    assert json.loads((stage.folder / "stage.json").read_text(encoding="utf-8")) == {"stage": "sample"}
+    assert json.loads((stage.folder / "stage.json").read_text(encoding="utf-8")) == IDENTITY
 
 
 def test_more_samples_ask_only_for_the_new_ones(stage: Stage) -> None:
@@ -212,7 +216,7 @@ def truncate(path: Path) -> None:
 def test_a_damaged_part_is_set_aside_alone_and_asked_for_again(
     stage: Stage, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None], reason: str
 ) -> None:
-    stage.describe({"stage": "sample"})
+    stage.describe(IDENTITY)
     write_rollouts(stage, "ab", 0, 2)
     entry = write_rollouts(stage, "cd", 0, 2)
     write_rollouts(stage, "e", 0, 2)
@@ -225,7 +229,7 @@ def test_a_damaged_part_is_set_aside_alone_and_asked_for_again(
     assert stage.missing("abcde", 2, 9) == [Cover(("c", "d"), 0, 2)]
     (warning,) = caplog.records
     assert warning.levelname == "WARNING"
-    assert f"sample-1: {name}" in warning.message
+    assert f"{SAMPLE}: {name}" in warning.message
     assert re.search(reason, warning.message)
     moved = {path for path in before if entry.cover.name in path}
     after = states(stage)
@@ -346,7 +350,7 @@ def test_a_disk_that_fails_at_any_sync_leaves_nothing_that_counts_as_done(
     tables = {"rollouts": rollouts_of(cover), "steps": SCHEMAS["steps"].empty_table()}
     stage.parts_folder.mkdir(parents=True)
     stage.manifest_folder.mkdir()
-    with monkeypatch.context() as patched, pytest.raises(StorageError, match=r"sample-1.*same command again"):
+    with monkeypatch.context() as patched, pytest.raises(StorageError, match=r"sample-8b80.*same command again"):
         patched.setattr(os, "fsync", failing)
         stage.write_part(cover, tables)
     assert not list(stage.folder.rglob("*.partial"))

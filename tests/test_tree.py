@@ -17,8 +17,8 @@ from typer.testing import CliRunner, Result
 from flows.cli import app
 from flows.evaluate import evaluate
 from flows.trees import tree_of
+from storage.manifest import Cover
 from storage.sql import query
-from storage.stages import Cover
 from storage.store import StageUse, Store
 from tasks.shards import rows_table
 

@@ -10,8 +10,9 @@ from rich.markdown import Markdown
 
 from flows.commands.options import DEFAULT_STORE, StoreOption, existing, write_text
 from flows.commands.status import status_of
-from flows.losses import losses, remedy
+from flows.finished import remedy
 from flows.terminal import Screen, carry_out, console, quiet, told_plainly
+from storage.completeness import incomplete_stages
 from storage.errors import StorageError
 from storage.store import Run, Store
 
@@ -46,7 +47,7 @@ def _make_whole(store: Store, stored: Run) -> None:
     """Compute anew what a finished run has lost. Exits with code 1, changing nothing, where that takes an engine."""
     if stored.status != "complete":
         return
-    lost = losses(store, stored)
+    lost = incomplete_stages(store, stored)
     if not lost:
         return
     quiet()
@@ -56,7 +57,7 @@ def _make_whole(store: Store, stored: Run) -> None:
     if not complaints:
         what = "computing anew " + ", ".join(str(loss) for loss in lost)
         carry_out(store, stored.run_id, what, lambda: rebuild(stored.run_id, store.address))
-        complaints = [str(loss) for loss in losses(store, stored)]
+        complaints = [str(loss) for loss in incomplete_stages(store, stored)]
     if complaints:
         told = "\n".join([f"Run {stored.run_id} is not whole:", *complaints, remedy(stored)])
         Screen(stderr=True).print(told, style="red", markup=False, soft_wrap=True, highlight=False)

@@ -9,9 +9,10 @@ from rich.text import Text
 
 from flows.commands.options import DEFAULT_STORE, StoreOption, existing
 from flows.recipe_files import find_recipe, read_runs
-from flows.terminal import console, printable, quiet, told_plainly
+from flows.terminal import console, printable, quiet, told_plainly, unfolded
 from storage.garbage import Garbage, find_garbage, remove_garbage
 from storage.store import Store
+from tasks.errors import UserError
 
 STYLES = {"ok": "green", "warning": "yellow", "broken": "red"}
 
@@ -19,34 +20,56 @@ STYLES = {"ok": "green", "warning": "yellow", "broken": "red"}
 def gc(
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; otherwise it is only listed.")] = False,
     run_names: Annotated[
-        list[str] | None, typer.Option("--run", metavar="RUN", help="Also forget this run, and what only it refers to.")
+        list[str] | None,
+        typer.Option("--run", metavar="RUN", help="Also forget this run or sweep, and what only it refers to."),
+    ] = None,
+    confirmed: Annotated[
+        list[str] | None,
+        typer.Option("--confirm", metavar="NAME", help="Also remove this stage that engines made, or this model."),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """List, and with --yes remove, what no run refers to: stages, set-aside parts, journals, models, locks."""
+    """List, and with --yes remove, what no run refers to: stages, set-aside parts, journals, models, locks.
+
+    What engines made is listed apart, and removed only by --confirm with the name of each stage.
+    """
     with told_plainly():
         opened = existing(store)
-        forgotten = {opened.find_run(name).run_id for name in run_names or []}
-        if not yes:
-            found = find_garbage(opened, forgotten)
-            _print_garbage(opened, found)
-            console().print(f"{_total(found)}; nothing was removed, --yes removes it" if found else "no garbage")
-            return
-        gone, left = remove_garbage(opened, forgotten)
-        _print_garbage(opened, gone)
-        for reason in left:
-            console().print(f"left alone: {reason}", markup=False, soft_wrap=True)
-        console().print(f"{_total(gone)}: removed" if gone else "no garbage")
+        forgotten = {run_id for name in run_names or [] for run_id in _forgotten(opened, name)}
+        found, named = find_garbage(opened, forgotten), set(confirmed or [])
+        unknown = named - {item.confirm for item in found}
+        if unknown:
+            raise UserError(f"--confirm {', '.join(sorted(unknown))}: no such garbage: `overthink gc` lists the names")
+        kept = [item for item in found if item.confirm not in {None, *named}]
+        left: list[str] = []
+        if yes:
+            found, left = remove_garbage(opened, forgotten, named)
+            _print_garbage(opened, found, f"{_total(found)}: removed")
+            for reason in left:
+                console().print(f"left alone: {reason}", markup=False, soft_wrap=True)
+        else:
+            found = [item for item in found if item not in kept]
+            _print_garbage(opened, found, f"{_total(found)}; nothing was removed, --yes removes it")
+        _print_garbage(opened, kept, f"{_total(kept)} that engines made; --yes --confirm NAME removes what is NAME's")
+        if not found and not kept and not left:
+            console().print("no garbage")
 
 
-def _print_garbage(store: Store, found: Sequence[Garbage]) -> None:
+def _forgotten(store: Store, name: str) -> list[str]:
+    """The ids of a run, or of a sweep and its runs. Raises StorageError where there is none of that name."""
+    sweep = store.find_sweep(name)
+    return [*([] if sweep is None else [sweep.sweep_id]), *(run.run_id for run in store.find_runs(name))]
+
+
+def _print_garbage(store: Store, found: Sequence[Garbage], conclusion: str) -> None:
     if not found:
         return
-    table = Table("what", "why")
+    table = Table("what", "why", "name")
     table.add_column("bytes", justify="right")
     for item in found:
-        table.add_row(str(item.path.relative_to(store.root)), item.reason, f"{item.size:,}")
-    console().print(table)
+        table.add_row(str(item.path.relative_to(store.root)), item.reason, item.confirm or "", f"{item.size:,}")
+    unfolded(table).print(table)
+    console().print(conclusion, soft_wrap=True)
 
 
 def _total(found: Sequence[Garbage]) -> str:

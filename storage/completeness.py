@@ -1,0 +1,74 @@
+"""Is a run whole? What each of its stages must hold, and which of them do not hold it, or not as it was written."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from storage.errors import StorageError
+from storage.store import Run, StageUse, Store
+
+ONE_A_PROBLEM = ("problems", "decide", "label")  # `n` of a label stage is that of the continuations behind a label
+
+
+@dataclass(frozen=True)
+class IncompleteStage:
+    """A stage of a run that lacks parts, or whose bytes are not those that were written."""
+
+    use: StageUse
+    reason: str
+
+    def __str__(self) -> str:
+        method = "" if self.use.method_id is None else f" of {self.use.method_id}"
+        return f"{self.use.kind}{method} ({self.use.key}): {self.reason}"
+
+
+def is_whole(store: Store, run_id: str, uses: Iterable[StageUse]) -> bool:
+    """Whether a run is complete, and every part of the stages `uses`, which are all or some of its own, is whole."""
+    run = next((run for run in store.runs() if run.run_id == run_id), None)
+    wanted = {use.key for use in uses}
+    if run is None or run.status != "complete" or not wanted.issubset(use.key for use in run.stages):
+        return False
+    return not any(stage.use.key in wanted for stage in incomplete_stages(store, run))
+
+
+def incomplete_stages(store: Store, run: Run) -> list[IncompleteStage]:
+    """What a run lacks, in the order of its stages. Reads every byte of every part."""
+    found = []
+    for use in run.stages:
+        stage = store.stage(use.key)
+        reason = next(filter(None, map(stage.damage, stage.entries())), None)
+        reason = reason or lack(store, run, use)
+        if reason is None and use.kind == "label" and not store.has_model(run.run_id):
+            reason = "the model that was trained with it is missing"
+        if reason is not None:
+            found.append(IncompleteStage(use, reason))
+    return found
+
+
+def lack(store: Store, run: Run, use: StageUse) -> str | None:
+    """Why a stage is not what a run needs, by the manifests alone; None where it is."""
+    stage, samples = store.stage(use.key), samples_of(run, use)
+    # The problems' addresses, by the manifest: the part itself may be lost.
+    problems = store.stage(problems_key(run)).entries()
+    units = [unit for entry in problems for unit in entry.cover.units]
+    if not stage.entries() or stage.missing(units, samples, max(1, len(units))):
+        return "parts are missing"
+    if use.kind == "select" and stage.is_described and stage.identity().get("n", samples) != samples:
+        return f"it was chosen among {stage.identity()['n']} rollouts a problem, and run.json says {samples}"
+    return None
+
+
+def samples_of(run: Run, use: StageUse) -> int:
+    """How many samples of each problem a stage holds; a select stage those of its method's rollouts."""
+    if use.kind in ONE_A_PROBLEM:
+        return 1
+    if use.kind == "select":
+        return max((other.n or 1 for other in run.stages if other.method_id == use.method_id), default=1)
+    return use.n or 1
+
+
+def problems_key(run: Run) -> str:
+    """The address of the stage that holds a run's problems. Raises StorageError where it has none."""
+    for use in run.stages:
+        if use.kind == "problems":
+            return use.key
+    raise StorageError(f"run {run.run_id} names no stage of problems: delete its run.json and run its recipe again")

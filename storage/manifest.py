@@ -1,0 +1,98 @@
+"""The entries of a stage's manifest: what a part covers, its files and their digests; each held against its name."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ConfigDict, TypeAdapter
+
+from storage.errors import StorageError
+from storage.keys import content_key
+from storage.record_files import EXACT, read_record, write_record
+from storage.schemas import SCHEMAS
+
+
+@dataclass(frozen=True)
+class Cover:
+    """The work a part holds: samples `first` up to but not including `last` of each unit (a problem's key)."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+
+    units: tuple[str, ...]
+    first: int
+    last: int
+
+    @property
+    def name(self) -> str:
+        """The part's name; the same work has the same name."""
+        return f"{self.first:06d}-{self.last:06d}-{content_key(list(self.units))[:12]}"
+
+
+@dataclass(frozen=True)
+class PartFile:
+    """One table's file of a part."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+
+    table: str
+    name: str
+    rows: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the manifest says of one part. `sources` are the sha256 of the files it was computed from."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+
+    cover: Cover
+    files: tuple[PartFile, ...]
+    sources: tuple[str, ...] = field(default=())
+
+    def write(self, folder: Path) -> Path:
+        """Write the entry into a manifest's folder, under the name of what it covers; returns its path."""
+        path = folder / f"{self.cover.name}.json"
+        write_record(path, asdict(self))
+        return path
+
+    @staticmethod
+    def read(path: Path) -> "Entry":
+        """Parse a manifest entry. Raises StorageError where it is not one, or not of the part that its name names."""
+        entry = read_record(path, _ENTRY, "a manifest entry")
+        name = entry.cover.name
+        if name != path.stem:
+            raise StorageError(
+                f"{path} describes part {name}, as {name}.json should: delete this file, or give it back its name; "
+                "then run the recipe again, which makes what is missing"
+            )
+        tables = [file.table for file in entry.files]
+        named = [f"{name}.{table}.parquet" for table in tables if table in SCHEMAS]
+        if not entry.files or len(set(tables)) < len(tables) or named != [file.name for file in entry.files]:
+            raise StorageError(
+                f"{path} does not name the files of its part: restore it from a copy, or delete it and run the recipe "
+                "again"
+            )
+        return entry
+
+
+_ENTRY = TypeAdapter(Entry)
+
+
+def require_disjoint(folder: Path, entries: Iterable[Entry]) -> None:
+    """Raise StorageError where two entries of a manifest hold the same sample of a unit, which would count twice."""
+    held: dict[str, list[tuple[int, int, str]]] = {}
+    for entry in entries:
+        for unit in entry.cover.units:
+            held.setdefault(unit, []).append((entry.cover.first, entry.cover.last, entry.cover.name))
+    for unit, ranges in held.items():
+        ranges.sort()
+        for (_, end, one), (begin, _, other) in pairwise(ranges):
+            if begin < end:
+                raise StorageError(
+                    f"{folder / one}.json and {other}.json both hold sample {begin} of problem {unit}: delete one of "
+                    "them, then run the recipe again, which makes what is missing"
+                )

@@ -1,0 +1,73 @@
+"""A store that version 0.1 wrote opens, is whole, answers SQL, and an interrupted run in it goes on."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from golden import golden_store
+from storage_samples import stored_keys
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.evaluate import evaluate, is_finished
+from flows.plan import make_plan
+from flows.recipe_files import read_recipe
+from storage.completeness import incomplete_stages
+from storage.integrity import store_findings
+from storage.sql import query
+from storage.store import Store
+from tasks.problems.sources import load_problems
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+ENGINES = ("sample", "search", "score", "label", "import")
+ROWS = {"runs": 6, "problems": 23, "rollouts": 94, "scores": 177, "nodes": 36}
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.chdir(tmp_path)  # its recipes name their files from where they lie
+    return Store(golden_store(tmp_path))
+
+
+def count(store: Store, table: str) -> int:
+    (row,) = query(store, f"SELECT count(*) AS n FROM {table}").to_pylist()
+    return int(row["n"])
+
+
+def test_every_byte_of_it_is_in_order(store: Store) -> None:
+    assert [finding.level for finding in store_findings(store)] == ["ok"]
+    assert [incomplete_stages(store, run) for run in store.runs() if run.status == "complete"] == [[]] * 5
+
+
+def test_it_answers_sql(store: Store) -> None:
+    assert {table: count(store, table) for table in ROWS} == ROWS
+
+
+def test_its_finished_runs_are_reported(store: Store) -> None:
+    for run in store.runs():
+        if run.status == "complete":
+            told = CliRunner().invoke(app, ["report", run.run_id, "--store", str(store.root)])
+            assert (told.exit_code, told.exception) == (0, None), told.output
+
+
+def test_what_engines_made_has_the_address_it_had(store: Store) -> None:
+    recipe = read_recipe(Path("recipe.yaml"), [])
+    plan = make_plan(recipe, load_problems(recipe.problems))
+    run = store.find_run("golden")
+    assert {use.key for use in plan.uses() if use.kind in ENGINES} == {
+        use.key for use in run.stages if use.kind in ENGINES
+    }
+
+
+def test_a_run_that_was_killed_goes_on_from_its_journals(store: Store, count_calls: Counter[str]) -> None:
+    recipe = read_recipe(Path("interrupted.yaml"), [])
+    plan = make_plan(recipe, load_problems(recipe.problems))
+    assert not is_finished(plan, store)
+    journaled = sum(len(stored_keys(path)) for path in store.root.rglob("*.sqlite"))
+    asyncio.run(evaluate(recipe, store.root))
+    assert is_finished(plan, store)
+    # It was killed in its search; the scores of its samples, which were complete, come after.
+    unmade = [store.stage(use.key) for use in plan.uses() if use.kind in ("search", "score")]
+    assert journaled == 48 and count_calls.total() == sum(stage.table("calls").num_rows for stage in unmade) - journaled
