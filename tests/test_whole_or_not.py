@@ -147,7 +147,7 @@ def answers(store: Store, made: Made) -> dict[str, bool]:
     kinds = {use.kind for use in run.stages}
     if (
         run.policy is not None and run.prm is not None and "decide" not in kinds
-    ):  # a strategy's problem has no reference
+    ):  # of a strategy no reference
         found |= {"reader": is_readable(store, run)}
     return found
 
