@@ -145,9 +145,7 @@ def answers(store: Store, made: Made) -> dict[str, bool]:
         "doctor": all(finding.level != "broken" for finding in store_findings(store)),
     }
     kinds = {use.kind for use in run.stages}
-    if (
-        run.policy is not None and run.prm is not None and "decide" not in kinds
-    ):  # of a strategy no reference
+    if run.policy is not None and run.prm is not None and "decide" not in kinds:  # of a strategy no reference
         found |= {"reader": is_readable(store, run)}
     return found
 
