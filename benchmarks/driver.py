@@ -35,7 +35,7 @@ class Instant:
         """The same hundred tokens for every question."""
         return PROMPT
 
-    def tokens(self, text: str) -> tuple[int, ...]:
+    def tokens(self, text: str, begins: bool) -> tuple[int, ...]:
         """See `Policy.tokens`."""
         return tuple(map(ord, text))
 

@@ -93,9 +93,9 @@ class Watched:
         """See `Policy.prompt`."""
         return self.policy.prompt(question)
 
-    def tokens(self, text: str) -> tuple[int, ...]:
+    def tokens(self, text: str, begins: bool) -> tuple[int, ...]:
         """See `Policy.tokens`."""
-        return self.policy.tokens(text)
+        return self.policy.tokens(text, begins)
 
     async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`."""

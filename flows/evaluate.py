@@ -24,7 +24,7 @@ from storage.completeness import is_whole
 from storage.opening import open_store
 from storage.stages import Stage
 from storage.store import Run, Store
-from tasks.engines.catalogue import EngineSlot
+from tasks.engines.catalogue import EngineSlot, check_engine
 from tasks.engines.config import OpenAIPolicyConfig, VllmPolicyConfig
 from tasks.engines.models import context_length
 from tasks.engines.policy_prompts import PolicyPrompts, files_of_prompts
@@ -110,6 +110,9 @@ class Evaluation:
         device.
         """
         check_prompts(self.plan)
+        for config in (self.plan.recipe.policy, self.plan.recipe.prm):
+            if config is not None:
+                await asyncio.to_thread(check_engine, config)
         check_shared_gpus(self.plan)
         self.write_problems()
         try:

@@ -54,7 +54,7 @@ class PrmTrainPlan:
             grades=self.method.grade_key,
             rollouts=recipe.rollouts,
             continuations=recipe.continuations,
-            policy=self.rolling_out.policy.determinants,
+            policy=self.rolling_out.policy.determinants | self.rolling_out.policy.further,
             sampling=recipe.sampling.model_dump(),
             extraction=recipe.grading.extraction,
             seed=recipe.seed,

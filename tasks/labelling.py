@@ -160,7 +160,7 @@ class Labelling:
         """What the draws say that each prefix lacks."""
         work = self._work
         counts = {prefix: max(0, work.continuations - known[prefix].count) for prefix in prefixes}
-        paths = {prefix: tuple(map(self._as_written, prefix)) for prefix in prefixes if counts[prefix]}
+        paths = {prefix: self._as_written(prefix) for prefix in prefixes if counts[prefix]}
         drawn = await self._driver.run(problem, continue_prefixes(paths, counts, work.sampling))
         texts = {
             prefix: [work.delimiter.join((*prefix, sample.text)) for sample in samples]
@@ -168,8 +168,11 @@ class Labelling:
         }
         return await asyncio.to_thread(self._grade, problem, texts)
 
-    def _as_written(self, step: str) -> Sample:
-        return Sample(step, self._policy.tokens(step + self._work.delimiter), (), (), "delimiter", 0)
+    def _as_written(self, prefix: Prefix) -> tuple[Sample, ...]:
+        steps = [(step, step + self._work.delimiter, number == 0) for number, step in enumerate(prefix)]
+        return tuple(
+            Sample(step, self._policy.tokens(text, begins), (), (), "delimiter", 0) for step, text, begins in steps
+        )
 
     def _grade(self, problem: Problem, texts: Mapping[Prefix, Sequence[str]]) -> dict[Prefix, Evidence]:
         drawn = [(prefix, extract_answer(text, self._work.extraction)) for prefix in texts for text in texts[prefix]]

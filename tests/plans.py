@@ -1,6 +1,7 @@
 """Plans of small recipes, their stage keys, and models of a few weights for them."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from flows.plan import Plan, make_plan
 from flows.recipe import Recipe
 from tasks.problems.sources import ProblemSet, load_problems
 
+ZOO = Path(__file__).parents[1] / "zoo" / "abacus-prm"  # whose tokenizer the models of these tests have
 BASE: dict[str, Any] = {
     "name": "trial",
     "problems": {"source": "chains", "count": 4},
@@ -49,9 +51,9 @@ def searched(method: dict[str, Any] = DVTS, **changes: Any) -> MethodPlan:
 def build_model(folder: Path, weights: np.ndarray[Any, Any] | None = None) -> Path:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"model_type": "qwen2", "hidden_size": 4}))
-    (folder / "tokenizer.json").write_text('{"version": "1.0"}')
-    (folder / "tokenizer_config.json").write_text("{}")
-    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    shutil.copy(ZOO / "tokenizer.json", folder)
+    shutil.copy(ZOO / "tokenizer_config.json", folder)
+    shutil.copy(ZOO / "chat_template.jinja", folder)
     values = np.arange(12, dtype=np.float32).reshape(3, 4) if weights is None else weights
     save_file({"a": values, "b": np.zeros(5, dtype=np.float32)}, folder / "model.safetensors")
     return folder

@@ -102,9 +102,11 @@ _prompts: dict[tuple[str, str], PolicyPrompts] = {}
 def policy_prompts(family: str, style: KnownStyle, folders: pytest.TempPathFactory) -> PolicyPrompts:
     if (family, style) not in _prompts:
         model = POLICIES[family](folders.mktemp("model"))
-        prompts = PolicyPrompts(VllmPolicyConfig(model=str(model.folder), prompt_style=style), model)
-        prompts.tokenizer.add_tokens([AddedToken(ADDED, special=False)])
-        _prompts[family, style] = prompts
+        tokenizer = load_tokenizer(model)
+        tokenizer.add_tokens([AddedToken(ADDED, special=False)])
+        tokenizer.save_pretrained(str(model.folder))
+        config = VllmPolicyConfig(model=str(model.folder), prompt_style=style)
+        _prompts[family, style] = PolicyPrompts(config, model)
     return _prompts[family, style]
 
 

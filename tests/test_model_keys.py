@@ -41,16 +41,15 @@ def flip_last_byte(path: Path) -> None:
     "change",
     [
         lambda folder: flip_last_byte(folder / "model.safetensors"),
-        lambda folder: (folder / "tokenizer.json").write_text('{"version": "1.1"}'),
-        lambda folder: (folder / "tokenizer_config.json").write_text('{"bos_token": "x"}'),
-        lambda folder: (folder / "chat_template.jinja").write_text("{{ messages }} "),
-        lambda folder: (folder / "chat_template.jinja").unlink(),
+        lambda folder: (folder / "tokenizer.json").open("a").write("\n"),
+        lambda folder: (folder / "tokenizer_config.json").open("a").write("\n"),
+        lambda folder: (folder / "chat_template.jinja").open("a").write("{# #}"),
         lambda folder: (folder / "config.json").write_text('{"model_type": "qwen2", "hidden_size": 8}'),
         lambda folder: (folder / "generation_config.json").write_text("{}"),
         lambda folder: save_file({"c": np.zeros(1, dtype=np.float32)}, folder / "model-2.safetensors"),
     ],
     ids=[
-        *("one weight byte", "tokenizer", "tokenizer config", "chat template", "no chat template", "config"),
+        *("one weight byte", "tokenizer", "tokenizer config", "chat template", "config"),
         *("generation config", "another weights file"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Generic, TypeVar
 
@@ -16,24 +16,27 @@ from tasks.engines.config import (
     OpenAIPolicyConfig,
     PolicyConfig,
     PrmConfig,
+    PrmModelConfig,
     ScriptedConfig,
     ServedPrmConfig,
     TorchPrmConfig,
     VllmPolicyConfig,
     VllmPrmConfig,
 )
-from tasks.engines.families import FAMILIES, VLLM_HEADS
-from tasks.engines.models import locate_model, locate_tokenizer
-from tasks.engines.policy_prompts import style_of
+from tasks.engines.families import FAMILIES, VLLM_HEADS, layout_of
+from tasks.engines.models import ModelFiles, locate_model, locate_tokenizer
+from tasks.engines.policy_prompts import PolicyPrompts, style_of
 from tasks.engines.protocol import Policy, Prm
+from tasks.engines.weights import LANGUAGE_MODEL, check_weights
 from tasks.errors import EngineDied, EngineUnavailable
-from tasks.problems.prompts import KnownStyle, messages
+from tasks.problems.prompts import messages
 
 Engine = TypeVar("Engine", Policy, Prm)
-NOT_IDENTITY = {"placement", "model", "script"}
+NOT_IDENTITY = {"placement", "model", "script", "base", "system_prompt"}
 WHERE_SERVED = {
     "endpoints",
     "tokenizer",
+    "system_prompt",
     "trust_remote_code",
     "api_key_env",
     "api_key_block",
@@ -45,11 +48,15 @@ WHERE_SERVED = {
 
 @dataclass(frozen=True)
 class EngineIdentity:
-    """What an engine's output depends on, for stage keys; its name and size, for reports."""
+    """What an engine's output depends on, for stage keys; its name and size, for reports.
+
+    `further` is what it depends on besides where it goes on from text that it was given.
+    """
 
     name: str
     parameters: int | None
     determinants: dict[str, Any]
+    further: dict[str, Any] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -65,9 +72,8 @@ def identify(config: EngineConfig) -> EngineIdentity:
     settings = config.model_dump(mode="json", exclude=NOT_IDENTITY)
     if isinstance(config, ModelConfig):
         model = locate_model(config)
-        if isinstance(config, VllmPolicyConfig):
-            settings["prompt_style"] = _prompt(style_of(config, model))
-        return EngineIdentity(model.name, model.parameters, settings | model.fingerprint)
+        prompts = _prompts(config, model)
+        return EngineIdentity(model.name, model.parameters, settings | model.fingerprint | prompts[0], prompts[1])
     if isinstance(config, ScriptedConfig):
         try:
             settings["script"] = config.script.read_text(encoding="utf-8")
@@ -83,13 +89,30 @@ def _identify_served(config: OpenAIPolicyConfig | ServedPrmConfig) -> EngineIden
     settings = config.model_dump(mode="json", exclude=WHERE_SERVED)
     tokenizer = None if config.tokenizer is None else locate_tokenizer(config.tokenizer)
     settings["tokenizer"] = None if tokenizer is None else tokenizer.tokenizer_fingerprint
-    if isinstance(config, OpenAIPolicyConfig):
-        settings["prompt_style"] = _prompt(style_of(config, tokenizer))
-    return EngineIdentity(config.model.split("/")[-1], None, settings)
+    prompts = _prompts(config, tokenizer)
+    return EngineIdentity(config.model.split("/")[-1], None, settings | prompts[0], prompts[1])
 
 
-def _prompt(style: KnownStyle) -> str:
-    return json.dumps(messages(style, "{question}"))
+def _prompts(config: EngineConfig, model: ModelFiles | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How a model is asked, and how text is given to it to go on from; without its files only as messages.
+
+    Our versions enter where they are not the first, so that keys of what has not changed stay as they were.
+    """
+    said: dict[str, Any] = {}
+    if isinstance(config, VllmPolicyConfig | OpenAIPolicyConfig):
+        said["prompt_style"] = json.dumps(messages(style_of(config, model), "{question}", config.system_prompt))
+        if model is None:
+            return said, {}
+        prompts = PolicyPrompts(config, model)
+        return said | _version("prompt_tokens", prompts.version), _version("further_tokens", prompts.further_version)
+    if isinstance(config, PrmModelConfig | ServedPrmConfig) and model is not None:
+        layout, _ = layout_of(FAMILIES[config.family], model, config.trust_remote_code)
+        said = _version("prompt_tokens", layout.version)
+    return said, {}
+
+
+def _version(name: str, version: int) -> dict[str, Any]:
+    return {name: version} if version > 1 else {}
 
 
 def chosen_engine(config: EngineConfig) -> EngineConfig:
@@ -99,6 +122,19 @@ def chosen_engine(config: EngineConfig) -> EngineConfig:
     served = find_spec("vllm") is not None and FAMILIES[config.family].head.layers in VLLM_HEADS
     kind = VllmPrmConfig if served else TorchPrmConfig
     return kind(**config.model_dump(exclude={"engine"}))
+
+
+def check_engine(config: EngineConfig) -> None:
+    """Raise EngineUnavailable where an engine's weights are not whole, or named as it does not read them.
+
+    Opening it would say so too, but perhaps hours later, when the stages before it are done.
+    """
+    match chosen_engine(config):
+        case VllmPolicyConfig() as config:
+            check_weights(locate_model(config), LANGUAGE_MODEL, False, config.trust_remote_code)
+        case PrmModelConfig() as config:
+            head, is_torch = FAMILIES[config.family].head, isinstance(config, TorchPrmConfig)
+            check_weights(locate_model(config), head.weights, is_torch, config.trust_remote_code)
 
 
 async def open_policy(config: PolicyConfig) -> Policy:

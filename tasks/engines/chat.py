@@ -1,21 +1,35 @@
-"""Chats as token ids, with the user's text kept from forging template tokens."""
+"""Chats as token ids: as the template's own encoding has them, with texts from outside kept from forging its tokens."""
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from tasks.engines.models import ModelFiles, require
-from tasks.problems.prompts import Message
+from tasks.engines.templates import PLACE, pieces, render, shows
+from tasks.errors import EngineUnavailable
+from tasks.problems.prompts import Message, folded
 
-TEMPLATE_DATE = "26 Jul 2024"  # Llama's template would put today's date into the prompt, and so into every key
-_PLACE = "\ue000"  # a private-use character that stands for the user's text while the template is rendered
+FEW, MANY = 2, 64  # rounds of a chat: so many tell how it is encoded, and fewer than so many are rendered together
+# Texts that begin and end in different ways: where one is encoded otherwise in its place, a template is encoded whole.
+PROBES = (
+    *("What is 1 + 1?", "Find $x$.", "Let f(x) = 2", "If it is {x}", "The", "How many", "A", "Évaluez x!", "中文。"),
+    *("12", "$x$", "(a)", "[b]", r"\(x\)", "-1%", "It is so:\n\n\\boxed{1}"),
+)
 
 
 def load_tokenizer(model: ModelFiles, trust_remote_code: bool = False) -> Any:
     """The model's own tokenizer, with its chat template."""
     transformers = require("transformers", "pip install 'overthink[cpu]' or 'overthink[gpu]'")
-    return transformers.AutoTokenizer.from_pretrained(str(model.folder), trust_remote_code=trust_remote_code)
+    folder = str(model.tokenizer_folder)
+    try:
+        return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except Exception as error:  # torn or missing files raise anything
+        raise EngineUnavailable(
+            f"{folder} holds no usable tokenizer ({type(error).__name__}: {' '.join(str(error).split())[:200]}): fetch "
+            "its tokenizer files again"
+        ) from error
 
 
 def encode_text(tokenizer: Any, text: str, mark: str = "") -> list[int]:
@@ -26,12 +40,26 @@ def encode_text(tokenizer: Any, text: str, mark: str = "") -> list[int]:
     words = [word for word in unsplit_words(tokenizer, mark) if word in text]
     if not words:
         return _split(tokenizer, text)
-    pieces = re.split(f"({'|'.join(map(re.escape, words))})", text)
+    parts = re.split(f"({'|'.join(map(re.escape, words))})", text)
     return [
         token
-        for number, piece in enumerate(pieces)
-        for token in (spell_out(tokenizer, piece) if number % 2 else _split(tokenizer, piece))
+        for number, part in enumerate(parts)
+        for token in (spell_out(tokenizer, part) if number % 2 else _split(tokenizer, part))
     ]
+
+
+def encode_further(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of text from outside that goes on from other text: without the blank that some put before a text."""
+    if not puts_blank(tokenizer):
+        return encode_text(tokenizer, text)
+    before = _split(tokenizer, PLACE)
+    whole = encode_text(tokenizer, PLACE + text)
+    return whole[len(before) :] if whole[: len(before)] == before else encode_text(tokenizer, text)
+
+
+def puts_blank(tokenizer: Any) -> bool:
+    """Whether a tokenizer, like SentencePiece, reads text as if a blank stood before it."""
+    return str(tokenizer.convert_ids_to_tokens(_split(tokenizer, "A"))[0]).startswith(("▁", "Ġ"))
 
 
 def spell_out(tokenizer: Any, word: str) -> list[int]:
@@ -56,37 +84,113 @@ def unsplit_words(tokenizer: Any, mark: str = "") -> tuple[str, ...]:
     return tuple(sorted((word for word in found if word.strip()), key=lambda word: (-len(word), word)))
 
 
+@dataclass(frozen=True)
+class Frame:
+    """What a template writes `around` texts: before, between and after them.
+
+    `is_folded`: the template has no system role, so its message stands in the user's turn. `is_whole`: encoded apart,
+    template and texts would have other tokens than the template has, so they are encoded as one.
+    """
+
+    around: tuple[str, ...]
+    is_folded: bool
+    is_whole: bool
+
+    @property
+    def version(self) -> int:
+        """Of the prompts' tokens, for stages' keys: 1 for those of templates that have always been encoded rightly."""
+        return 2 if self.is_folded or self.is_whole else 1
+
+    def encode(self, tokenizer: Any, texts: Sequence[str], mark: str = "") -> tuple[list[int], list[int]]:
+        """Token ids of the chat, and for each text the place of the first that belongs to it.
+
+        Texts with added tokens or the mark in them are always encoded apart, and these spelled out.
+        """
+        if not self.is_whole or any(_holds_reserved(tokenizer, text, mark) for text in texts):
+            return self._encode_apart(tokenizer, texts, mark)
+        return self._encode_whole(tokenizer, texts)
+
+    def _encode_apart(self, tokenizer: Any, texts: Sequence[str], mark: str) -> tuple[list[int], list[int]]:
+        ids = list(tokenizer.encode(self.around[0], add_special_tokens=False))
+        starts = []
+        for text, after in zip(texts, self.around[1:], strict=True):
+            starts.append(len(ids))
+            ids += encode_text(tokenizer, text, mark)
+            ids += tokenizer.encode(after, add_special_tokens=False)
+        return ids, starts
+
+    def _encode_whole(self, tokenizer: Any, texts: Sequence[str]) -> tuple[list[int], list[int]]:
+        whole, begins = self.around[0], []
+        for text, after in zip(texts, self.around[1:], strict=True):
+            begins.append(len(whole))
+            whole += text + after
+        encoded = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
+        ends = [end for _, end in encoded["offset_mapping"]]
+        return encoded["input_ids"], [next(p for p, end in enumerate(ends) if end > begin) for begin in begins]
+
+
+def _holds_reserved(tokenizer: Any, text: str, mark: str) -> bool:
+    return any(word in text for word in (*tokenizer.get_added_vocab(), mark) if word.strip())
+
+
+@lru_cache(maxsize=16)
+def frame_of(tokenizer: Any, system: str | None) -> Frame:
+    """The frame of a user's message, behind a system message or not, up to the opening of the assistant's turn.
+
+    Raises EngineUnavailable where the tokenizer has no template that writes such a chat.
+    """
+    turns: list[Message] = [{"role": "user", "content": PLACE}]
+    before: list[Message] = [] if system is None else [{"role": "system", "content": system}]
+    texts = render(tokenizer, [[*before, *turns], turns], opens=True)
+    is_folded = system is not None and not shows(texts[0], system)
+    around = pieces(tokenizer, texts[1 if is_folded else 0], 1)
+    return Frame(around, is_folded, _is_whole(tokenizer, around))
+
+
+@lru_cache(maxsize=16)
+def frames_of_rounds(tokenizer: Any, rounds: range) -> dict[int, Frame]:
+    """The frames of chats of some numbers of rounds, in each of which user and assistant say something.
+
+    Whether they are encoded whole is told of a few rounds, so that a longer chat begins with a shorter one's tokens.
+    """
+    both: list[Message] = [{"role": "user", "content": PLACE}, {"role": "assistant", "content": PLACE}]
+    texts = render(tokenizer, [both * count for count in (FEW, *rounds)], opens=False)
+    few, *all_around = [pieces(tokenizer, text, 2 * count) for text, count in zip(texts, (FEW, *rounds), strict=True)]
+    is_whole = _is_whole(tokenizer, few)
+    return {count: Frame(around, False, is_whole) for count, around in zip(rounds, all_around, strict=True)}
+
+
+def _is_whole(tokenizer: Any, around: tuple[str, ...]) -> bool:
+    apart = Frame(around, is_folded=False, is_whole=False)
+    for probe in PROBES:
+        ids, _ = apart.encode(tokenizer, [probe] * (len(around) - 1))
+        if ids != list(tokenizer.encode(probe.join(around), add_special_tokens=False)):
+            return True
+    return False
+
+
+def chat_frame(tokenizer: Any, chat: Sequence[Message]) -> Frame:
+    """The frame of a chat that is the user's message, perhaps behind a system message."""
+    return frame_of(tokenizer, chat[0]["content"] if len(chat) > 1 else None)
+
+
 def encode_chat(tokenizer: Any, chat: list[Message], mark: str = "") -> list[int]:
-    """Token ids of a chat whose last message is the user's, up to and including the opening of the assistant's turn.
+    """Token ids of a user's message, perhaps behind a system message, up to the opening of the assistant's turn.
 
-    Only the user's text is taken from outside; it is encoded apart, so it can neither end its turn nor hold `mark`.
+    Only the user's text is taken from outside: it can neither end its turn nor hold `mark`.
     """
-    *before, user = chat
-    template = tokenizer.apply_chat_template(
-        [*before, {"role": "user", "content": _PLACE}],
-        tokenize=False,
-        add_generation_prompt=True,
-        date_string=TEMPLATE_DATE,
-    )
-    head, _, tail = template.partition(_PLACE)
-    return [
-        *tokenizer.encode(head, add_special_tokens=False),
-        *encode_text(tokenizer, user["content"].strip(), mark),
-        *tokenizer.encode(tail, add_special_tokens=False),
-    ]
+    frame = chat_frame(tokenizer, chat)
+    (*_, user) = folded(chat) if frame.is_folded else chat
+    return frame.encode(tokenizer, [user["content"].strip()], mark)[0]
 
 
-def encode_turns(tokenizer: Any, turns: Sequence[tuple[str, str]]) -> list[list[int]]:
-    """Token ids of a chat of (role, text) turns, in pieces: the template's, the first text, the template's, and so on.
+def encode_rounds(tokenizer: Any, texts: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Token ids of a chat of user and assistant in turn; for each text the place of the first that belongs to it."""
+    rounds = len(texts) // 2
+    together = range(1, MANY) if 0 < rounds < MANY else range(rounds, rounds + 1)
+    return frames_of_rounds(tokenizer, together)[rounds].encode(tokenizer, [text.strip() for text in texts])
 
-    There is a piece of the template before, between and after the texts, which are encoded apart.
-    """
-    template = tokenizer.apply_chat_template(
-        [{"role": role, "content": _PLACE} for role, _ in turns], tokenize=False, date_string=TEMPLATE_DATE
-    )
-    around = template.split(_PLACE)
-    pieces = [list(tokenizer.encode(around[0], add_special_tokens=False))]
-    for (_, text), after in zip(turns, around[1:], strict=True):
-        pieces.append(encode_text(tokenizer, text.strip()))
-        pieces.append(list(tokenizer.encode(after, add_special_tokens=False)))
-    return pieces
+
+def version_of_rounds(tokenizer: Any) -> int:
+    """That of `encode_rounds`, see `Frame`."""
+    return frames_of_rounds(tokenizer, range(1, MANY))[1].version

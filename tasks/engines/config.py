@@ -62,12 +62,18 @@ class VllmPolicyConfig(ModelConfig):
 
     engine: Literal["vllm"] = "vllm"
     prompt_style: PromptStyle = "auto"
+    system_prompt: str | None = Field(default=None, min_length=1, description="in place of the style's own")
 
 
 class PrmModelConfig(ModelConfig):
     """A PRM with real weights, and the family that says how it is asked and read."""
 
     family: PrmFamilyName = "qwen"
+    base: str | None = Field(
+        default=None,
+        min_length=1,
+        description="the model whose configuration and tokenizer a checkpoint without its own has (torch)",
+    )
 
 
 class VllmPrmConfig(PrmModelConfig):
@@ -139,6 +145,7 @@ class OpenAIPolicyConfig(ServedModelConfig):
     tokenizer: str | None = Field(default=None, min_length=1, description="a folder, a zoo name, or a hub name")
     max_model_len: int | None = Field(default=None, ge=8, description="tokens of prompt and completion together")
     prompt_style: PromptStyle = "auto"
+    system_prompt: str | None = Field(default=None, min_length=1, description="in place of the style's own")
 
 
 class ServedPrmConfig(ServedModelConfig):

@@ -10,10 +10,12 @@ from fnmatch import fnmatch
 from functools import partial
 from typing import Any
 
+from tasks.engines.chat import load_tokenizer
+from tasks.engines.models import ModelFiles
 from tasks.engines.prm_prompts import Answered, Asked, Layout, MarkedChat, MarkedLines, MarkedText, Turns
+from tasks.engines.weights import LM_HEAD
 from tasks.errors import EngineUnavailable
 
-LM_HEAD = "lm_head"
 VLLM_HEADS = {("score.0", "score.2"), ("score",), (LM_HEAD,)}  # layers that vLLM can compute for every token
 
 
@@ -23,27 +25,39 @@ class Head:
 
     `layers` names the checkpoint's linear layers, with ReLU between them. Two numbers at the end are classes, and the
     score is the softmax's P(the second); a single one goes through a sigmoid. With `tokens` the layer is the language
-    model's head, of which only the rows of these two tokens are kept.
+    model's head, of which only the rows of these two tokens are kept. `has_bias` is whether each layer adds one, as its
+    authors' does.
     """
 
     layers: tuple[str, ...]
     tokens: tuple[str, str] | None = None
+    has_bias: bool = False
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The names of all its weights."""
+        parts = ("weight", "bias") if self.has_bias else ("weight",)
+        return tuple(f"{layer}.{part}" for layer in self.layers for part in parts)
 
 
 @dataclass(frozen=True)
 class PrmFamily:
-    """A way to write prompts, a way to read scores, and the classes in config.json (patterns) that it fits."""
+    """A way to write prompts, a way to read scores, and the classes in config.json (patterns) that it fits.
+
+    `added_token` is one that its authors gave to their base's tokenizer.
+    """
 
     architectures: tuple[str, ...]
     layout: Callable[[Any], Layout]
     head: Head
+    added_token: str | None = None
 
 
 FAMILIES = {
     "qwen": PrmFamily(
         architectures=("Qwen2ForProcessRewardModel",),
         layout=partial(MarkedChat, mark="<extra_0>"),
-        head=Head(("score.0", "score.2")),
+        head=Head(("score.0", "score.2"), has_bias=True),
     ),
     "math-shepherd": PrmFamily(
         architectures=("MistralForCausalLM", "LlamaForCausalLM"),
@@ -63,17 +77,18 @@ FAMILIES = {
     "skywork": PrmFamily(
         architectures=("Qwen2ForCausalLM", "Qwen2ForPrmModel", "Qwen2ForRewardModel"),
         layout=partial(MarkedLines, after_question="\n", mark="\n", one_line=True),
-        head=Head(("v_head.summary",)),
+        head=Head(("v_head.summary",), has_bias=True),
     ),
     "pqm": PrmFamily(
         architectures=("LlamaForCausalLM", "LlamaModel"),
         layout=partial(MarkedLines, after_question="\n", before_mark=" ", mark="[PRM]", after_mark="\n"),
-        head=Head(("v_head.summary",)),
+        head=Head(("v_head.summary",), has_bias=True),
+        added_token="[PRM]",
     ),
     "trl": PrmFamily(
         architectures=("*ForTokenClassification",),
         layout=partial(MarkedLines, after_question="", mark="\n"),
-        head=Head(("score",)),
+        head=Head(("score",), has_bias=True),
     ),
     "verifier": PrmFamily(
         architectures=("*ForCausalLM",),
@@ -98,3 +113,15 @@ def checked_family(name: str, model_config: dict[str, Any], model: str) -> PrmFa
             f"{model} is a {found}, but PRM family {name!r} is a {' or '.join(family.architectures)}"
         )
     return family
+
+
+def layout_of(family: PrmFamily, model: ModelFiles, trust_remote_code: bool = False) -> tuple[Layout, Any]:
+    """The family's layout with the model's tokenizer, and that tokenizer.
+
+    One that comes from a base gets the token that the family's authors added. Raises EngineUnavailable where the
+    tokenizer is none of this family.
+    """
+    tokenizer = load_tokenizer(model, trust_remote_code)
+    if family.added_token is not None and model.tokenizer_folder != model.folder:
+        tokenizer.add_special_tokens({"additional_special_tokens": [family.added_token]})
+    return family.layout(tokenizer), tokenizer

@@ -4,13 +4,13 @@ import hashlib
 import importlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from tasks.engines.config import ModelConfig
+from tasks.engines.config import ModelConfig, PrmModelConfig
 from tasks.errors import EngineUnavailable
 
 WHOLE_FILE_LIMIT = 64 * 2**20  # larger weight files are fingerprinted by header, size and samples of their bytes
@@ -18,48 +18,64 @@ SAMPLE_BYTES = 64 * 2**10
 SAMPLES = 256
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json")
 TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json", "special_tokens_map.json")
+NO_WEIGHTS = ["config.json", *TOKENIZER_FILES, *TEMPLATE_FILES]
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model's folder on this machine. `name` is what reports call it."""
+    """A model's folder on this machine. `name` is what reports call it.
+
+    `base` is the folder of another model, from which configuration and tokenizer come where the model has none.
+    """
 
     name: str
     folder: Path
+    base: Path | None = None
+
+    def folder_of(self, *names: str) -> Path:
+        """Where the first of some files is that is there at all: in the model's own folder or in its base's."""
+        if self.base is None or any((self.folder / name).exists() for name in names):
+            return self.folder
+        return self.base
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """Where the tokenizer and its chat template are."""
+        return self.folder_of("tokenizer.json", "tokenizer.model", "vocab.json")
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """The model's config.json."""
         try:
-            value = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+            value = json.loads((self.folder_of("config.json") / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise EngineUnavailable(
-                f"{self.folder} holds no readable config.json: point `model` to a Hugging Face model"
+                f"{self.folder} holds no readable config.json: point `model` to a Hugging Face model, or name a PRM's "
+                "`base`, whose configuration it has"
             ) from error
         return dict(value)
 
     @cached_property
     def fingerprint(self) -> dict[str, str]:
         """Digests of what determines the model's output: configuration, weights, tokenizer with its chat template."""
-        weights = sorted(self.folder.glob("*.safetensors")) or sorted(self.folder.glob("*.bin"))
-        if not weights:
-            raise EngineUnavailable(f"{self.folder} holds no *.safetensors: point `model` to a folder with weights")
         return {
-            "config": _digest([self.folder / "config.json", self.folder / "generation_config.json"]),
-            "weights": _digest(weights),
+            "config": _digest([self.folder_of("config.json") / "config.json", self.folder / "generation_config.json"]),
+            "weights": _digest(weights_in(self.folder)),
             "tokenizer": self.tokenizer_fingerprint,
         }
 
     @cached_property
     def tokenizer_fingerprint(self) -> str:
         """A digest of the tokenizer with its chat template."""
-        return _digest([self.folder / name for name in (*TOKENIZER_FILES, *TEMPLATE_FILES)])
+        return _digest([self.tokenizer_folder / name for name in (*TOKENIZER_FILES, *TEMPLATE_FILES)])
 
     @cached_property
     def parameters(self) -> int | None:
         """The number of weights by the files' headers; None where there are no safetensors."""
         paths = list(self.folder.glob("*.safetensors"))
-        return sum(map(_count_weights, paths)) if paths else None
+        return sum(math.prod(shape) for path in paths for shape in safetensors_shapes(path).values()) if paths else None
 
 
 def locate_model(config: ModelConfig) -> ModelFiles:
@@ -67,7 +83,10 @@ def locate_model(config: ModelConfig) -> ModelFiles:
 
     Raises EngineUnavailable saying where it looked and what to do.
     """
-    return _locate("model", config.model, config.revision, None)
+    found = _locate("model", config.model, config.revision, None)
+    if not isinstance(config, PrmModelConfig) or config.base is None:
+        return found
+    return replace(found, base=_locate("base", config.base, None, NO_WEIGHTS).folder)
 
 
 def locate_tokenizer(name: str) -> ModelFiles:
@@ -75,7 +94,7 @@ def locate_tokenizer(name: str) -> ModelFiles:
 
     Raises EngineUnavailable saying where it looked and what to do.
     """
-    return _locate("tokenizer", name, None, ["config.json", *TOKENIZER_FILES, *TEMPLATE_FILES])
+    return _locate("tokenizer", name, None, NO_WEIGHTS)
 
 
 def _locate(key: str, model: str, revision: str | None, patterns: list[str] | None) -> ModelFiles:
@@ -125,6 +144,17 @@ def require(package: str, remedy: str) -> Any:
         raise EngineUnavailable(f"this engine needs the package {package!r} ({error}): {remedy}") from error
 
 
+def weights_in(folder: Path) -> list[Path]:
+    """All files of weights. Raises EngineUnavailable where there are none."""
+    found = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    if not found:
+        kind = "only GGUF files, which a server may serve (docs/servers.md)" if [*folder.glob("*.gguf")] else "none"
+        raise EngineUnavailable(
+            f"{folder} holds no *.safetensors and no *.bin ({kind}): point `model` to a folder with weights"
+        )
+    return found
+
+
 def _digest(paths: list[Path]) -> str:
     total = hashlib.sha256()
     for path in paths:
@@ -146,17 +176,18 @@ def _file_digest(path: Path) -> bytes:
         return digest.digest()
 
 
-def _count_weights(path: Path) -> int:
+def safetensors_shapes(path: Path) -> dict[str, Shape]:
+    """The shapes that a file's header tells. Raises EngineUnavailable where the file is not whole."""
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             header: dict[str, Any] = json.loads(stream.read(min(length, size)))
-        tensors = [tensor for name, tensor in header.items() if name != "__metadata__"]
-        whole = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors), default=0)
+        tensors = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
+        whole = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors.values()), default=0)
         if size < whole:
             raise ValueError(f"{size:,} bytes of {whole:,}")
-        return sum(math.prod(tensor["shape"]) for tensor in tensors)
+        return {name: tuple(tensor["shape"]) for name, tensor in tensors.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise EngineUnavailable(
             f"{path} is no whole safetensors file ({error}): fetch it again; a few lines of text in its place are a "

@@ -191,6 +191,7 @@ class ChatPolicy:
         self._endpoints = endpoints
         self._model = config.model
         self._style = style_of(config, None)
+        self._system = config.system_prompt
 
     @classmethod
     async def open(cls, config: OpenAIPolicyConfig) -> "ChatPolicy":
@@ -205,9 +206,9 @@ class ChatPolicy:
 
     def prompt(self, question: str) -> tuple[int, ...]:
         """The characters of the chat, as its tokens are made elsewhere."""
-        return tuple(map(ord, json.dumps(messages(self._style, question), ensure_ascii=False)))
+        return tuple(map(ord, json.dumps(messages(self._style, question, self._system), ensure_ascii=False)))
 
-    def tokens(self, text: str) -> tuple[int, ...]:
+    def tokens(self, text: str, begins: bool) -> tuple[int, ...]:  # noqa: ARG002
         """Raises BadReply: a chat cannot go on from text as if the policy had written it."""
         raise BadReply(f"{self._model} is asked by chat, which cannot go on from {text[:80]!r}: name its `tokenizer`")
 
@@ -217,7 +218,7 @@ class ChatPolicy:
             raise BadReply(f"{self._model} is asked by chat, which cannot go on from a step: name its `tokenizer`")
         body: dict[str, Any] = {
             "model": self._model,
-            "messages": messages(self._style, question),
+            "messages": messages(self._style, question, self._system),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,

@@ -1,30 +1,41 @@
 """Questions as a policy's prompt tokens, without the engine."""
 
-from tasks.engines.chat import encode_chat, encode_text, load_tokenizer
+from tasks.engines.chat import chat_frame, encode_chat, encode_further, encode_text, load_tokenizer, puts_blank
 from tasks.engines.config import OpenAIPolicyConfig, PolicyConfig, VllmPolicyConfig
 from tasks.engines.models import ModelFiles, locate_model, locate_tokenizer
-from tasks.problems.prompts import KnownStyle, known_style, messages
+from tasks.problems.prompts import KnownStyle, Message, known_style, messages
 
 TokenPolicyConfig = VllmPolicyConfig | OpenAIPolicyConfig
 
 
 class PolicyPrompts:
-    """Questions as prompt tokens: also for checking that every problem fits before any is sampled."""
+    """Questions as prompt tokens: also for checking that every problem fits before any is sampled.
+
+    `version` is that of their tokens, for stages' keys, and `further_version` that of `tokens`. Raises
+    EngineUnavailable where the model has no chat template, or one that cannot write a question.
+    """
 
     def __init__(self, config: TokenPolicyConfig, model: ModelFiles) -> None:
         self.tokenizer = load_tokenizer(model, config.trust_remote_code)
         self._style = style_of(config, model)
+        self._system = config.system_prompt
+        self.version = chat_frame(self.tokenizer, self._chat("")).version
+        self.further_version = 2 if puts_blank(self.tokenizer) else 1
         self._known: dict[str, tuple[int, ...]] = {}
 
     def prompt(self, question: str) -> tuple[int, ...]:
         """The prompt's token ids, the same for every call about this question."""
         if question not in self._known:
-            self._known[question] = tuple(encode_chat(self.tokenizer, messages(self._style, question)))
+            self._known[question] = tuple(encode_chat(self.tokenizer, self._chat(question)))
         return self._known[question]
 
-    def tokens(self, text: str) -> tuple[int, ...]:
-        """The token ids of text from outside."""
-        return tuple(encode_text(self.tokenizer, text))
+    def tokens(self, text: str, begins: bool) -> tuple[int, ...]:
+        """The token ids of text from outside, which `begins` the assistant's turn or goes on with it."""
+        encode = encode_text if begins else encode_further
+        return tuple(encode(self.tokenizer, text))
+
+    def _chat(self, question: str) -> list[Message]:
+        return messages(self._style, question, self._system)
 
 
 def style_of(config: TokenPolicyConfig, model: ModelFiles | None) -> KnownStyle:

@@ -10,9 +10,17 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Protocol
 
-from tasks.engines.chat import encode_chat, encode_text, encode_turns, spell_out, unsplit_words
+from tasks.engines.chat import (
+    chat_frame,
+    encode_chat,
+    encode_rounds,
+    encode_text,
+    spell_out,
+    unsplit_words,
+    version_of_rounds,
+)
 from tasks.errors import BadReply, EngineUnavailable, PromptTooLong
-from tasks.problems.prompts import messages
+from tasks.problems.prompts import Message, messages
 
 REMEMBERED = 65_536  # encoded texts kept; a search asks about the same steps again and again
 VERDICT = """Here is a problem and the beginning of a solution.
@@ -45,9 +53,10 @@ def check_fit(prompts: Sequence[PrmPrompt], question: str, limit: int | None) ->
 
 
 class Layout(Protocol):
-    """Writes the prompts of one PRM family with one tokenizer; `grows` is explained above."""
+    """Writes the prompts of one PRM family with one tokenizer; `grows` is explained above, `version` at `Frame`."""
 
     grows: bool
+    version: int
 
     def write(self, question: str, steps: tuple[str, ...], from_step: int) -> list[PrmPrompt]:
         """Prompts that together hold one place for each of `steps[from_step:]`, in order.
@@ -64,6 +73,7 @@ class MarkedChat:
 
     def __init__(self, tokenizer: Any, mark: str) -> None:
         self.mark = single_token(tokenizer, mark)
+        self.version = chat_frame(tokenizer, messages("qwen", "")).version
         self._question = lru_cache(REMEMBERED)(lambda text: encode_chat(tokenizer, messages("qwen", text), mark))
         self.step = lru_cache(REMEMBERED)(partial(encode_text, tokenizer, mark=mark))
 
@@ -80,6 +90,7 @@ class MarkedText:
     """
 
     grows = True
+    version = 1
 
     def __init__(self, tokenizer: Any, mark: str, after_mark: str) -> None:
         self._tokenizer = tokenizer
@@ -131,6 +142,7 @@ class MarkedLines:
     """The bare question, then each step followed by a mark and judged at the mark's last token."""
 
     grows = True
+    version = 1
 
     def __init__(
         self,
@@ -168,17 +180,13 @@ class Turns:
     def __init__(self, tokenizer: Any, verdict: str) -> None:
         self._tokenizer = tokenizer
         self._verdict = verdict
+        self.version = version_of_rounds(tokenizer)
 
     def write(self, question: str, steps: tuple[str, ...], from_step: int) -> list[PrmPrompt]:
         """See `Layout.write`."""
         said = [f"{question} {steps[0]}", *steps[1:]] if steps else []
-        turns = [(role, text) for step in said for role, text in (("user", step), ("assistant", self._verdict))]
-        ids: list[int] = []
-        places: list[int] = []
-        for number, piece in enumerate(encode_turns(self._tokenizer, turns)):
-            if number % 4 == 3:  # template, step, template, verdict
-                places.append(len(ids) - 1)
-            ids += piece
+        ids, starts = encode_rounds(self._tokenizer, [text for step in said for text in (step, self._verdict)])
+        places = [start - 1 for start in starts[1::2]]
         return [PrmPrompt(tuple(ids), tuple(places[from_step:]))]
 
 
@@ -189,15 +197,19 @@ class Asked:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        self.version = chat_frame(tokenizer, self._asking("", ())).version
 
     def write(self, question: str, steps: tuple[str, ...], from_step: int) -> list[PrmPrompt]:
         """See `Layout.write`."""
         return [self._prompt(question, steps[:count]) for count in range(from_step + 1, len(steps) + 1)]
 
     def _prompt(self, question: str, steps: Sequence[str]) -> PrmPrompt:
-        text = VERDICT.format(question=question, steps="\n\n".join(steps))
-        ids = encode_chat(self._tokenizer, [{"role": "user", "content": text}])
+        ids = encode_chat(self._tokenizer, self._asking(question, steps))
         return PrmPrompt(tuple(ids), (len(ids) - 1,))
+
+    @staticmethod
+    def _asking(question: str, steps: Sequence[str]) -> list[Message]:
+        return [{"role": "user", "content": VERDICT.format(question=question, steps="\n\n".join(steps))}]
 
 
 class Answered:
@@ -210,14 +222,14 @@ class Answered:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        self.version = version_of_rounds(tokenizer)
 
     def write(self, question: str, steps: tuple[str, ...], from_step: int) -> list[PrmPrompt]:
         """See `Layout.write`."""
         return [self._prompt(question, steps[:count]) for count in range(from_step + 1, len(steps) + 1)]
 
     def _prompt(self, question: str, steps: Sequence[str]) -> PrmPrompt:
-        turns = [("user", question), ("assistant", "\n\n".join(steps))]
-        ids = [token for piece in encode_turns(self._tokenizer, turns) for token in piece]
+        ids, _ = encode_rounds(self._tokenizer, [question, "\n\n".join(steps)])
         end = max(place for place, token in enumerate(ids) if token != self._tokenizer.pad_token_id)
         return PrmPrompt(tuple(ids), (end,))
 

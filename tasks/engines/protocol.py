@@ -12,8 +12,11 @@ class Policy(Protocol):
         """The prompt's token ids for a question, exactly as they are sent."""
         ...
 
-    def tokens(self, text: str) -> tuple[int, ...]:
-        """Token ids of text that the policy is to go on from as if it had written it."""
+    def tokens(self, text: str, begins: bool) -> tuple[int, ...]:
+        """Token ids of text that the policy is to go on from as if it had written it.
+
+        It `begins` what the policy writes, or goes on with it.
+        """
         ...
 
     async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:

@@ -37,7 +37,7 @@ class ScriptedPolicy:
         """The question's characters."""
         return tuple(map(ord, question))
 
-    def tokens(self, text: str) -> tuple[int, ...]:
+    def tokens(self, text: str, begins: bool) -> tuple[int, ...]:
         """The text's characters."""
         return tuple(map(ord, text))
 

@@ -8,10 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import ServedPrmConfig
 from tasks.engines.endpoints import Endpoints
-from tasks.engines.families import VLLM_HEADS, checked_family
+from tasks.engines.families import VLLM_HEADS, checked_family, layout_of
 from tasks.engines.models import ModelFiles
 from tasks.engines.prm_prompts import Layout, PrmPrompt
 from tasks.engines.served_steps import Line, ServedSteps
@@ -57,7 +56,7 @@ class ServedPrm(TokenPrm):
         family = checked_family(config.family, tokenizer.config, tokenizer.name)
         if family.head.layers not in VLLM_HEADS:
             raise EngineUnavailable(f"vLLM cannot compute the head of PRM family {config.family!r}: set engine: torch")
-        layout = family.layout(load_tokenizer(tokenizer, config.trust_remote_code))
+        layout, _ = layout_of(family, tokenizer, config.trust_remote_code)
         roots = tuple(url.removesuffix("/v1") for url in config.endpoints)
         endpoints = Endpoints(config, roots, "/v1/models")
         try:

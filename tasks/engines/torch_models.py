@@ -2,14 +2,16 @@
 
 from typing import Any
 
+from tasks.engines.checkpoint import stored_tensors
 from tasks.engines.config import ModelConfig
-from tasks.engines.families import LM_HEAD, Head
+from tasks.engines.families import Head
 from tasks.engines.models import ModelFiles, require
 from tasks.engines.prm_prompts import single_token
+from tasks.engines.weights import LM_HEAD, WRAPPERS, listed, transformers_config
 from tasks.errors import EngineUnavailable
 
-INSTALL = "pip install torch transformers"
-EMBEDDING = "model.embed_tokens"
+INSTALL = "pip install torch transformers accelerate"
+EMBEDDINGS = ("model.embed_tokens.", "embed_tokens.")
 
 
 def device_of(torch: Any, config: ModelConfig) -> str:
@@ -18,19 +20,27 @@ def device_of(torch: Any, config: ModelConfig) -> str:
 
 
 def load_body(torch: Any, config: ModelConfig, model: ModelFiles, device: str) -> Any:
-    """The model without its head, ready to run. Its `last_hidden_state` is (prompts, tokens, hidden size)."""
+    """The model without its head, ready to run. Its `last_hidden_state` is (prompts, tokens, hidden size).
+
+    Its weights have been checked (`check_weights`). Raises EngineUnavailable where it cannot be loaded.
+    """
     transformers = require("transformers", INSTALL)
-    transformers.logging.set_verbosity_error()  # it would report the head's weights, which are ours to load
-    transformers.logging.disable_progress_bar()
     dtype = model.config.get("dtype", "float32") if config.dtype == "auto" else config.dtype
-    # This attention keeps its logits in float32, as vLLM's does; the plain one rounds them to the body's dtype.
-    body = transformers.AutoModel.from_pretrained(
-        str(model.folder),
-        dtype=getattr(torch, dtype),
-        attn_implementation="sdpa",
-        key_mapping={r"^model\.": ""},
-        trust_remote_code=config.trust_remote_code,
-    )
+    try:
+        body, said = transformers.AutoModel.from_pretrained(
+            str(model.folder),
+            config=transformers_config(model, config.trust_remote_code),
+            dtype=getattr(torch, dtype),
+            # This attention keeps its logits in float32, as vLLM's does; the plain one rounds them to the body's dtype.
+            attn_implementation="sdpa",
+            key_mapping={WRAPPERS.pattern: ""},
+            trust_remote_code=config.trust_remote_code,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError) as error:
+        raise EngineUnavailable(f"transformers cannot load {model.folder}: {' '.join(str(error).split())}") from error
+    if said["missing_keys"]:
+        raise EngineUnavailable(f"{model.folder} lacks {listed([*said['missing_keys']])}: fetch it again")
     return body.eval().to(device)
 
 
@@ -39,9 +49,9 @@ def load_head(torch: Any, head: Head, model: ModelFiles, tokenizer: Any, device:
 
     It runs in float32 whatever the body's dtype, as in vLLM. Raises EngineUnavailable where weights are missing.
     """
-    stored = _tensors(torch, model, head.layers)
-    if head.layers == (LM_HEAD,) and not stored and model.config.get("tie_word_embeddings"):
-        stored = {f"{LM_HEAD}.weight": weight for weight in _tensors(torch, model, (EMBEDDING,)).values()}
+    stored = _tensors(model, tuple(f"{layer}." for layer in head.layers))
+    if head.layers == (LM_HEAD,) and not stored:  # tied to the embedding, else it would have been missed
+        stored = {f"{LM_HEAD}.weight": weight for weight in _tensors(model, EMBEDDINGS).values()}
     missing = [f"{name}.weight" for name in head.layers if f"{name}.weight" not in stored]
     if missing:
         raise EngineUnavailable(f"{model.folder} lacks the PRM head's weights {missing}")
@@ -71,15 +81,7 @@ def scores_of(logits: Any) -> list[float]:
     return list(chosen.tolist())
 
 
-def _tensors(torch: Any, model: ModelFiles, layers: tuple[str, ...]) -> dict[str, Any]:
-    """The weights of some layers by name, from safetensors or torch's own files."""
-    safetensors = require("safetensors", "pip install safetensors")
-    prefixes = tuple(f"{layer}." for layer in layers)
-    found: dict[str, Any] = {}
-    for path in sorted(model.folder.glob("*.safetensors")):
-        with safetensors.safe_open(str(path), framework="pt") as shard:
-            found |= {name: shard.get_tensor(name) for name in shard.keys() if name.startswith(prefixes)}  # noqa: SIM118
-    for path in () if found else sorted(model.folder.glob("pytorch_model*.bin")):
-        shard = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        found |= {name: tensor for name, tensor in shard.items() if name.startswith(prefixes)}
-    return found
+def _tensors(model: ModelFiles, prefixes: tuple[str, ...]) -> dict[str, Any]:
+    """The weights whose names, without a wrapper's, begin in one of some ways."""
+    found = stored_tensors(model.folder, lambda name: WRAPPERS.sub("", name).startswith(prefixes))
+    return {WRAPPERS.sub("", name): tensor for name, tensor in found.items()}

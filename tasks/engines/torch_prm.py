@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import TorchPrmConfig
-from tasks.engines.families import checked_family
+from tasks.engines.families import checked_family, layout_of
 from tasks.engines.models import ModelFiles, context_length, require
 from tasks.engines.prefix_store import PrefixStore, Segment
 from tasks.engines.prm_prompts import PrmPrompt, check_fit
 from tasks.engines.torch_models import INSTALL, device_of, load_body, load_head, scores_of
+from tasks.engines.weights import check_weights
 from tasks.errors import EngineDied
 from tasks.records import Scores
 
@@ -54,8 +54,8 @@ class TorchPrm:
         self._limit = context_length(config.max_model_len, model)
         self._batch_tokens = config.placement.batch_tokens
         family = checked_family(config.family, model.config, model.name)
-        tokenizer = load_tokenizer(model, config.trust_remote_code)
-        self._layout = family.layout(tokenizer)
+        check_weights(model, family.head.weights, unwraps=True, trust_remote_code=config.trust_remote_code)
+        self._layout, tokenizer = layout_of(family, model, config.trust_remote_code)
         self._device = device_of(self._torch, config)
         self._body = load_body(self._torch, config, model, self._device)
         self._head = load_head(self._torch, family.head, model, tokenizer, self._device)

@@ -1,11 +1,14 @@
 """A policy in vLLM."""
 
+import asyncio
+
 from tasks.engines.config import VllmPolicyConfig
 from tasks.engines.models import ModelFiles, context_length
 from tasks.engines.policy_prompts import PolicyPrompts
 from tasks.engines.token_policy import TokenPolicy, Written
 from tasks.engines.vllm_copies import VllmCopies
 from tasks.engines.vllm_requests import Write
+from tasks.engines.weights import LANGUAGE_MODEL, check_weights
 from tasks.errors import BadReply
 from tasks.records import Sampling
 
@@ -21,6 +24,7 @@ class VllmPolicy(TokenPolicy):
     async def open(cls, config: VllmPolicyConfig, model: ModelFiles) -> "VllmPolicy":
         """Load the model. Raises EngineUnavailable where it cannot be."""
         prompts = PolicyPrompts(config, model)
+        await asyncio.to_thread(check_weights, model, LANGUAGE_MODEL, False, config.trust_remote_code)
         return cls(await VllmCopies.start(config, model, {}), prompts, context_length(config.max_model_len, model))
 
     async def _write(

@@ -4,17 +4,18 @@ vLLM's own STEP pooling picks the marks itself but cannot use the prefix cache (
 can, so that a search which asks about one new step pays for little more than that step.
 """
 
+import asyncio
 from typing import Any
 
-from tasks.engines.chat import load_tokenizer
 from tasks.engines.config import VllmPrmConfig
-from tasks.engines.families import VLLM_HEADS, Head, checked_family
+from tasks.engines.families import VLLM_HEADS, Head, checked_family, layout_of
 from tasks.engines.models import ModelFiles, context_length
 from tasks.engines.prm_prompts import Layout, PrmPrompt, single_token
 from tasks.engines.token_prm import Read, TokenPrm
 from tasks.engines.torch_models import tensor_of
 from tasks.engines.vllm_copies import VllmCopies
 from tasks.engines.vllm_requests import ReadPlaces
+from tasks.engines.weights import check_weights
 from tasks.errors import BadReply, EngineUnavailable
 
 
@@ -31,8 +32,10 @@ class VllmPrm(TokenPrm):
         family = checked_family(config.family, model.config, model.name)
         if family.head.layers not in VLLM_HEADS:
             raise EngineUnavailable(f"vLLM cannot compute the head of PRM family {config.family!r}: set engine: torch")
-        tokenizer = load_tokenizer(model, config.trust_remote_code)
-        layout = family.layout(tokenizer)
+        if model.folder_of("config.json") != model.folder or model.tokenizer_folder != model.folder:
+            raise EngineUnavailable(f"vLLM reads nothing from a `base`, which {model.folder} needs: set engine: torch")
+        await asyncio.to_thread(check_weights, model, family.head.weights, False, config.trust_remote_code)
+        layout, tokenizer = layout_of(family, model, config.trust_remote_code)
         copies = await VllmCopies.start(config, model, pooling_settings(family.head, tokenizer))
         return cls(copies, layout, context_length(config.max_model_len, model))
 

@@ -1,5 +1,6 @@
 """How a question is put to a policy, by model family (paper section 2, Prompts)."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 PromptStyle = Literal["auto", "qwen", "llama3", "r1", "plain"]
@@ -26,6 +27,8 @@ In both cases end with this sentence, where [answer] is only the number or expre
 
 Therefore, the final answer is: $\\boxed{[answer]}$. I hope it is correct."""
 
+SYSTEM: dict[KnownStyle, str] = {"qwen": BOXED, "llama3": LLAMA3_MATH}
+
 
 def known_style(style: PromptStyle, model: str, model_type: str) -> KnownStyle:
     """The style to use: `auto` goes by the model's name and architecture, Qwen's being the default."""
@@ -36,14 +39,14 @@ def known_style(style: PromptStyle, model: str, model_type: str) -> KnownStyle:
     return "llama3" if model_type == "llama" and "llama-3" in model.lower() else "qwen"
 
 
-def messages(style: KnownStyle, question: str) -> list[Message]:
-    """The chat that asks `question`, without the assistant's turn."""
-    match style:
-        case "plain":
-            return [{"role": "user", "content": question}]
-        case "r1":
-            return [{"role": "user", "content": f"{question}\n{BOXED}"}]
-        case "llama3":
-            return [{"role": "system", "content": LLAMA3_MATH}, {"role": "user", "content": question}]
-        case "qwen":
-            return [{"role": "system", "content": BOXED}, {"role": "user", "content": question}]
+def messages(style: KnownStyle, question: str, system: str | None = None) -> list[Message]:
+    """The chat that asks `question`, without the assistant's turn; `system` goes before the style's system message."""
+    user: Message = {"role": "user", "content": f"{question}\n{BOXED}" if style == "r1" else question}
+    text = system or SYSTEM.get(style)
+    return [user] if text is None else [{"role": "system", "content": text}, user]
+
+
+def folded(chat: Sequence[Message]) -> list[Message]:
+    """The chat of a model without a system role: its system message begins the user's."""
+    *before, user = chat
+    return [{"role": "user", "content": "\n\n".join(message["content"] for message in (*before, user))}]

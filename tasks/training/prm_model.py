@@ -10,6 +10,7 @@ from huggingface_hub import save_torch_state_dict
 from tasks.engines.families import FAMILIES
 from tasks.engines.models import ModelFiles, require
 from tasks.engines.torch_models import INSTALL
+from tasks.engines.weights import check_weights
 from tasks.training.config import TrainingConfig
 from tasks.training.upper_layers import UpperLayers
 
@@ -18,7 +19,11 @@ ARCHITECTURES = {"qwen": "Qwen2ForProcessRewardModel", "trl": "{kind}ForTokenCla
 
 
 def load_base(model: ModelFiles, frozen: bool) -> Any:
-    """The base without its head. A frozen one keeps its dtype; one that learns is float32."""
+    """The base without its head. A frozen one keeps its dtype; one that learns is float32.
+
+    Raises EngineUnavailable where weights are missing.
+    """
+    check_weights(model, (), unwraps=False)
     transformers = require("transformers", INSTALL)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

@@ -1,0 +1,89 @@
+"""What a tokenizer's chat template writes around the texts of a chat, found in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from tasks.engines.template_process import CPU_SECONDS, LONGEST, MEMORY
+from tasks.errors import EngineUnavailable
+from tasks.problems.prompts import Message
+
+RENDERER = "tasks.engines.template_process"
+TEMPLATE_DATE = "26 Jul 2024"  # Llama's template would put today's date into the prompt, and so into every key
+PLACE = "\ue000"  # a private-use character that stands for a text from outside while the template is rendered
+WALL_SECONDS = 120  # of a machine with other work to do
+
+
+class Unrendered(str):
+    """Why a template does not write a chat."""
+
+
+def render(tokenizer: Any, chats: Sequence[Sequence[Message]], opens: bool) -> list[str]:
+    """Each chat as the template writes it, with `opens` up to the opening of the assistant's turn; or Unrendered.
+
+    Raises EngineUnavailable where there is no template, or where it does not come to an end.
+    """
+    name = tokenizer.name_or_path
+    try:
+        template = tokenizer.get_chat_template()
+    except (ValueError, AttributeError) as error:
+        raise EngineUnavailable(
+            f"{name} has no chat template, as models have that were never taught to chat: name the instruct model, or "
+            f"put a chat_template.jinja beside its tokenizer ({' '.join(str(error).split())[:120]})"
+        ) from error
+    variables = tokenizer.special_tokens_map | {"add_generation_prompt": opens, "date_string": TEMPLATE_DATE}
+    asked = {"template": template, "variables": variables, "chats": [list(chat) for chat in chats]}
+    answers = _answers(json.dumps(asked, default=str))
+    if answers is None:
+        raise EngineUnavailable(
+            f"the chat template of {name} was stopped: a chat may take {CPU_SECONDS} s, {MEMORY >> 20} MiB of memory "
+            f"and {LONGEST:,} characters; mend its chat_template"
+        )
+    return [Unrendered(answer["error"]) if "error" in answer else answer["text"] for answer in answers]
+
+
+@lru_cache(maxsize=256)
+def _answers(asked: str) -> list[dict[str, str]] | None:
+    """What the process says; None where it was stopped."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", RENDERER],
+            input=asked,
+            capture_output=True,
+            text=True,
+            timeout=WALL_SECONDS,
+            check=False,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # each of its threads would take memory of the bound
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    if done.returncode < 0 or "MemoryError" in done.stderr:
+        return None
+    if done.returncode > 0:
+        raise RuntimeError(f"the process that renders chat templates failed: {done.stderr[-2000:]}")
+    answers: list[dict[str, str]] = json.loads(done.stdout)
+    return answers
+
+
+def pieces(tokenizer: Any, text: str, count: int) -> tuple[str, ...]:
+    """What stands before, between and after `count` texts.
+
+    Raises EngineUnavailable where the template did not show each of them once.
+    """
+    around = () if isinstance(text, Unrendered) else tuple(text.split(PLACE))
+    if len(around) == count + 1:
+        return around
+    why = text if isinstance(text, Unrendered) else f"it shows {len(around) - 1} messages"
+    raise EngineUnavailable(
+        f"the chat template of {tokenizer.name_or_path} cannot write a chat of {count} ({why}): mend its "
+        "chat_template, or name another model"
+    )
+
+
+def shows(text: str, system: str) -> bool:
+    """Whether a template wrote a system message: some refuse it, and some drop it and say nothing."""
+    return not isinstance(text, Unrendered) and "".join(system.split()) in "".join(text.split())

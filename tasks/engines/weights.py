@@ -1,0 +1,175 @@
+"""Whether a checkpoint holds the weights that its architecture needs, no more and no less, told before it is loaded.
+
+Both engines rest on this: transformers fills what it lacks with random numbers, and vLLM may leave it as it was in
+memory. Names and shapes come from the files' headers. transformers itself says what it would miss: it is given tensors
+of these shapes on its device without memory, so a model of any size takes a second.
+"""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import cached_property, lru_cache
+from typing import Any
+
+from tasks.engines.checkpoint import stored_shapes
+from tasks.engines.models import ModelFiles, Shape, require
+from tasks.errors import EngineUnavailable
+
+logger = logging.getLogger(__name__)
+
+INSTALL = "pip install torch transformers accelerate"
+LM_HEAD = "lm_head"
+LANGUAGE_MODEL = (f"{LM_HEAD}.weight",)  # the head of every policy
+# What wrappers write before the names of the model that they wrap: TRL's value heads, PEFT, DDP, torch.compile.
+WRAPPERS = re.compile(r"^(?:(?:pretrained_model|base_model\.model|module|_orig_mod)\.)+")
+COMPUTED = re.compile(r"(^|\.)rotary_emb\.inv_freq$|\.attn\.(masked_)?bias$")  # buffers that old versions saved
+NAMED = 4  # names in a message, the rest being counted
+SAVE_BARE = "save the model that it wraps, or leave the wrapper's name out of the keys"
+
+
+class Architecture:
+    """A model's class as transformers knows it, without weights."""
+
+    def __init__(self, model: ModelFiles, trust_remote_code: bool) -> None:
+        self._torch = require("torch", INSTALL)
+        self.config = transformers_config(model, trust_remote_code)
+        transformers = require("transformers", INSTALL)
+        with self._torch.device("meta"):
+            self._body = transformers.AutoModel.from_config(self.config, trust_remote_code=trust_remote_code)
+
+    @property
+    def name(self) -> str:
+        """What transformers calls it."""
+        return type(self._body).__name__
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """Those of the body's own weights, before any conversion."""
+        return {name: tuple(tensor.shape) for name, tensor in self._body.state_dict().items()}
+
+    def missed(self, shapes: Mapping[str, Shape]) -> dict[str, list[str]]:
+        """What transformers says of a body of these weights, by kind: missing, unused, of another shape."""
+        tensors = {name: self._torch.empty(shape, device="meta") for name, shape in shapes.items()}
+        _, said = type(self._body).from_pretrained(
+            None,
+            config=self.config,
+            state_dict=tensors,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            device_map="meta",
+        )
+        unlike = [f"{name} {tuple(there)} for {tuple(wanted)}" for name, there, wanted in said["mismatched_keys"]]
+        return {"missing": [*said["missing_keys"]], "unused": [*said["unexpected_keys"]], "unlike": unlike}
+
+
+def transformers_config(model: ModelFiles, trust_remote_code: bool) -> Any:
+    """transformers' configuration. One that comes from a base has the vocabulary of the checkpoint's embedding."""
+    require("torch", INSTALL)
+    transformers = require("transformers", INSTALL)
+    transformers.logging.set_verbosity_error()  # what it would report is ours to tell
+    transformers.logging.disable_progress_bar()
+    folder = model.folder_of("config.json")
+    config = transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=trust_remote_code)
+    if folder != model.folder:
+        rows = [shape[0] for name, shape in stored_shapes(model.folder).items() if name.endswith("embed_tokens.weight")]
+        config.vocab_size = rows[0] if rows else config.vocab_size
+    return config
+
+
+def check_weights(model: ModelFiles, head: tuple[str, ...], unwraps: bool, trust_remote_code: bool = False) -> None:
+    """Raise EngineUnavailable, naming them, where weights of the body or of the `head` are not there, or not used.
+
+    `unwraps` is whether the engine takes the names that a wrapper around the model wrote.
+    """
+    _check(model, head, unwraps, trust_remote_code, str(model.fingerprint))
+
+
+@lru_cache(maxsize=64)  # a sweep asks about the same few models for each of its runs
+def _check(model: ModelFiles, head: tuple[str, ...], unwraps: bool, trust_remote_code: bool, _: str) -> None:
+    folder, stored = model.folder, stored_shapes(model.folder)
+    wrapped = sorted(name for name in stored if WRAPPERS.match(name))
+    if wrapped and not unwraps:
+        raise EngineUnavailable(
+            f"vLLM does not read {folder}, whose keys are a wrapper's ({listed(wrapped)}): {SAVE_BARE}"
+        )
+    shapes = {WRAPPERS.sub("", name): shape for name, shape in stored.items()}
+    twice = [name for name, count in Counter(WRAPPERS.sub("", name) for name in stored).items() if count > 1]
+    if twice:
+        raise EngineUnavailable(f"{folder} holds weights twice, bare and in a wrapper: {listed(twice)}; {SAVE_BARE}")
+    found = _faults(model, shapes, head, unwraps, trust_remote_code)
+    told = {"missing": "lacks", "unused": "holds what nothing uses,", "unlike": "holds weights of another shape,"}
+    faults = [f"{told[kind]} {listed(names)}" for kind, names in found.items() if names]
+    if faults:
+        raise EngineUnavailable(
+            f"{folder} {'; '.join(faults)}: it would compute with other weights than were saved; fetch it again, or "
+            "mend the names of its keys"
+        )
+
+
+def _faults(
+    model: ModelFiles, shapes: Mapping[str, Shape], head: tuple[str, ...], own_engine: bool, trust_remote_code: bool
+) -> dict[str, list[str]]:
+    heads = (*(name.rpartition(".")[0] + "." for name in head), f"{LM_HEAD}.")
+    body = {name: shape for name, shape in shapes.items() if not name.startswith(heads) and not COMPUTED.search(name)}
+    try:
+        architecture = Architecture(model, trust_remote_code)
+        quantised = getattr(architecture.config, "quantization_config", None) is not None
+        found = _quantised_faults(architecture, body) if quantised else architecture.missed(body)
+    except (ValueError, KeyError, ImportError) as error:  # transformers does not know it; vLLM may
+        if own_engine:
+            raise EngineUnavailable(f"transformers cannot load {model.folder}: {error}") from error
+        logger.warning("%s: transformers does not know it, so only vLLM checks its weights: %s", model.folder, error)
+        return {}
+    except RuntimeError as error:  # weights that are not there in full cannot be converted
+        raise EngineUnavailable(
+            f"the weights of {model.folder} do not fit each other: {' '.join(str(error).split())}"
+        ) from error
+    if not quantised:
+        text = architecture.config.get_text_config()
+        tied = LANGUAGE_MODEL if text.tie_word_embeddings else ()
+        missing = [name for name in head if name not in shapes and name not in tied]
+        found["missing"] += missing
+        if not missing:
+            stored = {name: shapes[name] for name in head if name in shapes}
+            found["unlike"] += _unlike_layers(stored, text.hidden_size)
+    return found
+
+
+def _quantised_faults(architecture: Architecture, shapes: Mapping[str, Shape]) -> dict[str, list[str]]:
+    """Of quantised weights, which have other names and shapes, only the modules can be told."""
+    modules = {_bare(name).rpartition(".")[0] for name in architecture.shapes}
+    stored = {name: _bare(name) for name in shapes}
+    there = {place for name in stored.values() for place in _places(name)}
+    if not modules & there:
+        return {}  # in names of another scheme, which the engine converts
+    missing = sorted(modules - there)
+    unused = sorted(name for name, bare in stored.items() if not modules.intersection(_places(bare)))
+    return {"missing": missing, "unused": unused}
+
+
+def _bare(name: str) -> str:
+    return name.removeprefix("model.")
+
+
+def _places(name: str) -> Iterable[str]:
+    """All modules that a weight lies in."""
+    parts = name.split(".")
+    return (".".join(parts[:count]) for count in range(1, len(parts)))
+
+
+def _unlike_layers(head: Mapping[str, Shape], width: int) -> list[str]:
+    """Those of a head's linear layers, in order, that do not take what the one before gives."""
+    unlike = []
+    for name, shape in head.items():
+        wanted = (shape[0], width) if name.endswith("weight") else (width,)
+        if shape != wanted:
+            unlike.append(f"{name} {shape} for {wanted}")
+        width = shape[0]
+    return unlike
+
+
+def listed(names: list[str]) -> str:
+    """The first of some names, and how many there are."""
+    shown = ", ".join(sorted(names)[:NAMED])
+    return shown if len(names) <= NAMED else f"{shown} and {len(names) - NAMED} more ({len(names)} in all)"
