@@ -368,7 +368,7 @@ async def test_a_chat_goes_on_from_no_step() -> None:
         with pytest.raises(BadReply, match="name its `tokenizer`"):
             await policy.generate(QUESTION, (step,), GREEDY, seed=0)
         with pytest.raises(BadReply, match="name its `tokenizer`"):
-            policy.tokens("x")
+            policy.tokens("x", begins=True)
         await policy.close()
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from tasks.engines.config import ServedModelConfig
-from tasks.engines.http_client import HttpClient, Passing, Reply, Streamed
+from tasks.engines.http_client import Count, HttpClient, Passing, Reply, Streamed
 from tasks.errors import BadReply, EngineDied, EngineUnavailable
 
 FAILURES_UNTIL_DOWN = 3
@@ -30,7 +30,7 @@ class ModelCard(BaseModel):
     """What an endpoint says of a model it serves; `max_model_len` is vLLM's."""
 
     id: str
-    max_model_len: int | None = None
+    max_model_len: Count | None = Field(default=None, ge=1)
 
 
 class ModelList(BaseModel):

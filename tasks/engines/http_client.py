@@ -7,11 +7,11 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Annotated, Any, NoReturn, Protocol, TypeVar
 
 import aiohttp
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from tasks.engines.config import ServedModelConfig
 from tasks.engines.keys import key_of, place_of_key
@@ -21,8 +21,11 @@ PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 529}  # statuses after which 
 SMALL_QUESTION_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 4.0  # servers close idle connections after 5
 QUOTED_CHARACTERS = 200
+LARGEST_REPLY = 2**26  # bytes; the numbers of a PRM for a million tokens are less
+LARGEST_ERROR = 2**16  # bytes of a refusal that are read at all
 
 Reply = TypeVar("Reply", bound=BaseModel)
+Count = Annotated[int, Field(ge=0, lt=2**31)]  # tokens, and their ids: what the tables' columns hold
 
 
 class Passing(Exception):
@@ -86,14 +89,15 @@ class HttpClient:
 
     async def stream(self, url: str, request: Streamed[Reply]) -> None:
         """A request whose reply comes in lines, each handed over as it comes. Raises as `post` does."""
-        rest = b""
         data = orjson.dumps(request.body())
+        prompts = request.size
         try:
             async with self._asked("POST", url, data, self._config.timeout_seconds) as response:
-                async for chunk in response.content.iter_any():
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    for line in lines:
-                        request.take(url, self._read(url, line, request.kind))
+                async for line in lines_of(url, response):
+                    prompts -= 1
+                    if prompts < 0:
+                        raise BadReply(f"{url} gave more answers than it was asked prompts")
+                    request.take(url, self._read(url, line, request.kind))
         except Passing:
             if request.size:  # else it broke after the last answer, and nobody waits
                 raise
@@ -106,7 +110,7 @@ class HttpClient:
 
     async def _ask(self, method: str, url: str, data: bytes | None, seconds: float, kind: type[Reply]) -> Reply:
         async with self._asked(method, url, data, seconds) as response:
-            return self._read(url, await response.read(), kind)
+            return self._read(url, await whole(url, response), kind)
 
     @asynccontextmanager
     async def _asked(
@@ -118,7 +122,7 @@ class HttpClient:
         try:
             async with request as response:
                 if response.status != 200:
-                    self._refuse(url, response, await response.read())
+                    self._refuse(url, response, await response.content.read(LARGEST_ERROR))
                 yield response
         except TimeoutError:
             raise Passing(f"{url} did not answer within {seconds:g} s (timeout_seconds)") from None
@@ -141,7 +145,7 @@ class HttpClient:
             return kind.model_validate_json(body)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-        quoted = self._quoted(body.decode(errors="replace"))
+        quoted = self._quoted(body[:LARGEST_ERROR].decode(errors="replace"))
         if first["type"] == "json_invalid":
             raise Passing(f"{url} answered what is no JSON: {quoted}")
         place = ".".join(map(str, first["loc"]))
@@ -155,12 +159,40 @@ class HttpClient:
         return text if len(text) <= QUOTED_CHARACTERS else f"{text[:QUOTED_CHARACTERS]}…"
 
 
+async def whole(url: str, response: aiohttp.ClientResponse) -> bytes:
+    """A reply's body. Raises BadReply where it has no end within bounds."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_REPLY:
+            raise too_long(url)
+    return bytes(body)
+
+
+async def lines_of(url: str, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """A reply's lines as they come. Raises BadReply where one has no end within bounds."""
+    rest = bytearray()
+    async for chunk in response.content.iter_any():
+        first, *more = chunk.split(b"\n")
+        rest += first
+        for begun in more:
+            yield bytes(rest)
+            rest = bytearray(begun)
+        if len(rest) > LARGEST_REPLY:
+            raise too_long(url)
+
+
+def too_long(url: str) -> BadReply:
+    """What is said of a reply that would fill the memory."""
+    return BadReply(f"{url} answers with more than {LARGEST_REPLY >> 20} MiB, which no reply has: check what it serves")
+
+
 def pause_asked_for(header: str | None, now: float) -> float | None:
     """Seconds that a Retry-After header asks to wait, if any: a number, or a date; `now` is in seconds since 1970."""
     if header is None:
         return None
     try:
         seconds = float(header) if header.strip().isdecimal() else parsedate_to_datetime(header).timestamp() - now
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, seconds)

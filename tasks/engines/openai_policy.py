@@ -4,10 +4,11 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, FiniteFloat
 
 from tasks.engines.config import OpenAIPolicyConfig
 from tasks.engines.endpoints import Endpoints, ModelCard
+from tasks.engines.http_client import Count
 from tasks.engines.models import ModelFiles, context_length
 from tasks.engines.policy_prompts import PolicyPrompts, files_of_prompts, style_of
 from tasks.engines.served_steps import Line, ServedSteps
@@ -24,14 +25,14 @@ PROBE = Sampling(temperature=0.0, top_p=1.0, max_tokens=1)
 class PromptTokens(BaseModel):
     """Of the tokens that were read, those from the cache."""
 
-    cached_tokens: int | None = None
+    cached_tokens: Count | None = None
 
 
 class Usage(BaseModel):
     """Tokens as the endpoint counts them; None where it does not."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
     prompt_tokens_details: PromptTokens | None = None
 
     @property
@@ -43,7 +44,7 @@ class Usage(BaseModel):
 class Logprobs(BaseModel):
     """Natural-log probabilities, one for each token that was written."""
 
-    token_logprobs: list[float]
+    token_logprobs: list[FiniteFloat]
 
 
 class Completion(BaseModel):
@@ -51,8 +52,8 @@ class Completion(BaseModel):
 
     finish_reason: str | None
     logprobs: Logprobs | None = None
-    token_ids: list[int] | None = None
-    prompt_token_ids: list[int] | None = None
+    token_ids: list[Count] | None = None
+    prompt_token_ids: list[Count] | None = None
 
 
 class Completions(BaseModel):
@@ -95,10 +96,10 @@ class Prefix:
 class WrittenSteps(BaseModel):
     """What our middleware wrote from one prefix."""
 
-    tokens: list[int]
-    logprobs: list[float]
+    tokens: list[Count]
+    logprobs: list[FiniteFloat]
     finish_reason: str | None
-    cached: int | None
+    cached: Count | None
 
 
 class CompletionsPolicy(TokenPolicy):

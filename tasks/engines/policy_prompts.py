@@ -17,6 +17,9 @@ class PolicyPrompts:
 
     def __init__(self, config: TokenPolicyConfig, model: ModelFiles) -> None:
         self.tokenizer = load_tokenizer(model, config.trust_remote_code)
+        # Models often have a few more rows than their tokenizer has tokens.
+        rows = (model.config.get("text_config") or model.config).get("vocab_size") or 0
+        self.vocabulary = max(len(self.tokenizer), int(rows))
         self._style = style_of(config, model)
         self._system = config.system_prompt
         self.version = chat_frame(self.tokenizer, self._chat("")).version

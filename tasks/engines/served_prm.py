@@ -6,11 +6,12 @@ one request. Without it vLLM never reads the cache for numbers of single tokens:
 
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, FiniteFloat
 
 from tasks.engines.config import ServedPrmConfig
 from tasks.engines.endpoints import Endpoints
 from tasks.engines.families import VLLM_HEADS, checked_family, layout_of
+from tasks.engines.http_client import Count
 from tasks.engines.models import ModelFiles
 from tasks.engines.prm_prompts import Layout, PrmPrompt
 from tasks.engines.served_steps import Line, ServedSteps
@@ -25,7 +26,7 @@ PROBE = ("1+1", ("2", "\\boxed{2}"), 0)
 class Rows(BaseModel):
     """The numbers of one prompt: (tokens, 1 or 2)."""
 
-    data: list[list[float]] = Field(min_length=1)
+    data: list[list[FiniteFloat]] = Field(min_length=1)
 
 
 class Pooled(BaseModel):
@@ -37,8 +38,8 @@ class Pooled(BaseModel):
 class ReadSteps(BaseModel):
     """The middleware's answer to one prompt: tokens from the cache, and the numbers at the places behind them."""
 
-    cached: int = Field(ge=0)
-    rows: list[list[float]]
+    cached: Count
+    rows: list[list[FiniteFloat]]
 
 
 class ServedPrm(TokenPrm):

@@ -1,5 +1,6 @@
 """What policies that are asked with token ids have in common: the prompt of a path, and the end of a step."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from tasks.engines.policy_prompts import PolicyPrompts
 from tasks.engines.spelling import Speller, StopTokens
 from tasks.errors import BadReply
 from tasks.records import Sample, SampleStop, Sampling
+
+ROUNDING = 1e-3  # a log-probability of 0 may come out as a little more
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class TokenPolicy(ABC):
         self.prompt = prompts.prompt
         self.tokens = prompts.tokens
         self._limit = limit
+        self._vocabulary = prompts.vocabulary
         self._speller = Speller(prompts.tokenizer)
         self._stops = StopTokens(prompts.tokenizer)
 
@@ -47,6 +51,7 @@ class TokenPolicy(ABC):
     def _sample(self, written: Written, prompt_tokens: int, sampling: Sampling) -> Sample:
         if written.finish_reason not in ("stop", "length"):
             raise BadReply(f"vLLM ended a request with {written.finish_reason!r}")
+        self._check(written, prompt_tokens, sampling)
         tokens = written.tokens
         text, ends = self._speller.spell(tokens)
         reason: SampleStop = "stop" if written.finish_reason == "stop" else "length"
@@ -66,3 +71,17 @@ class TokenPolicy(ABC):
             prompt_tokens=prompt_tokens,
             cached_tokens=written.cached_tokens,
         )
+
+    def _check(self, written: Written, prompt_tokens: int, sampling: Sampling) -> None:
+        """Raise BadReply where what was written cannot be: nothing of it is to reach a figure."""
+        fault = None
+        if len(written.tokens) > sampling.max_tokens:
+            fault = f"{len(written.tokens)} tokens, {sampling.max_tokens} being asked for"
+        elif not all(0 <= token < self._vocabulary for token in written.tokens):
+            fault = f"a token that is none of the tokenizer's {self._vocabulary}"
+        elif not all(math.isfinite(logprob) and logprob <= ROUNDING for logprob in written.logprobs):
+            fault = "a token whose log-probability is none: check the model's weights and dtype"
+        elif not 0 <= (written.cached_tokens or 0) <= prompt_tokens:
+            fault = f"{written.cached_tokens} cached tokens of a prompt of {prompt_tokens}"
+        if fault is not None:
+            raise BadReply(f"the policy answered with {fault}")
