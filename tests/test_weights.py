@@ -131,6 +131,14 @@ async def test_a_head_that_is_tied_to_the_embedding_needs_no_weight_of_its_own(t
     assert await scores(folder, "verifier") == tied
 
 
+def test_a_base_to_train_on_is_its_body_whatever_stands_on_it(tmp_path: Path) -> None:
+    model = locate_model(TorchPrmConfig(model=str(build_prm("qwen", tmp_path / "qwen"))))
+    check_weights(model, None, unwraps=False)
+    rewrite(model.folder, without("model.layers.1.mlp.up_proj.weight"))
+    with pytest.raises(EngineUnavailable, match="lacks layers.1.mlp.up_proj.weight"):
+        check_weights(locate_model(TorchPrmConfig(model=str(model.folder))), None, unwraps=False)
+
+
 async def no_start(*_: Any, **__: Any) -> None:
     pytest.fail("the engine was started")
 
@@ -142,7 +150,7 @@ async def no_start(*_: Any, **__: Any) -> None:
         (without("lm_head.weight"), "lacks lm_head.weight"),
         (
             renamed(lambda name: f"pretrained_model.{name}"),
-            r"vLLM does not read .* are a wrapper's \(pretrained_model.",
+            r"are a wrapper's \(pretrained_model\..*which only PRMs in torch may have",
         ),
     ],
 )

@@ -43,6 +43,11 @@ class Architecture:
         """What transformers calls it."""
         return type(self._body).__name__
 
+    @property
+    def is_quantised(self) -> bool:
+        """Whether its weights have other names and shapes than the body's."""
+        return getattr(self.config, "quantization_config", None) is not None
+
     @cached_property
     def shapes(self) -> dict[str, Shape]:
         """Those of the body's own weights, before any conversion."""
@@ -77,8 +82,12 @@ def transformers_config(model: ModelFiles, trust_remote_code: bool) -> Any:
     return config
 
 
-def check_weights(model: ModelFiles, head: tuple[str, ...], unwraps: bool, trust_remote_code: bool = False) -> None:
+def check_weights(
+    model: ModelFiles, head: tuple[str, ...] | None, unwraps: bool, trust_remote_code: bool = False
+) -> None:
     """Raise EngineUnavailable, naming them, where weights of the body or of the `head` are not there, or not used.
+
+    Without a head (None) it is the body that counts, whatever stands on it.
 
     `unwraps` is whether the engine takes the names that a wrapper around the model wrote.
     """
@@ -86,12 +95,12 @@ def check_weights(model: ModelFiles, head: tuple[str, ...], unwraps: bool, trust
 
 
 @lru_cache(maxsize=64)  # a sweep asks about the same few models for each of its runs
-def _check(model: ModelFiles, head: tuple[str, ...], unwraps: bool, trust_remote_code: bool, _: str) -> None:
+def _check(model: ModelFiles, head: tuple[str, ...] | None, unwraps: bool, trust_remote_code: bool, _: str) -> None:
     folder, stored = model.folder, stored_shapes(model.folder)
     wrapped = sorted(name for name in stored if WRAPPERS.match(name))
     if wrapped and not unwraps:
         raise EngineUnavailable(
-            f"vLLM does not read {folder}, whose keys are a wrapper's ({listed(wrapped)}): {SAVE_BARE}"
+            f"the keys of {folder} are a wrapper's ({listed(wrapped)}), which only PRMs in torch may have: {SAVE_BARE}"
         )
     shapes = {WRAPPERS.sub("", name): shape for name, shape in stored.items()}
     twice = [name for name, count in Counter(WRAPPERS.sub("", name) for name in stored).items() if count > 1]
@@ -108,32 +117,48 @@ def _check(model: ModelFiles, head: tuple[str, ...], unwraps: bool, trust_remote
 
 
 def _faults(
-    model: ModelFiles, shapes: Mapping[str, Shape], head: tuple[str, ...], own_engine: bool, trust_remote_code: bool
+    model: ModelFiles,
+    shapes: Mapping[str, Shape],
+    head: tuple[str, ...] | None,
+    own_engine: bool,
+    trust_remote_code: bool,
 ) -> dict[str, list[str]]:
-    heads = (*(name.rpartition(".")[0] + "." for name in head), f"{LM_HEAD}.")
+    """Names of weights by what is wrong with them: missing, unused, of another shape ("unlike")."""
+    names = head or ()
+    heads = (*(name.rpartition(".")[0] + "." for name in names), f"{LM_HEAD}.")
     body = {name: shape for name, shape in shapes.items() if not name.startswith(heads) and not COMPUTED.search(name)}
     try:
         architecture = Architecture(model, trust_remote_code)
-        quantised = getattr(architecture.config, "quantization_config", None) is not None
-        found = _quantised_faults(architecture, body) if quantised else architecture.missed(body)
+        if architecture.is_quantised:
+            return _quantised_faults(architecture, body)
+        found = architecture.missed(body)
     except (ValueError, KeyError, ImportError) as error:  # transformers does not know it; vLLM may
         if own_engine:
             raise EngineUnavailable(f"transformers cannot load {model.folder}: {error}") from error
         logger.warning("%s: transformers does not know it, so only vLLM checks its weights: %s", model.folder, error)
         return {}
     except RuntimeError as error:  # weights that are not there in full cannot be converted
-        raise EngineUnavailable(
-            f"the weights of {model.folder} do not fit each other: {' '.join(str(error).split())}"
-        ) from error
-    if not quantised:
-        text = architecture.config.get_text_config()
-        tied = LANGUAGE_MODEL if text.tie_word_embeddings else ()
-        missing = [name for name in head if name not in shapes and name not in tied]
-        found["missing"] += missing
-        if not missing:
-            stored = {name: shapes[name] for name in head if name in shapes}
-            found["unlike"] += _unlike_layers(stored, text.hidden_size)
-    return found
+        reason = " ".join(str(error).split())
+        raise EngineUnavailable(f"the weights of {model.folder} do not fit each other: {reason}") from error
+    if head is None:
+        return found | {"unused": []}
+    on_top = _head_faults(architecture.config.get_text_config(), shapes, head)
+    return {kind: [*found[kind], *on_top.get(kind, [])] for kind in found}
+
+
+def _head_faults(config: Any, shapes: Mapping[str, Shape], head: tuple[str, ...]) -> dict[str, list[str]]:
+    """Of linear layers, in order: what is missing, else those that do not take what the one before gives."""
+    tied = LANGUAGE_MODEL if config.tie_word_embeddings else ()
+    missing = [name for name in head if name not in shapes and name not in tied]
+    if missing:
+        return {"missing": missing}
+    unlike, width = [], config.hidden_size
+    for name, shape in ((name, shapes[name]) for name in head if name in shapes):
+        wanted = (shape[0], width) if name.endswith("weight") else (width,)
+        if shape != wanted:
+            unlike.append(f"{name} {shape} for {wanted}")
+        width = shape[0]
+    return {"unlike": unlike}
 
 
 def _quantised_faults(architecture: Architecture, shapes: Mapping[str, Shape]) -> dict[str, list[str]]:
@@ -156,17 +181,6 @@ def _places(name: str) -> Iterable[str]:
     """All modules that a weight lies in."""
     parts = name.split(".")
     return (".".join(parts[:count]) for count in range(1, len(parts)))
-
-
-def _unlike_layers(head: Mapping[str, Shape], width: int) -> list[str]:
-    """Those of a head's linear layers, in order, that do not take what the one before gives."""
-    unlike = []
-    for name, shape in head.items():
-        wanted = (shape[0], width) if name.endswith("weight") else (width,)
-        if shape != wanted:
-            unlike.append(f"{name} {shape} for {wanted}")
-        width = shape[0]
-    return unlike
 
 
 def listed(names: list[str]) -> str:

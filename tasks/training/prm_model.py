@@ -23,7 +23,7 @@ def load_base(model: ModelFiles, frozen: bool) -> Any:
 
     Raises EngineUnavailable where weights are missing.
     """
-    check_weights(model, (), unwraps=False)
+    check_weights(model, None, unwraps=False)
     transformers = require("transformers", INSTALL)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
