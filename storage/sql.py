@@ -211,7 +211,7 @@ def _parts(store: Store, table: str) -> dict[str, Path]:
 @cache
 def _no_rows(table: str) -> bytes:
     part = BytesIO()
-    pq.write_table(SCHEMAS[table].empty_table(), part)
+    pq.ParquetWriter(part, SCHEMAS[table]).close()
     return part.getvalue()
 
 
