@@ -22,7 +22,7 @@ test: install  ## all tests, with the coverage bar
 	$(PYTEST) $(COVERED) --cov=storage --cov=tasks/analysis --cov=tasks/methods --cov-report=term --cov-fail-under=90
 	$(PYTEST) $(COVERED:%=--ignore=%)
 
-check: install  ## style and types
+check: install build/types/overthink  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -37,7 +37,13 @@ bench: install  ## throughput as ratios within one run
 	$(BIN)/python -m benchmarks.servers
 
 zoo: install  ## retrain the embedded models from nothing (two to three hours on 2 cores, by the speed of its parts)
-	$(BIN)/python -m zoo
+	$(BIN)/python -m overthink.zoo
+
+# mypy does not follow setuptools' package-dir: links show it the package as it is installed.
+build/types/overthink:
+	mkdir -p $@
+	ln -sfn ../../../overthink/__init__.py $@/__init__.py
+	for room in flows recipes storage tasks zoo; do ln -sfn ../../../$$room $@/$$room; done
 
 install: $(READY)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import vllm
 
-from tasks.engines.config import ModelConfig
-from tasks.engines.models import locate_model
-from tasks.engines.vllm_loop import vllm_arguments
-from tasks.engines.vllm_settings import engine_arguments, engine_environment, gpu_is_there
+from overthink.tasks.engines.engine_config import ModelConfig
+from overthink.tasks.engines.models import locate_model
+from overthink.tasks.engines.vllm.loop import vllm_arguments
+from overthink.tasks.engines.vllm.settings import engine_arguments, engine_environment, gpu_is_there
 
 
 class BareEngine:

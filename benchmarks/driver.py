@@ -13,12 +13,12 @@ from typing import Annotated
 
 import typer
 
-from storage.journal import Journal
-from tasks.drive import Driver
-from tasks.methods.beam_search import beam_search
-from tasks.methods.candidates import Growth
-from tasks.recorder import Recorder
-from tasks.records import Problem, Sample, SampleStop, Sampling, Scores
+from overthink.storage.journal import Journal
+from overthink.tasks.methods.beam_search import beam_search
+from overthink.tasks.methods.candidates import Growth
+from overthink.tasks.records import Problem, Sample, SampleStop, Sampling, Scores
+from overthink.tasks.stages.driver import Driver
+from overthink.tasks.stages.recorder import Recorder
 
 DEPTH = 6
 PROMPT = tuple(range(100))

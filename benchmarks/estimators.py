@@ -13,9 +13,9 @@ from typing import Annotated, TypeVar
 import numpy as np
 import typer
 
-from tasks.analysis.estimators import estimates
-from tasks.analysis.intervals import mean_interval
-from tasks.analysis.selectors import SELECTORS, Candidates, candidates
+from overthink.tasks.analysis.estimators import estimates
+from overthink.tasks.analysis.intervals import mean_interval
+from overthink.tasks.analysis.selectors import SELECTORS, Candidates, candidates
 
 ANSWERS = 12
 STEPS = 8

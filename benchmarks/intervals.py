@@ -9,8 +9,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from tasks.analysis.intervals import mean_interval, paired_difference
-from tasks.analysis.selectors import Floats
+from overthink.tasks.analysis.intervals import mean_interval, paired_difference
+from overthink.tasks.analysis.selectors import Floats
 
 MEANS = (0.02, 0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.98)
 SIZES = (10, 30, 100, 500)

@@ -19,8 +19,8 @@ from typing import Annotated, Any
 
 import typer
 
-from storage.sql import query
-from storage.store import Store
+from overthink.storage.sql import query
+from overthink.storage.store import Store
 
 COMMAND = Path(sys.executable).parent / "overthink"
 COUNTS = """SELECT count(*) AS rollouts, count(DISTINCT rollout_id) AS different,

@@ -30,14 +30,14 @@ from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2Model
 
 from benchmarks.rounds import lock_step
-from tasks.engines.config import Placement, TorchPrmConfig
-from tasks.engines.models import locate_model
-from tasks.engines.torch_prm import Reading, TorchPrm
-from tasks.methods.beam_search import beam_search
-from tasks.methods.candidates import Growth
-from tasks.methods.protocol import Generate, Score
-from tasks.records import Problem, Sample, Sampling, Scores
-from zoo.tokenizer import build_tokenizer, save_tokenizer
+from overthink.tasks.engines.engine_config import Placement, TorchPrmConfig
+from overthink.tasks.engines.models import locate_model
+from overthink.tasks.engines.torch.torch_prm import Reading, TorchPrm
+from overthink.tasks.methods.beam_search import beam_search
+from overthink.tasks.methods.candidates import Growth
+from overthink.tasks.methods.requests import Generate, Score
+from overthink.tasks.records import Problem, Sample, Sampling, Scores
+from overthink.zoo.tokenizer import build_tokenizer, save_tokenizer
 
 SHAPE = {
     "hidden_size": 768,

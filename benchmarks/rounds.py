@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.methods.protocol import Generate, Method, Score, Search
-from tasks.records import Problem, Sample, Scores
+from overthink.tasks.methods.requests import Generate, Method, Score, Search
+from overthink.tasks.records import Problem, Sample, Scores
 
 
 @dataclass(eq=False)

@@ -22,16 +22,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bare import BareEngine
-from flows.evaluate import Evaluation
-from flows.plan import Plan, make_plan
-from flows.progress import RunProgress
-from flows.recipe import Recipe
-from storage.store import Store
-from tasks.engines.config import VllmPolicyConfig
-from tasks.engines.models import locate_model
-from tasks.engines.policy_prompts import PolicyPrompts
-from tasks.problems.sources import load_problems
-from tasks.records import Sampling
+from overthink.flows.evaluate import Evaluation
+from overthink.storage.store import Store
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.engines.engine_config import VllmPolicyConfig
+from overthink.tasks.engines.models import locate_model
+from overthink.tasks.engines.policy_prompts import PolicyPrompts
+from overthink.tasks.plan.run_plan import Plan, make_plan
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.records import Sampling
+from overthink.tasks.stages.progress import RunProgress
 
 WARM_UP = 64
 

@@ -30,24 +30,24 @@ from rich.table import Table
 
 from benchmarks.bare import BareEngine
 from benchmarks.rounds import lock_step
-from flows.methods import AnyMethod
-from flows.plan import search_of
-from flows.recipe import Recipe
-from flows.runner import in_flight_of
-from storage.journal import Journal
-from storage.keys import content_key
-from tasks.drive import Driver
-from tasks.engines.catalogue import open_policy, open_prm
-from tasks.engines.chat import load_tokenizer
-from tasks.engines.config import VllmPolicyConfig, VllmPrmConfig
-from tasks.engines.families import checked_family
-from tasks.engines.models import locate_model
-from tasks.engines.protocol import Policy, Prm
-from tasks.engines.vllm_prm import pooling_settings
-from tasks.methods.protocol import Generate, Method, Score
-from tasks.problems.sources import load_problems
-from tasks.recorder import Recorder
-from tasks.records import Problem, Sample, Sampling, Scores
+from overthink.storage.journal import Journal
+from overthink.storage.keys import content_key
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.engines.chat import load_tokenizer
+from overthink.tasks.engines.engine_config import VllmPolicyConfig, VllmPrmConfig
+from overthink.tasks.engines.engine_protocol import Policy, Prm
+from overthink.tasks.engines.models import locate_model
+from overthink.tasks.engines.prm.families import checked_family
+from overthink.tasks.engines.registry import open_policy, open_prm
+from overthink.tasks.engines.vllm.vllm_prm import pooling_settings
+from overthink.tasks.methods.requests import Generate, Method, Score
+from overthink.tasks.plan.run_plan import search_of
+from overthink.tasks.recipes.methods import AnyMethod
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.records import Problem, Sample, Sampling, Scores
+from overthink.tasks.stages.driver import Driver
+from overthink.tasks.stages.recorder import Recorder
+from overthink.tasks.stages.runner import in_flight_of
 
 Lengths = Literal["equal", "mixed"]
 EQUAL_LENGTH = 6

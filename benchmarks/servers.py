@@ -22,15 +22,21 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.vllm_server import VllmServer
-from flows.evaluate import Evaluation
-from flows.plan import make_plan
-from flows.progress import RunProgress
-from flows.recipe import Recipe
-from storage.store import Store
-from tasks.engines.catalogue import EngineSlot, open_policy, open_prm
-from tasks.engines.config import OpenAIPolicyConfig, Placement, ServedPrmConfig, VllmPolicyConfig, VllmPrmConfig
-from tasks.problems.sources import load_problems
-from tasks.records import Sampling
+from overthink.flows.evaluate import Evaluation
+from overthink.storage.store import Store
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.engines.engine_config import (
+    OpenAIPolicyConfig,
+    Placement,
+    ServedPrmConfig,
+    VllmPolicyConfig,
+    VllmPrmConfig,
+)
+from overthink.tasks.engines.registry import EngineSlot, open_policy, open_prm
+from overthink.tasks.plan.run_plan import make_plan
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.records import Sampling
+from overthink.tasks.stages.progress import RunProgress
 
 BARS = {"best_of_n": 0.85, "beam_search": 0.70}
 PLACEMENT = Placement(cpu_cache_gib=1)

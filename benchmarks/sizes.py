@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from flows.terminal import unfolded
-from storage.store import Store
-from tasks.shards import SHARDS_AT_ONCE
+from overthink.flows.commands.terminal import unfolded
+from overthink.storage.store import Store
+from overthink.tasks.stages.shards import SHARDS_AT_ONCE
 
 SIZES = ((500, 16), (500, 256), (12_500, 256), (100_000, 256), (1_000_000, 256))
 STAGES = {"sample": ("rollouts", "steps", "calls"), "score": ("scores", "calls"), "grade": ("answers", "grades")}

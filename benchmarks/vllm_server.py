@@ -9,12 +9,12 @@ import urllib.request
 from pathlib import Path
 from urllib.error import URLError
 
-from tasks.engines.chat import load_tokenizer
-from tasks.engines.config import VllmPolicyConfig, VllmPrmConfig
-from tasks.engines.models import locate_model
-from tasks.engines.server_flags import flags_of, server_flags
-from tasks.engines.step_serving import MIDDLEWARE
-from tasks.engines.vllm_settings import engine_arguments, engine_environment, gpu_is_there
+from overthink.tasks.engines.chat import load_tokenizer
+from overthink.tasks.engines.engine_config import VllmPolicyConfig, VllmPrmConfig
+from overthink.tasks.engines.models import locate_model
+from overthink.tasks.engines.vllm.server_flags import flags_of, server_flags
+from overthink.tasks.engines.vllm.settings import engine_arguments, engine_environment, gpu_is_there
+from overthink.tasks.engines.vllm.step_serving import MIDDLEWARE
 
 
 class VllmServer:

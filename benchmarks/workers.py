@@ -19,7 +19,7 @@ import typer
 import yaml
 
 from benchmarks.kill import COMMAND, COUNTS, rows
-from storage.store import Store
+from overthink.storage.store import Store
 
 
 def seconds_of(workers: int, recipe: Path, store: Path) -> tuple[float, float]:

@@ -8,33 +8,30 @@ from typing import Any
 
 from prefect import flow
 
-from flows.applying import Application
-from flows.artifacts import publish_summary
-from flows.gate import check_gate, keep_gate
-from flows.gpus import check_shared_gpus, gpus_taken
-from flows.method_plan import MethodPlan
-from flows.plan import Plan, make_plan, search_of
-from flows.progress import RunProgress, StageProgress, terminal
-from flows.recipe import Recipe
-from flows.runner import ShardWork, StageJob, StageRunner, begin_run, concluded, in_flight_of
-from flows.served import open_policy, open_prm
-from flows.sharing import with_others
-from flows.store_place import StorePlace
-from storage.completeness import is_whole
-from storage.opening import open_store
-from storage.stages import Stage
-from storage.store import Run, Store
-from tasks.engines.catalogue import EngineSlot, check_engine
-from tasks.engines.config import OpenAIPolicyConfig, VllmPolicyConfig
-from tasks.engines.models import context_length
-from tasks.engines.policy_prompts import PolicyPrompts, files_of_prompts
-from tasks.engines.protocol import Policy, Prm
-from tasks.errors import ProblemError
-from tasks.methods.protocol import Method
-from tasks.problems.sources import load_problems
-from tasks.recorder import Recorder
-from tasks.sampling import RolloutWork, sample
-from tasks.searching import search
+from overthink.flows.orchestration.artifacts import publish_summary
+from overthink.flows.orchestration.gate_events import keep_gate
+from overthink.flows.orchestration.secret_blocks import open_policy, open_prm
+from overthink.storage.opening import open_store
+from overthink.storage.stages import Stage
+from overthink.storage.store import Run, Store
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.engines.engine_protocol import Policy, Prm
+from overthink.tasks.engines.registry import EngineSlot, check_engine
+from overthink.tasks.methods.requests import Method
+from overthink.tasks.plan.gpus import check_shared_gpus, gpus_taken
+from overthink.tasks.plan.method_plan import MethodPlan
+from overthink.tasks.plan.prompt_check import check_prompts
+from overthink.tasks.plan.run_plan import Plan, is_finished, make_plan, search_of
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.recipes.store_uri import StorePlace
+from overthink.tasks.reporting.gate import check_gate
+from overthink.tasks.stages.progress import RunProgress, StageProgress, terminal
+from overthink.tasks.stages.recorder import Recorder
+from overthink.tasks.stages.runner import ShardWork, StageJob, StageRunner, begin_run, concluded, in_flight_of
+from overthink.tasks.stages.sample import RolloutWork, sample
+from overthink.tasks.stages.search import search
+from overthink.tasks.stages.sharing import with_others
+from overthink.tasks.strategy.apply_strategy import Application
 
 
 @flow(name="evaluate", flow_run_name="evaluate {recipe.name}", persist_result=False)
@@ -63,11 +60,6 @@ async def evaluate(recipe: Recipe, store: StorePlace, skip_bad_rows: bool = Fals
     if recipe.gate is not None and ended_here:
         await asyncio.to_thread(keep_gate, evaluation.store, plan.run_id, recipe.gate)
     return plan.run_id
-
-
-def is_finished(plan: Plan, store: Store) -> bool:
-    """Whether every part of a run is there and whole, so that nothing need be loaded to report it."""
-    return is_whole(store, plan.run_id, plan.uses())
 
 
 class Evaluation:
@@ -216,23 +208,3 @@ class Evaluation:
     def _job(self, method: MethodPlan, key: str, identity: Mapping[str, Any]) -> StageJob:
         name = f"{identity['stage']} {method.method.method_id}"
         return StageJob(self.store.stage(key), identity, name, method.method.n, self.plan.recipe.shard_size)
-
-
-def check_prompts(plan: Plan) -> None:
-    """Raise ProblemError for the first problem whose prompt leaves the policy no room; before any engine is loaded."""
-    config = plan.recipe.policy
-    model = files_of_prompts(config)
-    if model is None:
-        return
-    assert isinstance(config, VllmPolicyConfig | OpenAIPolicyConfig)
-    limit = context_length(config.max_model_len, model)
-    if limit is None:
-        return
-    prompts = PolicyPrompts(config, model)
-    for problem in plan.problem_set.problems:
-        length = len(prompts.prompt(problem.question))
-        if length >= limit:
-            raise ProblemError(
-                f"problem {problem.problem_id}: its prompt has {length} tokens, but {model.name} reads {limit}; raise "
-                "policy.max_model_len or drop the problem"
-            )

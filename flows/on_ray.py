@@ -13,22 +13,21 @@ from prefect import flow, task
 from prefect_ray import RayTaskRunner
 from prefect_ray.context import remote_options
 
-from flows.evaluate import is_finished
-from flows.gpus import gpus_named
-from flows.plan import make_plan
-from flows.recipe import Recipe
-from flows.store_place import StorePlace
-from storage.opening import is_in_bucket, open_store
-from tasks.errors import UserError
-from tasks.problems.sources import load_problems
-from tasks.shards import PLAIN_TASK
+from overthink.storage.opening import is_in_bucket, open_store
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.errors import UserError
+from overthink.tasks.plan.gpus import gpus_named
+from overthink.tasks.plan.run_plan import is_finished, make_plan
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.recipes.store_uri import StorePlace
+from overthink.tasks.stages.shards import PLAIN_TASK
 
 
 @task(name="work", **PLAIN_TASK)
 async def work(recipe: Recipe, store: str, skip_bad_rows: bool) -> str:
     """One worker of a shared run. Raises what `evaluate` raises."""
     # Imported where it runs: Ray sends this function by its value, and what it names with it.
-    from flows.evaluate import evaluate
+    from overthink.flows.evaluate import evaluate
 
     return await evaluate(recipe, store, skip_bad_rows, shared=True)
 

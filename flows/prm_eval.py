@@ -5,25 +5,25 @@ from functools import partial
 
 from prefect import flow
 
-from flows.artifacts import publish_rows
-from flows.identities import JsonObject, own_code, stage_identity
-from flows.prm_results import FIGURES_SQL, figure_rows
-from flows.progress import RunProgress, terminal
-from flows.recipe import PrmEvalRecipe
-from flows.runner import StageJob, StageRunner, begin_run, concluded
-from flows.served import open_prm
-from flows.store_place import StorePlace
-from storage.completeness import is_whole
-from storage.keys import content_key, labelled_key
-from storage.opening import open_store
-from storage.store import StageUse, Store
-from tasks.analysis.prm_measures import lacking_kind
-from tasks.engines.catalogue import EngineIdentity, EngineSlot, identify
-from tasks.engines.protocol import Prm
-from tasks.errors import ProblemError
-from tasks.importing import imported_tables
-from tasks.measuring import ThresholdSplit, labelled_figures
-from tasks.problems.labelled import LabelledSet, LabelledSolution, load_solutions
+from overthink.flows.orchestration.artifacts import publish_rows
+from overthink.flows.orchestration.secret_blocks import open_prm
+from overthink.storage.completeness import is_whole
+from overthink.storage.keys import content_key, labelled_key
+from overthink.storage.opening import open_store
+from overthink.storage.store import StageUse, Store
+from overthink.tasks.analysis.prm_measures import lacking_kind
+from overthink.tasks.datasets.labelled import LabelledSet, LabelledSolution, load_solutions
+from overthink.tasks.engines.engine_protocol import Prm
+from overthink.tasks.engines.registry import EngineIdentity, EngineSlot, identify
+from overthink.tasks.errors import ProblemError
+from overthink.tasks.plan.identity import JsonObject, own_code, stage_identity
+from overthink.tasks.recipes.recipe import PrmEvalRecipe
+from overthink.tasks.recipes.store_uri import StorePlace
+from overthink.tasks.reporting.prm_tables import FIGURES_SQL, figure_rows
+from overthink.tasks.stages.import_tables import imported_tables
+from overthink.tasks.stages.measure import ThresholdSplit, labelled_figures
+from overthink.tasks.stages.progress import RunProgress, terminal
+from overthink.tasks.stages.runner import StageJob, StageRunner, begin_run, concluded
 
 
 @dataclass(frozen=True)

@@ -9,27 +9,28 @@ from typing import Any
 
 from prefect import flow
 
-from flows.evaluate import Evaluation, check_prompts
-from flows.gpus import gpus_taken
-from flows.identities import JsonObject, own_code, stage_identity
-from flows.method_plan import MethodPlan
-from flows.plan import Plan, make_plan
-from flows.progress import RunProgress, StageProgress, terminal
-from flows.recipe import PrmTrainRecipe
-from flows.runner import ShardWork, StageJob, begin_run, concluded, in_flight_of
-from flows.store_place import StorePlace
-from storage.completeness import is_whole
-from storage.keys import content_key, labelled_key
-from storage.manifest import Cover
-from storage.opening import open_store
-from storage.store import StageUse, Store
-from tasks.domains.math.judge import MathJudge
-from tasks.engines.config import ModelConfig
-from tasks.engines.models import locate_model
-from tasks.labelling import LabelWork, label, labelled_rollouts
-from tasks.problems.sources import ProblemSet, load_problems
-from tasks.recorder import Recorder
-from tasks.records import Sampling
+from overthink.flows.evaluate import Evaluation
+from overthink.storage.completeness import is_whole
+from overthink.storage.keys import content_key, labelled_key
+from overthink.storage.manifest import Cover
+from overthink.storage.opening import open_store
+from overthink.storage.store import StageUse, Store
+from overthink.tasks.datasets.sources import ProblemSet, load_problems
+from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.engines.engine_config import ModelConfig
+from overthink.tasks.engines.models import locate_model
+from overthink.tasks.plan.gpus import gpus_taken
+from overthink.tasks.plan.identity import JsonObject, own_code, stage_identity
+from overthink.tasks.plan.method_plan import MethodPlan
+from overthink.tasks.plan.prompt_check import check_prompts
+from overthink.tasks.plan.run_plan import Plan, make_plan
+from overthink.tasks.recipes.recipe import PrmTrainRecipe
+from overthink.tasks.recipes.store_uri import StorePlace
+from overthink.tasks.records import Sampling
+from overthink.tasks.stages.label import LabelWork, label, labelled_rollouts
+from overthink.tasks.stages.progress import RunProgress, StageProgress, terminal
+from overthink.tasks.stages.recorder import Recorder
+from overthink.tasks.stages.runner import ShardWork, StageJob, begin_run, concluded, in_flight_of
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ class PrmTraining:
 
     async def _train(self, folder: Path) -> None:
         """Train and write the model, on a thread that a cancelled flow stops. Torch is imported only here."""
-        from tasks.training.train import train_prm
+        from overthink.tasks.training.train import train_prm
 
         plan, recipe = self.plan, self.plan.recipe
         rollouts = labelled_rollouts(

@@ -10,20 +10,20 @@ from typing import Any
 from prefect import flow
 from pydantic import ValidationError
 
-from flows.identities import JsonObject, grade_identity, problems_identity, select_identity
-from flows.prm_of_run import prm_eval_run
-from flows.progress import RunProgress, terminal
-from flows.recipe import Recipe
-from flows.runner import StageJob, StageRunner
-from flows.store_place import StorePlace
-from storage.completeness import IncompleteStage, problems_key
-from storage.errors import StorageError
-from storage.keys import labelled_key
-from storage.opening import open_store
-from storage.store import Run, StageUse, Store
-from tasks.errors import UserError
-from tasks.problems.sources import ProblemSet, load_problems
-from tasks.records import Problem
+from overthink.flows.prm_eval_run import prm_eval_run
+from overthink.storage.completeness import IncompleteStage, problems_key
+from overthink.storage.keys import labelled_key
+from overthink.storage.opening import open_store
+from overthink.storage.storage_errors import StorageError
+from overthink.storage.store import Run, StageUse, Store
+from overthink.tasks.datasets.sources import ProblemSet, load_problems
+from overthink.tasks.errors import UserError
+from overthink.tasks.plan.identity import JsonObject, grade_identity, problems_identity, select_identity
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.recipes.store_uri import StorePlace
+from overthink.tasks.records import Problem
+from overthink.tasks.stages.progress import RunProgress, terminal
+from overthink.tasks.stages.runner import StageJob, StageRunner
 
 WITHOUT_ENGINE = ("problems", "grade", "select", "measure")
 

@@ -6,21 +6,21 @@ from contextlib import ExitStack, contextmanager
 
 from prefect import flow
 
-from flows.artifacts import publish_rows, publish_summary
-from flows.evaluate import Evaluation
-from flows.method_plan import MethodPlan
-from flows.plan import Plan
-from flows.progress import RunProgress, terminal
-from flows.runner import end_run
-from flows.store_place import StorePlace
-from flows.sweep_engines import SweepEngines
-from flows.sweep_plan import check_runs, label_of, make_sweep_plan
-from flows.sweep_recipe import SweepRecipe
-from flows.sweep_results import sweep_rows, sweep_sql
-from storage.opening import open_store
-from storage.store import Run, Store
-from tasks.engines.config import PolicyConfig, PrmConfig
-from tasks.errors import CellsFailed
+from overthink.flows.evaluate import Evaluation
+from overthink.flows.orchestration.artifacts import publish_rows, publish_summary
+from overthink.flows.orchestration.sweep_engines import SweepEngines
+from overthink.storage.opening import open_store
+from overthink.storage.store import Run, Store
+from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
+from overthink.tasks.errors import CellsFailed
+from overthink.tasks.plan.method_plan import MethodPlan
+from overthink.tasks.plan.run_plan import Plan
+from overthink.tasks.plan.sweep_plan import check_runs, label_of, make_sweep_plan
+from overthink.tasks.recipes.store_uri import StorePlace
+from overthink.tasks.recipes.sweep_recipe import SweepRecipe
+from overthink.tasks.reporting.sweep_tables import sweep_rows, sweep_sql
+from overthink.tasks.stages.progress import RunProgress, terminal
+from overthink.tasks.stages.runner import end_run
 
 logger = logging.getLogger(__name__)
 

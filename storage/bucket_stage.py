@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.errors import StorageError, WrittenElsewhere
-from storage.manifest import Cover, Entry, PartFile
-from storage.mirror import Mirror, MirroredFile
-from storage.schemas import SCHEMAS
-from storage.stages import Stage
+from overthink.storage.manifest import Cover, Entry, PartFile
+from overthink.storage.s3.mirror import Mirror, MirroredFile
+from overthink.storage.schemas import SCHEMAS
+from overthink.storage.stages import Stage
+from overthink.storage.storage_errors import StorageError, WrittenElsewhere
 
 logger = logging.getLogger(__name__)
 

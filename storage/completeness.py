@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from storage.errors import StorageError
-from storage.store import Run, StageUse, Store
+from overthink.storage.storage_errors import StorageError
+from overthink.storage.store import Run, StageUse, Store
 
 ONE_A_PROBLEM = ("problems", "decide", "label")  # `n` of a label stage is that of the continuations behind a label
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from storage.errors import StorageError
+from overthink.storage.storage_errors import StorageError
 
 TEMPORARY_SUFFIX = ".partial"  # no reader's glob for *.parquet or *.json matches it
 

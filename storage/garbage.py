@@ -12,11 +12,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.errors import StoreBusy
-from storage.files import disk_errors, make_folder, sync
-from storage.journal import Journal
-from storage.lock import only_writer
-from storage.store import Run, Store
+from overthink.storage.files import disk_errors, make_folder, sync
+from overthink.storage.journal import Journal
+from overthink.storage.lock import only_writer
+from overthink.storage.storage_errors import StoreBusy
+from overthink.storage.store import Run, Store
 
 REMOVED = "removed"
 MADE_BY_ENGINES = ("sample-", "search-", "score-", "label-", "import-")  # or by another tool

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from storage.completeness import lack
-from storage.errors import StorageError
-from storage.files import disk_errors
-from storage.garbage import find_garbage
-from storage.manifest import Entry
-from storage.stages import Stage
-from storage.store import Run, Store, Sweep, read_run, read_sweep
+from overthink.storage.completeness import lack
+from overthink.storage.files import disk_errors
+from overthink.storage.garbage import find_garbage
+from overthink.storage.manifest import Entry
+from overthink.storage.stages import Stage
+from overthink.storage.storage_errors import StorageError
+from overthink.storage.store import Run, Store, Sweep, read_run, read_sweep
 
 MAKE_ANEW = "run its recipe again, which makes it anew"
 Record = TypeVar("Record")

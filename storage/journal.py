@@ -13,9 +13,9 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
 
-from storage.errors import StorageError
-from storage.files import disk_errors, make_folder
-from storage.keys import content_key
+from overthink.storage.files import disk_errors, make_folder
+from overthink.storage.keys import content_key
+from overthink.storage.storage_errors import StorageError
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from storage.journal import Journal
+from overthink.storage.journal import Journal
 
 ANY_SAMPLE = 2**63 - 1
 OF_WHOLE_STAGES = "journal.sqlite"  # until 0.1 a stage had one journal

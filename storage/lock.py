@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from storage.errors import StoreBusy
-from storage.files import disk_errors, make_folder
+from overthink.storage.files import disk_errors, make_folder
+from overthink.storage.storage_errors import StoreBusy
 
 PATIENCE_SECONDS = 2.0  # a lock is taken a moment before its holder has written who it is
 RETRY_SECONDS = 0.05

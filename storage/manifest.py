@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, TypeAdapter
 
-from storage.errors import StorageError
-from storage.keys import content_key
-from storage.record_files import EXACT, read_record, write_record
-from storage.schemas import SCHEMAS
+from overthink.storage.keys import content_key
+from overthink.storage.record_files import EXACT, read_record, write_record
+from overthink.storage.schemas import SCHEMAS
+from overthink.storage.storage_errors import StorageError
 
 
 @dataclass(frozen=True)

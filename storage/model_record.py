@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, TypeAdapter
 
-from storage.files import read_json, sha256_of
-from storage.record_files import EXACT, checked_record, write_record
+from overthink.storage.files import read_json, sha256_of
+from overthink.storage.record_files import EXACT, checked_record, write_record
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import os
 import re
 from pathlib import Path
 
-from storage.bucket import Address, Bucket, endpoint
-from storage.bucket_store import BucketStore
-from storage.keys import content_key
-from storage.store import Store
+from overthink.storage.keys import content_key
+from overthink.storage.s3.bucket import Address, Bucket, endpoint
+from overthink.storage.s3.bucket_store import BucketStore
+from overthink.storage.store import Store
 
 CACHE_VARIABLE = "OVERTHINK_CACHE"
 _URL = re.compile(r"[a-z][a-z0-9+.-]*:/")

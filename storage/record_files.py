@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from storage.errors import StorageError
-from storage.files import read_json, write_json
-from storage.keys import content_key
+from overthink.storage.files import read_json, write_json
+from overthink.storage.keys import content_key
+from overthink.storage.storage_errors import StorageError
 
 DIGEST = "digest"
 EXACT = ConfigDict(strict=True, extra="forbid")  # of a record's class, as `__pydantic_config__`

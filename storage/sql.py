@@ -1,7 +1,7 @@
 """SQL over a store: the public tables as views in one locked DuckDB connection.
 
 Only files that a manifest names are visible. A statement that does more than read is refused before anything is opened
-(`storage/statements.py`), and the connection could not do more either: no file of the disk, no network, no extensions,
+(`storage/sql_statements.py`), and the connection could not do more either: no file of the disk, no network, no extensions,
 the parts behind a file system that cannot write (`storage/part_files.py`), bounded memory and time.
 """
 
@@ -22,12 +22,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.errors import QueryError
-from storage.part_files import SCHEME, PartFiles
-from storage.schemas import SCHEMAS
-from storage.statements import one_line, tables_read
-from storage.store import Run, Store
-from storage.views import SUM_OF, VIEWS
+from overthink.storage.part_files import SCHEME, PartFiles
+from overthink.storage.schemas import SCHEMAS
+from overthink.storage.sql_statements import one_line, tables_read
+from overthink.storage.storage_errors import QueryError
+from overthink.storage.store import Run, Store
+from overthink.storage.views import SUM_OF, VIEWS
 
 MEMORY_LIMIT = "2GB"
 RESULT_LIMIT = 2_000_000_000

@@ -19,13 +19,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.errors import StorageError
-from storage.files import TEMPORARY_SUFFIX, disk_errors, read_json, sha256_of, whole_file, write_json
-from storage.journals import Journals
-from storage.keys import content_key, labelled_key
-from storage.lock import lease
-from storage.manifest import Cover, Entry, PartFile, require_disjoint
-from storage.schemas import SCHEMAS, with_columns_of
+from overthink.storage.files import TEMPORARY_SUFFIX, disk_errors, read_json, sha256_of, whole_file, write_json
+from overthink.storage.journals import Journals
+from overthink.storage.keys import content_key, labelled_key
+from overthink.storage.lock import lease
+from overthink.storage.manifest import Cover, Entry, PartFile, require_disjoint
+from overthink.storage.schemas import SCHEMAS, with_columns_of
+from overthink.storage.storage_errors import StorageError
 
 logger = logging.getLogger(__name__)
 

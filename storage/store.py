@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
-from storage.errors import StorageError
-from storage.lock import fellow_writer, lease, only_writer
-from storage.record_files import EXACT, read_record, write_record
-from storage.stages import Stage
+from overthink.storage.lock import fellow_writer, lease, only_writer
+from overthink.storage.record_files import EXACT, read_record, write_record
+from overthink.storage.stages import Stage
+from overthink.storage.storage_errors import StorageError
 
 _STAGE_KEY = re.compile(r"[a-z]+-[0-9a-z]+")
 Status = Literal["running", "complete", "failed"]

@@ -5,12 +5,12 @@ from typing import Any
 
 from strategies import strategy
 
-from flows.plan import Plan, make_plan
-from flows.recipe import Recipe
-from flows.strategy import Strategy, write_strategy
-from tasks.engines.catalogue import identify
-from tasks.engines.config import FakePolicyConfig, FakePrmConfig
-from tasks.problems.sources import load_problems
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.engines.engine_config import FakePolicyConfig, FakePrmConfig
+from overthink.tasks.engines.registry import identify
+from overthink.tasks.plan.run_plan import Plan, make_plan
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.recipes.strategy_file import Strategy, write_strategy
 
 Row = dict[str, Any]
 POLICY: Row = {"engine": "fake", "steps": 5}

@@ -5,19 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import flows.applying
-import flows.evaluate
-import flows.runner
-from flows.evaluate import Evaluation
-from flows.plan import Plan
-from flows.progress import RunProgress
-from storage.store import Store
-from tasks import deciding
+import overthink.flows.evaluate
+import overthink.tasks.stages.runner
+import overthink.tasks.strategy.apply_strategy
+from overthink.flows.evaluate import Evaluation
+from overthink.storage.store import Store
+from overthink.tasks.plan.run_plan import Plan
+from overthink.tasks.stages import decide as deciding
+from overthink.tasks.stages.progress import RunProgress
 
 TASKS = {
-    flows.evaluate: ("sample", "search"),
-    flows.runner: ("score", "grade", "select"),
-    flows.applying: ("choose_decided",),
+    overthink.flows.evaluate: ("sample", "search"),
+    overthink.tasks.stages.runner: ("score", "grade", "select"),
+    overthink.tasks.strategy.apply_strategy: ("choose_decided",),
     deciding: ("decide",),
 }
 
@@ -37,8 +37,8 @@ def without_prefect(replace: Callable[[Any, str, Any], object]) -> None:
         for name in names:
             task = getattr(module, name)
             replace(module, name, getattr(task, "fn", task))
-    replace(flows.runner, "publish_progress", no_artifact)
-    replace(flows.evaluate, "publish_summary", no_artifact)
+    replace(overthink.tasks.stages.runner, "publish_progress", no_artifact)
+    replace(overthink.flows.evaluate, "publish_summary", no_artifact)
 
 
 def carry_out(plan: Plan, root: Path) -> None:

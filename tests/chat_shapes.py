@@ -10,7 +10,7 @@ from step_writers import LLAMA3, trained
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from tasks.engines.models import ModelFiles
+from overthink.tasks.engines.models import ModelFiles
 
 CORPUS = ["What is the value of x? Find it. The answer is 12 + 30 = 42. [INST] [/INST] user assistant system"]
 QWEN25 = (

@@ -24,10 +24,10 @@ atexit.register(os.dup2, os.open(os.devnull, os.O_WRONLY), 2)
 
 import pytest
 
-from flows.recipe import Recipe
-from tasks.engines import vllm_requests
-from tasks.engines.fake import FakePolicy, FakePrm
-from tasks.engines.policy_prompts import PolicyPrompts
+from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm
+from overthink.tasks.engines.policy_prompts import PolicyPrompts
+from overthink.tasks.engines.vllm import messages as vllm_requests
+from overthink.tasks.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from object_store import BucketView

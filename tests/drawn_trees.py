@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from search_trees import Tree
 
-from tasks.methods.beam_search import beam_search, beam_search_hf
-from tasks.methods.candidates import Growth
-from tasks.methods.dvts import dvts
-from tasks.methods.mcts import mcts
-from tasks.methods.particle_filtering import particle_filtering
-from tasks.methods.protocol import Method
-from tasks.methods.rebase import rebase
+from overthink.tasks.methods.beam_search import beam_search, beam_search_hf
+from overthink.tasks.methods.candidates import Growth
+from overthink.tasks.methods.dvts import dvts
+from overthink.tasks.methods.mcts import mcts
+from overthink.tasks.methods.particle_filtering import particle_filtering
+from overthink.tasks.methods.rebase import rebase
+from overthink.tasks.methods.requests import Method
 
 DOUBLING = 0.1 / math.log(2)  # a balance at which 0.1 more of a score doubles a path's weight
 SHARPEST = 0.001  # a resampling temperature at which only the best particles survive

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.analysis.difficulty import FEATURES
-from tasks.analysis.fitting import Evidence, KnownDifficulty, Option
-from tasks.analysis.selectors import Floats, Selector
+from overthink.tasks.analysis.difficulty import FEATURES
+from overthink.tasks.analysis.selectors import Floats, Selector
+from overthink.tasks.strategy.fit_strategy import Evidence, KnownDifficulty, Option
 
 
 def option(

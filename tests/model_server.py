@@ -12,10 +12,10 @@ from typing import Any
 from aiohttp import web
 
 from benchmarks.vllm_server import free_port
-from tasks.engines.chat import load_tokenizer
-from tasks.engines.config import OpenAIPolicyConfig, ServedPrmConfig
-from tasks.engines.fake import hash_number
-from tasks.engines.models import locate_tokenizer
+from overthink.tasks.engines.chat import load_tokenizer
+from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, ServedPrmConfig
+from overthink.tasks.engines.fakes.fake import hash_number
+from overthink.tasks.engines.models import locate_tokenizer
 
 TOKENIZER = "zoo/abacus-1m"
 SOLUTION = "20+11=31\n\n\\boxed{31}"

@@ -18,9 +18,9 @@ from typing import Any
 
 from storage_samples import ROOT, forked, status_of, stored_keys
 
-from storage.stages import Stage
-from tasks.engines.fake import FakePolicy, FakePrm
-from tasks.recorder import Recorder
+from overthink.storage.stages import Stage
+from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm
+from overthink.tasks.stages.recorder import Recorder
 
 CLOCK = {"latency_ms", "started_at"}
 

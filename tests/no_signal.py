@@ -4,11 +4,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from tasks.analysis.difficulty import FEATURES
-from tasks.analysis.estimators import estimates_after
-from tasks.analysis.fitting import Evidence, Option
-from tasks.analysis.known_difficulty import known_difficulty
-from tasks.analysis.selectors import Candidates, Floats, candidates, choose
+from overthink.tasks.analysis.difficulty import FEATURES
+from overthink.tasks.analysis.estimators import estimates_after
+from overthink.tasks.analysis.selectors import Candidates, Floats, candidates, choose
+from overthink.tasks.strategy.fit_strategy import Evidence, Option
+from overthink.tasks.strategy.known_difficulty import known_difficulty
 
 PILOT = 4
 

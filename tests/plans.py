@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from flows.method_plan import MethodPlan
-from flows.plan import Plan, make_plan
-from flows.recipe import Recipe
-from tasks.problems.sources import ProblemSet, load_problems
+from overthink.tasks.datasets.sources import ProblemSet, load_problems
+from overthink.tasks.plan.method_plan import MethodPlan
+from overthink.tasks.plan.run_plan import Plan, make_plan
+from overthink.tasks.recipes.recipe import Recipe
 
 ZOO = Path(__file__).parents[1] / "zoo" / "abacus-prm"  # whose tokenizer the models of these tests have
 BASE: dict[str, Any] = {

@@ -7,11 +7,11 @@ from typing import Any
 from conftest import recipe_of
 from search_runs import base
 
-from flows.evaluate import evaluate
-from flows.prm_of_run import prm_eval_run
-from flows.report.contents import report_facts
-from flows.report.facts import RunFacts
-from storage.store import Store
+from overthink.flows.evaluate import evaluate
+from overthink.flows.prm_eval_run import prm_eval_run
+from overthink.storage.store import Store
+from overthink.tasks.reporting.html.contents import report_facts
+from overthink.tasks.reporting.html.facts import RunFacts
 
 METHODS: list[dict[str, Any]] = [
     {"method": "cot"},

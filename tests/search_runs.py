@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from storage.sql import query
-from storage.store import Store
+from overthink.storage.sql import query
+from overthink.storage.store import Store
 
 Row = dict[str, Any]
 PROBLEMS = 5

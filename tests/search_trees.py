@@ -20,9 +20,9 @@ from functools import partial
 from random import Random
 from typing import Any, Generic, Literal, Protocol, TypeAlias
 
-from tasks.methods.candidates import Growth
-from tasks.methods.protocol import Generate, Method, Outcome, Request, Result, Score, Search
-from tasks.records import Rollout, Sample, SampleStop, Sampling, Scores
+from overthink.tasks.methods.candidates import Growth
+from overthink.tasks.methods.requests import Generate, Method, Outcome, Request, Result, Score, Search
+from overthink.tasks.records import Rollout, Sample, SampleStop, Sampling, Scores
 
 SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_tokens=64, stop=("\n\n",))
 GROWTH = Growth(SAMPLING, max_depth=3)

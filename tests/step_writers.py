@@ -11,12 +11,12 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from tasks.engines.config import VllmPolicyConfig
-from tasks.engines.models import ModelFiles
-from tasks.engines.policy_prompts import PolicyPrompts
-from tasks.engines.token_policy import Written
-from tasks.engines.vllm_requests import Write
-from tasks.records import Sampling
+from overthink.tasks.engines.engine_config import VllmPolicyConfig
+from overthink.tasks.engines.models import ModelFiles
+from overthink.tasks.engines.policy_prompts import PolicyPrompts
+from overthink.tasks.engines.token_policy import Written
+from overthink.tasks.engines.vllm.messages import Write
+from overthink.tasks.records import Sampling
 
 QUESTION = "Take 12, plus 30. What is the result?"
 STEP = Sampling(temperature=0.8, top_p=1.0, max_tokens=64, stop=("\n\n",))

@@ -14,11 +14,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.journal import Journal, JournaledCall
-from storage.manifest import Cover, Entry, PartFile
-from storage.stages import Stage
-from storage.store import Run, StageUse
-from tasks.shards import rows_table
+from overthink.storage.journal import Journal, JournaledCall
+from overthink.storage.manifest import Cover, Entry, PartFile
+from overthink.storage.part_tables import rows_table
+from overthink.storage.stages import Stage
+from overthink.storage.store import Run, StageUse
 
 ROOT = Path(__file__).resolve().parent.parent
 

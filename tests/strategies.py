@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from flows.strategy import Strategy
-from tasks.analysis.difficulty import FEATURES
+from overthink.tasks.analysis.difficulty import FEATURES
+from overthink.tasks.recipes.strategy_file import Strategy
 
 Row = dict[str, Any]
 FLAT: Row = {"bias": 0.0, "weights": dict.fromkeys(FEATURES, 0.0)}

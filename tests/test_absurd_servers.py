@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 from model_server import Fault, ModelServer, answering, policy_at, prm_at, serving
 
-from tasks.engines import endpoints, http_client
-from tasks.engines.catalogue import open_policy, open_prm
-from tasks.errors import BadReply, EngineDied, EngineUnavailable
-from tasks.records import Sampling
+from overthink.tasks.engines.http import endpoints, http_client
+from overthink.tasks.engines.registry import open_policy, open_prm
+from overthink.tasks.errors import BadReply, EngineDied, EngineUnavailable
+from overthink.tasks.records import Sampling
 
 QUESTION = "Take 20, plus 11. What is the result?"
 GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=200)

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_trees import SAMPLING, play, written
 
-from tasks.methods.adaptive import adaptive, certainty
-from tasks.methods.protocol import Generate, Method, Outcome, Score
-from tasks.records import Sample, Scores
+from overthink.tasks.methods.adaptive import adaptive, certainty
+from overthink.tasks.methods.requests import Generate, Method, Outcome, Score
+from overthink.tasks.records import Sample, Scores
 
 
 class Solutions:

@@ -6,10 +6,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.methods.best_of_n import best_of_n
-from tasks.methods.compute_optimal import after_pilot
-from tasks.methods.protocol import Outcome, Score
-from tasks.records import Rollout, Sample, Sampling, Scores, Unscored
+from overthink.tasks.methods.best_of_n import best_of_n
+from overthink.tasks.methods.compute_optimal import after_pilot
+from overthink.tasks.methods.requests import Outcome, Score
+from overthink.tasks.records import Rollout, Sample, Sampling, Scores, Unscored
 
 PILOT = 4
 SAMPLING = Sampling(0.7, 1.0, 64)

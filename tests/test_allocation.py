@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tasks.analysis.allocation import allocate
-from tasks.analysis.selectors import Floats
+from overthink.tasks.analysis.selectors import Floats
+from overthink.tasks.strategy.allocation import allocate
 
 CHECKED = settings(deadline=None, derandomize=True, max_examples=60)
 COSTS = np.array([[1.0, 2.0, 4.0]] * 3)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-import storage.sql
-from storage.errors import QueryError
-from storage.sql import query, stream
-from storage.store import Store
+import overthink.storage.sql
+from overthink.storage.sql import query, stream
+from overthink.storage.storage_errors import QueryError
+from overthink.storage.store import Store
 
 COMMAND = Path(sys.executable).parent / "overthink"
 ENDLESS = "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000) c WHERE hash(a.range + b.range) = 7"
@@ -49,7 +49,7 @@ def test_the_order_of_rows_is_kept(store: Store) -> None:
 
 
 def test_an_answer_over_the_limit_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage.sql, "RESULT_LIMIT", 1_000_000)
+    monkeypatch.setattr(overthink.storage.sql, "RESULT_LIMIT", 1_000_000)
     assert query(store, "SELECT i FROM range(100000) t(i)").num_rows == 100_000
     with pytest.raises(QueryError, match=r"^the answer has more than 0\.001 GB: ask for fewer rows or columns$"):
         query(store, "SELECT i FROM range(1000000) t(i)")

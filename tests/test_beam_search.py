@@ -3,7 +3,7 @@
 from drawn_trees import DRAWN
 from search_trees import GROWTH, RETRY, HandDrawn, found, paths, play, scores_of, verdicts
 
-from tasks.methods.beam_search import beam_search, beam_search_hf
+from overthink.tasks.methods.beam_search import beam_search, beam_search_hf
 
 
 def test_the_kept_beams_share_the_numbers_of_the_draws() -> None:

@@ -15,9 +15,9 @@ from object_store import BucketView
 from storage_samples import ROOT, forked, rollouts_of, run_named, status_of
 from test_crash_points import KILLED, Steps
 
-from storage.keys import labelled_key
-from storage.opening import open_store
-from storage.store import StageUse
+from overthink.storage.keys import labelled_key
+from overthink.storage.opening import open_store
+from overthink.storage.store import StageUse
 
 IDENTITY = {"stage": "sample"}
 STAGE = labelled_key("sample", IDENTITY)
@@ -41,8 +41,8 @@ def live(place: str, cache: Path) -> None:
 
 def crash(place: str, cache: Path, step: int) -> None:
     """A life that ends before the given one of the steps that are not the folder's own."""
-    from storage.bucket import Bucket
-    from storage.mirror import Mirror
+    from overthink.storage.s3.bucket import Bucket
+    from overthink.storage.s3.mirror import Mirror
 
     steps = Steps(step)
     for owner, names in ((Bucket, ("write", "upload", "move", "remove")), (Mirror, ("mark", "unmark"))):

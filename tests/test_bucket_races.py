@@ -11,12 +11,12 @@ from object_store import BucketView, Network
 from obstore.exceptions import GenericError
 from storage_samples import rollouts_of, run_named, write_rollouts
 
-from storage.bucket import Address, Bucket
-from storage.errors import BucketUnreachable, StorageError, WrittenElsewhere
-from storage.manifest import Cover, Entry
-from storage.mirror import Mirror, MirroredFile
-from storage.opening import open_store
-from storage.store import Run, Store, Sweep
+from overthink.storage.manifest import Cover, Entry
+from overthink.storage.opening import open_store
+from overthink.storage.s3.bucket import Address, Bucket
+from overthink.storage.s3.mirror import Mirror, MirroredFile
+from overthink.storage.storage_errors import BucketUnreachable, StorageError, WrittenElsewhere
+from overthink.storage.store import Run, Store, Sweep
 
 STAGE = f"sample-{'a' * 20}"
 RACES = 60
@@ -205,7 +205,7 @@ def test_a_server_without_conditional_writes_is_told(
     def refuse(*words: object, **how: object) -> None:
         raise GenericError("Server returned non-2xx status code: 501 Not Implemented: ")
 
-    monkeypatch.setattr("storage.bucket.S3Store.put", refuse)
+    monkeypatch.setattr("overthink.storage.s3.bucket.S3Store.put", refuse)
     with pytest.raises(StorageError, match="knows no conditional writes") as told:
         here.write_run(run_named("run-1"))
     assert not isinstance(told.value, BucketUnreachable)

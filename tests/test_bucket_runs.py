@@ -17,11 +17,11 @@ from object_store import KEYS, BucketView, Network, s3_server
 from typer.testing import CliRunner, Result
 
 from benchmarks.kill import COUNTS
-from flows.cli import app
-from flows.evaluate import evaluate
-from storage.integrity import store_findings
-from storage.opening import open_store
-from storage.sql import query
+from overthink.flows.commands.cli import app
+from overthink.flows.evaluate import evaluate
+from overthink.storage.integrity import store_findings
+from overthink.storage.opening import open_store
+from overthink.storage.sql import query
 
 COMMAND = Path(sys.executable).parent / "overthink"
 SLOW = ["policy.latency_ms=60", "prm.latency_ms=60", "problems.count=24", "methods.1.n=8", "budgets=[1, 4, 8]"]

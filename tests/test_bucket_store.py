@@ -9,15 +9,15 @@ import pytest
 from object_store import KEYS, BucketView, Network
 from storage_samples import rollouts_of, run_named, write_rollouts
 
-from storage.errors import BucketUnreachable, QueryError, StorageError
-from storage.garbage import find_garbage, remove_garbage
-from storage.integrity import Finding, store_findings
-from storage.keys import labelled_key
-from storage.manifest import Cover
-from storage.opening import open_store, working_folder
-from storage.sql import query
-from storage.store import StageUse, Store, Sweep
-from tasks.shards import rows_table
+from overthink.storage.garbage import find_garbage, remove_garbage
+from overthink.storage.integrity import Finding, store_findings
+from overthink.storage.keys import labelled_key
+from overthink.storage.manifest import Cover
+from overthink.storage.opening import open_store, working_folder
+from overthink.storage.part_tables import rows_table
+from overthink.storage.sql import query
+from overthink.storage.storage_errors import BucketUnreachable, QueryError, StorageError
+from overthink.storage.store import StageUse, Store, Sweep
 
 KINDS = (("sample", 1), ("sample", 2), ("problems", 0))
 IDENTITIES = {labelled_key(kind, {"stage": kind, "seed": seed}): {"stage": kind, "seed": seed} for kind, seed in KINDS}
@@ -133,7 +133,7 @@ def test_what_changes_elsewhere_is_known_at_the_next_opening(
 def test_an_opening_that_learns_nothing_fetches_nothing(
     store: Store, bucket: BucketView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage.bucket.Bucket.read", lambda _, key: pytest.fail(key))
+    monkeypatch.setattr("overthink.storage.s3.bucket.Bucket.read", lambda _, key: pytest.fail(key))
     assert [run.run_id for run in open_store(bucket.place).runs()] == ["first-1"]
 
 
@@ -332,7 +332,7 @@ def test_a_short_cut_is_ridden_out(bucket: BucketView, network: Network, monkeyp
     monkeypatch.setenv("OVERTHINK_BUCKET_PATIENCE", "60")
     store = open_store(bucket.place)
     network.cut()
-    monkeypatch.setattr("storage.bucket.time.sleep", lambda _: network.mend())
+    monkeypatch.setattr("overthink.storage.s3.bucket.time.sleep", lambda _: network.mend())
     write_rollouts(store.stage(STAGE), "ab", 0, 2)
     assert part_key(bucket)
 
@@ -354,7 +354,7 @@ def test_what_another_process_has_just_sent_stays(
     store: Store, bucket: BucketView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = list(store.root.glob("stages/*/manifest/*.json"))
-    monkeypatch.setattr("storage.mirror.Mirror.unsent", lambda _: sent)
+    monkeypatch.setattr("overthink.storage.s3.mirror.Mirror.unsent", lambda _: sent)
     open_store(bucket.place)
     assert all(path.exists() for path in sent)
     assert len(sent) == 2

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_trees import ORDERS, RETRY, SAMPLING, DrawnByLot, HandDrawn, Pick, Play, Tree, by_lot, play, written
 
-from tasks.methods.beam_search import shared_out
-from tasks.methods.candidates import Growth, best, expand, keep
-from tasks.methods.protocol import Generate, Score
-from tasks.methods.rebase import apportion
-from tasks.methods.tree import Node
-from tasks.records import Sample, Scores
+from overthink.tasks.methods.beam_search import shared_out
+from overthink.tasks.methods.candidates import Growth, best, expand, keep
+from overthink.tasks.methods.rebase import apportion
+from overthink.tasks.methods.requests import Generate, Score
+from overthink.tasks.methods.tree import Node
+from overthink.tasks.records import Sample, Scores
 
 GROWTH = Growth(SAMPLING, max_depth=5)
 GREEDY = replace(SAMPLING, temperature=0.0, top_p=1.0)

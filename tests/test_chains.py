@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.problems.chains import (
+from overthink.tasks.datasets.chains import (
     LARGEST_VALUE,
     LONGEST_CHAIN,
     MOST_DRAWS,
@@ -125,7 +125,7 @@ def test_too_many_chains_are_refused_before_long(monkeypatch: pytest.MonkeyPatch
         draws += 1
         return draw_chain(source, length)
 
-    monkeypatch.setattr("tasks.problems.chains.draw_chain", counted)
+    monkeypatch.setattr("overthink.tasks.datasets.chains.draw_chain", counted)
     with pytest.raises(ValueError, match="too few distinct chains of 1 operations"):
         generate_chains("test", 100_000, 1, 1, seed=0)
     assert MOST_DRAWS < draws < 10 * MOST_DRAWS

@@ -10,18 +10,18 @@ import pytest
 from chat_shapes import CHAT_SHAPES, IM, PHI4, QWEN25, ChatShape
 from plans import BASE
 
-from flows.plan import make_plan
-from flows.recipe import Recipe
-from tasks.engines.catalogue import identify
-from tasks.engines.chat import encode_rounds, load_tokenizer
-from tasks.engines.config import VllmPolicyConfig
-from tasks.engines.models import ModelFiles
-from tasks.engines.policy_prompts import PolicyPrompts
-from tasks.engines.prm_prompts import Answered, Asked, MarkedChat, Turns
-from tasks.engines.templates import TEMPLATE_DATE
-from tasks.errors import EngineUnavailable
-from tasks.problems.prompts import BOXED, LLAMA3_MATH, Message
-from tasks.problems.sources import load_problems
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.domains.prompts import BOXED, LLAMA3_MATH, Message
+from overthink.tasks.engines.chat import encode_rounds, load_tokenizer
+from overthink.tasks.engines.engine_config import VllmPolicyConfig
+from overthink.tasks.engines.models import ModelFiles
+from overthink.tasks.engines.policy_prompts import PolicyPrompts
+from overthink.tasks.engines.prm.layouts import Answered, Asked, MarkedChat, Turns
+from overthink.tasks.engines.registry import identify
+from overthink.tasks.engines.templates import TEMPLATE_DATE
+from overthink.tasks.errors import EngineUnavailable
+from overthink.tasks.plan.run_plan import make_plan
+from overthink.tasks.recipes.recipe import Recipe
 
 QUESTIONS = [
     "What is 1+1?",

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from composed import BIN, ROOT, compose, services
 
-from flows.recipe_files import read_recipe
-from tasks.engines.vllm_settings import CPU_BATCHED_TOKENS, CPU_BLOCK_SIZE
+from overthink.tasks.engines.vllm.settings import CPU_BATCHED_TOKENS, CPU_BLOCK_SIZE
+from overthink.tasks.recipes.loading import read_recipe
 
 FILE = ROOT / "docker-compose.yml"
 PROFILES = ("cpu", "gpu", "s3")

@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from benchmarks.kill import COUNTS, orphans, rows
-from flows.recipe_files import read_recipe
+from overthink.tasks.recipes.loading import read_recipe
 
 pytestmark = [
     pytest.mark.engine,

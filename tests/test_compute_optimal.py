@@ -14,11 +14,10 @@ from bare_stages import carry_out, without_prefect
 from search_runs import one, rows
 from strategies import fixed_choice
 
-from flows.evaluate import is_finished
-from flows.plan import Plan
-from storage.store import Store
-from tasks.engines.fake import FakePolicy, FakePrm
-from tasks.errors import UserError
+from overthink.storage.store import Store
+from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm
+from overthink.tasks.errors import UserError
+from overthink.tasks.plan.run_plan import Plan, is_finished
 
 Row = dict[str, Any]
 LIMITS: list[Row] = [{"n": 16}, {"n": 4}, {"total_tokens": 4000}]

@@ -13,10 +13,10 @@ from applied import plan_of, recipe_value, written
 from bare_stages import carry_out, without_prefect
 from mortal_lives import Mortal, kill_at_random, timeless, told_by
 
-from flows.plan import Plan
-from storage.sql import query
-from storage.stages import Stage
-from storage.store import Store
+from overthink.storage.sql import query
+from overthink.storage.stages import Stage
+from overthink.storage.store import Store
+from overthink.tasks.plan.run_plan import Plan
 
 KILLS = 12
 TABLES = ("rollouts", "steps", "scores", "nodes", "grades", "decisions", "selections", "summary", "calls")

@@ -7,13 +7,13 @@ import pytest
 from storage_samples import call, run_named
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.costs import cost_rows
-from storage.manifest import Cover
-from storage.sql import query
-from storage.store import StageUse, Store
-from tasks.analysis.flops import inference_flops
-from tasks.shards import calls_table, rows_table
+from overthink.flows.commands.cli import app
+from overthink.storage.manifest import Cover
+from overthink.storage.part_tables import calls_table, rows_table
+from overthink.storage.sql import query
+from overthink.storage.store import StageUse, Store
+from overthink.tasks.analysis.flops import inference_flops
+from overthink.tasks.reporting.costs import cost_rows
 
 Row = dict[str, Any]
 

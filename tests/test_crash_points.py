@@ -20,12 +20,12 @@ import pyarrow.parquet as pq
 import pytest
 from storage_samples import ROOT, call, forked, rollouts_of, status_of
 
-import storage.journal
-from storage.keys import labelled_key
-from storage.manifest import Cover
-from storage.stages import Stage
-from storage.store import Store
-from tasks.shards import calls_table
+import overthink.storage.journal
+from overthink.storage.keys import labelled_key
+from overthink.storage.manifest import Cover
+from overthink.storage.part_tables import calls_table
+from overthink.storage.stages import Stage
+from overthink.storage.store import Store
 
 KILLED = 9
 SAMPLES = 2
@@ -61,7 +61,7 @@ def live(root: Path, units: str) -> None:
                 journal.close()
 
 
-def make(root: Path, stage: Stage, journal: storage.journal.Journal, cover: Cover) -> None:
+def make(root: Path, stage: Stage, journal: overthink.storage.journal.Journal, cover: Cover) -> None:
     for unit in cover.units:
         answered = [call(f"{unit}-{index}", unit, index) for index in range(cover.first, cover.last)]
         answered = [one for one in answered if journal.reply(one.call_key) is None]
@@ -153,7 +153,7 @@ class Steps:
                 steps.around(super().close)()
 
         connect = sqlite3.connect
-        storage.journal.sqlite3.connect = lambda *a, **o: connect(*a, factory=Connection, **o)
+        overthink.storage.journal.sqlite3.connect = lambda *a, **o: connect(*a, factory=Connection, **o)
 
 
 def tell(**case: Any) -> None:

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import FLAT, Row, choice, fixed_choice, strategy, strategy_value
 
-from flows.deciding import decide, decide_alike
-from flows.methods import ComputeOptimal
-from tasks.analysis.difficulty import FEATURES
-from tasks.analysis.selectors import Floats
-from tasks.deciding import Decision
-from tasks.errors import UserError
+from overthink.tasks.analysis.difficulty import FEATURES
+from overthink.tasks.analysis.selectors import Floats
+from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.methods import ComputeOptimal
+from overthink.tasks.stages.decide import Decision
+from overthink.tasks.strategy.decisions import decide, decide_alike
 
 FLOPS: list[Row] = [*strategy_value()["choices"][:3], choice(16, "easy"), *strategy_value()["choices"][4:]]
 PILOTS = np.array([100.0, 50.0, 200.0])

@@ -21,15 +21,15 @@ from prefect.utilities.callables import parameter_schema
 from strange_server import REPLIES, strange_server
 from typer.testing import CliRunner, Result
 
-from flows.cli import app
-from flows.deploying import ask_for_runs, finished, flow_parameters
-from flows.evaluate import evaluate
-from flows.forms import as_choices
-from flows.recipe import Recipe
-from flows.recipe_files import find_recipe, read_recipe
-from storage.sql import query
-from storage.store import Store
-from tasks.errors import UserError
+from overthink.flows.commands.cli import app
+from overthink.flows.evaluate import evaluate
+from overthink.flows.orchestration.deployments import ask_for_runs, finished, flow_parameters
+from overthink.storage.sql import query
+from overthink.storage.store import Store
+from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.json_schema import as_choices
+from overthink.tasks.recipes.loading import find_recipe, read_recipe
+from overthink.tasks.recipes.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 POOL = "test-pool"
@@ -183,7 +183,7 @@ def test_waiting_ends_with_the_run(
         client.set_flow_run_state(flow_run.id, State(type=end, message="as told"), force=True)
         return await finished(flow_run)
 
-    monkeypatch.setattr("flows.deploying.finished", ended_meanwhile)
+    monkeypatch.setattr("overthink.flows.orchestration.deployments.finished", ended_meanwhile)
     deploy("--store", str(tmp_path), "--name", "awaited")
     result = overthink("run", "smoke", "--deployment", "awaited", "--wait")
     assert result.exit_code == exit_code

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy import special
 
-from tasks.analysis.difficulty import (
+from overthink.tasks.analysis.difficulty import (
     FEATURES,
     DifficultyConfig,
     Predictor,
@@ -16,8 +16,8 @@ from tasks.analysis.difficulty import (
     fit_predictor,
     quantiles,
 )
-from tasks.analysis.prm_quality import calibration_curve, calibration_error
-from tasks.analysis.selectors import Floats, candidates
+from overthink.tasks.analysis.prm_quality import calibration_curve, calibration_error
+from overthink.tasks.analysis.selectors import Floats, candidates
 
 BINS = DifficultyConfig()
 CHECKED = settings(deadline=None, derandomize=True, max_examples=15)

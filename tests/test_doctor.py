@@ -15,12 +15,12 @@ from strange_server import REPLIES, strange_server
 from test_garbage import NEEDED, SHARED, uses, write_problems
 from typer.testing import CliRunner
 
-from flows import health
-from flows.cli import app
-from storage.integrity import Finding, network_file_system, store_findings
-from storage.store import StageUse, Store
-from tasks.engines import health as engines
-from tasks.errors import EngineUnavailable
+from overthink.flows.commands import doctor_findings as health
+from overthink.flows.commands.cli import app
+from overthink.storage.integrity import Finding, network_file_system, store_findings
+from overthink.storage.store import StageUse, Store
+from overthink.tasks.engines import engine_health as engines
+from overthink.tasks.errors import EngineUnavailable
 
 
 @pytest.fixture

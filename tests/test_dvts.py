@@ -3,7 +3,7 @@
 from drawn_trees import DRAWN
 from search_trees import GROWTH, HandDrawn, found, play, verdicts
 
-from tasks.methods.dvts import dvts
+from overthink.tasks.methods.dvts import dvts
 
 
 def test_subtrees_keep_their_own_draws() -> None:

@@ -11,13 +11,13 @@ import pytest_asyncio
 from model_server import ModelServer, policy_at, prm_at, serving
 from pydantic import TypeAdapter
 
-from tasks.engines.catalogue import open_policy, open_prm
-from tasks.engines.config import PolicyConfig, PrmConfig
-from tasks.engines.fake import FakePolicy
-from tasks.engines.protocol import Policy, Prm
-from tasks.engines.scripted import ScriptedPolicy, ScriptedPrm
-from tasks.engines.vllm_prm import VllmPrm
-from tasks.records import Sample, Sampling
+from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
+from overthink.tasks.engines.engine_protocol import Policy, Prm
+from overthink.tasks.engines.fakes.fake import FakePolicy
+from overthink.tasks.engines.fakes.scripted import ScriptedPolicy, ScriptedPrm
+from overthink.tasks.engines.registry import open_policy, open_prm
+from overthink.tasks.engines.vllm.vllm_prm import VllmPrm
+from overthink.tasks.records import Sample, Sampling
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,13 +9,19 @@ from typing import Any
 
 import pytest
 
-from tasks.drive import check_scores
-from tasks.engines.catalogue import EngineSlot, open_policy, open_prm
-from tasks.engines.config import FakePolicyConfig, Placement, TorchPrmConfig, VllmPolicyConfig, VllmPrmConfig
-from tasks.engines.models import locate_model, require
-from tasks.engines.vllm_settings import engine_arguments, engine_environment
-from tasks.errors import BadReply, EngineUnavailable
-from tasks.records import Sampling, Scores
+from overthink.tasks.engines.engine_config import (
+    FakePolicyConfig,
+    Placement,
+    TorchPrmConfig,
+    VllmPolicyConfig,
+    VllmPrmConfig,
+)
+from overthink.tasks.engines.models import locate_model, require
+from overthink.tasks.engines.registry import EngineSlot, open_policy, open_prm
+from overthink.tasks.engines.vllm.settings import engine_arguments, engine_environment
+from overthink.tasks.errors import BadReply, EngineUnavailable
+from overthink.tasks.records import Sampling, Scores
+from overthink.tasks.stages.driver import check_scores
 
 ZOO = Path(__file__).parents[1] / "zoo"
 

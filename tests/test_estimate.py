@@ -8,12 +8,20 @@ import pytest
 from plans import BASE, build_model
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.estimating import Estimate, estimates
-from flows.recipe import Recipe
-from flows.sweep_recipe import SweepRecipe
-from tasks.analysis.planning import ACCELERATORS, PARAMETERS, Accelerator, Assumptions, Needs, needs, tokens_computed
-from tasks.errors import UserError
+from overthink.flows.commands.cli import app
+from overthink.tasks.analysis.planning import (
+    ACCELERATORS,
+    PARAMETERS,
+    Accelerator,
+    Assumptions,
+    Needs,
+    needs,
+    tokens_computed,
+)
+from overthink.tasks.errors import UserError
+from overthink.tasks.plan.cost_estimate import Estimate, estimates
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.recipes.sweep_recipe import SweepRecipe
 
 CARD = Accelerator(peak=1e12, source="nobody")
 ASSUMED = Assumptions(tokens_per_rollout=100, prompt_tokens=10, policy_utilisation=0.1, prm_utilisation=0.5)
@@ -166,6 +174,8 @@ def test_every_card_and_model_of_the_tables_is_positive_and_has_a_source() -> No
 
 
 def test_a_model_of_unknown_size_on_the_hub_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.estimating.locate_model", lambda config: pytest.fail("it was looked for"))
+    monkeypatch.setattr(
+        "overthink.tasks.plan.cost_estimate.locate_model", lambda config: pytest.fail("it was looked for")
+    )
     with pytest.raises(UserError, match="--size nobody/nothing=7e9"):
         estimated(policy=vllm("nobody/nothing"))

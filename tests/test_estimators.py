@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.analysis.estimators import (
+from overthink.tasks.analysis.estimators import (
     SUBSETS,
     Estimate,
     all_subsets,
@@ -19,7 +19,7 @@ from tasks.analysis.estimators import (
     random_subsets,
     vote_of,
 )
-from tasks.analysis.selectors import SELECTORS, Candidates, Selector, candidates, choose, needs_prm, weights
+from overthink.tasks.analysis.selectors import SELECTORS, Candidates, Selector, candidates, choose, needs_prm, weights
 
 NAN = float("nan")
 CHECKED = settings(deadline=None, derandomize=True, max_examples=120)

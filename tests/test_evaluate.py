@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from conftest import recipe_of
 
-import flows.evaluate as module
-from flows.evaluate import evaluate, is_finished
-from flows.plan import make_plan
-from flows.recipe import Recipe
-from storage.errors import StoreBusy
-from storage.sql import query
-from storage.store import Store
-from tasks.engines.fake import FakePolicy, FakePrm
-from tasks.errors import BadReply, EngineDied, ProblemError
-from tasks.problems.sources import load_problems
-from tasks.records import Sample, Scores
-from tasks.scoring import score
+import overthink.flows.evaluate as module
+from overthink.flows.evaluate import evaluate
+from overthink.storage.sql import query
+from overthink.storage.storage_errors import StoreBusy
+from overthink.storage.store import Store
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm
+from overthink.tasks.errors import BadReply, EngineDied, ProblemError
+from overthink.tasks.plan.run_plan import is_finished, make_plan
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.records import Sample, Scores
+from overthink.tasks.stages.score import score
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

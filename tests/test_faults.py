@@ -15,12 +15,12 @@ from conftest import recipe_of
 from search_runs import rows
 
 from benchmarks.kill import COUNTS, TABLES
-from flows import runner
-from flows.evaluate import evaluate
-from flows.recipe import Recipe
-from storage.errors import StorageError
-from storage.store import Store
-from tasks import drive
+from overthink.flows.evaluate import evaluate
+from overthink.storage.storage_errors import StorageError
+from overthink.storage.store import Store
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.stages import driver as drive
+from overthink.tasks.stages import runner
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 COMMAND = Path(sys.executable).parent / "overthink"

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import storage.files
-from storage.errors import StorageError
-from storage.files import read_json, sha256_of, whole_file, write_json
-from storage.keys import KEY_LENGTH, content_key, labelled_key
+import overthink.storage.files
+from overthink.storage.files import read_json, sha256_of, whole_file, write_json
+from overthink.storage.keys import KEY_LENGTH, content_key, labelled_key
+from overthink.storage.storage_errors import StorageError
 
 REMEDIES = {errno.ENOSPC: "disk full.*free space.*same command again", errno.EIO: "cannot use.*mend the disk"}
 JSON = st.recursive(
@@ -80,7 +80,7 @@ def test_a_failing_disk_names_the_place_and_the_remedy_and_leaves_the_old_file(
 def test_a_failing_sync_of_the_folder_is_told_and_the_file_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    monkeypatch.setattr(storage.files, "sync", failing(code, only=tmp_path))
+    monkeypatch.setattr(overthink.storage.files, "sync", failing(code, only=tmp_path))
     with pytest.raises(StorageError, match=REMEDIES[code]):
         write(tmp_path / "a.json", "new")
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == "new"
@@ -106,7 +106,7 @@ def test_a_device_that_is_really_full_names_the_place(tmp_path: Path) -> None:
 def test_file_and_folder_are_synced_in_the_right_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     replace = os.replace
-    monkeypatch.setattr(storage.files, "sync", lambda path: steps.append(f"sync {path.name}"))
+    monkeypatch.setattr(overthink.storage.files, "sync", lambda path: steps.append(f"sync {path.name}"))
     monkeypatch.setattr(os, "replace", lambda old, new: (steps.append(f"rename to {new.name}"), replace(old, new)))
     write(tmp_path / "a.json", "new")
     assert steps == ["sync .a.json.partial", "rename to a.json", f"sync {tmp_path.name}"]

@@ -13,19 +13,19 @@ from conftest import recipe_of
 from search_runs import Row, base, one, rows
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.evaluate import evaluate
-from flows.evidence import Collector, Findings
-from flows.fitting import Fit, fit
-from flows.recipe import Recipe
-from flows.run_reader import RunReader
-from flows.strategy import read_strategy
-from storage.files import read_json
-from storage.keys import labelled_key
-from storage.manifest import Cover
-from storage.store import StageUse, Store, Sweep
-from tasks.engines.catalogue import identify
-from tasks.shards import rows_table
+from overthink.flows.commands.cli import app
+from overthink.flows.evaluate import evaluate
+from overthink.storage.files import read_json
+from overthink.storage.keys import labelled_key
+from overthink.storage.manifest import Cover
+from overthink.storage.part_tables import rows_table
+from overthink.storage.store import StageUse, Store, Sweep
+from overthink.tasks.engines.registry import identify
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.recipes.strategy_file import read_strategy
+from overthink.tasks.strategy.fit_runs import Fit, fit
+from overthink.tasks.strategy.outcomes import Collector, Findings
+from overthink.tasks.strategy.run_reader import RunReader
 
 PROBLEMS = 36
 SAMPLES: Row = {"method": "best_of_n", "n": 16}

@@ -8,8 +8,10 @@ from evidence_samples import drawn_evidence, evidence, option
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.analysis.difficulty import DIFFICULTIES, DifficultyConfig
-from tasks.analysis.fitting import (
+from overthink.tasks.analysis.difficulty import DIFFICULTIES, DifficultyConfig
+from overthink.tasks.analysis.selectors import Integers
+from overthink.tasks.strategy.baselines import ANY_RIGHT, KNOWN_BINS, PAPER, STRATEGY, standings
+from overthink.tasks.strategy.fit_strategy import (
     FEWEST,
     Evidence,
     Option,
@@ -20,9 +22,7 @@ from tasks.analysis.fitting import (
     learn,
     pick,
 )
-from tasks.analysis.paper_rule import PaperRule, paper_rule
-from tasks.analysis.selectors import Integers
-from tasks.analysis.standings import ANY_RIGHT, KNOWN_BINS, PAPER, STRATEGY, standings
+from overthink.tasks.strategy.paper_rule import PaperRule, paper_rule
 
 BINS = DifficultyConfig()
 CHECKED = settings(deadline=None, derandomize=True, max_examples=8)

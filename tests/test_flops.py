@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.analysis.flops import (
+from overthink.tasks.analysis.flops import (
     PRETRAINING,
     EfficiencyGain,
     efficiency_gain,

@@ -10,13 +10,13 @@ import pytest
 from storage_samples import call, run_named, tree, write_rollouts
 from typer.testing import CliRunner
 
-from flows.cli import app
-from storage.errors import StorageError, StoreBusy
-from storage.garbage import find_garbage, remove_garbage
-from storage.integrity import store_findings
-from storage.sql import query
-from storage.stages import Stage
-from storage.store import StageUse, Store, Sweep
+from overthink.flows.commands.cli import app
+from overthink.storage.garbage import find_garbage, remove_garbage
+from overthink.storage.integrity import store_findings
+from overthink.storage.sql import query
+from overthink.storage.stages import Stage
+from overthink.storage.storage_errors import StorageError, StoreBusy
+from overthink.storage.store import StageUse, Store, Sweep
 
 NEEDED, SHARED, UNUSED = (f"sample-{digit * 20}" for digit in "abc")
 
@@ -39,8 +39,8 @@ def uses(*keys: str) -> tuple[StageUse, ...]:
 
 
 def write_problems(store: Store) -> None:
-    from storage.manifest import Cover
-    from tasks.shards import rows_table
+    from overthink.storage.manifest import Cover
+    from overthink.storage.part_tables import rows_table
 
     rows = [{"problem_set": "sums", "problem_key": key, "problem_id": key, "question": key} for key in "ab"]
     store.stage("problems-1").write_part(Cover(("a", "b"), 0, 1), {"problems": rows_table("problems", rows)})

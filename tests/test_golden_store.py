@@ -9,15 +9,15 @@ from golden import golden_store
 from storage_samples import stored_keys
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.evaluate import evaluate, is_finished
-from flows.plan import make_plan
-from flows.recipe_files import read_recipe
-from storage.completeness import incomplete_stages
-from storage.integrity import store_findings
-from storage.sql import query
-from storage.store import Store
-from tasks.problems.sources import load_problems
+from overthink.flows.commands.cli import app
+from overthink.flows.evaluate import evaluate
+from overthink.storage.completeness import incomplete_stages
+from overthink.storage.integrity import store_findings
+from overthink.storage.sql import query
+from overthink.storage.store import Store
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.plan.run_plan import is_finished, make_plan
+from overthink.tasks.recipes.loading import read_recipe
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

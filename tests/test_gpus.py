@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 from plans import DVTS, plan
 
-import flows.gpus
-from flows.gpus import check_shared_gpus, gpus_taken
-from flows.plan import Plan
-from tasks.errors import EngineUnavailable
+import overthink.tasks.plan.gpus
+from overthink.tasks.errors import EngineUnavailable
+from overthink.tasks.plan.gpus import check_shared_gpus, gpus_taken
+from overthink.tasks.plan.run_plan import Plan
 
 
 @pytest.fixture
 def with_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows.gpus, "gpu_is_there", lambda: True)
+    monkeypatch.setattr(overthink.tasks.plan.gpus, "gpu_is_there", lambda: True)
 
 
 def on_gpus(
@@ -78,7 +78,7 @@ def test_a_fake_takes_no_memory(model: Path) -> None:
 
 
 def test_without_a_gpu_nothing_is_shared(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows.gpus, "gpu_is_there", lambda: False)
+    monkeypatch.setattr(overthink.tasks.plan.gpus, "gpu_is_there", lambda: False)
     check_shared_gpus(on_gpus(model, {}, {}))
 
 
@@ -116,5 +116,5 @@ def test_a_fake_takes_no_gpu() -> None:
 
 
 def test_on_a_cpu_no_gpu_is_taken(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flows.gpus, "gpu_is_there", lambda: False)
+    monkeypatch.setattr(overthink.tasks.plan.gpus, "gpu_is_there", lambda: False)
     assert gpus_taken(on_gpus(model, {}, {}).recipe, "search") == 0

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plans import plan
 
-from storage.sql import query
-from storage.store import Store
-from tasks.analysis.selectors import choose
-from tasks.domains.math.judge import MathJudge
-from tasks.graded import GradedRollout, join, join_all
+from overthink.storage.sql import query
+from overthink.storage.store import Store
+from overthink.tasks.analysis.selectors import choose
+from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.stages.graded import GradedRollout, join, join_all
 
 Drawn = list[tuple[str | None, bool | None, list[float]]]  # an answer, its verdict, the scores of its steps
 POOLS = st.lists(

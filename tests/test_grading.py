@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from storage.manifest import Cover
-from storage.store import Store
-from tasks.domains.math.judge import MathJudge
-from tasks.grading import DETAILS, NO_ANSWER, NO_REFERENCE, GradeWork, grade_part
-from tasks.records import Problem
-from tasks.shards import rows_table
+from overthink.storage.manifest import Cover
+from overthink.storage.part_tables import rows_table
+from overthink.storage.store import Store
+from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.records import Problem
+from overthink.tasks.stages.grade import DETAILS, NO_ANSWER, NO_REFERENCE, GradeWork, grade_part
 
 
 @pytest.fixture(scope="module")

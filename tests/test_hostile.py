@@ -12,22 +12,22 @@ from hypothesis import strategies as st
 from test_importers import COLUMNS, CONFIG, learned, record, row, tts_folder, write_lines
 from test_recipe import BASE
 
-from flows.import_recipe import import_recipe
-from flows.plan import make_plan
-from flows.recipe import AnyRecipe, Recipe
-from flows.recipe_files import KINDS, read_recipe, read_recipe_of
-from flows.safe_yaml import safe_yaml
-from flows.terminal import printable
-from tasks.domains.math.judge import MathJudge
-from tasks.engines.config import ModelConfig, VllmPolicyConfig
-from tasks.engines.models import locate_model
-from tasks.errors import EngineUnavailable, ProblemError, UserError
-from tasks.importers.compute_optimal_tts import read_compute_optimal_tts
-from tasks.importers.mapped_jsonl import read_mapped_jsonl
-from tasks.importers.records import ImportedSet
-from tasks.importers.search_and_learn import read_search_and_learn
-from tasks.importers.tables import imported_tables
-from tasks.problems.sources import ChainsSource, load_problems
+from overthink.tasks.datasets.sources import ChainsSource, load_problems
+from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.engines.engine_config import ModelConfig, VllmPolicyConfig
+from overthink.tasks.engines.models import locate_model
+from overthink.tasks.errors import EngineUnavailable, ProblemError, UserError
+from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_tts
+from overthink.tasks.importers.imported import ImportedSet
+from overthink.tasks.importers.imported_tables import imported_tables
+from overthink.tasks.importers.mapped_jsonl import read_mapped_jsonl
+from overthink.tasks.importers.search_and_learn import read_search_and_learn
+from overthink.tasks.plan.run_plan import make_plan
+from overthink.tasks.recipes.import_recipe import import_recipe
+from overthink.tasks.recipes.loading import KINDS, read_recipe, read_recipe_of
+from overthink.tasks.recipes.recipe import AnyRecipe, Recipe
+from overthink.tasks.recipes.safe_yaml import safe_yaml
+from overthink.tasks.reporting.terminal_text import printable
 
 FUZZ = settings(
     deadline=None, derandomize=True, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]

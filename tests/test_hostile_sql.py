@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from storage_samples import run_named, write_rollouts
 
-import storage.sql
-from storage.errors import QueryError
-from storage.sql import query
-from storage.store import StageUse, Store
+import overthink.storage.sql
+from overthink.storage.sql import query
+from overthink.storage.storage_errors import QueryError
+from overthink.storage.store import StageUse, Store
 
 
 def listed(name: str) -> list[str]:
@@ -78,7 +78,7 @@ def test_nothing_is_written_or_read_even_if_the_statement_is_not_looked_at(
     store: Store, sql: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(storage.sql, "tables_read", lambda *_: {"rollouts"})
+    monkeypatch.setattr(overthink.storage.sql, "tables_read", lambda *_: {"rollouts"})
     before = digests(store.root.parent)
     try:
         answer = str(query(store, in_place(sql, store)))

@@ -14,12 +14,12 @@ from tiny_models import SHAPES, SPECIAL, tokenizer_of
 from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from tasks.engines.chat import encode_text, load_tokenizer
-from tasks.engines.config import VllmPolicyConfig
-from tasks.engines.families import FAMILIES
-from tasks.engines.policy_prompts import PolicyPrompts
-from tasks.engines.prm_prompts import MarkedText
-from tasks.problems.prompts import KnownStyle
+from overthink.tasks.domains.prompts import KnownStyle
+from overthink.tasks.engines.chat import encode_text, load_tokenizer
+from overthink.tasks.engines.engine_config import VllmPolicyConfig
+from overthink.tasks.engines.policy_prompts import PolicyPrompts
+from overthink.tasks.engines.prm.families import FAMILIES
+from overthink.tasks.engines.prm.layouts import MarkedText
 
 ADDED = "<tool_call>"  # an added token that is not special: tokenizers find it in any text
 FORGED = (

@@ -16,14 +16,14 @@ from storage_samples import ROOT
 from test_crash_points import KILLED, Steps
 from test_importers import learned, output, record, row, tts_folder, write_lines
 
-from flows.comparing import compare_run
-from flows.import_recipe import ImportRecipe, import_recipe
-from flows.importing import import_rollouts, is_imported, make_import_plans
-from flows.results import summary_rows
-from storage.files import read_json
-from storage.sql import query
-from storage.store import Store
-from tasks.errors import ProblemError
+from overthink.flows.import_rollouts import import_rollouts, is_imported, make_import_plans
+from overthink.storage.files import read_json
+from overthink.storage.sql import query
+from overthink.storage.store import Store
+from overthink.tasks.errors import ProblemError
+from overthink.tasks.recipes.import_recipe import ImportRecipe, import_recipe
+from overthink.tasks.reporting.compare_imports import compare_run
+from overthink.tasks.reporting.results import summary_rows
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -277,7 +277,7 @@ async def test_at_least_99_percent_of_search_and_learn_choices_are_ours(tmp_path
 
 @WANTING
 async def test_compute_optimal_tts_labels_give_its_own_accuracy_and_tokens(tmp_path: Path) -> None:
-    from flows.comparing import LABELLED_SQL
+    from overthink.tasks.reporting.compare_imports import LABELLED_SQL
 
     first, _ = await import_rollouts(recipe_of("compute-optimal-tts", SHARED_DATA / "rollouts"), tmp_path)
     labelled = query(Store(tmp_path), LABELLED_SQL.format(run_id=first)).to_pylist()

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from conftest import SHARED_DATA
 
-from tasks.errors import ProblemError, UserError
-from tasks.importers.compute_optimal_tts import read_compute_optimal_tts
-from tasks.importers.mapped_jsonl import parse_mapping, read_mapped_jsonl
-from tasks.importers.records import ImportedSet, powers_of_two
-from tasks.importers.search_and_learn import read_search_and_learn
+from overthink.tasks.errors import ProblemError, UserError
+from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_tts
+from overthink.tasks.importers.imported import ImportedSet, powers_of_two
+from overthink.tasks.importers.mapped_jsonl import parse_mapping, read_mapped_jsonl
+from overthink.tasks.importers.search_and_learn import read_search_and_learn
 
 TAG = "ки\n"
 CONFIG = {

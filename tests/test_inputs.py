@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.recipe import Recipe
-from flows.recipe_files import find_recipe, read_recipe_of
-from tasks.errors import UserError
-from tasks.importers.compute_optimal_tts import read_compute_optimal_tts
-from tasks.importers.mapped_jsonl import parse_mapping, read_mapped_jsonl
-from tasks.importers.search_and_learn import read_search_and_learn
-from tasks.inputs import json_objects
-from tasks.problems.labelled import SolutionFile, load_solutions
-from tasks.problems.sources import FileSource, load_problems
+from overthink.tasks.datasets.input_files import json_objects
+from overthink.tasks.datasets.labelled import SolutionFile, load_solutions
+from overthink.tasks.datasets.sources import FileSource, load_problems
+from overthink.tasks.errors import UserError
+from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_tts
+from overthink.tasks.importers.mapped_jsonl import parse_mapping, read_mapped_jsonl
+from overthink.tasks.importers.search_and_learn import read_search_and_learn
+from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
+from overthink.tasks.recipes.recipe import Recipe
 
 COLUMNS = parse_mapping(["question=q", "reference=r", "text=t"])
 SECONDS = 10

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tasks.analysis.intervals import mean_interval, paired_difference
-from tasks.analysis.selectors import Floats
+from overthink.tasks.analysis.intervals import mean_interval, paired_difference
+from overthink.tasks.analysis.selectors import Floats
 
 NAN = float("nan")
 MEANS = (0.02, 0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.98)

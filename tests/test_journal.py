@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from storage_samples import call, stored_keys
 
-from storage.errors import StorageError
-from storage.journal import COLUMNS, Journal
+from overthink.storage.journal import COLUMNS, Journal
+from overthink.storage.storage_errors import StorageError
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from storage_samples import call, stored_keys
 
-from storage.errors import StorageError
-from storage.journal import Journal
-from storage.journals import Journals
+from overthink.storage.journal import Journal
+from overthink.storage.journals import Journals
+from overthink.storage.storage_errors import StorageError
 
 
 @pytest.fixture

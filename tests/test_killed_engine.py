@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from search_runs import rows
 
-from flows.evaluate import evaluate
-from flows.recipe import Recipe
-from tasks.engines.vllm_policy import VllmPolicy
-from tasks.searching import search
+from overthink.flows.evaluate import evaluate
+from overthink.tasks.engines.vllm.vllm_policy import VllmPolicy
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.stages.search import search
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("prefect_server")]
 

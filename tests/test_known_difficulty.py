@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from no_signal import PILOT, rollouts, world, worth
 
-from tasks.analysis.difficulty import DifficultyConfig
-from tasks.analysis.fitting import Evidence, KnownDifficulty, cross_validate
-from tasks.analysis.known_difficulty import known_difficulty
-from tasks.analysis.standings import KNOWN_BINS, standings
+from overthink.tasks.analysis.difficulty import DifficultyConfig
+from overthink.tasks.strategy.baselines import KNOWN_BINS, standings
+from overthink.tasks.strategy.fit_strategy import Evidence, KnownDifficulty, cross_validate
+from overthink.tasks.strategy.known_difficulty import known_difficulty
 
 BINS = DifficultyConfig()
 BUDGET, ROLLOUTS, WORLDS = 8, 16, 40

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.errors import ProblemError
-from tasks.problems.chains import generate_chains, right_steps, slipped_steps
-from tasks.problems.labelled import LabelledSet, SolutionFile, SolutionFormat, SolutionSource, load_solutions
-from tasks.problems.sources import ChainsSource
+from overthink.tasks.datasets.chains import generate_chains, right_steps, slipped_steps
+from overthink.tasks.datasets.labelled import LabelledSet, SolutionFile, SolutionFormat, SolutionSource, load_solutions
+from overthink.tasks.datasets.sources import ChainsSource
+from overthink.tasks.errors import ProblemError
 
 PRMBENCH = {
     "idx": "p1",

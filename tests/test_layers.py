@@ -42,7 +42,7 @@ def test_storage_imports_nothing_of_ours(module: str) -> None:
 
 @pytest.mark.parametrize("module", modules("tasks/methods", "tasks/analysis"))
 def test_methods_and_analysis_are_pure(module: str) -> None:
-    impure = {"tasks.engines", "storage", "prefect", "flows", "asyncio", "random", "time"}
+    impure = {"overthink.tasks.engines", "storage", "prefect", "flows", "asyncio", "random", "time"}
     assert reaches(module, impure) <= {"random.Random"}, "a series that the caller seeds is no hidden state"
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from storage_samples import ROOT
 
-from storage.errors import StorageError, StoreBusy
-from storage.lock import fellow_writer, lease, only_writer
+from overthink.storage.lock import fellow_writer, lease, only_writer
+from overthink.storage.storage_errors import StorageError, StoreBusy
 
 HOLD = """
 import sys
 from pathlib import Path
-from storage.lock import only_writer
+from overthink.storage.lock import only_writer
 with only_writer(Path(sys.argv[1]), "run x"):
     print("held", flush=True)
     sys.stdin.readline()
@@ -27,7 +27,7 @@ sys.stdin.readline()
 SHARE = """
 import sys
 from pathlib import Path
-from storage.lock import fellow_writer
+from overthink.storage.lock import fellow_writer
 def prepare():
     print("prepares", flush=True)
     sys.stdin.readline()
@@ -38,7 +38,7 @@ with fellow_writer(Path(sys.argv[1]), "run x", sys.argv[2], prepare):
 FORK = """
 import os, sys
 from pathlib import Path
-from storage.lock import only_writer
+from overthink.storage.lock import only_writer
 with only_writer(Path(sys.argv[1]), "run x"):
     if os.fork() == 0:
         os.write(1, b"forked\\n")
@@ -189,7 +189,7 @@ def test_the_last_fellow_knows_that_the_others_have_left(tmp_path: Path) -> None
 def test_who_does_other_work_or_works_alone_bears_no_fellow(
     tmp_path: Path, holder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage.lock.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("overthink.storage.lock.PATIENCE_SECONDS", 0.1)
     with python(holder, tmp_path / "lock", "fill") as other:
         while line_of(other) != "held":
             answer(other)

@@ -6,8 +6,8 @@ import pytest
 from drawn_trees import BEYOND
 from search_trees import GROWTH, HandDrawn, Tree, found, paths, play, scores_of
 
-from tasks.methods.beam_search import beam_search
-from tasks.methods.dvts import dvts
+from overthink.tasks.methods.beam_search import beam_search
+from overthink.tasks.methods.dvts import dvts
 
 LOOKING_AHEAD: Tree = {
     "": ["a 0.9", "b 0.6", "c 0.5", "d 0.4"],

@@ -13,12 +13,12 @@ from storage_samples import run_named, write_rollouts
 from test_garbage import write_problems
 from typer.testing import CliRunner
 
-from flows.cli import app
-from storage.errors import StorageError
-from storage.integrity import store_findings
-from storage.keys import labelled_key
-from storage.sql import query
-from storage.store import StageUse, Store, Sweep
+from overthink.flows.commands.cli import app
+from overthink.storage.integrity import store_findings
+from overthink.storage.keys import labelled_key
+from overthink.storage.sql import query
+from overthink.storage.storage_errors import StorageError
+from overthink.storage.store import StageUse, Store, Sweep
 
 IDENTITY = {"stage": "sample", "seed": 1}
 SAMPLE = labelled_key("sample", IDENTITY)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from test_math_equality import verdict
 
-from tasks.domains.math.extraction import extract_answer
+from overthink.tasks.domains.math.extraction import extract_answer
 
 ROWS = [
     [cell.strip().strip("`") for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))]

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from math_cases import CASES, DIFFERENT, EQUAL, shared_cases
 
-from tasks.domains.math.equality import GRADE, STRICT, same
-from tasks.domains.math.extraction import extract_answer
-from tasks.domains.math.numerics import TooLarge
-from tasks.domains.math.reading import LONGEST, read_answer
+from overthink.tasks.domains.math.equality import GRADE, STRICT, same
+from overthink.tasks.domains.math.extraction import extract_answer
+from overthink.tasks.domains.math.numerics import TooLarge
+from overthink.tasks.domains.math.reading import LONGEST, read_answer
 
 WANTING = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the shared data sets are not beside this checkout")
 DECIDED = {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.domains.math.extraction import MOST_READ, Extraction, extract_answer
+from overthink.tasks.domains.math.extraction import MOST_READ, Extraction, extract_answer
 
 
 @contextmanager

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from math_cases import DIFFERENT, EQUAL, shared_cases
 
-from tasks.domains.math.equality import STRICT, same
-from tasks.domains.math.grouping import partition
-from tasks.domains.math.numerics import TooLarge
-from tasks.domains.math.reading import read_answer
+from overthink.tasks.domains.math.equality import STRICT, same
+from overthink.tasks.domains.math.grouping import partition
+from overthink.tasks.domains.math.numerics import TooLarge
+from overthink.tasks.domains.math.reading import read_answer
 
 
 def groups(answers: list[str]) -> list[list[str]]:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from math_cases import EQUAL
 
-from tasks.domains.math import children
-from tasks.domains.math.bounded import Budget, grouped, judged
-from tasks.domains.math.judge import Judged, MathJudge, plain_number
+from overthink.tasks.domains.math import children
+from overthink.tasks.domains.math.bounded import Budget, grouped, judged
+from overthink.tasks.domains.math.judge import Judged, MathJudge, plain_number
 
 TOWERS = [f"7^{{7^{{7^{{{top}}}}}}}" for top in range(7, 71)]
 SLOW = r"\sqrt{2}" + r"+\sin(\sqrt{3})" * 250

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from search_trees import GROWTH, HandDrawn, Tree, found, paths, play, verdicts
 
-from tasks.methods.mcts import Place, Rule, mcts, promise
-from tasks.methods.protocol import Method
+from overthink.tasks.methods.mcts import Place, Rule, mcts, promise
+from overthink.tasks.methods.requests import Method
 
 BOTH_RULES = pytest.mark.parametrize("rule", ["uct", "puct"])
 EXPLORED: Tree = {

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from tasks.methods.best_of_n import best_of_n
-from tasks.methods.cot import cot
-from tasks.methods.protocol import Generate, Outcome, Reply, Search
-from tasks.records import Rollout, Sample, Sampling, Scores
+from overthink.tasks.methods.best_of_n import best_of_n
+from overthink.tasks.methods.cot import cot
+from overthink.tasks.methods.requests import Generate, Outcome, Reply, Search
+from overthink.tasks.records import Rollout, Sample, Sampling, Scores
 
 SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_tokens=64, stop=("END",))
 

@@ -10,12 +10,12 @@ import pytest
 from plans import AFTER_SAMPLING, build_model, keys, plan
 from safetensors.numpy import save_file
 
-from flows.method_plan import MethodPlan
-from tasks.engines import models
-from tasks.engines.catalogue import identify
-from tasks.engines.config import FakePolicyConfig, ScriptedConfig, TorchPrmConfig, VllmPolicyConfig
-from tasks.engines.models import locate_model
-from tasks.errors import EngineUnavailable
+from overthink.tasks.engines import models
+from overthink.tasks.engines.engine_config import FakePolicyConfig, ScriptedConfig, TorchPrmConfig, VllmPolicyConfig
+from overthink.tasks.engines.models import locate_model
+from overthink.tasks.engines.registry import identify
+from overthink.tasks.errors import EngineUnavailable
+from overthink.tasks.plan.method_plan import MethodPlan
 
 
 def model_keys(folder: Path, **settings: Any) -> dict[str, str | None]:

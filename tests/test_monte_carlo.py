@@ -8,15 +8,15 @@ import pytest
 from conftest import recipe_of
 from search_runs import base
 
-from flows.evaluate import evaluate
-from flows.report.contents import budget_part
-from flows.report.facts import run_facts
-from flows.results import monte_carlo_note, result_table, summary_rows
-from storage.sql import query
-from storage.store import Store
-from tasks.analysis.estimators import SUBSETS, estimates
-from tasks.analysis.selectors import Candidates, candidates
-from tasks.selecting import over_problems
+from overthink.flows.evaluate import evaluate
+from overthink.storage.sql import query
+from overthink.storage.store import Store
+from overthink.tasks.analysis.estimators import SUBSETS, estimates
+from overthink.tasks.analysis.selectors import Candidates, candidates
+from overthink.tasks.reporting.html.contents import budget_part
+from overthink.tasks.reporting.html.facts import run_facts
+from overthink.tasks.reporting.results import monte_carlo_note, result_table, summary_rows
+from overthink.tasks.stages.select import over_problems
 
 
 def standard_error(accuracies: list[float]) -> float:

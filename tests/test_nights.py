@@ -14,18 +14,18 @@ from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner
 
-from flows import gate as gates
-from flows import runner
-from flows.cli import app
-from flows.differences import compare_runs
-from flows.evaluate import evaluate
-from flows.gate import earlier_run, judge
-from flows.recipe import GateConfig, Recipe
-from storage.errors import StorageError
-from storage.sql import query
-from storage.store import Run, Store
-from tasks.analysis.selectors import Selector
-from tasks.errors import Regression, UserError
+from overthink.flows.commands.cli import app
+from overthink.flows.evaluate import evaluate
+from overthink.storage.sql import query
+from overthink.storage.storage_errors import StorageError
+from overthink.storage.store import Run, Store
+from overthink.tasks.analysis.selectors import Selector
+from overthink.tasks.errors import Regression, UserError
+from overthink.tasks.recipes.recipe import GateConfig, Recipe
+from overthink.tasks.reporting import gate as gates
+from overthink.tasks.reporting.compare_runs import compare_runs
+from overthink.tasks.reporting.gate import earlier_run, judge
+from overthink.tasks.stages import runner
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 PROBLEMS = 40

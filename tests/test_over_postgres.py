@@ -17,7 +17,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from benchmarks.kill import COUNTS, orphans, rows
-from flows.recipe_files import read_recipe
+from overthink.tasks.recipes.loading import read_recipe
 
 pytestmark = pytest.mark.skipif(postgres_folder() is None, reason="Postgres is missing: apt-get install postgresql")
 WORKER = ["prefect", "worker", "start", "--pool", "overthink", "--type", "process", "--limit", "1"]

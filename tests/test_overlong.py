@@ -9,19 +9,19 @@ from search_runs import base, rows
 from search_trees import SAMPLING, HandDrawn, Tree, play
 from typer.testing import CliRunner
 
-import flows.evaluate as module
-import flows.prm_eval as prm_eval_module
-from flows.cli import app
-from flows.evaluate import evaluate
-from flows.recipe import PrmEvalRecipe
-from storage.store import Store
-from tasks.engines.fake import FakePrm
-from tasks.errors import PromptTooLong
-from tasks.methods.beam_search import beam_search
-from tasks.methods.candidates import Growth, expand
-from tasks.methods.protocol import Score
-from tasks.methods.tree import Node
-from tasks.records import Scores, Unscored
+import overthink.flows.evaluate as module
+import overthink.flows.prm_eval as prm_eval_module
+from overthink.flows.commands.cli import app
+from overthink.flows.evaluate import evaluate
+from overthink.storage.store import Store
+from overthink.tasks.engines.fakes.fake import FakePrm
+from overthink.tasks.errors import PromptTooLong
+from overthink.tasks.methods.beam_search import beam_search
+from overthink.tasks.methods.candidates import Growth, expand
+from overthink.tasks.methods.requests import Score
+from overthink.tasks.methods.tree import Node
+from overthink.tasks.recipes.recipe import PrmEvalRecipe
+from overthink.tasks.records import Scores, Unscored
 
 GROWTH = Growth(SAMPLING, max_depth=5)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tasks.analysis.difficulty import DIFFICULTIES
-from tasks.analysis.paper_rule import paper_rule
+from overthink.tasks.analysis.difficulty import DIFFICULTIES
+from overthink.tasks.strategy.paper_rule import paper_rule
 
 MATH, AIME = {"math500"}, {"aime24"}
 

@@ -6,9 +6,9 @@ import pytest
 from drawn_trees import BEYOND, DRAWN, SHARPEST
 from search_trees import GROWTH, HandDrawn, found, paths, play, verdicts, written
 
-from tasks.methods.particle_filtering import odds_weights, particle_filtering
-from tasks.methods.protocol import Method
-from tasks.methods.tree import Node
+from overthink.tasks.methods.particle_filtering import odds_weights, particle_filtering
+from overthink.tasks.methods.requests import Method
+from overthink.tasks.methods.tree import Node
 
 FIRST_LOTS = (0.844, 0.758, 0.421, 0.259, 0.511, 0.405, 0.784, 0.303)  # what Random(0) draws
 

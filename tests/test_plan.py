@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from plans import AFTER_SAMPLING, BASE, keys, plan
 
-from flows.plan import make_plan
-from flows.recipe_files import read_recipe
-from tasks.problems.sources import ProblemSet, load_problems
-from tasks.records import Problem
+from overthink.tasks.datasets.sources import ProblemSet, load_problems
+from overthink.tasks.plan.run_plan import make_plan
+from overthink.tasks.recipes.loading import read_recipe
+from overthink.tasks.records import Problem
 
 ALL = {"run", "problems", "sample", "score", "grade", "select"}
 

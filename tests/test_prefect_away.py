@@ -26,16 +26,18 @@ from search_runs import rows
 from strange_server import REPLIES, reply, strange_server
 
 from benchmarks.kill import COUNTS
-from flows import artifacts, prefect_faults, telling
-from flows.evaluate import Evaluation, evaluate
-from flows.prefect_faults import is_away
-from flows.recipe import Recipe
-from flows.telling import FlowRunReport, tell_what_was_kept, told_to_prefect
-from storage.files import write_json
-from storage.store import Store
-from tasks.engines.fake import FakePolicy
-from tasks.errors import EngineDied
-from tasks.sampling import sample
+from overthink.flows.evaluate import Evaluation, evaluate
+from overthink.flows.orchestration import artifacts
+from overthink.flows.orchestration import offline_client as telling
+from overthink.flows.orchestration.offline_client import FlowRunReport, tell_what_was_kept, told_to_prefect
+from overthink.storage.files import write_json
+from overthink.storage.store import Store
+from overthink.tasks.engines.fakes.fake import FakePolicy
+from overthink.tasks.errors import EngineDied
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.stages import prefect_faults
+from overthink.tasks.stages.prefect_faults import is_away
+from overthink.tasks.stages.sample import sample
 
 COMMAND = Path(sys.executable).parent / "overthink"
 ROLLOUTS = 8 * (8 + 1)  # of the recipe on fakes

@@ -17,19 +17,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from step_writers import MARK, QUESTION, STEP, Writer, like_llama, prompts_of, tokens_of
 
-from storage.journal import Journal
-from tasks.drive import Driver
-from tasks.engines.policy_prompts import PolicyPrompts
-from tasks.engines.prm_prompts import MarkedChat
-from tasks.engines.vllm_policy import VllmPolicy
-from tasks.engines.vllm_prm import VllmPrm
-from tasks.engines.vllm_requests import ReadPlaces, Rows
-from tasks.methods.beam_search import beam_search
-from tasks.methods.candidates import Growth
-from tasks.methods.protocol import Outcome
-from tasks.problems.prompts import BOXED, LLAMA3_MATH
-from tasks.recorder import Recorder
-from tasks.records import Problem
+from overthink.storage.journal import Journal
+from overthink.tasks.domains.prompts import BOXED, LLAMA3_MATH
+from overthink.tasks.engines.policy_prompts import PolicyPrompts
+from overthink.tasks.engines.prm.layouts import MarkedChat
+from overthink.tasks.engines.vllm.messages import ReadPlaces, Rows
+from overthink.tasks.engines.vllm.vllm_policy import VllmPolicy
+from overthink.tasks.engines.vllm.vllm_prm import VllmPrm
+from overthink.tasks.methods.beam_search import beam_search
+from overthink.tasks.methods.candidates import Growth
+from overthink.tasks.methods.requests import Outcome
+from overthink.tasks.records import Problem
+from overthink.tasks.stages.driver import Driver
+from overthink.tasks.stages.recorder import Recorder
 
 pytestmark = pytest.mark.usefixtures("without_vllm")
 BLOCK = 32

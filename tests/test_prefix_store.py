@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.engines.prefix_store import PrefixStore, Segment
+from overthink.tasks.engines.torch.prefix_cache import PrefixStore, Segment
 
 STEPS = st.lists(st.sampled_from("ab"), min_size=1, max_size=4).map(tuple)
 

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 from rich.table import Table
 
-from flows.printing import print_rows
-from flows.terminal import console
-from storage.sql import Rows, query, stream
-from storage.store import Store
-from tasks.errors import UserError
+from overthink.flows.commands.output import print_rows
+from overthink.flows.commands.terminal import console
+from overthink.storage.sql import Rows, query, stream
+from overthink.storage.store import Store
+from overthink.tasks.errors import UserError
 
 STEERING = "a\x1b[31mb\x07\x9b2J\u202ec\x7f"
 SHOWN = "a\\x1b[31mb\\x07\\x9b2J\\u202ec\\x7f"

@@ -15,23 +15,23 @@ import numpy as np
 import pytest
 from conftest import recipe_of
 
-import flows.prm_eval as module
-from flows.evaluate import evaluate
-from flows.prm_eval import is_measured, make_prm_eval_plan, prm_eval
-from flows.prm_of_run import prm_eval_run
-from flows.prm_results import prm_pictures, prm_table
-from flows.recipe import PrmEvalRecipe
-from flows.recipe_files import find_recipe, read_recipe_of
-from storage.errors import StorageError
-from storage.manifest import Cover
-from storage.sql import query
-from storage.store import Store
-from tasks.analysis.prm_quality import auc
-from tasks.engines.fake import FakePrm
-from tasks.errors import BadReply, EngineDied, ProblemError, UserError
-from tasks.problems.labelled import load_solutions
-from tasks.records import Scores
-from tasks.shards import rows_table
+import overthink.flows.prm_eval as module
+from overthink.flows.evaluate import evaluate
+from overthink.flows.prm_eval import is_measured, make_prm_eval_plan, prm_eval
+from overthink.flows.prm_eval_run import prm_eval_run
+from overthink.storage.manifest import Cover
+from overthink.storage.part_tables import rows_table
+from overthink.storage.sql import query
+from overthink.storage.storage_errors import StorageError
+from overthink.storage.store import Store
+from overthink.tasks.analysis.prm_quality import auc
+from overthink.tasks.datasets.labelled import load_solutions
+from overthink.tasks.engines.fakes.fake import FakePrm
+from overthink.tasks.errors import BadReply, EngineDied, ProblemError, UserError
+from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
+from overthink.tasks.recipes.recipe import PrmEvalRecipe
+from overthink.tasks.records import Scores
+from overthink.tasks.reporting.prm_tables import prm_pictures, prm_table
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -18,10 +18,10 @@ from transformers import (
     AutoTokenizer,
 )
 
-from tasks.engines.catalogue import chosen_engine, identify, open_prm
-from tasks.engines.config import AutoPrmConfig, Placement, PrmFamilyName, TorchPrmConfig, VllmPrmConfig
-from tasks.engines.families import FAMILIES
-from tasks.errors import BadReply, EngineUnavailable
+from overthink.tasks.engines.engine_config import AutoPrmConfig, Placement, PrmFamilyName, TorchPrmConfig, VllmPrmConfig
+from overthink.tasks.engines.prm.families import FAMILIES
+from overthink.tasks.engines.registry import chosen_engine, identify, open_prm
+from overthink.tasks.errors import BadReply, EngineUnavailable
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.analysis.prm_measures import (
+from overthink.tasks.analysis.prm_measures import (
     Figure,
     doubling_budgets,
     first_error_figures,
@@ -12,8 +12,8 @@ from tasks.analysis.prm_measures import (
     ranking_figures,
     selection_figures,
 )
-from tasks.analysis.prm_quality import FirstError
-from tasks.analysis.selectors import candidates
+from overthink.tasks.analysis.prm_quality import FirstError
+from overthink.tasks.analysis.selectors import candidates
 
 CHOOSING = [FirstError((0.9, 0.2), 1), FirstError((0.9, 0.8), None)]
 JUDGED = [FirstError((0.9, 0.1), 1), FirstError((0.3, 0.9), 1), FirstError((0.9, 0.9), None)]

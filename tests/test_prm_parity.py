@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, Qwen2Config, Qwen2Model
 
-from tasks.engines.catalogue import open_prm
-from tasks.engines.config import TorchPrmConfig, VllmPrmConfig
-from tasks.problems.chains import Chain, generate_chains
+from overthink.tasks.datasets.chains import Chain, generate_chains
+from overthink.tasks.engines.engine_config import TorchPrmConfig, VllmPrmConfig
+from overthink.tasks.engines.registry import open_prm
 
 ZOO = Path(__file__).parents[1] / "zoo"
 SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."

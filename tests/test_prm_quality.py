@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.analysis.prm_quality import (
+from overthink.tasks.analysis.prm_quality import (
     FirstError,
     auc,
     best_threshold,

@@ -16,20 +16,26 @@ import torch
 from object_store import BucketView
 from safetensors.torch import load_file
 
-import flows.evaluate
-from flows.prm_train import is_trained, make_prm_train_plan, prm_train
-from flows.recipe import PrmTrainRecipe
-from storage.integrity import store_findings
-from storage.opening import open_store
-from storage.sql import query
-from storage.store import Store
-from tasks.engines.config import FakePolicyConfig
-from tasks.engines.fake import FakePolicy
-from tasks.errors import EngineDied, EngineUnavailable, UserError
-from tasks.methods.continuations import Evidence, continue_prefixes, evidence_of, hopeful, rollouts_as_evidence
-from tasks.methods.protocol import Generate
-from tasks.problems.sources import load_problems
-from tasks.records import Sample, Sampling
+import overthink.flows.evaluate
+from overthink.flows.prm_train import is_trained, make_prm_train_plan, prm_train
+from overthink.storage.integrity import store_findings
+from overthink.storage.opening import open_store
+from overthink.storage.sql import query
+from overthink.storage.store import Store
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.engines.engine_config import FakePolicyConfig
+from overthink.tasks.engines.fakes.fake import FakePolicy
+from overthink.tasks.errors import EngineDied, EngineUnavailable, UserError
+from overthink.tasks.methods.continuations import (
+    Evidence,
+    continue_prefixes,
+    evidence_of,
+    hopeful,
+    rollouts_as_evidence,
+)
+from overthink.tasks.methods.requests import Generate
+from overthink.tasks.recipes.recipe import PrmTrainRecipe
+from overthink.tasks.records import Sample, Sampling
 
 pytestmark = pytest.mark.usefixtures("address")
 
@@ -167,7 +173,7 @@ async def test_a_policy_that_dies_is_loaded_anew_and_repeats_nothing(
     async def opener(config: Any) -> FakePolicy:
         return Mortal(config)
 
-    monkeypatch.setattr(flows.evaluate, "open_policy", opener)
+    monkeypatch.setattr(overthink.flows.evaluate, "open_policy", opener)
     await prm_train(recipe_in(tmp_path), tmp_path / "store")
     assert lives == 2
     assert set(answered.values()) == {1}

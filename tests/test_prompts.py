@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.problems.prompts import BOXED, LLAMA3_MATH, KnownStyle, Message, PromptStyle, known_style, messages
+from overthink.tasks.domains.prompts import BOXED, LLAMA3_MATH, KnownStyle, Message, PromptStyle, known_style, messages
 
 Q = "What is {1} + \\boxed{1}?"
 

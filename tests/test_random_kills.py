@@ -16,11 +16,11 @@ from bare_stages import carry_out, without_prefect
 from mortal_lives import Mortal, kill_at_random, told_by
 
 from benchmarks.kill import COUNTS, TABLES, orphans, rows
-from flows.plan import Plan, make_plan
-from flows.recipe import Recipe
-from storage.stages import Stage
-from storage.store import Store
-from tasks.problems.sources import load_problems
+from overthink.storage.stages import Stage
+from overthink.storage.store import Store
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.plan.run_plan import Plan, make_plan
+from overthink.tasks.recipes.recipe import Recipe
 
 KILLS = int(os.environ.get("OVERTHINK_KILLS", "12"))
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)

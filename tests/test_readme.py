@@ -13,14 +13,14 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.recipe import PrmEvalRecipe, PrmTrainRecipe, Recipe
-from flows.recipe_files import find_recipe, read_recipe
-from storage.sql import query
-from storage.store import Store
-from tasks.analysis.prm_measures import Measure
-from tasks.engines.families import FAMILIES
-from tasks.problems.sources import load_problems
+from overthink.flows.commands.cli import app
+from overthink.storage.sql import query
+from overthink.storage.store import Store
+from overthink.tasks.analysis.prm_measures import Measure
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.engines.prm.families import FAMILIES
+from overthink.tasks.recipes.loading import find_recipe, read_recipe
+from overthink.tasks.recipes.recipe import PrmEvalRecipe, PrmTrainRecipe, Recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from flows.evaluate import evaluate
-from flows.recipe import Recipe
-from flows.recipe_files import read_recipe, shipped_recipes
-from storage.sql import query
-from storage.store import Store
+from overthink.flows.evaluate import evaluate
+from overthink.storage.sql import query
+from overthink.storage.store import Store
+from overthink.tasks.recipes.loading import read_recipe, shipped_recipes
+from overthink.tasks.recipes.recipe import Recipe
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("prefect_server")]
 

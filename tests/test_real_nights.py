@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from search_runs import rows
 
-from flows.evaluate import evaluate
-from flows.gate import judge
-from flows.recipe import Recipe
-from flows.recipe_files import find_recipe, read_recipe
-from storage.store import Store
-from tasks.errors import Regression
+from overthink.flows.evaluate import evaluate
+from overthink.storage.store import Store
+from overthink.tasks.errors import Regression
+from overthink.tasks.recipes.loading import find_recipe, read_recipe
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.reporting.gate import judge
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("prefect_server")]
 NIGHTS = ((1, "zoo/abacus-5m"), (2, "zoo/abacus-5m"), (3, "zoo/abacus-1m"))

@@ -9,15 +9,15 @@ import pytest
 from search_runs import rows
 
 from benchmarks.vllm_server import VllmServer
-from flows.evaluate import evaluate
-from flows.recipe import Recipe
-from tasks.engines import endpoints
-from tasks.engines.catalogue import open_policy, open_prm
-from tasks.engines.config import OpenAIPolicyConfig, ServedPrmConfig, VllmPolicyConfig, VllmPrmConfig
-from tasks.engines.openai_policy import CompletionsPolicy
-from tasks.errors import EngineDied
-from tasks.records import Sample, Sampling
-from tasks.searching import search
+from overthink.flows.evaluate import evaluate
+from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, ServedPrmConfig, VllmPolicyConfig, VllmPrmConfig
+from overthink.tasks.engines.http import endpoints
+from overthink.tasks.engines.http.openai_policy import CompletionsPolicy
+from overthink.tasks.engines.registry import open_policy, open_prm
+from overthink.tasks.errors import EngineDied
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.records import Sample, Sampling
+from overthink.tasks.stages.search import search
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("prefect_server")]
 

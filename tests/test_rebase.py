@@ -9,11 +9,11 @@ from drawn_trees import BEYOND, DOUBLING, DRAWN
 from search_runs import base
 from search_trees import GROWTH, HandDrawn, play, verdicts
 
-from flows.evaluate import evaluate
-from flows.prm_of_run import prm_eval_run
-from flows.recipe import Recipe
-from storage.store import Store
-from tasks.methods.rebase import rebase
+from overthink.flows.evaluate import evaluate
+from overthink.flows.prm_eval_run import prm_eval_run
+from overthink.storage.store import Store
+from overthink.tasks.methods.rebase import rebase
+from overthink.tasks.recipes.recipe import Recipe
 
 
 def test_the_shares_are_consecutive_draws_and_nothing_is_pruned_by_rank() -> None:

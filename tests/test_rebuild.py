@@ -13,14 +13,14 @@ import pytest
 from conftest import recipe_of
 from search_runs import base
 
-from flows.evaluate import evaluate
-from flows.finished import remedy
-from flows.prm_of_run import prm_eval_run
-from flows.rebuild import irreparable, rebuild
-from storage.completeness import incomplete_stages
-from storage.sql import query
-from storage.store import Run, Store
-from tasks.engines.fake import FakePolicy, FakePrm
+from overthink.flows.evaluate import evaluate
+from overthink.flows.prm_eval_run import prm_eval_run
+from overthink.flows.rebuild import irreparable, rebuild
+from overthink.storage.completeness import incomplete_stages
+from overthink.storage.sql import query
+from overthink.storage.store import Run, Store
+from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm
+from overthink.tasks.plan.scored_run import remedy
 
 COMMAND = Path(sys.executable).parent / "overthink"
 RECOMPUTED = ("problems", "answers", "grades", "selections", "estimates", "prm_metrics")
@@ -132,7 +132,7 @@ def test_grades_of_another_grader_are_not_made_under_the_old_address(
 ) -> None:
     run = the_run(store)
     lose(store, "grades")
-    monkeypatch.setattr("flows.identities.version", lambda _: "0.0.1")
+    monkeypatch.setattr("overthink.tasks.plan.identity.version", lambda _: "0.0.1")
     told = irreparable(store, run, incomplete_stages(store, run))
     assert told and all("grade would not be what it was" in line for line in told)
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.methods import BestOfN, Cot, Dvts
-from flows.recipe import AnyRecipe, Recipe
-from flows.recipe_files import KINDS, find_recipe, read_recipe, read_recipe_of, shipped_recipes
-from tasks.errors import UserError
+from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.loading import KINDS, find_recipe, read_recipe, read_recipe_of, shipped_recipes
+from overthink.tasks.recipes.methods import BestOfN, Cot, Dvts
+from overthink.tasks.recipes.recipe import AnyRecipe, Recipe
 
 BASE: dict[str, Any] = {
     "name": "trial",

@@ -11,10 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from storage_samples import call, stored_keys
 
-from storage.errors import StorageError
-from storage.journal import Journal, JournaledCall
-from tasks.recorder import Recorder, decode_sample, decode_scores, encode_reply
-from tasks.records import Sample, Scores
+from overthink.storage.journal import Journal, JournaledCall
+from overthink.storage.storage_errors import StorageError
+from overthink.tasks.records import Sample, Scores
+from overthink.tasks.stages.recorder import Recorder, decode_sample, decode_scores, encode_reply
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 TOKENS = st.lists(st.integers(0, 2**31)).map(tuple)

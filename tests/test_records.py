@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.records import Sample, Step, split_steps
+from overthink.tasks.records import Sample, Step, split_steps
 
 
 def sample_of(text: str, ends: list[int], logprobs: list[float]) -> Sample:

@@ -14,17 +14,17 @@ import pytest
 from applied import applying, plan_of, recipe_value, written
 from bare_stages import carry_out, without_prefect
 
-from flows import identities
-from flows.differences import compare_runs
-from flows.gate import judge
-from flows.recipe import GateConfig
-from flows.regrading import regrading
-from flows.report.contents import report_facts
-from flows.report.tables import against_table
-from storage.errors import StorageError
-from storage.sql import query
-from storage.store import Run, Store
-from tasks.domains.math.judge import Judged, MathJudge
+from overthink.storage.sql import query
+from overthink.storage.storage_errors import StorageError
+from overthink.storage.store import Run, Store
+from overthink.tasks.domains.math.judge import Judged, MathJudge
+from overthink.tasks.plan import identity as identities
+from overthink.tasks.plan.regrading import regrading
+from overthink.tasks.recipes.recipe import GateConfig
+from overthink.tasks.reporting.compare_runs import compare_runs
+from overthink.tasks.reporting.gate import judge
+from overthink.tasks.reporting.html.contents import report_facts
+from overthink.tasks.reporting.html.tables import against_table
 
 Row = dict[str, Any]
 
@@ -48,7 +48,7 @@ def made(folder: Path, seed: int, *, yesterday: bool = False, methods: list[Row]
     )
     with pytest.MonkeyPatch.context() as patch:
         if yesterday:
-            patch.setattr("tasks.domains.math.VERSION", 1)
+            patch.setattr("overthink.tasks.domains.math.VERSION", 1)
             patch.setitem(identities.VERSIONS, "math", 1)
             patch.setitem(identities.VERSIONS, "selection", 1)
             patch.setattr(MathJudge, "judge", all_wrong)

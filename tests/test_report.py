@@ -14,10 +14,19 @@ from conftest import recipe_of
 from report_runs import facts_of, small_and_large
 from search_runs import base
 
-from flows.evaluate import evaluate
-from flows.import_recipe import import_recipe
-from flows.importing import import_rollouts
-from flows.pictures import (
+from overthink.flows.evaluate import evaluate
+from overthink.flows.import_rollouts import import_rollouts
+from overthink.storage.sql import query
+from overthink.storage.storage_errors import StorageError
+from overthink.storage.store import Store
+from overthink.tasks.analysis.intervals import mean_interval
+from overthink.tasks.recipes.import_recipe import import_recipe
+from overthink.tasks.reporting.html.contents import report_facts, report_page, report_pictures
+from overthink.tasks.reporting.html.facts import RunFacts
+from overthink.tasks.reporting.html.figures import by_difficulty
+from overthink.tasks.reporting.html.markup import figure, number
+from overthink.tasks.reporting.html.tables import against_table, gains_table
+from overthink.tasks.reporting.plots import (
     Line,
     Panel,
     Picture,
@@ -28,15 +37,6 @@ from flows.pictures import (
     power_of_ten,
     write_pictures,
 )
-from flows.report.contents import report_facts, report_page, report_pictures
-from flows.report.facts import RunFacts
-from flows.report.figures import by_difficulty
-from flows.report.markup import figure, number
-from flows.report.tables import against_table, gains_table
-from storage.errors import StorageError
-from storage.sql import query
-from storage.store import Store
-from tasks.analysis.intervals import mean_interval
 
 SECTIONS = [
     "Headline",

@@ -8,13 +8,13 @@ import pytest
 from test_readme import commands
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.estimating import estimates
-from flows.recipe_files import find_recipe, read_recipe_of, read_runs
-from flows.sweep_recipe import SweepRecipe
-from storage.sql import query
-from storage.store import Store
-from tasks.analysis.planning import ACCELERATORS, Assumptions, Needs
+from overthink.flows.commands.cli import app
+from overthink.storage.sql import query
+from overthink.storage.store import Store
+from overthink.tasks.analysis.planning import ACCELERATORS, Assumptions, Needs
+from overthink.tasks.plan.cost_estimate import estimates
+from overthink.tasks.recipes.loading import find_recipe, read_recipe_of, read_runs
+from overthink.tasks.recipes.sweep_recipe import SweepRecipe
 
 PAGE = (Path(__file__).parents[1] / "docs" / "reproduce.md").read_text(encoding="utf-8")
 PAPER = ("paper-math500", "paper-math500-large", "paper-aime24", "paper-aime24-large")

@@ -11,19 +11,19 @@ import pytest
 from conftest import recipe_of
 from search_runs import PROBLEMS, SEARCHES, Row, base
 
-from flows.plan import make_plan, search_of
-from flows.recipe import Recipe
-from storage.manifest import Cover, Entry
-from storage.store import Store
-from tasks.engines.catalogue import EngineSlot
-from tasks.engines.config import FakePolicyConfig, FakePrmConfig
-from tasks.engines.fake import FakePolicy, FakePrm, hash_number
-from tasks.errors import BadReply
-from tasks.problems.sources import load_problems
-from tasks.recorder import Recorder
-from tasks.records import Sample, Sampling, Scores
-from tasks.sampling import RolloutWork
-from tasks.searching import search
+from overthink.storage.manifest import Cover, Entry
+from overthink.storage.store import Store
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.engines.engine_config import FakePolicyConfig, FakePrmConfig
+from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm, hash_number
+from overthink.tasks.engines.registry import EngineSlot
+from overthink.tasks.errors import BadReply
+from overthink.tasks.plan.run_plan import make_plan, search_of
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.records import Sample, Sampling, Scores
+from overthink.tasks.stages.recorder import Recorder
+from overthink.tasks.stages.sample import RolloutWork
+from overthink.tasks.stages.search import search
 
 
 @dataclass

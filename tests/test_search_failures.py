@@ -11,13 +11,13 @@ from conftest import recipe_of
 from search_runs import Row, base, one, rows
 from storage_samples import stored_keys
 
-import flows.evaluate as module
-from flows.evaluate import evaluate
-from storage.store import Store
-from tasks.engines.fake import FakePolicy, FakePrm
-from tasks.errors import BadReply, EngineDied
-from tasks.records import Sample, Scores
-from tasks.searching import search
+import overthink.flows.evaluate as module
+from overthink.flows.evaluate import evaluate
+from overthink.storage.store import Store
+from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm
+from overthink.tasks.errors import BadReply, EngineDied
+from overthink.tasks.records import Sample, Scores
+from overthink.tasks.stages.search import search
 
 
 def contents(store: Path) -> dict[str, list[Row]]:

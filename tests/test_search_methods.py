@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_trees import GROWTH, ORDERS, DrawnByLot, HandDrawn, by_lot, content, found, in_turn, play
 
-from tasks.methods.mcts import mcts
+from overthink.tasks.methods.mcts import mcts
 
 
 def test_there_are_enough_trees() -> None:

@@ -13,13 +13,13 @@ import pytest
 from bare_stages import without_prefect
 from mortal_lives import Mortal, kill_at_random, timeless, told_by
 
-from flows.evaluate import Evaluation
-from flows.plan import Plan, make_plan
-from flows.progress import RunProgress
-from flows.recipe import Recipe
-from storage.stages import Stage
-from storage.store import Store
-from tasks.problems.sources import load_problems
+from overthink.flows.evaluate import Evaluation
+from overthink.storage.stages import Stage
+from overthink.storage.store import Store
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.plan.run_plan import Plan, make_plan
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.stages.progress import RunProgress
 
 KILLS = 20
 TABLES = ("rollouts", "steps", "scores", "nodes", "calls")

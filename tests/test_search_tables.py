@@ -10,12 +10,12 @@ import pytest
 from conftest import recipe_of
 from search_runs import PROBLEMS, SEARCHES, Row, base, one, rows
 
-import flows.evaluate as module
-from flows.evaluate import evaluate, is_finished
-from flows.plan import make_plan
-from flows.recipe import Recipe
-from storage.store import Store
-from tasks.problems.sources import load_problems
+import overthink.flows.evaluate as module
+from overthink.flows.evaluate import evaluate
+from overthink.storage.store import Store
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.plan.run_plan import is_finished, make_plan
+from overthink.tasks.recipes.recipe import Recipe
 
 Table = dict[str, list[Row]]  # by method
 

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.analysis.selectors import AGGREGATIONS, SELECTORS, Selector, aggregate, candidates, choose, needs_prm
+from overthink.tasks.analysis.selectors import (
+    AGGREGATIONS,
+    SELECTORS,
+    Selector,
+    aggregate,
+    candidates,
+    choose,
+    needs_prm,
+)
 
 NAN = float("nan")
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from model_server import GARBAGE, ModelServer, prm_at, serving
 
-from tasks.engines.catalogue import open_prm
-from tasks.engines.prm_prompts import PrmPrompt
-from tasks.engines.served_prm import ServedPrm
-from tasks.engines.torch_models import scores_of
-from tasks.errors import BadReply, EngineUnavailable
+from overthink.tasks.engines.http.served_prm import ServedPrm
+from overthink.tasks.engines.prm.layouts import PrmPrompt
+from overthink.tasks.engines.registry import open_prm
+from overthink.tasks.engines.torch.torch_models import scores_of
+from overthink.tasks.errors import BadReply, EngineUnavailable
 
 QUESTION = "Take 20, plus 11. What is the result?"
 STEPS = ("20+11=31", "31*2=62", "\\boxed{62}")

@@ -16,11 +16,11 @@ from prefect.client.orchestration import get_client
 from pydantic import ValidationError
 from search_runs import rows
 
-from flows.evaluate import evaluate
-from flows.recipe import PrmTrainRecipe, Recipe
-from tasks.engines import endpoints
-from tasks.errors import EngineDied, EngineUnavailable
-from tasks.searching import search
+from overthink.flows.evaluate import evaluate
+from overthink.tasks.engines.http import endpoints
+from overthink.tasks.errors import EngineDied, EngineUnavailable
+from overthink.tasks.recipes.recipe import PrmTrainRecipe, Recipe
+from overthink.tasks.stages.search import search
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from model_server import GARBAGE, ModelServer, answering, hanging_up, policy_at, serving
 
-from tasks.engines import endpoints
-from tasks.engines.catalogue import open_policy
-from tasks.engines.openai_policy import CompletionsPolicy, Prefix
-from tasks.errors import BadReply, EngineUnavailable
-from tasks.records import Sample, Sampling
+from overthink.tasks.engines.http import endpoints
+from overthink.tasks.engines.http.openai_policy import CompletionsPolicy, Prefix
+from overthink.tasks.engines.registry import open_policy
+from overthink.tasks.errors import BadReply, EngineUnavailable
+from overthink.tasks.records import Sample, Sampling
 
 QUESTION = "Take 20, plus 11. What is the result?"
 ANSWER = {"tokens": [5], "logprobs": [-0.5], "finish_reason": "stop", "cached": 0}

@@ -13,12 +13,12 @@ import yaml
 from test_readme import SERVERS, blocks, commands
 from tiny_models import SHAPES, build_prm, tokenizer_of
 
-from flows.recipe import Recipe
-from flows.recipe_files import read_recipe, shipped_recipes
-from tasks.engines.families import FAMILIES
-from tasks.engines.server_flags import flags_of, main, server_flags
-from tasks.engines.step_serving import MIDDLEWARE
-from tasks.errors import EngineUnavailable
+from overthink.tasks.engines.prm.families import FAMILIES
+from overthink.tasks.engines.vllm.server_flags import flags_of, main, server_flags
+from overthink.tasks.engines.vllm.step_serving import MIDDLEWARE
+from overthink.tasks.errors import EngineUnavailable
+from overthink.tasks.recipes.loading import read_recipe, shipped_recipes
+from overthink.tasks.recipes.recipe import Recipe
 
 SETTINGS = {"pooling_type": "ALL", "use_activation": False, "task": "token_classify"}
 POOLER = ["--runner", "pooling", "--pooler-config", json.dumps(SETTINGS)]

@@ -23,11 +23,11 @@ from model_server import (
 )
 from pydantic import ValidationError
 
-from tasks.engines import endpoints
-from tasks.engines.catalogue import EngineSlot, identify, open_policy, open_prm
-from tasks.engines.http_client import pause_asked_for
-from tasks.errors import BadReply, EngineDied, EngineUnavailable
-from tasks.records import Sample, Sampling
+from overthink.tasks.engines.http import endpoints
+from overthink.tasks.engines.http.http_client import pause_asked_for
+from overthink.tasks.engines.registry import EngineSlot, identify, open_policy, open_prm
+from overthink.tasks.errors import BadReply, EngineDied, EngineUnavailable
+from overthink.tasks.records import Sample, Sampling
 
 QUESTION = "Take 20, plus 11. What is the result?"
 STEPS = ("20+11=31", "\\boxed{31}")

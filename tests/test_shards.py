@@ -4,10 +4,10 @@ from collections import Counter
 
 import pytest
 
-from storage.errors import StoreBusy
-from storage.stages import Shard
-from tasks import shards as module
-from tasks.shards import run_shards
+from overthink.storage.stages import Shard
+from overthink.storage.storage_errors import StoreBusy
+from overthink.tasks.stages import shards as module
+from overthink.tasks.stages.shards import run_shards
 
 SHARDS = [Shard((name,), ()) for name in "abcdef"]
 

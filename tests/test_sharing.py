@@ -19,15 +19,15 @@ from conftest import recipe_of
 from mortal_lives import asked, has_ended, journaled, noted, timeless, told_by, watch_engines
 from storage_samples import forked, status_of, stored_keys
 
-from flows.evaluate import Evaluation, is_finished
-from flows.plan import Plan, make_plan
-from flows.progress import RunProgress
-from flows.recipe import Recipe
-from storage.errors import StoreBusy
-from storage.store import Store
-from tasks.engines.fake import FakePolicy
-from tasks.errors import BadReply
-from tasks.problems.sources import load_problems
+from overthink.flows.evaluate import Evaluation
+from overthink.storage.storage_errors import StoreBusy
+from overthink.storage.store import Store
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.engines.fakes.fake import FakePolicy
+from overthink.tasks.errors import BadReply
+from overthink.tasks.plan.run_plan import Plan, is_finished, make_plan
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.stages.progress import RunProgress
 
 WORKERS, ROUNDS = 3, 10
 TABLES = {
@@ -168,7 +168,7 @@ def test_a_killed_workers_shards_are_gone_on_with_from_what_it_had_stored(told: 
 
 
 def test_alone_and_shared_do_not_mix_and_the_holder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.lock.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("overthink.storage.lock.PATIENCE_SECONDS", 0.1)
     plan, store = plan_of(), Store(tmp_path)
     with store.lock_run(plan.run_id), pytest.raises(StoreBusy, match=f"is being written by process {os.getpid()} on"):
         work(tmp_path, plan)
@@ -179,7 +179,7 @@ def test_alone_and_shared_do_not_mix_and_the_holder_is_named(tmp_path: Path, mon
 
 def test_workers_of_one_run_that_cut_other_shards_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_prefect(monkeypatch.setattr)
-    monkeypatch.setattr("storage.lock.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("overthink.storage.lock.PATIENCE_SECONDS", 0.1)
     plan, store = plan_of(), Store(tmp_path)
     stage = store.stage(plan.methods[0].make_key)
     refused = pytest.raises(StoreBusy, match=f"stage {stage.key} is being written by")

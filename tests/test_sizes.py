@@ -8,8 +8,8 @@ import pytest
 from storage_samples import rollouts_of
 
 from benchmarks.sizes import Measured, measured, size_of
-from storage.manifest import Cover
-from storage.store import Store
+from overthink.storage.manifest import Cover
+from overthink.storage.store import Store
 
 PAGE = (Path(__file__).parents[1] / "docs" / "sizes.md").read_text(encoding="utf-8")
 UNIT = Measured(

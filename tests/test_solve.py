@@ -13,9 +13,9 @@ from bare_stages import without_prefect
 from search_runs import one, rows
 from typer.testing import CliRunner
 
-import flows.commands.run
-import flows.evaluate
-from flows.cli import app
+import overthink.flows.commands.run
+import overthink.flows.evaluate
+from overthink.flows.commands.cli import app
 
 Row = dict[str, Any]
 
@@ -24,8 +24,10 @@ Row = dict[str, Any]
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """The flow without Prefect, its chatter where it falls."""
     without_prefect(monkeypatch.setattr)
-    monkeypatch.setattr(flows.evaluate, "evaluate", flows.evaluate.evaluate.fn)
-    monkeypatch.setattr(flows.commands.run, "carry_out", lambda store, run_id, what, flow: asyncio.run(flow()))
+    monkeypatch.setattr(overthink.flows.evaluate, "evaluate", overthink.flows.evaluate.evaluate.fn)
+    monkeypatch.setattr(
+        overthink.flows.commands.run, "carry_out", lambda store, run_id, what, flow: asyncio.run(flow())
+    )
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def test_a_solved_question_is_only_told_again(strategy: Path, count_calls: Count
     told = solve(strategy, "What is 1+1?", "--budget", "16")
     before = dict(count_calls)
     assert before["generate"] > 0
-    flows.evaluate.evaluate = None  # type: ignore[assignment]
+    overthink.flows.evaluate.evaluate = None  # type: ignore[assignment]
     assert solve(strategy, " What is 1+1? ", "--budget", "16") == told
     assert count_calls == before
 

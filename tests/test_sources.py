@@ -12,10 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from tasks import inputs
-from tasks.errors import ProblemError
-from tasks.problems.references import reference_field
-from tasks.problems.sources import (
+from overthink.tasks.datasets import input_files as inputs
+from overthink.tasks.datasets.references import reference_field
+from overthink.tasks.datasets.sources import (
     ChainsSource,
     Columns,
     FileSource,
@@ -25,6 +24,7 @@ from tasks.problems.sources import (
     has_references,
     load_problems,
 )
+from overthink.tasks.errors import ProblemError
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 GOOD = {"question": "1+1?", "answer": "2"}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from tasks.engines.spelling import Speller, StopTokens
+from overthink.tasks.engines.detokenize import Speller, StopTokens
 
 TOKENIZER = AutoTokenizer.from_pretrained(str(Path(__file__).parents[1] / "zoo" / "abacus-1m"))
 

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from storage_samples import call, rollouts_of, run_named, tree
 
-import storage.sql
-from storage.errors import QueryError, StorageError
-from storage.manifest import Cover
-from storage.schemas import SCHEMAS
-from storage.sql import query
-from storage.store import StageUse, Store
-from storage.views import VIEWS
-from tasks.shards import calls_table, rows_table
+import overthink.storage.sql
+from overthink.storage.manifest import Cover
+from overthink.storage.part_tables import calls_table, rows_table
+from overthink.storage.schemas import SCHEMAS
+from overthink.storage.sql import query
+from overthink.storage.storage_errors import QueryError, StorageError
+from overthink.storage.store import StageUse, Store
+from overthink.storage.views import VIEWS
 
 # Section 3 of the design, word for word, costs, and what PRMs are measured by. Extra columns are welcome.
 CONTRACT = {
@@ -177,7 +177,7 @@ def test_a_query_over_the_time_limit_is_stopped(empty: Store, sql: str) -> None:
 
 
 def test_a_query_over_the_memory_limit_is_stopped(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage.sql, "MEMORY_LIMIT", "50MB")
+    monkeypatch.setattr(overthink.storage.sql, "MEMORY_LIMIT", "50MB")
     with pytest.raises(QueryError, match="Out of Memory"):
         query(empty, "SELECT repeat('x', 100000) || i FROM range(2000) t(i)")
 
@@ -185,7 +185,7 @@ def test_a_query_over_the_memory_limit_is_stopped(empty: Store, monkeypatch: pyt
 def test_a_large_query_writes_nothing_into_the_working_folder(
     empty: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage.sql, "MEMORY_LIMIT", "30MB")
+    monkeypatch.setattr(overthink.storage.sql, "MEMORY_LIMIT", "30MB")
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".tmp").touch()  # DuckDB's own choice for its temporary files, here taken
     try:

@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from storage_samples import pairs, rollouts_of, tree, write_entry_only, write_rollouts
 
-import storage.stages
-from storage.errors import StorageError
-from storage.files import sha256_of
-from storage.keys import labelled_key
-from storage.manifest import Cover
-from storage.schemas import SCHEMAS
-from storage.stages import Stage
+import overthink.storage.stages
+from overthink.storage.files import sha256_of
+from overthink.storage.keys import labelled_key
+from overthink.storage.manifest import Cover
+from overthink.storage.schemas import SCHEMAS
+from overthink.storage.stages import Stage
+from overthink.storage.storage_errors import StorageError
 
 UNITS = "abcdef"
 IDENTITY = {"stage": "sample"}
@@ -376,7 +376,7 @@ def test_a_disk_that_cannot_be_read_is_told_with_the_place(stage: Stage, monkeyp
     def failing(path: Path) -> str:
         raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
-    monkeypatch.setattr(storage.stages, "sha256_of", failing)
+    monkeypatch.setattr(overthink.storage.stages, "sha256_of", failing)
     with pytest.raises(StorageError, match=entry.cover.name):
         stage.verify()
 

@@ -10,12 +10,12 @@ from typing import Any, cast
 import pytest
 from step_writers import QUESTION, STEP, WITHOUT_BLANK_LINES, Writer, like_llama_2, like_qwen, prompts_of, tokens_of
 
-from tasks.engines.policy_prompts import PolicyPrompts
-from tasks.engines.token_policy import Written
-from tasks.engines.vllm_policy import VllmPolicy
-from tasks.engines.vllm_requests import Write
-from tasks.errors import BadReply
-from tasks.records import Sample, Sampling
+from overthink.tasks.engines.policy_prompts import PolicyPrompts
+from overthink.tasks.engines.token_policy import Written
+from overthink.tasks.engines.vllm.messages import Write
+from overthink.tasks.engines.vllm.vllm_policy import VllmPolicy
+from overthink.tasks.errors import BadReply
+from overthink.tasks.records import Sample, Sampling
 
 pytestmark = pytest.mark.usefixtures("without_vllm")
 

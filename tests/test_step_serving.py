@@ -11,7 +11,7 @@ import pytest
 import torch
 from starlette.applications import Starlette
 
-from tasks.engines.step_serving import MIDDLEWARE, ROOT, StepServing, lines_of
+from overthink.tasks.engines.vllm.step_serving import MIDDLEWARE, ROOT, StepServing, lines_of
 
 pytestmark = pytest.mark.engine  # sampling parameters and the check of keys are vLLM's own
 REFUSED, KILLS = 13, 14

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from storage_samples import run_named, write_rollouts
 
-from storage.errors import StorageError, StoreBusy
-from storage.store import StageUse, Store, Sweep
+from overthink.storage.storage_errors import StorageError, StoreBusy
+from overthink.storage.store import StageUse, Store, Sweep
 
 
 @pytest.fixture

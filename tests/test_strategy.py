@@ -8,8 +8,8 @@ import pytest
 import yaml
 from strategies import choice, fixed_choice, strategy, strategy_value
 
-from flows.strategy import read_strategy, write_strategy
-from tasks.errors import UserError
+from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.strategy_file import read_strategy, write_strategy
 
 
 def pilots(*last_scores: float) -> np.ndarray[Any, Any]:

@@ -8,10 +8,10 @@ from applied import fitted, plan_of, recipe_value, written
 from pydantic import ValidationError
 from strategies import FLAT, Row, choice, strategy_value
 
-from flows.recipe import Recipe
-from flows.strategy import write_strategy
-from flows.strategy_plan import StrategyPlan
-from tasks.errors import UserError
+from overthink.tasks.errors import UserError
+from overthink.tasks.plan.strategy_plan import StrategyPlan
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.recipes.strategy_file import write_strategy
 
 N16: Row = {"n": 16}
 TOTAL: Row = {"total_tokens": 5000}

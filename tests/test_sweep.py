@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from search_runs import Row, one, rows
 
-import flows.sweep_engines as engines
-from flows.evaluate import evaluate
-from flows.sweep import sweep
-from flows.sweep_plan import make_sweep_plan
-from flows.sweep_recipe import SweepRecipe
-from storage.errors import StoreBusy
-from storage.store import Store
-from tasks.engines.config import FakePrmConfig
-from tasks.engines.fake import FakePolicy, FakePrm
-from tasks.errors import BadReply, CellsFailed, EngineUnavailable, ProblemError, UserError
-from tasks.records import Scores
+import overthink.flows.orchestration.sweep_engines as engines
+from overthink.flows.evaluate import evaluate
+from overthink.flows.sweep import sweep
+from overthink.storage.storage_errors import StoreBusy
+from overthink.storage.store import Store
+from overthink.tasks.engines.engine_config import FakePrmConfig
+from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm
+from overthink.tasks.errors import BadReply, CellsFailed, EngineUnavailable, ProblemError, UserError
+from overthink.tasks.plan.sweep_plan import make_sweep_plan
+from overthink.tasks.recipes.sweep_recipe import SweepRecipe
+from overthink.tasks.records import Scores
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -12,9 +12,9 @@ import yaml
 from storage_samples import run_named
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.commands.status import in_short
-from storage.store import StageUse, Store, Sweep
+from overthink.flows.commands.cli import app
+from overthink.flows.commands.status import in_short
+from overthink.storage.store import StageUse, Store, Sweep
 
 COMMAND = Path(sys.executable).parent / "overthink"
 BASE: dict[str, Any] = {

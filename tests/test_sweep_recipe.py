@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.recipe_files import find_recipe, read_recipe, read_recipe_of
-from flows.sweep_recipe import SweepRecipe, SweptMethod
-from tasks.errors import UserError
+from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.loading import find_recipe, read_recipe, read_recipe_of
+from overthink.tasks.recipes.sweep_recipe import SweepRecipe, SweptMethod
 
 BASE: dict[str, Any] = {
     "name": "grid",

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tiny_models import build_prm
 
-from tasks.engines.config import Placement, TorchPrmConfig
-from tasks.engines.models import locate_model
-from tasks.engines.prm_prompts import PrmPrompt
-from tasks.engines.torch_prm import Reading, TorchPrm, common_beginning, token_batches
-from tasks.errors import EngineDied, EngineUnavailable
+from overthink.tasks.engines.engine_config import Placement, TorchPrmConfig
+from overthink.tasks.engines.models import locate_model
+from overthink.tasks.engines.prm.layouts import PrmPrompt
+from overthink.tasks.engines.torch.torch_prm import Reading, TorchPrm, common_beginning, token_batches
+from overthink.tasks.errors import EngineDied, EngineUnavailable
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

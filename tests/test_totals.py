@@ -7,9 +7,9 @@ from evidence_samples import drawn_evidence, evidence, option
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.analysis.difficulty import DifficultyConfig
-from tasks.analysis.fitting import Evidence, cross_validate
-from tasks.analysis.totals import Shared, share_out
+from overthink.tasks.analysis.difficulty import DifficultyConfig
+from overthink.tasks.strategy.fit_strategy import Evidence, cross_validate
+from overthink.tasks.strategy.totals import Shared, share_out
 
 BINS = DifficultyConfig()
 HALF = 40

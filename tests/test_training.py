@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
-from tasks.engines.config import TorchPrmConfig
-from tasks.engines.families import FAMILIES
-from tasks.engines.models import locate_model
-from tasks.engines.torch_prm import TorchPrm
-from tasks.errors import UserError
-from tasks.problems.chains import generate_chains, right_steps
-from tasks.training.batches import chunks
-from tasks.training.config import TrainingConfig
-from tasks.training.examples import LabelledRollout, make_examples, of_solved_problems, split_problems
-from tasks.training.train import train_prm
+from overthink.tasks.datasets.chains import generate_chains, right_steps
+from overthink.tasks.engines.engine_config import TorchPrmConfig
+from overthink.tasks.engines.models import locate_model
+from overthink.tasks.engines.prm.families import FAMILIES
+from overthink.tasks.engines.torch.torch_prm import TorchPrm
+from overthink.tasks.errors import UserError
+from overthink.tasks.training.batches import chunks
+from overthink.tasks.training.examples import LabelledRollout, make_examples, of_solved_problems, split_problems
+from overthink.tasks.training.train import train_prm
+from overthink.tasks.training.training_config import TrainingConfig
 
 ZOO = Path(__file__).parents[1] / "zoo"
 LAYOUT = FAMILIES["qwen"].layout(AutoTokenizer.from_pretrained(str(ZOO / "abacus-1m")))
@@ -157,7 +157,7 @@ def test_a_life_that_ended_while_it_wrote_leaves_nothing_half_done(tmp_path: Pat
         raise OSError("disk full")
 
     with monkeypatch.context() as patched:
-        patched.setattr("tasks.training.train.write_card", torn)
+        patched.setattr("overthink.tasks.training.train.write_card", torn)
         with pytest.raises(OSError, match="disk full"):
             train(config_of(), tmp_path / "prm")
     assert not (tmp_path / "prm").exists()

@@ -14,13 +14,13 @@ from rich.console import Console
 from storage_samples import run_named
 from typer.testing import CliRunner, Result
 
-from flows.cli import app
-from flows.evaluate import evaluate
-from flows.trees import tree_of
-from storage.manifest import Cover
-from storage.sql import query
-from storage.store import StageUse, Store
-from tasks.shards import rows_table
+from overthink.flows.commands.cli import app
+from overthink.flows.evaluate import evaluate
+from overthink.storage.manifest import Cover
+from overthink.storage.part_tables import rows_table
+from overthink.storage.sql import query
+from overthink.storage.store import StageUse, Store
+from overthink.tasks.reporting.tree_text import tree_of
 
 Row = dict[str, Any]
 METHOD = "beam_search-n4-m2"

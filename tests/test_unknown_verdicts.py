@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.gate import judge
-from flows.import_recipe import import_recipe
-from flows.importing import import_rollouts
-from flows.recipe import GateConfig
-from flows.report.contents import report_facts, report_page, report_pictures
-from flows.results import accuracy_text, summary_rows
-from storage.sql import query
-from storage.store import Store
-from tasks.domains.math.judge import Judged, MathJudge
-from tasks.errors import UserError
+from overthink.flows.commands.cli import app
+from overthink.flows.import_rollouts import import_rollouts
+from overthink.storage.sql import query
+from overthink.storage.store import Store
+from overthink.tasks.domains.math.judge import Judged, MathJudge
+from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.import_recipe import import_recipe
+from overthink.tasks.recipes.recipe import GateConfig
+from overthink.tasks.reporting.gate import judge
+from overthink.tasks.reporting.html.contents import report_facts, report_page, report_pictures
+from overthink.tasks.reporting.results import accuracy_text, summary_rows
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 SLOW = "9^{9^{9^{9}}}"  # no comparison with it ends

@@ -8,13 +8,13 @@ from applied import fitted, plan_of, recipe_value, written
 from plans import build_model, searched
 from strategies import strategy_value
 
-from flows import identities
-from flows.prm_eval import make_prm_eval_plan
-from flows.prm_train import PrmTrainPlan, make_prm_train_plan
-from flows.recipe import PrmEvalRecipe, PrmTrainRecipe
-from storage.keys import labelled_key
-from tasks.problems.labelled import load_solutions
-from tasks.problems.sources import load_problems
+from overthink.flows.prm_eval import make_prm_eval_plan
+from overthink.flows.prm_train import PrmTrainPlan, make_prm_train_plan
+from overthink.storage.keys import labelled_key
+from overthink.tasks.datasets.labelled import load_solutions
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.plan import identity as identities
+from overthink.tasks.recipes.recipe import PrmEvalRecipe, PrmTrainRecipe
 
 Keys = dict[str, str | None]
 

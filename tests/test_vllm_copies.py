@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tasks.engines import vllm_copies
-from tasks.engines.config import Placement, VllmPolicyConfig
-from tasks.engines.models import ModelFiles, locate_model
-from tasks.engines.vllm_copies import VllmCopies
-from tasks.engines.vllm_requests import Write
-from tasks.errors import EngineUnavailable
-from tasks.records import Sampling
+from overthink.tasks.engines.engine_config import Placement, VllmPolicyConfig
+from overthink.tasks.engines.models import ModelFiles, locate_model
+from overthink.tasks.engines.vllm import copies as vllm_copies
+from overthink.tasks.engines.vllm.copies import VllmCopies
+from overthink.tasks.engines.vllm.messages import Write
+from overthink.tasks.errors import EngineUnavailable
+from overthink.tasks.records import Sampling
 
 CONFIG = VllmPolicyConfig(model="zoo/abacus-1m", max_model_len=64, placement=Placement(data_parallel=3))
 ASKED = Write([1], Sampling(1.0, 1.0, 8), [], seed=0)

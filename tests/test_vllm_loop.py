@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tasks.engines import vllm_loop
-from tasks.engines.token_policy import Written
-from tasks.engines.vllm_loop import VllmLoop, main
-from tasks.engines.vllm_requests import Write
-from tasks.errors import EngineUnavailable
-from tasks.records import Sampling
+from overthink.tasks.engines.token_policy import Written
+from overthink.tasks.engines.vllm import loop as vllm_loop
+from overthink.tasks.engines.vllm.loop import VllmLoop, main
+from overthink.tasks.engines.vllm.messages import Write
+from overthink.tasks.errors import EngineUnavailable
+from overthink.tasks.records import Sampling
 
 pytestmark = pytest.mark.usefixtures("without_vllm")
 SAMPLING = Sampling(1.0, 1.0, 8)

@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tasks.engines import vllm_process
-from tasks.engines.vllm_process import VllmProcess
-from tasks.engines.vllm_requests import Write
-from tasks.errors import EngineDied, EngineUnavailable
-from tasks.records import Sampling
+from overthink.tasks.engines.vllm import process as vllm_process
+from overthink.tasks.engines.vllm.messages import Write
+from overthink.tasks.engines.vllm.process import VllmProcess
+from overthink.tasks.errors import EngineDied, EngineUnavailable
+from overthink.tasks.records import Sampling
 
-# A process that speaks as `tasks.engines.vllm_loop` does: it loads or dies as the model's name says, writes the seed
+# A process that speaks as `overthink.tasks.engines.vllm.loop` does: it loads or dies as the model's name says, writes the seed
 # as its only token, refuses seed 8 and is killed at seed 9; seed 7 is never answered.
 LOOP = """
 import os, signal, sys
 from multiprocessing.connection import Connection
-from tasks.engines.token_policy import Written
-from tasks.errors import EngineUnavailable
+from overthink.tasks.engines.token_policy import Written
+from overthink.tasks.errors import EngineUnavailable
 
 pipe = Connection(int(sys.argv[1]))
 settings, _ = pipe.recv()
@@ -118,7 +118,7 @@ async def test_a_stopped_process_is_killed_at_the_close(monkeypatch: pytest.Monk
 
 OWNER = """
 import asyncio, os, signal, sys
-from tasks.engines import vllm_process
+from overthink.tasks.engines.vllm import process as vllm_process
 vllm_process.LOOP = "stand_in_loop"
 
 async def main():
@@ -171,8 +171,8 @@ def test_an_answer_after_the_end_of_the_event_loop_ends_the_engine() -> None:
 # The real loop over an engine whose core is forked and says nothing of its own death, as vLLM's is and does on a GPU.
 CORE = """
 import multiprocessing, sys, time
-from tasks.engines import vllm_loop
-from tasks.engines.vllm_requests import Write
+from overthink.tasks.engines.vllm import loop as vllm_loop
+from overthink.tasks.engines.vllm.messages import Write
 
 class Engine:
     engine_core = None

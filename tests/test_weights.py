@@ -12,12 +12,12 @@ from safetensors.torch import save_file
 from tiny_models import build_prm, tensors
 from transformers import AutoConfig, AutoTokenizer, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
-from tasks.engines import vllm_policy, vllm_prm
-from tasks.engines.catalogue import identify, open_policy, open_prm
-from tasks.engines.config import PrmFamilyName, TorchPrmConfig, VllmPolicyConfig, VllmPrmConfig
-from tasks.engines.models import locate_model
-from tasks.engines.weights import LANGUAGE_MODEL, check_weights
-from tasks.errors import EngineUnavailable
+from overthink.tasks.engines.engine_config import PrmFamilyName, TorchPrmConfig, VllmPolicyConfig, VllmPrmConfig
+from overthink.tasks.engines.models import locate_model
+from overthink.tasks.engines.registry import identify, open_policy, open_prm
+from overthink.tasks.engines.vllm import vllm_policy, vllm_prm
+from overthink.tasks.engines.weights import LANGUAGE_MODEL, check_weights
+from overthink.tasks.errors import EngineUnavailable
 
 Weights = dict[str, torch.Tensor]
 QUESTION, STEPS = "What is 12 + 30?", ("First add.", "42")

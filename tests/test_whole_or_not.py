@@ -19,24 +19,24 @@ from test_prm_eval import plan_of as prm_eval_plan
 from test_prm_train import recipe_in
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.evaluate import evaluate, is_finished
-from flows.finished import scored_run
-from flows.importing import import_rollouts, is_imported, make_import_plans
-from flows.plan import Plan, make_plan
-from flows.prm_eval import is_measured, prm_eval
-from flows.prm_of_run import prm_eval_run
-from flows.prm_train import is_trained, make_prm_train_plan, prm_train
-from flows.recipe import Recipe
-from flows.solving import problem_source, solve_recipe
-from flows.sweep import sweep
-from flows.sweep_plan import make_sweep_plan
-from flows.sweep_recipe import SweepRecipe
-from storage.completeness import incomplete_stages
-from storage.errors import StorageError
-from storage.integrity import store_findings
-from storage.store import Run, StageUse, Store
-from tasks.problems.sources import load_problems
+from overthink.flows.commands.cli import app
+from overthink.flows.evaluate import evaluate
+from overthink.flows.import_rollouts import import_rollouts, is_imported, make_import_plans
+from overthink.flows.prm_eval import is_measured, prm_eval
+from overthink.flows.prm_eval_run import prm_eval_run
+from overthink.flows.prm_train import is_trained, make_prm_train_plan, prm_train
+from overthink.flows.sweep import sweep
+from overthink.storage.completeness import incomplete_stages
+from overthink.storage.integrity import store_findings
+from overthink.storage.storage_errors import StorageError
+from overthink.storage.store import Run, StageUse, Store
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.plan.run_plan import Plan, is_finished, make_plan
+from overthink.tasks.plan.scored_run import scored_run
+from overthink.tasks.plan.sweep_plan import make_sweep_plan
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.recipes.sweep_recipe import SweepRecipe
+from overthink.tasks.strategy.solve_recipe import problem_source, solve_recipe
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

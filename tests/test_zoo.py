@@ -7,16 +7,24 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from flows.recipe import PrmTrainRecipe
-from flows.recipe_files import find_recipe, read_recipe_of
-from tasks.analysis.flops import PRETRAINING
-from tasks.engines.config import ModelConfig
-from tasks.engines.models import locate_model
-from tasks.problems.chains import STEP_DELIMITER, generate_chains
-from tasks.problems.sources import load_problems
-from zoo.body import SEED, UPDATES, draw_solutions
-from zoo.policies import ABACUS_1M, ABACUS_5M, BATCH_SIZE, PRM_START, PolicySize, draw_train_batches, training_example
-from zoo.tokenizer import build_tokenizer
+from overthink.tasks.analysis.flops import PRETRAINING
+from overthink.tasks.datasets.chains import STEP_DELIMITER, generate_chains
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.engines.engine_config import ModelConfig
+from overthink.tasks.engines.models import locate_model
+from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
+from overthink.tasks.recipes.recipe import PrmTrainRecipe
+from overthink.zoo.body import SEED, UPDATES, draw_solutions
+from overthink.zoo.policies import (
+    ABACUS_1M,
+    ABACUS_5M,
+    BATCH_SIZE,
+    PRM_START,
+    PolicySize,
+    draw_train_batches,
+    training_example,
+)
+from overthink.zoo.tokenizer import build_tokenizer
 
 ZOO = Path(__file__).parents[1] / "zoo"
 MODELS = ["abacus-1m", "abacus-5m", "abacus-prm"]

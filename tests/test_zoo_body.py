@@ -9,14 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.engines.config import ModelConfig
-from tasks.engines.models import locate_model
-from tasks.problems.chains import Chain, Operation, draw_chain, right_steps
-from tasks.training.prm_model import load_base
-from zoo.body import RESIDUAL_SCALE, Checker, Scribe, batched, deepened, draw_solutions, train_body
-from zoo.columns import NO_DIGIT, UNKNOWN, Truth, carries, truth_of
-from zoo.mistakes import Equation, Solution, write_solution
-from zoo.tokenizer import build_tokenizer
+from overthink.tasks.datasets.chains import Chain, Operation, draw_chain, right_steps
+from overthink.tasks.engines.engine_config import ModelConfig
+from overthink.tasks.engines.models import locate_model
+from overthink.tasks.training.prm_model import load_base
+from overthink.zoo.body import RESIDUAL_SCALE, Checker, Scribe, batched, deepened, draw_solutions, train_body
+from overthink.zoo.columns import NO_DIGIT, UNKNOWN, Truth, carries, truth_of
+from overthink.zoo.mistakes import Equation, Solution, write_solution
+from overthink.zoo.tokenizer import build_tokenizer
 
 ZOO = Path(__file__).parents[1] / "zoo"
 CHAIN = Chain(57, (Operation("+", 68), Operation("-", 95)))
@@ -130,7 +130,7 @@ def test_a_trained_body_is_a_base_for_prm_train(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, small in {"UPDATES": 2, "WITH_QUESTION": 2, "WITHOUT_QUESTION": 6, "HELD_OUT": 12}.items():
-        monkeypatch.setattr(f"zoo.body.{name}", small)
+        monkeypatch.setattr(f"overthink.zoo.body.{name}", small)
     train_body(ZOO / "abacus-5m", build_tokenizer(), tmp_path)
     assert "so_far" in capsys.readouterr().out
     base = load_base(locate_model(ModelConfig(model=str(tmp_path))), frozen=True)

@@ -1,1 +1,1 @@
-"""The embedded tiny models, and the code that trains them: `python -m zoo`."""
+"""The embedded tiny models, and the code that trains them: `python -m overthink.zoo`."""

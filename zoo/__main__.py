@@ -3,9 +3,9 @@
 import tempfile
 from pathlib import Path
 
-from zoo.policies import ABACUS_1M, ABACUS_5M, PRM_START, train_policy
-from zoo.prm import train_abacus_prm
-from zoo.tokenizer import build_tokenizer
+from overthink.zoo.policies import ABACUS_1M, ABACUS_5M, PRM_START, train_policy
+from overthink.zoo.prm import train_abacus_prm
+from overthink.zoo.tokenizer import build_tokenizer
 
 
 def main() -> None:

@@ -14,14 +14,14 @@ from pathlib import Path
 import torch
 from transformers import Qwen2Config, Qwen2Model, Qwen2Tokenizer
 
-from tasks.engines.prm_prompts import MarkedChat
-from tasks.problems.chains import LONGEST_CHAIN, STEP_DELIMITER, generate_chains
-from tasks.training.optimizers import optimizers_of, warm_cosine
-from tasks.training.upper_layers import look_back
-from zoo.columns import UNKNOWN, truth_of
-from zoo.mistakes import Solution, write_solution
-from zoo.policies import draw_train_chain
-from zoo.tokenizer import STEP_MARK
+from overthink.tasks.datasets.chains import LONGEST_CHAIN, STEP_DELIMITER, generate_chains
+from overthink.tasks.engines.prm.layouts import MarkedChat
+from overthink.tasks.training.optimizers import optimizers_of, warm_cosine
+from overthink.tasks.training.upper_layers import look_back
+from overthink.zoo.columns import UNKNOWN, truth_of
+from overthink.zoo.mistakes import Solution, write_solution
+from overthink.zoo.policies import draw_train_chain
+from overthink.zoo.tokenizer import STEP_MARK
 
 UPDATES = 540
 WITH_QUESTION, WITHOUT_QUESTION = 24, 48  # solutions in an update

@@ -8,8 +8,8 @@ an operation make some 3,000 facts, however large the numbers.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tasks.problems.chains import Operation, right_steps
-from zoo.mistakes import Equation, Solution
+from overthink.tasks.datasets.chains import Operation, right_steps
+from overthink.zoo.mistakes import Equation, Solution
 
 UNKNOWN = -100
 NO_DIGIT = 10

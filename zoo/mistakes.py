@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tasks.problems.chains import LARGEST_VALUE, SMALLEST_VALUE, Chain, Operation
+from overthink.tasks.datasets.chains import LARGEST_VALUE, SMALLEST_VALUE, Chain, Operation
 
 ALL_RIGHT = 0.3  # share of solutions without a mistake
 ASTRAY = 0.06  # share of mistakes that leave out or repeat an operation, or end too early

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
-from tasks.problems.chains import LONGEST_CHAIN, Chain, draw_chain, generate_chains
-from tasks.training.optimizers import optimizers_of, warm_cosine
-from zoo.tokenizer import SYSTEM_PROMPT
+from overthink.tasks.datasets.chains import LONGEST_CHAIN, Chain, draw_chain, generate_chains
+from overthink.tasks.training.optimizers import optimizers_of, warm_cosine
+from overthink.zoo.tokenizer import SYSTEM_PROMPT
 
 BATCH_SIZE = 64
 CHUNKS = 4  # a batch sorted by length is computed in this many pieces, so that short chains are not padded to long ones

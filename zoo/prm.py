@@ -7,11 +7,11 @@ from pathlib import Path
 
 from transformers import Qwen2Tokenizer
 
-from flows.prm_train import prm_train
-from flows.recipe import PrmTrainRecipe
-from flows.recipe_files import find_recipe, read_recipe_of
-from storage.store import Store
-from zoo.body import train_body
+from overthink.flows.prm_train import prm_train
+from overthink.storage.store import Store
+from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
+from overthink.tasks.recipes.recipe import PrmTrainRecipe
+from overthink.zoo.body import train_body
 
 
 def train_abacus_prm(policy_folder: Path, tokenizer: Qwen2Tokenizer, folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import Qwen2Tokenizer
 
-from tasks.problems.chains import generate_chains
+from overthink.tasks.datasets.chains import generate_chains
 
 VOCABULARY_SIZE = 352
 SYSTEM_PROMPT = "Please reason step by step, and put your final answer within \\boxed{}."

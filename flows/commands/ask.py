@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from flows.commands.options import DEFAULT_STORE, RunArgument, StoreOption, existing
-from flows.recipe_files import shipped_recipes
-from flows.terminal import console, told_plainly, unfolded
-from storage.opening import open_store
+from overthink.flows.commands.options import DEFAULT_STORE, RunArgument, StoreOption, existing
+from overthink.flows.commands.terminal import console, told_plainly, unfolded
+from overthink.storage.opening import open_store
+from overthink.tasks.recipes.loading import shipped_recipes
 
 Format = Literal["table", "csv", "json", "parquet"]
 
@@ -22,8 +22,8 @@ def sql(
 
     Imported runs also fill reported, measured PRMs prm_metrics.
     """
-    from flows.printing import print_rows
-    from storage.sql import stream
+    from overthink.flows.commands.output import print_rows
+    from overthink.storage.sql import stream
 
     with told_plainly(), stream(open_store(store), query) as rows:
         print_rows(rows, output)
@@ -35,7 +35,7 @@ def cost(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Print what a run cost: tokens, FLOPs, seconds, GPU-seconds, by method and in all."""
-    from flows.costs import cost_rows, cost_table
+    from overthink.tasks.reporting.costs import cost_rows, cost_table
 
     with told_plainly():
         opened = existing(store)
@@ -51,7 +51,7 @@ def tree(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Print the tree a search grew for one problem: scores, steps, what was pruned, and where paths ended (■)."""
-    from flows.trees import tree_of
+    from overthink.tasks.reporting.tree_text import tree_of
 
     with told_plainly():
         opened = existing(store)

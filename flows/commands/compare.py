@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from flows.commands.options import DEFAULT_STORE, StoreOption, existing
-from flows.recipe import GateConfig
-from flows.terminal import console, told_plainly
-from storage.errors import StorageError
-from storage.store import Run, Store
-from tasks.analysis.selectors import SELECTORS
-from tasks.errors import UserError
+from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing
+from overthink.flows.commands.terminal import console, told_plainly
+from overthink.storage.storage_errors import StorageError
+from overthink.storage.store import Run, Store
+from overthink.tasks.analysis.selectors import SELECTORS
+from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.recipe import GateConfig
 
 if TYPE_CHECKING:
-    from flows.gate import Verdict
+    from overthink.tasks.reporting.gate import Verdict
 
 Output = Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")]
 SelectorOption = Annotated[
@@ -64,7 +64,8 @@ def gate(
         config = _gate_of(run, selector, against)
         from prefect.settings import PREFECT_API_URL
 
-        from flows.gate import judge, raise_fallen, tell_prefect
+        from overthink.flows.orchestration.gate_events import tell_prefect
+        from overthink.tasks.reporting.gate import judge, raise_fallen
 
         verdict = judge(opened, run, config)
         if PREFECT_API_URL.value() is not None:  # without a server there is nobody to tell
@@ -78,8 +79,8 @@ def gate(
 
 def print_verdict(verdict: "Verdict") -> None:
     """Print what a gate says of a run. Raises Regression where the run does not pass."""
-    from flows.difference_tables import difference_table
-    from flows.gate import raise_fallen
+    from overthink.tasks.reporting.compare_tables import difference_table
+    from overthink.tasks.reporting.gate import raise_fallen
 
     if verdict.differences:
         title = f"{verdict.against} → {verdict.run_id}"
@@ -103,14 +104,14 @@ def _newest(store: Store, name: str) -> Run:
 
 
 def _compare_runs(store: Store, before: Run, after: Run, selector: str | None, output: str) -> None:
-    from flows.difference_tables import (
+    from overthink.tasks.reporting.compare_runs import compare_runs
+    from overthink.tasks.reporting.compare_tables import (
         cost_difference_table,
         difference_table,
         flip_table,
         problems_line,
         regraded_text,
     )
-    from flows.differences import compare_runs
 
     decides = _gate_of(after, selector, None).selector
     compared = compare_runs(store, before, after)
@@ -136,7 +137,7 @@ def _compare_runs(store: Store, before: Run, after: Run, selector: str | None, o
 
 
 def _compare_with_tool(store: Store, run: Run, output: str) -> None:
-    from flows.comparing import REASONS, compare_run, differences_table, totals_table
+    from overthink.tasks.reporting.compare_imports import REASONS, compare_run, differences_table, totals_table
 
     compared = compare_run(store, run.run_id)
     if not compared:

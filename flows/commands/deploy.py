@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
-from flows.recipe_files import find_recipe, read_recipe
-from flows.terminal import console, quiet, told_plainly
+from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
+from overthink.flows.commands.terminal import console, quiet, told_plainly
+from overthink.tasks.recipes.loading import find_recipe, read_recipe
 
 
 def deploy(
@@ -25,7 +25,7 @@ def deploy(
     with told_plainly():
         quiet()
         wanted = read_recipe(find_recipe(recipe), changes or [])
-        from flows.deploying import cron_schedule, flow_parameters, register
+        from overthink.flows.orchestration.deployments import cron_schedule, flow_parameters, register
 
         parameters = flow_parameters(wanted, store, skip_bad_rows, workers)
         schedule = None if cron is None else cron_schedule(cron, timezone)

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import RecipeArgument
-from flows.recipe_files import find_recipe, read_runs
-from flows.terminal import console, told_plainly
-from tasks.analysis.planning import ACCELERATORS, Assumptions
-from tasks.errors import UserError
+from overthink.flows.commands.options import RecipeArgument
+from overthink.flows.commands.terminal import console, told_plainly
+from overthink.tasks.analysis.planning import ACCELERATORS, Assumptions
+from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.loading import find_recipe, read_runs
 
 Share = Annotated[float, typer.Option(min=0.001, max=1, help="Share of the card's peak that the model reaches.")]
 
@@ -28,7 +28,7 @@ def estimate(
 ) -> None:
     """Estimate tokens, FLOPs and GPU hours of a recipe of `run` or `sweep`: rough, and with every assumption said."""
     with told_plainly():
-        from flows.estimating import estimate_table, estimates
+        from overthink.tasks.plan.cost_estimate import estimate_table, estimates
 
         if gpu not in ACCELERATORS:
             raise UserError(f"the peak of {gpu!r} is not known here: name one of {', '.join(ACCELERATORS)}")

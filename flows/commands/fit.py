@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import DEFAULT_STORE, StoreOption, existing
-from flows.terminal import console, quiet, told_plainly
+from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing
+from overthink.flows.commands.terminal import console, quiet, told_plainly
 
 DEFAULT_FILE = Path("strategy.yaml")
 
@@ -23,9 +23,9 @@ def fit(
     with told_plainly():
         quiet()
         opened = existing(store)
-        from flows.fit_results import fit_tables
-        from flows.fitting import fit
-        from flows.strategy import write_strategy
+        from overthink.tasks.recipes.strategy_file import write_strategy
+        from overthink.tasks.reporting.fit_tables import fit_tables
+        from overthink.tasks.strategy.fit_runs import fit
 
         for fitted in fit(opened, run_names, name or out.stem):
             for table in fit_tables(fitted):

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from storage.errors import StorageError
-from storage.opening import open_store
-from storage.store import Store
-from tasks.errors import UserError
+from overthink.storage.opening import open_store
+from overthink.storage.storage_errors import StorageError
+from overthink.storage.store import Store
+from overthink.tasks.errors import UserError
 
 DEFAULT_STORE = "store"
 STORE_HELP = "Folder that holds all results, or s3://BUCKET/PREFIX."

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption, existing, write_text
-from flows.commands.report import print_report
-from flows.commands.run import print_dropped
-from flows.recipe import PrmEvalRecipe, PrmTrainRecipe
-from flows.recipe_files import find_recipe, read_recipe_of
-from flows.terminal import carry_out, console, quiet, told_plainly
-from storage.opening import open_store
-from tasks.errors import UserError
+from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption, existing, write_text
+from overthink.flows.commands.report import print_report
+from overthink.flows.commands.run import print_dropped
+from overthink.flows.commands.terminal import carry_out, console, quiet, told_plainly
+from overthink.storage.opening import open_store
+from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
+from overthink.tasks.recipes.recipe import PrmEvalRecipe, PrmTrainRecipe
 
 
 def prm_eval(
@@ -39,8 +39,8 @@ def prm_eval(
         opened = open_store(store)
         print_report(console(), opened, opened.find_run(run_id), only_prm=True)
         if html is not None:
-            from flows.prm_results import prm_pictures
-            from flows.report.markup import Section, figure, page
+            from overthink.tasks.reporting.html.markup import Section, figure, page
+            from overthink.tasks.reporting.prm_tables import prm_pictures
 
             drawn = "\n".join(map(figure, prm_pictures(opened, run_id)))
             write_text(html, page(f"PRM of {run_id}", [Section("The PRM", drawn)]))
@@ -48,8 +48,8 @@ def prm_eval(
 
 def _prm_eval_recipe(name: str, changes: list[str], place: str, skip_bad_rows: bool) -> str:
     recipe = read_recipe_of(PrmEvalRecipe, find_recipe(name), changes)
-    from flows.prm_eval import is_measured, make_prm_eval_plan, prm_eval
-    from tasks.problems.labelled import load_solutions
+    from overthink.flows.prm_eval import is_measured, make_prm_eval_plan, prm_eval
+    from overthink.tasks.datasets.labelled import load_solutions
 
     labelled = load_solutions(recipe.solutions, skip_bad_rows)
     plan = make_prm_eval_plan(recipe, labelled)
@@ -63,8 +63,8 @@ def _prm_eval_recipe(name: str, changes: list[str], place: str, skip_bad_rows: b
 
 def _prm_eval_run(name: str, place: str) -> str:
     opened = existing(place)
-    from flows.finished import scored_run
-    from flows.prm_of_run import READER, prm_eval_run
+    from overthink.flows.prm_eval_run import READER, prm_eval_run
+    from overthink.tasks.plan.scored_run import scored_run
 
     run_id = scored_run(opened, name, READER).run_id
     carry_out(opened, run_id, "measuring its PRM", lambda: prm_eval_run(run_id, place))
@@ -81,8 +81,8 @@ def prm_train(
     with told_plainly():
         quiet()
         wanted = read_recipe_of(PrmTrainRecipe, find_recipe(recipe), changes or [])
-        from flows.prm_train import is_trained, make_prm_train_plan, prm_train
-        from tasks.problems.sources import load_problems
+        from overthink.flows.prm_train import is_trained, make_prm_train_plan, prm_train
+        from overthink.tasks.datasets.sources import load_problems
 
         problem_set = load_problems(wanted.problems, skip_bad_rows)
         plan = make_prm_train_plan(wanted, problem_set)

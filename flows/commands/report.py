@@ -8,13 +8,13 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from flows.commands.options import DEFAULT_STORE, StoreOption, existing, write_text
-from flows.commands.status import status_of
-from flows.finished import remedy
-from flows.terminal import Screen, carry_out, console, quiet, told_plainly
-from storage.completeness import incomplete_stages
-from storage.errors import StorageError
-from storage.store import Run, Store
+from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing, write_text
+from overthink.flows.commands.status import status_of
+from overthink.flows.commands.terminal import Screen, carry_out, console, quiet, told_plainly
+from overthink.storage.completeness import incomplete_stages
+from overthink.storage.storage_errors import StorageError
+from overthink.storage.store import Run, Store
+from overthink.tasks.plan.scored_run import remedy
 
 PICTURE_WIDTH = 100
 
@@ -51,7 +51,7 @@ def _make_whole(store: Store, stored: Run) -> None:
     if not lost:
         return
     quiet()
-    from flows.rebuild import irreparable, rebuild
+    from overthink.flows.rebuild import irreparable, rebuild
 
     complaints = irreparable(store, stored, lost)
     if not complaints:
@@ -65,8 +65,8 @@ def _make_whole(store: Store, stored: Run) -> None:
 
 
 def _draw(store: Store, runs: Sequence[Run], html: Path | None, pictures: Path | None) -> None:
-    from flows.pictures import write_pictures
-    from flows.report.contents import report_facts, report_page, report_pictures
+    from overthink.tasks.reporting.html.contents import report_facts, report_page, report_pictures
+    from overthink.tasks.reporting.plots import write_pictures
 
     facts = report_facts(store, runs)
     if html is not None:
@@ -87,14 +87,14 @@ def print_report(paper: Console, store: Store, stored: Run, only_prm: bool = Fal
         paper.print(Markdown((folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)[2]))
         paper.print(f"The model lies in {folder}", markup=False, soft_wrap=True)
     if "measure" in kinds:
-        from flows.prm_results import prm_table
+        from overthink.tasks.reporting.prm_tables import prm_table
 
         paper.print(prm_table(store, stored.run_id))
         paper.print(f'overthink sql --store {store.address} "SELECT * FROM prm_metrics"', markup=False, soft_wrap=True)
 
 
 def _print_summary(paper: Console, store: Store, stored: Run) -> None:
-    from flows.results import (
+    from overthink.tasks.reporting.results import (
         monte_carlo_note,
         overlong_rollouts,
         result_table,
@@ -102,7 +102,7 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
         summary_rows,
         unknown_line,
     )
-    from flows.solving import spending_lines
+    from overthink.tasks.reporting.solve_tables import spending_lines
 
     kinds = {use.kind for use in stored.stages}
     rows = summary_rows(store, stored.run_id)

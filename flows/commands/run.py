@@ -8,15 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands.compare import print_verdict
-from flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
-from flows.commands.report import print_report
-from flows.recipe import Recipe
-from flows.recipe_files import find_recipe, read_recipe
-from flows.terminal import carry_out, console, quiet, told_plainly
-from storage.opening import open_store
-from storage.store import Store
-from tasks.errors import Regression, UserError
+from overthink.flows.commands.compare import print_verdict
+from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
+from overthink.flows.commands.report import print_report
+from overthink.flows.commands.terminal import carry_out, console, quiet, told_plainly
+from overthink.storage.opening import open_store
+from overthink.storage.store import Store
+from overthink.tasks.errors import Regression, UserError
+from overthink.tasks.recipes.loading import find_recipe, read_recipe
+from overthink.tasks.recipes.recipe import Recipe
 
 StoreFlow = Callable[[Recipe, str, bool], Coroutine[Any, Any, str]]
 
@@ -61,7 +61,7 @@ def _run(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow) -> No
     stored = opened.find_run(run_id)
     print_report(console(), opened, stored)
     if recipe.gate is not None:
-        from flows.gate import judge
+        from overthink.tasks.reporting.gate import judge
 
         print_verdict(judge(opened, stored, recipe.gate))
 
@@ -69,10 +69,9 @@ def _run(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow) -> No
 def run_to_end(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow | None = None) -> tuple[Store, str]:
     """Run what is missing of a recipe, nothing if it is finished; returns the store and the run's id."""
     # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
-    from flows.evaluate import is_finished
-    from flows.plan import make_plan
-    from flows.telling import tell_what_was_kept
-    from tasks.problems.sources import load_problems
+    from overthink.flows.orchestration.offline_client import tell_what_was_kept
+    from overthink.tasks.datasets.sources import load_problems
+    from overthink.tasks.plan.run_plan import is_finished, make_plan
 
     problem_set = load_problems(recipe.problems, skip_bad_rows)
     plan = make_plan(recipe, problem_set)
@@ -88,14 +87,14 @@ def run_to_end(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow 
 
 
 def _flow_here(shared: bool = False) -> StoreFlow:
-    from flows.evaluate import evaluate
+    from overthink.flows.evaluate import evaluate
 
     return lambda recipe, place, skip_bad_rows: evaluate(recipe, place, skip_bad_rows, shared)
 
 
 def _flow_on_ray(workers: int) -> StoreFlow:
     try:
-        from flows.on_ray import evaluate_on_ray
+        from overthink.flows.on_ray import evaluate_on_ray
     except ImportError as error:
         raise UserError(f"--ray needs the packages of the extra `ray` ({error}): pip install '.[ray]'") from error
 
@@ -107,7 +106,7 @@ def _hand_over(
 ) -> None:
     from prefect.utilities.urls import url_for
 
-    from flows.deploying import ask_for_runs, finished, flow_parameters
+    from overthink.flows.orchestration.deployments import ask_for_runs, finished, flow_parameters
 
     parameters = flow_parameters(recipe, store, skip_bad_rows, workers)
     flow_runs = asyncio.run(ask_for_runs(deployment, parameters, workers))

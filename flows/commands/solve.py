@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import DEFAULT_STORE, StoreOption
-from flows.commands.report import print_report
-from flows.commands.run import run_to_end
-from flows.terminal import console, quiet, told_plainly
-from tasks.errors import UserError
+from overthink.flows.commands.options import DEFAULT_STORE, StoreOption
+from overthink.flows.commands.report import print_report
+from overthink.flows.commands.run import run_to_end
+from overthink.flows.commands.terminal import console, quiet, told_plainly
+from overthink.tasks.errors import UserError
 
 
 def solve(
@@ -33,7 +33,8 @@ def solve(
     """
     with told_plainly():
         quiet()
-        from flows.solving import problem_source, solve_recipe, solved_lines, solved_rows, solved_table, spending_lines
+        from overthink.tasks.reporting.solve_tables import solved_lines, solved_rows, solved_table, spending_lines
+        from overthink.tasks.strategy.solve_recipe import problem_source, solve_recipe
 
         limit = {"n": budget, "total_tokens": total_tokens, "total_flops": total_flops}
         if list(limit.values()).count(None) != 2:

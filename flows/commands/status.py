@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 from rich.table import Column, Table
 
-from flows.commands.options import DEFAULT_STORE, StoreOption, existing
-from flows.terminal import console, told_plainly, unfolded
-from storage.errors import StoreBusy
-from storage.store import Run, Store
+from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing
+from overthink.flows.commands.terminal import console, told_plainly, unfolded
+from overthink.storage.storage_errors import StoreBusy
+from overthink.storage.store import Run, Store
 
 
 def status(store: StoreOption = DEFAULT_STORE) -> None:

@@ -7,12 +7,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands.options import DEFAULT_STORE, StoreOption, existing
-from flows.recipe_files import find_recipe, read_runs
-from flows.terminal import console, printable, quiet, told_plainly, unfolded
-from storage.garbage import Garbage, find_garbage, remove_garbage
-from storage.store import Store
-from tasks.errors import UserError
+from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing
+from overthink.flows.commands.terminal import console, quiet, told_plainly, unfolded
+from overthink.storage.garbage import Garbage, find_garbage, remove_garbage
+from overthink.storage.store import Store
+from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.loading import find_recipe, read_runs
+from overthink.tasks.reporting.terminal_text import printable
 
 STYLES = {"ok": "green", "warning": "yellow", "broken": "red"}
 
@@ -91,7 +92,7 @@ def doctor(
     with told_plainly():
         quiet()
         opened = None if store is None else existing(store)
-        from flows.health import findings, served_models
+        from overthink.flows.commands.doctor_findings import findings, served_models
 
         served = () if recipe is None else served_models(read_runs(find_recipe(recipe)))
         levels = set()

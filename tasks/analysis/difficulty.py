@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import optimize, special, stats
 
-from tasks.analysis.selectors import Candidates, Floats, Integers
+from overthink.tasks.analysis.selectors import Candidates, Floats, Integers
 
 Difficulty = Literal["easy", "medium", "hard"]
 DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from tasks.analysis.selectors import Booleans, Candidates, Floats, Integers, Selector, weights
+from overthink.tasks.analysis.selectors import Booleans, Candidates, Floats, Integers, Selector, weights
 
 Estimator = Literal["exact", "monte_carlo"]
 Chance = Callable[[Booleans], float]  # the probability that what is chosen is among the marked rollouts

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from scipy import special
 
-from tasks.analysis.selectors import Floats
+from overthink.tasks.analysis.selectors import Floats
 
 KIND = "wilson"  # in the keys of stages that hold intervals
 CONFIDENCE = 0.95

@@ -7,7 +7,7 @@ attention over long contexts and the loading of models are left out.
 
 from dataclasses import dataclass
 
-from tasks.analysis.flops import inference_flops
+from overthink.tasks.analysis.flops import inference_flops
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from tasks.analysis.estimators import estimates
-from tasks.analysis.prm_quality import (
+from overthink.tasks.analysis.estimators import estimates
+from overthink.tasks.analysis.prm_quality import (
     Booleans,
     FirstError,
     Floats,
@@ -19,7 +19,7 @@ from tasks.analysis.prm_quality import (
     length_bias,
     misled_by_max,
 )
-from tasks.analysis.selectors import AGGREGATIONS, Aggregation, Candidates, Selector, weights
+from overthink.tasks.analysis.selectors import AGGREGATIONS, Aggregation, Candidates, Selector, weights
 
 Measure = Literal[
     "threshold",

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from tasks.engines.models import ModelFiles, require
-from tasks.engines.templates import PLACE, pieces, render, shows
-from tasks.errors import EngineUnavailable
-from tasks.problems.prompts import Message, folded
+from overthink.tasks.domains.prompts import Message, folded
+from overthink.tasks.engines.models import ModelFiles, require
+from overthink.tasks.engines.templates import PLACE, pieces, render, shows
+from overthink.tasks.errors import EngineUnavailable
 
 FEW, MANY = 2, 64  # rounds of a chat: so many tell how it is encoded, and fewer than so many are rendered together
 # Texts that begin and end in different ways: where one is encoded otherwise in its place, a template is encoded whole.

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks.engines.models import Shape, require, safetensors_shapes, weights_in
-from tasks.errors import EngineUnavailable
+from overthink.tasks.engines.models import Shape, require, safetensors_shapes, weights_in
+from overthink.tasks.errors import EngineUnavailable
 
 BESIDE = ("value_head.safetensors", "value_head.bin")  # files of their own, as some trainers write heads
 KINDS = ("model.safetensors", "pytorch_model.bin")  # the first that is there, whole or by its index, is the model

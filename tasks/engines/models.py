@@ -10,8 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from tasks.engines.config import ModelConfig, PrmModelConfig
-from tasks.errors import EngineUnavailable
+from overthink.tasks.engines.engine_config import ModelConfig, PrmModelConfig
+from overthink.tasks.errors import EngineUnavailable
 
 WHOLE_FILE_LIMIT = 64 * 2**20  # larger weight files are fingerprinted by header, size and samples of their bytes
 SAMPLE_BYTES = 64 * 2**10
@@ -107,7 +107,7 @@ def _locate(key: str, model: str, revision: str | None, patterns: list[str] | No
         return ModelFiles(local.resolve().name, local.resolve())
     place, _, name = model.partition("/")
     if place == "zoo":
-        shipped = {path.parent.name: path.parent for path in Path(str(files("zoo"))).glob("*/config.json")}
+        shipped = {path.parent.name: path.parent for path in Path(str(files("overthink.zoo"))).glob("*/config.json")}
         if name in shipped:
             return ModelFiles(name, shipped[name])
         raise EngineUnavailable(f"the zoo holds no model {name!r}; it holds: {', '.join(sorted(shipped))}")

@@ -1,9 +1,16 @@
 """Questions as a policy's prompt tokens, without the engine."""
 
-from tasks.engines.chat import chat_frame, encode_chat, encode_further, encode_text, load_tokenizer, puts_blank
-from tasks.engines.config import OpenAIPolicyConfig, PolicyConfig, VllmPolicyConfig
-from tasks.engines.models import ModelFiles, locate_model, locate_tokenizer
-from tasks.problems.prompts import KnownStyle, Message, known_style, messages
+from overthink.tasks.domains.prompts import KnownStyle, Message, known_style, messages
+from overthink.tasks.engines.chat import (
+    chat_frame,
+    encode_chat,
+    encode_further,
+    encode_text,
+    load_tokenizer,
+    puts_blank,
+)
+from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, VllmPolicyConfig
+from overthink.tasks.engines.models import ModelFiles, locate_model, locate_tokenizer
 
 TokenPolicyConfig = VllmPolicyConfig | OpenAIPolicyConfig
 

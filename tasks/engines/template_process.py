@@ -1,6 +1,6 @@
 """A process that renders chat templates and nothing else: they are programs, and come from outside.
 
-`python -m tasks.engines.template_process` reads what to render from its standard input and writes, in JSON, the text or
+`python -m overthink.tasks.engines.template_process` reads what to render from its standard input and writes, in JSON, the text or
 the error of each chat. It is bounded in memory, time and output, so a template that would fill the machine ends here.
 """
 
@@ -9,7 +9,7 @@ import resource
 import sys
 from typing import Any
 
-from tasks.engines.models import require
+from overthink.tasks.engines.models import require
 
 MEMORY = 2**30  # bytes of the whole process
 CPU_SECONDS = 10

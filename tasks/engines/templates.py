@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from tasks.engines.template_process import CPU_SECONDS, LONGEST, MEMORY
-from tasks.errors import EngineUnavailable
-from tasks.problems.prompts import Message
+from overthink.tasks.domains.prompts import Message
+from overthink.tasks.engines.template_process import CPU_SECONDS, LONGEST, MEMORY
+from overthink.tasks.errors import EngineUnavailable
 
-RENDERER = "tasks.engines.template_process"
+RENDERER = "overthink.tasks.engines.template_process"
 TEMPLATE_DATE = "26 Jul 2024"  # Llama's template would put today's date into the prompt, and so into every key
 PLACE = "\ue000"  # a private-use character that stands for a text from outside while the template is rendered
 WALL_SECONDS = 120  # of a machine with other work to do

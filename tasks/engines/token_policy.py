@@ -5,10 +5,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.engines.policy_prompts import PolicyPrompts
-from tasks.engines.spelling import Speller, StopTokens
-from tasks.errors import BadReply
-from tasks.records import Sample, SampleStop, Sampling
+from overthink.tasks.engines.detokenize import Speller, StopTokens
+from overthink.tasks.engines.policy_prompts import PolicyPrompts
+from overthink.tasks.errors import BadReply
+from overthink.tasks.records import Sample, SampleStop, Sampling
 
 ROUNDING = 1e-3  # a log-probability of 0 may come out as a little more
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import Any
 
-from tasks.engines.checkpoint import stored_shapes
-from tasks.engines.models import ModelFiles, Shape, require
-from tasks.errors import EngineUnavailable
+from overthink.tasks.engines.checkpoint import stored_shapes
+from overthink.tasks.engines.models import ModelFiles, Shape, require
+from overthink.tasks.errors import EngineUnavailable
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tasks.analysis.selectors import Selector
-from tasks.domains.math.extraction import last_box
-from tasks.errors import ProblemError
-from tasks.importers.fields import (
+from overthink.tasks.analysis.selectors import Selector
+from overthink.tasks.datasets.sources import problem_key
+from overthink.tasks.domains.math.extraction import last_box
+from overthink.tasks.errors import ProblemError
+from overthink.tasks.importers.fields import (
     Filled,
     Number,
     Record,
@@ -25,7 +26,7 @@ from tasks.importers.fields import (
     json_lines,
     same_length,
 )
-from tasks.importers.records import (
+from overthink.tasks.importers.imported import (
     ImportedProblem,
     ImportedRollout,
     ImportedSet,
@@ -33,8 +34,7 @@ from tasks.importers.records import (
     Reported,
     powers_of_two,
 )
-from tasks.problems.sources import problem_key
-from tasks.records import Problem
+from overthink.tasks.records import Problem
 
 STEP_DELIMITER = "\n\n"
 RECORDS_COUNT_TOGETHER = ("best_of_n", "dvts")

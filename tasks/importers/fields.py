@@ -7,8 +7,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from tasks.errors import ProblemError
-from tasks.inputs import LONGEST_LINE, bounded_bytes, json_objects, json_value
+from overthink.tasks.datasets.input_files import LONGEST_LINE, bounded_bytes, json_objects, json_value
+from overthink.tasks.errors import ProblemError
 
 
 class Record(BaseModel):

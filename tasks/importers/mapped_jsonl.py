@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tasks.errors import ProblemError, UserError
-from tasks.importers.fields import Filled, Record, Score, Tokens, checked, json_lines, same_length
-from tasks.importers.records import (
+from overthink.tasks.datasets.rows import named_columns
+from overthink.tasks.datasets.sources import problem_key
+from overthink.tasks.errors import ProblemError, UserError
+from overthink.tasks.importers.fields import Filled, Record, Score, Tokens, checked, json_lines, same_length
+from overthink.tasks.importers.imported import (
     ImportedProblem,
     ImportedRollout,
     ImportedSet,
@@ -17,9 +19,7 @@ from tasks.importers.records import (
     Reported,
     powers_of_two,
 )
-from tasks.problems.rows import named_columns
-from tasks.problems.sources import problem_key
-from tasks.records import Problem
+from overthink.tasks.records import Problem
 
 DOMAIN = "jsonl"  # never the file's name: a path is part of no key
 STEP_DELIMITER = "\n\n"

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from pydantic import ConfigDict
 
-from tasks.analysis.selectors import Selector
-from tasks.domains.math.extraction import last_box
-from tasks.errors import ProblemError
-from tasks.importers.fields import Filled, Record, Score, Tokens, checked, json_lines, same_length
-from tasks.importers.records import (
+from overthink.tasks.analysis.selectors import Selector
+from overthink.tasks.datasets.sources import problem_key
+from overthink.tasks.domains.math.extraction import last_box
+from overthink.tasks.errors import ProblemError
+from overthink.tasks.importers.fields import Filled, Record, Score, Tokens, checked, json_lines, same_length
+from overthink.tasks.importers.imported import (
     ImportedProblem,
     ImportedRollout,
     ImportedSet,
@@ -17,8 +18,7 @@ from tasks.importers.records import (
     Reported,
     powers_of_two,
 )
-from tasks.problems.sources import problem_key
-from tasks.records import Problem
+from overthink.tasks.records import Problem
 
 DOMAIN = "search-and-learn"
 STEP_DELIMITER = "\n\n"

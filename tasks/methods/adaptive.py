@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 from scipy import special
 
-from tasks.methods.protocol import Generate, Method, Outcome, expect_samples
-from tasks.records import Sample, Sampling, whole_rollout
+from overthink.tasks.methods.requests import Generate, Method, Outcome, expect_samples
+from overthink.tasks.records import Sample, Sampling, whole_rollout
 
 
 def adaptive(sampling: Sampling, n: int, wave: int, threshold: float, answer_of: Callable[[str], str | None]) -> Method:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from tasks.methods.candidates import Growth, best, expand, keep, value_of
-from tasks.methods.protocol import Method, Outcome
-from tasks.methods.tree import Ending, Node, in_order, rollouts_of
+from overthink.tasks.methods.candidates import Growth, best, expand, keep, value_of
+from overthink.tasks.methods.requests import Method, Outcome
+from overthink.tasks.methods.tree import Ending, Node, in_order, rollouts_of
 
 
 def beam_search(growth: Growth, n: int, beam_width: int) -> Method:

@@ -1,7 +1,7 @@
 """Best-of-N: N independent whole solutions; a selector then picks an answer (paper section 2)."""
 
-from tasks.methods.protocol import Generate, Method, Outcome, expect_samples
-from tasks.records import Sampling, whole_rollout
+from overthink.tasks.methods.requests import Generate, Method, Outcome, expect_samples
+from overthink.tasks.records import Sampling, whole_rollout
 
 
 def best_of_n(sampling: Sampling, indices: range) -> Method:

@@ -9,9 +9,9 @@ the depth limit.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tasks.methods.protocol import Generate, Score, Search, expect_samples, expect_scores
-from tasks.methods.tree import Node, step_texts
-from tasks.records import Sample, Sampling, StopReason, Unscored
+from overthink.tasks.methods.requests import Generate, Score, Search, expect_samples, expect_scores
+from overthink.tasks.methods.tree import Node, step_texts
+from overthink.tasks.records import Sample, Sampling, StopReason, Unscored
 
 RETRIES = 3
 RETRY_STRIDE = 1_000_000  # a repeated draw's number is this much higher than its first try's

@@ -3,8 +3,8 @@
 from collections import defaultdict
 from dataclasses import replace
 
-from tasks.methods.protocol import Method, Outcome, Score, expect_scores
-from tasks.records import Rollout, Scores, split_steps
+from overthink.tasks.methods.requests import Method, Outcome, Score, expect_scores
+from overthink.tasks.records import Rollout, Scores, split_steps
 
 
 def after_pilot(method: Method, pilot: int, delimiter: str) -> Method:

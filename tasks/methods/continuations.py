@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tasks.methods.protocol import Generate, Search, expect_samples
-from tasks.records import Sample, Sampling
+from overthink.tasks.methods.requests import Generate, Search, expect_samples
+from overthink.tasks.records import Sample, Sampling
 
 Prefix = tuple[str, ...]  # the steps so far
 

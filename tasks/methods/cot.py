@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from tasks.methods.protocol import Generate, Method, Outcome, expect_samples
-from tasks.records import Sampling, whole_rollout
+from overthink.tasks.methods.requests import Generate, Method, Outcome, expect_samples
+from overthink.tasks.records import Sampling, whole_rollout
 
 
 def cot(sampling: Sampling) -> Method:

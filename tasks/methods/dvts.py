@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from tasks.methods.candidates import Growth, best, expand, keep
-from tasks.methods.protocol import Method, Outcome, Search
-from tasks.methods.tree import Ending, Node, in_order, rollouts_of
+from overthink.tasks.methods.candidates import Growth, best, expand, keep
+from overthink.tasks.methods.requests import Method, Outcome, Search
+from overthink.tasks.methods.tree import Ending, Node, in_order, rollouts_of
 
 
 def dvts(growth: Growth, n: int, beam_width: int, siblings: bool = False) -> Method:

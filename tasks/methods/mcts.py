@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tasks.methods.candidates import Growth, best, expand, keep, value_of
-from tasks.methods.protocol import Method, Outcome
-from tasks.methods.tree import Ending, Node, in_order, rollouts_of
+from overthink.tasks.methods.candidates import Growth, best, expand, keep, value_of
+from overthink.tasks.methods.requests import Method, Outcome
+from overthink.tasks.methods.tree import Ending, Node, in_order, rollouts_of
 
 Rule = Literal["uct", "puct"]
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from random import Random
 
-from tasks.methods.candidates import Growth, expand, keep, value_of
-from tasks.methods.protocol import Method, Outcome, Search
-from tasks.methods.tree import Ending, Node, in_order, rollouts_of
+from overthink.tasks.methods.candidates import Growth, expand, keep, value_of
+from overthink.tasks.methods.requests import Method, Outcome, Search
+from overthink.tasks.methods.tree import Ending, Node, in_order, rollouts_of
 
 SMALLEST = 1e-6  # a score of exactly 0 or 1 would have infinite log-odds
 

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from tasks.methods.beam_search import dead_ends
-from tasks.methods.candidates import Growth, expand, keep, value_of
-from tasks.methods.protocol import Method, Outcome
-from tasks.methods.tree import Ending, Node, in_order, rollouts_of
+from overthink.tasks.methods.beam_search import dead_ends
+from overthink.tasks.methods.candidates import Growth, expand, keep, value_of
+from overthink.tasks.methods.requests import Method, Outcome
+from overthink.tasks.methods.tree import Ending, Node, in_order, rollouts_of
 
 
 def rebase(growth: Growth, n: int, balance: float) -> Method:

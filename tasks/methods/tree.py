@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.records import Rollout, Sample, StopReason
+from overthink.tasks.records import Rollout, Sample, StopReason
 
 Dropped = Literal["length", "blank", "duplicate", "overlong"]
 

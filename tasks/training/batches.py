@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from tasks.training.examples import Example
-from tasks.training.prm_model import PrmModel
+from overthink.tasks.training.examples import Example
+from overthink.tasks.training.prm_model import PrmModel
 
 IGNORED = -100
 UNLABELLED = -1.0

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.training.config import TrainingConfig
-from tasks.training.trainer import Judgement
+from overthink.tasks.training.trainer import Judgement
+from overthink.tasks.training.training_config import TrainingConfig
 
 
 def write_card(

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.engines.prm_prompts import Layout
-from tasks.errors import UserError
+from overthink.tasks.engines.prm.layouts import Layout
+from overthink.tasks.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from huggingface_hub import save_torch_state_dict
 
-from tasks.engines.families import FAMILIES
-from tasks.engines.models import ModelFiles, require
-from tasks.engines.torch_models import INSTALL
-from tasks.engines.weights import check_weights
-from tasks.training.config import TrainingConfig
-from tasks.training.upper_layers import UpperLayers
+from overthink.tasks.engines.models import ModelFiles, require
+from overthink.tasks.engines.prm.families import FAMILIES
+from overthink.tasks.engines.torch.torch_models import INSTALL
+from overthink.tasks.engines.weights import check_weights
+from overthink.tasks.training.training_config import TrainingConfig
+from overthink.tasks.training.upper_layers import UpperLayers
 
 PEFT = "pip install 'overthink[lora]'"
 ARCHITECTURES = {"qwen": "Qwen2ForProcessRewardModel", "trl": "{kind}ForTokenClassification"}

@@ -7,18 +7,24 @@ from typing import Any
 
 import torch
 
-from tasks.engines.chat import load_tokenizer
-from tasks.engines.config import ModelConfig
-from tasks.engines.families import FAMILIES
-from tasks.engines.models import ModelFiles, locate_model
-from tasks.engines.prm_prompts import Layout, MarkedChat
-from tasks.training.batches import Expectation, prepare
-from tasks.training.card import write_card
-from tasks.training.config import TrainingConfig
-from tasks.training.examples import Example, LabelledRollout, make_examples, of_solved_problems, split_problems
-from tasks.training.prm_model import PrmModel, load_base, load_writer, save_prm
-from tasks.training.trainer import Trainer
-from tasks.training.upper_layers import scale_residual
+from overthink.tasks.engines.chat import load_tokenizer
+from overthink.tasks.engines.engine_config import ModelConfig
+from overthink.tasks.engines.models import ModelFiles, locate_model
+from overthink.tasks.engines.prm.families import FAMILIES
+from overthink.tasks.engines.prm.layouts import Layout, MarkedChat
+from overthink.tasks.training.batches import Expectation, prepare
+from overthink.tasks.training.card import write_card
+from overthink.tasks.training.examples import (
+    Example,
+    LabelledRollout,
+    make_examples,
+    of_solved_problems,
+    split_problems,
+)
+from overthink.tasks.training.prm_model import PrmModel, load_base, load_writer, save_prm
+from overthink.tasks.training.trainer import Trainer
+from overthink.tasks.training.training_config import TrainingConfig
+from overthink.tasks.training.upper_layers import scale_residual
 
 
 def train_prm(

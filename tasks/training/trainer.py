@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from storage.files import whole_file
-from tasks.analysis.prm_quality import auc
-from tasks.training.batches import IGNORED, UNLABELLED, Prepared, batched, chunks
-from tasks.training.optimizers import optimizers_of, warm_cosine
-from tasks.training.prm_model import PrmModel
+from overthink.storage.files import whole_file
+from overthink.tasks.analysis.prm_quality import auc
+from overthink.tasks.training.batches import IGNORED, UNLABELLED, Prepared, batched, chunks
+from overthink.tasks.training.optimizers import optimizers_of, warm_cosine
+from overthink.tasks.training.prm_model import PrmModel
 
 UNEXPECTED_WEIGHT = 10.0  # a token that the body would not have written is rare
 

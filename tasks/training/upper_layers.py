@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from tasks.errors import UserError
+from overthink.tasks.errors import UserError
 
 LOOK_BACK = 8.0  # size of the biases that make a head look at the token before
 FEATURE_NOISE = 0.02  # relative: engines round differently, and that must not sway a score

@@ -4,12 +4,12 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
-from tasks.domains.math.expressions import NoValue, number, signs_apart
-from tasks.domains.math.lexing import Token, Unreadable
-from tasks.domains.math.parsing import expression_of
-from tasks.domains.math.splitting import Tokens
-from tasks.domains.math.units import CURRENCIES, DEGREE, NONE, PERCENT, Unit, begins_unit, unit_of
-from tasks.domains.math.values import Answer, Scalar, Unordered
+from overthink.tasks.domains.math.expressions import NoValue, number, signs_apart
+from overthink.tasks.domains.math.lexing import Token, Unreadable
+from overthink.tasks.domains.math.parsing import expression_of
+from overthink.tasks.domains.math.splitting import Tokens
+from overthink.tasks.domains.math.units import CURRENCIES, DEGREE, NONE, PERCENT, Unit, begins_unit, unit_of
+from overthink.tasks.domains.math.values import Answer, Scalar, Unordered
 
 _ORDINALS = ("st", "nd", "rd", "th")
 _RAISED = (("th",), ("^", "th"), ("^", "{", "th", "}"))

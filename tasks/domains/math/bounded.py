@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Literal
 
-from tasks.domains.math.equality import GRADE, same
-from tasks.domains.math.grouping import partition
-from tasks.domains.math.numerics import TooLarge
-from tasks.domains.math.reading import as_text, read_answer
-from tasks.domains.math.values import Answer, scalars_of
+from overthink.tasks.domains.math.equality import GRADE, same
+from overthink.tasks.domains.math.grouping import partition
+from overthink.tasks.domains.math.numerics import TooLarge
+from overthink.tasks.domains.math.reading import as_text, read_answer
+from overthink.tasks.domains.math.values import Answer, scalars_of
 
 LONGEST_KEY = 300  # characters
 AGAIN_SECONDS = 0.1  # until it is said once more, where something swallowed the first exception

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from tasks.errors import UserError
+from overthink.tasks.errors import UserError
 
 START_LIMIT_SECONDS = 120.0
 PATIENCE = 4.0  # how many times the CPU seconds of a problem its reply may take: the machine may be busy with others

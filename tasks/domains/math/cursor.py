@@ -1,6 +1,6 @@
 """A place in a list of tokens, and what can be asked and taken there."""
 
-from tasks.domains.math.lexing import Token, Unreadable
+from overthink.tasks.domains.math.lexing import Token, Unreadable
 
 END = Token("mark", "")
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.domains.math.expressions import quotient
-from tasks.domains.math.numerics import equal, proportional
-from tasks.domains.math.units import NONE, PERCENT
-from tasks.domains.math.values import (
+from overthink.tasks.domains.math.expressions import quotient
+from overthink.tasks.domains.math.numerics import equal, proportional
+from overthink.tasks.domains.math.units import NONE, PERCENT
+from overthink.tasks.domains.math.values import (
     Answer,
     Matrix,
     Ordered,

@@ -7,7 +7,7 @@ import re
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from tasks.domains.math.statements import is_answer, stated_answer, without_statement
+from overthink.tasks.domains.math.statements import is_answer, stated_answer, without_statement
 
 Extraction = Literal["boxed", "lenient"]
 

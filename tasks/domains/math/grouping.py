@@ -4,8 +4,8 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from itertools import product
 
-from tasks.domains.math.equality import COMPATIBLE, STRICT, Rules, same
-from tasks.domains.math.values import Answer
+from overthink.tasks.domains.math.equality import COMPATIBLE, STRICT, Rules, same
+from overthink.tasks.domains.math.values import Answer
 
 Joined = Callable[[int, int], bool]
 Bounded = Callable[[], AbstractContextManager[None]]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from tasks.domains.math.bounded import Verdict, stored_key
-from tasks.domains.math.children import Children
-from tasks.domains.math.expressions import number_key
-from tasks.domains.math.grouping import numbered
-from tasks.domains.math.reading import as_text
+from overthink.tasks.domains.math.bounded import Verdict, stored_key
+from overthink.tasks.domains.math.children import Children
+from overthink.tasks.domains.math.expressions import number_key
+from overthink.tasks.domains.math.grouping import numbered
+from overthink.tasks.domains.math.reading import as_text
 
 __all__ = ["Judged", "MathJudge", "Verdict", "plain_number"]
 
@@ -34,7 +34,7 @@ class MathJudge:
 
     def __init__(self, time_limit: float = 5.0, problem_limit: float = 30.0, processes: int | None = None) -> None:
         self._limits = {"time_limit": time_limit, "problem_limit": problem_limit}
-        self._children = Children("tasks.domains.math.worker", processes)
+        self._children = Children("overthink.tasks.domains.math.worker", processes)
 
     def __enter__(self) -> "MathJudge":
         return self

@@ -13,7 +13,7 @@ from typing import Any
 
 from mpmath.ctx_mp import MPContext
 
-from tasks.domains.math.expressions import Expression
+from overthink.tasks.domains.math.expressions import Expression
 
 DIGITS = (60, 240, 1000, 4000)  # tried in turn; what needs more cannot be told
 POINTS = 9  # at which expressions with letters are compared

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from tasks.domains.math.cursor import Cursor
-from tasks.domains.math.expressions import (
+from overthink.tasks.domains.math.cursor import Cursor
+from overthink.tasks.domains.math.expressions import (
     Expression,
     NoValue,
     binomial,
@@ -20,7 +20,7 @@ from tasks.domains.math.expressions import (
     times,
     total,
 )
-from tasks.domains.math.lexing import FUNCTIONS, Token, Unreadable, names
+from overthink.tasks.domains.math.lexing import FUNCTIONS, Token, Unreadable, names
 
 DEEPEST = 40  # brackets within brackets
 LONGEST_PRODUCT_WORD = 3  # letters in a row that may be factors; more are a word, and as such a symbol

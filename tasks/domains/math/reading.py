@@ -2,16 +2,16 @@
 
 from dataclasses import replace
 
-from tasks.domains.math.amounts import compound
-from tasks.domains.math.cleaning import clean
-from tasks.domains.math.expressions import negative, total
-from tasks.domains.math.lexing import Token, Unreadable, tokens_of
-from tasks.domains.math.numerics import TooLarge, vanishes
-from tasks.domains.math.parsing import expression_of
-from tasks.domains.math.sets import REALS, common, interval, united, without
-from tasks.domains.math.shapes import listed, value_of
-from tasks.domains.math.splitting import Tokens, is_word, split, text_of
-from tasks.domains.math.values import Answer, Ordered, Pieces, Scalar, Series, Statement, Unordered, Words
+from overthink.tasks.domains.math.amounts import compound
+from overthink.tasks.domains.math.cleaning import clean
+from overthink.tasks.domains.math.expressions import negative, total
+from overthink.tasks.domains.math.lexing import Token, Unreadable, tokens_of
+from overthink.tasks.domains.math.numerics import TooLarge, vanishes
+from overthink.tasks.domains.math.parsing import expression_of
+from overthink.tasks.domains.math.sets import REALS, common, interval, united, without
+from overthink.tasks.domains.math.shapes import listed, value_of
+from overthink.tasks.domains.math.splitting import Tokens, is_word, split, text_of
+from overthink.tasks.domains.math.values import Answer, Ordered, Pieces, Scalar, Series, Statement, Unordered, Words
 
 LONGEST = 4000  # characters of an answer that is read as mathematics
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from functools import cmp_to_key
 from typing import Any
 
-from tasks.domains.math.expressions import negative, symbol
-from tasks.domains.math.lexing import Unreadable
-from tasks.domains.math.numerics import TooLarge, equal, real_value
-from tasks.domains.math.values import Answer, Ordered, Pieces, Scalar, Unordered, Value
+from overthink.tasks.domains.math.expressions import negative, symbol
+from overthink.tasks.domains.math.lexing import Unreadable
+from overthink.tasks.domains.math.numerics import TooLarge, equal, real_value
+from overthink.tasks.domains.math.values import Answer, Ordered, Pieces, Scalar, Unordered, Value
 
 _INFINITY = Scalar(symbol("infty"))
 _MINUS_INFINITY = Scalar(negative(symbol("infty")))

@@ -5,15 +5,26 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
-from tasks.domains.math.amounts import amount, with_ordinals
-from tasks.domains.math.expressions import negative as minus
-from tasks.domains.math.expressions import number, symbol
-from tasks.domains.math.lexing import Token, Unreadable
-from tasks.domains.math.parsing import expression_of
-from tasks.domains.math.sets import REALS, united, without
-from tasks.domains.math.splitting import Tokens, enclosed, is_word, split, text_of
-from tasks.domains.math.units import Unit
-from tasks.domains.math.values import Answer, Based, Clock, Matrix, Ordered, Ratio, Scalar, Unordered, Value, Words
+from overthink.tasks.domains.math.amounts import amount, with_ordinals
+from overthink.tasks.domains.math.expressions import negative as minus
+from overthink.tasks.domains.math.expressions import number, symbol
+from overthink.tasks.domains.math.lexing import Token, Unreadable
+from overthink.tasks.domains.math.parsing import expression_of
+from overthink.tasks.domains.math.sets import REALS, united, without
+from overthink.tasks.domains.math.splitting import Tokens, enclosed, is_word, split, text_of
+from overthink.tasks.domains.math.units import Unit
+from overthink.tasks.domains.math.values import (
+    Answer,
+    Based,
+    Clock,
+    Matrix,
+    Ordered,
+    Ratio,
+    Scalar,
+    Unordered,
+    Value,
+    Words,
+)
 
 Read = Callable[[Tokens], Answer]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from tasks.domains.math.lexing import Token, Unreadable
+from overthink.tasks.domains.math.lexing import Token, Unreadable
 
 Tokens = Sequence[Token]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tasks.domains.math.lexing import Token, Unreadable
+from overthink.tasks.domains.math.lexing import Token, Unreadable
 
 _F = Fraction
 ONE = Fraction(1)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
-from tasks.domains.math.expressions import Expression, number, number_key, times
-from tasks.domains.math.numerics import Valued
-from tasks.domains.math.units import NONE, Unit
+from overthink.tasks.domains.math.expressions import Expression, number, number_key, times
+from overthink.tasks.domains.math.numerics import Valued
+from overthink.tasks.domains.math.units import NONE, Unit
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import resource
 import sys
 from typing import Any
 
-from tasks.domains.math.bounded import Budget, grouped, judged
+from overthink.tasks.domains.math.bounded import Budget, grouped, judged
 
 MEMORY_LIMIT_BYTES = 2 * 2**30
 

@@ -1,0 +1,58 @@
+"""The `overthink` command: its groups put together."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from overthink.flows.commands import ask, prm, upkeep
+from overthink.flows.commands import import_command as imports
+from overthink.flows.commands.compare import compare, gate
+from overthink.flows.commands.deploy import deploy
+from overthink.flows.commands.estimate import estimate
+from overthink.flows.commands.fit import fit
+from overthink.flows.commands.report import report
+from overthink.flows.commands.run import run
+from overthink.flows.commands.solve import solve
+from overthink.flows.commands.status import status
+from overthink.flows.commands.sweep_command import sweep
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"overthink {version('overthink')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Test-time compute for language models: sample, score, select and grade; resumable, and open to SQL."""
+
+
+COMMANDS = (
+    run,
+    sweep,
+    fit,
+    solve,
+    estimate,
+    deploy,
+    prm.prm_eval,
+    prm.prm_train,
+    compare,
+    gate,
+    status,
+    ask.sql,
+    report,
+    ask.cost,
+    ask.tree,
+    upkeep.gc,
+    upkeep.doctor,
+)
+for command in COMMANDS:
+    app.command()(command)
+app.command(name="import")(imports.import_)
+app.command()(ask.recipes)

@@ -1,0 +1,40 @@
+"""`overthink import`: rollouts that other tools stored."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from overthink.flows.commands.options import DEFAULT_STORE, StoreOption
+from overthink.flows.commands.report import print_report
+from overthink.flows.commands.terminal import carry_out, console, quiet, told_plainly
+from overthink.storage.opening import open_store
+from overthink.tasks.domains.math.extraction import Extraction
+from overthink.tasks.recipes.import_recipe import ImportFormat, import_recipe
+
+
+def import_(
+    layout: Annotated[ImportFormat, typer.Argument(metavar="FORMAT", help="Who stored them.")],
+    path: Annotated[Path, typer.Argument(help="The folder or file they lie in.")],
+    mapping: Annotated[
+        list[str] | None, typer.Option("--map", metavar="KEY=COLUMN", help="For jsonl: which column holds what.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The run's name, instead of the format's.")] = None,
+    extraction: Annotated[Extraction, typer.Option(help="How answers are read in the rollouts.")] = "lenient",
+    independent: Annotated[
+        bool, typer.Option(help="The rollouts are independent samples: any n of them stand for a budget of n.")
+    ] = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Bring rollouts that another tool stored into the store, graded and chosen from like our own."""
+    with told_plainly():
+        quiet()
+        recipe = import_recipe(layout, path, mapping or [], name, extraction, independent)
+        from overthink.flows.import_rollouts import import_rollouts, is_imported, make_import_plans
+
+        plans, opened = make_import_plans(recipe), open_store(store)
+        if not all(is_imported(plan, opened) for plan in plans):
+            what = f"{sum(len(plan.units) for plan in plans)} problems"
+            carry_out(opened, plans[0].run_id, what, lambda: import_rollouts(recipe, store))
+        for plan in plans:
+            print_report(console(), opened, opened.find_run(plan.run_id))

@@ -1,0 +1,70 @@
+"""`overthink sweep`: a grid of policies, PRMs, problem sets, methods and budgets."""
+
+import shlex
+from typing import Annotated
+
+import typer
+
+from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
+from overthink.flows.commands.run import print_dropped
+from overthink.flows.commands.terminal import carry_out, console, quiet, told_plainly
+from overthink.storage.opening import open_store
+from overthink.tasks.errors import CellsFailed
+from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
+from overthink.tasks.recipes.sweep_recipe import SweepRecipe
+
+
+def sweep(
+    recipe: RecipeArgument,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, such as problems.0.count=20.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
+) -> None:
+    """Run a grid of policies, PRMs and problem sets, or go on with it; a finished one is only reported."""
+    with told_plainly():
+        failures = _sweep(recipe, changes or [], store, skip_bad_rows)
+    if failures:
+        words = ["overthink", "sweep", recipe, *(word for change in changes or [] for word in ("--set", change))]
+        words += ["--store", store, *(["--skip-bad-rows"] if skip_bad_rows else [])]
+        screen = console()
+        for failure in failures:
+            screen.print(f"failed: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
+        screen.print(
+            f"{len(failures)} cells failed; all others are finished, and every answered call is safe. Mend the cause, "
+            f"then go on with what is missing:\n{shlex.join(words)}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(1)
+
+
+def _sweep(name: str, changes: list[str], place: str, skip_bad_rows: bool) -> tuple[str, ...]:
+    """Run what is missing and print what was found; returns what failed."""
+    quiet()
+    recipe = read_recipe_of(SweepRecipe, find_recipe(name), changes)
+    # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
+    from overthink.flows.sweep import sweep as sweep_flow
+    from overthink.tasks.plan.sweep_plan import check_runs, make_sweep_plan
+    from overthink.tasks.reporting.sweep_tables import sweep_rows, sweep_table
+
+    plan = make_sweep_plan(recipe, skip_bad_rows)
+    opened, screen = open_store(place), console()
+    unfinished = plan.unfinished(opened)
+    check_runs(unfinished)
+    print_dropped([complaint for problem_set in plan.problem_sets for complaint in problem_set.dropped])
+    for line in recipe.left_out():
+        screen.print(f"left out: {line}", markup=False, highlight=False)
+    failures: tuple[str, ...] = ()
+    if unfinished:
+        cells = sum(len(run.methods) for run in unfinished)
+        what = f"{len(unfinished)} of {len(plan.runs)} runs to do, {cells} cells"
+        try:
+            carry_out(opened, plan.sweep_id, what, lambda: sweep_flow(recipe, place, skip_bad_rows))
+        except CellsFailed as error:
+            failures = error.failures
+    else:
+        opened.write_sweep(plan.listing)
+    rows = sweep_rows(opened, plan.listing.run_ids, recipe.budgets)
+    screen.print(sweep_table(rows, recipe.budgets, plan.sweep_id))
+    return failures

@@ -1,0 +1,127 @@
+"""The terminal of the `overthink` command: what it shows, what goes to a run's log, and how mistakes are told."""
+
+import asyncio
+import atexit
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from overthink.storage.storage_errors import QueryError, StorageError, StoreBusy
+from overthink.storage.store import Store
+from overthink.tasks.errors import CellsFailed, Regression, UserError
+from overthink.tasks.reporting.terminal_text import printable
+
+NO_TERMINAL_WIDTH = 120
+WIDEST = 100_000
+MISTAKE, REGRESSION = 2, 3  # exit codes; 1 is a run that failed
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_CLIENT_MAX_RETRIES": "2",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def quiet() -> None:
+    """Set what makes Prefect and the tokenizers talk less, where the user has not set it."""
+    for variable, value in QUIET.items():
+        os.environ.setdefault(variable, value)
+
+
+def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Run a flow, all chatter to the run's log. Exits with code 1, saying what is safe, where it fails.
+
+    What its caller can tell better is raised on: UserError, StoreBusy and CellsFailed.
+    """
+    from overthink.flows.orchestration.offline_client import told_to_prefect
+    from overthink.tasks.stages.progress import terminal
+
+    log = store.run_folder(run_id) / "run.log"
+    with _chatter_to(log) as screen:
+        terminal.set(screen)
+        screen.print(f"run {run_id}: {what}, store {store.address}, log {log}", soft_wrap=True)
+        try:
+            asyncio.run(told_to_prefect(store, run_id, flow, partial(screen.print, markup=False, soft_wrap=True)))
+        except (UserError, StoreBusy, CellsFailed, Regression):
+            raise
+        except KeyboardInterrupt:
+            _stopped(screen, "stopped by Ctrl-C", log)
+        except Exception as error:
+            _stopped(screen, f"{type(error).__name__}: {error}", log)
+
+
+class Screen(Console):
+    """A terminal on which text is text: brackets and colons mean nothing in it, and nothing in it steers."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """What rich makes of every plain string, in tables and titles too."""
+        return super().render_str(printable(text), **options)
+
+
+def console() -> Screen:
+    """The terminal; wide enough for a result table where there is none."""
+    screen = Screen()
+    return screen if screen.is_terminal else Screen(width=NO_TERMINAL_WIDTH)
+
+
+def unfolded(drawn: RenderableType) -> Screen:
+    """Paper as wide as what is drawn on it: for what cannot be read, or copied, in folds."""
+    width = Screen(width=WIDEST).measure(drawn).maximum
+    return Screen(width=max(width, console().width))
+
+
+def _stopped(screen: Console, reason: str, log: Path) -> NoReturn:
+    screen.print(
+        f"The run stopped: {reason}\nEvery finished part and every answered call is safe. Run the same command again "
+        f"to go on from there. Log: {log}",
+        style="red",
+        markup=False,
+        soft_wrap=True,
+    )
+    raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _chatter_to(log: Path) -> Iterator[Console]:
+    """Send everything written to standard output and error, native libraries' too, to the log; yield the terminal."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with os.fdopen(os.dup(1), "w") as terminal_stream:
+        os.dup2(sink, 1)
+        os.dup2(sink, 2)
+        try:
+            yield Screen(file=terminal_stream)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(saved[0], 1)
+            os.dup2(saved[1], 2)
+            # Native libraries and Prefect's server also talk while the interpreter ends.
+            atexit.register(os.dup2, sink, 2)
+
+
+@contextlib.contextmanager
+def told_plainly() -> Iterator[None]:
+    """The user's mistakes as one message, without a traceback, and exit code 2; a regression likewise, and 3."""
+    try:
+        yield
+    except (UserError, StorageError, QueryError, Regression) as error:
+        Screen(stderr=True).print(str(error), style="red", soft_wrap=True, highlight=False)
+        raise typer.Exit(REGRESSION if isinstance(error, Regression) else MISTAKE) from error

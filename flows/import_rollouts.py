@@ -1,0 +1,179 @@
+"""The flow `import`: rollouts that another tool stored become a run of ours, graded and chosen from by our stages."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from prefect import flow
+
+from overthink.flows.orchestration.artifacts import publish_summary
+from overthink.storage.completeness import is_whole
+from overthink.storage.keys import content_key, labelled_key
+from overthink.storage.manifest import Cover, Entry
+from overthink.storage.opening import open_store
+from overthink.storage.store import StageUse, Store
+from overthink.tasks.analysis.selectors import SELECTORS, Selector, needs_prm
+from overthink.tasks.engines.registry import EngineIdentity
+from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_tts
+from overthink.tasks.importers.imported import ImportedSet
+from overthink.tasks.importers.imported_tables import imported_tables
+from overthink.tasks.importers.mapped_jsonl import read_mapped_jsonl
+from overthink.tasks.importers.search_and_learn import read_search_and_learn
+from overthink.tasks.plan.identity import JsonObject, grade_identity, problems_identity, select_identity, stage_identity
+from overthink.tasks.recipes.import_recipe import ImportRecipe
+from overthink.tasks.recipes.store_uri import StorePlace
+from overthink.tasks.stages.progress import RunProgress, StageProgress, terminal
+from overthink.tasks.stages.runner import ShardWork, StageJob, StageRunner, begin_run, concluded
+
+
+@dataclass(frozen=True)
+class ImportPlan:
+    """One imported set, and the stages that are made of it; each identity is what its key is the hash of."""
+
+    recipe: ImportRecipe
+    imported: ImportedSet
+    problems: JsonObject
+    rollouts: JsonObject
+    grade: JsonObject
+    select: JsonObject
+
+    @property
+    def name(self) -> str:
+        """The recipe's name, and what tells this set from the others of one import."""
+        return "-".join(filter(None, (self.recipe.name, self.imported.label)))
+
+    @property
+    def run_id(self) -> str:
+        """The same for the same rollouts, read and graded in the same way."""
+        return f"{self.name}-{content_key([labelled_key('problems', self.problems), self.select])[:10]}"
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The problems' content addresses."""
+        return tuple(each.problem.problem_key for each in self.imported.problems)
+
+    @property
+    def policy(self) -> EngineIdentity | None:
+        """The policy as the other tool names it."""
+        return None if self.imported.policy is None else EngineIdentity(self.imported.policy, None, {})
+
+    @property
+    def prm(self) -> EngineIdentity | None:
+        """The PRM as the other tool names it; None where the rollouts bring no scores.
+
+        Its weights are unknown, so it is never taken for one of ours of that name, nor one without a name for another.
+        """
+        if not self.imported.is_scored:
+            return None
+        name = self.imported.prm
+        return EngineIdentity(name or "unknown", None, {"imported": name or self.rollouts["content"]})
+
+    def uses(self) -> tuple[StageUse, ...]:
+        """All stages this run stands on."""
+        method_id, n = self.imported.method_id, self.imported.n
+        return (
+            StageUse("problems", labelled_key("problems", self.problems)),
+            StageUse("import", labelled_key("import", self.rollouts), method_id, n),
+            StageUse("grade", labelled_key("grade", self.grade), method_id, n),
+            StageUse("select", labelled_key("select", self.select), method_id),
+        )
+
+
+def read_sets(recipe: ImportRecipe) -> list[ImportedSet]:
+    """All that a recipe's path holds. Raises ProblemError naming file, line and field of what cannot be used."""
+    match recipe.format:
+        case "compute-optimal-tts":
+            return read_compute_optimal_tts(recipe.path)
+        case "search-and-learn":
+            return [read_search_and_learn(recipe.path, recipe.independent)]
+        case "jsonl":
+            return [read_mapped_jsonl(recipe.path, recipe.columns, recipe.independent)]
+
+
+def make_import_plans(recipe: ImportRecipe) -> list[ImportPlan]:
+    """Read everything, then address every stage. Raises ProblemError; nothing is written."""
+    return [_plan(recipe, imported) for imported in read_sets(recipe)]
+
+
+def _plan(recipe: ImportRecipe, imported: ImportedSet) -> ImportPlan:
+    problems = problems_identity(imported.problem_set)
+    rollouts = stage_identity("import", format=recipe.format, columns=dict(recipe.columns), content=imported.content)
+    key = labelled_key("import", rollouts)
+    grade = grade_identity(key, recipe.grading, problems)
+    scores = key if imported.is_scored else None
+    wanted = imported.n, imported.budgets, selectors_of(imported), imported.independent
+    select = select_identity(grade, scores, problems, *wanted, recipe.seed)
+    return ImportPlan(recipe, imported, problems, rollouts, grade, select)
+
+
+def selectors_of(imported: ImportedSet) -> tuple[Selector, ...]:
+    """All selectors that the rollouts allow."""
+    return tuple(name for name in SELECTORS if imported.is_scored or not needs_prm(name))
+
+
+def is_imported(plan: ImportPlan, store: Store) -> bool:
+    """Whether every part of an imported run is there and whole."""
+    return is_whole(store, plan.run_id, plan.uses())
+
+
+@flow(name="import", flow_run_name="import {recipe.name}", persist_result=False)
+async def import_rollouts(recipe: ImportRecipe, store: StorePlace) -> list[str]:
+    """Import what another tool stored, grade it and choose from it; returns the runs' ids.
+
+    Everything is read and checked before anything is written. Raises UserError or StorageError; what was written is
+    safe, and importing the same again goes on from there.
+    """
+    opened = open_store(store)
+    plans = make_import_plans(recipe)
+    for plan in plans:
+        progress = RunProgress(terminal.get())
+        with opened.lock_run(plan.run_id), progress.shown():
+            await _carry_out(plan, opened, progress)
+    return [plan.run_id for plan in plans]
+
+
+async def _carry_out(plan: ImportPlan, store: Store, progress: RunProgress) -> None:
+    recipe, imported = plan.recipe, plan.imported
+    problem_set = imported.problem_set
+    stages = StageRunner(store, progress, plan.run_id, {each.problem_key: each for each in problem_set.problems})
+
+    def job(use: StageUse, identity: JsonObject, shard_size: int) -> StageJob:
+        return StageJob(store.stage(use.key), identity, use.kind, imported.n, shard_size)
+
+    run = begin_run(
+        store,
+        plan.run_id,
+        recipe.model_copy(update={"name": plan.name}),
+        problem_set.name,
+        plan.policy,
+        plan.prm,
+        plan.uses(),
+    )
+    with concluded(store, run):
+        problems, rollouts, grade, select = run.stages
+        rows = [{"problem_set": problem_set.name, **vars(problem)} for problem in problem_set.problems]
+        stages.write_problems(problems.key, plan.problems, rows)
+        brought = job(rollouts, plan.rollouts, len(plan.units))
+        await stages.run(brought, _writer(plan, brought))
+        graded = job(grade, plan.grade, recipe.shard_size)
+        await stages.grade(graded, brought.stage, recipe.grading)
+        chosen = job(select, plan.select, len(plan.units))
+        scores = brought.stage if imported.is_scored else None
+        selectors, budgets = selectors_of(imported), imported.budgets
+        await stages.select(
+            chosen, graded.stage, scores, selectors, budgets, imported.independent, recipe.seed, recipe.grading
+        )
+    await publish_summary(store, plan.run_id)
+
+
+def _writer(plan: ImportPlan, job: StageJob) -> Callable[[StageProgress], ShardWork]:
+    def work(line: StageProgress) -> ShardWork:
+        async def write(cover: Cover) -> Entry:
+            prm_id = None if plan.prm is None else plan.prm.address
+            entry = job.stage.write_part(cover, imported_tables(job.stage.key, plan.imported, prm_id))
+            for _ in cover.units:
+                line.on_problem()
+            return entry
+
+        return write
+
+    return work

@@ -1,0 +1,49 @@
+"""Prefect artifacts: a progress bar a stage, the result as table, as picture, and the SQL behind it.
+
+They are for looking at; a server that is away, or slow, holds up no run. It is then left alone for a while.
+"""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import (
+    acreate_image_artifact,
+    acreate_link_artifact,
+    acreate_markdown_artifact,
+    acreate_table_artifact,
+)
+
+from overthink.storage.store import Store
+from overthink.tasks.reporting.html.contents import budget_pictures
+from overthink.tasks.reporting.html.facts import run_facts
+from overthink.tasks.reporting.plots import picture_svg
+from overthink.tasks.reporting.results import CAPTION, SUMMARY_SQL, monte_carlo_note, result_markdown, summary_rows
+from overthink.tasks.stages.progress_artifact import artifact_key, shown
+
+
+async def publish_rows(run_id: str, name: str, rows: list[dict[str, Any]], sql: str) -> None:
+    """Rows as a table, described by the SQL behind them."""
+    description = sql.format(run_id=run_id)
+    await shown(acreate_table_artifact(key=artifact_key(run_id, name), table=rows, description=description))
+
+
+async def publish_summary(store: Store, run_id: str) -> None:
+    """The result as a table, as markdown with the SQL behind it, as a picture, and a link to the store."""
+    rows = summary_rows(store, run_id)
+    await publish_rows(run_id, "summary", rows, SUMMARY_SQL)
+    told = f"{result_markdown(rows)}\n{CAPTION}{monte_carlo_note(store, run_id)}\n"
+    markdown = f"{told}\n```sql\n{SUMMARY_SQL.format(run_id=run_id)}\n```\n"
+    await shown(acreate_markdown_artifact(key=artifact_key(run_id, "report"), markdown=markdown))
+    for picture in budget_pictures(run_facts(store, store.find_run(run_id)))[:1]:
+        # Inside the address, so that the server needs no access to this machine's files.
+        encoded = base64.b64encode(picture_svg(picture).encode()).decode()
+        image = acreate_image_artifact(
+            image_url=f"data:image/svg+xml;base64,{encoded}",
+            key=artifact_key(run_id, "picture"),
+            description=f"{picture.title}\n\n{picture.caption}\n\n```sql\n{picture.sql}\n```",
+        )
+        await shown(image)
+    folder = Path(store.run_folder(run_id)).resolve()
+    link = acreate_link_artifact(key=artifact_key(run_id, "store"), link=folder.as_uri(), link_text=str(folder))
+    await shown(link)

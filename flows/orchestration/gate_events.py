@@ -1,0 +1,32 @@
+"""The gate's verdict as a Prefect event."""
+
+from dataclasses import asdict
+
+from overthink.storage.store import Store
+from overthink.tasks.recipes.recipe import GateConfig
+from overthink.tasks.reporting.gate import Verdict, judge, raise_fallen
+
+PASSED, FAILED = "overthink.gate.passed", "overthink.gate.failed"
+
+
+def tell_prefect(verdict: Verdict, recipe_name: str) -> None:
+    """Emit the verdict as an event, for automations to act on. A server that cannot be reached stops nothing."""
+    from prefect.events import emit_event
+
+    emit_event(
+        event=FAILED if verdict.fallen else PASSED,
+        resource={
+            "prefect.resource.id": f"overthink.run.{verdict.run_id}",
+            "prefect.resource.name": verdict.run_id,
+            "overthink.recipe": recipe_name,
+        },
+        payload={"message": verdict.message, **asdict(verdict)},
+    )
+
+
+def keep_gate(store: Store, run_id: str, gate: GateConfig) -> None:
+    """Judge a finished run and tell Prefect. Raises Regression where it is less accurate."""
+    run = store.find_run(run_id)
+    verdict = judge(store, run, gate)
+    tell_prefect(verdict, run.name)
+    raise_fallen(verdict)

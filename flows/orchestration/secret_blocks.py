@@ -1,0 +1,43 @@
+"""Served models whose keys are kept in Prefect's Secret blocks: fetched each time one is opened, and kept nowhere."""
+
+from typing import Any
+
+import httpx
+from prefect.blocks.system import Secret
+
+from overthink.tasks.engines import registry as catalogue
+from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig, ServedModelConfig
+from overthink.tasks.engines.engine_protocol import Policy, Prm
+from overthink.tasks.engines.http.api_keys import hand_over
+from overthink.tasks.errors import EngineUnavailable
+
+
+async def open_policy(config: PolicyConfig) -> Policy:
+    """See `catalogue.open_policy`."""
+    await fetch_key(config)
+    return await catalogue.open_policy(config)
+
+
+async def open_prm(config: PrmConfig) -> Prm:
+    """See `catalogue.open_prm`."""
+    await fetch_key(config)
+    return await catalogue.open_prm(config)
+
+
+async def fetch_key(config: object) -> None:
+    """Hand over the key of a model whose recipe names a block. Raises EngineUnavailable where there is none."""
+    if not isinstance(config, ServedModelConfig) or config.api_key_block is None:
+        return
+    block = config.api_key_block
+    try:
+        secret: Any = await Secret.aload(block)
+    except ValueError as error:  # what Prefect raises where there is no such block
+        raise EngineUnavailable(
+            f"{config.model}: the Prefect server has no Secret block {block!r}: create it on its page, under Blocks"
+        ) from error
+    except (httpx.HTTPError, RuntimeError) as error:
+        raise EngineUnavailable(
+            f"{config.model}: its key is in the Secret block {block!r}, and the Prefect server does not answer "
+            f"({type(error).__name__}): start it, or name an environment variable, `api_key_env`"
+        ) from None
+    hand_over(block, str(secret.get()))

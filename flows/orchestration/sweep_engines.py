@@ -1,0 +1,58 @@
+"""The engines of a sweep: each is loaded when it is first needed, and stays until another one needs its place."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+from overthink.flows.orchestration.secret_blocks import open_policy, open_prm
+from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
+from overthink.tasks.engines.engine_protocol import Policy, Prm
+from overthink.tasks.engines.registry import EngineSlot
+from overthink.tasks.errors import EngineUnavailable
+from overthink.tasks.plan.gpus import overfull_gpu
+
+Role = Literal["policy", "prm"]
+
+
+class SweepEngines:
+    """At most one policy and one PRM are loaded at a time, and both at once only where they fit onto their GPUs.
+
+    An engine that could not be loaded once is not tried again: all that need it are told the same at once.
+    """
+
+    def __init__(self) -> None:
+        self._slots: dict[tuple[Role, Any], EngineSlot[Any]] = {}
+        self._refused: dict[tuple[Role, Any], EngineUnavailable] = {}
+
+    def policy(self, config: PolicyConfig) -> EngineSlot[Policy]:
+        """The place of a policy."""
+        return self._slot(("policy", config), open_policy)
+
+    def prm(self, config: PrmConfig | None) -> EngineSlot[Prm] | None:
+        """The place of a PRM, where there is one."""
+        return None if config is None else self._slot(("prm", config), open_prm)
+
+    async def close(self, role: Role | None = None) -> None:
+        """Free all engines, or those of one role."""
+        for (other, _), slot in self._slots.items():
+            if role in (None, other):
+                await slot.close()
+
+    def _slot(self, place: tuple[Role, Any], opener: Callable[[Any], Awaitable[Any]]) -> EngineSlot[Any]:
+        async def open_in_turn(config: Any) -> Any:
+            if place in self._refused:
+                raise self._refused[place]
+            for other, slot in self._slots.items():
+                if other != place and not _fit_together(place, other):
+                    await slot.close()
+            try:
+                return await opener(config)
+            except EngineUnavailable as error:
+                self._refused[place] = error
+                raise
+
+        return self._slots.setdefault(place, EngineSlot(place[1], open_in_turn))
+
+
+def _fit_together(place: tuple[Role, Any], other: tuple[Role, Any]) -> bool:
+    configs = dict((place, other))
+    return len(configs) == 2 and overfull_gpu(configs["policy"], configs["prm"]) is None

@@ -1,0 +1,1 @@
+"""Test-time compute for small language models: sample, score, search, select, grade."""

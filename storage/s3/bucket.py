@@ -1,0 +1,289 @@
+"""Objects under one address of an S3-compatible store, asked for with patience while the network is down.
+
+Endpoint, region and keys are those of the usual variables (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, …). Only
+the endpoint's host and the bucket's name are ever told.
+"""
+
+import hashlib
+import logging
+import os
+import random
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
+from urllib.parse import urlsplit
+
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.store import S3Store
+
+from overthink.storage.files import disk_errors
+from overthink.storage.storage_errors import BucketUnreachable, ObjectMissing, StorageError
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta, PutMode
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+logger = logging.getLogger(__name__)
+
+SCHEME = "s3://"
+PATIENCE_VARIABLE = "OVERTHINK_BUCKET_PATIENCE"
+PATIENCE_SECONDS = 120.0
+LONGEST_WAIT_SECONDS = 10.0
+RETRIES_AT_ONCE = 1  # of obstore itself, which hears no signal meanwhile; then we wait, and hear them
+STALLED_SECONDS = 60  # without one byte of an answer
+LONGEST_REQUEST_SECONDS = 6 * 3600  # of obstore's default of 30 s a large object on a slow line would die
+UPLOADS_AT_ONCE = 4  # pieces of 5 MiB of one object
+PASSING_STATUSES = (408, 409, 429)
+_ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<prefix>(/[\w.=-]+)*)/?")
+_STATUS = re.compile(r"status code: (?P<status>\d{3})(?:.*?<Code>(?P<code>[A-Za-z]{1,64})</Code>)?", re.DOTALL)
+_NO_ANSWER = re.compile(r"kind: (Connect|Request|Timeout|Interrupted|Decode)")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Address:
+    """A bucket and the prefix of the keys in it; `prefix` is empty or ends with a slash."""
+
+    bucket: str
+    prefix: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read s3://BUCKET/PREFIX. Raises StorageError where it is not one."""
+        found = _ADDRESS.fullmatch(text)
+        if found is None or {".", ".."} & set(text.split("/")):
+            # What is wrong with it may be keys that were written into it, so it is not told.
+            raise StorageError(
+                "a store in a bucket is named s3://BUCKET or s3://BUCKET/PREFIX, with letters, digits and ._=- in the "
+                "prefix, and nothing else: keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
+        return cls(found["bucket"], found["prefix"].removeprefix("/") + "/" if found["prefix"] else "")
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.bucket}/{self.prefix}".removesuffix("/")
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object's size in bytes, and when it was written, in whole seconds since 1970."""
+
+    size: int
+    written_at: int
+
+
+class Bucket:
+    """The objects at one address, and the folder that keeps what they lack.
+
+    Raises StorageError with the remedy where a request is refused, ObjectMissing where there is no such object, and
+    BucketUnreachable where no answer came for as long as patience lasts; from then on it has none.
+    """
+
+    def __init__(self, address: Address, folder: Path) -> None:
+        self.address = address
+        self._folder = folder
+        scheme, host = endpoint()
+        self._host = host or "AWS"
+        self._patience = 0.0  # at first contact a wrong name is likelier than a cut network
+        self._objects = self._connected(scheme, host)
+        self._patiently(lambda: self._objects.list("first-contact").collect())
+        self._patience = _patience()
+
+    def _connected(self, scheme: str, host: str) -> S3Store:
+        keys = self._keys()
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        return S3Store(
+            self.address.bucket,
+            prefix=self.address.prefix or None,
+            endpoint=f"{scheme}://{host}" if host else None,
+            region=region or (keys and keys.config.get("region")) or "us-east-1",
+            client_options={
+                "allow_http": scheme == "http",
+                "read_timeout": timedelta(seconds=STALLED_SECONDS),
+                "timeout": timedelta(seconds=LONGEST_REQUEST_SECONDS),
+            },
+            retry_config={"max_retries": RETRIES_AT_ONCE},
+            credential_provider=keys,
+        )
+
+    def _keys(self) -> "Boto3CredentialProvider | None":
+        """What gives the keys of ~/.aws, a role or this machine; None where the environment holds them."""
+        if os.environ.get("AWS_ACCESS_KEY_ID"):
+            return None
+        from botocore.exceptions import BotoCoreError
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+        try:
+            return Boto3CredentialProvider()
+        except (ValueError, BotoCoreError) as error:
+            raise StorageError(self._refused(f"no keys, {type(error).__name__}")) from None
+
+    def objects(self, folder: str = "") -> dict[str, StoredObject]:
+        """What lies under a folder, by key; what has no bytes only marks a folder."""
+        found = self._patiently(lambda: self._objects.list(folder).collect())
+        return {each["path"]: _stored(each) for each in found if each["size"]}
+
+    def find(self, key: str) -> StoredObject | None:
+        """One object as it is now, or None."""
+        try:
+            return _stored(self._patiently(lambda: self._objects.head(key), key))
+        except ObjectMissing:
+            return None
+
+    def read(self, key: str) -> bytes | None:
+        """An object's bytes, or None."""
+        version = self.version(key)
+        return version and version[0]
+
+    def version(self, key: str) -> tuple[bytes, str] | None:
+        """An object's bytes and what tells this version of it from others, or None."""
+
+        def read() -> tuple[bytes, str]:
+            found = self._objects.get(key)
+            return bytes(found.bytes()), found.meta["e_tag"] or ""
+
+        try:
+            return self._patiently(read, key)
+        except ObjectMissing:
+            return None
+
+    def sha256(self, key: str) -> str:
+        """The hexadecimal SHA-256 of an object's bytes, as they are in the bucket."""
+
+        def digest() -> str:
+            digest = hashlib.sha256()
+            for piece in self._objects.get(key).stream():
+                digest.update(piece)
+            return digest.hexdigest()
+
+        return self._patiently(digest, key)
+
+    def download(self, key: str, path: Path) -> None:
+        """Write an object's bytes to a file; not durably."""
+
+        def copy() -> None:
+            with path.open("wb") as file:
+                file.writelines(self._objects.get(key).stream())
+
+        with disk_errors(path):
+            self._patiently(copy, key)
+
+    def write(self, key: str, content: bytes, over: str | None = None) -> bool:
+        """Make an object, or put another in the place of one version; whole or not at all.
+
+        False where there is another version by now, which stays.
+        """
+        mode: PutMode = "create" if over is None else {"e_tag": over}
+        try:
+            self._patiently(lambda: self._objects.put(key, content, mode=mode, use_multipart=False), key)
+        except (AlreadyExistsError, PreconditionError):
+            return False
+        return True
+
+    def upload(self, key: str, path: Path) -> None:
+        """Make an object of a file's bytes."""
+        with disk_errors(path), path.open("rb") as file:
+
+            def copy() -> None:
+                file.seek(0)
+                self._objects.put(key, file, max_concurrency=UPLOADS_AT_ONCE)
+
+            self._patiently(copy, key)
+
+    def move(self, key: str, target: str) -> None:
+        """Give an object another key."""
+        self._patiently(lambda: self._objects.rename(key, target), key)
+
+    def remove(self, key: str) -> None:
+        """Remove an object, if it is there."""
+        self._patiently(lambda: self._objects.delete(key), key)
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove everything under a folder."""
+        keys = [each["path"] for each in self._patiently(lambda: self._objects.list(folder).collect())]
+        self._patiently(lambda: self._objects.delete(keys))
+
+    def _patiently(self, request: Callable[[], Result], key: str = "") -> Result:
+        """Make a request, again and again where no answer comes, at growing intervals."""
+        deadline, wait = time.monotonic() + self._patience, 0.5
+        while True:
+            try:
+                return request()
+            except (AlreadyExistsError, PreconditionError):
+                raise
+            except FileNotFoundError as error:
+                raise ObjectMissing(f"{self.address}/{key} is missing") from error
+            except BaseError as error:
+                status, reason = _told(error)
+                if (refusal := self._refusal(status, reason)) is not None:
+                    raise StorageError(refusal) from error
+                if time.monotonic() + wait > deadline:
+                    self._patience = 0.0
+                    raise BucketUnreachable(
+                        f"{self.address} cannot be reached at {self._host} ({reason}): mend the network, or "
+                        "AWS_ENDPOINT_URL, and run the same command again; what it lacks is safe in "
+                        f"{self._folder} and is sent then"
+                    ) from error
+            logger.warning("%s does not answer (%s); trying again", self.address, reason)
+            time.sleep(wait * random.uniform(0.5, 1.0))
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+
+    def _refusal(self, status: int, reason: str) -> str | None:
+        """What to tell where the bucket did answer, so that asking again would not help; None elsewhere."""
+        if "NoSuchBucket" in reason:
+            return (
+                f"there is no bucket {self.address.bucket!r} at {self._host}: make it, or mend --store or "
+                "AWS_ENDPOINT_URL"
+            )
+        if status == 501:
+            return f"{self._host} knows no conditional writes ({reason}): use a server that does, as S3 itself does"
+        return self._refused(reason) if 300 <= status < 500 and status not in PASSING_STATUSES else None
+
+    def _refused(self, reason: str) -> str:
+        return (
+            f"{self.address} is refused by {self._host} ({reason}): check that AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY are set, and that they may list, read, write and delete there"
+        )
+
+
+def endpoint() -> tuple[str, str]:
+    """Scheme and host of the endpoint that the environment names; no host for AWS itself."""
+    address = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    if not address:
+        return "https", ""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.path.strip("/"):
+        raise StorageError("AWS_ENDPOINT_URL is not an endpoint: write it as http://HOST:PORT or https://HOST")
+    return parts.scheme, parts.netloc
+
+
+def _patience() -> float:
+    text = os.environ.get(PATIENCE_VARIABLE) or str(PATIENCE_SECONDS)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise StorageError(f"{PATIENCE_VARIABLE} is not a number of seconds: {text}")
+    return seconds
+
+
+def _stored(found: "ObjectMeta") -> StoredObject:
+    return StoredObject(found["size"], int(found["last_modified"].timestamp()))
+
+
+def _told(error: BaseError) -> tuple[int, str]:
+    """The status of an answer, 0 where there was none, and the kind of an error.
+
+    The kind alone: what servers say about it may hold what nobody should read in a log.
+    """
+    text = str(error)
+    if (found := _STATUS.search(text)) is not None:
+        return int(found["status"]), f"HTTP status {found['status']} {found['code'] or ''}".rstrip()
+    if "redirect without LOCATION" in text:
+        return 301, "another region, see AWS_REGION"
+    kind = _NO_ANSWER.search(text)
+    return 0, f"{kind[1]} error" if kind else type(error).__name__

@@ -1,0 +1,1 @@
+"""Where problems and labelled solutions come from."""

@@ -1,0 +1,106 @@
+"""Rows of a data set, from a file or the hub: where each stands, what it holds, and what is wrong with it."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from overthink.tasks.datasets.input_files import json_objects, parquet_rows
+from overthink.tasks.errors import ProblemError, UserError
+
+Row = tuple[str, Mapping[str, Any] | ProblemError]  # where it stands, and what stands there
+Item = TypeVar("Item")
+NUMBERS = (int, float, Decimal, np.integer, np.floating)
+
+
+def file_rows(path: Path, what: Literal["problems", "solutions"]) -> Iterator[Row]:
+    """The rows of a `.jsonl` or `.parquet` file of `what` the recipe names. Raises ProblemError."""
+    if path.suffix not in (".jsonl", ".parquet"):
+        raise ProblemError(f"{path}: {what} are read from .jsonl or .parquet files; rename or convert it")
+    try:
+        for number, row in enumerate(parquet_rows(path), 1) if path.suffix == ".parquet" else json_objects(path):
+            place = f"{path}, row {number}"
+            yield place, ProblemError(f"{place}: {row}") if isinstance(row, str) else row
+    except (OSError, ValueError) as error:
+        raise ProblemError(f"{path}: cannot be read ({error}): check `{what}.path`") from error
+
+
+def hub_rows(dataset: str, config: str | None, split: str, revision: str) -> Iterator[Row]:
+    """The rows of a Hugging Face data set. Raises ProblemError where it cannot be loaded."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise ProblemError("data sets of the hub need a package: pip install datasets") from error
+    try:
+        rows = datasets.load_dataset(dataset, config, split=split, revision=revision)
+    except Exception as error:  # the client raises its own, the network's and the file system's errors
+        raise ProblemError(
+            f"cannot load data set {dataset} at {revision}: {type(error).__name__}: {error}; check name and network, "
+            "or download it and use `source: file`"
+        ) from error
+    for number, row in enumerate(rows, start=1):
+        yield f"{dataset} ({split}), row {number}", row
+
+
+def usable(
+    rows: Iterable[Row],
+    read: Callable[[str, int, Mapping[str, Any]], Item],
+    skip_bad_rows: bool,
+    dropped: list[str],
+) -> Iterator[Item]:
+    """What `read` makes of each row's place, number from 0, and value.
+
+    A row that it refuses stops all with a ProblemError; where bad rows are skipped, its complaint joins `dropped`.
+    """
+    for index, (where, row) in enumerate(rows):
+        try:
+            if isinstance(row, ProblemError):
+                raise row
+            item = read(where, index, row)
+        except ProblemError as error:
+            if not skip_bad_rows:
+                raise ProblemError(f"{error}; mend the row, or drop such rows with --skip-bad-rows") from error
+            dropped.append(str(error))
+        else:
+            yield item
+
+
+def named_columns(pairs: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
+    """The pairs of `--map KEY=COLUMN` by key. Raises UserError for one that is no pair, or no key of ours."""
+    columns: dict[str, str] = {}
+    for pair in pairs:
+        key, mark, column = pair.partition("=")
+        if not mark or not column or key not in keys:
+            raise UserError(f"--map takes KEY=COLUMN with a KEY of {', '.join(keys)}; not {pair!r}")
+        if key in columns:
+            raise UserError(f"--map names {key} twice")
+        columns[key] = column
+    return columns
+
+
+def text_field(where: str, row: Mapping[str, Any], field: str) -> str:
+    """A field that holds text or a number, stripped. Raises ProblemError where it is missing, empty or neither."""
+    value = present_field(where, row, field)
+    if isinstance(value, bool) or not isinstance(value, (str, *NUMBERS)):
+        raise ProblemError(f"{where}: field {field!r} is a {type(value).__name__}, not text or a number")
+    if not isinstance(value, (str, int)) and not math.isfinite(value):
+        raise ProblemError(f"{where}: field {field!r} is {value}, not a number")
+    text = str(value).strip()
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ProblemError(f"{where}: field {field!r} is not valid Unicode text") from error
+    if not text:
+        raise ProblemError(f"{where}: field {field!r} is empty")
+    return text
+
+
+def present_field(where: str, row: Mapping[str, Any], field: str) -> Any:
+    """A field's value. Raises ProblemError where it is missing or null."""
+    value = row.get(field)
+    if value is None:
+        raise ProblemError(f"{where}: field {field!r} is missing (fields there: {', '.join(map(str, row))})")
+    return value

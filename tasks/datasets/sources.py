@@ -1,0 +1,261 @@
+"""Where problems come from: chains, a local JSONL or Parquet file, a Hugging Face data set; every row is checked."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
+
+from overthink.storage.keys import content_key
+from overthink.tasks.datasets.chains import LONGEST_CHAIN, Chain, Split, generate_chains
+from overthink.tasks.datasets.references import reference_field
+from overthink.tasks.datasets.rows import Row, file_rows, hub_rows, text_field, usable
+from overthink.tasks.errors import ProblemError
+from overthink.tasks.records import Problem
+
+
+class Frozen(BaseModel):
+    """A part of a recipe: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Columns(Frozen):
+    """Which column of a file holds what.
+
+    Without `problem_id` rows are numbered from 0; without `reference` nothing can be graded.
+    """
+
+    question: str = "question"
+    reference: str | None = "answer"
+    problem_id: str | None = None
+    level: str | None = None
+    subject: str | None = None
+    reference_after: str | None = Field(default=None, description="keep only what follows the last of this mark")
+
+    @model_validator(mode="after")
+    def _after_what(self) -> Self:
+        if self.reference_after is not None and self.reference is None:
+            raise ValueError(
+                f"reference_after = {self.reference_after!r} is of no use without a `reference`: name one, or set "
+                "reference_after to null"
+            )
+        return self
+
+
+PRESETS: dict[str, Columns] = {
+    "math500": Columns(
+        question="problem", reference="answer", problem_id="unique_id", level="level", subject="subject"
+    ),
+    "aime24": Columns(question="problem", reference="extracted_groundtruth"),
+    "amc23": Columns(question="problem", reference="extracted_groundtruth"),
+    "gsm8k": Columns(question="question", reference="answer", reference_after="####"),
+}
+
+
+class ChainsSource(Frozen):
+    """Generated chains of one split; their lengths cycle through `shortest`..`longest`."""
+
+    source: Literal["chains"]
+    split: Split = "test"
+    count: int = Field(ge=1)
+    shortest: int = Field(default=1, ge=1, le=LONGEST_CHAIN)
+    longest: int = Field(default=LONGEST_CHAIN, ge=1, le=LONGEST_CHAIN)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _lengths_in_order(self) -> Self:
+        if self.shortest > self.longest:
+            raise ValueError(f"shortest = {self.shortest} is more than longest = {self.longest}")
+        return self
+
+
+class RowsSource(Frozen):
+    """Rows of a data set, laid out as a preset or by a column mapping; of both, the mapping's columns go first."""
+
+    preset: Literal["math500", "aime24", "amc23", "gsm8k"] | None = None
+    columns: Columns | None = None
+    limit: int | None = Field(default=None, ge=1)
+
+    @field_validator("columns")
+    @classmethod
+    def _over_the_preset(cls, columns: Columns | None, info: ValidationInfo) -> Columns | None:
+        """The columns that the recipe names, and the preset's for the rest; written out they stay the same."""
+        preset = PRESETS.get(info.data.get("preset") or "")
+        if columns is None or preset is None:
+            return columns
+        return Columns.model_validate(preset.model_dump() | columns.model_dump(exclude_unset=True))
+
+    @property
+    def layout(self) -> Columns:
+        """The mapping to read by: the recipe's own, the preset's, or `question` and `answer`."""
+        return self.columns or PRESETS.get(self.preset or "", Columns())
+
+
+class FileSource(RowsSource):
+    """A local file, `.jsonl` or `.parquet`."""
+
+    source: Literal["file"]
+    path: Path
+
+
+class HubSource(RowsSource):
+    """A Hugging Face data set at a revision; needs a network or a filled cache."""
+
+    source: Literal["hub"]
+    dataset: str
+    revision: str
+    split: str = "test"
+    config: str | None = None
+
+
+class QuestionsSource(Frozen):
+    """Questions written out, whose answers nobody knows yet."""
+
+    source: Literal["questions"]
+    questions: tuple[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)], ...] = Field(min_length=1)
+
+
+AnySource = ChainsSource | FileSource | HubSource | QuestionsSource
+Source = Annotated[AnySource, Field(discriminator="source")]
+
+
+class ProblemSet(Frozen):
+    """Checked problems. `dropped` holds the complaints about rows left out with `--skip-bad-rows`."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
+
+    domain: str
+    problems: tuple[Problem, ...]
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The domain and a digest of all ids, questions and references: different sets have different names."""
+        return f"{self.domain}@{content_key([[p.problem_key, p.reference] for p in self.problems])[:8]}"
+
+
+def load_problems(source: AnySource, skip_bad_rows: bool = False) -> ProblemSet:
+    """Read and check a problem set.
+
+    Raises ProblemError naming file, row and field of the first bad row, unless bad rows are to be skipped.
+    """
+    match source:
+        case ChainsSource():
+            return _chains(source)
+        case QuestionsSource():
+            return _questions(source)
+        case FileSource():
+            rows = file_rows(source.path, "problems")
+            return _checked(rows, str(source.path), source.path.stem, source.layout, source.limit, skip_bad_rows)
+        case HubSource():
+            rows = hub_rows(source.dataset, source.config, source.split, source.revision)
+            place = f"{source.dataset} ({source.split})"
+            return _checked(rows, place, source.dataset.split("/")[-1], source.layout, source.limit, skip_bad_rows)
+
+
+def problem_key(problem_id: str, question: str) -> str:
+    """The content address of a problem: of what a policy and a PRM see of it, and of its id."""
+    return content_key([problem_id, question])
+
+
+def chain_id(chain: Chain) -> str:
+    """A chain's id: its length, and a digest of its question."""
+    return f"chain-{len(chain.operations):02d}-{content_key(chain.question)[:12]}"
+
+
+def drawn_chains(source: ChainsSource) -> list[Chain]:
+    """The chains of a source. Raises ProblemError where there are too few."""
+    try:
+        return generate_chains(source.split, source.count, source.shortest, source.longest, source.seed)
+    except ValueError as error:
+        raise ProblemError(f"chains: {error}") from error
+
+
+def _chains(source: ChainsSource) -> ProblemSet:
+    problems = []
+    for chain in drawn_chains(source):
+        # Named by content, so that a larger set of the same chains shares its rollouts with a smaller one.
+        problem_id = chain_id(chain)
+        problems.append(
+            Problem(
+                problem_key=problem_key(problem_id, chain.question),
+                problem_id=problem_id,
+                question=chain.question,
+                reference=str(chain.values[-1]),
+                domain="chains",
+                level=str(len(chain.operations)),
+                subject="arithmetic",
+            )
+        )
+    return ProblemSet(domain=f"chains-{source.split}", problems=tuple(problems))
+
+
+def _questions(source: QuestionsSource) -> ProblemSet:
+    names = {f"question-{content_key(question)[:12]}": question for question in source.questions}
+    problems = [Problem(problem_key(name, question), name, question, None) for name, question in names.items()]
+    return ProblemSet(domain="questions", problems=tuple(problems))
+
+
+def has_references(source: AnySource) -> bool:
+    """Whether the answers to a source's problems are known, so that rollouts can be graded."""
+    match source:
+        case ChainsSource():
+            return True
+        case QuestionsSource():
+            return False
+        case RowsSource():
+            return source.layout.reference is not None
+
+
+def _checked(
+    rows: Iterable[Row], place: str, domain: str, columns: Columns, limit: int | None, skip_bad_rows: bool
+) -> ProblemSet:
+    problems: dict[str, Problem] = {}
+    dropped: list[str] = []
+
+    def read(where: str, index: int, row: Mapping[str, Any]) -> Problem:
+        problem = _problem(where, index, row, domain, columns)
+        if problem.problem_id in problems:
+            raise ProblemError(f"{where}: id {problem.problem_id!r} ({columns.problem_id}) is there twice")
+        return problem
+
+    for problem in usable(rows, read, skip_bad_rows, dropped):
+        problems[problem.problem_id] = problem
+        if len(problems) == limit:
+            break
+    if not problems:
+        raise ProblemError(f"{place}: no usable problem in it")
+    return ProblemSet(domain=domain, problems=tuple(problems.values()), dropped=tuple(dropped))
+
+
+def _problem(where: str, index: int, row: Mapping[str, Any], domain: str, columns: Columns) -> Problem:
+    question = text_field(where, row, columns.question)
+    reference = (
+        None if columns.reference is None else _reference(where, row, columns.reference, columns.reference_after)
+    )
+    problem_id = str(index) if columns.problem_id is None else text_field(where, row, columns.problem_id)
+    return Problem(
+        problem_key=problem_key(problem_id, question),
+        problem_id=problem_id,
+        question=question,
+        reference=reference,
+        domain=domain,
+        level=_optional(row, columns.level),
+        subject=_optional(row, columns.subject),
+    )
+
+
+def _reference(where: str, row: Mapping[str, Any], field: str, after: str | None) -> str:
+    text = reference_field(where, row, field)
+    if after is None:
+        return text
+    _, mark, text = text.rpartition(after)
+    if not mark or not text.strip():
+        raise ProblemError(f"{where}: field {field!r} has nothing after {after!r}")
+    return text.strip()
+
+
+def _optional(row: Mapping[str, Any], field: str | None) -> str | None:
+    value = None if field is None else row.get(field)
+    return None if value is None else str(value)

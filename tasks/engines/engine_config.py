@@ -1,0 +1,197 @@
+"""How a recipe names its engines. Frozen, validated, and split into what determines an output and what does not."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
+
+from overthink.tasks.domains.prompts import PromptStyle
+
+PrmFamilyName = Literal["qwen", "math-shepherd", "er-prm", "rlhflow", "skywork", "pqm", "trl", "verifier", "orm"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class Frozen(BaseModel):
+    """A part of a recipe: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Placement(Frozen):
+    """Where an engine runs. It never changes what the engine computes, so it is in no stage's key."""
+
+    gpus: tuple[int, ...] = Field(default=(), description="GPU ids; none means the default device")
+    gpu_memory: float = Field(default=0.9, gt=0, le=1, description="share of each GPU's memory that the engine takes")
+    tensor_parallel: int = Field(default=1, ge=1, description="GPUs that one copy of the model is spread over")
+    data_parallel: int = Field(default=1, ge=1, description="copies of the model, each with GPUs of its own")
+    cpu_cache_gib: int = Field(default=2, ge=1, description="key-value cache on a CPU or in torch, GiB")
+    batch_tokens: int = Field(default=8192, ge=1, description="tokens of one batch in torch, padding included")
+    max_in_flight: int = Field(default=256, ge=1, description="requests inside one copy of the engine at once")
+
+    @model_validator(mode="after")
+    def _enough_gpus(self) -> Self:
+        wanted = self.tensor_parallel * self.data_parallel
+        if self.gpus and len(self.gpus) != wanted:
+            raise ValueError(
+                f"placement lists {len(self.gpus)} GPUs, but tensor_parallel × data_parallel = {wanted}: list {wanted}"
+            )
+        if len(set(self.gpus)) != len(self.gpus):
+            raise ValueError("placement lists a GPU twice")
+        return self
+
+    @property
+    def devices(self) -> tuple[int, ...]:
+        """The GPU ids that are taken: those named, else the first ones."""
+        return self.gpus or tuple(range(self.tensor_parallel * self.data_parallel))
+
+
+class ModelConfig(Frozen):
+    """What every engine with real weights needs: a folder, a zoo name, or a hub name with its revision."""
+
+    model: str = Field(min_length=1)
+    revision: str | None = None
+    dtype: Dtype = "auto"
+    max_model_len: int | None = Field(default=None, ge=8, description="tokens of prompt and completion together")
+    trust_remote_code: StrictBool = Field(default=False, description="run code that comes with the model")
+    placement: Placement = Placement()
+
+
+class VllmPolicyConfig(ModelConfig):
+    """A policy in vLLM, in a process of its own that the run starts and ends."""
+
+    engine: Literal["vllm"] = "vllm"
+    prompt_style: PromptStyle = "auto"
+    system_prompt: str | None = Field(default=None, min_length=1, description="in place of the style's own")
+
+
+class PrmModelConfig(ModelConfig):
+    """A PRM with real weights, and the family that says how it is asked and read."""
+
+    family: PrmFamilyName = "qwen"
+    base: str | None = Field(
+        default=None,
+        min_length=1,
+        description="the model whose configuration and tokenizer a checkpoint without its own has (torch)",
+    )
+
+
+class VllmPrmConfig(PrmModelConfig):
+    """A PRM in vLLM, where it can compute the family's head."""
+
+    engine: Literal["vllm"] = "vllm"
+
+
+class TorchPrmConfig(PrmModelConfig):
+    """A PRM in plain torch and transformers: every family, and the reference that the vLLM path is tested against."""
+
+    engine: Literal["torch"] = "torch"
+
+
+class AutoPrmConfig(PrmModelConfig):
+    """A PRM in vLLM where that is installed and can compute the family's head, else in torch."""
+
+    engine: Literal["auto"] = "auto"
+
+
+class ServedModelConfig(Frozen):
+    """A model behind HTTP endpoints. Where and how it is asked is in no stage's key; what it is, is what is said here.
+
+    Weights behind an endpoint cannot be seen: whoever changes them under the same name says so by another `revision`.
+    """
+
+    model: str = Field(min_length=1, description="the name under which every endpoint serves it")
+    revision: str | None = Field(default=None, description="your word for its weights and settings")
+    endpoints: tuple[str, ...] = Field(min_length=1, description="base URLs, such as http://127.0.0.1:8000/v1")
+    trust_remote_code: bool = Field(default=False, description="of the tokenizer")
+    api_key_env: str | None = Field(
+        default=None, pattern="^[A-Z_][A-Z0-9_]*$", description="the environment variable that holds the key"
+    )
+    api_key_block: str | None = Field(
+        default=None, pattern="^[a-z0-9][a-z0-9-]*$", description="the Secret block of Prefect that holds the key"
+    )
+    timeout_seconds: float = Field(default=600, gt=0, description="for one request, queueing included")
+    patience_seconds: float = Field(default=300, ge=0, description="how long a failing request is tried again")
+    max_in_flight: int = Field(default=256, ge=1, description="requests at one endpoint at once, on average")
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if self.api_key_env is not None and self.api_key_block is not None:
+            raise ValueError("a key is in the environment or in a block: name api_key_env or api_key_block")
+        return self
+
+    @field_validator("endpoints")
+    @classmethod
+    def _plain_urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("an endpoint is an http or https URL, such as http://127.0.0.1:8000/v1")
+            if parts.username or parts.password or parts.query or parts.fragment:
+                raise ValueError("an endpoint's URL holds no key, query or fragment: name the key's api_key_env")
+        if len(set(urls)) != len(urls):
+            raise ValueError("an endpoint is listed twice")
+        return tuple(url.rstrip("/") for url in urls)
+
+
+class OpenAIPolicyConfig(ServedModelConfig):
+    """A policy behind OpenAI-compatible endpoints.
+
+    With its tokenizer it is asked with token ids, as vLLM allows, and may be searched; without, through the chat
+    endpoint, for whole solutions.
+    """
+
+    engine: Literal["openai"] = "openai"
+    tokenizer: str | None = Field(default=None, min_length=1, description="a folder, a zoo name, or a hub name")
+    max_model_len: int | None = Field(default=None, ge=8, description="tokens of prompt and completion together")
+    prompt_style: PromptStyle = "auto"
+    system_prompt: str | None = Field(default=None, min_length=1, description="in place of the style's own")
+
+
+class ServedPrmConfig(ServedModelConfig):
+    """A PRM behind vLLM's pooling endpoint."""
+
+    engine: Literal["vllm-server"] = "vllm-server"
+    tokenizer: str = Field(min_length=1, description="a folder, a zoo name, or a hub name")
+    family: PrmFamilyName = "qwen"
+
+
+class FakePolicyConfig(Frozen):
+    """A policy that writes what a hash tells it: deterministic, without weights, at a latency of your choice."""
+
+    engine: Literal["fake"] = "fake"
+    steps: int = Field(default=4, ge=1, description="longest solution, in steps")
+    answers: int = Field(default=3, ge=1, description="how many different answers it gives, 0 upward")
+    latency_ms: float = Field(default=0, ge=0)
+
+
+class FakePrmConfig(Frozen):
+    """A PRM whose scores are hashes of the steps: deterministic, without weights, at a latency of your choice."""
+
+    engine: Literal["fake"] = "fake"
+    latency_ms: float = Field(default=0, ge=0)
+
+
+class ScriptedConfig(Frozen):
+    """A policy or PRM that says literally what a JSON file holds (see `tasks/engines/fakes/scripted.py`)."""
+
+    engine: Literal["scripted"] = "scripted"
+    script: Path
+
+
+PolicyConfig = Annotated[
+    VllmPolicyConfig | OpenAIPolicyConfig | FakePolicyConfig | ScriptedConfig, Field(discriminator="engine")
+]
+PrmConfig = Annotated[
+    VllmPrmConfig | TorchPrmConfig | AutoPrmConfig | ServedPrmConfig | FakePrmConfig | ScriptedConfig,
+    Field(discriminator="engine"),
+]
+EngineConfig = (
+    VllmPolicyConfig
+    | OpenAIPolicyConfig
+    | PrmModelConfig
+    | ServedPrmConfig
+    | FakePolicyConfig
+    | FakePrmConfig
+    | ScriptedConfig
+)

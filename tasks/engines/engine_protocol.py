@@ -1,0 +1,47 @@
+"""The two protocols every engine answers to."""
+
+from typing import Protocol
+
+from overthink.tasks.records import Sample, Sampling, Scores
+
+
+class Policy(Protocol):
+    """A model that writes."""
+
+    def prompt(self, question: str) -> tuple[int, ...]:
+        """The prompt's token ids for a question, exactly as they are sent."""
+        ...
+
+    def tokens(self, text: str, begins: bool) -> tuple[int, ...]:
+        """Token ids of text that the policy is to go on from as if it had written it.
+
+        It `begins` what the policy writes, or goes on with it.
+        """
+        ...
+
+    async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
+        """One continuation of the question's prompt and the samples in `path`, whose tokens are sent unchanged.
+
+        Raises EngineDied where the engine stopped, BadReply where it answered nonsense.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back what the engine holds."""
+        ...
+
+
+class Prm(Protocol):
+    """A process reward model."""
+
+    async def score(self, question: str, steps: tuple[str, ...], from_step: int) -> Scores:
+        """One number in [0, 1] for each of `steps[from_step:]`.
+
+        Raises EngineDied where the engine stopped, PromptTooLong where the prompt does not fit, BadReply where the
+        scores do not.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back what the engine holds."""
+        ...

@@ -1,0 +1,87 @@
+"""Engines without weights: what they say is a hash of what they are asked. Deterministic, and as slow as you like."""
+
+import asyncio
+import hashlib
+
+from overthink.tasks.engines.engine_config import FakePolicyConfig, FakePrmConfig
+from overthink.tasks.records import Sample, SampleStop, Sampling, Scores
+
+STEP_DELIMITER = "\n\n"
+
+
+def hash_number(*parts: object) -> int:
+    """A number below 2**64 that depends on all parts."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big")
+
+
+def text_sample(text: str, sampling: Sampling, prompt_tokens: int) -> Sample:
+    """What is left of `text` after its stop strings and its limit of tokens, which are its characters.
+
+    As from a real engine, the tokens of the stop string are there, its text is not. Each token has log-probability -1.
+    """
+    stops = [(text.index(stop), stop) for stop in sampling.stop if stop in text]
+    begin, stop = min(stops, default=(len(text), ""))
+    written = text[:begin] + stop
+    tokens = tuple(map(ord, written[: sampling.max_tokens]))
+    ends = tuple(min(end, begin) for end in range(1, len(tokens) + 1))
+    reason: SampleStop = "length" if len(tokens) < len(written) else "delimiter" if stop else "stop"
+    return Sample(text[: min(begin, len(tokens))], tokens, ends, (-1.0,) * len(tokens), reason, prompt_tokens, 0)
+
+
+class FakePolicy:
+    """Writes up to `steps` steps and a boxed answer; lower answers are likelier, so votes have something to find."""
+
+    def __init__(self, config: FakePolicyConfig) -> None:
+        self._config = config
+
+    def prompt(self, question: str) -> tuple[int, ...]:
+        """The question's characters."""
+        return tuple(map(ord, question))
+
+    def tokens(self, text: str, begins: bool) -> tuple[int, ...]:
+        """The text's characters."""
+        return tuple(map(ord, text))
+
+    async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
+        """See `Policy.generate`."""
+        await asyncio.sleep(self._config.latency_ms / 1000)
+        written = "".join(sample.text + STEP_DELIMITER for sample in path)
+        draw = 0 if sampling.temperature == 0 else seed
+        steps: list[str] = []
+        depth = len(path)
+        while True:
+            number = hash_number(question, written, steps, draw)
+            last = depth + 1 >= self._config.steps or number % self._config.steps == 0
+            steps.append(self._answer(number >> 8) if last else f"step {depth + 1}: {number % 10_000}")
+            depth += 1
+            if last:
+                break
+            if STEP_DELIMITER in sampling.stop:
+                steps.append("")
+                break
+        prompt_tokens = len(self.prompt(question)) + sum(len(sample.tokens) for sample in path)
+        return text_sample(STEP_DELIMITER.join(steps), sampling, prompt_tokens)
+
+    def _answer(self, number: int) -> str:
+        count = self._config.answers
+        return f"\\boxed{{{min(number % count, (number // count) % count)}}}"
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+
+class FakePrm:
+    """Scores each step by a hash of the question and the steps up to it."""
+
+    def __init__(self, config: FakePrmConfig) -> None:
+        self._config = config
+
+    async def score(self, question: str, steps: tuple[str, ...], from_step: int) -> Scores:
+        """See `Prm.score`."""
+        await asyncio.sleep(self._config.latency_ms / 1000)
+        ends = range(from_step + 1, len(steps) + 1)
+        values = tuple(hash_number(question, steps[:end]) / 2**64 for end in ends)
+        return Scores(values, len(question) + sum(map(len, steps)), 0)
+
+    async def close(self) -> None:
+        """Nothing to free."""

@@ -1,0 +1,268 @@
+"""A policy behind OpenAI-compatible endpoints: by token ids where vLLM serves it, else by chat, for whole solutions."""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel, Field, FiniteFloat
+
+from overthink.tasks.domains.prompts import messages
+from overthink.tasks.engines.engine_config import OpenAIPolicyConfig
+from overthink.tasks.engines.http.endpoints import Endpoints, ModelCard
+from overthink.tasks.engines.http.http_client import Count
+from overthink.tasks.engines.http.served_steps import Line, ServedSteps
+from overthink.tasks.engines.models import ModelFiles, context_length
+from overthink.tasks.engines.policy_prompts import PolicyPrompts, files_of_prompts, style_of
+from overthink.tasks.engines.token_policy import TokenPolicy, Written
+from overthink.tasks.errors import BadReply, EngineUnavailable
+from overthink.tasks.records import Sample, Sampling
+
+# What a server takes from the model's generation_config.json where a request does not say otherwise.
+AS_IT_IS = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+PROBE = Sampling(temperature=0.0, top_p=1.0, max_tokens=1)
+
+
+class PromptTokens(BaseModel):
+    """Of the tokens that were read, those from the cache."""
+
+    cached_tokens: Count | None = None
+
+
+class Usage(BaseModel):
+    """Tokens as the endpoint counts them; None where it does not."""
+
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    prompt_tokens_details: PromptTokens | None = None
+
+    @property
+    def cached_tokens(self) -> int | None:
+        """Prompt tokens from the cache, where the endpoint says so."""
+        return None if self.prompt_tokens_details is None else self.prompt_tokens_details.cached_tokens
+
+
+class Logprobs(BaseModel):
+    """Natural-log probabilities, one for each token that was written."""
+
+    token_logprobs: list[FiniteFloat]
+
+
+class Completion(BaseModel):
+    """One choice of the completions endpoint; the token ids are vLLM's addition."""
+
+    finish_reason: str | None
+    logprobs: Logprobs | None = None
+    token_ids: list[Count] | None = None
+    prompt_token_ids: list[Count] | None = None
+
+
+class Completions(BaseModel):
+    """The reply of the completions endpoint."""
+
+    choices: list[Completion] = Field(min_length=1)
+    usage: Usage | None = None
+
+
+class Message(BaseModel):
+    """What the assistant said."""
+
+    content: str | None = None
+
+
+class ChatChoice(BaseModel):
+    """One choice of the chat endpoint."""
+
+    finish_reason: str | None
+    message: Message
+
+
+class Chats(BaseModel):
+    """The reply of the chat endpoint."""
+
+    choices: list[ChatChoice] = Field(min_length=1)
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Token ids, and how to go on from them; see `TokenPolicy._write`."""
+
+    ids: list[int]
+    sampling: Sampling
+    stop_ids: list[int]
+    seed: int
+
+
+class WrittenSteps(BaseModel):
+    """What our middleware wrote from one prefix."""
+
+    tokens: list[Count]
+    logprobs: list[FiniteFloat]
+    finish_reason: str | None
+    cached: Count | None
+
+
+class CompletionsPolicy(TokenPolicy):
+    """Samples from vLLM's server, token ids in and out, through our middleware or its completions endpoint."""
+
+    def __init__(self, endpoints: Endpoints, model: str, prompts: PolicyPrompts, limit: int | None) -> None:
+        super().__init__(prompts, limit)
+        self._endpoints = endpoints
+        self._model = model
+        self._steps = ServedSteps(endpoints, "/steps/write", model, Line[WrittenSteps], self._understand)
+
+    @classmethod
+    async def open(cls, config: OpenAIPolicyConfig, tokenizer: ModelFiles) -> "CompletionsPolicy":
+        """Find out who answers, and whether prefixes can be continued. Raises EngineUnavailable, with the remedy."""
+        endpoints = Endpoints(config, config.endpoints, "/models")
+        try:
+            cards = await endpoints.cards(must_list=True)
+            limit = served_length(config, tokenizer, cards)
+            policy = cls(endpoints, config.model, PolicyPrompts(config, tokenizer), limit)
+            await policy.generate("1+1", (), PROBE, seed=0)
+        except BadReply as error:
+            await endpoints.close()
+            raise EngineUnavailable(f"{error}; or leave out `tokenizer`, for cot and best_of_n by chat") from error
+        except BaseException:
+            await endpoints.close()
+            raise
+        return policy
+
+    async def _write(
+        self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
+    ) -> Written:
+        room = sampling.max_tokens if self._limit is None else min(sampling.max_tokens, self._limit - len(prefix))
+        if room < 1:
+            raise BadReply(f"{self._model} refused the prompt of {question[:80]!r}: it reads {self._limit} tokens")
+        sampling = replace(sampling, max_tokens=room)
+        written = await self._steps.ask(Prefix(prefix, sampling, stop_ids, seed))
+        return await self._complete(question, prefix, sampling, stop_ids, seed) if written is None else written
+
+    @staticmethod
+    def _understand(url: str, prefix: Prefix, shown: WrittenSteps) -> Written:
+        if len(shown.logprobs) != len(shown.tokens):
+            raise BadReply(
+                f"{url} gave {len(shown.logprobs)} log-probabilities for {len(shown.tokens)} tokens behind "
+                f"{len(prefix.ids)}"
+            )
+        return Written(shown.tokens, shown.logprobs, shown.finish_reason, shown.cached)
+
+    async def _complete(
+        self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
+    ) -> Written:
+        body = AS_IT_IS | {
+            "model": self._model,
+            "prompt": prefix,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.max_tokens,
+            "stop_token_ids": stop_ids,
+            "stop": [] if stop_ids else list(sampling.stop),
+            "seed": seed,
+            "logprobs": 0,
+            "return_token_ids": True,
+        }
+        url, reply = await self._endpoints.post("/completions", body, Completions)
+        choice = reply.choices[0]
+        if choice.token_ids is None or choice.prompt_token_ids is None:
+            raise BadReply(
+                f"{url} gives no token ids, so no prefix can be continued as it was written: serve {self._model} with "
+                "vLLM"
+            )
+        if choice.prompt_token_ids != prefix:
+            raise BadReply(f"{url} read other tokens than it was sent for {question[:80]!r}: serve with vLLM alone")
+        logprobs = [] if choice.logprobs is None else choice.logprobs.token_logprobs
+        if len(logprobs) != len(choice.token_ids):
+            raise BadReply(
+                f"{url} gave {len(logprobs)} log-probabilities for {len(choice.token_ids)} tokens of {question[:80]!r}"
+            )
+        cached = None if reply.usage is None else reply.usage.cached_tokens
+        return Written(choice.token_ids, logprobs, choice.finish_reason, cached)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        self._steps.close()
+        await self._endpoints.close()
+
+
+class ChatPolicy:
+    """Whole solutions from a chat endpoint, which shows neither tokens nor, of old, their probabilities."""
+
+    def __init__(self, endpoints: Endpoints, config: OpenAIPolicyConfig) -> None:
+        self._endpoints = endpoints
+        self._model = config.model
+        self._style = style_of(config, None)
+        self._system = config.system_prompt
+
+    @classmethod
+    async def open(cls, config: OpenAIPolicyConfig) -> "ChatPolicy":
+        """Find out whether anyone answers. Raises EngineUnavailable where nobody does, or the key is refused."""
+        endpoints = Endpoints(config, config.endpoints, "/models")
+        try:
+            await endpoints.cards(must_list=False)
+        except BaseException:
+            await endpoints.close()
+            raise
+        return cls(endpoints, config)
+
+    def prompt(self, question: str) -> tuple[int, ...]:
+        """The characters of the chat, as its tokens are made elsewhere."""
+        return tuple(map(ord, json.dumps(messages(self._style, question, self._system), ensure_ascii=False)))
+
+    def tokens(self, text: str, begins: bool) -> tuple[int, ...]:  # noqa: ARG002
+        """Raises BadReply: a chat cannot go on from text as if the policy had written it."""
+        raise BadReply(f"{self._model} is asked by chat, which cannot go on from {text[:80]!r}: name its `tokenizer`")
+
+    async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
+        """See `Policy.generate`; `path` is empty."""
+        if path:
+            raise BadReply(f"{self._model} is asked by chat, which cannot go on from a step: name its `tokenizer`")
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": messages(self._style, question, self._system),
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.max_tokens,
+            "seed": seed,
+        }
+        if sampling.stop:
+            body["stop"] = list(sampling.stop)
+        url, reply = await self._endpoints.post("/chat/completions", body, Chats)
+        choice, usage = reply.choices[0], reply.usage or Usage()
+        if choice.finish_reason not in ("stop", "length") or choice.message.content is None:
+            raise BadReply(f"{url} ended {question[:80]!r} with {choice.finish_reason!r} and no whole text")
+        return Sample(
+            text=choice.message.content,
+            tokens=(),
+            token_ends=(),
+            logprobs=(),
+            stop_reason="length" if choice.finish_reason == "length" else "stop",
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens,
+            shown=False,
+            counted=usage.completion_tokens,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._endpoints.close()
+
+
+async def open_openai(config: OpenAIPolicyConfig) -> CompletionsPolicy | ChatPolicy:
+    """The policy by token ids where its tokenizer is named, else by chat. Raises EngineUnavailable, with the remedy."""
+    tokenizer = files_of_prompts(config)
+    if tokenizer is None:
+        return await ChatPolicy.open(config)
+    return await CompletionsPolicy.open(config, tokenizer)
+
+
+def served_length(config: OpenAIPolicyConfig, tokenizer: ModelFiles, cards: list[ModelCard]) -> int | None:
+    """Tokens that every endpoint reads and writes together. Raises EngineUnavailable where the recipe asks for more."""
+    served = [card.max_model_len for card in cards if card.max_model_len is not None]
+    if config.max_model_len is not None and served and min(served) < config.max_model_len:
+        raise EngineUnavailable(
+            f"{config.model} is served with {min(served)} tokens, but max_model_len is {config.max_model_len}: lower "
+            "it, or serve the model with --max-model-len"
+        )
+    known = [length for length in (context_length(config.max_model_len, tokenizer), *served) if length is not None]
+    return min(known, default=None)

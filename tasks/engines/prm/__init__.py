@@ -1,0 +1,1 @@
+"""PRM families as data, and how they read and score."""

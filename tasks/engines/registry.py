@@ -1,0 +1,231 @@
+"""From a recipe's engine to the engine itself: identity without loading, loading, and loading again after a death."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any, Generic, TypeVar
+
+from overthink.storage.keys import content_key
+from overthink.tasks.domains.prompts import messages
+from overthink.tasks.engines.engine_config import (
+    AutoPrmConfig,
+    EngineConfig,
+    FakePolicyConfig,
+    FakePrmConfig,
+    ModelConfig,
+    OpenAIPolicyConfig,
+    PolicyConfig,
+    PrmConfig,
+    PrmModelConfig,
+    ScriptedConfig,
+    ServedPrmConfig,
+    TorchPrmConfig,
+    VllmPolicyConfig,
+    VllmPrmConfig,
+)
+from overthink.tasks.engines.engine_protocol import Policy, Prm
+from overthink.tasks.engines.models import ModelFiles, locate_model, locate_tokenizer
+from overthink.tasks.engines.policy_prompts import PolicyPrompts, style_of
+from overthink.tasks.engines.prm.families import FAMILIES, VLLM_HEADS, layout_of
+from overthink.tasks.engines.weights import LANGUAGE_MODEL, check_weights
+from overthink.tasks.errors import EngineDied, EngineUnavailable
+
+Engine = TypeVar("Engine", Policy, Prm)
+NOT_IDENTITY = {"placement", "model", "script", "base", "system_prompt"}
+WHERE_SERVED = {
+    "endpoints",
+    "tokenizer",
+    "system_prompt",
+    "trust_remote_code",
+    "api_key_env",
+    "api_key_block",
+    "timeout_seconds",
+    "patience_seconds",
+    "max_in_flight",
+}
+
+
+@dataclass(frozen=True)
+class EngineIdentity:
+    """What an engine's output depends on, for stage keys; its name and size, for reports.
+
+    `further` is what it depends on besides where it goes on from text that it was given.
+    """
+
+    name: str
+    parameters: int | None
+    determinants: dict[str, Any]
+    further: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """The name with a digest: two engines of one name but other weights or settings stay apart."""
+        return f"{self.name}@{content_key(self.determinants)[:8]}"
+
+
+def identify(config: EngineConfig) -> EngineIdentity:
+    """Identify an engine without loading it. Raises EngineUnavailable where its model or script cannot be found."""
+    config = chosen_engine(config)
+    if isinstance(config, OpenAIPolicyConfig | ServedPrmConfig):
+        return _identify_served(config)
+    settings = config.model_dump(mode="json", exclude=NOT_IDENTITY)
+    if isinstance(config, ModelConfig):
+        model = locate_model(config)
+        prompts = _prompts(config, model)
+        return EngineIdentity(model.name, model.parameters, settings | model.fingerprint | prompts[0], prompts[1])
+    if isinstance(config, ScriptedConfig):
+        try:
+            settings["script"] = config.script.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise EngineUnavailable(f"there is no readable script {config.script}: {error}") from error
+    else:
+        del settings["latency_ms"]
+    return EngineIdentity(config.engine, None, settings)
+
+
+def _identify_served(config: OpenAIPolicyConfig | ServedPrmConfig) -> EngineIdentity:
+    """What the recipe says of a model that cannot be seen, and what is seen of it: its tokenizer and its prompt."""
+    settings = config.model_dump(mode="json", exclude=WHERE_SERVED)
+    tokenizer = None if config.tokenizer is None else locate_tokenizer(config.tokenizer)
+    settings["tokenizer"] = None if tokenizer is None else tokenizer.tokenizer_fingerprint
+    prompts = _prompts(config, tokenizer)
+    return EngineIdentity(config.model.split("/")[-1], None, settings | prompts[0], prompts[1])
+
+
+def _prompts(config: EngineConfig, model: ModelFiles | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How a model is asked, and how text is given to it to go on from; without its files only as messages.
+
+    Our versions enter where they are not the first, so that keys of what has not changed stay as they were.
+    """
+    said: dict[str, Any] = {}
+    if isinstance(config, VllmPolicyConfig | OpenAIPolicyConfig):
+        said["prompt_style"] = json.dumps(messages(style_of(config, model), "{question}", config.system_prompt))
+        if model is None:
+            return said, {}
+        prompts = PolicyPrompts(config, model)
+        return said | _version("prompt_tokens", prompts.version), _version("further_tokens", prompts.further_version)
+    if isinstance(config, PrmModelConfig | ServedPrmConfig) and model is not None:
+        layout, _ = layout_of(FAMILIES[config.family], model, config.trust_remote_code)
+        said = _version("prompt_tokens", layout.version)
+    return said, {}
+
+
+def _version(name: str, version: int) -> dict[str, Any]:
+    return {name: version} if version > 1 else {}
+
+
+def chosen_engine(config: EngineConfig) -> EngineConfig:
+    """The engine that `auto` stands for: vLLM where it is installed and can compute the family's head, else torch."""
+    if not isinstance(config, AutoPrmConfig):
+        return config
+    served = find_spec("vllm") is not None and FAMILIES[config.family].head.layers in VLLM_HEADS
+    kind = VllmPrmConfig if served else TorchPrmConfig
+    return kind(**config.model_dump(exclude={"engine"}))
+
+
+def check_engine(config: EngineConfig) -> None:
+    """Raise EngineUnavailable where an engine's weights are not whole, or named as it does not read them.
+
+    Opening it would say so too, but perhaps hours later, when the stages before it are done.
+    """
+    match chosen_engine(config):
+        case VllmPolicyConfig() as config:
+            check_weights(locate_model(config), LANGUAGE_MODEL, False, config.trust_remote_code)
+        case PrmModelConfig() as config:
+            head, is_torch = FAMILIES[config.family].head, isinstance(config, TorchPrmConfig)
+            check_weights(locate_model(config), head.weights, is_torch, config.trust_remote_code)
+
+
+async def open_policy(config: PolicyConfig) -> Policy:
+    """Load a policy. Raises EngineUnavailable, saying what is missing."""
+    match config:
+        case VllmPolicyConfig():
+            from overthink.tasks.engines.vllm.vllm_policy import VllmPolicy
+
+            return await VllmPolicy.open(config, locate_model(config))
+        case OpenAIPolicyConfig():
+            from overthink.tasks.engines.http.openai_policy import open_openai
+
+            return await open_openai(config)
+        case FakePolicyConfig():
+            from overthink.tasks.engines.fakes.fake import FakePolicy
+
+            return FakePolicy(config)
+        case ScriptedConfig():
+            from overthink.tasks.engines.fakes.scripted import ScriptedPolicy, read_script
+
+            return ScriptedPolicy(read_script(config, "policy"))
+
+
+async def open_prm(config: PrmConfig) -> Prm:
+    """Load a PRM. Raises EngineUnavailable, saying what is missing."""
+    match chosen_engine(config):
+        case VllmPrmConfig() as config:
+            from overthink.tasks.engines.vllm.vllm_prm import VllmPrm
+
+            return await VllmPrm.open(config, locate_model(config))
+        case TorchPrmConfig() as config:
+            from overthink.tasks.engines.torch.torch_prm import TorchPrm
+
+            return await asyncio.to_thread(TorchPrm, config, locate_model(config))
+        case ServedPrmConfig() as config:
+            from overthink.tasks.engines.http.served_prm import ServedPrm
+
+            return await ServedPrm.open(config, locate_tokenizer(config.tokenizer))
+        case FakePrmConfig() as config:
+            from overthink.tasks.engines.fakes.fake import FakePrm
+
+            return FakePrm(config)
+        case ScriptedConfig() as config:
+            from overthink.tasks.engines.fakes.scripted import ScriptedPrm, read_script
+
+            return ScriptedPrm(read_script(config, "prm"))
+        case other:
+            raise AssertionError(f"{other} is no PRM")
+
+
+class EngineSlot(Generic[Engine]):
+    """A place for one engine: loaded when first needed, shared by all shards, loaded anew after it died.
+
+    What has been there once and cannot be loaded again has died too: it may be there again at the next attempt.
+    """
+
+    def __init__(self, config: Any, opener: Any) -> None:
+        self._config = config
+        self._opener = opener
+        self._engine: Engine | None = None
+        self._lock = asyncio.Lock()
+        self._has_died = False
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether there is an engine now."""
+        return self._engine is not None
+
+    async def get(self) -> Engine:
+        """The engine, loading it if need be. Raises EngineUnavailable the first time, EngineDied after a death."""
+        async with self._lock:
+            if self._engine is None:
+                try:
+                    self._engine = await self._opener(self._config)
+                except EngineUnavailable as error:
+                    if self._has_died:
+                        raise EngineDied(str(error)) from error
+                    raise
+            return self._engine
+
+    async def discard(self, engine: Engine) -> None:
+        """Drop an engine that died; does nothing if another shard has already done so."""
+        async with self._lock:
+            if self._engine is engine:
+                self._engine = None
+                self._has_died = True
+                await engine.close()
+
+    async def close(self) -> None:
+        """Free the engine, if one was loaded."""
+        async with self._lock:
+            if self._engine is not None:
+                engine, self._engine = self._engine, None
+                await engine.close()

@@ -1,0 +1,1 @@
+"""PRMs in plain torch."""

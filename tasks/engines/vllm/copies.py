@@ -1,0 +1,46 @@
+"""The data-parallel copies of one vLLM engine: each request goes to the copy with the fewest in flight."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, overload
+
+from overthink.tasks.engines.engine_config import ModelConfig
+from overthink.tasks.engines.models import ModelFiles
+from overthink.tasks.engines.token_policy import Written
+from overthink.tasks.engines.vllm.messages import ReadPlaces, Rows, Write
+from overthink.tasks.engines.vllm.process import VllmProcess
+from overthink.tasks.engines.vllm.settings import engine_arguments, engine_environment, gpu_is_there
+
+
+class VllmCopies:
+    """`placement.data_parallel` copies of one model."""
+
+    def __init__(self, copies: list[VllmProcess]) -> None:
+        self._copies = copies
+
+    @classmethod
+    async def start(cls, config: ModelConfig, model: ModelFiles, extra: Mapping[str, Any]) -> "VllmCopies":
+        """Load every copy, one after the other. Raises EngineUnavailable where one cannot be."""
+        has_gpu = gpu_is_there()
+        copies = cls([])
+        try:
+            for number in range(config.placement.data_parallel):
+                settings = {**engine_arguments(config, model, number, has_gpu), **extra}
+                environment = engine_environment(config, has_gpu)
+                copies._copies.append(await VllmProcess.start(settings, has_gpu, environment))
+        except BaseException:
+            await copies.close()
+            raise
+        return copies
+
+    @overload
+    async def submit(self, asked: Write) -> Written: ...
+    @overload
+    async def submit(self, asked: ReadPlaces) -> Rows: ...
+    async def submit(self, asked: Write | ReadPlaces) -> Written | Rows:
+        """One request to the least busy copy."""
+        return await min(self._copies, key=lambda copy: copy.in_flight).submit(asked)
+
+    async def close(self) -> None:
+        """Close every copy."""
+        await asyncio.gather(*(copy.close() for copy in self._copies))

@@ -1,0 +1,164 @@
+"""vLLM's own step loop, in a process of its own: requests come through a pipe, finished answers go back in batches.
+
+For small models this is the fastest front end there is: a plain loop of `add_request` and `step`, without a thread or
+a task for each request. What drives the searches has another process, and so neither Python's lock nor, with a core to
+spare, a core in common with the engine. `python -m overthink.tasks.engines.vllm.loop DESCRIPTOR` is started by `VllmProcess`,
+which says on the pipe what to load.
+"""
+
+import importlib
+import logging
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from multiprocessing.connection import Connection, wait
+from typing import Any, NoReturn
+
+from overthink.tasks.engines.models import require
+from overthink.tasks.engines.vllm.messages import INSTALL, ReadPlaces, Write
+from overthink.tasks.errors import EngineUnavailable
+
+logger = logging.getLogger(__name__)
+
+SECONDS_TO_SAY_SO = 5.0
+
+Asked = tuple[int, Write | ReadPlaces]  # with the number that its answer is to have
+
+
+class AskerGone(Exception):
+    """Whoever asked has died or closed the pipe."""
+
+
+class VllmLoop:
+    """One copy of a vLLM engine, which takes what has arrived between two steps."""
+
+    def __init__(self, engine: Any, connection: Connection) -> None:
+        self._engine = engine
+        self._connection = connection
+        self._asked: dict[str, Asked] = {}
+        self._refusals = refusals()
+
+    def run(self) -> None:
+        """Answer until None is asked. Raises AskerGone, and whatever vLLM raises."""
+        while self._take():
+            answers = [self._answer(output) for output in self._engine.step() if output.finished]
+            if answers:
+                send(self._connection, answers)
+
+    def _take(self) -> bool:
+        """Take in what has arrived, or wait for it where there is nothing to do; False at the end."""
+        while self._connection.poll(None if not self._engine.has_unfinished_requests() else 0):
+            try:
+                batch: list[Asked] | None = self._connection.recv()
+            except (EOFError, ConnectionError) as gone:
+                raise AskerGone from gone
+            if batch is None:
+                return False
+            refused = [(number, error) for number, asked in batch if (error := self._add(number, asked)) is not None]
+            if refused:
+                send(self._connection, refused)
+        return True
+
+    def _add(self, number: int, asked: Write | ReadPlaces) -> ValueError | None:
+        try:
+            self._engine.add_request(str(number), {"prompt_token_ids": asked.ids}, asked.parameters())
+        except self._refusals as error:
+            return ValueError(str(error))
+        self._asked[str(number)] = (number, asked)
+        return None
+
+    def _answer(self, output: Any) -> tuple[int, Any]:
+        number, asked = self._asked.pop(output.request_id)
+        return number, asked.answer(output)
+
+
+def send(connection: Connection, message: Any) -> None:
+    """Send what can be pickled. Raises AskerGone, which errors of vLLM's own pipes are not to be taken for."""
+    try:
+        connection.send(message)
+    except ConnectionError as error:
+        raise AskerGone from error
+
+
+def load(settings: Mapping[str, Any], own_process: bool) -> Any:
+    """vLLM's engine, its core in yet another process or not. Raises EngineUnavailable where it cannot be."""
+    engine_class = require("vllm.v1.engine.llm_engine", INSTALL).LLMEngine
+    arguments = require("vllm", INSTALL).EngineArgs(**vllm_arguments(settings))
+    return engine_class.from_engine_args(arguments, enable_multiprocessing=own_process)
+
+
+def vllm_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain settings with vLLM's own class where it wants one."""
+    if "pooler_config" not in settings:
+        return dict(settings)
+    pooler = require("vllm.config", INSTALL).PoolerConfig(**settings["pooler_config"])
+    return {**settings, "pooler_config": pooler}
+
+
+def refusals() -> tuple[type[Exception], ...]:
+    """vLLM's own error for a request that it will not take, where this version has one."""
+    found = getattr(importlib.import_module("vllm.exceptions"), "VLLMValidationError", None)
+    return (ValueError,) if found is None else (ValueError, found)
+
+
+def main(connection: Connection) -> None:
+    """Load what the pipe says, answer until the end, and say why where that comes too soon."""
+    settings, own_process = connection.recv()
+    try:
+        engine = load(settings, own_process)
+    except EngineUnavailable as error:
+        connection.send(error)
+        return
+    except BaseException as error:  # whatever vLLM raises while loading belongs to the one who waits for it
+        connection.send(_loading_failure(settings["model"], error))
+        return
+    ending = threading.Event()
+    threading.Thread(target=end_with_core, args=[ending], name="vllm-core", daemon=True).start()
+    try:
+        send(connection, None)
+        VllmLoop(engine, connection).run()
+    except AskerGone:
+        logger.warning("whoever asked is gone: the engine ends")
+    except BaseException as error:  # every caller is told what vLLM raised
+        connection.send(f"{type(error).__name__}: {error}")
+    finally:
+        ending.set()
+        shut_down(engine)
+
+
+def end_with_core(ending: threading.Event) -> None:
+    """End this process where the core's, if there is one, has died and nothing says so: vLLM waits for it for ever."""
+    cores = [child.sentinel for child in multiprocessing.active_children()]
+    if cores and wait(cores) and not ending.wait(SECONDS_TO_SAY_SO):
+        logger.error("the process of vLLM's core died: the engine ends")
+        os._exit(1)
+
+
+def shut_down(engine: Any) -> None:
+    """End the engine's core, where that is another process."""
+    end = getattr(engine.engine_core, "shutdown", None)
+    if end is not None:
+        end()
+
+
+def _loading_failure(model: str, error: BaseException) -> EngineUnavailable:
+    reason = " ".join(str(error).split())[:400]
+    return EngineUnavailable(
+        f"vLLM cannot load {model} ({type(error).__name__}: {reason}): check the model's folder, `max_model_len` and "
+        "`placement`"
+    )
+
+
+def serve(descriptor: int) -> NoReturn:
+    """The whole life of the process, given its end of the pipe."""
+    connection = Connection(descriptor)
+    os.register_at_fork(after_in_child=connection.close)  # a core that vLLM forks would hold it open after our death
+    main(connection)
+    sys.stderr.flush()
+    os._exit(0)  # Python takes seconds to take vLLM apart, in which its memory stays taken and our close waits
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

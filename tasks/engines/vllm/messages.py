@@ -1,0 +1,73 @@
+"""What a vLLM engine is asked, and what is kept of its answers: plain values, which go from process to process."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from overthink.tasks.engines.models import require
+from overthink.tasks.engines.token_policy import Written
+from overthink.tasks.records import Sampling
+
+INSTALL = "pip install 'overthink[gpu]', or `make install` for the CPU environment"
+
+
+@dataclass(frozen=True)
+class Write:
+    """Go on from token ids, to one of `stop_ids`, or where there are none to one of the sampling's stop strings."""
+
+    ids: list[int]
+    sampling: Sampling
+    stop_ids: list[int]
+    seed: int
+
+    def parameters(self) -> Any:
+        """vLLM's SamplingParams."""
+        vllm = require("vllm.sampling_params", INSTALL)
+        return vllm.SamplingParams(
+            temperature=self.sampling.temperature,
+            top_p=self.sampling.top_p,
+            max_tokens=self.sampling.max_tokens,
+            stop_token_ids=self.stop_ids,
+            stop=[] if self.stop_ids else list(self.sampling.stop),
+            seed=self.seed,
+            logprobs=0,
+            flat_logprobs=True,
+            detokenize=bool(self.sampling.stop) and not self.stop_ids,  # only to find a stop string
+            output_kind=vllm.RequestOutputKind.FINAL_ONLY,
+        )
+
+    @staticmethod
+    def answer(output: Any) -> Written:
+        """What was written, of vLLM's finished output."""
+        completion = output.outputs[0]
+        logprobs = [] if completion.logprobs is None else list(completion.logprobs.logprobs)
+        return Written(list(completion.token_ids), logprobs, completion.finish_reason, output.num_cached_tokens)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The head's numbers, 1 or 2, of each wanted place that was computed; `cached` tokens came from the cache."""
+
+    numbers: list[list[float]]
+    cached: int
+
+
+@dataclass(frozen=True)
+class ReadPlaces:
+    """Read token ids, all of them without `use_cache`; the head's numbers at some places, in order, are wanted."""
+
+    ids: list[int]
+    places: Sequence[int]
+    use_cache: bool
+
+    def parameters(self) -> Any:
+        """vLLM's PoolingParams."""
+        return require("vllm.pooling_params", INSTALL).PoolingParams(
+            task="token_classify", use_activation=False, skip_reading_prefix_cache=not self.use_cache
+        )
+
+    def answer(self, output: Any) -> Rows:
+        """The numbers, of vLLM's finished output, which has rows for the last tokens where a prefix was cached."""
+        rows = output.outputs.data.float()
+        cached = len(self.ids) - len(rows)
+        return Rows(rows[[place - cached for place in self.places if place >= cached]].tolist(), cached)

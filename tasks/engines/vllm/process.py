@@ -1,0 +1,171 @@
+"""The process of one vLLM engine, seen from the event loop: requests go out together, answers come back in batches."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from typing import Any, overload
+
+from overthink.tasks.engines.token_policy import Written
+from overthink.tasks.engines.vllm.messages import ReadPlaces, Rows, Write
+from overthink.tasks.errors import EngineDied, EngineUnavailable
+
+LOOP = "overthink.tasks.engines.vllm.loop"
+STANDARD_ERROR = 2
+SECONDS_TO_END = 30.0
+
+
+class VllmProcess:
+    """One copy of a vLLM engine in a process of its own, which ends when this one does.
+
+    A thread sends and another receives, so that the event loop never waits for an engine that is computing. The
+    process leads a group, in which vLLM may start more; they are ended together.
+    """
+
+    def __init__(self, process: "subprocess.Popen[bytes]", connection: Connection) -> None:
+        self._process = process
+        self._connection = connection
+        self._events = asyncio.get_running_loop()
+        self._asked: queue.SimpleQueue[tuple[int, Write | ReadPlaces] | None] = queue.SimpleQueue()
+        self._answers: dict[int, asyncio.Future[Any]] = {}
+        self._number = 0
+        self._closing = False
+        self._death: str | None = None
+        self._receiver = threading.Thread(target=self._receive, name="vllm-answers", daemon=True)
+        self._sender = threading.Thread(target=self._send, name="vllm-requests", daemon=True)
+
+    @classmethod
+    async def start(
+        cls, settings: Mapping[str, Any], own_process: bool, environment: Mapping[str, str]
+    ) -> "VllmProcess":
+        """Load the model; `own_process` is whether the engine's core has yet another process.
+
+        Raises EngineUnavailable where the model cannot be loaded.
+        """
+        ours, theirs = multiprocessing.Pipe()
+        with theirs:
+            process = subprocess.Popen(
+                # -P: a folder named `tasks` or `vllm` where the command was given is none of ours.
+                [sys.executable, "-P", "-m", LOOP, str(theirs.fileno())],
+                env={**os.environ, **environment},
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=STANDARD_ERROR,
+                start_new_session=True,  # Ctrl-C is for us, and closing the pipe ends it
+            )
+        try:
+            ours.send((dict(settings), own_process))
+            failure: EngineUnavailable | None = await asyncio.to_thread(ours.recv)
+        except (EOFError, OSError) as error:
+            reason = f"its process ended with code {await asyncio.to_thread(_wait_for_group, process)}"
+            raise EngineUnavailable(
+                f"vLLM cannot load {settings['model']} ({reason}): see what it printed, and the machine's memory"
+            ) from error
+        except BaseException:  # whoever waited has gone
+            _kill_group(process)
+            _wait_for_group(process)
+            raise
+        if failure is not None:
+            await asyncio.to_thread(_wait_for_group, process)
+            raise failure
+        engine = cls(process, ours)
+        engine._receiver.start()
+        engine._sender.start()
+        return engine
+
+    @property
+    def in_flight(self) -> int:
+        """Requests without an answer."""
+        return len(self._answers)
+
+    @overload
+    async def submit(self, asked: Write) -> Written: ...
+    @overload
+    async def submit(self, asked: ReadPlaces) -> Rows: ...
+    async def submit(self, asked: Write | ReadPlaces) -> Written | Rows:
+        """One request. Raises EngineDied where the engine stopped, ValueError where it refused."""
+        if self._death is not None:
+            raise EngineDied(f"vLLM had stopped: {self._death}")
+        self._number += 1
+        number = self._number
+        answer: asyncio.Future[Any] = self._events.create_future()
+        self._answers[number] = answer
+        self._asked.put((number, asked))
+        try:
+            return await answer  # type: ignore[no-any-return]
+        finally:
+            self._answers.pop(number, None)
+
+    async def close(self) -> None:
+        """End the process, which frees all that the engine holds."""
+        self._closing = True
+        self._asked.put(None)
+        await asyncio.to_thread(self._receiver.join, SECONDS_TO_END)
+        if self._receiver.is_alive():
+            _kill_group(self._process)
+            await asyncio.to_thread(self._receiver.join)
+
+    def _send(self) -> None:
+        while True:
+            batch = [self._asked.get()]
+            while not self._asked.empty():
+                batch.append(self._asked.get())
+            asked = [one for one in batch if one is not None]
+            try:
+                if asked:
+                    self._connection.send(asked)
+                if len(asked) < len(batch):
+                    self._connection.send(None)
+                    return
+            except OSError:  # the process is gone, which the other thread tells
+                return
+
+    def _receive(self) -> None:
+        try:
+            while True:
+                received: list[tuple[int, Any]] | str = self._connection.recv()
+                self._tell(self._end if isinstance(received, str) else self._deliver, received)
+        except (EOFError, OSError):
+            code = _wait_for_group(self._process)
+        self._tell(self._end, "it was closed" if self._closing else f"its process ended with code {code}")
+
+    def _tell(self, callback: Callable[[Any], None], argument: Any) -> None:
+        try:
+            self._events.call_soon_threadsafe(callback, argument)
+        except RuntimeError:  # the event loop is gone, and with it everyone who could be told
+            self._asked.put(None)
+
+    def _deliver(self, answers: list[tuple[int, Any]]) -> None:
+        for number, answer in answers:
+            waiting = self._answers.get(number)
+            if waiting is None or waiting.done():
+                continue
+            if isinstance(answer, ValueError):
+                waiting.set_exception(answer)
+            else:
+                waiting.set_result(answer)
+
+    def _end(self, reason: str) -> None:
+        self._death = self._death or reason
+        for waiting in self._answers.values():
+            if not waiting.done():
+                waiting.set_exception(EngineDied(f"vLLM stopped: {self._death}"))
+
+
+def _wait_for_group(process: "subprocess.Popen[bytes]") -> int:
+    """The exit code of a process that is ending; what is left of its group is killed before its number is free."""
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    _kill_group(process)
+    return process.wait()
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

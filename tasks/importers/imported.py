@@ -1,0 +1,96 @@
+"""What every reader returns: rollouts as the other tool left them, and what it said about them."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from overthink.storage.keys import content_key
+from overthink.tasks.analysis.selectors import Selector
+from overthink.tasks.datasets.sources import ProblemSet
+from overthink.tasks.records import Problem
+
+Measure = Literal["choice", "answer", "accuracy", "policy_tokens"]
+
+
+@dataclass(frozen=True)
+class ImportedStep:
+    """One step; its score in [0, 1] and its tokens are None where unknown."""
+
+    text: str
+    score: float | None = None
+    completion_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class ImportedRollout:
+    """One solution. Its tokens are those of its own text, without branches that were pruned; None where unknown."""
+
+    text: str
+    steps: tuple[ImportedStep, ...]
+    completion_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Reported:
+    """One thing the other tool said, in its own field.
+
+    `choice`: what a selector chose among the first n rollouts. `answer`: of the rollout at `sample_index`. `accuracy`:
+    of the whole set. `policy_tokens`: written for one problem, pruned branches included, or the mean over the set. None
+    where the field says nothing we have a word for.
+    """
+
+    field: str
+    measure: Measure | None
+    sample_index: int | None = None
+    selector: Selector | None = None
+    n: int | None = None
+    answer: str | None = None
+    correct: bool | None = None
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class ImportedProblem:
+    """One problem, its rollouts by sample index (none where the other tool's search died), and what was said of it."""
+
+    problem: Problem
+    rollouts: tuple[ImportedRollout, ...]
+    reported: tuple[Reported, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImportedSet:
+    """One method's rollouts of a set of problems.
+
+    `n` is the method's budget, `budgets` those its rollouts can answer, smaller ones by the first of them, or, where
+    rollouts are `independent`, by any. `is_scored` says whether they bring step scores. `label` tells sets of one
+    import apart.
+    """
+
+    domain: str
+    method_id: str
+    n: int
+    budgets: tuple[int, ...]
+    independent: bool
+    is_scored: bool
+    problems: tuple[ImportedProblem, ...]
+    policy: str | None = None
+    prm: str | None = None
+    reported: tuple[Reported, ...] = ()
+    label: str = ""
+
+    @property
+    def problem_set(self) -> ProblemSet:
+        """The problems alone."""
+        return ProblemSet(domain=self.domain, problems=tuple(each.problem for each in self.problems))
+
+    @property
+    def content(self) -> str:
+        """The content address of all that was imported, and of nothing else."""
+        value: dict[str, Any] = asdict(self)
+        del value["label"]
+        return content_key(value)
+
+
+def powers_of_two(largest: int) -> tuple[int, ...]:
+    """1, 2, 4, … below `largest`, and `largest`."""
+    return (*(2**power for power in range(largest.bit_length()) if 2**power < largest), largest)

@@ -1,0 +1,66 @@
+"""What a method asks for and what it returns.
+
+A method is a generator: it yields batches, is sent the replies in the same order, and returns an Outcome. A batch holds
+requests to the engines and further generators of this kind, which run beside one another; the reply of one of those is
+what it returns. A method holds no clock, no random state and no engine, so the same replies always give the same
+outcome, in whatever order they land.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar, Union
+
+from overthink.tasks.methods.tree import Node
+from overthink.tasks.records import Rollout, Sample, Sampling, Scores, Unscored
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Ask the policy to go on from `path` (the samples so far; empty at the question) with one sample.
+
+    Requests with the same path and sampling are told apart by `sample_index`: the same index is the same draw.
+    """
+
+    path: tuple[Sample, ...]
+    sample_index: int
+    sampling: Sampling
+
+
+@dataclass(frozen=True)
+class Score:
+    """Ask the PRM for the scores of `steps[from_step:]`, given the steps before; Unscored where they do not fit."""
+
+    steps: tuple[str, ...]
+    from_step: int
+    sample_index: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The rollouts a method made, by ascending sample index, and its tree, where it grew one."""
+
+    rollouts: tuple[Rollout, ...]
+    nodes: tuple[Node, ...] = ()
+
+
+Request = Generate | Score
+Reply = Sample | Scores | Unscored
+Result = TypeVar("Result")
+Search: TypeAlias = Generator[Sequence[Union[Request, "Search[Any]"]], Sequence[Any], Result]
+Method: TypeAlias = Search[Outcome]
+
+
+def expect_samples(replies: Sequence[Any]) -> list[Sample]:
+    """The replies to Generate requests. Raises TypeError where the driver sent something else."""
+    samples = [reply for reply in replies if isinstance(reply, Sample)]
+    if len(samples) != len(replies):
+        raise TypeError("a Generate request was answered with something else than a sample")
+    return samples
+
+
+def expect_scores(replies: Sequence[Any]) -> list[Scores | Unscored]:
+    """The replies to Score requests. Raises TypeError where the driver sent something else."""
+    scores = [reply for reply in replies if isinstance(reply, Scores | Unscored)]
+    if len(scores) != len(replies):
+        raise TypeError("a Score request was answered with something else than scores")
+    return scores

@@ -1,0 +1,1 @@
+"""From a recipe to the stages it stands on: identities, completeness, estimates."""

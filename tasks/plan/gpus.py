@@ -1,0 +1,53 @@
+"""Which GPUs the engines of a stage take: checked before they are loaded, and written down for what they cost."""
+
+from overthink.tasks.engines.engine_config import ModelConfig, ServedModelConfig, VllmPolicyConfig
+from overthink.tasks.engines.vllm.settings import gpu_is_there
+from overthink.tasks.errors import EngineUnavailable
+from overthink.tasks.plan.run_plan import Plan
+from overthink.tasks.recipes.recipe import Recipe
+
+
+def gpus_taken(recipe: Recipe, stage: str) -> int | None:
+    """How many GPUs the engines of a stage take; None for a stage without engines, or where a server has them."""
+    policy, prm = recipe.policy, recipe.prm
+    held = {"sample": (policy,), "label": (policy,), "score": (prm,), "search": (policy, prm)}
+    if stage not in held:
+        return None
+    engines: tuple[object, ...] = held[stage]
+    if any(isinstance(engine, ServedModelConfig) for engine in engines):
+        return None
+    count = _count(engines)
+    return count if count and gpu_is_there() else 0
+
+
+def gpus_named(recipe: Recipe) -> int:
+    """How many GPUs the policy and the PRM of a recipe take together, on a machine that has them."""
+    return _count((recipe.policy, recipe.prm))
+
+
+def _count(engines: tuple[object, ...]) -> int:
+    models = [engine for engine in engines if isinstance(engine, ModelConfig)]
+    return len({device for model in models for device in model.placement.devices})
+
+
+def check_shared_gpus(plan: Plan) -> None:
+    """Raise EngineUnavailable where a search would load two models into more memory than their GPU has."""
+    policy, prm = plan.recipe.policy, plan.recipe.prm
+    searches = [method.method.method_id for method in plan.methods if method.method.is_search]
+    searches += [applied.method_id for applied in plan.strategies]
+    overfull = overfull_gpu(policy, prm)
+    if searches and overfull is not None:
+        gpu, together = overfull
+        raise EngineUnavailable(
+            f"{searches[0]} has policy and prm loaded at once, and together they ask for {together:g} of the memory of "
+            f"GPU {gpu}: lower placement.gpu_memory, or give each placement.gpus of its own"
+        )
+
+
+def overfull_gpu(policy: object, prm: object) -> tuple[int, float] | None:
+    """A GPU of which policy and PRM ask for more than all memory, and what share they ask for; None where they fit."""
+    if not (isinstance(policy, VllmPolicyConfig) and isinstance(prm, ModelConfig) and gpu_is_there()):
+        return None
+    shared = set(policy.placement.devices) & set(prm.placement.devices)
+    together = policy.placement.gpu_memory + prm.placement.gpu_memory
+    return (min(shared), together) if shared and together > 1 else None

@@ -1,0 +1,87 @@
+"""What the stages' keys are hashes of: all that determines what a stage holds, and nothing else."""
+
+from importlib.metadata import version
+from typing import Any
+
+from overthink.storage.keys import content_key, labelled_key
+from overthink.storage.schemas import SCHEMA_VERSION
+from overthink.tasks.analysis.estimators import SUBSETS
+from overthink.tasks.analysis.intervals import KIND
+from overthink.tasks.analysis.selectors import Selector
+from overthink.tasks.datasets.sources import ProblemSet
+from overthink.tasks.domains import math
+from overthink.tasks.recipes.recipe import GradingConfig
+
+JsonObject = dict[str, Any]
+
+# Versions of our own code where it determines what a stage holds: raise one with every change of what it computes. Only
+# those above 1 enter keys, so that what earlier versions stored keeps its address.
+VERSIONS = {
+    "math": math.VERSION,
+    "extraction": 2,  # tasks/domains/math/extraction.py, by which `adaptive` stops
+    "candidates": 1,  # tasks/methods/candidates.py: which drawn steps count, and when a path ends
+    "decision": 1,  # tasks/strategy/decisions.py, tasks/analysis/difficulty.py and allocation.py
+    "labels": 1,  # tasks/stages/label.py, tasks/methods/continuations.py
+    "selection": 2,  # tasks/stages/select.py and choosing.py, tasks/analysis/selectors.py and estimators.py
+    "rollout_measures": 2,  # tasks/stages/measure.py: a PRM held against graded rollouts
+    "solution_measures": 1,  # and against labelled solutions
+}
+
+
+def stage_identity(stage: str, **determinants: Any) -> JsonObject:
+    """What a stage's key is the hash of."""
+    return {"schema_version": SCHEMA_VERSION, "stage": stage, **determinants}
+
+
+def own_code(*parts: str) -> JsonObject:
+    """The versions of some of our own code, as part of an identity."""
+    later = {part: VERSIONS[part] for part in parts if VERSIONS[part] > 1}
+    return {"code": later} if later else {}
+
+
+def grader_identity() -> JsonObject:
+    """Who finds, compares and groups answers; grades are only comparable where it is the same."""
+    return {"math": VERSIONS["math"], "mpmath": version("mpmath")}
+
+
+def problems_identity(problem_set: ProblemSet) -> JsonObject:
+    """What the stage of a problem set holds."""
+    problems = [[problem.problem_key, problem.reference] for problem in problem_set.problems]
+    return stage_identity("problems", problem_set=problem_set.name, problems=problems)
+
+
+def grade_identity(rollouts_key: str, grading: GradingConfig, problems: JsonObject) -> JsonObject:
+    """What the grades of a stage's rollouts depend on."""
+    return stage_identity(
+        "grade",
+        samples=rollouts_key,
+        grading=grading.model_dump(),
+        grader=grader_identity(),
+        references=content_key(problems["problems"]),
+    )
+
+
+def select_identity(
+    grade: JsonObject,
+    scores_key: str | None,
+    problems: JsonObject,
+    n: int,
+    budgets: tuple[int, ...],
+    selectors: tuple[Selector, ...],
+    independent: bool,
+    seed: int,
+) -> JsonObject:
+    """What the choices among graded, perhaps scored, rollouts depend on."""
+    return stage_identity(
+        "select",
+        grades=labelled_key("grade", grade),
+        scores=scores_key,
+        problems=labelled_key("problems", problems),
+        n=n,
+        budgets=budgets,
+        selectors=selectors,
+        independent=independent,
+        monte_carlo={"subsets": SUBSETS, "all_where_few": True, "seed": seed},
+        intervals=KIND,
+        **own_code("selection"),
+    )

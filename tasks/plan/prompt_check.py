@@ -1,0 +1,27 @@
+"""Does every prompt leave the policy room? Asked before any engine is loaded."""
+
+from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, VllmPolicyConfig
+from overthink.tasks.engines.models import context_length
+from overthink.tasks.engines.policy_prompts import PolicyPrompts, files_of_prompts
+from overthink.tasks.errors import ProblemError
+from overthink.tasks.plan.run_plan import Plan
+
+
+def check_prompts(plan: Plan) -> None:
+    """Raise ProblemError for the first problem whose prompt leaves the policy no room; before any engine is loaded."""
+    config = plan.recipe.policy
+    model = files_of_prompts(config)
+    if model is None:
+        return
+    assert isinstance(config, VllmPolicyConfig | OpenAIPolicyConfig)
+    limit = context_length(config.max_model_len, model)
+    if limit is None:
+        return
+    prompts = PolicyPrompts(config, model)
+    for problem in plan.problem_set.problems:
+        length = len(prompts.prompt(problem.question))
+        if length >= limit:
+            raise ProblemError(
+                f"problem {problem.problem_id}: its prompt has {length} tokens, but {model.name} reads {limit}; raise "
+                "policy.max_model_len or drop the problem"
+            )

@@ -1,0 +1,77 @@
+"""From the recipe of a sweep to the plans of its runs, before any engine is loaded."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from overthink.storage.keys import content_key
+from overthink.storage.store import Store, Sweep
+from overthink.tasks.datasets.sources import ProblemSet, load_problems
+from overthink.tasks.engines.registry import identify
+from overthink.tasks.errors import UserError
+from overthink.tasks.plan.gpus import check_shared_gpus
+from overthink.tasks.plan.prompt_check import check_prompts
+from overthink.tasks.plan.run_plan import Plan, is_finished, make_plan
+from overthink.tasks.recipes.sweep_recipe import SweepRecipe
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """Everything a sweep needs to know before it starts; a plan for each of its runs."""
+
+    recipe: SweepRecipe
+    runs: tuple[Plan, ...]
+
+    @property
+    def sweep_id(self) -> str:
+        """The same for the same grid of the same runs."""
+        return f"{self.recipe.name}-{content_key(sorted(run.run_id for run in self.runs))[:10]}"
+
+    @property
+    def listing(self) -> Sweep:
+        """What the store writes down of it."""
+        return Sweep(self.sweep_id, self.recipe.name, tuple(run.run_id for run in self.runs))
+
+    @property
+    def problem_sets(self) -> tuple[ProblemSet, ...]:
+        """The problem sets, each once."""
+        return tuple({run.problem_set.name: run.problem_set for run in self.runs}.values())
+
+    def unfinished(self, store: Store) -> list[Plan]:
+        """The runs of which anything is missing."""
+        return [run for run in self.runs if not is_finished(run, store)]
+
+
+def make_sweep_plan(recipe: SweepRecipe, skip_bad_rows: bool) -> SweepPlan:
+    """Read all problems and address every stage of every run.
+
+    Raises ProblemError for a bad row, EngineUnavailable where a model cannot be found, and UserError where two entries
+    of the recipe come to the same.
+    """
+    problem_sets = {source: load_problems(source, skip_bad_rows) for source in recipe.problems}
+    identity_of = cache(identify)
+    runs: dict[str, Plan] = {}
+    for each in recipe.recipes():
+        plan = make_plan(each, problem_sets[each.problems], identity_of)
+        if plan.run_id in runs:
+            raise UserError(
+                f"{recipe.name}: two entries come to the same: {label_of(plan)} is there twice. Leave one out"
+            )
+        runs[plan.run_id] = plan
+    return SweepPlan(recipe, tuple(runs.values()))
+
+
+def check_runs(plans: list[Plan]) -> None:
+    """Raise UserError for whatever would stop a run for certain once its engines are loaded."""
+    checked = set()
+    for plan in plans:
+        check_shared_gpus(plan)
+        prompts = (plan.recipe.policy, plan.problem_set.name)
+        if prompts not in checked:
+            checked.add(prompts)
+            check_prompts(plan)
+
+
+def label_of(plan: Plan) -> str:
+    """A run of a sweep in words: its id, policy, PRM and problem set."""
+    parts = (plan.policy.name, None if plan.prm is None else plan.prm.name, plan.problem_set.name)
+    return f"{plan.run_id} ({' × '.join(filter(None, parts))})"

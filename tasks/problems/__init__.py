@@ -1,1 +1,0 @@
-"""Data sets, prompts, answer extraction, and when two answers are equal."""

@@ -1,0 +1,1 @@
+"""What a user writes: recipes and the parameters of methods, checked before anything starts."""

@@ -1,0 +1,51 @@
+"""The recipe of an import, made of the options of `overthink import`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from overthink.tasks.domains.math.extraction import Extraction
+from overthink.tasks.errors import UserError
+from overthink.tasks.importers.mapped_jsonl import parse_mapping
+from overthink.tasks.recipes.recipe import AnyRecipe, GradingConfig
+
+ImportFormat = Literal["compute-optimal-tts", "search-and-learn", "jsonl"]
+
+
+class ImportRecipe(AnyRecipe):
+    """Rollouts that another tool stored, and how to grade them.
+
+    `columns` maps our names to those of a JSONL's columns. The path is part of no key.
+    """
+
+    command = "import"
+    own_key = "format"
+
+    format: ImportFormat
+    path: Path
+    columns: Mapping[str, str] = Field(default_factory=dict)
+    independent: bool = Field(default=False, description="any rollouts of a problem stand for a smaller budget")
+    grading: GradingConfig = GradingConfig(extraction="lenient")
+    shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
+
+
+def import_recipe(
+    layout: ImportFormat, path: Path, mapping: list[str], name: str | None, extraction: Extraction, independent: bool
+) -> ImportRecipe:
+    """The recipe of an import. Raises UserError for what is no name or no mapping of this format."""
+    if mapping and layout != "jsonl":
+        raise UserError(f"--map is for jsonl: {layout} says itself what its fields hold")
+    columns = parse_mapping(mapping) if layout == "jsonl" else {}
+    try:
+        return ImportRecipe(
+            name=layout if name is None else name,
+            format=layout,
+            path=path,
+            columns=columns,
+            independent=independent,
+            grading=GradingConfig(extraction=extraction),
+        )
+    except ValidationError as error:
+        raise UserError(f"--name {name}: {error.errors()[0]['msg']}") from error

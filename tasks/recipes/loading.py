@@ -1,0 +1,136 @@
+"""The files of recipes: found, read from YAML with the user's changes, and every mistake told with its key."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from overthink.tasks.datasets.input_files import bounded_bytes
+from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.recipe import AnyRecipe, PrmEvalRecipe, PrmTrainRecipe, Recipe
+from overthink.tasks.recipes.safe_yaml import LARGEST, safe_yaml
+from overthink.tasks.recipes.sweep_recipe import SweepRecipe
+
+KINDS: tuple[type[AnyRecipe], ...] = (SweepRecipe, Recipe, PrmEvalRecipe, PrmTrainRecipe)
+MAPPING = "a recipe is a mapping of keys to values; see `overthink recipes`"
+Kind = TypeVar("Kind", bound=AnyRecipe)
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes that come with Overthink, by name."""
+    folder = Path(str(files("overthink.recipes")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_recipe(name: str) -> Path:
+    """A recipe's file: a path, or the name of a shipped one. Raises UserError with what there is."""
+    path = Path(name)
+    if path.exists() and not path.is_dir():
+        return path
+    shipped = shipped_recipes()
+    if path.parent in (Path(), Path("recipes")) and path.stem in shipped:
+        return shipped[path.stem]
+    raise UserError(f"there is no recipe {name!r}: name a YAML file, or one of {', '.join(shipped)}")
+
+
+def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe of `overthink run`. See `read_recipe_of`."""
+    return read_recipe_of(Recipe, path, changes)
+
+
+def read_runs(path: Path, changes: Sequence[str] = ()) -> list[Recipe]:
+    """The recipes of all runs that a recipe of `overthink run` or `overthink sweep` comes to. See `read_recipe_of`."""
+    if SweepRecipe.own_key in read_mapping(path, MAPPING):
+        return read_recipe_of(SweepRecipe, path, changes).recipes()
+    return [read_recipe(path, changes)]
+
+
+def read_recipe_of(kind: type[Kind], path: Path, changes: Sequence[str] = ()) -> Kind:
+    """Read a recipe and apply `--set KEY=VALUE` changes. Raises UserError naming file, key and remedy."""
+    value = read_mapping(path, MAPPING)
+    for other in KINDS:
+        # A sweep has the own key of a run too, so that key does not say that it is one.
+        is_ours = kind.own_key in value and kind.own_key not in other.model_fields
+        if other is not kind and other.own_key in value and not is_ours:
+            raise UserError(f"{path}: this recipe names {other.own_key}, so it is one of `overthink {other.command}`")
+    for change in changes:
+        _apply(value, change)
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise UserError(f"{path}: {complaints(error, value)}") from error
+
+
+def read_mapping(path: Path, wanted: str) -> dict[str, Any]:
+    """The keys and values of a YAML file; `wanted` says what it should hold. Raises UserError naming the file."""
+    try:
+        value = safe_yaml(bounded_bytes(path, 4 * LARGEST).decode())
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: {wanted}")
+    return value
+
+
+def _apply(value: dict[str, Any], change: str) -> None:
+    key, mark, text = change.partition("=")
+    if not mark:
+        raise UserError(f"--set takes KEY=VALUE, not {change!r}; for example --set problems.count=20")
+    place: Any = value
+    *parents, last = key.split(".")
+    for parent in parents:
+        place = _child(place, parent, key)
+    try:
+        new = safe_yaml(text)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise UserError(f"--set {key}: {text!r} is no YAML value ({' '.join(str(error).split())})") from error
+    if isinstance(place, list):
+        _child(place, last, key)
+        place[int(last)] = new
+    elif isinstance(place, dict):
+        place[last] = new
+    else:
+        raise UserError(f"--set {key}: {parents[-1]!r} holds a plain value, so nothing can be set inside it")
+
+
+def _child(place: Any, name: str, key: str) -> Any:
+    if isinstance(place, dict):
+        return place.setdefault(name, {})
+    if isinstance(place, list) and name.isdecimal() and int(name) < len(place):
+        return place[int(name)]
+    raise UserError(f"--set {key}: there is no {name!r} in the recipe")
+
+
+def complaints(error: ValidationError, value: Any) -> str:
+    """What is wrong with `value`, as it was read from a file: each key as it stands there, and why."""
+    lines = []
+    details = error.errors()
+    places = [detail["loc"] for detail in details]
+    for detail in details:
+        # A list whose every item is wrong is also called too short: the items say it better.
+        if any(place != detail["loc"] and place[: len(detail["loc"])] == detail["loc"] for place in places):
+            continue
+        place = ".".join(_written_keys(detail["loc"], value)) or "recipe"
+        message = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "extra_forbidden":
+            message = "unknown key"
+        lines.append(f"{place}: {message}")
+    return "; ".join(lines)
+
+
+def _written_keys(location: tuple[int | str, ...], value: Any) -> list[str]:
+    """The keys of a complaint as they stand in the file: pydantic puts the names of unions' members between them."""
+    keys: list[str] = []
+    for depth, part in enumerate(location):
+        is_last = depth == len(location) - 1
+        if isinstance(value, dict) and (part in value or (is_last and part not in value.values())):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        else:
+            continue
+        keys.append(str(part))
+    return keys

@@ -1,0 +1,256 @@
+"""The methods of a recipe: their parameters, checked with the reason, and the searches they make (paper section 2)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from overthink.tasks.domains.math.extraction import Extraction, extract_answer
+from overthink.tasks.methods.adaptive import adaptive
+from overthink.tasks.methods.beam_search import beam_search, beam_search_hf
+from overthink.tasks.methods.best_of_n import best_of_n
+from overthink.tasks.methods.candidates import Growth
+from overthink.tasks.methods.cot import cot
+from overthink.tasks.methods.dvts import dvts
+from overthink.tasks.methods.mcts import Rule, mcts
+from overthink.tasks.methods.particle_filtering import particle_filtering
+from overthink.tasks.methods.rebase import rebase
+from overthink.tasks.methods.requests import Method
+from overthink.tasks.records import Sampling
+
+NAMED_APART = ("method", "n", "beam_width")
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What a method takes from the rest of the recipe.
+
+    `indices` numbers the solutions wanted of a method whose solutions are independent; `sampling` draws a whole one,
+    `delimiter` ends a step, `extraction` reads an answer; `seed` is the problem's own, for methods that draw lots.
+    """
+
+    indices: range
+    sampling: Sampling
+    delimiter: str
+    extraction: Extraction
+    seed: int
+
+
+class MethodConfig(BaseModel):
+    """What all methods have in common."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    # A search grows a tree, asks the PRM on the way and answers one budget, its own n.
+    is_search: ClassVar[bool] = False
+    # Any subset of independent rollouts stands for a smaller budget; other methods' rollouts only count together.
+    independent: ClassVar[bool] = False
+
+
+class Cot(MethodConfig):
+    """One greedy solution a problem."""
+
+    independent: ClassVar[bool] = True
+
+    method: Literal["cot"]
+
+    @property
+    def n(self) -> int:
+        """Rollouts a problem."""
+        return 1
+
+    @property
+    def method_id(self) -> str:
+        """The method; it has no parameters."""
+        return "cot"
+
+    def build(self, draws: Draws) -> Method:
+        """A fresh search for one problem."""
+        return cot(draws.sampling)
+
+
+class BudgetConfig(MethodConfig):
+    """Methods with a budget N."""
+
+    # Values that a method_id does not name although they are no defaults: they were, when it was first given out.
+    unnamed: ClassVar[Mapping[str, Any]] = {}
+
+    n: int = Field(ge=1, lt=2**31, description="budget: solutions drawn at once")
+
+    @property
+    def method_id(self) -> str:
+        """The method with its parameters, those left at their defaults aside: `beam_search-n16-m4`.
+
+        A name means the same for ever: a default that changes is named from then on, its predecessor never.
+        """
+        settings = dict(self)
+        parts = [str(settings["method"]), f"n{self.n}"]
+        if "beam_width" in settings:
+            parts.append(f"m{settings['beam_width']}")
+        for name, field in type(self).model_fields.items():
+            value = settings[name]
+            if name not in NAMED_APART and value != self.unnamed.get(name, field.default):
+                parts.append(value if isinstance(value, str) else name + repr(value).removesuffix(".0"))
+        return "-".join(parts)
+
+
+class BestOfN(BudgetConfig):
+    """N independent solutions a problem."""
+
+    independent: ClassVar[bool] = True
+
+    method: Literal["best_of_n"]
+
+    def build(self, draws: Draws) -> Method:
+        """A fresh search for one problem."""
+        return best_of_n(draws.sampling, draws.indices)
+
+
+class Adaptive(BudgetConfig):
+    """Best-of-N that stops early, once the leading answer cannot plausibly lose."""
+
+    method: Literal["adaptive"]
+    wave: int = Field(default=4, ge=1, description="solutions drawn before the votes are counted again")
+    threshold: float = Field(default=0.95, gt=0.5, lt=1, description="P(the leader is the likelier answer) to stop at")
+
+    def build(self, draws: Draws) -> Method:
+        """A fresh search for one problem."""
+
+        def answer_of(text: str) -> str | None:
+            return extract_answer(text, draws.extraction)
+
+        return adaptive(draws.sampling, self.n, self.wave, self.threshold, answer_of)
+
+
+class SearchConfig(BudgetConfig):
+    """What all step-level searches have in common."""
+
+    is_search: ClassVar[bool] = True
+
+    max_depth: int = Field(default=40, ge=1, description="steps of one path")
+    step_tokens: int = Field(default=2048, ge=1, description="tokens of one step")
+
+    def growth(self, draws: Draws, lookahead: int = 0) -> Growth:
+        """How this search's trees grow."""
+        sampling = Sampling(draws.sampling.temperature, draws.sampling.top_p, self.step_tokens, (draws.delimiter,))
+        return Growth(sampling, self.max_depth, lookahead)
+
+
+class BeamConfig(SearchConfig):
+    """Searches that draw M steps after each step they keep."""
+
+    beam_width: int = Field(default=4, ge=1, description="M, steps drawn after each one kept")
+
+    @model_validator(mode="after")
+    def _whole_beams(self) -> Self:
+        if self.n % self.beam_width:
+            raise ValueError(f"n = {self.n} is not a multiple of beam_width = {self.beam_width}")
+        return self
+
+
+class BeamSearch(BeamConfig):
+    """Each round the N/M best steps go on with M steps each."""
+
+    method: Literal["beam_search"]
+    variant: Literal["paper", "hf"] = "paper"
+    lookahead: int = Field(default=0, ge=0, description="greedy steps a score looks ahead; the budget is n * (k + 1)")
+
+    def build(self, draws: Draws) -> Method:
+        """A fresh search for one problem."""
+        search = beam_search if self.variant == "paper" else beam_search_hf
+        return search(self.growth(draws, self.lookahead), self.n, self.beam_width)
+
+
+class Dvts(BeamConfig):
+    """N/M independent subtrees, each a beam search that keeps one path."""
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    method: Literal["dvts"]
+    returned: Literal["best", "siblings"] = Field(default="best", alias="return")
+    lookahead: int = Field(default=0, ge=0, description="greedy steps a score looks ahead; the budget is n * (k + 1)")
+
+    def build(self, draws: Draws) -> Method:
+        """A fresh search for one problem."""
+        return dvts(self.growth(draws, self.lookahead), self.n, self.beam_width, self.returned == "siblings")
+
+
+class Rebase(SearchConfig):
+    """The scores divide each round's budget among all live paths."""
+
+    unnamed: ClassVar[Mapping[str, Any]] = {"balance": 0.1}
+
+    method: Literal["rebase"]
+    balance: float = Field(default=0.2, gt=0, description="temperature of the softmax that divides the budget")
+
+    def build(self, draws: Draws) -> Method:
+        """A fresh search for one problem."""
+        return rebase(self.growth(draws), self.n, self.balance)
+
+
+class ParticleFiltering(SearchConfig):
+    """Paths are resampled in proportion to the PRM's odds; n counts the particles of all iterations together."""
+
+    method: Literal["particle_filtering"]
+    iterations: int = Field(default=1, ge=1, description="Gibbs iterations; each runs n / iterations particles")
+    resampling_temperature: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _whole_iterations(self) -> Self:
+        if self.n % self.iterations:
+            raise ValueError(f"n = {self.n} is not a multiple of iterations = {self.iterations}")
+        return self
+
+    def build(self, draws: Draws) -> Method:
+        """A fresh search for one problem."""
+        settings = (self.n, self.iterations, self.resampling_temperature, draws.seed)
+        return particle_filtering(self.growth(draws), *settings)
+
+
+class Mcts(BeamConfig):
+    """One tree, grown M steps at a time at the most promising leaf, until N/M paths have ended."""
+
+    method: Literal["mcts"]
+    rule: Rule = "puct"
+    exploration: float = Field(default=1.0, ge=0)
+
+    def build(self, draws: Draws) -> Method:
+        """A fresh search for one problem."""
+        return mcts(self.growth(draws), self.n, self.beam_width, self.exploration, self.rule)
+
+
+AnyMethod = Annotated[
+    Cot | BestOfN | Adaptive | BeamSearch | Dvts | Rebase | ParticleFiltering | Mcts, Field(discriminator="method")
+]
+
+
+class ComputeOptimal(MethodConfig):
+    """For each problem the method that a strategy chooses, after a pilot of a few rollouts that count.
+
+    Each problem gets the budget `n`; or all of them share a total, which goes where it helps most.
+    """
+
+    is_search: ClassVar[bool] = True
+
+    method: Literal["compute_optimal"]
+    strategy: Path = Field(description="a file that `overthink fit` wrote")
+    n: int | None = Field(default=None, ge=1, description="budget: solutions of each problem, the pilot's included")
+    total_tokens: int | None = Field(default=None, ge=1, description="completion tokens of all problems together")
+    total_flops: float | None = Field(default=None, gt=0, description="of policy and PRM, for all problems together")
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if [self.n, self.total_tokens, self.total_flops].count(None) != 2:
+            raise ValueError("compute_optimal takes one of n, total_tokens and total_flops")
+        return self
+
+    def method_id(self, strategy: str) -> str:
+        """The method with its limit and the strategy's name: `compute_optimal-n16-chains`."""
+        limits = (("n", self.n), ("tokens", self.total_tokens), ("flops", self.total_flops))
+        (limit,) = (f"{name}{value:.12g}" for name, value in limits if value is not None)
+        return f"compute_optimal-{limit}-{strategy}"
+
+
+ListedMethod = Annotated[AnyMethod | ComputeOptimal, Field(discriminator="method")]

@@ -1,0 +1,221 @@
+"""The recipe: the whole description of a run, checked before anything starts."""
+
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from overthink.tasks.analysis.difficulty import DifficultyConfig
+from overthink.tasks.analysis.selectors import SELECTORS, Selector, needs_prm
+from overthink.tasks.datasets.labelled import SolutionSource
+from overthink.tasks.datasets.sources import Source, has_references
+from overthink.tasks.domains.math.extraction import Extraction
+from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, PrmConfig
+from overthink.tasks.recipes.json_schema import as_choices
+from overthink.tasks.recipes.methods import AnyMethod, BestOfN, ComputeOptimal, ListedMethod
+from overthink.tasks.training.training_config import TrainingConfig
+
+
+def _no_boolean(value: Any) -> Any:
+    """YAML reads `yes` as true, which pydantic would take for 1."""
+    if isinstance(value, bool):
+        raise ValueError("a boolean is no valid integer")
+    return value
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+BY_CHAT = (
+    "goes on from steps, but an `openai` policy without `tokenizer` is asked by chat, which shows no tokens to go on "
+    "from as they were written: serve the model with vLLM and name its `tokenizer`"
+)
+
+
+def _goes_on_from_steps(policy: PolicyConfig) -> bool:
+    return not isinstance(policy, OpenAIPolicyConfig) or policy.tokenizer is not None
+
+
+class SamplingConfig(_Frozen):
+    """How the policy draws tokens, in every method but cot, which is greedy (defaults: paper section 2)."""
+
+    temperature: float = Field(default=0.7, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_tokens: int = Field(default=8192, ge=1, description="tokens of one solution")
+    step_delimiter: str = Field(default="\n\n", min_length=1)
+
+
+class GradingConfig(_Frozen):
+    """How answers are found and compared."""
+
+    extraction: Extraction = "boxed"
+    time_limit_seconds: float = Field(default=5.0, gt=0, description="for one comparison of two answers")
+
+
+class GateConfig(_Frozen):
+    """When a run counts as worse than an earlier one (`tasks/reporting/gate.py`)."""
+
+    selector: Selector = "majority"
+    against: str = Field(default="last", description="the last run of this name before, or a run's id")
+    max_unknown: float = Field(
+        default=0.02, ge=0, le=1, description="share of a method's choices whose verdict may be unknown"
+    )
+
+
+class AnyRecipe(_Frozen):
+    """What all recipes hold. `command` runs them; `own_key` is one that only recipes of that command have."""
+
+    command: ClassVar[str]
+    own_key: ClassVar[str]
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)
+    seed: Annotated[int, BeforeValidator(_no_boolean)] = Field(default=0, ge=0, lt=2**31)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema that the form of a deployment is drawn from."""
+        schema = handler(core_schema)
+        own = handler.resolve_ref_schema(schema)
+        own["properties"] = as_choices(own["properties"])
+        return schema
+
+
+class Recipe(AnyRecipe):
+    """A run: which problems, which policy and PRM, which methods, budgets and selectors."""
+
+    command = "run"
+    own_key = "methods"
+
+    problems: Source
+    policy: PolicyConfig
+    prm: PrmConfig | None = None
+    methods: tuple[ListedMethod, ...] = Field(min_length=1)
+    budgets: tuple[Annotated[int, Field(ge=1, lt=2**31)], ...] = Field(min_length=1)
+    selectors: tuple[Selector, ...] | None = Field(default=None, description="all that apply, unless listed")
+    sampling: SamplingConfig = SamplingConfig()
+    grading: GradingConfig = GradingConfig()
+    difficulty: DifficultyConfig = Field(default=DifficultyConfig(), description="of strategies; changes no result")
+    gate: GateConfig | None = Field(default=None, description="fail where accuracy dropped; changes no result")
+    shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
+
+    @field_validator("selectors")
+    @classmethod
+    def _listed_once(cls, values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        twice = [value for value in values or () if (values or ()).count(value) > 1]
+        if twice:
+            raise ValueError(f"{twice[0]} is listed twice")
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len({*(method.method_id for method in self.fixed_methods), *self.strategies}) != len(self.methods):
+            raise ValueError("a method is listed twice with the same parameters")
+        rollouts = [method.n or max(self.budgets) for method in self.methods]  # under a total any number may do
+        if max(self.budgets) > max(rollouts):
+            raise ValueError(
+                f"budget {max(self.budgets)} is more than the {max(rollouts)} rollouts of any method: raise n"
+            )
+        wanting = [selector for selector in self.selectors or () if needs_prm(selector)]
+        if wanting and self.prm is None:
+            raise ValueError(f"selector {wanting[0]} needs step scores: name a `prm`")
+        if self.gate is not None and self.gate.selector not in self.chosen_selectors():
+            raise ValueError(f"the gate's selector {self.gate.selector} is none of this recipe: add it to `selectors`")
+        searches = [method.method_id for method in self.fixed_methods if method.is_search]
+        searches += [method.method for method in self.strategies]
+        if searches and self.prm is None:
+            raise ValueError(f"{searches[0]} needs step scores: name a `prm`")
+        if searches and not _goes_on_from_steps(self.policy):
+            raise ValueError(f"{searches[0]} {BY_CHAT}, or choose cot, best_of_n or adaptive")
+        return self
+
+    @property
+    def fixed_methods(self) -> tuple[AnyMethod, ...]:
+        """The methods that treat all problems alike."""
+        return tuple(method for method in self.methods if not isinstance(method, ComputeOptimal))
+
+    @property
+    def strategies(self) -> tuple[ComputeOptimal, ...]:
+        """The methods that choose for each problem what a strategy says."""
+        return tuple(method for method in self.methods if isinstance(method, ComputeOptimal))
+
+    def chosen_selectors(self) -> tuple[Selector, ...]:
+        """The selectors to report: those listed, or all that the recipe's engines allow."""
+        if self.selectors is not None:
+            return self.selectors
+        return tuple(name for name in SELECTORS if self.prm is not None or not needs_prm(name))
+
+    def budgets_of(self, method: AnyMethod) -> tuple[int, ...]:
+        """The budgets that a method's rollouts can answer, ascending; its own n always, smaller ones if they can."""
+        if not method.independent:
+            return (method.n,)
+        return tuple(sorted({n for n in self.budgets if n <= method.n} | {method.n}))
+
+
+class PrmEvalRecipe(AnyRecipe):
+    """A PRM held against solutions whose first wrong step is known."""
+
+    command = "prm-eval"
+    own_key = "solutions"
+
+    solutions: SolutionSource
+    prm: PrmConfig
+    threshold_share: float = Field(
+        default=0.5,
+        gt=0,
+        lt=1,
+        description="share of the questions whose solutions choose the threshold, not judged by it",
+    )
+    shard_size: int = Field(default=50, ge=1, description="solutions a task; changes no result")
+
+
+class PrmTrainRecipe(AnyRecipe):
+    """A PRM trained on a policy's rollouts, whose steps are labelled by where the policy gets from them."""
+
+    command = "prm-train"
+    own_key = "training"
+
+    problems: Source
+    policy: PolicyConfig
+    rollouts: int = Field(default=16, ge=1, description="of each problem")
+    continuations: int = Field(default=8, ge=1, description="from each step of each rollout")
+    sampling: SamplingConfig = SamplingConfig()
+    grading: GradingConfig = GradingConfig()
+    training: TrainingConfig
+    shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
+
+    @model_validator(mode="after")
+    def _graded(self) -> Self:
+        if not has_references(self.problems):
+            raise ValueError("a PRM is trained on graded rollouts: name problems with references")
+        return self
+
+    @field_validator("policy")
+    @classmethod
+    def _continued(cls, policy: PolicyConfig) -> PolicyConfig:
+        if not _goes_on_from_steps(policy):
+            raise ValueError(f"labelling {BY_CHAT}")
+        return policy
+
+    def rolling_out(self) -> Recipe:
+        """The recipe of the rollouts, which any run of the same policy and sampling shares."""
+        return Recipe(
+            name=self.name,
+            seed=self.seed,
+            problems=self.problems,
+            policy=self.policy,
+            methods=(BestOfN(method="best_of_n", n=self.rollouts),),
+            budgets=(self.rollouts,),
+            sampling=self.sampling,
+            grading=self.grading,
+            shard_size=self.shard_size,
+        )

@@ -1,0 +1,65 @@
+"""What a run cost, read from the store by SQL, as rows and as a terminal table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from overthink.storage.sql import query
+from overthink.storage.storage_errors import StorageError
+from overthink.storage.store import Store
+from overthink.storage.views import COST_SUMS
+
+# A call that two methods of a run share is in all of them, and once in what they cost together.
+COST_SQL = f"""WITH own AS (SELECT * FROM call_costs WHERE run_id = '{{run_id}}'),
+once AS (SELECT DISTINCT ON (call_key) * FROM own)
+SELECT method_id, count(DISTINCT problem_id) AS problems, {COST_SUMS} FROM own GROUP BY method_id
+UNION ALL SELECT 'all', count(DISTINCT problem_id), {COST_SUMS} FROM once"""
+
+LINES = {
+    "problems": ("problems", ","),
+    "policy_prompt_tokens": ("policy: prompt tokens", ","),
+    "policy_cached_tokens": ("  of them from the cache", ","),
+    "policy_completion_tokens": ("policy: written tokens", ","),
+    "prm_tokens": ("PRM: tokens", ","),
+    "prm_cached_tokens": ("  of them from the cache", ","),
+    "policy_flops": ("policy: FLOPs", ".3g"),
+    "prm_flops": ("PRM: FLOPs", ".3g"),
+    "engine_seconds": ("engine seconds", ",.1f"),
+    "gpu_seconds": ("GPU-seconds", ",.1f"),
+}
+
+
+def cost_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
+    """A row for each method of a run as its recipe lists them, then one for all. Raises StorageError without calls."""
+    rows = known_costs(store, run_id)
+    if not rows:
+        raise StorageError(f"{run_id} has no finished part with calls yet: run its recipe to go on with it")
+    return rows
+
+
+def known_costs(store: Store, run_id: str) -> list[dict[str, Any]]:
+    """The rows of `cost_rows`; none where no call is stored, as of an imported run."""
+    order = [*dict.fromkeys(use.method_id for use in store.find_run(run_id).stages), "all"]
+    rows = query(store, COST_SQL.format(run_id=run_id)).to_pylist()
+    if len(rows) == 1:  # the one for all
+        return []
+    return sorted(rows, key=lambda row: order.index(row["method_id"]))
+
+
+def cost_table(rows: Sequence[dict[str, Any]], title: str, price_per_hour: float | None) -> Table:
+    """Tokens, FLOPs and time, a column for each row; with a price of the machine's hour, what the time comes to."""
+    table = Table(title=title, caption="engine seconds: a model was at work; loading and pauses are left out")
+    table.add_column("", no_wrap=True)
+    for row in rows:
+        table.add_column(row["method_id"], justify="right", overflow="fold")
+    for name, (label, shape) in LINES.items():
+        table.add_row(label, *(_cell(row[name], shape) for row in rows))
+    if price_per_hour is not None:
+        hours = [None if row["engine_seconds"] is None else row["engine_seconds"] / 3600 for row in rows]
+        table.add_row("price", *(_cell(None if time is None else time * price_per_hour, ",.2f") for time in hours))
+    return table
+
+
+def _cell(value: float | None, shape: str) -> str:
+    return "unknown" if value is None else format(value, shape)

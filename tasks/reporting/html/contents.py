@@ -1,0 +1,182 @@
+"""What stands in a report: its sections, in order, and its pictures."""
+
+from collections.abc import Callable, Iterator, Sequence
+from html import escape
+
+import yaml
+
+from overthink.storage.storage_errors import StorageError
+from overthink.storage.store import Run, Store
+from overthink.tasks.reporting.html.facts import Row, RunFacts, run_facts
+from overthink.tasks.reporting.html.figures import against_flops, by_difficulty, by_method, by_selector
+from overthink.tasks.reporting.html.markup import Section, figure, page, paragraph
+from overthink.tasks.reporting.html.tables import accuracy, accuracy_table, against_table, cost_section, gains_table
+from overthink.tasks.reporting.html.trees import example_trees
+from overthink.tasks.reporting.plots import Picture
+from overthink.tasks.reporting.prm_tables import prm_pictures
+from overthink.tasks.reporting.results import monte_carlo_note, unknown_line
+
+ONE_BUDGET = "Run {run_id} has one budget, n = {n}, so there is no curve to draw: the table has its figures."
+NO_BUDGET = "No verdict of run {run_id} is known, or none of more than one rollout, so there is no curve to draw."
+NOT_INDEPENDENT = (
+    "Run {run_id} holds no independent, graded rollouts of its policy, so pass@1 and with it the difficulty of its "
+    "problems is unknown: a run with best_of_n has them."
+)
+NO_FLOPS = (
+    "FLOPs are unknown for {runs}: they need recorded calls, the sizes of policy and PRM, and how many tokens came "
+    "from a cache."
+)
+
+
+def report_facts(store: Store, runs: Sequence[Run]) -> list[RunFacts]:
+    """The facts of runs that chose among rollouts. Raises StorageError naming one that did not."""
+    for run in runs:
+        if not any(use.kind == "select" for use in run.stages):
+            raise StorageError(f"run {run.run_id} chose no answers, so there is no accuracy to draw: leave it out")
+    return [run_facts(store, run) for run in {run.run_id: run for run in runs}.values()]
+
+
+def report_page(store: Store, runs: Sequence[RunFacts]) -> str:
+    """The whole report as one HTML page."""
+    title = f"{runs[0].run_id}" if len(runs) == 1 else f"{len(runs)} runs of {', '.join(_policies(runs))}"
+    return page(title, [
+        Section("Headline", _each(runs, headline)),
+        Section("Accuracy against budget", _each(runs, budget_part)),
+        Section("By difficulty", _each(runs, difficulty_part)),
+        Section("Accuracy against FLOPs", flops_part(store, runs)),
+        Section("Small against large", against_table(runs)),
+        Section("Gains", gains_table(runs)),
+        Section("The PRM", _each(runs, prm_part)),
+        Section("Example trees", _each(runs, example_trees)),
+        Section("Cost", _each(runs, cost_section)),
+    ])  # fmt: skip
+
+
+def report_pictures(store: Store, runs: Sequence[RunFacts]) -> Iterator[Picture]:
+    """Every figure of the report."""
+    for facts in runs:
+        yield from budget_pictures(facts)
+        if facts.independent is not None:
+            yield by_difficulty(facts)
+        yield from prm_pictures(store, facts.run_id)
+    flops = against_flops(store, runs)
+    if flops is not None:
+        yield flops
+
+
+def budget_pictures(facts: RunFacts) -> list[Picture]:
+    """Accuracy against budget, where there is more than one."""
+    return [by_method(facts), by_selector(facts)] if len(facts.budgets) > 1 else []
+
+
+def headline(facts: RunFacts) -> str:
+    """What ran and what came out, and how to do it again."""
+    run = facts.run
+    methods = ", ".join(dict.fromkeys(row["method_id"] for row in facts.rows))
+    unknown = unknown_line(facts.store, run.run_id, facts.rows)
+    told = [
+        ("run", run.run_id),
+        ("status", f"{run.status}; started {run.created_at}, finished {run.finished_at}"),
+        ("policy", _model(run.policy, run.policy_parameters)),
+        ("PRM", "none" if run.prm is None else _model(run.prm, run.prm_parameters)),
+        ("problems", f"{facts.rows[0]['problems']} of {run.problem_set}"),
+        ("methods", methods),
+        ("seed", str(run.seed)),
+        ("versions", ", ".join(f"{name} {number}" for name, number in run.versions.items())),
+    ]
+    if unknown:
+        told.append(("unknown verdicts", unknown))
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in told)
+    return f'{_stats(facts)}\n<dl class="facts">{rows}</dl>\n{_again(facts)}'
+
+
+def _stats(facts: RunFacts) -> str:
+    """Greedy, majority, the best choice and the oracle, as large numbers."""
+    largest = max((row["n"] for row in facts.rows if row["method_id"] == facts.independent), default=None)
+    at_largest = [row for row in facts.rows if row["method_id"] == facts.independent and row["n"] == largest]
+    by_selector = {row["selector"]: row for row in at_largest}
+    cells: list[tuple[str, Row | None, str]] = [
+        ("one greedy solution", facts.greedy, ""),
+        (f"majority of {largest}", by_selector.get("majority"), ""),
+        ("most accurate choice, in hindsight", facts.best, "best"),
+        (f"oracle: any of {largest} right", by_selector.get("oracle"), ""),
+    ]
+    drawn = ""
+    for name, row, kind in cells:
+        if row is not None:
+            how = f"{row['method_id']}, {row['selector']}, n = {row['n']}" if kind else accuracy(row)
+            number = "unknown" if row["accuracy"] is None else f"{100 * row['accuracy']:.1f} %"
+            drawn += f'<div class="{kind}"><dt>{escape(name)}</dt><dd>{number}<small>{escape(how)}</small></dd></div>'
+    return f'<dl class="stats">{drawn}</dl>'
+
+
+def _again(facts: RunFacts) -> str:
+    """How to come by the same numbers: the recipe, and the query."""
+    verb = "import" if facts.is_imported else "run"
+    recipe = yaml.safe_dump(dict(facts.run.recipe), sort_keys=False, allow_unicode=True)
+    report = f"overthink report {facts.run_id} --store {facts.store.address} --html report.html"
+    ways = (
+        "Every number can be recomputed from the store, without a GPU: the query behind each figure is folded below "
+        f"it, and `overthink sql --store {facts.store.address} QUERY` answers it. This page again: `{report}`. The "
+        f"rollouts again: the recipe below by `overthink {verb}`."
+    )
+    details = f"<details><summary>Recipe</summary>\n<pre>{escape(recipe)}</pre></details>"
+    return paragraph(ways) + details
+
+
+def budget_part(facts: RunFacts) -> str:
+    """The curves, and the table with every number."""
+    drawn = "\n".join(figure(picture) for picture in budget_pictures(facts))
+    if not drawn:
+        why = ONE_BUDGET.format(run_id=facts.run_id, n=facts.budgets[0]) if facts.budgets else NO_BUDGET
+        drawn = paragraph(why.format(run_id=facts.run_id), "note")
+    told = paragraph(
+        f"In per cent, with 95 % intervals over problems{monte_carlo_note(facts.store, facts.run_id)}; ? where "
+        "verdicts are unknown, the accuracies with all of them wrong and with all of them right."
+    )
+    return f"{drawn}\n<h3>All numbers</h3>\n{told}{accuracy_table(facts)}"
+
+
+def difficulty_part(facts: RunFacts) -> str:
+    """The curves by difficulty, or why there are none."""
+    if facts.independent is None:
+        return paragraph(NOT_INDEPENDENT.format(run_id=facts.run_id), "note")
+    return figure(by_difficulty(facts))
+
+
+def flops_part(store: Store, runs: Sequence[RunFacts]) -> str:
+    """Accuracy against FLOPs of all runs, and for which they are unknown."""
+    picture = against_flops(store, runs)
+    known = set() if picture is None else {panel.title for panel in picture.panels}
+    unknown = [facts.run_id for facts in runs if facts.run_id not in known]
+    drawn = "" if picture is None else figure(picture)
+    return drawn + (paragraph(NO_FLOPS.format(runs=", ".join(unknown)), "note") if unknown else "")
+
+
+def prm_part(facts: RunFacts) -> str:
+    """Calibration, length bias and what best-of-n makes of the scores, where they have been measured."""
+    if facts.run.prm is None:
+        return paragraph(f"Run {facts.run_id} has no PRM.", "note")
+    pictures = list(prm_pictures(facts.store, facts.run_id))
+    if pictures:
+        return "\n".join(map(figure, pictures))
+    if facts.is_imported:
+        return paragraph("Calibration and length bias are measured on runs of `overthink run` only.", "note")
+    command = f"overthink prm-eval --run {facts.run_id} --store {facts.store.address}"
+    return paragraph(f"Not measured yet. `{command}` measures it in seconds, without any model.", "note")
+
+
+def _each(runs: Sequence[RunFacts], part: Callable[[RunFacts], str]) -> str:
+    """One part a run, under the run's name where there are several."""
+    if len(runs) == 1:
+        return part(runs[0])
+    return "\n".join(f'<h3 class="run">{escape(facts.run_id)}</h3>\n{part(facts)}' for facts in runs)
+
+
+def _model(name: str | None, parameters: int | None) -> str:
+    size = "size unknown" if parameters is None else f"{parameters:,} parameters"
+    return f"{name or 'unknown'} ({size})"
+
+
+def _policies(runs: Sequence[RunFacts]) -> list[str]:
+    return list(dict.fromkeys(facts.run.policy or "an unknown policy" for facts in runs))

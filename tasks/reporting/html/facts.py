@@ -1,0 +1,113 @@
+"""What a report needs to know of a run before it draws: its methods, its best selector, its bins of difficulty."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from overthink.storage.store import Run, Store
+from overthink.tasks.analysis.difficulty import DifficultyConfig
+from overthink.tasks.reporting.plots import BLUE, BROWN, GREEN, INK, MUTED, ORANGE, PURPLE, SKY, VERMILION
+from overthink.tasks.reporting.results import summary_rows
+
+METHOD_COLOURS = {
+    "best_of_n": BLUE,
+    "beam_search": VERMILION,
+    "dvts": GREEN,
+    "rebase": PURPLE,
+    "particle_filtering": ORANGE,
+    "mcts": SKY,
+    "adaptive": BROWN,
+    "compute_optimal": INK,
+}
+FAMILY_SQL = r"regexp_replace(method_id, '-n\d+', '')"  # a method without its budget: one curve
+LONGEST_LABEL = 18  # letters that fit beside a panel
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A finished run and its rows of `summary`."""
+
+    store: Store
+    run: Run
+    rows: tuple[Row, ...]
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.run.run_id
+
+    @property
+    def known(self) -> list[Row]:
+        """The rows with an accuracy: those of which any verdict is known."""
+        return [row for row in self.rows if row["accuracy"] is not None]
+
+    @property
+    def families(self) -> list[str]:
+        """The methods without their budgets, in the recipe's order; cot, a single greedy solution, is none."""
+        return list(dict.fromkeys(family(row["method_id"]) for row in self.known if row["method_id"] != "cot"))
+
+    @property
+    def budgets(self) -> list[int]:
+        """All n of those methods, rising."""
+        return sorted({row["n"] for row in self.known if row["method_id"] != "cot"})
+
+    @property
+    def greedy(self) -> Row | None:
+        """cot's row."""
+        return next((row for row in self.known if row["method_id"] == "cot"), None)
+
+    @property
+    def best(self) -> Row | None:
+        """The most accurate row but for cot and the oracle; of several the one with the smallest n."""
+        rows = [row for row in self.known if row["method_id"] != "cot" and row["selector"] != "oracle"]
+        return max(rows, key=lambda row: (row["accuracy"], -row["n"]), default=None)
+
+    @property
+    def lead(self) -> str:
+        """The selector of the best row, the one that figures draw in full."""
+        return "majority" if self.best is None else str(self.best["selector"])
+
+    @property
+    def independent(self) -> str | None:
+        """The method whose independent rollouts tell pass@1, the one with most of them."""
+        if self.is_imported:
+            # Imported rollouts may be what is left of a search: only who imported them knows.
+            known = [row for row in self.known if self.run.recipe.get("independent")]
+        else:
+            known = [row for row in self.known if row["method_id"].startswith("best_of_n-")]
+        best = max(known, key=lambda row: row["n"], default=None)
+        return None if best is None else str(best["method_id"])
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether another tool made the rollouts."""
+        return any(use.kind == "import" for use in self.run.stages)
+
+    @property
+    def difficulty(self) -> DifficultyConfig:
+        """Where the recipe's bins of pass@1 lie."""
+        return DifficultyConfig.model_validate(self.run.recipe.get("difficulty", {}))
+
+    def label(self, name: str) -> str:
+        """A family, short enough to stand beside its curve: without its parameters where they tell nothing apart."""
+        short = name.split("-", maxsplit=1)[0]
+        if [family.split("-")[0] for family in self.families].count(short) == 1:
+            return short
+        return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…"
+
+
+def run_facts(store: Store, run: Run) -> RunFacts:
+    """Read a run's summary."""
+    return RunFacts(store, run, tuple(summary_rows(store, run.run_id)))
+
+
+def family(method_id: str) -> str:
+    """A method's id without its budget."""
+    return re.sub(r"-n\d+", "", method_id, count=1)
+
+
+def colour_of(method_id: str) -> str:
+    """A method's colour, the same in every figure."""
+    return METHOD_COLOURS.get(method_id.split("-", maxsplit=1)[0], MUTED)

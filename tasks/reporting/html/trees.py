@@ -1,0 +1,107 @@
+"""Example trees: what a search kept and pruned on a problem it solved and on one it did not, as nested lists."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from overthink.storage.sql import query
+from overthink.tasks.reporting.html.facts import RunFacts
+from overthink.tasks.reporting.html.markup import behind, escape, paragraph
+from overthink.tasks.reporting.tree_text import NODES_SQL
+
+# Of the solved and of the unsolved problems the one whose tree has about as many nodes as most.
+EXAMPLES_SQL = """WITH sizes AS (SELECT problem_id, count(*) AS size FROM nodes
+    WHERE run_id = '{run_id}' AND method_id = '{method_id}' GROUP BY problem_id)
+SELECT problem_id, s.answer, s.correct, p.reference, size
+FROM selections s JOIN sizes USING (problem_id) JOIN runs USING (run_id) JOIN problems p USING (problem_set, problem_id)
+WHERE run_id = '{run_id}' AND method_id = '{method_id}' AND selector = '{selector}' AND s.correct IS NOT NULL
+QUALIFY row_number() OVER (
+    PARTITION BY s.correct ORDER BY abs(size - (SELECT median(size) FROM sizes)), problem_id) = 1
+ORDER BY s.correct DESC"""
+LONGEST_STEP = 400  # characters of a step that are shown
+SCORES_SHOWN = 6  # of the steps in a fold
+
+Row = dict[str, Any]
+
+
+def example_trees(facts: RunFacts) -> str:
+    """One solved and one unsolved problem of the run's most accurate search."""
+    searches = {use.method_id for use in facts.run.stages if use.kind == "search"}
+    rows = [row for row in facts.known if row["method_id"] in searches and row["selector"] == facts.lead]
+    if not rows:
+        return paragraph("No search in this run, so no trees: its methods draw whole solutions.", "note")
+    method_id = max(rows, key=lambda row: (row["accuracy"], row["n"]))["method_id"]
+    sql = EXAMPLES_SQL.format(run_id=facts.run_id, method_id=method_id, selector=facts.lead)
+    examples = query(facts.store, sql).to_pylist()
+    told = paragraph(
+        f"By {method_id}, chosen among by {facts.lead}. Each step is shown with its score; a step that goes on below "
+        "another of the same indent is its only continuation. Pruned steps are folded."
+    )
+    for correct, word in ((True, "solved"), (False, "failed to solve")):
+        if correct not in [row["correct"] for row in examples]:
+            told += paragraph(f"There is no problem that it {word}.", "note")
+    drawn = "\n".join(_example(facts, method_id, row) for row in examples)
+    return f'{told}\n<div class="trees">\n{drawn}\n</div>\n{behind(sql)}'
+
+
+def _example(facts: RunFacts, method_id: str, row: Row) -> str:
+    quoted = row["problem_id"].replace("'", "''")
+    sql = NODES_SQL.format(run_id=facts.run_id, method_id=method_id, problem_id=quoted)
+    nodes = query(facts.store, sql).to_pylist()
+    children: dict[str | None, list[Row]] = defaultdict(list)
+    for node in nodes:
+        children[node["parent_id"]].append(node)
+    verdict = "Solved" if row["correct"] else "Not solved"
+    answer = "No answer was chosen" if row["answer"] is None else f"{row['answer']} was chosen"
+    told = f"{answer}, the reference is {row['reference']}; {len(nodes)} steps drawn."
+    return (
+        f'<article class="example"><h3>{verdict}: {escape(row["problem_id"])}</h3>\n'
+        f'<p class="question">{escape(nodes[0]["question"])}</p>\n'
+        f"{paragraph(told)}\n"
+        f'<div class="tree-box"><ul class="tree">{_items(children, None)}</ul></div>\n{behind(sql)}</article>'
+    )
+
+
+def _items(children: dict[str | None, list[Row]], parent: str | None) -> str:
+    """The steps after one: those kept, then the pruned ones in a fold. A single one does not indent."""
+    items = ""
+    while True:
+        here = children[parent]
+        open_ones = [node for node in here if node["kept"] or children[node["node_id"]]]
+        closed = [node for node in here if node not in open_ones]
+        if len(open_ones) != 1:
+            for node in open_ones:
+                below = _items(children, node["node_id"])
+                items += f"<li>{_step(node)}{f'<ul>{below}</ul>' if below else ''}</li>"
+            return items + _pruned(closed)
+        items += f"<li>{_step(open_ones[0])}</li>{_pruned(closed)}"
+        parent = open_ones[0]["node_id"]
+
+
+def _pruned(nodes: Sequence[Row]) -> str:
+    if not nodes:
+        return ""
+    steps = "".join(f"<li>{_step(node)}</li>" for node in nodes)
+    scores = ", ".join(_score(node["score"]) for node in nodes[:SCORES_SHOWN]) + (
+        " …" if len(nodes) > SCORES_SHOWN else ""
+    )
+    return (
+        f'<li class="pruned"><details><summary>{len(nodes)} pruned: {scores}</summary><ul>{steps}</ul></details></li>'
+    )
+
+
+def _step(node: Row) -> str:
+    known = node["score"] is not None
+    score = f'<span class="score" style="--s:{node["score"] if known else 0:.3f}">{_score(node["score"])}</span>'
+    text = " ".join(node["text"].split())
+    text = text if len(text) <= LONGEST_STEP else f"{text[:LONGEST_STEP]}…"
+    fate = ""
+    if node["finished"]:
+        fate = '<span class="end">finished</span>'
+    elif node["dropped"]:
+        fate = f'<span class="end">{escape(node["dropped"])}</span>'
+    return f"{score}{escape(text)}{fate}"
+
+
+def _score(score: float | None) -> str:
+    return "–" if score is None else f"{score:.2f}"

@@ -1,0 +1,140 @@
+"""What `prm-eval` found, read from the store by SQL: as a terminal table and as pictures."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.table import Table
+
+from overthink.storage.sql import query
+from overthink.storage.store import Store
+from overthink.tasks.analysis.estimators import SUBSETS
+from overthink.tasks.analysis.selectors import AGGREGATIONS
+from overthink.tasks.reporting.plots import COLOURS, Axes, Line, Panel, Picture, Point
+
+FIGURES_SQL = """SELECT source, labeller, measure, aggregation, point, value, count FROM prm_metrics
+WHERE run_id = '{run_id}' AND measure NOT IN ('mean_score', 'share_right', 'f1_at_threshold') ORDER BY ALL"""
+
+CALIBRATION_SQL = """SELECT coalesce(aggregation, 'step') AS name, max(value) FILTER (measure = 'mean_score') AS x,
+       max(value) FILTER (measure = 'share_right') AS y
+FROM prm_metrics WHERE run_id = '{run_id}' AND source = '{source}' AND measure IN ('mean_score', 'share_right')
+GROUP BY aggregation, point ORDER BY name, x"""
+
+LENGTH_SQL = """WITH judged AS (
+    SELECT rollout_id, correct, completion_tokens, min(score) AS score
+    FROM rollouts JOIN grades USING (rollout_id) JOIN scores USING (rollout_id) JOIN runs USING (run_id)
+    WHERE run_id = '{run_id}' AND method_id = '{source}' AND scores.prm = runs.prm AND correct IS NOT NULL
+    GROUP BY ALL),
+tenths AS (SELECT *, ntile(10) OVER (PARTITION BY correct ORDER BY completion_tokens, rollout_id) AS tenth FROM judged)
+SELECT CASE WHEN correct THEN 'right' ELSE 'wrong' END AS name, avg(completion_tokens) AS x, avg(score) AS y
+FROM tenths GROUP BY correct, tenth ORDER BY name, x"""
+
+BUDGET_SQL = """SELECT concat_ws(' ', replace(measure, 'accuracy_of_', ''), aggregation) AS name, point AS x, value AS y
+FROM prm_metrics WHERE run_id = '{run_id}' AND source = '{source}' AND starts_with(measure, 'accuracy_of_')
+ORDER BY name, x"""
+
+THRESHOLD_SQL = """SELECT concat('F1, ', labeller) AS name, point AS x, value AS y
+FROM prm_metrics WHERE run_id = '{run_id}' AND source = '{source}' AND measure = 'f1_at_threshold' ORDER BY name, x"""
+
+PICTURES = (
+    (
+        "calibration",
+        "Calibration",
+        "Share of right ones against mean score, in bins of a tenth. On the dotted line a score is a probability.",
+        CALIBRATION_SQL,
+        Axes("mean score", "share right", diagonal=True),
+    ),
+    (
+        "length",
+        "Score against length",
+        "Mean of the lowest step score against tokens, in tenths of the rollouts. Flat lines are free of length bias.",
+        LENGTH_SQL,
+        Axes("tokens", "score (min)"),
+    ),
+    (
+        "best-of",
+        "Best of n",
+        "Accuracy of the best-scored of n rollouts. Where it falls with n, high scores are found that mislead.",
+        BUDGET_SQL,
+        Axes("n", "accuracy", base=2, percent=True),
+    ),
+    (
+        "f1",
+        "F1 against threshold",
+        "Finding the first wrong step, on solutions that did not choose the threshold.",
+        THRESHOLD_SQL,
+        Axes("threshold", "F1"),
+    ),
+)
+CAPTION = (
+    "table prm_metrics; – unknown. AUC, calibration and length bias are of rollouts with a known grade and a score; "
+    f"the accuracy of majority is by {SUBSETS} random subsets a problem where there are more, all others are exact"
+)
+ROWS = {
+    "f1": "F1 of the first wrong step",
+    "threshold": "  its threshold, chosen on other solutions",
+    "accuracy_on_wrong": "  found in wrong solutions",
+    "accuracy_on_right": "  none found in right solutions",
+    "auc": "AUC",
+    "calibration_error": "calibration error",
+    "length_bias_right": "length bias, right ones (rank correlation)",
+    "length_bias_wrong": "length bias, wrong ones (rank correlation)",
+    "misled_by_max": "best-scored is wrong though one is right",
+    "accuracy_of_max": "accuracy of best of n",
+    "accuracy_of_majority": "accuracy of majority of n",
+    "accuracy_of_oracle": "any of n right",
+}
+
+
+def figure_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
+    """A run's figures without its curves."""
+    return list(query(store, FIGURES_SQL.format(run_id=run_id)).to_pylist())
+
+
+def prm_table(store: Store, run_id: str) -> Table:
+    """A line a figure; a column for single steps (or where no score is read) and one for each aggregation."""
+    columns: tuple[str | None, ...] = (None, *AGGREGATIONS)
+    table = Table(title=f"{run_id}: {store.find_run(run_id).prm}", caption=CAPTION)
+    table.add_column("source")
+    table.add_column("figure", no_wrap=True)
+    for column in columns:
+        table.add_column(column or "steps", justify="right")
+    table.add_column("of", justify="right")
+    lines: dict[tuple[str, str, str, float], dict[str | None, dict[str, Any]]] = {}
+    for row in figure_rows(store, run_id):
+        budget = row["point"] if row["measure"].startswith("accuracy_of_") else 0
+        key = (row["source"], row["labeller"] or "", row["measure"], budget)
+        lines.setdefault(key, {})[row["aggregation"]] = row
+    measures = list(ROWS)
+    ordered = sorted(lines, key=lambda key: (key[0], key[1], measures.index(key[2]), key[3]))
+    for source, labeller, measure, budget in ordered:
+        cells = lines[source, labeller, measure, budget]
+        name = ROWS[measure] + (f", n = {budget:.0f}" if budget else "")
+        if labeller not in ("", source):
+            name += f" ({labeller})"
+        counts = sorted({cell["count"] for cell in cells.values()})
+        values = [_cell(cells[column]) if column in cells else "" for column in columns]
+        table.add_row(source, name, *values, " / ".join(map(str, counts)))
+    return table
+
+
+def _cell(row: dict[str, Any]) -> str:
+    return "–" if row["value"] is None else f"{row['value']:.3f}"
+
+
+def prm_pictures(store: Store, run_id: str) -> Iterator[Picture]:
+    """The curves of each source that has them."""
+    sources_sql = f"SELECT DISTINCT source FROM prm_metrics WHERE run_id = '{run_id}' ORDER BY 1"
+    for source in query(store, sources_sql)["source"].to_pylist():
+        for name, title, caption, template, axes in PICTURES:
+            sql = template.format(run_id=run_id, source=source)
+            curves: dict[str, list[Point]] = {}
+            for row in query(store, sql).to_pylist():
+                curves.setdefault(row["name"], []).append(Point(row["x"], row["y"]))
+            lines = [
+                Line(curve, points, COLOURS[place % len(COLOURS)])
+                for place, (curve, points) in enumerate(sorted(curves.items()))
+                if len(points) > 1  # a single n is no curve
+            ]
+            if lines:
+                panel = Panel(source, lines)
+                yield Picture(f"{name}-{run_id}-{source}", f"{title}: {source}", caption, axes, [panel], sql)

@@ -1,0 +1,131 @@
+"""A run's result, read from the store by SQL, as rows, as a terminal table and as markdown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from overthink.storage.sql import query
+from overthink.storage.store import Store
+from overthink.tasks.analysis.estimators import SUBSETS
+from overthink.tasks.analysis.selectors import BY_STRATEGY, SELECTORS
+
+CAPTION = "accuracy in % with its 95 % interval over problems"
+SUMMARY_SQL = "SELECT * FROM summary WHERE run_id = '{run_id}' ORDER BY method_id, selector, n"
+UNKNOWN_SQL = """SELECT count(*) AS unknown FROM rollouts JOIN grades USING (rollout_id)
+WHERE run_id = '{run_id}' AND correct IS NULL AND reference IS NOT NULL"""
+
+OVERLONG_SQL = """SELECT count(*) AS overlong FROM rollouts JOIN runs USING (run_id)
+WHERE run_id = '{run_id}' AND step_count > 0
+  AND NOT EXISTS (SELECT * FROM scores WHERE scores.rollout_id = rollouts.rollout_id AND scores.prm = runs.prm)"""
+
+# Subsets are drawn for each problem, right with a chance of its accuracy; so their errors add up like coins'.
+MONTE_CARLO_SQL = f"""SELECT max(error) AS error FROM (
+    SELECT sqrt(sum(accuracy * (1 - accuracy)) / {SUBSETS}) / count(accuracy) AS error
+    FROM selections WHERE run_id = '{{run_id}}' AND estimator = 'monte_carlo' GROUP BY method_id, selector, n)"""
+
+DRAWN_SQL = """SELECT r.method_id, count(*) AS drawn, any_value(s.n) * count(DISTINCT r.problem_id) AS budget
+FROM rollouts r JOIN (SELECT DISTINCT run_id, method_id, n FROM summary) s USING (run_id, method_id)
+WHERE run_id = '{run_id}' AND starts_with(r.method_id, 'adaptive-') GROUP BY ALL ORDER BY ALL"""
+
+
+def summary_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
+    """A run's rows of `summary`: methods as the recipe lists them, selectors from majority to oracle, n rising."""
+    methods = list(dict.fromkeys(use.method_id for use in store.find_run(run_id).stages))
+    rows = query(store, SUMMARY_SQL.format(run_id=run_id)).to_pylist()
+    selectors = (*SELECTORS, BY_STRATEGY)
+    return sorted(rows, key=lambda row: (methods.index(row["method_id"]), selectors.index(row["selector"]), row["n"]))
+
+
+def unknown_grades(store: Store, run_id: str) -> int:
+    """How many rollouts have an answer whose verdict is unknown."""
+    return int(query(store, UNKNOWN_SQL.format(run_id=run_id)).to_pylist()[0]["unknown"])
+
+
+def overlong_rollouts(store: Store, run_id: str) -> int:
+    """How many rollouts have no scores because they are longer than the PRM reads."""
+    return int(query(store, OVERLONG_SQL.format(run_id=run_id)).to_pylist()[0]["overlong"])
+
+
+def monte_carlo_note(store: Store, run_id: str) -> str:
+    """What ~ means, with the largest standard error of a run's accuracies that bear it; empty where none does."""
+    error = query(store, MONTE_CARLO_SQL.format(run_id=run_id)).to_pylist()[0]["error"]
+    if error is None:
+        return ""
+    return f"; ~ estimated by {SUBSETS} random subsets a problem, standard error {100 * error:.2f} points at most"
+
+
+def samples_saved(store: Store, run_id: str) -> list[str]:
+    """For each adaptive method, how much of its budget it drew."""
+    rows = query(store, DRAWN_SQL.format(run_id=run_id)).to_pylist()
+    return [
+        f"{row['method_id']} drew {row['drawn']:,} of {row['budget']:,} samples: "
+        f"{100 * (1 - row['drawn'] / row['budget']):.0f} % saved"
+        for row in rows
+    ]
+
+
+def accuracy_text(row: Mapping[str, Any]) -> str:
+    """A row's accuracy in percent, with its interval and its bounds: `~60.1 (54–66) ?59.5–60.5`.
+
+    ~ marks an estimate by Monte Carlo; the bounds are there where chosen answers have no known verdict.
+    """
+    sign = "" if row["estimator"] == "exact" else "~"
+    told = "unknown" if row["accuracy"] is None else f"{sign}{100 * row['accuracy']:.1f}"
+    if row["ci_low"] is not None:
+        told += f" ({100 * row['ci_low']:.0f}–{100 * row['ci_high']:.0f})"
+    return told + bounds_text(row)
+
+
+def bounds_text(row: Mapping[str, Any]) -> str:
+    """The accuracies with all unknown verdicts wrong and all right; nothing where none is unknown."""
+    return f" ?{100 * row['accuracy_low']:.1f}–{100 * row['accuracy_high']:.1f}" if row["unknown"] else ""
+
+
+def unknown_line(store: Store, run_id: str, rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """How many rollouts have no verdict and what that does to the figures in `rows`; None where all have one."""
+    count = unknown_grades(store, run_id)
+    if not count:
+        return None
+    most = max((row["unknown"] or 0.0 for row in rows), default=0.0)
+    return (
+        f"The verdict on {count} rollouts is unknown: they could not be compared within the limits (table grades). Up "
+        f"to {100 * most:.1f} % of the chosen answers are among them. Accuracies are of the others; ? gives those with "
+        "all unknown verdicts wrong and with all right."
+    )
+
+
+def _grid(rows: Sequence[dict[str, Any]]) -> tuple[list[int], dict[tuple[str, str], dict[int, str]]]:
+    """The budgets, and for each (method, selector) the accuracy at each budget."""
+    budgets = sorted({row["n"] for row in rows})
+    lines: dict[tuple[str, str], dict[int, str]] = {}
+    for row in rows:
+        # Every selector picks cot's one rollout: one line says it all.
+        selector = "greedy" if row["method_id"] == "cot" else row["selector"]
+        lines.setdefault((row["method_id"], selector), {})[row["n"]] = accuracy_text(row)
+    return budgets, lines
+
+
+def result_table(rows: Sequence[dict[str, Any]], title: str, note: str) -> Table:
+    """Accuracy in percent with 95 % intervals, a line for each method and selector, a column for each budget.
+
+    `note` goes on with the caption, as `monte_carlo_note` does.
+    """
+    budgets, lines = _grid(rows)
+    table = Table(title=title, caption=f"{CAPTION}{note}")
+    table.add_column("method")
+    table.add_column("selector", no_wrap=True)
+    for n in budgets:
+        table.add_column(f"n = {n}", justify="right", no_wrap=True)
+    for (method_id, selector), cells in lines.items():
+        table.add_row(method_id, selector, *(cells.get(n, "") for n in budgets))
+    return table
+
+
+def result_markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """The same as a markdown table."""
+    budgets, lines = _grid(rows)
+    header = ["method", "selector", *(f"n = {n}" for n in budgets)]
+    body = [[method, selector, *(cells.get(n, "") for n in budgets)] for (method, selector), cells in lines.items()]
+    rule = ["---", "---", *("--:" for _ in budgets)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, rule, *body))

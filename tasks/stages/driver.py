@@ -1,0 +1,163 @@
+"""Runs many searches at once over the engines, each going on as soon as its own replies land.
+
+What is in flight is bounded; every answered call is journaled before its search sees it; a call that was answered in
+an earlier life is replayed instead of made.
+"""
+
+import asyncio
+import hashlib
+import math
+import time
+from array import array
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from overthink.storage.journal import JournaledCall
+from overthink.storage.keys import content_key
+from overthink.tasks.engines.engine_protocol import Policy, Prm
+from overthink.tasks.errors import BadReply, PromptTooLong
+from overthink.tasks.methods.requests import Generate, Request, Result, Score, Search
+from overthink.tasks.records import Problem, Sample, Scores, Unscored
+from overthink.tasks.stages.recorder import Recorder, decode_sample, decode_scores, encode_reply
+
+
+@dataclass(frozen=True)
+class Called:
+    """One answered call, for whoever shows progress; `tokens` is None where nobody counted them."""
+
+    tokens: int | None
+    replayed: bool
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The engines and the journal that searches run over. `stage_key` and `seed` go into every call's key."""
+
+    stage_key: str
+    seed: int
+    model: str
+    prm_id: str | None
+    policy: Policy | None
+    prm: Prm | None
+    recorder: Recorder
+    in_flight: asyncio.Semaphore
+    on_call: Callable[[Called], None]
+
+    async def run(self, problem: Problem, search: Search[Result]) -> Result:
+        """Carry one search to its end. Raises EngineDied or BadReply, after the replies that did land are journaled."""
+        replies: Sequence[Any] | None = None
+        while True:
+            try:
+                batch = next(search) if replies is None else search.send(replies)
+            except StopIteration as finished:
+                result: Result = finished.value
+                return result
+            replies = await _all([self._answer(problem, asked) for asked in batch])
+
+    def _answer(self, problem: Problem, asked: Request | Search[Any]) -> Coroutine[Any, Any, Any]:
+        match asked:
+            case Generate():
+                return self._generate(problem, asked)
+            case Score():
+                return self._score(problem, asked)
+            case _:
+                return self.run(problem, asked)
+
+    async def _generate(self, problem: Problem, request: Generate) -> Sample:
+        assert self.policy is not None, "this stage has no policy"
+        question, path, sampling = problem.question, request.path, request.sampling
+        identity = [self.stage_key, problem.problem_key, request.sample_index, self.seed]
+        call_key = content_key([*identity, self._prompt_digest(question, path), vars(sampling)])
+        known = await self.recorder.replay(call_key)
+        if known is not None:
+            sample = decode_sample(known)
+            self.on_call(Called(sample.completion_tokens, True))
+            return sample
+        async with self.in_flight:
+            started, clock = time.time(), time.perf_counter()
+            # Engines take seeds of 32 bits at least; the key already depends on all that the draw should.
+            sample = await self.policy.generate(question, path, sampling, int(call_key[:8], 16) & 0x7FFFFFFF)
+            latency = time.perf_counter() - clock
+        call = self._call(call_key, problem, request, "generate", sample, latency, started)
+        await self.recorder.record(call)
+        self.on_call(Called(sample.completion_tokens, False))
+        return sample
+
+    def _prompt_digest(self, question: str, path: tuple[Sample, ...]) -> str:
+        """A hash of the exact prompt tokens; many times cheaper than to write them all out."""
+        assert self.policy is not None
+        digest = hashlib.sha256(array("Q", self.policy.prompt(question)))
+        for sample in path:
+            digest.update(array("Q", sample.tokens))
+        return digest.hexdigest()
+
+    async def _score(self, problem: Problem, request: Score) -> Scores | Unscored:
+        assert self.prm is not None, "this stage has no PRM"
+        identity = [self.stage_key, problem.problem_key, request.sample_index, problem.question]
+        call_key = content_key([*identity, request.steps, request.from_step])
+        known = await self.recorder.replay(call_key)
+        if known is not None:
+            self.on_call(Called(0, True))
+            return decode_scores(known)
+        async with self.in_flight:
+            started, clock = time.time(), time.perf_counter()
+            try:
+                scores = await self.prm.score(problem.question, request.steps, request.from_step)
+            except PromptTooLong as error:
+                # Not journaled: nothing was computed, and the next life finds the same.
+                return Unscored(f"problem {problem.problem_id}: {error}")
+            latency = time.perf_counter() - clock
+        check_scores(scores, len(request.steps) - request.from_step, problem.problem_id, str(self.prm_id))
+        await self.recorder.record(self._call(call_key, problem, request, "score", scores, latency, started))
+        self.on_call(Called(scores.input_tokens, False))
+        return scores
+
+    def _call(
+        self,
+        call_key: str,
+        problem: Problem,
+        request: Request,
+        kind: str,
+        reply: Sample | Scores,
+        latency: float,
+        started: float,
+    ) -> JournaledCall:
+        if isinstance(reply, Sample):
+            input_tokens, output_tokens = reply.prompt_tokens, reply.completion_tokens
+        else:
+            input_tokens, output_tokens = reply.input_tokens, 0
+        return JournaledCall(
+            call_key=call_key,
+            problem_key=problem.problem_key,
+            problem_id=problem.problem_id,
+            sample_index=request.sample_index,
+            kind=kind,
+            model=self.model if kind == "generate" else str(self.prm_id),
+            reply=encode_reply(reply),
+            input_tokens=input_tokens,
+            cached_tokens=reply.cached_tokens,
+            output_tokens=output_tokens,
+            latency_ms=latency * 1000,
+            started_at=started,
+        )
+
+
+def check_scores(scores: Scores, expected: int, problem_id: str, prm: str) -> None:
+    """Raise BadReply, naming the problem and the PRM, unless there are `expected` numbers, each in [0, 1]."""
+    if len(scores.values) != expected:
+        raise BadReply(f"PRM {prm} gave {len(scores.values)} scores for {expected} steps of problem {problem_id}")
+    for value in scores.values:
+        if not (math.isfinite(value) and 0 <= value <= 1):
+            raise BadReply(f"PRM {prm} gave the score {value} for problem {problem_id}: scores lie in [0, 1]")
+
+
+async def _all(answers: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """Every reply, in order. Where one fails the others still land (and are journaled) before its error is raised."""
+    if len(answers) == 1:
+        return [await answers[0]]
+    results = await asyncio.gather(*answers, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results

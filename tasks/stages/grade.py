@@ -1,0 +1,120 @@
+"""Stage grade: each rollout's answer, a canonical form of it alone, and whether it is right."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyarrow as pa
+from prefect import task
+
+from overthink.storage.manifest import Cover, Entry
+from overthink.storage.part_tables import rows_table
+from overthink.storage.stages import Stage
+from overthink.tasks.domains import math
+from overthink.tasks.domains.math.extraction import Extraction, extract_answer
+from overthink.tasks.domains.math.judge import Judged, MathJudge, Verdict
+from overthink.tasks.records import Problem
+from overthink.tasks.stages.graded import on_all_cores
+from overthink.tasks.stages.score import covered_rows
+from overthink.tasks.stages.shards import PLAIN_TASK
+
+Row = dict[str, Any]
+NO_REFERENCE = "no reference to compare with"
+NO_ANSWER = "no answer found"
+DETAILS: dict[Verdict, str] = {
+    "equal": "equals the reference",
+    "different": "differs from the reference",
+    "unknown": "comparison was cut off by its time or memory limit",
+}
+
+
+class GradeWork:
+    """Everything the shards of one grade stage share. (Not a dataclass: Prefect would walk through its fields.)"""
+
+    def __init__(
+        self,
+        stage: Stage,
+        samples: Stage,
+        problems: Mapping[str, Problem],
+        extraction: Extraction,
+        judge: MathJudge,
+        on_problem: Callable[[], None],
+    ) -> None:
+        self.stage = stage
+        self.samples = samples
+        self.problems = problems
+        self.extraction = extraction
+        self.judge = judge
+        self.on_problem = on_problem
+
+
+@task(name="grade", task_run_name="grade {cover.name}", **PLAIN_TASK)
+async def grade(work: GradeWork, cover: Cover) -> Entry:
+    """Grade one shard's rollouts and write its part. Raises StorageError."""
+    return await asyncio.to_thread(grade_part, work, cover)
+
+
+def grade_part(work: GradeWork, cover: Cover) -> Entry:
+    """The same, without Prefect."""
+    by_problem = rollouts_by_problem(covered_rows(work.samples.table("rollouts", cover.units), cover))
+
+    def graded(unit: str) -> tuple[list[Row], list[Row]]:
+        rows = grade_rollouts(work.problems[unit], by_problem.get(unit, []), work.extraction, work.judge)
+        work.on_problem()
+        return rows
+
+    found = on_all_cores(graded, cover.units)
+    tables = {
+        "answers": rows_table("answers", [row for answers, _ in found for row in answers]),
+        "grades": rows_table("grades", [row for _, grades in found for row in grades]),
+    }
+    return work.stage.write_part(cover, tables, work.samples.digests("rollouts", cover.units))
+
+
+def rollouts_by_problem(rollouts: pa.Table) -> dict[str, list[Row]]:
+    """The rows of `rollouts`, by problem key."""
+    by_problem: dict[str, list[Row]] = {}
+    for row in rollouts.to_pylist():
+        by_problem.setdefault(row["problem_key"], []).append(row)
+    return by_problem
+
+
+def grade_rollouts(
+    problem: Problem, rollouts: list[Row], extraction: Extraction, judge: MathJudge
+) -> tuple[list[Row], list[Row]]:
+    """The rows of `answers` and of `grades` for one problem's rows of `rollouts`."""
+    found = [extract_answer(row["text"], extraction) for row in rollouts]
+    judged = judge_answers(problem, found, judge)
+    answers, grades = [], []
+    for row, answer, one in zip(rollouts, found, judged, strict=True):
+        identity = {name: row[name] for name in ("problem_key", "problem_id", "rollout_id", "sample_index")}
+        answers.append(identity | {"answer": answer, "answer_key": None if one is None else one.key})
+        grader = {"grader": f"math ({extraction})", "grader_version": math.VERSION}
+        verdict = {"reference": problem.reference, **_verdict(problem, one)}
+        grades.append({"rollout_id": row["rollout_id"], **grader, **verdict})
+    return answers, grades
+
+
+def judge_answers(problem: Problem, answers: list[str | None], judge: MathJudge) -> list[Judged | None]:
+    """What is known of each answer to one problem, each held against the reference itself; None for no answer."""
+    judged = iter(judge.judge(problem.reference, [answer for answer in answers if answer is not None]))
+    return [None if answer is None else next(judged) for answer in answers]
+
+
+def is_right(problem: Problem, judged: Judged | None) -> bool | None:
+    """The verdict on one answer, or on none; None without a reference, or where the comparison was not finished."""
+    if problem.reference is None:
+        return None
+    if judged is None:
+        return False
+    return {"equal": True, "different": False, "unknown": None, None: None}[judged.verdict]
+
+
+def _verdict(problem: Problem, judged: Judged | None) -> Row:
+    if problem.reference is None:
+        detail = NO_REFERENCE
+    elif judged is None or judged.verdict is None:
+        detail = NO_ANSWER
+    else:
+        detail = DETAILS[judged.verdict]
+    return {"correct": is_right(problem, judged), "detail": detail}

@@ -1,0 +1,93 @@
+"""Graded rollouts as they lie in the store, and the groups of equal answers among those that are chosen from."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from overthink.storage.manifest import Cover
+from overthink.storage.stages import Stage
+from overthink.tasks.analysis.selectors import Candidates, candidates
+from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.stages.score import by_rollout, covered_rows
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class GradedRollout:
+    """One rollout; `answer` is as written, None where there is none.
+
+    `key` is a canonical form of the answer alone, `correct` is None where unknown, `scores` holds a number in [0, 1]
+    for each step, None where no PRM scored the rollouts.
+    """
+
+    rollout_id: str
+    sample_index: int
+    answer: str | None
+    key: str | None
+    correct: bool | None
+    scores: Sequence[float] | None = None
+
+
+Graded = Sequence[GradedRollout]  # of one problem, by ascending sample index
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The rollouts of one problem that are chosen from, their equal answers joined.
+
+    `groups` names the group of each rollout by the least of its answers' keys, None where there is no answer.
+    """
+
+    rollouts: Graded
+    groups: Sequence[str | None]
+    all: Candidates
+
+
+def read_graded(grades: Stage, scores: Stage | None, cover: Cover) -> dict[str, Graded]:
+    """The graded (and, where there is a PRM, scored) rollouts of a shard, by problem key."""
+    correct = column_by_rollout(grades.table("grades", cover.units), "correct")
+    steps = None if scores is None else by_rollout(scores.table("scores", cover.units), "score")
+    graded: dict[str, list[GradedRollout]] = {unit: [] for unit in cover.units}
+    for row in covered_rows(grades.table("answers", cover.units), cover).to_pylist():
+        rollout_id = row["rollout_id"]
+        scored = None if steps is None else steps[rollout_id]
+        identity = (rollout_id, row["sample_index"], row["answer"], row["answer_key"])
+        graded[row["problem_key"]].append(GradedRollout(*identity, correct[rollout_id], scored))
+    return dict(graded)
+
+
+def join(rollouts: Graded, judge: MathJudge) -> Pool:
+    """Join the equal answers among one problem's rollouts; the groups are the same for every order of them."""
+    answered = [rollout for rollout in rollouts if rollout.answer is not None]
+    numbers = judge.groups([str(rollout.answer) for rollout in answered])
+    least: dict[int, str] = {}
+    for number, rollout in zip(numbers, answered, strict=True):
+        least[number] = min(least.get(number, str(rollout.key)), str(rollout.key))
+    found = {rollout.rollout_id: least[number] for number, rollout in zip(numbers, answered, strict=True)}
+    groups = [found.get(rollout.rollout_id) for rollout in rollouts]
+    scores = [rollout.scores for rollout in rollouts if rollout.scores is not None]
+    scored = scores if len(scores) == len(rollouts) else None
+    return Pool(rollouts, groups, candidates(groups, [rollout.correct for rollout in rollouts], scored))
+
+
+def join_all(graded: Mapping[str, Graded], judge: MathJudge) -> dict[str, Pool]:
+    """The same for many problems, on all cores."""
+    pools = on_all_cores(lambda rollouts: join(rollouts, judge), graded.values())
+    return dict(zip(graded, pools, strict=True))
+
+
+def on_all_cores(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """What `work` makes of each item, in order; for work that waits for a judge's processes."""
+    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as threads:
+        return list(threads.map(work, items))
+
+
+def column_by_rollout(table: pa.Table, column: str) -> dict[str, Any]:
+    """One column of a table with a row a rollout, by rollout id, in the order of the table."""
+    return dict(zip(table["rollout_id"].to_pylist(), table[column].to_pylist(), strict=True))

@@ -1,0 +1,183 @@
+"""Stage select: equal answers joined; for every budget and selector the answer chosen and the accuracy to expect."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from prefect import task
+
+from overthink.storage.manifest import Cover, Entry
+from overthink.storage.part_tables import rows_table
+from overthink.storage.stages import Stage
+from overthink.tasks.analysis.estimators import Estimate, estimates
+from overthink.tasks.analysis.intervals import mean_interval
+from overthink.tasks.analysis.selectors import Candidates, Selector, choose, needs_prm
+from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.records import Problem
+from overthink.tasks.stages.graded import Pool, join_all, read_graded
+from overthink.tasks.stages.shards import PLAIN_TASK
+
+Row = dict[str, Any]
+NOTHING_CHOSEN = Estimate(0.0, 0.0, "exact")
+
+
+class SelectWork:
+    """What one select stage reads. (Not a dataclass: Prefect would walk through its fields.)"""
+
+    def __init__(
+        self,
+        stage: Stage,
+        grades: Stage,
+        scores: Stage | None,
+        problems: Mapping[str, Problem],
+        selectors: Sequence[Selector],
+        budgets: Sequence[int],
+        independent: bool,
+        seed: int,
+        judge: MathJudge,
+        on_problem: Callable[[], None],
+    ) -> None:
+        self.stage = stage
+        self.grades = grades
+        self.scores = scores
+        self.problems = problems
+        self.selectors = selectors
+        self.budgets = budgets
+        self.independent = independent
+        self.seed = seed
+        self.judge = judge
+        self.on_problem = on_problem
+
+
+@task(name="select", task_run_name="select {cover.name}", **PLAIN_TASK)
+async def select(work: SelectWork, cover: Cover) -> Entry:
+    """Select over all problems of the run and write the part. Raises StorageError."""
+    return await asyncio.to_thread(select_part, work, cover)
+
+
+def select_part(work: SelectWork, cover: Cover) -> Entry:
+    """The same, without Prefect."""
+    graded = read_graded(work.grades, work.scores, cover)
+    pools = join_all(graded, work.judge)
+    selectors = [selector for selector in work.selectors if work.scores is not None or not needs_prm(selector)]
+    rows: list[Row] = []
+    for unit in cover.units:
+        rows += choices(work.problems[unit], pools[unit], selectors, work.budgets, work.independent, work.seed)
+        work.on_problem()
+    rows.sort(key=lambda row: (selectors.index(row["selector"]), work.budgets.index(row["n"])))  # problems as they come
+    tables = {
+        "groups": rows_table("groups", groups_of(work.problems, pools)),
+        "selections": rows_table("selections", rows),
+        "estimates": rows_table("estimates", estimate_rows(rows)),
+    }
+    sources = work.grades.digests("answers", cover.units)
+    if work.scores is not None:
+        sources += work.scores.digests("scores", cover.units)
+    return work.stage.write_part(cover, tables, sources)
+
+
+def groups_of(problems: Mapping[str, Problem], pools: Mapping[str, Pool]) -> list[Row]:
+    """Which answers count as equal: a row for each rollout with an answer."""
+    return [
+        {
+            "problem_key": unit,
+            "problem_id": problems[unit].problem_id,
+            "rollout_id": rollout.rollout_id,
+            "sample_index": rollout.sample_index,
+            "answer_group": group,
+        }
+        for unit, pool in pools.items()
+        for rollout, group in zip(pool.rollouts, pool.groups, strict=True)
+        if group is not None
+    ]
+
+
+def choices(
+    problem: Problem, pool: Pool, selectors: Sequence[Selector], budgets: Sequence[int], independent: bool, seed: int
+) -> list[Row]:
+    """What each selector chooses among the first n of one problem's rollouts, for each budget, and what to expect."""
+    expected: dict[tuple[Selector, int], Estimate] = {}
+    if problem.reference is not None:
+        expected = _expected(pool.all, selectors, budgets, independent, seed)
+    return [
+        selection(problem, pool, selector, n, expected.get((selector, n))) for selector in selectors for n in budgets
+    ]
+
+
+def _expected(
+    rollouts: Candidates, selectors: Sequence[Selector], budgets: Sequence[int], independent: bool, seed: int
+) -> dict[tuple[Selector, int], Estimate]:
+    if independent:
+        return estimates(selectors, rollouts, budgets, seed)
+    # Of rollouts that are not independent only the first n stand for n, be they fewer; none at all answer nothing.
+    found: dict[tuple[Selector, int], Estimate] = {}
+    for n in budgets:
+        pool = rollouts.first(n)
+        together = estimates(selectors, pool, [pool.count], seed) if pool.count else {}
+        found |= {(one, n): together.get((one, pool.count), NOTHING_CHOSEN) for one in selectors}
+    return found
+
+
+def selection(problem: Problem, pool: Pool, selector: Selector, n: int, expected: Estimate | None) -> Row:
+    """What a selector chooses among the first n rollouts; `expected` is None where there is no reference.
+
+    The answer is that of the rollout chosen, of a group the first encountered.
+    """
+    chosen = choose(selector, pool.all.first(n))
+    unanswered = None if problem.reference is None else False
+    return {
+        "problem_id": problem.problem_id,
+        "n": n,
+        "selector": selector,
+        "answer": None if chosen is None else pool.rollouts[chosen].answer,
+        "correct": unanswered if chosen is None else pool.rollouts[chosen].correct,
+        **({} if expected is None else estimate_columns(expected)),
+    }
+
+
+def estimate_columns(expected: Estimate) -> Row:
+    """An estimate as the tables hold it."""
+    return {
+        "accuracy": expected.accuracy,
+        "accuracy_low": expected.low,
+        "accuracy_high": expected.high,
+        "unknown": expected.unknown,
+        "estimator": expected.estimator,
+    }
+
+
+def estimate_rows(rows: Sequence[Row]) -> list[Row]:
+    """The accuracy over the problems of each selector and budget; none where no problem has a reference."""
+    by_choice: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        by_choice.setdefault((row["selector"], row["n"]), []).append(row)
+    return [found for group in by_choice.values() for found in over_problems(group)]
+
+
+def over_problems(rows: Sequence[Row]) -> list[Row]:
+    """The accuracy over the problems of one selector and budget, as a row; none where no problem has a reference.
+
+    It is the mean over the problems with a known verdict, None where there are none; the bounds are over all.
+    """
+    judged = [row for row in rows if row.get("accuracy_low") is not None]
+    if not judged:
+        return []
+    known = np.array([row["accuracy"] for row in judged if row["accuracy"] is not None])
+    low, high = mean_interval(known) or (None, None)
+    return [
+        {
+            "selector": judged[0]["selector"],
+            "n": judged[0]["n"],
+            "problems": len(judged),
+            "accuracy": float(known.mean()) if len(known) else None,
+            **{name: _mean(judged, name) for name in ("accuracy_low", "accuracy_high", "unknown")},
+            "ci_low": low,
+            "ci_high": high,
+            "estimator": "monte_carlo" if "monte_carlo" in [row["estimator"] for row in judged] else "exact",
+        }
+    ]
+
+
+def _mean(rows: Sequence[Row], column: str) -> float:
+    return float(np.mean([row[column] for row in rows]))

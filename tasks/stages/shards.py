@@ -1,0 +1,61 @@
+"""What the stages' tasks have in common: shards in parallel, retries for engine failures alone, parts from rows."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from prefect.cache_policies import NO_CACHE
+from prefect.tasks import exponential_backoff
+
+from overthink.storage.stages import Shard
+from overthink.storage.storage_errors import StoreBusy
+from overthink.tasks.errors import EngineDied
+
+SHARDS_AT_ONCE = 2  # while one shard's last searches end, the next keeps the engines busy
+POLL_SECONDS = 0.2  # between looks at a shard that another process is at
+
+
+def engine_failed(_task: Any, _task_run: Any, state: Any) -> bool:
+    """Prefect's retry condition: only a dead engine is worth another try."""
+    return isinstance(state.data, EngineDied)
+
+
+# Our Parquet is the checkpoint: Prefect neither stores nor reuses what a task returns.
+PLAIN_TASK: dict[str, Any] = {"persist_result": False, "cache_policy": NO_CACHE}
+ENGINE_TASK: dict[str, Any] = PLAIN_TASK | {
+    "retries": 3,
+    "retry_delay_seconds": exponential_backoff(backoff_factor=2),
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": engine_failed,
+}
+
+
+async def run_shards(shards: Sequence[Shard], work: Callable[[Shard], Awaitable[None]]) -> None:
+    """Work off shards, a few at once; one that another process is at comes up again until it is done.
+
+    One that fails does not stop the others; its error is raised at the end.
+    """
+    turn = asyncio.Semaphore(SHARDS_AT_ONCE)
+
+    async def until_done(shard: Shard) -> None:
+        while True:
+            async with turn:
+                try:
+                    return await work(shard)
+                except StoreBusy:
+                    pass
+            await asyncio.sleep(POLL_SECONDS)
+
+    pending = [asyncio.create_task(until_done(shard)) for shard in shards]
+    try:
+        results = await asyncio.gather(*pending, return_exceptions=True)
+    except asyncio.CancelledError:
+        for shard in pending:
+            shard.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(*pending, return_exceptions=True)
+        raise
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result

@@ -1,0 +1,1 @@
+"""Compute-optimal strategies: outcomes of runs, fitting, allocation, baselines."""

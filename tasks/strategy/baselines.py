@@ -1,0 +1,67 @@
+"""How a fitted strategy stands at every budget: beside each fixed way, the paper's rule and what bounds them all."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from overthink.tasks.analysis.difficulty import DifficultyConfig
+from overthink.tasks.analysis.intervals import Difference, mean_interval, paired_difference
+from overthink.tasks.analysis.selectors import Floats, Selector
+from overthink.tasks.strategy.fit_strategy import Evidence, Followed, Option, Validation, follow_paper
+from overthink.tasks.strategy.paper_rule import PaperRule
+
+STRATEGY, KNOWN_BINS, PAPER, ANY_RIGHT = "strategy", "strategy, known difficulty", "paper's rule", "pass@n"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One way at one budget, over all problems; what was fitted is scored on problems it was not fitted to.
+
+    `selector` is None where it differs from problem to problem or nothing is selected. `lead` is by how much the
+    strategy is ahead of this way. `tokens` and `flops` are means, None where unknown.
+    """
+
+    budget: int
+    way: str
+    selector: Selector | None
+    accuracy: float
+    interval: tuple[float, float] | None
+    lead: Difference
+    tokens: float | None
+    flops: float | None
+
+
+def standings(
+    evidence: Evidence, validation: Validation, rule: PaperRule | None, bins: DifficultyConfig
+) -> list[Standing]:
+    """At each budget the strategy, itself with known difficulty where other rollouts tell it, the paper's rule where it
+    can be followed, all fixed ways from the most accurate on, and pass@n."""
+    found = []
+    for budget, followed in validation.strategy.items():
+        for way, selector, spent in _ways(evidence, validation, rule, bins, budget):
+            accuracy = spent.accuracy
+            lead = paired_difference(followed.accuracy, accuracy)
+            interval = mean_interval(accuracy)
+            costs = _known(spent.tokens), _known(spent.flops)
+            found.append(Standing(budget, way, selector, float(accuracy.mean()), interval, lead, *costs))
+    return found
+
+
+def _ways(
+    evidence: Evidence, validation: Validation, rule: PaperRule | None, bins: DifficultyConfig, budget: int
+) -> Iterator[tuple[str, Selector | None, Followed | Option]]:
+    yield STRATEGY, None, validation.strategy[budget]
+    if budget in validation.known_bins:
+        yield KNOWN_BINS, None, validation.known_bins[budget]
+    paper = None if rule is None else follow_paper(evidence, validation, rule, bins, budget)
+    if paper is not None:
+        yield PAPER, None, paper
+    fixed = [option for option in evidence.fixed if option.budget == budget]
+    for option in sorted(fixed, key=lambda option: -option.accuracy.mean()):
+        yield option.method_id, option.selector, option
+    yield ANY_RIGHT, None, evidence.any_right[budget]
+
+
+def _known(costs: Floats) -> float | None:
+    mean = float(costs.mean())
+    return None if math.isnan(mean) else mean

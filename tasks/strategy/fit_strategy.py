@@ -1,0 +1,256 @@
+"""Fit a strategy to what ways of spending a budget were worth on problems, and judge it on problems it never saw.
+
+Two folds, as Snell et al. do it: on one the difficulty's predictor is fitted and, for each difficulty and budget, the
+best option chosen; the other is scored by them; then they swap. Nothing of the scored fold enters what is chosen.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from overthink.tasks.analysis.difficulty import DIFFICULTIES, Difficulty, DifficultyConfig, Predictor, fit_predictor
+from overthink.tasks.analysis.selectors import Floats, Integers, Selector
+from overthink.tasks.strategy.paper_rule import PaperRule
+
+FEWEST = 8  # problems that a choice rests on; a rarer difficulty takes the choice of all problems
+TOLERANCE = 1e-12  # a difference that is one standard error exactly is within one
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to spend a budget, and what it was worth and cost on each problem, each (problems,).
+
+    `accuracy` in [0, 1]; `tokens` completion tokens and `flops` of policy and PRM, all that the way takes; NaN where
+    unknown.
+    """
+
+    budget: int
+    method_id: str
+    selector: Selector
+    accuracy: Floats
+    tokens: Floats
+    flops: Floats
+
+    @property
+    def method(self) -> str:
+        """The method without its parameters."""
+        return self.method_id.partition("-n")[0]
+
+
+@dataclass(frozen=True)
+class KnownDifficulty:
+    """One budget's ways, and a `pass_at_1` (problems,) by rollouts that none of them was scored on."""
+
+    pass_at_1: Floats
+    options: Sequence[Option]
+    fixed: Sequence[Option]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a strategy is fitted to, over the same problems.
+
+    `features` (problems, FEATURES) and `pilot_tokens` (problems,) are of the pilots, `pass_at_1` (problems,) is known
+    from graded rollouts. `options` go on from the pilot, `fixed` ones do without it; `any_right` is pass@n by budget.
+    `known` is by budget, for those budgets that leave rollouts to tell the difficulty by.
+    """
+
+    features: Floats
+    pilot_tokens: Floats
+    pass_at_1: Floats
+    options: Sequence[Option]
+    fixed: Sequence[Option]
+    any_right: Mapping[int, Option]
+    known: Mapping[int, KnownDifficulty] = field(default_factory=dict)
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """The budgets that there are options for, rising."""
+        return tuple(sorted({option.budget for option in self.options}))
+
+
+@dataclass(frozen=True)
+class Picked:
+    """An option and the problems it was chosen on."""
+
+    option: Option
+    members: Integers
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What was learnt from some problems: how to predict a pass@1, and what to do at each budget and difficulty.
+
+    `without_pilot` is the one way for all problems at each budget where choosing by difficulty is not worth the pilot.
+    """
+
+    predictor: Predictor
+    picked: Mapping[tuple[int, Difficulty], Picked]
+    without_pilot: Mapping[int, Option]
+
+    def after_pilot(self, budget: int, difficulty: Difficulty) -> Option:
+        """What to do with a problem whose pilot has been paid for."""
+        return self.picked[budget, difficulty].option
+
+    def best(self, budget: int, difficulty: Difficulty) -> Option:
+        """What to do with a problem."""
+        return self.without_pilot.get(budget) or self.after_pilot(budget, difficulty)
+
+
+class Followed(NamedTuple):
+    """What came of following a rule on problems it was not learnt from, each (problems,)."""
+
+    accuracy: Floats
+    tokens: Floats
+    flops: Floats
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Both folds' problems as each was scored by the rule of the other.
+
+    `predicted` (problems,) is the pass@1 by the other fold's predictor. `strategy` follows the predicted difficulties,
+    `known_bins` the known ones, at the budgets at which they are; `after_pilot` is the strategy where every problem has
+    a pilot, as under a total. All by budget.
+    """
+
+    folds: tuple[Integers, Integers]
+    predicted: Floats
+    strategy: Mapping[int, Followed]
+    known_bins: Mapping[int, Followed]
+    after_pilot: Mapping[int, Followed]
+
+
+def folds_of(count: int, seed: int) -> tuple[Integers, Integers]:
+    """The numbers below `count` in two random halves, each rising. Raises ValueError for fewer than 2 * FEWEST."""
+    if count < 2 * FEWEST:
+        raise ValueError(f"{count} problems are too few for two folds: take {2 * FEWEST} at least")
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[: count // 2]), np.sort(order[count // 2 :])
+
+
+def pick(options: Sequence[Option], members: Integers) -> Option:
+    """The cheapest of the options that are within one standard error of the best on these problems.
+
+    The error is that of the paired difference from the best. Of equally cheap ones the most accurate is taken, of
+    equally accurate ones the first. Where the FLOPs of any are unknown, completion tokens decide.
+    """
+    accuracies = np.array([option.accuracy[members] for option in options])
+    means = accuracies.mean(axis=1)
+    behind = accuracies[means.argmax()] - accuracies
+    errors = behind.std(axis=1, ddof=1) / np.sqrt(len(members))
+    costs = np.array([option.flops[members].mean() for option in options])
+    if np.isnan(costs).any():
+        costs = np.array([option.tokens[members].mean() for option in options])
+    near: list[int] = np.flatnonzero(behind.mean(axis=1) <= errors + TOLERANCE).tolist()
+    return options[min(near, key=lambda number: (costs[number], -means[number]))]
+
+
+def learn(evidence: Evidence, bins: DifficultyConfig, members: Integers, by_known: bool = False) -> Rule:
+    """What these problems teach; their own difficulty is the predicted one, or the known one.
+
+    To choose by difficulty is one way among the fixed ones, and held to the same rule.
+    """
+    predictor = fit_predictor(evidence.features[members], evidence.pass_at_1[members])
+    chances = evidence.pass_at_1[members] if by_known else predictor.pass_at_1(evidence.features[members])
+    difficulties = [bins.of(chance) for chance in chances.tolist()]
+    picked: dict[tuple[int, Difficulty], Picked] = {}
+    without_pilot: dict[int, Option] = {}
+    for budget in evidence.budgets:
+        options = [option for option in evidence.options if option.budget == budget]
+        for difficulty in DIFFICULTIES:
+            alike = members[np.array(difficulties) == difficulty]
+            basis = alike if len(alike) >= FEWEST else members
+            picked[budget, difficulty] = Picked(pick(options, basis), basis)
+        chosen = [picked[budget, difficulty].option for difficulty in difficulties]
+        best = _unless_choosing_pays(evidence, budget, members, chosen)
+        if best is not None:
+            without_pilot[budget] = best
+    return Rule(predictor, picked, without_pilot)
+
+
+def _unless_choosing_pays(
+    evidence: Evidence, budget: int, members: Integers, chosen: Sequence[Option]
+) -> Option | None:
+    """The fixed way to prefer to the options `chosen` for each of these problems; None where there is none."""
+    followed = np.full((3, len(evidence.pass_at_1)), np.nan)
+    followed[:, members] = gathered(dict(zip(members.tolist(), chosen, strict=True)))
+    choosing = Option(budget, "by difficulty", "majority", *followed)
+    fixed = [option for option in evidence.fixed if option.budget == budget]
+    best = pick([choosing, *fixed], members)
+    return None if best is choosing else best
+
+
+def cross_validate(evidence: Evidence, bins: DifficultyConfig, seed: int) -> Validation:
+    """Score each fold by what the other teaches. Raises ValueError for too few problems."""
+    folds = folds_of(len(evidence.pass_at_1), seed)
+    predicted = np.full(len(evidence.pass_at_1), np.nan)
+    by_predicted: list[tuple[Integers, Rule]] = []
+    for scored, choosing in turns(folds):
+        rule = learn(evidence, bins, choosing)
+        predicted[scored] = rule.predictor.pass_at_1(evidence.features[scored])
+        by_predicted.append((scored, rule))
+    return Validation(
+        folds,
+        predicted,
+        {budget: _followed(by_predicted, predicted, bins, budget, Rule.best) for budget in evidence.budgets},
+        {budget: _by_known(evidence, known, bins, folds, budget) for budget, known in evidence.known.items()},
+        {budget: _followed(by_predicted, predicted, bins, budget, Rule.after_pilot) for budget in evidence.budgets},
+    )
+
+
+def _by_known(
+    evidence: Evidence, known: KnownDifficulty, bins: DifficultyConfig, folds: tuple[Integers, Integers], budget: int
+) -> Followed:
+    """What comes of choosing by known difficulty: of other problems, and by other rollouts than are scored."""
+    told = replace(evidence, pass_at_1=known.pass_at_1, options=known.options, fixed=known.fixed)
+    rules = [(scored, learn(told, bins, choosing, by_known=True)) for scored, choosing in turns(folds)]
+    return _followed(rules, known.pass_at_1, bins, budget, Rule.best)
+
+
+def follow_paper(
+    evidence: Evidence, validation: Validation, rule: PaperRule, bins: DifficultyConfig, budget: int
+) -> Followed | None:
+    """The paper's rule at a budget: known difficulties, no pilot. None where a method it asks for was not run.
+
+    Where it names no selector, and never does it name parameters, each fold takes what was best on the other.
+    """
+    taken: dict[int, Option] = {}
+    for scored, choosing in turns(validation.folds):
+        best: dict[Difficulty, Option] = {}
+        for difficulty, method in rule.methods.items():
+            alike = [one for one in evidence.fixed if (one.budget, one.method) == (budget, method)]
+            alike = [one for one in alike if rule.selector in (None, one.selector)]
+            if not alike:
+                return None
+            best[difficulty] = max(alike, key=lambda one: float(one.accuracy[choosing].mean()))
+        taken |= {problem: best[bins.of(evidence.pass_at_1[problem])] for problem in scored.tolist()}
+    return gathered(taken)
+
+
+def turns(folds: tuple[Integers, Integers]) -> tuple[tuple[Integers, Integers], tuple[Integers, Integers]]:
+    """(scored, choosing) of each fold."""
+    return folds, (folds[1], folds[0])
+
+
+def _followed(
+    rules: Sequence[tuple[Integers, Rule]],
+    chances: Floats,
+    bins: DifficultyConfig,
+    budget: int,
+    decide: Callable[[Rule, int, Difficulty], Option],
+) -> Followed:
+    taken = {
+        problem: decide(rule, budget, bins.of(chances[problem]))
+        for scored, rule in rules
+        for problem in scored.tolist()
+    }
+    return gathered(taken)
+
+
+def gathered(taken: Mapping[int, Option]) -> Followed:
+    """What each problem gets of its own option."""
+    rows = [(option.accuracy[one], option.tokens[one], option.flops[one]) for one, option in sorted(taken.items())]
+    return Followed(*np.array(rows, dtype=np.float64).T)

@@ -1,0 +1,51 @@
+"""Difficulties as if they were known, told by rollouts that nothing is scored on.
+
+A problem whose rollouts were lucky looks easy, and best-of-N among them looks good at it. A difficulty that is told by
+the rollouts it scores is worth points even where all problems are alike. So the rollouts are parted.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from overthink.tasks.analysis.estimators import estimates_after
+from overthink.tasks.analysis.selectors import Candidates, Floats, Selector
+from overthink.tasks.strategy.fit_strategy import KnownDifficulty, Option
+
+
+def known_difficulty(
+    budget: int, pools: Sequence[Candidates], pilot: int, options: Sequence[Option], fixed: Sequence[Option], seed: int
+) -> KnownDifficulty | None:
+    """What the ways of a budget are worth to each problem, and its pass@1 by other rollouts of best-of-N.
+
+    `pools` are the rollouts of best-of-N for each problem. The first half of them is scored, or as many as the budget
+    takes, and the others tell the difficulty; None where a problem has no others, or their verdicts are unknown.
+    """
+    parts = [max(budget, pool.count // 2) for pool in pools]
+    if any(part >= pool.count for part, pool in zip(parts, pools, strict=True)):
+        return None
+    ways = [[option for option in listed if option.budget == budget] for listed in (options, fixed)]
+    selectors = list(dict.fromkeys(option.selector for option in (*ways[0], *ways[1])))
+    told = np.array([_pass_at_1(pool, part) for part, pool in zip(parts, pools, strict=True)])
+    worth = [
+        estimates_after(selectors, pool.first(part), pilot, budget, seed)
+        for part, pool in zip(parts, pools, strict=True)
+    ]
+    accuracy = {
+        selector: np.array([found[selector].accuracy for found in worth], dtype=np.float64) for selector in selectors
+    }
+    if np.isnan([told, *accuracy.values()]).any():
+        return None
+    return KnownDifficulty(told, *([_rescored(option, accuracy) for option in listed] for listed in ways))
+
+
+def _pass_at_1(pool: Candidates, first: int) -> float:
+    """By the rollouts from `first` on; NaN where none of them has a verdict."""
+    verdicts = pool.correct[first:][~pool.unknown[first:]]
+    return float(verdicts.mean()) if len(verdicts) else float("nan")
+
+
+def _rescored(option: Option, accuracy: Mapping[Selector, Floats]) -> Option:
+    """An option as it is on the part that is scored; a search has rollouts of its own."""
+    return replace(option, accuracy=accuracy[option.selector]) if option.method == "best_of_n" else option

@@ -1,0 +1,188 @@
+"""What finished runs know together of their problems: the pilots, and what each way of going on was worth."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from overthink.tasks.analysis.difficulty import features_of
+from overthink.tasks.analysis.estimators import estimates, estimates_after
+from overthink.tasks.analysis.selectors import SELECTORS, Candidates, Selector
+from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.methods import AnyMethod, BestOfN
+from overthink.tasks.stages.graded import Graded, Pool, join_all
+from overthink.tasks.strategy.fit_strategy import Evidence, KnownDifficulty, Option
+from overthink.tasks.strategy.known_difficulty import known_difficulty
+from overthink.tasks.strategy.run_reader import RunReader
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """One problem's best-of-N, whose first rollouts are its pilot; `tokens` are the pilot's completion tokens."""
+
+    reader: RunReader
+    method: BestOfN
+    graded: Graded
+    tokens: Sequence[int]
+
+
+class Worth(NamedTuple):
+    """What one way was worth to one problem, and cost; `accuracy` is None where no verdict is known."""
+
+    accuracy: float | None
+    tokens: float
+    flops: float
+
+
+Way = tuple[int, str, Selector]  # budget, method_id
+Table = dict[Way, dict[str, Worth]]  # by problem key
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The evidence of some runs, the methods in it by their ids, and those left out, as some problems lack them.
+
+    `unknown` counts the problems left out, since of some way only unknown verdicts are there.
+    """
+
+    evidence: Evidence
+    methods: Mapping[str, AnyMethod]
+    left_out: tuple[str, ...]
+    unknown: int
+
+
+class Collector:
+    """Gathers what runs of one policy and PRM know, runs that are alike in sampling, grading, pilot and seed."""
+
+    def __init__(self, readers: Sequence[RunReader]) -> None:
+        """Raises UserError where the runs hold no pilots, or no budget to decide about."""
+        self._readers = readers
+        self._names = ", ".join(reader.run.run_id for reader in readers)
+        recipe = readers[0].recipe
+        self._pilot, self._seed = recipe.difficulty.pilot, recipe.seed
+        self._time_limit = recipe.grading.time_limit_seconds
+        self._pilots = self._read_pilots()
+        self._budgets = self._common_budgets()
+        listed = [reader.recipe.chosen_selectors() for reader in readers]
+        self._selectors = [one for one in SELECTORS if one == "oracle" or all(one in row for row in listed)]
+        self._options: Table = defaultdict(dict)
+        self._fixed: Table = defaultdict(dict)
+
+    def collect(self) -> Findings:
+        """All there is to know."""
+        methods: dict[str, AnyMethod] = {}
+        with MathJudge(self._time_limit) as judge:
+            pools = join_all({key: pilot.graded for key, pilot in self._pilots.items()}, judge)
+            for budget in self._budgets:
+                method = BestOfN(method="best_of_n", n=budget)
+                methods[method.method_id] = method
+                self._collect_samples(method, pools)
+            for reader in self._readers:
+                for other in (method for method in reader.recipe.fixed_methods if not method.independent):
+                    methods[other.method_id] = other
+                    self._collect_others(reader, other, judge)
+        unknown = _unknown(self._options, self._fixed)
+        pilots = {key: pilot for key, pilot in self._pilots.items() if key not in unknown}
+        options, fixed = _columns(self._options, pilots), _columns(self._fixed, pilots)
+        known = {option.method_id for option in (*options, *fixed)}
+        lacking = {method_id for _, method_id, _ in (*self._options, *self._fixed)} - known
+        evidence = Evidence(
+            features=np.array([features_of(pools[key].all.first(self._pilot), pilots[key].tokens) for key in pilots]),
+            pilot_tokens=np.array([sum(pilot.tokens) for pilot in pilots.values()], dtype=np.float64),
+            pass_at_1=np.array([pools[key].all.correct[~pools[key].all.unknown].mean() for key in pilots]),
+            options=[option for option in options if option.selector != "oracle"],
+            fixed=[option for option in fixed if option.selector != "oracle"],
+            any_right={one.budget: one for one in fixed if (one.method, one.selector) == ("best_of_n", "oracle")},
+        )
+        evidence = replace(evidence, known=self._known(evidence, [pools[key].all for key in pilots]))
+        return Findings(evidence, methods, tuple(sorted(lacking)), len(unknown))
+
+    def _known(self, evidence: Evidence, pools: Sequence[Candidates]) -> dict[int, KnownDifficulty]:
+        """Of each budget that leaves rollouts to tell the difficulty by."""
+        ways = evidence.options, evidence.fixed
+        found = {one: known_difficulty(one, pools, self._pilot, *ways, self._seed) for one in self._budgets}
+        return {budget: known for budget, known in found.items() if known is not None}
+
+    def _read_pilots(self) -> dict[str, Pilot]:
+        """By problem key, in its order; where several runs have sampled a problem, the largest best-of-N."""
+        found: dict[str, Pilot] = {}
+        for reader in self._readers:
+            for method in (method for method in reader.recipe.fixed_methods if isinstance(method, BestOfN)):
+                tokens = reader.completion_tokens(method, self._pilot)
+                for problem_key, graded in reader.graded(method).items():
+                    if problem_key not in found or found[problem_key].method.n < method.n:
+                        found[problem_key] = Pilot(reader, method, graded, tokens[problem_key])
+        if not found:
+            raise UserError(
+                f"{self._names} hold no best_of_n, whose first rollouts are the pilots: add "
+                "{method: best_of_n, n: …} to a recipe, its n the largest budget, and run it"
+            )
+        return dict(sorted(found.items()))
+
+    def _common_budgets(self) -> list[int]:
+        """The budgets of the recipes with a best_of_n that a pilot is part of and every problem's rollouts reach."""
+        most = min(pilot.method.n for pilot in self._pilots.values())
+        listed = {budget for pilot in self._pilots.values() for budget in pilot.reader.recipe.budgets}
+        budgets = sorted(budget for budget in listed if self._pilot <= budget <= most)
+        if not budgets:
+            raise UserError(
+                f"{self._names} have no budget in common between the pilot of {self._pilot} and the {most} rollouts of "
+                f"best_of_n; their budgets are {', '.join(map(str, sorted(listed)))}: raise n, or list one in between"
+            )
+        return budgets
+
+    def _collect_samples(self, method: BestOfN, pools: Mapping[str, Pool]) -> None:
+        """Best-of-N is its own continuation: what it was worth after the pilot is what it was worth at all."""
+        for problem_key, pilot in self._pilots.items():
+            spent = pilot.reader.spent(pilot.method, problem_key, method.n)
+            found = estimates_after(self._selectors, pools[problem_key].all, self._pilot, method.n, self._seed)
+            for selector, estimate in found.items():
+                way = method.n, method.method_id, selector
+                self._options[way][problem_key] = Worth(estimate.accuracy, spent.tokens, spent.flops)
+                self._fixed[way][problem_key] = Worth(estimate.accuracy, spent.tokens, spent.flops_for(selector))
+
+    def _collect_others(self, reader: RunReader, method: AnyMethod, judge: MathJudge) -> None:
+        """A search with the whole budget is a fixed way, one with the budget less the pilot goes on from it."""
+        graded = {key: found for key, found in reader.graded(method).items() if key in self._pilots}
+        pilots = {key: self._pilots[key].graded[: self._pilot] for key in graded}
+        searched = join_all(graded, judge)
+        both_joined = join_all({key: [*pilots[key], *graded[key]] for key in graded}, judge)
+        for problem_key in graded:
+            pilot = self._pilots[problem_key]
+            spent = reader.spent(method, problem_key)
+            if method.n in self._budgets:
+                for selector, accuracy in self._of_all(searched[problem_key].all):
+                    flops = spent.flops if method.is_search else spent.flops_for(selector)
+                    self._fixed[method.n, method.method_id, selector][problem_key] = Worth(
+                        accuracy, spent.tokens, flops
+                    )
+            budget = method.n + self._pilot
+            if budget in self._budgets:
+                both = spent.and_then(pilot.reader.spent(pilot.method, problem_key, self._pilot))
+                for selector, accuracy in self._of_all(both_joined[problem_key].all):
+                    way = budget, method.method_id, selector
+                    self._options[way][problem_key] = Worth(accuracy, both.tokens, both.flops)
+
+    def _of_all(self, rollouts: Candidates) -> Iterator[tuple[Selector, float | None]]:
+        """The accuracy of each selector on all rollouts; of none nothing is right."""
+        found = estimates(self._selectors, rollouts, [rollouts.count], self._seed) if rollouts.count else {}
+        for selector in self._selectors:
+            yield selector, found[selector, rollouts.count].accuracy if found else 0.0
+
+
+def _unknown(*tables: Table) -> set[str]:
+    """The problems of which some way has no known verdict: what it was worth to them nobody can say."""
+    worths = (by_problem.items() for table in tables for by_problem in table.values())
+    return {key for items in worths for key, worth in items if worth.accuracy is None}
+
+
+def _columns(table: Table, pilots: Mapping[str, Pilot]) -> list[Option]:
+    """The ways that every problem has gone, each with its numbers in the order of the problems."""
+    return [
+        Option(*way, *np.array([by_problem[key] for key in pilots], dtype=np.float64).T)
+        for way, by_problem in table.items()
+        if by_problem.keys() >= pilots.keys()
+    ]
