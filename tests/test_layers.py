@@ -1,21 +1,49 @@
-"""Who may import whom, held by reading the imports (design, section 2)."""
+"""The house's rules, held by reading the code (docs/architecture.md): who may import whom, and where a thing lies."""
 
 import ast
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-OURS = {"flows", "tasks", "zoo", "storage", "recipes", "benchmarks", "tests"}
-PREFECT_STAGES = {"sampling", "searching", "scoring", "grading", "deciding", "selecting", "choosing"}
-PREFECT_STAGES |= {"measuring", "labelling", "shards"}
+TOPS = ("flows", "storage", "tasks", "zoo")
 ENGINE_PACKAGES = {"vllm", "torch", "transformers"}
+# From the ground up; rooms of one floor do not know each other, but for the pairs in NEIGHBOURS.
+FLOORS = [
+    ("storage", "tasks/records", "tasks/errors", "tasks/analysis"),
+    ("tasks/methods", "tasks/domains", "tasks/datasets"),
+    ("tasks/engines", "tasks/importers"),
+    ("tasks/training",),
+    ("tasks/recipes",),
+    ("tasks/stages",),
+    ("tasks/plan",),
+    ("tasks/strategy",),
+    ("tasks/reporting",),
+    ("flows/orchestration",),
+    ("flows",),
+    ("flows/commands",),
+    ("zoo",),
+]
+NEIGHBOURS = {
+    ("tasks/analysis", "tasks/records"),
+    ("tasks/datasets", "tasks/domains"),
+    ("tasks/importers", "tasks/engines"),
+}
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+MOST_PARAMETERS = 6
 
 
 def modules(*folders: str) -> list[str]:
     return sorted(str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse((ROOT / module).read_text())
 
 
 def names(node: ast.AST) -> Iterator[str]:
@@ -27,31 +55,49 @@ def names(node: ast.AST) -> Iterator[str]:
 
 
 def imported(module: str) -> set[str]:
-    """Every module that a module imports, anywhere in it."""
-    return {name for node in ast.walk(ast.parse((ROOT / module).read_text())) for name in names(node)}
+    """Every name that a module imports, anywhere in it."""
+    return {name for node in ast.walk(tree(module)) for name in names(node)}
 
 
 def reaches(module: str, packages: set[str]) -> set[str]:
     return {name for name in imported(module) for package in packages if f"{name}.".startswith(f"{package}.")}
 
 
-@pytest.mark.parametrize("module", modules("storage"))
-def test_storage_imports_nothing_of_ours(module: str) -> None:
-    assert reaches(module, OURS - {"storage"}) == set()
+def room_of(place: str) -> str | None:
+    """The room of FLOORS that a module's path, or an import written as one, lies in."""
+    rooms = [room for room in FLOOR_OF if f"{place}/".startswith(f"{room}/")]
+    return max(rooms, key=len, default=None)
 
 
-@pytest.mark.parametrize("module", modules("tasks/methods", "tasks/analysis"))
-def test_methods_and_analysis_are_pure(module: str) -> None:
-    impure = {"overthink.tasks.engines", "storage", "prefect", "flows", "asyncio", "random", "time"}
+@pytest.mark.parametrize("module", modules(*TOPS))
+def test_every_module_has_a_room(module: str) -> None:
+    outside = {f"{top}/__init__.py" for top in ("flows", "tasks")}
+    assert module in outside or room_of(module.removesuffix(".py")) is not None
+
+
+@pytest.mark.parametrize("module", modules(*TOPS))
+def test_nothing_imports_upward(module: str) -> None:
+    mine = room_of(module.removesuffix(".py"))
+    ours = [name.removeprefix("overthink.").replace(".", "/") for name in reaches(module, {"overthink"})]
+    for theirs in filter(None, map(room_of, ours)):
+        if mine is not None and theirs != mine:
+            is_neighbour = (mine, theirs) in NEIGHBOURS
+            assert FLOOR_OF[theirs] < FLOOR_OF[mine] or is_neighbour, f"{module} imports {theirs}"
+
+
+@pytest.mark.parametrize("module", modules(*TOPS))
+def test_our_modules_are_imported_under_one_name(module: str) -> None:
+    """A user's own `flows.py` or `tasks/` must never be taken for ours."""
+    assert reaches(module, {"flows", "tasks", "storage", "zoo", "recipes"}) == set()
+
+
+@pytest.mark.parametrize("module", modules("tasks/methods", "tasks/analysis", "tasks/domains"))
+def test_methods_analysis_and_domains_are_pure(module: str) -> None:
+    impure = {"overthink.tasks.engines", "overthink.storage", "overthink.flows", "prefect", "asyncio", "random", "time"}
     assert reaches(module, impure) <= {"random.Random"}, "a series that the caller seeds is no hidden state"
 
 
-@pytest.mark.parametrize("module", modules("tasks"))
-def test_tasks_do_not_import_flows(module: str) -> None:
-    assert reaches(module, {"flows", "zoo"}) == set()
-
-
-@pytest.mark.parametrize("module", sorted({*modules("flows", "tasks", "storage")} - {*modules("tasks/training")}))
+@pytest.mark.parametrize("module", sorted({*modules(*TOPS)} - {*modules("tasks/training", "zoo")}))
 def test_engine_packages_are_only_imported_by_require(module: str) -> None:
     assert reaches(module, ENGINE_PACKAGES) == set()
 
@@ -59,18 +105,20 @@ def test_engine_packages_are_only_imported_by_require(module: str) -> None:
 @pytest.mark.parametrize("module", sorted({*modules("flows", "tasks", "storage")} - {*modules("tasks/training")}))
 def test_training_is_only_imported_where_a_flow_trains(module: str) -> None:
     made_of_torch = {
-        path.removesuffix(".py").replace("/", ".") for path in modules("tasks/training") if reaches(path, {"torch"})
+        "overthink." + path.removesuffix(".py").replace("/", ".")
+        for path in modules("tasks/training")
+        if reaches(path, {"torch"})
     }
     assert len(made_of_torch) > 3
     if reaches(module, made_of_torch):
         assert module == "flows/prm_train.py"
-        at_the_top = {name for node in ast.parse((ROOT / module).read_text()).body for name in names(node)}
+        at_the_top = {name for node in tree(module).body for name in names(node)}
         assert not {name for name in at_the_top if name.rpartition(".")[0] in made_of_torch}
 
 
 def required(module: str) -> set[str]:
     """The packages that a module imports lazily, by literal name."""
-    calls = [node for node in ast.walk(ast.parse((ROOT / module).read_text())) if isinstance(node, ast.Call)]
+    calls = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Call)]
     lazily = [call for call in calls if ast.unparse(call.func).split(".")[-1] in ("require", "import_module")]
     arguments = [call.args[0] for call in lazily]
     return {str(argument.value).split(".")[0] for argument in arguments if isinstance(argument, ast.Constant)}
@@ -87,18 +135,49 @@ def test_the_engines_do_require_their_packages() -> None:
 
 @pytest.mark.parametrize("module", modules("tasks", "storage"))
 def test_prefect_is_at_the_edge(module: str) -> None:
-    stage = module.removeprefix("tasks/").removesuffix(".py")
-    assert stage in PREFECT_STAGES or reaches(module, {"prefect"}) == set()
+    assert module.startswith("tasks/stages/") or reaches(module, {"prefect"}) == set()
 
 
-def test_stage_modules_exist() -> None:
-    assert {f"tasks/{stage}.py" for stage in PREFECT_STAGES} <= set(modules("tasks"))
+def decorated(module: str, decorator: str) -> list[str]:
+    functions = [node for node in tree(module).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [
+        function.name
+        for function in functions
+        for one in function.decorator_list
+        if ast.unparse(one).split("(")[0] == decorator
+    ]
 
 
-@pytest.mark.parametrize(
-    "path", sorted([*(ROOT / "flows").iterdir(), *(ROOT / "tasks").iterdir()]), ids=lambda p: p.name
-)
-def test_no_module_hides_a_standard_module_or_a_top_level_folder(path: Path) -> None:
-    folders = {folder.name for folder in ROOT.iterdir() if folder.is_dir()}
-    if path.name not in ("__init__.py", "__pycache__"):
-        assert path.stem not in sys.stdlib_module_names | folders
+@pytest.mark.parametrize("module", [module for module in modules("flows") if module.count("/") == 1])
+def test_each_module_of_flows_is_one_flow(module: str) -> None:
+    assert module == "flows/__init__.py" or len(decorated(module, "flow")) == 1
+
+
+def test_no_basename_occurs_twice() -> None:
+    stems = Counter(Path(module).stem for module in modules("flows", "storage", "tasks"))
+    assert {stem for stem, count in stems.items() if count > 1} <= {"__init__"}
+
+
+def test_no_public_class_name_occurs_twice() -> None:
+    classes = Counter(
+        node.name
+        for module in modules("flows", "storage", "tasks")
+        for node in tree(module).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert {name for name, count in classes.items() if count > 1} == set()
+
+
+@pytest.mark.parametrize("module", sorted({*modules(*TOPS)} - {*modules("flows/commands")}))
+def test_no_function_takes_more_than_six_parameters(module: str) -> None:
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            counted = [argument for argument in arguments if argument.arg not in ("self", "cls")]
+            assert len(counted) <= MOST_PARAMETERS, f"{module}: {node.name}"
+
+
+@pytest.mark.parametrize("folder", [ROOT / "flows", ROOT / "tasks", ROOT / "storage"], ids=lambda path: path.name)
+def test_no_module_hides_a_standard_module(folder: Path) -> None:
+    stems = {path.stem for path in folder.iterdir() if path.name not in ("__init__.py", "__pycache__")}
+    assert not stems & set(sys.stdlib_module_names)

@@ -16,8 +16,8 @@ from overthink.tasks.engines.vllm.process import VllmProcess
 from overthink.tasks.errors import EngineDied, EngineUnavailable
 from overthink.tasks.records import Sampling
 
-# A process that speaks as `overthink.tasks.engines.vllm.loop` does: it loads or dies as the model's name says, writes the seed
-# as its only token, refuses seed 8 and is killed at seed 9; seed 7 is never answered.
+# A process that speaks as `overthink.tasks.engines.vllm.loop` does: it loads or dies as the model's name says, writes
+# the seed as its only token, refuses seed 8 and is killed at seed 9; seed 7 is never answered.
 LOOP = """
 import os, signal, sys
 from multiprocessing.connection import Connection

@@ -25,12 +25,13 @@ def deploy(
     with told_plainly():
         quiet()
         wanted = read_recipe(find_recipe(recipe), changes or [])
+        from overthink.flows.evaluate import evaluate
         from overthink.flows.orchestration.deployments import cron_schedule, flow_parameters, register
 
         parameters = flow_parameters(wanted, store, skip_bad_rows, workers)
         schedule = None if cron is None else cron_schedule(cron, timezone)
         called = name or wanted.name
-        page = asyncio.run(register(called, pool, parameters, schedule, workers))
+        page = asyncio.run(register(evaluate, called, pool, parameters, schedule, workers))
     when = "on demand" if cron is None else f"at {cron} ({timezone})"
     say = console().print
     by = f"the workers of {pool}" if workers == 1 else f"{workers} workers of {pool} together"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from prefect import Flow
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
@@ -18,12 +19,12 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.urls import url_for
 from pydantic import ValidationError
 
-from overthink.flows.evaluate import evaluate
 from overthink.storage.opening import is_in_bucket
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.stages.prefect_faults import fault_of, words_for
 
+FLOW = "evaluate"
 ENTRYPOINT = "overthink.flows.evaluate.evaluate"
 POLL_SECONDS = 2
 
@@ -56,7 +57,12 @@ def cron_schedule(cron: str, timezone: str) -> CronSchedule:
 
 
 async def register(
-    name: str, pool: str, parameters: dict[str, Any], schedule: CronSchedule | None, workers: int = 1
+    flow: Flow[..., Any],
+    name: str,
+    pool: str,
+    parameters: dict[str, Any],
+    schedule: CronSchedule | None,
+    workers: int = 1,
 ) -> str:
     """Deploy `evaluate` to the workers of a pool, in place of an earlier deployment of that name; returns its page.
 
@@ -72,17 +78,17 @@ async def register(
                 f"there is no work pool {pool!r} ({_listed(pools)}): `prefect work-pool create {pool} --type process`"
             ) from error
         deployment_id = await client.create_deployment(
-            flow_id=await client.create_flow(evaluate),
+            flow_id=await client.create_flow(flow),
             name=name,
             entrypoint=ENTRYPOINT,
             work_pool_name=pool,
             parameters=parameters,
-            parameter_openapi_schema=parameter_schema(evaluate).model_dump(),
+            parameter_openapi_schema=parameter_schema(flow).model_dump(),
             enforce_parameter_schema=True,
             schedules=[]
             if schedule is None
             else [DeploymentScheduleCreate(schedule=schedule, slug=f"worker-{number}") for number in range(workers)],
-            description=evaluate.description,
+            description=flow.description,
         )
     return str(url_for("deployment", deployment_id))
 
@@ -94,9 +100,9 @@ async def ask_for_runs(name: str, parameters: dict[str, Any], workers: int = 1) 
     """
     async with _server() as client:
         try:
-            deployment = await client.read_deployment_by_name(f"{evaluate.name}/{name}")
+            deployment = await client.read_deployment_by_name(f"{FLOW}/{name}")
         except ObjectNotFound as error:
-            ours = FlowFilter(name=FlowFilterName(any_=[evaluate.name]))
+            ours = FlowFilter(name=FlowFilterName(any_=[FLOW]))
             names = [found.name for found in await client.read_deployments(flow_filter=ours)]
             raise UserError(
                 f"there is no deployment {name!r} ({_listed(names)}): register one with `overthink deploy`"

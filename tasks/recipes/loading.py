@@ -1,6 +1,7 @@
 """The files of recipes: found, read from YAML with the user's changes, and every mistake told with its key."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,18 +51,26 @@ def read_runs(path: Path, changes: Sequence[str] = ()) -> list[Recipe]:
 
 def read_recipe_of(kind: type[Kind], path: Path, changes: Sequence[str] = ()) -> Kind:
     """Read a recipe and apply `--set KEY=VALUE` changes. Raises UserError naming file, key and remedy."""
-    value = read_mapping(path, MAPPING)
+    return _checked(kind, read_mapping(path, MAPPING), str(path), changes)
+
+
+def check_recipe(value: Mapping[str, Any], changes: Sequence[str] = ()) -> Recipe:
+    """A recipe of `overthink run` that is given as a mapping. Raises UserError naming key and remedy."""
+    return _checked(Recipe, deepcopy(dict(value)), "the recipe", changes)
+
+
+def _checked(kind: type[Kind], value: dict[str, Any], place: str, changes: Sequence[str]) -> Kind:
     for other in KINDS:
         # A sweep has the own key of a run too, so that key does not say that it is one.
         is_ours = kind.own_key in value and kind.own_key not in other.model_fields
         if other is not kind and other.own_key in value and not is_ours:
-            raise UserError(f"{path}: this recipe names {other.own_key}, so it is one of `overthink {other.command}`")
+            raise UserError(f"{place}: this recipe names {other.own_key}, so it is one of `overthink {other.command}`")
     for change in changes:
         _apply(value, change)
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        raise UserError(f"{path}: {complaints(error, value)}") from error
+        raise UserError(f"{place}: {complaints(error, value)}") from error
 
 
 def read_mapping(path: Path, wanted: str) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Through vLLM's own endpoints every step of a search is a request of its own, which costs the server more than the few
 tokens of the step; and a PRM is never read with the prefix cache. It is installed with this package, beside the
-server's vLLM, and switched on, for policies and for PRMs, by `--middleware overthink.tasks.engines.vllm.step_serving.StepServing`.
+server's vLLM, and switched on, for policies and for PRMs, by
+`--middleware overthink.tasks.engines.vllm.step_serving.StepServing`.
 """
 
 import asyncio
