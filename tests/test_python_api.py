@@ -34,7 +34,8 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_examples_of_its_page(golden: Path) -> None:
-    found = doctest.testmod(overthink, extraglobs={"overthink": overthink, "place": golden}, optionflags=doctest.ELLIPSIS)
+    names = {"overthink": overthink, "place": golden}
+    found = doctest.testmod(overthink, extraglobs=names, optionflags=doctest.ELLIPSIS)
     assert found.attempted > 5
     assert found.failed == 0
 

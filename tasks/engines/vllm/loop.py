@@ -2,8 +2,8 @@
 
 For small models this is the fastest front end there is: a plain loop of `add_request` and `step`, without a thread or
 a task for each request. What drives the searches has another process, and so neither Python's lock nor, with a core to
-spare, a core in common with the engine. `VllmProcess` starts `python -m overthink.tasks.engines.vllm.loop DESCRIPTOR` and
-says on the pipe what to load.
+spare, a core in common with the engine. `VllmProcess` starts it, as `python -m overthink.tasks.engines.vllm.loop
+DESCRIPTOR`, and says on the pipe what to load.
 """
 
 import importlib
