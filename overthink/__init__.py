@@ -140,8 +140,7 @@ async def run_async(
     from overthink.flows.orchestration.offline_client import told_to_prefect
     from overthink.storage.opening import open_store as opened
     from overthink.tasks.datasets.sources import load_problems
-    from overthink.tasks.plan.completeness import is_finished
-    from overthink.tasks.plan.run_plan import make_plan
+    from overthink.tasks.plan.run_plan import is_finished, make_plan
 
     wanted, place = read_recipe(recipe, changes), os.fspath(store)
     into = opened(place)

@@ -22,7 +22,7 @@ class ModelFile:
 
 
 @dataclass(frozen=True)
-class ModelFiles:
+class RecordedModel:
     """The files that a trained model consists of."""
 
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
@@ -30,14 +30,14 @@ class ModelFiles:
     files: tuple[ModelFile, ...]
 
 
-_MODEL_FILES = TypeAdapter(ModelFiles)
+_MODEL_FILES = TypeAdapter(RecordedModel)
 
 
 def write_model_record(record: Path, folder: Path) -> None:
     """Write down the files in a model's folder."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     files = [ModelFile(str(path.relative_to(folder)), path.stat().st_size, sha256_of(path)) for path in paths]
-    write_record(record, asdict(ModelFiles(tuple(files))))
+    write_record(record, asdict(RecordedModel(tuple(files))))
 
 
 def read_model_record(record: Path) -> tuple[ModelFile, ...]:

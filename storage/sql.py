@@ -1,8 +1,8 @@
 """SQL over a store: the public tables as views in one locked DuckDB connection.
 
 Only files that a manifest names are visible. A statement that does more than read is refused before anything is opened
-(`storage/sql_statements.py`), and the connection could not do more either: no file of the disk, no network, no extensions,
-the parts behind a file system that cannot write (`storage/part_files.py`), bounded memory and time.
+(`storage/sql_statements.py`), and the connection could not do more either: no file of the disk, no network, no
+extensions, the parts behind a file system that cannot write (`storage/part_files.py`), bounded memory and time.
 """
 
 import json
@@ -75,7 +75,7 @@ _USE_COLUMNS = pa.schema(
 
 
 @dataclass(frozen=True)
-class Rows:
+class AnswerRows:
     """An answer while it is computed: its columns, no two of one name, and its rows batch by batch."""
 
     schema: pa.Schema
@@ -95,7 +95,7 @@ def query(store: Store, sql: str, time_limit: float = TIME_LIMIT_SECONDS) -> pa.
 
 
 @contextmanager
-def stream(store: Store, sql: str, time_limit: float = TIME_LIMIT_SECONDS) -> Iterator[Rows]:
+def stream(store: Store, sql: str, time_limit: float = TIME_LIMIT_SECONDS) -> Iterator[AnswerRows]:
     """Answer one SELECT in batches of at most BATCH_ROWS rows, so that no answer is too large to be written somewhere.
 
     `time_limit` is the seconds that DuckDB may take, not those that the reader does. Raises QueryError as `query` does.
@@ -106,7 +106,7 @@ def stream(store: Store, sql: str, time_limit: float = TIME_LIMIT_SECONDS) -> It
         names = _distinct(relation.columns)
         schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
         following = iter(lambda: asked.wait(lambda: next(reader, None)), None)
-        yield Rows(schema, (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in following))
+        yield AnswerRows(schema, (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in following))
 
 
 class _Asked:

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from overthink.tasks.engines.engine_config import VllmPolicyConfig
 from overthink.tasks.engines.models import ModelFiles
 from overthink.tasks.engines.policy_prompts import PolicyPrompts
-from overthink.tasks.engines.token_policy import Written
+from overthink.tasks.engines.token_policy import WrittenText
 from overthink.tasks.engines.vllm.messages import Write
 from overthink.tasks.records import Sampling
 
@@ -127,7 +127,7 @@ class Writer:
     write: Callable[[list[int], Any], list[int]]
     asked: list[Asked] = field(default_factory=list)
 
-    async def submit(self, asked: Write) -> Written:
+    async def submit(self, asked: Write) -> WrittenText:
         await asyncio.sleep(0)
         prompt, parameters = asked.ids, asked.parameters()
         tokens: list[int] = []

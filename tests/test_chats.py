@@ -16,7 +16,7 @@ from overthink.tasks.engines.chat import encode_rounds, load_tokenizer
 from overthink.tasks.engines.engine_config import VllmPolicyConfig
 from overthink.tasks.engines.models import ModelFiles
 from overthink.tasks.engines.policy_prompts import PolicyPrompts
-from overthink.tasks.engines.prm.layouts import Answered, Asked, MarkedChat, Turns
+from overthink.tasks.engines.prm.layouts import AnsweredLayout, Asked, MarkedChat, Turns
 from overthink.tasks.engines.registry import identify
 from overthink.tasks.engines.templates import TEMPLATE_DATE
 from overthink.tasks.errors import EngineUnavailable
@@ -108,7 +108,7 @@ def test_rounds_have_the_templates_own_tokens_and_begin_alike(shape: str, tmp_pa
 def test_prms_are_asked_in_the_templates_own_tokens(shape: str, tmp_path: Path) -> None:
     tokenizer = load_tokenizer(CHAT_SHAPES[shape].build(tmp_path))
     question, steps = "What is 12 + 30?", ("Find it.", "The answer is 42.")
-    (_, answered) = Answered(tokenizer).write(question, steps, 0)
+    (_, answered) = AnsweredLayout(tokenizer).write(question, steps, 0)
     said: list[Message] = [{"role": "user", "content": question}, {"role": "assistant", "content": "\n\n".join(steps)}]
     assert list(answered.ids) == templates_own(tokenizer, said, opens=False)
     (_, judged) = Asked(tokenizer).write(question, steps, 0)

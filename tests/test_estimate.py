@@ -19,7 +19,7 @@ from overthink.tasks.analysis.planning import (
     tokens_computed,
 )
 from overthink.tasks.errors import UserError
-from overthink.tasks.plan.cost_estimate import Estimate, estimates
+from overthink.tasks.plan.cost_estimate import CostEstimate, estimates
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.sweep_recipe import SweepRecipe
 
@@ -32,7 +32,7 @@ def vllm(model: str) -> dict[str, Any]:
     return {"engine": "vllm", "model": model}
 
 
-def estimated(**changes: Any) -> list[Estimate]:
+def estimated(**changes: Any) -> list[CostEstimate]:
     base = BASE | {"policy": vllm("some/policy"), "prm": vllm("some/prm")}
     return estimates([Recipe.model_validate(base | changes)], CARD, ASSUMED, SIZES, None)
 

@@ -21,7 +21,7 @@ from overthink.storage.journal import Journal
 from overthink.tasks.domains.prompts import BOXED, LLAMA3_MATH
 from overthink.tasks.engines.policy_prompts import PolicyPrompts
 from overthink.tasks.engines.prm.layouts import MarkedChat
-from overthink.tasks.engines.vllm.messages import ReadPlaces, Rows
+from overthink.tasks.engines.vllm.messages import HeadRows, ReadPlaces
 from overthink.tasks.engines.vllm.vllm_policy import VllmPolicy
 from overthink.tasks.engines.vllm.vllm_prm import VllmPrm
 from overthink.tasks.methods.beam_search import beam_search
@@ -42,7 +42,7 @@ class Reader:
     cached: set[tuple[int, ...]] = field(default_factory=set)
     asked: list[tuple[list[int], bool]] = field(default_factory=list)
 
-    async def submit(self, asked: ReadPlaces) -> Rows:
+    async def submit(self, asked: ReadPlaces) -> HeadRows:
         await asyncio.sleep(0)
         prompt = asked.ids
         self.asked.append((prompt, asked.use_cache))

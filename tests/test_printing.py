@@ -17,7 +17,7 @@ from rich.table import Table
 
 from overthink.flows.commands.output import print_rows
 from overthink.flows.commands.terminal import console
-from overthink.storage.sql import Rows, query, stream
+from overthink.storage.sql import AnswerRows, query, stream
 from overthink.storage.store import Store
 from overthink.tasks.errors import UserError
 
@@ -59,11 +59,11 @@ class TerminalBuffer(io.TextIOWrapper):
         return True
 
 
-def rows_of(table: pa.Table) -> Rows:
-    return Rows(table.schema, iter(table.to_batches(max_chunksize=3)))
+def rows_of(table: pa.Table) -> AnswerRows:
+    return AnswerRows(table.schema, iter(table.to_batches(max_chunksize=3)))
 
 
-def printed(rows: Rows, output: str, monkeypatch: pytest.MonkeyPatch, on_terminal: bool = False) -> bytes:
+def printed(rows: AnswerRows, output: str, monkeypatch: pytest.MonkeyPatch, on_terminal: bool = False) -> bytes:
     """What standard output gets."""
     raw = io.BytesIO()
     screen = (TerminalBuffer if on_terminal else io.TextIOWrapper)(raw, encoding="utf-8", write_through=True)
@@ -81,7 +81,7 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def odd(store: Store) -> Iterator[Rows]:
+def odd(store: Store) -> Iterator[AnswerRows]:
     with stream(store, ODD_SQL) as rows:
         yield rows
 
@@ -110,7 +110,7 @@ def test_no_table_of_ours_takes_text_for_markup(title: str, monkeypatch: pytest.
     assert raw.getvalue().count(SHOWN if title == STEERING else title) == 3
 
 
-def test_json_is_valid_and_holds_every_value(odd: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_is_valid_and_holds_every_value(odd: AnswerRows, monkeypatch: pytest.MonkeyPatch) -> None:
     text = printed(odd, "json", monkeypatch).decode()
     assert text.replace("\n", "").isprintable()
     (row,) = json.loads(text, parse_constant=pytest.fail, parse_float=Decimal)
@@ -123,7 +123,7 @@ def test_json_of_many_rows_and_of_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(printed(rows_of(table.slice(0, 0)), "json", monkeypatch)) == []
 
 
-def test_csv_holds_every_value(odd: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_csv_holds_every_value(odd: AnswerRows, monkeypatch: pytest.MonkeyPatch) -> None:
     names, row = csv.reader(io.StringIO(printed(odd, "csv", monkeypatch).decode(), newline=""))
     assert len(names) == len(row) == len(ODD)
     found = dict(zip(ODD, row, strict=True))

@@ -27,7 +27,7 @@ from overthink.tasks.engines.engine_config import FakePolicyConfig
 from overthink.tasks.engines.fakes.fake import FakePolicy
 from overthink.tasks.errors import EngineDied, EngineUnavailable, UserError
 from overthink.tasks.methods.continuations import (
-    Evidence,
+    ContinuationCounts,
     continue_prefixes,
     evidence_of,
     hopeful,
@@ -65,18 +65,18 @@ def recipe_in(folder: Path, **changes: Any) -> PrmTrainRecipe:
 
 def test_rollouts_are_evidence_for_each_of_their_prefixes() -> None:
     found = rollouts_as_evidence([(("a", "b", "c"), True), (("a", "x"), False), (("a", "b"), None), ((), True)])
-    assert found == {("a",): Evidence(right=1, wrong=1), ("a", "b"): Evidence(right=1, wrong=0)}
+    assert found == {("a",): ContinuationCounts(right=1, wrong=1), ("a", "b"): ContinuationCounts(right=1, wrong=0)}
     assert found[("a",)].label == 0.5
     assert evidence_of([None]).label is None
 
 
 def test_nothing_is_spent_after_a_step_from_which_nothing_ended_right() -> None:
     known = {
-        ("a",): Evidence(1, 3),
-        ("b",): Evidence(0, 4),
-        ("a", "a"): Evidence(0, 1),
-        ("b", "a"): Evidence(0, 1),
-        ("a", "a", "a"): Evidence(0, 1),
+        ("a",): ContinuationCounts(1, 3),
+        ("b",): ContinuationCounts(0, 4),
+        ("a", "a"): ContinuationCounts(0, 1),
+        ("b", "a"): ContinuationCounts(0, 1),
+        ("a", "a", "a"): ContinuationCounts(0, 1),
     }
     assert hopeful(known, 1) == [("a",), ("b",)]
     assert hopeful(known, 2) == [("a", "a")]

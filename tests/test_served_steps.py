@@ -9,7 +9,7 @@ import pytest
 from model_server import GARBAGE, ModelServer, answering, hanging_up, policy_at, serving
 
 from overthink.tasks.engines.http import endpoints
-from overthink.tasks.engines.http.openai_policy import CompletionsPolicy, Prefix
+from overthink.tasks.engines.http.openai_policy import CompletionsPolicy, PromptPrefix
 from overthink.tasks.engines.registry import open_policy
 from overthink.tasks.errors import BadReply, EngineUnavailable
 from overthink.tasks.records import Sample, Sampling
@@ -87,7 +87,7 @@ async def test_a_refused_prompt_is_told_to_the_one_who_asked_it() -> None:
     async with serving(ModelServer(middleware=True, max_model_len=100)) as server:
         policy = await opened(server)
         (prompt, *_) = [list(policy.prompt(QUESTION))]
-        both = [Prefix(ids, STEP, [], 0) for ids in (prompt, [5] * 101)]
+        both = [PromptPrefix(ids, STEP, [], 0) for ids in (prompt, [5] * 101)]
         written, refused = await asyncio.gather(*map(policy._steps.ask, both), return_exceptions=True)
         await policy.close()
     assert not isinstance(written, BaseException)

@@ -11,7 +11,7 @@ import pytest
 from step_writers import QUESTION, STEP, WITHOUT_BLANK_LINES, Writer, like_llama_2, like_qwen, prompts_of, tokens_of
 
 from overthink.tasks.engines.policy_prompts import PolicyPrompts
-from overthink.tasks.engines.token_policy import Written
+from overthink.tasks.engines.token_policy import WrittenText
 from overthink.tasks.engines.vllm.messages import Write
 from overthink.tasks.engines.vllm.vllm_policy import VllmPolicy
 from overthink.tasks.errors import BadReply
@@ -117,7 +117,7 @@ async def test_an_aborted_request_is_a_bad_reply(qwen: PolicyPrompts, monkeypatc
     policy, writer = policy_that_writes(qwen, tokens_of(qwen, "The"))
     submit = writer.submit
 
-    async def aborted(asked: Write) -> Written:
+    async def aborted(asked: Write) -> WrittenText:
         return replace(await submit(asked), finish_reason="abort")
 
     monkeypatch.setattr(writer, "submit", aborted)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from overthink.tasks.engines.token_policy import Written
+from overthink.tasks.engines.token_policy import WrittenText
 from overthink.tasks.engines.vllm import loop as vllm_loop
 from overthink.tasks.engines.vllm.loop import VllmLoop, main
 from overthink.tasks.engines.vllm.messages import Write
@@ -77,8 +77,8 @@ def test_answers_come_as_steps_end_them(pipe: tuple[Connection, Connection]) -> 
     ours.send([(3, write(1, 2)), (4, write(9)), (5, write(7))])
     (refused,), (first,), (second,) = ours.recv(), ours.recv(), ours.recv()
     assert (refused[0], str(refused[1])) == (4, "no nines")
-    assert first == (3, Written([1, 2], [], "stop", 0))
-    assert second == (5, Written([7], [], "stop", 0))
+    assert first == (3, WrittenText([1, 2], [], "stop", 0))
+    assert second == (5, WrittenText([7], [], "stop", 0))
     ours.send(None)
     thread.join(60)
     assert not thread.is_alive()

@@ -21,7 +21,7 @@ from overthink.tasks.records import Sampling
 LOOP = """
 import os, signal, sys
 from multiprocessing.connection import Connection
-from overthink.tasks.engines.token_policy import Written
+from overthink.tasks.engines.token_policy import WrittenText
 from overthink.tasks.errors import EngineUnavailable
 
 pipe = Connection(int(sys.argv[1]))
@@ -45,7 +45,7 @@ while (batch := pipe.recv()) is not None:
             pipe.send("RuntimeError: out of memory")
             sys.exit()
         elif asked.seed != 7:
-            pipe.send([(number, Written([asked.seed], [0.0], "stop", 0))])
+            pipe.send([(number, WrittenText([asked.seed], [0.0], "stop", 0))])
 """
 
 

@@ -17,14 +17,14 @@ from rich.table import Table
 from rich.text import Text
 
 from overthink.flows.commands.terminal import console
-from overthink.storage.sql import Rows
+from overthink.storage.sql import AnswerRows
 from overthink.tasks.errors import UserError
 from overthink.tasks.reporting.terminal_text import MOST_ROWS, printable
 
 ROW_GROUP_BYTES = 64_000_000
 
 
-def print_rows(rows: Rows, output: str) -> None:
+def print_rows(rows: AnswerRows, output: str) -> None:
     """Print rows in one of the formats; the terminal table stops after 200 rows and says so.
 
     Raises UserError where a value has no form in the format.
@@ -35,7 +35,7 @@ def print_rows(rows: Rows, output: str) -> None:
         raise UserError(f"a value cannot be written as {output}: {error}; cast its column to VARCHAR") from error
 
 
-def _print_csv(rows: Rows) -> None:
+def _print_csv(rows: AnswerRows) -> None:
     shown = printable if sys.stdout.isatty() else str
     names = [shown(name) for name in rows.schema.names]
     fields = [field.type if _is_plain(field.type) else pa.string() for field in rows.schema]
@@ -62,7 +62,7 @@ def _is_plain(kind: pa.DataType) -> bool:
     )
 
 
-def _print_json(rows: Rows) -> None:
+def _print_json(rows: AnswerRows) -> None:
     write, separator = sys.stdout.write, "[\n"
     for batch in rows.batches:
         for row in batch.to_pylist():
@@ -71,7 +71,7 @@ def _print_json(rows: Rows) -> None:
     write("\n]\n" if separator == ",\n" else "[]\n")
 
 
-def _print_parquet(rows: Rows) -> None:
+def _print_parquet(rows: AnswerRows) -> None:
     if sys.stdout.isatty():
         raise UserError("Parquet is not text: send it to a file, as in --format parquet > rows.parquet")
     with TemporaryFile() as file:  # a query that fails leaves no file that looks whole
@@ -89,7 +89,7 @@ def _print_parquet(rows: Rows) -> None:
         shutil.copyfileobj(file, sys.stdout.buffer)
 
 
-def _print_table(rows: Rows) -> None:
+def _print_table(rows: AnswerRows) -> None:
     table, count = Table(*rows.schema.names), 0
     for batch in rows.batches:
         for row in batch.slice(0, max(0, MOST_ROWS - count)).to_pylist():

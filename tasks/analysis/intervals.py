@@ -42,14 +42,14 @@ def _reach(room: float, variance: float, share: float) -> float:
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """How much more accurate one way is than another, in [-1, 1], with its interval (None: unknown)."""
 
     accuracy: float
     interval: tuple[float, float] | None
 
 
-def paired_difference(first: Floats, second: Floats, confidence: float = CONFIDENCE) -> Difference:
+def paired_difference(first: Floats, second: Floats, confidence: float = CONFIDENCE) -> PairedDifference:
     """By how much `first` beats `second`, accuracies in [0, 1], each (problems,) in the same order.
 
     Hard problems are hard for both, so the interval is mostly narrower than the two intervals suggest. Raises
@@ -58,4 +58,4 @@ def paired_difference(first: Floats, second: Floats, confidence: float = CONFIDE
     if len(first) != len(second) or not len(first):
         raise ValueError(f"{len(first)} and {len(second)} problems cannot be paired")
     gains = first - second
-    return Difference(float(gains.mean()), mean_interval(gains, confidence, low=-1.0))
+    return PairedDifference(float(gains.mean()), mean_interval(gains, confidence, low=-1.0))

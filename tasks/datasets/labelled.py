@@ -11,7 +11,7 @@ from pydantic import Field
 from overthink.storage.keys import content_key
 from overthink.tasks.datasets.chains import slipped_steps
 from overthink.tasks.datasets.rows import Row, file_rows, hub_rows, present_field, text_field, usable
-from overthink.tasks.datasets.sources import ChainsSource, Frozen, chain_id, drawn_chains, problem_key
+from overthink.tasks.datasets.sources import ChainsSource, SourceModel, chain_id, drawn_chains, problem_key
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.records import Problem
 
@@ -37,7 +37,7 @@ class LabelledSolution:
         return Problem(problem_key=key, problem_id=self.solution_id, question=self.question, reference=None)
 
 
-class SolutionFile(Frozen):
+class SolutionFile(SourceModel):
     """A local file of labelled solutions, `.jsonl` or `.parquet`."""
 
     source: Literal["file"]
@@ -46,7 +46,7 @@ class SolutionFile(Frozen):
     limit: int | None = Field(default=None, ge=1, description="rows")
 
 
-class SolutionHub(Frozen):
+class SolutionHub(SourceModel):
     """A Hugging Face data set of labelled solutions at a revision, such as Qwen/ProcessBench."""
 
     source: Literal["hub"]

@@ -14,13 +14,13 @@ from overthink.tasks.errors import ProblemError
 from overthink.tasks.records import Problem
 
 
-class Frozen(BaseModel):
+class SourceModel(BaseModel):
     """A part of a recipe: unknown keys are errors, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Columns(Frozen):
+class Columns(SourceModel):
     """Which column of a file holds what.
 
     Without `problem_id` rows are numbered from 0; without `reference` nothing can be graded.
@@ -53,7 +53,7 @@ PRESETS: dict[str, Columns] = {
 }
 
 
-class ChainsSource(Frozen):
+class ChainsSource(SourceModel):
     """Generated chains of one split; their lengths cycle through `shortest`..`longest`."""
 
     source: Literal["chains"]
@@ -70,7 +70,7 @@ class ChainsSource(Frozen):
         return self
 
 
-class RowsSource(Frozen):
+class RowsSource(SourceModel):
     """Rows of a data set, laid out as a preset or by a column mapping; of both, the mapping's columns go first."""
 
     preset: Literal["math500", "aime24", "amc23", "gsm8k"] | None = None
@@ -109,7 +109,7 @@ class HubSource(RowsSource):
     config: str | None = None
 
 
-class QuestionsSource(Frozen):
+class QuestionsSource(SourceModel):
     """Questions written out, whose answers nobody knows yet."""
 
     source: Literal["questions"]
@@ -120,7 +120,7 @@ AnySource = ChainsSource | FileSource | HubSource | QuestionsSource
 Source = Annotated[AnySource, Field(discriminator="source")]
 
 
-class ProblemSet(Frozen):
+class ProblemSet(SourceModel):
     """Checked problems. `dropped` holds the complaints about rows left out with `--skip-bad-rows`."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)

@@ -12,13 +12,13 @@ PrmFamilyName = Literal["qwen", "math-shepherd", "er-prm", "rlhflow", "skywork",
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
-class Frozen(BaseModel):
+class EngineModel(BaseModel):
     """A part of a recipe: unknown keys are errors, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Placement(Frozen):
+class Placement(EngineModel):
     """Where an engine runs. It never changes what the engine computes, so it is in no stage's key."""
 
     gpus: tuple[int, ...] = Field(default=(), description="GPU ids; none means the default device")
@@ -46,7 +46,7 @@ class Placement(Frozen):
         return self.gpus or tuple(range(self.tensor_parallel * self.data_parallel))
 
 
-class ModelConfig(Frozen):
+class ModelConfig(EngineModel):
     """What every engine with real weights needs: a folder, a zoo name, or a hub name with its revision."""
 
     model: str = Field(min_length=1)
@@ -94,7 +94,7 @@ class AutoPrmConfig(PrmModelConfig):
     engine: Literal["auto"] = "auto"
 
 
-class ServedModelConfig(Frozen):
+class ServedModelConfig(EngineModel):
     """A model behind HTTP endpoints. Where and how it is asked is in no stage's key; what it is, is what is said here.
 
     Weights behind an endpoint cannot be seen: whoever changes them under the same name says so by another `revision`.
@@ -156,7 +156,7 @@ class ServedPrmConfig(ServedModelConfig):
     family: PrmFamilyName = "qwen"
 
 
-class FakePolicyConfig(Frozen):
+class FakePolicyConfig(EngineModel):
     """A policy that writes what a hash tells it: deterministic, without weights, at a latency of your choice."""
 
     engine: Literal["fake"] = "fake"
@@ -165,14 +165,14 @@ class FakePolicyConfig(Frozen):
     latency_ms: float = Field(default=0, ge=0)
 
 
-class FakePrmConfig(Frozen):
+class FakePrmConfig(EngineModel):
     """A PRM whose scores are hashes of the steps: deterministic, without weights, at a latency of your choice."""
 
     engine: Literal["fake"] = "fake"
     latency_ms: float = Field(default=0, ge=0)
 
 
-class ScriptedConfig(Frozen):
+class ScriptedConfig(EngineModel):
     """A policy or PRM that says literally what a JSON file holds (see `tasks/engines/fakes/scripted.py`)."""
 
     engine: Literal["scripted"] = "scripted"

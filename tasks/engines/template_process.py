@@ -1,7 +1,8 @@
 """A process that renders chat templates and nothing else: they are programs, and come from outside.
 
-`python -m overthink.tasks.engines.template_process` reads what to render from its standard input and writes, in JSON, the text or
-the error of each chat. It is bounded in memory, time and output, so a template that would fill the machine ends here.
+`python -m overthink.tasks.engines.template_process` reads what to render from its standard input and writes, in JSON,
+the text or the error of each chat. It is bounded in memory, time and output, so a template that would fill the machine
+ends here.
 """
 
 import json

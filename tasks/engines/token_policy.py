@@ -14,7 +14,7 @@ ROUNDING = 1e-3  # a log-probability of 0 may come out as a little more
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenText:
     """What an engine wrote after a prompt: token ids, the natural-log probability of each, and why it ended."""
 
     tokens: list[int]
@@ -45,10 +45,10 @@ class TokenPolicy(ABC):
     @abstractmethod
     async def _write(
         self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
-    ) -> Written:
+    ) -> WrittenText:
         """Go on from `prefix`, to one of `stop_ids`; where there are none, to one of the sampling's stop strings."""
 
-    def _sample(self, written: Written, prompt_tokens: int, sampling: Sampling) -> Sample:
+    def _sample(self, written: WrittenText, prompt_tokens: int, sampling: Sampling) -> Sample:
         if written.finish_reason not in ("stop", "length"):
             raise BadReply(f"vLLM ended a request with {written.finish_reason!r}")
         self._check(written, prompt_tokens, sampling)
@@ -72,7 +72,7 @@ class TokenPolicy(ABC):
             cached_tokens=written.cached_tokens,
         )
 
-    def _check(self, written: Written, prompt_tokens: int, sampling: Sampling) -> None:
+    def _check(self, written: WrittenText, prompt_tokens: int, sampling: Sampling) -> None:
         """Raise BadReply where what was written cannot be: nothing of it is to reach a figure."""
         fault = None
         if len(written.tokens) > sampling.max_tokens:

@@ -25,7 +25,7 @@ DOMAIN = "jsonl"  # never the file's name: a path is part of no key
 STEP_DELIMITER = "\n\n"
 
 
-class Row(Record):
+class MappedRow(Record):
     """One line, by our names for its columns."""
 
     question: Filled
@@ -52,7 +52,7 @@ REQUIRED = ("question", "reference")
 
 def parse_mapping(pairs: list[str]) -> dict[str, str]:
     """`KEY=COLUMN` pairs by key. Raises UserError for an unknown or missing key."""
-    columns = named_columns(pairs, list(Row.model_fields))
+    columns = named_columns(pairs, list(MappedRow.model_fields))
     missing = [key for key in REQUIRED if key not in columns]
     if not {"text", "steps"} & set(columns):
         missing.append("text or steps")
@@ -65,7 +65,7 @@ def read_mapped_jsonl(path: Path, columns: Mapping[str, str], independent: bool)
     """Read a file. Raises ProblemError naming line and column of the first row that cannot be used."""
     if path.is_dir():
         raise ProblemError(f"{path} is a folder: name a .jsonl file")
-    rows: dict[str, list[tuple[str, Row]]] = {}
+    rows: dict[str, list[tuple[str, MappedRow]]] = {}
     for where, value in json_lines(path):
         row = _row(where, value, columns)
         name = row.question if row.problem_id is None else str(row.problem_id)
@@ -88,19 +88,19 @@ def read_mapped_jsonl(path: Path, columns: Mapping[str, str], independent: bool)
     )
 
 
-def _row(where: str, value: Mapping[str, Any], columns: Mapping[str, str]) -> Row:
+def _row(where: str, value: Mapping[str, Any], columns: Mapping[str, str]) -> MappedRow:
     for key, column in columns.items():
         # A column that was named must be there in every row, and only tokens, answers and labels may be unknown.
         if column not in value or (value[column] is None and key not in ("tokens", "answer", "correct")):
             there = ", ".join(value)
             raise ProblemError(f"{where}: field {column!r} ({key}) is missing or null (fields there: {there})")
-    row = checked(Row, {key: value[column] for key, column in columns.items()}, where, columns)
+    row = checked(MappedRow, {key: value[column] for key, column in columns.items()}, where, columns)
     if row.scores is not None:
         same_length(where, columns["scores"], len(row.scores), len(row.pieces), "steps")
     return row
 
 
-def _problem(problem_id: str, rows: list[tuple[str, Row]]) -> ImportedProblem:
+def _problem(problem_id: str, rows: list[tuple[str, MappedRow]]) -> ImportedProblem:
     first_place, first = rows[0]
     for where, row in rows:
         if (row.question, row.reference) != (first.question, first.reference):
@@ -120,7 +120,7 @@ def _problem(problem_id: str, rows: list[tuple[str, Row]]) -> ImportedProblem:
     return ImportedProblem(problem, tuple(_rollout(row) for _, row in rows), reported)
 
 
-def _rollout(row: Row) -> ImportedRollout:
+def _rollout(row: MappedRow) -> ImportedRollout:
     pieces = row.pieces
     scores = row.scores or [None] * len(pieces)
     text = STEP_DELIMITER.join(pieces) if row.text is None else row.text

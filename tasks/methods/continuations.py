@@ -11,14 +11,14 @@ Prefix = tuple[str, ...]  # the steps so far
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ContinuationCounts:
     """How many continuations of a prefix ended right, and how many wrong."""
 
     right: int = 0
     wrong: int = 0
 
-    def __add__(self, other: "Evidence") -> "Evidence":
-        return Evidence(self.right + other.right, self.wrong + other.wrong)
+    def __add__(self, other: "ContinuationCounts") -> "ContinuationCounts":
+        return ContinuationCounts(self.right + other.right, self.wrong + other.wrong)
 
     @property
     def count(self) -> int:
@@ -31,24 +31,24 @@ class Evidence:
         return self.right / self.count if self.count else None
 
 
-def evidence_of(verdicts: Sequence[bool | None]) -> Evidence:
+def evidence_of(verdicts: Sequence[bool | None]) -> ContinuationCounts:
     """What grades say; a grade that is unknown says nothing."""
-    return Evidence(right=verdicts.count(True), wrong=verdicts.count(False))
+    return ContinuationCounts(right=verdicts.count(True), wrong=verdicts.count(False))
 
 
-def rollouts_as_evidence(rollouts: Sequence[tuple[Prefix, bool | None]]) -> dict[Prefix, Evidence]:
+def rollouts_as_evidence(rollouts: Sequence[tuple[Prefix, bool | None]]) -> dict[Prefix, ContinuationCounts]:
     """Every prefix of some graded rollouts that is not the whole of one, with how those that go through it ended.
 
     Rollouts are draws from the policy after each of their own prefixes, so they need not be drawn again.
     """
-    found: dict[Prefix, Evidence] = defaultdict(Evidence)
+    found: dict[Prefix, ContinuationCounts] = defaultdict(ContinuationCounts)
     for steps, verdict in rollouts:
         for end in range(1, len(steps)):
             found[steps[:end]] += evidence_of([verdict])
     return dict(found)
 
 
-def hopeful(known: Mapping[Prefix, Evidence], depth: int) -> list[Prefix]:
+def hopeful(known: Mapping[Prefix, ContinuationCounts], depth: int) -> list[Prefix]:
     """The prefixes of `depth` steps before whose last step some continuation ended right, in order.
 
     After a step from which nothing ends right, later ones are taken to be lost too, and nothing is spent on them.

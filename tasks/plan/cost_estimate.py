@@ -19,7 +19,7 @@ HUB_ROWS = {"HuggingFaceH4/MATH-500": 500, "HuggingFaceH4/aime_2024": 30}
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What one method of one run needs. A stage that several runs share counts for the first of them alone."""
 
     policy: str
@@ -35,7 +35,7 @@ def estimates(
     assumed: Assumptions,
     sizes: Mapping[str, float],
     problems: int | None,
-) -> list[Estimate]:
+) -> list[CostEstimate]:
     """An estimate for each method of each run.
 
     `sizes` are parameters by model name, besides those that are known; `problems` is how many problems each set has,
@@ -57,11 +57,11 @@ def estimates(
                 0.0 if is_drawn else tokens, 0.0 if recipe.prm is None else tokens, policy, prm, accelerator, assumed
             )
             names = (_name(recipe.policy), _name(recipe.prm), _set_name(recipe.problems))
-            found.append(Estimate(*names, method.method_id, taken))
+            found.append(CostEstimate(*names, method.method_id, taken))
     return found
 
 
-def estimate_table(title: str, groups: Sequence[str], rows: Iterable[Estimate]) -> Table:
+def estimate_table(title: str, groups: Sequence[str], rows: Iterable[CostEstimate]) -> Table:
     """What needs are in all and for each group: of the runs, or of the methods; `groups` are fields of an estimate."""
     sums: dict[tuple[str, ...], Needs] = {}
     for row in rows:

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from overthink.tasks.analysis.difficulty import DIFFICULTIES, confusion, quantiles
 from overthink.tasks.analysis.estimators import SUBSETS
-from overthink.tasks.analysis.intervals import Difference, mean_interval, paired_difference
+from overthink.tasks.analysis.intervals import PairedDifference, mean_interval, paired_difference
 from overthink.tasks.analysis.prm_quality import calibration_curve, calibration_error
 from overthink.tasks.recipes.strategy_file import Choice
 from overthink.tasks.strategy.baselines import ANY_RIGHT, STRATEGY
@@ -137,7 +137,7 @@ def _percent(accuracy: float, interval: tuple[float, float] | None) -> str:
     return f"{100 * accuracy:.1f}{bounds}"
 
 
-def _lead(lead: Difference) -> str:
+def _lead(lead: PairedDifference) -> str:
     bounds = "" if lead.interval is None else f" ({100 * lead.interval[0]:+.1f} to {100 * lead.interval[1]:+.1f})"
     return f"{100 * lead.accuracy:+.1f}{bounds}"
 

@@ -16,7 +16,7 @@ from overthink.tasks.engines.engine_protocol import Policy
 from overthink.tasks.engines.registry import EngineSlot
 from overthink.tasks.errors import EngineDied
 from overthink.tasks.methods.continuations import (
-    Evidence,
+    ContinuationCounts,
     Prefix,
     continue_prefixes,
     evidence_of,
@@ -156,8 +156,8 @@ class Labelling:
         ]
 
     async def _draw(
-        self, problem: Problem, prefixes: Sequence[Prefix], known: Mapping[Prefix, Evidence]
-    ) -> dict[Prefix, Evidence]:
+        self, problem: Problem, prefixes: Sequence[Prefix], known: Mapping[Prefix, ContinuationCounts]
+    ) -> dict[Prefix, ContinuationCounts]:
         """What the draws say that each prefix lacks."""
         work = self._work
         counts = {prefix: max(0, work.continuations - known[prefix].count) for prefix in prefixes}
@@ -175,7 +175,7 @@ class Labelling:
             Sample(step, self._policy.tokens(text, begins), (), (), "delimiter", 0) for step, text, begins in steps
         )
 
-    def _grade(self, problem: Problem, texts: Mapping[Prefix, Sequence[str]]) -> dict[Prefix, Evidence]:
+    def _grade(self, problem: Problem, texts: Mapping[Prefix, Sequence[str]]) -> dict[Prefix, ContinuationCounts]:
         drawn = [(prefix, extract_answer(text, self._work.extraction)) for prefix in texts for text in texts[prefix]]
         judged = judge_answers(problem, [answer for _, answer in drawn], self._work.judge)
         verdicts: dict[Prefix, list[bool | None]] = {prefix: [] for prefix in texts}
@@ -184,7 +184,7 @@ class Labelling:
         return {prefix: evidence_of(found) for prefix, found in verdicts.items()}
 
 
-def _labels(rollout: KnownRollout, known: Mapping[Prefix, Evidence]) -> Iterator[float | None]:
+def _labels(rollout: KnownRollout, known: Mapping[Prefix, ContinuationCounts]) -> Iterator[float | None]:
     """The label of each step; the last one's is the rollout's own grade."""
     for end in range(1, len(rollout.steps)):
         yield known[rollout.steps[:end]].label

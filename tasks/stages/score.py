@@ -112,14 +112,16 @@ async def score(work: ScoreWork, cover: Cover) -> Entry:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredRollouts:
     """Rows of the table `scores`, and what was said of the rollouts that have none."""
 
     rows: list[dict[str, Any]]
     unscored: list[Unscored]
 
 
-def score_rollouts(written: list[Written], known: dict[tuple[str, ...], list[float]], prm_id: str) -> Search[Judged]:
+def score_rollouts(
+    written: list[Written], known: dict[tuple[str, ...], list[float]], prm_id: str
+) -> Search[ScoredRollouts]:  # noqa: E501
     """A search that only scores; it makes no rollouts of its own.
 
     Rollouts of the same steps are asked about once: at low temperatures a policy writes the same solution many times.
@@ -139,7 +141,7 @@ def score_rollouts(written: list[Written], known: dict[tuple[str, ...], list[flo
         for rollout in same
         for index, value in enumerate(values.get(steps, ()))
     ]
-    return Judged(rows, [reply for reply in replies if isinstance(reply, Unscored)])
+    return ScoredRollouts(rows, [reply for reply in replies if isinstance(reply, Unscored)])
 
 
 def read_known(work: ScoreWork, cover: Cover) -> dict[str, dict[tuple[str, ...], list[float]]]:

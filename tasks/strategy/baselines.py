@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from overthink.tasks.analysis.difficulty import DifficultyConfig
-from overthink.tasks.analysis.intervals import Difference, mean_interval, paired_difference
+from overthink.tasks.analysis.intervals import PairedDifference, mean_interval, paired_difference
 from overthink.tasks.analysis.selectors import Floats, Selector
 from overthink.tasks.strategy.fit_strategy import Evidence, Followed, Option, Validation, follow_paper
 from overthink.tasks.strategy.paper_rule import PaperRule
@@ -26,7 +26,7 @@ class Standing:
     selector: Selector | None
     accuracy: float
     interval: tuple[float, float] | None
-    lead: Difference
+    lead: PairedDifference
     tokens: float | None
     flops: float | None
 

@@ -20,7 +20,7 @@ from overthink.tasks.strategy.run_reader import RunReader
 
 
 @dataclass(frozen=True)
-class Pilot:
+class PilotOutcomes:
     """One problem's best-of-N, whose first rollouts are its pilot; `tokens` are the pilot's completion tokens."""
 
     reader: RunReader
@@ -106,15 +106,15 @@ class Collector:
         found = {one: known_difficulty(one, pools, self._pilot, *ways, self._seed) for one in self._budgets}
         return {budget: known for budget, known in found.items() if known is not None}
 
-    def _read_pilots(self) -> dict[str, Pilot]:
+    def _read_pilots(self) -> dict[str, PilotOutcomes]:
         """By problem key, in its order; where several runs have sampled a problem, the largest best-of-N."""
-        found: dict[str, Pilot] = {}
+        found: dict[str, PilotOutcomes] = {}
         for reader in self._readers:
             for method in (method for method in reader.recipe.fixed_methods if isinstance(method, BestOfN)):
                 tokens = reader.completion_tokens(method, self._pilot)
                 for problem_key, graded in reader.graded(method).items():
                     if problem_key not in found or found[problem_key].method.n < method.n:
-                        found[problem_key] = Pilot(reader, method, graded, tokens[problem_key])
+                        found[problem_key] = PilotOutcomes(reader, method, graded, tokens[problem_key])
         if not found:
             raise UserError(
                 f"{self._names} hold no best_of_n, whose first rollouts are the pilots: add "
@@ -179,7 +179,7 @@ def _unknown(*tables: Table) -> set[str]:
     return {key for items in worths for key, worth in items if worth.accuracy is None}
 
 
-def _columns(table: Table, pilots: Mapping[str, Pilot]) -> list[Option]:
+def _columns(table: Table, pilots: Mapping[str, PilotOutcomes]) -> list[Option]:
     """The ways that every problem has gone, each with its numbers in the order of the problems."""
     return [
         Option(*way, *np.array([by_problem[key] for key in pilots], dtype=np.float64).T)

@@ -33,7 +33,7 @@ class Prepared:
         return Prepared(*(tensor.to(device) for tensor in (self.inputs, self.mask, self.targets, self.expected)))
 
 
-class Expectation:
+class StepTarget:
     """Whether a frozen body would have written a token: it is the one that its own language-model head puts first.
 
     A mark is expected where the body would have ended the step or the solution.
@@ -59,7 +59,7 @@ class Expectation:
 def prepare(
     model: PrmModel,
     examples: Sequence[Example],
-    expectation: Expectation | None,
+    expectation: StepTarget | None,
     chunk_tokens: int,
     device: str,
     on_chunk: Callable[[], None],

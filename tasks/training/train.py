@@ -12,7 +12,7 @@ from overthink.tasks.engines.engine_config import ModelConfig
 from overthink.tasks.engines.models import ModelFiles, locate_model
 from overthink.tasks.engines.prm.families import FAMILIES
 from overthink.tasks.engines.prm.layouts import Layout, MarkedChat
-from overthink.tasks.training.batches import Expectation, prepare
+from overthink.tasks.training.batches import StepTarget, prepare
 from overthink.tasks.training.card import write_card
 from overthink.tasks.training.examples import (
     Example,
@@ -71,7 +71,7 @@ def begin(
     delimiter: str,
     example: Example,
     device: str,
-) -> tuple[PrmModel, Expectation | None]:
+) -> tuple[PrmModel, StepTarget | None]:
     """The model before its first update, and what its body expects, where fresh layers are to learn that."""
     ends = [*tokenizer.encode(delimiter, add_special_tokens=False), tokenizer.eos_token_id]
     mark = layout.mark if isinstance(layout, MarkedChat) else None
@@ -81,7 +81,7 @@ def begin(
         read_mark_as(body, mark, ends[:-1])
     if not config.extra_layers:
         return PrmModel(body, config).to(device), None
-    expectation = Expectation(body.norm.to(device), load_writer(base).to(device), mark, ends)
+    expectation = StepTarget(body.norm.to(device), load_writer(base).to(device), mark, ends)
     model = PrmModel(body, config).to(device)
     ids = torch.tensor([example.ids], device=device)
     scale_residual(body, model.features(ids, torch.ones_like(ids)))

@@ -4,17 +4,17 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from overthink.tasks.engines.engine_config import Dtype, Frozen
+from overthink.tasks.engines.engine_config import Dtype, EngineModel
 
 
-class BaseModelConfig(Frozen):
+class BaseModelConfig(EngineModel):
     """The language model whose weights a PRM begins with: a folder, a zoo name, or a hub name with its revision."""
 
     model: str = Field(min_length=1)
     revision: str | None = None
 
 
-class TrainingConfig(Frozen):
+class TrainingConfig(EngineModel):
     """How a PRM is trained on labelled steps.
 
     `part` is what learns: the head alone on a frozen body, with `extra_layers` fresh layers between them; LoRA adapters

@@ -10,10 +10,10 @@ from overthink.tasks.domains.prompts import messages
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig
 from overthink.tasks.engines.http.endpoints import Endpoints, ModelCard
 from overthink.tasks.engines.http.http_client import Count
-from overthink.tasks.engines.http.served_steps import Line, ServedSteps
+from overthink.tasks.engines.http.served_steps import ServedSteps, WrittenLine
 from overthink.tasks.engines.models import ModelFiles, context_length
 from overthink.tasks.engines.policy_prompts import PolicyPrompts, files_of_prompts, style_of
-from overthink.tasks.engines.token_policy import TokenPolicy, Written
+from overthink.tasks.engines.token_policy import TokenPolicy, WrittenText
 from overthink.tasks.errors import BadReply, EngineUnavailable
 from overthink.tasks.records import Sample, Sampling
 
@@ -84,7 +84,7 @@ class Chats(BaseModel):
 
 
 @dataclass(frozen=True)
-class Prefix:
+class PromptPrefix:
     """Token ids, and how to go on from them; see `TokenPolicy._write`."""
 
     ids: list[int]
@@ -109,7 +109,7 @@ class CompletionsPolicy(TokenPolicy):
         super().__init__(prompts, limit)
         self._endpoints = endpoints
         self._model = model
-        self._steps = ServedSteps(endpoints, "/steps/write", model, Line[WrittenSteps], self._understand)
+        self._steps = ServedSteps(endpoints, "/steps/write", model, WrittenLine[WrittenSteps], self._understand)
 
     @classmethod
     async def open(cls, config: OpenAIPolicyConfig, tokenizer: ModelFiles) -> "CompletionsPolicy":
@@ -130,26 +130,26 @@ class CompletionsPolicy(TokenPolicy):
 
     async def _write(
         self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
-    ) -> Written:
+    ) -> WrittenText:
         room = sampling.max_tokens if self._limit is None else min(sampling.max_tokens, self._limit - len(prefix))
         if room < 1:
             raise BadReply(f"{self._model} refused the prompt of {question[:80]!r}: it reads {self._limit} tokens")
         sampling = replace(sampling, max_tokens=room)
-        written = await self._steps.ask(Prefix(prefix, sampling, stop_ids, seed))
+        written = await self._steps.ask(PromptPrefix(prefix, sampling, stop_ids, seed))
         return await self._complete(question, prefix, sampling, stop_ids, seed) if written is None else written
 
     @staticmethod
-    def _understand(url: str, prefix: Prefix, shown: WrittenSteps) -> Written:
+    def _understand(url: str, prefix: PromptPrefix, shown: WrittenSteps) -> WrittenText:
         if len(shown.logprobs) != len(shown.tokens):
             raise BadReply(
                 f"{url} gave {len(shown.logprobs)} log-probabilities for {len(shown.tokens)} tokens behind "
                 f"{len(prefix.ids)}"
             )
-        return Written(shown.tokens, shown.logprobs, shown.finish_reason, shown.cached)
+        return WrittenText(shown.tokens, shown.logprobs, shown.finish_reason, shown.cached)
 
     async def _complete(
         self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
-    ) -> Written:
+    ) -> WrittenText:
         body = AS_IT_IS | {
             "model": self._model,
             "prompt": prefix,
@@ -177,7 +177,7 @@ class CompletionsPolicy(TokenPolicy):
                 f"{url} gave {len(logprobs)} log-probabilities for {len(choice.token_ids)} tokens of {question[:80]!r}"
             )
         cached = None if reply.usage is None else reply.usage.cached_tokens
-        return Written(choice.token_ids, logprobs, choice.finish_reason, cached)
+        return WrittenText(choice.token_ids, logprobs, choice.finish_reason, cached)
 
     async def close(self) -> None:
         """Close the connections."""

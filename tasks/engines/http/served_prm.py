@@ -11,11 +11,11 @@ from pydantic import BaseModel, Field, FiniteFloat
 from overthink.tasks.engines.engine_config import ServedPrmConfig
 from overthink.tasks.engines.http.endpoints import Endpoints
 from overthink.tasks.engines.http.http_client import Count
-from overthink.tasks.engines.http.served_steps import Line, ServedSteps
+from overthink.tasks.engines.http.served_steps import ServedSteps, WrittenLine
 from overthink.tasks.engines.models import ModelFiles
 from overthink.tasks.engines.prm.families import VLLM_HEADS, checked_family, layout_of
 from overthink.tasks.engines.prm.layouts import Layout, PrmPrompt
-from overthink.tasks.engines.prm.token_prm import Read, TokenPrm
+from overthink.tasks.engines.prm.token_prm import ReadPrompt, TokenPrm
 from overthink.tasks.engines.torch.torch_models import tensor_of
 from overthink.tasks.errors import BadReply, EngineUnavailable
 
@@ -23,7 +23,7 @@ HOW_TO_SERVE = "serve it with the flags of its family (docs/servers.md)"
 PROBE = ("1+1", ("2", "\\boxed{2}"), 0)
 
 
-class Rows(BaseModel):
+class ServedRows(BaseModel):
     """The numbers of one prompt: (tokens, 1 or 2)."""
 
     data: list[list[FiniteFloat]] = Field(min_length=1)
@@ -32,7 +32,7 @@ class Rows(BaseModel):
 class Pooled(BaseModel):
     """The reply of the pooling endpoint."""
 
-    data: list[Rows] = Field(min_length=1)
+    data: list[ServedRows] = Field(min_length=1)
 
 
 class ReadSteps(BaseModel):
@@ -49,7 +49,7 @@ class ServedPrm(TokenPrm):
         super().__init__(layout, limit)
         self._endpoints = endpoints
         self._model = model
-        self._steps = ServedSteps(endpoints, "/v1/steps/read", model, Line[ReadSteps], self._understand)
+        self._steps = ServedSteps(endpoints, "/v1/steps/read", model, WrittenLine[ReadSteps], self._understand)
 
     @classmethod
     async def open(cls, config: ServedPrmConfig, tokenizer: ModelFiles) -> "ServedPrm":
@@ -78,11 +78,11 @@ class ServedPrm(TokenPrm):
         self._steps.close()
         await self._endpoints.close()
 
-    async def _read(self, prompt: PrmPrompt, question: str, use_cache: bool) -> Read:  # noqa: ARG002
+    async def _read(self, prompt: PrmPrompt, question: str, use_cache: bool) -> ReadPrompt:  # noqa: ARG002
         read = await self._steps.ask(prompt) if use_cache else None
         return await self._read_whole(prompt) if read is None else read
 
-    async def _read_whole(self, prompt: PrmPrompt) -> Read:
+    async def _read_whole(self, prompt: PrmPrompt) -> ReadPrompt:
         body = {
             "model": self._model,
             "input": list(prompt.ids),
@@ -93,13 +93,13 @@ class ServedPrm(TokenPrm):
         rows = reply.data[0].data
         if len(rows) != len(prompt.ids):
             raise BadReply(f"{url} gave {len(rows)} rows for {len(prompt.ids)} tokens")
-        return Read(self._tensor(url, rows)[list(prompt.places)], 0)
+        return ReadPrompt(self._tensor(url, rows)[list(prompt.places)], 0)
 
-    def _understand(self, url: str, prompt: PrmPrompt, shown: ReadSteps) -> Read:
+    def _understand(self, url: str, prompt: PrmPrompt, shown: ReadSteps) -> ReadPrompt:
         behind = sum(place >= shown.cached for place in prompt.places)
         if shown.cached >= len(prompt.ids) or len(shown.rows) != behind:
             raise BadReply(f"{url} gave {len(shown.rows)} rows for {behind} places, {shown.cached} tokens being cached")
-        return Read(self._tensor(url, shown.rows), shown.cached)
+        return ReadPrompt(self._tensor(url, shown.rows), shown.cached)
 
     def _tensor(self, url: str, rows: list[list[float]]) -> Any:
         """(rows, 1 or 2). Raises BadReply for other shapes."""

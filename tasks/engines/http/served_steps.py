@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 Shown = TypeVar("Shown", bound=BaseModel)
 
 
-class Line(BaseModel, Generic[Shown]):
+class WrittenLine(BaseModel, Generic[Shown]):
     """The answer to one prompt, or why it was `refused`."""
 
     index: int = Field(ge=0)
@@ -32,7 +32,7 @@ class ServedSteps(Generic[Asked, Shown, Answer]):
         endpoints: Endpoints,
         path: str,
         model: str,
-        kind: type[Line[Shown]],
+        kind: type[WrittenLine[Shown]],
         understand: Callable[[str, Asked, Shown], Answer],
     ) -> None:
         self._endpoints = endpoints
@@ -76,7 +76,7 @@ class _Request(Generic[Asked, Shown, Answer]):
     def __init__(
         self,
         model: str,
-        kind: type[Line[Shown]],
+        kind: type[WrittenLine[Shown]],
         understand: Callable[[str, Asked, Shown], Answer],
         questions: list[Question[Asked, Answer]],
     ) -> None:
@@ -95,7 +95,7 @@ class _Request(Generic[Asked, Shown, Answer]):
         self._questions = still_open(self._questions)
         return {"model": self._model, "prompts": [question.asked for question in self._questions]}
 
-    def take(self, url: str, line: Line[Shown]) -> None:
+    def take(self, url: str, line: WrittenLine[Shown]) -> None:
         """See `Streamed.take`. Raises BadReply where the line is none of a reply to the questions."""
         if line.index >= len(self._questions):
             raise BadReply(f"{url} answered prompt {line.index} of {len(self._questions)}")
@@ -105,7 +105,7 @@ class _Request(Generic[Asked, Shown, Answer]):
         except BadReply as error:  # the others are still answered
             question.fail(error)
 
-    def _shown(self, url: str, line: Line[Shown]) -> Shown:
+    def _shown(self, url: str, line: WrittenLine[Shown]) -> Shown:
         if line.answer is None:
             raise BadReply(f"{url} refused a prompt: {line.refused or 'it says neither why nor anything else'}")
         return line.answer

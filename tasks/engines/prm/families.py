@@ -1,7 +1,7 @@
 """PRM families as data: how a question and its steps are written, and how a score is read (paper section 3).
 
-A new family is one entry in `FAMILIES` and its name in `PrmFamilyName` of `tasks/engines/engine_config.py`, by which a recipe
-may ask for it; `tests/test_prm_families.py` holds every entry to the same contract.
+A new family is one entry in `FAMILIES` and its name in `PrmFamilyName` of `tasks/engines/engine_config.py`, by which a
+recipe may ask for it; `tests/test_prm_families.py` holds every entry to the same contract.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,15 @@ from typing import Any
 
 from overthink.tasks.engines.chat import load_tokenizer
 from overthink.tasks.engines.models import ModelFiles
-from overthink.tasks.engines.prm.layouts import Answered, Asked, Layout, MarkedChat, MarkedLines, MarkedText, Turns
+from overthink.tasks.engines.prm.layouts import (
+    AnsweredLayout,
+    Asked,
+    Layout,
+    MarkedChat,
+    MarkedLines,
+    MarkedText,
+    Turns,
+)
 from overthink.tasks.engines.weights import LM_HEAD
 from overthink.tasks.errors import EngineUnavailable
 
@@ -97,7 +105,7 @@ FAMILIES = {
     ),
     "orm": PrmFamily(
         architectures=("*ForSequenceClassification",),
-        layout=Answered,
+        layout=AnsweredLayout,
         head=Head(("score",)),
     ),
 }

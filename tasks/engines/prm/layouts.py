@@ -212,7 +212,7 @@ class Asked:
         return [{"role": "user", "content": VERDICT.format(question=question, steps="\n\n".join(steps))}]
 
 
-class Answered:
+class AnsweredLayout:
     """A chat with the answer as far as it is written, judged as a whole at its end: a prompt for each step.
 
     The end is the last token that is no padding, as transformers reads it where a turn ends with the padding token.

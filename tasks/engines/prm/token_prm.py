@@ -19,7 +19,7 @@ Key = tuple[str, tuple[str, ...]]  # a question and the steps up to the one that
 
 
 @dataclass(frozen=True)
-class Read:
+class ReadPrompt:
     """What an engine read of a prompt: the head's numbers, (places, 1 or 2), at those places that were computed.
 
     `cached` is how many tokens came from the cache, whose places have no numbers.
@@ -61,5 +61,5 @@ class TokenPrm(ABC):
         return Scores(tuple(values), len(prompt.ids), read.cached)
 
     @abstractmethod
-    async def _read(self, prompt: PrmPrompt, question: str, use_cache: bool) -> Read:
+    async def _read(self, prompt: PrmPrompt, question: str, use_cache: bool) -> ReadPrompt:
         """Have a prompt read, all of it without `use_cache`; the question is for errors to quote."""

@@ -6,8 +6,8 @@ from typing import Any, overload
 
 from overthink.tasks.engines.engine_config import ModelConfig
 from overthink.tasks.engines.models import ModelFiles
-from overthink.tasks.engines.token_policy import Written
-from overthink.tasks.engines.vllm.messages import ReadPlaces, Rows, Write
+from overthink.tasks.engines.token_policy import WrittenText
+from overthink.tasks.engines.vllm.messages import HeadRows, ReadPlaces, Write
 from overthink.tasks.engines.vllm.process import VllmProcess
 from overthink.tasks.engines.vllm.settings import engine_arguments, engine_environment, gpu_is_there
 
@@ -34,10 +34,10 @@ class VllmCopies:
         return copies
 
     @overload
-    async def submit(self, asked: Write) -> Written: ...
+    async def submit(self, asked: Write) -> WrittenText: ...
     @overload
-    async def submit(self, asked: ReadPlaces) -> Rows: ...
-    async def submit(self, asked: Write | ReadPlaces) -> Written | Rows:
+    async def submit(self, asked: ReadPlaces) -> HeadRows: ...
+    async def submit(self, asked: Write | ReadPlaces) -> WrittenText | HeadRows:
         """One request to the least busy copy."""
         return await min(self._copies, key=lambda copy: copy.in_flight).submit(asked)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from overthink.tasks.engines.models import require
-from overthink.tasks.engines.token_policy import Written
+from overthink.tasks.engines.token_policy import WrittenText
 from overthink.tasks.records import Sampling
 
 INSTALL = "pip install 'overthink[gpu]', or `make install` for the CPU environment"
@@ -37,15 +37,15 @@ class Write:
         )
 
     @staticmethod
-    def answer(output: Any) -> Written:
+    def answer(output: Any) -> WrittenText:
         """What was written, of vLLM's finished output."""
         completion = output.outputs[0]
         logprobs = [] if completion.logprobs is None else list(completion.logprobs.logprobs)
-        return Written(list(completion.token_ids), logprobs, completion.finish_reason, output.num_cached_tokens)
+        return WrittenText(list(completion.token_ids), logprobs, completion.finish_reason, output.num_cached_tokens)
 
 
 @dataclass(frozen=True)
-class Rows:
+class HeadRows:
     """The head's numbers, 1 or 2, of each wanted place that was computed; `cached` tokens came from the cache."""
 
     numbers: list[list[float]]
@@ -66,8 +66,8 @@ class ReadPlaces:
             task="token_classify", use_activation=False, skip_reading_prefix_cache=not self.use_cache
         )
 
-    def answer(self, output: Any) -> Rows:
+    def answer(self, output: Any) -> HeadRows:
         """The numbers, of vLLM's finished output, which has rows for the last tokens where a prefix was cached."""
         rows = output.outputs.data.float()
         cached = len(self.ids) - len(rows)
-        return Rows(rows[[place - cached for place in self.places if place >= cached]].tolist(), cached)
+        return HeadRows(rows[[place - cached for place in self.places if place >= cached]].tolist(), cached)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any, overload
 
-from overthink.tasks.engines.token_policy import Written
-from overthink.tasks.engines.vllm.messages import ReadPlaces, Rows, Write
+from overthink.tasks.engines.token_policy import WrittenText
+from overthink.tasks.engines.vllm.messages import HeadRows, ReadPlaces, Write
 from overthink.tasks.errors import EngineDied, EngineUnavailable
 
 LOOP = "overthink.tasks.engines.vllm.loop"
@@ -86,10 +86,10 @@ class VllmProcess:
         return len(self._answers)
 
     @overload
-    async def submit(self, asked: Write) -> Written: ...
+    async def submit(self, asked: Write) -> WrittenText: ...
     @overload
-    async def submit(self, asked: ReadPlaces) -> Rows: ...
-    async def submit(self, asked: Write | ReadPlaces) -> Written | Rows:
+    async def submit(self, asked: ReadPlaces) -> HeadRows: ...
+    async def submit(self, asked: Write | ReadPlaces) -> WrittenText | HeadRows:
         """One request. Raises EngineDied where the engine stopped, ValueError where it refused."""
         if self._death is not None:
             raise EngineDied(f"vLLM had stopped: {self._death}")

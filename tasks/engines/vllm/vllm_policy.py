@@ -5,7 +5,7 @@ import asyncio
 from overthink.tasks.engines.engine_config import VllmPolicyConfig
 from overthink.tasks.engines.models import ModelFiles, context_length
 from overthink.tasks.engines.policy_prompts import PolicyPrompts
-from overthink.tasks.engines.token_policy import TokenPolicy, Written
+from overthink.tasks.engines.token_policy import TokenPolicy, WrittenText
 from overthink.tasks.engines.vllm.copies import VllmCopies
 from overthink.tasks.engines.vllm.messages import Write
 from overthink.tasks.engines.weights import LANGUAGE_MODEL, check_weights
@@ -29,7 +29,7 @@ class VllmPolicy(TokenPolicy):
 
     async def _write(
         self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
-    ) -> Written:
+    ) -> WrittenText:
         try:
             return await self._copies.submit(Write(prefix, sampling, stop_ids, seed))
         except ValueError as error:

@@ -11,7 +11,7 @@ from overthink.tasks.engines.engine_config import VllmPrmConfig
 from overthink.tasks.engines.models import ModelFiles, context_length
 from overthink.tasks.engines.prm.families import VLLM_HEADS, Head, checked_family, layout_of
 from overthink.tasks.engines.prm.layouts import Layout, PrmPrompt, single_token
-from overthink.tasks.engines.prm.token_prm import Read, TokenPrm
+from overthink.tasks.engines.prm.token_prm import ReadPrompt, TokenPrm
 from overthink.tasks.engines.torch.torch_models import tensor_of
 from overthink.tasks.engines.vllm.copies import VllmCopies
 from overthink.tasks.engines.vllm.messages import ReadPlaces
@@ -39,12 +39,12 @@ class VllmPrm(TokenPrm):
         copies = await VllmCopies.start(config, model, pooling_settings(family.head, tokenizer))
         return cls(copies, layout, context_length(config.max_model_len, model))
 
-    async def _read(self, prompt: PrmPrompt, question: str, use_cache: bool) -> Read:
+    async def _read(self, prompt: PrmPrompt, question: str, use_cache: bool) -> ReadPrompt:
         try:
             rows = await self._copies.submit(ReadPlaces(list(prompt.ids), prompt.places, use_cache))
         except ValueError as error:
             raise BadReply(f"vLLM refused the PRM's prompt for {question[:80]!r}: {error}") from error
-        return Read(tensor_of(rows.numbers), rows.cached)
+        return ReadPrompt(tensor_of(rows.numbers), rows.cached)
 
     async def close(self) -> None:
         """Free the engine."""
