@@ -10,6 +10,7 @@ from overthink.flows.commands.report import print_report
 from overthink.flows.commands.terminal import carry_out, console, quiet, told_plainly
 from overthink.storage.opening import open_store
 from overthink.tasks.domains.math.extraction import Extraction
+from overthink.tasks.importers.score_transforms import ScoreTransform
 from overthink.tasks.recipes.import_recipe import ImportFormat, import_recipe
 
 
@@ -24,12 +25,21 @@ def import_(
     independent: Annotated[
         bool, typer.Option(help="The rollouts are independent samples: any n of them stand for a budget of n.")
     ] = False,
+    transform: Annotated[
+        ScoreTransform,
+        typer.Option(
+            "--score-transform", help="For jsonl: how raw scores come into [0, 1], by themselves or per file."
+        ),
+    ] = "none",
+    explode: Annotated[
+        bool, typer.Option("--explode", help="For jsonl: a row holds lists with a value for each of its rollouts.")
+    ] = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Bring rollouts that another tool stored into the store, graded and chosen from like our own."""
     with told_plainly():
         quiet()
-        recipe = import_recipe(layout, path, mapping or [], name, extraction, independent)
+        recipe = import_recipe(layout, path, mapping or [], name, extraction, independent, transform, explode)
         from overthink.flows.import_rollouts import import_rollouts, is_imported, make_import_plans
 
         plans, opened = make_import_plans(recipe), open_store(store)

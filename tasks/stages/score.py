@@ -121,7 +121,7 @@ class ScoredRollouts:
 
 def score_rollouts(
     written: list[Written], known: dict[tuple[str, ...], list[float]], prm_id: str
-) -> Search[ScoredRollouts]:  # noqa: E501
+) -> Search[ScoredRollouts]:
     """A search that only scores; it makes no rollouts of its own.
 
     Rollouts of the same steps are asked about once: at low temperatures a policy writes the same solution many times.
