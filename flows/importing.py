@@ -86,7 +86,8 @@ def read_sets(recipe: ImportRecipe) -> list[ImportedSet]:
         case "search-and-learn":
             return [read_search_and_learn(recipe.path, recipe.independent)]
         case "jsonl":
-            return [read_mapped_jsonl(recipe.path, recipe.columns, recipe.independent)]
+            how = recipe.independent, recipe.score_transform, recipe.explode
+            return [read_mapped_jsonl(recipe.path, recipe.columns, *how)]
 
 
 def make_import_plans(recipe: ImportRecipe) -> list[ImportPlan]:

@@ -152,9 +152,13 @@ class Store:
         return [folder for folder in begun if not {"run.json", "sweep.json"} & {path.name for path in folder.iterdir()}]
 
     def find_run(self, name: str) -> Run:
-        """The run whose id is, or alone starts with, `name`. Raises StorageError with the known runs otherwise."""
+        """The run whose id is `name`, or else the only one of that name, or else whose id alone starts with it.
+
+        Raises StorageError with the known runs otherwise.
+        """
         runs = self.runs()
-        found = [run for run in runs if run.run_id == name] or [run for run in runs if run.run_id.startswith(name)]
+        begin = [run for run in runs if run.run_id.startswith(name)]
+        found = [run for run in begin if run.run_id == name] or [run for run in begin if run.name == name] or begin
         if len(found) == 1:
             return found[0]
         known = ", ".join(run.run_id for run in runs) or "none"

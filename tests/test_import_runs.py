@@ -234,6 +234,33 @@ def test_the_command_imports_reports_and_compares(tmp_path: Path, prefect_server
     assert refused.returncode == 2 and "was imported" in refused.stderr
 
 
+def test_an_import_that_made_several_runs_is_found_by_its_name(tmp_path: Path, prefect_server: str) -> None:
+    tts_folder(tmp_path, {0: [record(), record()], 1: [record("other")]})
+    store = tmp_path / "store"
+    imported = overthink("import", "compute-optimal-tts", tmp_path, "--store", store, server=prefect_server)
+    assert imported.returncode == 0
+    assert len(Store(store).runs()) == 2
+    for words in (["compare"], ["report"]):
+        told = overthink(*words, "compute-optimal-tts", "--store", store, server=prefect_server)
+        assert told.returncode == 0, told.stderr
+
+
+def test_a_file_of_a_reward_model_becomes_a_run(tmp_path: Path, prefect_server: str) -> None:
+    several = {"q": "2 + 2?", "gold": [4], "out": ["It is \\boxed{4}.", "\\boxed{5}"], "reward": [3.5, -0.5]}
+    path, store = write_lines(tmp_path / "rewards.jsonl", several), tmp_path / "store"
+    mapping = [
+        word for pair in ("question=q", "reference=gold", "text=out", "scores=reward") for word in ("--map", pair)
+    ]
+    how = ["--independent", "--explode", "--score-transform", "sigmoid", "--store", store]
+    imported = overthink("import", "jsonl", path, *mapping, *how, server=prefect_server)
+    assert imported.returncode == 0, imported.stderr
+    assert [round(score, 4) for (score,) in rows(store, "SELECT score FROM scores ORDER BY score")] == [0.3775, 0.9707]
+    sql = "SELECT correct FROM selections WHERE selector = 'prm_last_max' AND n = 2"
+    assert rows(store, sql) == [(True,)]
+    refused = overthink("import", "jsonl", path, *mapping, "--explode", "--store", store, server=prefect_server)
+    assert refused.returncode == 2 and "line 1, rollout 0: field 'reward': 3.5 is not in [0, 1]" in refused.stderr
+
+
 MISTAKES = {
     "another format": (["search-and-learn", "rows.jsonl"], "rows.jsonl, line 1: field 'problem' is missing"),
     "missing folder": (["compute-optimal-tts", "nowhere"], "nowhere is not a folder"),

@@ -1,19 +1,25 @@
 """Readers of other tools' rollouts: what they bring, and what they refuse, by file, line and field."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import SHARED_DATA
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
 
+from flows.import_recipe import import_recipe
 from tasks.errors import ProblemError, UserError
 from tasks.importers.compute_optimal_tts import read_compute_optimal_tts
 from tasks.importers.mapped_jsonl import parse_mapping, read_mapped_jsonl
 from tasks.importers.records import ImportedSet, powers_of_two
+from tasks.importers.score_transforms import score_transform
 from tasks.importers.search_and_learn import read_search_and_learn
 
+FUZZ = settings(deadline=None, derandomize=True)
 TAG = "ки\n"
 CONFIG = {
     "method": "beam_search",
@@ -428,3 +434,147 @@ def test_real_rollouts_are_read_whole() -> None:
     found = read_search_and_learn(path, independent=False)
     assert (len(found.problems), found.n, found.budgets) == (100, 16, (1, 2, 4, 8, 16))
     assert sum(len(said) for said in (each.reported for each in found.problems)) == 1500
+
+
+def test_tokens_of_a_best_of_n_solution_are_its_total(tmp_path: Path) -> None:
+    records = [record(output=[output(token_history=[count])]) for count in (8, 9)]
+    (found,) = read_compute_optimal_tts(tts_folder(tmp_path, {0: records}, sizes="40_1_2", method="best_of_n"))
+    rollouts = found.problems[0].rollouts
+    assert [rollout.completion_tokens for rollout in rollouts] == [8, 9]
+    assert [step.completion_tokens for step in rollouts[0].steps] == [None, None]
+
+
+def test_no_token_counts_are_unknown_and_not_zero(tmp_path: Path) -> None:
+    (found,) = read_tts(tmp_path, record(output=[output(token_history=[])]))
+    assert found.problems[0].rollouts[0].completion_tokens is None
+
+
+def test_a_reference_is_the_last_box_of_two_that_say_the_same(tmp_path: Path) -> None:
+    (found,) = read_tts(tmp_path, record(groundtruth="so $\\boxed{1\\frac12},$ or $\\boxed{\\frac{3}{2}}$"))
+    assert found.problems[0].problem.reference == "\\frac{3}{2}"
+
+
+SCORED = parse_mapping(["question=q", "reference=gold", "text=out", "scores=reward"])
+
+
+def rewarded(reward: Any, out: Any = "a\n\nb") -> dict[str, Any]:
+    return {"q": "2 + 2?", "gold": "4", "out": out, "reward": reward}
+
+
+def scores_of(found: ImportedSet) -> list[list[float | None]]:
+    return [[step.score for step in rollout.steps] for each in found.problems for rollout in each.rollouts]
+
+
+def test_one_score_of_a_rollout_is_of_all_its_text(tmp_path: Path) -> None:
+    path = write_lines(
+        tmp_path / "a.jsonl", rewarded(0.25), rewarded(1), '{"q":"2 + 2?","gold":"4","out":"","reward":NaN}'
+    )
+    found = read_mapped_jsonl(path, SCORED, independent=True)
+    assert scores_of(found) == [[0.25], [1.0], [None]]
+    (rollout, *_) = found.problems[0].rollouts
+    assert (rollout.text, [step.text for step in rollout.steps]) == ("a\n\nb", ["a\n\nb"])
+
+
+def test_one_score_for_several_steps_is_refused(tmp_path: Path) -> None:
+    columns = parse_mapping(["question=q", "reference=gold", "steps=out", "scores=reward"])
+    path = write_lines(tmp_path / "a.jsonl", rewarded(0.5, ["a", "b"]))
+    with pytest.raises(ProblemError, match="line 1: field 'reward' has 1 values for 2 steps"):
+        read_mapped_jsonl(path, columns, independent=True)
+
+
+def test_a_sigmoid_is_of_each_score_alone(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.jsonl", rewarded(0), rewarded([2, None]), rewarded(-30.5))
+    found = read_mapped_jsonl(path, SCORED, independent=True, transform="sigmoid")
+    (one,), (two, unknown), (low,) = scores_of(found)
+    assert (one, unknown) == (0.5, None)
+    assert two == pytest.approx(0.8807970779778823) and low == pytest.approx(5.676e-14, rel=1e-3)
+
+
+def test_minmax_is_over_the_whole_file(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.jsonl", rewarded(-3), rewarded([1, float("nan")]), rewarded(5))
+    found = read_mapped_jsonl(path, SCORED, independent=True, transform="minmax")
+    assert scores_of(found) == [[0.0], [0.5, None], [1.0]]
+
+
+@pytest.mark.parametrize(
+    ("transform", "rewards", "message"),
+    [
+        ("none", [1.5], "line 1: field 'reward': 1.5 is not in [0, 1]; for raw scores name --score-transform sigmoid"),
+        ("none", [-0.1], "line 1: field 'reward': -0.1 is not in"),
+        ("sigmoid", [0, 41.5], "line 2: field 'reward': 41.5 is so far out that its sigmoid cannot be told from 1"),
+        ("sigmoid", [-1e300], "cannot be told from 0: name minmax instead"),
+        ("minmax", [2.0, 2.0], "--score-transform minmax: all scores are 2"),
+        ("sigmoid", [float("inf")], "line 1: field 'reward.0': Input should be a finite number"),
+    ],
+)
+def test_a_score_without_a_place_is_refused_with_the_remedy(
+    transform: Any, rewards: list[float], message: str, tmp_path: Path
+) -> None:
+    path = write_lines(tmp_path / "a.jsonl", *map(rewarded, rewards))
+    with pytest.raises(UserError, match=re.escape(message)):
+        read_mapped_jsonl(path, SCORED, independent=True, transform=transform)
+
+
+@FUZZ
+@example([0.0, 5e-324])
+@example([-1.7e308, 0.0, 1.7e308])
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=6))
+def test_minmax_keeps_the_order_and_fills_the_unit_interval(scores: list[float]) -> None:
+    assume(min(scores) < max(scores))
+    scale = score_transform("minmax", scores)
+    scaled = list(map(scale, scores))
+    assert (min(scaled), max(scaled)) == (0, 1)
+    assert [scaled[index] for index in sorted(range(len(scores)), key=scores.__getitem__)] == sorted(scaled)
+
+
+def test_a_row_of_several_rollouts_is_taken_apart(tmp_path: Path) -> None:
+    columns = parse_mapping([*PAIRS, "correct=right"])
+    several = row(
+        out=["a\n\nb", "c", "d"], rewards=[[0.5, 1], 0.25, None], len=[3, None, 5], said=None, right=[True, False, None]
+    )
+    found = read_mapped_jsonl(write_lines(tmp_path / "a.jsonl", several), columns, True, explode=True)
+    (problem,) = found.problems
+    assert [rollout.text for rollout in problem.rollouts] == ["a\n\nb", "c", "d"]
+    assert [rollout.completion_tokens for rollout in problem.rollouts] == [3, None, 5]
+    assert scores_of(found) == [[0.5, 1.0], [0.25], [None]]
+    assert [said[5] for said in reported(found, "answer")] == [True, False]
+    assert (found.n, found.budgets) == (3, (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"out": "a"}, "line 1: field 'out' (text) is no list with a value for each rollout"),
+        ({"out": []}, "line 1: field 'out' (text) is no list with a value for each rollout"),
+        ({"rewards": [0.5]}, "line 1: field 'rewards' has 1 values for 2 rollouts"),
+        ({"rewards": [0.5, 7]}, "line 1, rollout 1: field 'rewards': 7 is not in [0, 1]"),
+        (
+            {"len": [1, -4]},
+            "line 1, rollout 1: field 'len': Input should be greater than or equal to 0; mend the record",
+        ),
+    ],
+)
+def test_a_row_that_cannot_be_taken_apart_is_refused(bad: dict[str, Any], message: str, tmp_path: Path) -> None:
+    several = row(out=["a", "b"], rewards=[0.5, 1], len=[3, 4], said=["4", "5"]) | bad
+    with pytest.raises(ProblemError, match=re.escape(message)):
+        read_mapped_jsonl(write_lines(tmp_path / "a.jsonl", several), COLUMNS, True, explode=True)
+
+
+@pytest.mark.parametrize(("gold", "reference"), [(1e-05, "0.00001"), (4, "4"), ([1, 2], "1, 2")])
+def test_a_reference_may_be_a_number_or_a_list(gold: Any, reference: str, tmp_path: Path) -> None:
+    (found,) = read_rows(tmp_path, row(gold=gold))
+    assert found.problems[0].problem.reference == reference
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("search-and-learn", [], "sigmoid", False), "--score-transform is for jsonl"),
+        (("compute-optimal-tts", [], "none", True), "--explode is for jsonl"),
+        (("jsonl", ["question=q", "reference=r", "text=t"], "minmax", False), "--score-transform is of scores"),
+    ],
+)
+def test_options_that_do_nothing_are_refused(options: tuple[Any, ...], message: str) -> None:
+    layout, mapping, transform, explode = options
+    with pytest.raises(UserError, match=message):
+        import_recipe(layout, Path("x"), mapping, None, "boxed", True, transform, explode)

@@ -47,6 +47,15 @@ def test_a_run_is_found_by_its_id_or_by_what_it_alone_starts_with(store: Store, 
     assert store.find_run(name).run_id == run_id
 
 
+def test_a_run_of_that_very_name_goes_before_one_that_begins_with_it(store: Store) -> None:
+    store.write_run(run_named("theirs-0a1b", name="theirs"))
+    store.write_run(run_named("theirs-record-1-2c3d", name="theirs-record-1"))
+    assert store.find_run("theirs").run_id == "theirs-0a1b"
+    store.write_run(run_named("theirs-4e5f", name="theirs"))
+    with pytest.raises(StorageError, match="holds 2 runs named 'theirs'"):
+        store.find_run("theirs")
+
+
 @pytest.mark.parametrize(
     ("name", "problem"), [("demo", "2 runs"), ("", "3 runs"), ("x", "no run"), ("emo-1", "no run")]
 )

@@ -11,6 +11,7 @@ from flows.import_recipe import ImportFormat, import_recipe
 from flows.terminal import carry_out, console, quiet, told_plainly
 from storage.opening import open_store
 from tasks.domains.math.extraction import Extraction
+from tasks.importers.score_transforms import ScoreTransform
 
 
 def import_(
@@ -24,12 +25,21 @@ def import_(
     independent: Annotated[
         bool, typer.Option(help="The rollouts are independent samples: any n of them stand for a budget of n.")
     ] = False,
+    transform: Annotated[
+        ScoreTransform,
+        typer.Option(
+            "--score-transform", help="For jsonl: how raw scores come into [0, 1], by themselves or per file."
+        ),
+    ] = "none",
+    explode: Annotated[
+        bool, typer.Option("--explode", help="For jsonl: a row holds lists with a value for each of its rollouts.")
+    ] = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Bring rollouts that another tool stored into the store, graded and chosen from like our own."""
     with told_plainly():
         quiet()
-        recipe = import_recipe(layout, path, mapping or [], name, extraction, independent)
+        recipe = import_recipe(layout, path, mapping or [], name, extraction, independent, transform, explode)
         from flows.importing import import_rollouts, is_imported, make_import_plans
 
         plans, opened = make_import_plans(recipe), open_store(store)

@@ -38,6 +38,7 @@ from tasks.records import Problem
 
 STEP_DELIMITER = "\n\n"
 RECORDS_COUNT_TOGETHER = ("best_of_n", "dvts")
+WRITTEN_AT_ONCE = ("best_of_n", "cot")  # methods that count the tokens of a solution, not of its steps
 TOKENS = "total_completion_tokens"
 SELECTORS: dict[str, Selector] = {
     "majority_vote": "majority",
@@ -68,7 +69,7 @@ class Config(Record):
 
 
 class Output(Record):
-    """One solution; `value` holds its step scores and `token_history` the tokens of its steps."""
+    """One solution; `value` holds its step scores, `token_history` the tokens of its steps, or of all as one number."""
 
     text: str
     value: list[Score]
@@ -179,8 +180,7 @@ def _problem(name: str, records: Sequence[tuple[str, Answered]], config: Config,
         problem_key=problem_key(name, first.question),
         problem_id=name,
         question=first.question,
-        # Ground truth is a whole solution where the data set has one.
-        reference=last_box(first.groundtruth) or first.groundtruth,
+        reference=_reference(first.groundtruth),
         domain=config.method_config.task_name,
     )
     rollouts: list[ImportedRollout] = []
@@ -188,22 +188,30 @@ def _problem(name: str, records: Sequence[tuple[str, Answered]], config: Config,
     for where, record in records:
         reported += _said(record, len(rollouts), n if len(records) == 1 else None)
         rollouts += [
-            _rollout(f"{where}, output {number}", output, config.prm_step_tag)
-            for number, output in enumerate(record.output)
+            _rollout(f"{where}, output {number}", output, config) for number, output in enumerate(record.output)
         ]
     return ImportedProblem(problem, tuple(rollouts), tuple(reported))
 
 
-def _rollout(where: str, output: Output, tag: str) -> ImportedRollout:
+def _reference(ground_truth: str) -> str:
+    """The last box of a whole solution, where the data set has one; a box beside it is the answer written otherwise."""
+    last = max(ground_truth.rfind("\\boxed"), ground_truth.rfind("\\fbox"), 0)
+    return last_box(ground_truth[last:]) or last_box(ground_truth) or ground_truth
+
+
+def _rollout(where: str, output: Output, config: Config) -> ImportedRollout:
+    tag = config.prm_step_tag
     *texts, rest = output.text.split(tag)
     if rest.strip():
         raise ProblemError(f"{where}: field 'text' does not end with the step tag {tag!r} of config.json")
     texts = [text.strip() for text in texts]
     same_length(where, "value", len(output.value), len(texts), "steps")
     tokens: Sequence[int | None] = output.token_history or [None] * len(texts)
+    if len(tokens) == 1 and config.method in WRITTEN_AT_ONCE:
+        tokens = tokens if len(texts) == 1 else [None] * len(texts)
     same_length(where, "token_history", len(tokens), len(texts), "steps")
     steps = tuple(map(ImportedStep, texts, output.value, tokens))
-    total = None if output.token_history is None else sum(output.token_history)
+    total = sum(output.token_history) if output.token_history else None
     return ImportedRollout(STEP_DELIMITER.join(texts), steps, total)
 
 

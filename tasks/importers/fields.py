@@ -22,6 +22,7 @@ def _nan_is_unknown(value: Any) -> Any:
 
 
 Score = Annotated[Annotated[float, Field(ge=0, le=1)] | None, BeforeValidator(_nan_is_unknown)]
+RawScore = Annotated[float | None, BeforeValidator(_nan_is_unknown)]
 Number = Annotated[float | None, BeforeValidator(_nan_is_unknown)]
 Tokens = Annotated[int, Field(ge=0, lt=2**31)]
 Filled = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -64,7 +65,7 @@ def checked(model: type[Checked], value: Any, where: str, columns: Mapping[str, 
         if first["type"] == "missing":
             there = ", ".join(value) if isinstance(value, dict) else type(value).__name__
             raise ProblemError(f"{where}: field {place!r} is missing (fields there: {there})") from error
-        raise ProblemError(f"{where}: field {place!r}: {first['msg']}") from error
+        raise ProblemError(f"{where}: field {place!r}: {first['msg']}; mend the record, or leave it out") from error
 
 
 def same_length(where: str, field: str, count: int, expected: int, what: str) -> None:

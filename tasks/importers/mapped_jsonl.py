@@ -1,6 +1,10 @@
-"""Any JSONL with one rollout a line: `--map KEY=COLUMN` says which column holds what."""
+"""Any JSONL of rollouts, one a line or several: `--map KEY=COLUMN` says which column holds what.
 
-from collections.abc import Mapping
+A score is of each step, or one of the whole rollout, which then is one step.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from tasks.errors import ProblemError, UserError
-from tasks.importers.fields import Filled, Record, Score, Tokens, checked, json_lines, same_length
+from tasks.importers.fields import Filled, RawScore, Record, Tokens, checked, json_lines, same_length
 from tasks.importers.records import (
     ImportedProblem,
     ImportedRollout,
@@ -17,6 +21,8 @@ from tasks.importers.records import (
     Reported,
     powers_of_two,
 )
+from tasks.importers.score_transforms import ScoreTransform, score_transform
+from tasks.problems.references import reference_field
 from tasks.problems.rows import named_columns
 from tasks.problems.sources import problem_key
 from tasks.records import Problem
@@ -32,7 +38,7 @@ class Row(Record):
     reference: Filled
     text: str | None = None
     steps: list[str] | None = None
-    scores: list[Score] | None = None
+    scores: list[RawScore] | None = None
     answer: str | None = None
     correct: bool | None = None
     tokens: Tokens | None = None
@@ -48,6 +54,8 @@ class Row(Record):
 
 
 REQUIRED = ("question", "reference")
+MAYBE_UNKNOWN = ("tokens", "answer", "correct")
+OF_A_ROLLOUT = ("text", "steps", "scores", "answer", "correct", "tokens", "sample_index")
 
 
 def parse_mapping(pairs: list[str]) -> dict[str, str]:
@@ -61,19 +69,33 @@ def parse_mapping(pairs: list[str]) -> dict[str, str]:
     return columns
 
 
-def read_mapped_jsonl(path: Path, columns: Mapping[str, str], independent: bool) -> ImportedSet:
-    """Read a file. Raises ProblemError naming line and column of the first row that cannot be used."""
+def read_mapped_jsonl(
+    path: Path,
+    columns: Mapping[str, str],
+    independent: bool,
+    transform: ScoreTransform = "none",
+    explode: bool = False,
+) -> ImportedSet:
+    """Read a file. Where rows `explode`, each holds several rollouts: the columns of a rollout are lists of one length.
+
+    Raises ProblemError naming line and column of the first row that cannot be used.
+    """
     if path.is_dir():
         raise ProblemError(f"{path} is a folder: name a .jsonl file")
     rows: dict[str, list[tuple[str, Row]]] = {}
-    for where, value in json_lines(path):
+    for where, value in _rollouts_of(path, columns) if explode else json_lines(path):
         row = _row(where, value, columns)
         name = row.question if row.problem_id is None else str(row.problem_id)
         rows.setdefault(name, []).append((where, row))
     if not rows:
         raise ProblemError(f"{path}: no row in it")
     named = "problem_id" in columns
-    problems = tuple(_problem(name if named else str(index), found) for index, (name, found) in enumerate(rows.items()))
+    read = [row for found in rows.values() for _, row in found]
+    scale = score_transform(transform, (score for row in read for score in row.scores or [] if score is not None))
+    problems = tuple(
+        _problem(name if named else str(index), found, columns, scale)
+        for index, (name, found) in enumerate(rows.items())
+    )
     counts = [len(problem.rollouts) for problem in problems]
     if independent:
         problems = tuple(map(_with_tokens, problems))
@@ -88,19 +110,46 @@ def read_mapped_jsonl(path: Path, columns: Mapping[str, str], independent: bool)
     )
 
 
+def _rollouts_of(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a file whose rows hold several rollouts each, as rows of one."""
+    for where, value in json_lines(path):
+        lists: dict[str, list[Any]] = {}
+        for key, column in columns.items():
+            found = value.get(column)
+            if key in OF_A_ROLLOUT and not (found is None and key in MAYBE_UNKNOWN):
+                if not isinstance(found, list) or not found:
+                    raise ProblemError(f"{where}: field {column!r} ({key}) is no list with a value for each rollout")
+                # An unknown score is written as null here, and as NaN where it stands alone.
+                lists[column] = [math.nan if each is None and key == "scores" else each for each in found]
+        count = len(next(iter(lists.values())))
+        for column, found in lists.items():
+            same_length(where, column, len(found), count, "rollouts")
+        for index in range(count):
+            yield f"{where}, rollout {index}", value | {column: found[index] for column, found in lists.items()}
+
+
 def _row(where: str, value: Mapping[str, Any], columns: Mapping[str, str]) -> Row:
     for key, column in columns.items():
         # A column that was named must be there in every row, and only tokens, answers and labels may be unknown.
-        if column not in value or (value[column] is None and key not in ("tokens", "answer", "correct")):
+        if column not in value or (value[column] is None and key not in MAYBE_UNKNOWN):
             there = ", ".join(value)
             raise ProblemError(f"{where}: field {column!r} ({key}) is missing or null (fields there: {there})")
-    row = checked(Row, {key: value[column] for key, column in columns.items()}, where, columns)
+    values = {key: value[column] for key, column in columns.items()}
+    values["reference"] = reference_field(where, value, columns["reference"])
+    scores = values.get("scores")
+    if isinstance(scores, (int, float)) and not isinstance(scores, bool):
+        values["scores"] = [scores]
+        # One score is of all that was written.
+        values.setdefault("steps", [values.get("text")])
+    row = checked(Row, values, where, columns)
     if row.scores is not None:
         same_length(where, columns["scores"], len(row.scores), len(row.pieces), "steps")
     return row
 
 
-def _problem(problem_id: str, rows: list[tuple[str, Row]]) -> ImportedProblem:
+def _problem(
+    problem_id: str, rows: list[tuple[str, Row]], columns: Mapping[str, str], scale: Callable[[float], float]
+) -> ImportedProblem:
     first_place, first = rows[0]
     for where, row in rows:
         if (row.question, row.reference) != (first.question, first.reference):
@@ -117,12 +166,16 @@ def _problem(problem_id: str, rows: list[tuple[str, Row]]) -> ImportedProblem:
         for index, (_, row) in enumerate(rows)
         if row.answer is not None or row.correct is not None
     )
-    return ImportedProblem(problem, tuple(_rollout(row) for _, row in rows), reported)
+    rollouts = tuple(_rollout(where, row, columns.get("scores", ""), scale) for where, row in rows)
+    return ImportedProblem(problem, rollouts, reported)
 
 
-def _rollout(row: Row) -> ImportedRollout:
+def _rollout(where: str, row: Row, column: str, scale: Callable[[float], float]) -> ImportedRollout:
     pieces = row.pieces
-    scores = row.scores or [None] * len(pieces)
+    try:
+        scores = [None if score is None else scale(score) for score in row.scores or [None] * len(pieces)]
+    except ValueError as error:
+        raise ProblemError(f"{where}: field {column!r}: {error}") from error
     text = STEP_DELIMITER.join(pieces) if row.text is None else row.text
     return ImportedRollout(text, tuple(map(ImportedStep, pieces, scores)), row.tokens)
 
