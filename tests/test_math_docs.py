@@ -20,7 +20,7 @@ PAIRS = [row for row in ROWS if len(row) == 4]
 @pytest.mark.parametrize("row", TEXTS)
 def test_a_text_gives_its_answer(row: list[str]) -> None:
     text, answer = row
-    assert extract_answer(text) == answer
+    assert extract_answer(text) == (answer or None)
 
 
 @pytest.mark.parametrize("row", PAIRS)

@@ -11,7 +11,7 @@ from math_cases import CASES, DIFFERENT, EQUAL, shared_cases
 
 from overthink.tasks.domains.math.equality import GRADE, STRICT, same
 from overthink.tasks.domains.math.extraction import extract_answer
-from overthink.tasks.domains.math.numerics import TooLarge
+from overthink.tasks.domains.math.numerics import Undecided
 from overthink.tasks.domains.math.reading import LONGEST, read_answer
 
 WANTING = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the shared data sets are not beside this checkout")
@@ -28,7 +28,7 @@ DECIDED = {
 def verdict(one: str, other: str) -> str:
     try:
         return "equal" if same(read_answer(one), read_answer(other), GRADE) else "different"
-    except TooLarge:
+    except Undecided:
         return "unknown"
 
 

@@ -4,11 +4,12 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
-from overthink.tasks.domains.math.expressions import NoValue, number, signs_apart
+from overthink.tasks.domains.math.expressions import NoValue, number
 from overthink.tasks.domains.math.lexing import Token, Unreadable
 from overthink.tasks.domains.math.parsing import expression_of
+from overthink.tasks.domains.math.rewriting import signs_apart
 from overthink.tasks.domains.math.splitting import Tokens
-from overthink.tasks.domains.math.units import CURRENCIES, DEGREE, NONE, PERCENT, Unit, begins_unit, unit_of
+from overthink.tasks.domains.math.units import CURRENCIES, DEGREE, NONE, PERCENT, Unit, begins_unit, known_unit, unit_of
 from overthink.tasks.domains.math.values import Answer, Scalar, Unordered
 
 _ORDINALS = ("st", "nd", "rd", "th")
@@ -52,7 +53,19 @@ def _measured(tokens: Tokens, begin: int) -> Answer:
             unit = unit_of(tokens[begin:])
         except Unreadable:
             begin = len(tokens)
-    return _with_unit(tokens[:begin], None if unit == NONE else unit)
+    found = _with_unit(tokens[:begin], None if unit == NONE else unit)
+    return replace(found, other=_in_letters(tokens)) if begin == len(tokens) else found
+
+
+def _in_letters(tokens: Tokens) -> Answer | None:
+    """A number with letters behind it that may be its unit, as in 5 m; None for anything else."""
+    begin = next((at for at in range(1, len(tokens)) if tokens[at].kind in ("symbol", "word")), len(tokens))
+    try:
+        unit = known_unit(tokens[begin:])
+        found = None if unit is None else _with_unit(tokens[:begin], unit)
+    except Unreadable:
+        return None
+    return found if found is not None and isinstance(found.value, Scalar) else None
 
 
 def _with_unit(tokens: Tokens, unit: Unit | None) -> Answer:

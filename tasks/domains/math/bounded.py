@@ -10,8 +10,8 @@ from types import FrameType
 from typing import Literal
 
 from overthink.tasks.domains.math.equality import GRADE, same
+from overthink.tasks.domains.math.evaluation import Undecided
 from overthink.tasks.domains.math.grouping import partition
-from overthink.tasks.domains.math.numerics import TooLarge
 from overthink.tasks.domains.math.reading import as_text, read_answer
 from overthink.tasks.domains.math.values import Answer, scalars_of
 
@@ -95,7 +95,7 @@ def _read(text: str, budget: Budget) -> Read:
             answer = read_answer(text)
             for scalar in scalars_of(answer):
                 scalar.valued.compute()
-    except (OutOfTime, TooLarge, MemoryError):
+    except (OutOfTime, Undecided, MemoryError):
         return Read(answer or as_text(text), whole=False)
     return Read(answer, whole=True)
 
@@ -108,5 +108,5 @@ def _verdict(right: Read, one: Read, identical: bool, budget: Budget) -> Verdict
     try:
         with budget.one():
             return "equal" if same(right.answer, one.answer, GRADE) else "different"
-    except (OutOfTime, TooLarge, MemoryError):
+    except (OutOfTime, Undecided, MemoryError):
         return "unknown"

@@ -12,31 +12,42 @@ _CHARACTERS = {
     "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "φ": r"\phi ", "λ": r"\lambda ", "μ": r"\mu ",
     "σ": r"\sigma ", "ω": r"\omega ", "…": r"\ldots ", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ",
     "⌉": r"\rceil ", "⟨": r"\langle ", "⟩": r"\rangle ", "′": "'", "’": "'", "“": '"', "”": '"', "∣": "|",
-    "\u2009": r"\,", "\u202f": r"\,", "\u200b": "", "\ufeff": "", "⁄": "/", "∕": "/", "⇒": r"\implies ",
+    "\u2009": r"\,", "\u202f": r"\,", "\u200b": "", "\ufeff": "", "≡": r"\equiv ",
+    "∑": r"\sum ", "∏": r"\prod ", "∫": r"\int ", "→": r"\to ", "⁄": "/", "∕": "/", "⇒": r"\implies ",
 }  # fmt: skip
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _WRAPPED = re.compile(
-    r"\$\$(?P<a>[^$]*)\$\$|\$(?P<b>[^$]*)\$|\\\[(?P<c>.*)\\\]|\\\((?P<d>.*)\\\)|\*\*(?P<e>[^*]*)\*\*"
-    r"|__(?P<f>[^_]*)__|`(?P<g>[^`]*)`|\*(?P<h>[^*]+)\*|\\begin\{(?:equation|align|gather|displaymath)\*?\}(?P<i>.*)"
+    r"\$\$(?P<a>[^$]*)\$\$|\$(?P<b>[^$]*)\$|\\\[(?P<c>.*)\\\]|\\\((?P<d>.*)\\\)"
+    r"|__?(?P<f>[^_]*)__?|`(?P<g>[^`]*)`|\*{1,3}(?P<e>[^*]+)\*{1,3}|\\begin\{(?:equation|align|gather|displaymath)\*?\}(?P<h>.*)"
     r"\\end\{(?:equation|align|gather|displaymath)\*?\}",
     re.DOTALL,
 )
+_NOISE = ("So", "Cc")  # such as check marks, and control characters
+_SPACING = frozenset(",;:!> \n")  # behind a backslash
 _SPACED = r"(?:\\[,!;: ]|~|\{,\}|,\\[,!;: ] ?| )"
 _THOUSANDS = re.compile(rf"(?<![\d.,])([1-9]\d{{0,2}})((?:{_SPACED}\d{{3}})+)(?![\d/]|\{{|,\d)")
 _SKIPPED = re.compile(
-    r"\\(?:left|right|middle|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits|quad|qquad|bf|rm|it|tt|large|Large)"
+    r"\\(?:left|right|middle|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits|quad|qquad|bf|rm|it|tt|large|Large|hline)"
     r"(?![A-Za-z])\.?|(?<!\\)\\[,;:!> \n]|~|\\(?:[hv]space|label|tag|phantom)\*?\{[^{}]*\}"
 )
-_ENDS = " \t\r\n.,;:?"
+_ENDS = " \t\r\n.,;:?~"
+_SPACES_AT_BEGIN = re.compile(r"(?:[\s~]|\\[,;:!> ]|\\q?quad(?![A-Za-z]))+")
+_ROW_END = re.compile(r"\\\\\*?(?:\s*\[\s*-?[\d.]+\s*[a-z]{2}\s*\])?|\\(?:cr|tabularnewline)(?![A-Za-z])")
+_OPEN_CASES = re.compile(
+    r"(?:\\left\s*)?\\(?:\{|lbrace)\s*\\begin\{array\}\s*\{[^{}]*\}(.*)\\end\{array\}\s*(?:\\right\s*\.?)?\s*",
+    re.DOTALL,
+)
+_CHOICE = re.compile(r"([A-H])(?:\)|[.:](?=\s))\s*")
 
 
 def clean(text: str) -> str:
     """The text without wrappers, Markdown and spacing commands, in ASCII wherever mathematics has a name for it."""
-    text = _unicode(text)
+    text = _ROW_END.sub(r"\\\\ ", _unicode(text))
     text = _THOUSANDS.sub(lambda found: found[1] + re.sub(r"\D", "", found[2]), _unwrapped(text))
-    text = _SKIPPED.sub(" ", text)
-    return re.sub(r"\s+", " ", text).strip(' ,;"').rstrip(_ENDS)
+    text = _SKIPPED.sub(" ", _with_cases(text))
+    text = re.sub(r"\s+", " ", text).strip(' ,;"').rstrip(_ENDS)
+    return _CHOICE.sub(r"(\1) ", text, count=1) if _CHOICE.match(text) else text
 
 
 def _unicode(text: str) -> str:
@@ -45,7 +56,9 @@ def _unicode(text: str) -> str:
     text = re.sub(r"[₀₁₂₃₄₅₆₇₈₉]+", lambda found: f"_{{{found[0].translate(_LOWERED)}}}", text)
     text = re.sub(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times ", text)
     text = "".join(_fraction(character) or _CHARACTERS.get(character, character) for character in text)
-    text = "".join(character for character in text if unicodedata.category(character) != "So")  # such as check marks
+    text = "".join(
+        character for character in text if character.isspace() or unicodedata.category(character) not in _NOISE
+    )
     return unicodedata.normalize("NFKC", text)
 
 
@@ -58,7 +71,7 @@ def _fraction(character: str) -> str | None:
 
 def _unwrapped(text: str) -> str:
     for _ in range(8):
-        text = text.strip().rstrip(_ENDS)
+        text = _trimmed(text)
         if found := _WRAPPED.fullmatch(text):
             text = next(inner for inner in found.groups() if inner is not None)
         elif (box := re.match(r"\\(?:boxed|fbox)\s*\{", text)) and _closes_last(text, box.end()):
@@ -68,9 +81,31 @@ def _unwrapped(text: str) -> str:
     text = re.sub(
         r"(?<![\w)}])\*\*|\*\*(?![\w(])|`",
         "",
-        text.replace(r"\(", " ").replace(r"\)", " ").replace(r"\[", " ").replace(r"\]", " "),
+        re.sub(r"(?<!\\)\\[()\[\]]", " ", text),
     )
     return _dollars(text)
+
+
+def _trimmed(text: str) -> str:
+    """The text without blanks, spacing commands and punctuation at its ends."""
+    if begin := _SPACES_AT_BEGIN.match(text):
+        text = text[begin.end() :]
+    while True:
+        shorter = text.rstrip(_ENDS)
+        removed = text[len(shorter) : len(shorter) + 1]
+        if not re.search(r"(?<!\\)(?:\\\\)*\\\Z", shorter[-9:]):
+            return shorter
+        if removed not in _SPACING:
+            return text
+        text = shorter[:-1]
+
+
+def _with_cases(text: str) -> str:
+    """A brace that stands before an array, and is not closed, makes cases."""
+    found = _OPEN_CASES.search(text)
+    if found is None or text[found.end() :].startswith(("\\}", "\\rbrace")):
+        return text
+    return f"{text[: found.start()]}\\begin{{cases}}{found[1]}\\end{{cases}}{text[found.end() :]}"
 
 
 def _closes_last(text: str, begin: int) -> bool:

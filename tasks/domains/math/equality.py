@@ -1,14 +1,18 @@
 """When two answers are the same: strictly, for grouping; lenient about what one leaves out, for grading."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from overthink.tasks.domains.math.evaluation import Undecided
 from overthink.tasks.domains.math.expressions import quotient
 from overthink.tasks.domains.math.numerics import equal, proportional
 from overthink.tasks.domains.math.units import NONE, PERCENT
 from overthink.tasks.domains.math.values import (
     Answer,
+    Cases,
+    Clock,
     Matrix,
     Ordered,
     Pieces,
@@ -17,7 +21,9 @@ from overthink.tasks.domains.math.values import (
     Series,
     Statement,
     Unordered,
+    Unread,
     Value,
+    parts_of,
 )
 
 
@@ -35,9 +41,14 @@ GRADE = Rules(fill=True, percent=True)
 
 
 def same(one: Answer, other: Answer, rules: Rules) -> bool:
-    """Whether two answers are the same; symmetric. Raises TooLarge where that cannot be told."""
+    """Whether two answers are the same; symmetric. Raises Undecided where that cannot be told."""
     if one.key == other.key:
         return True
+    letters = _letter(one), _letter(other)
+    if rules.fill and None not in letters and (one.name is None) != (other.name is None):
+        return letters[0] == letters[1]
+    if Unread in (type(one.value), type(other.value)):
+        raise Undecided("what is not understood")
     if (
         one.statement is not None
         and other.statement is not None
@@ -46,7 +57,24 @@ def same(one: Answer, other: Answer, rules: Rules) -> bool:
         return True
     if one.name != other.name and (not rules.fill or None not in (one.name, other.name)):
         return False
-    return _same_amount(one, other, rules)
+    return _same_amount(one, other, rules) or (rules.fill and _otherwise_same(one, other, rules))
+
+
+def _letter(answer: Answer) -> str | None:
+    """The letter of a choice: B, or that of (B) 15; None for anything else."""
+    said = answer.value.key if answer.name is None else answer.name
+    found = re.fullmatch(r"[A-Ha-h]" if answer.name is None else r"\(([A-Ha-h])\)", said)
+    return None if found is None else found[0].strip("()")
+
+
+def _otherwise_same(one: Answer, other: Answer, rules: Rules) -> bool:
+    """Whether the other reading of one is the same; letters are a unit only beside what certainly has one."""
+    return any(
+        first.other is not None
+        and (first.other.unit is None or second.unit is not None)
+        and _same_amount(first.other, second, rules)
+        for first, second in ((one, other), (other, one))
+    )
 
 
 def _same_amount(one: Answer, other: Answer, rules: Rules) -> bool:
@@ -137,6 +165,22 @@ def _same_pieces(one: Pieces, other: Pieces, rules: Rules) -> bool:
     return len(one.items) == len(other.items) and all(_same_ordered(*pair, rules) for pair in pairs)
 
 
+def _same_clock(one: Clock, other: Clock, rules: Rules) -> bool:
+    """AM or PM may be left out; without either, hours from 0 to 24 are meant."""
+    left_out = one.certain != other.certain and (one.halved or other.halved)
+    return rules.fill and left_out and (one.minutes - other.minutes) % (12 * 60) == 0
+
+
+def _same_cases(one: Cases, other: Cases, rules: Rules) -> bool:
+    """Whether they say the same under the same conditions. Raises Undecided where the conditions are not the same."""
+    if _matched(one.items, other.items, rules):
+        return True
+    first, second = ([parts_of(item)[1] for item in cases.items] for cases in (one, other))
+    if not _matched(first, second, rules):
+        raise Undecided("other conditions")
+    return False
+
+
 def _same_matrix(one: Matrix, other: Matrix, rules: Rules) -> bool:
     if one.fence != other.fence or len(one.rows) != len(other.rows):
         return False
@@ -167,6 +211,8 @@ _BY_KIND: dict[type, Callable[[Any, Any, Rules], bool]] = {
     Ordered: _same_ordered,
     Series: _same_series,
     Pieces: _same_pieces,
+    Cases: _same_cases,
+    Clock: _same_clock,
     Matrix: _same_matrix,
     Ratio: _same_ratio,
     Statement: _same_statement,

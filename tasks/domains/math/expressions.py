@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import reduce
-from itertools import product
 
 MOST_BITS = 200_000  # of a number that is computed exactly: 60,000 digits
-MOST_SIGNS = 4  # plus-minus signs in one expression
 
 
 class NoValue(ValueError):
@@ -165,36 +163,9 @@ def binomial(above: Expression, below: Expression) -> Expression:
     return call("binomial", above, below)
 
 
-def rebuilt(expression: Expression, parts: list[Expression]) -> Expression:
-    """The same operation on other parts."""
-    makers = {"+": total, "*": times}
-    if expression.operation in makers:
-        return makers[expression.operation](parts)
-    if expression.operation == "^":
-        return power(*parts)
-    return call(expression.operation, *parts) if parts else expression
-
-
-def signs_apart(expression: Expression) -> list[Expression]:
-    """What an expression with plus-minus signs stands for; the signs are one sign where a minus-plus is among them."""
-    marks = [one.operation for one in expression.walk() if one.operation in ("pm", "mp")]
-    if len(marks) > MOST_SIGNS:
-        raise NoValue("too many signs")
-    if "mp" in marks:
-        choices = [[1] * len(marks), [-1] * len(marks)]
-    else:
-        choices = [list(choice) for choice in product((1, -1), repeat=len(marks))]
-    found = {one.key: one for one in (_with_signs(expression, iter(choice)) for choice in choices)}
-    return list(found.values())
-
-
-def _with_signs(expression: Expression, signs: Iterator[int]) -> Expression:
-    if not expression.parts:
-        return expression
-    sign = next(signs) if expression.operation in ("pm", "mp") else 1
-    parts = [_with_signs(part, signs) for part in expression.parts]
-    if expression.operation == "pm":
-        return parts[0] if sign > 0 else negative(parts[0])
-    if expression.operation == "mp":
-        return parts[0] if sign < 0 else negative(parts[0])
-    return rebuilt(expression, parts)
+def double_factorial(part: Expression) -> Expression:
+    """n!!, the product of every other number up to n; exact for whole n of bounded size, otherwise only named."""
+    value = part.number
+    if value is not None and value.denominator == 1 and 0 <= value <= 15_000:
+        return number(math.prod(range(int(value), 0, -2)))
+    return call("double_factorial:", part)

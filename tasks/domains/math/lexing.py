@@ -28,6 +28,8 @@ _ALIASES = {
     "rbrack": "]", "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "varnothing": "emptyset",
     "dots": "ldots", "cdots": "ldots", "dotsc": "ldots", "colon": ":", "degree": "circ", "textdegree": "circ",
     "Rightarrow": "implies", "Longrightarrow": "implies", "therefore": "implies", "infin": "infty", "simeq": "approx",
+    "nicefrac": "frac", "sfrac": "frac", "flatfrac": "frac", "rightarrow": "to", "longrightarrow": "to", "&": "and",
+    "land": "wedge", "lor": "vee", "bmod": "mod",
     "asin": "arcsin", "acos": "arccos", "atan": "arctan", "varphi": "phi", "dollar": "$", "lparen": "(", "rparen": ")",
     "textdollar": "$", "euro": "€", "texteuro": "€", "pounds": "£",
 }  # fmt: skip
@@ -49,6 +51,10 @@ _TWO_MARKS = {"<=": "le", ">=": "ge", "!=": "ne", "+/-": "pm", "+-": "pm"}
 
 class Unreadable(ValueError):
     """The text is not mathematics that is understood: it is compared as text."""
+
+
+class Meaningless(Unreadable):
+    """The text is understood and has no value, such as a division by zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +198,7 @@ def _letters(run: str) -> Token:
 
 def _as_text(content: str) -> list[Token]:
     """What stands in \\text: its words are words, however short; one letter or number alone is a symbol or number."""
-    tokens = tokens_of(content, prose=True)
+    tokens = tokens_of(re.sub(r"\.\s*$", "", content), prose=True)
     letters = [token for token in tokens if token.kind in ("word", "symbol")]
     if len(letters) > 1:
         tokens = [replace(token, kind="word") if token.kind == "symbol" else token for token in tokens]

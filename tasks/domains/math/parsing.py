@@ -1,16 +1,17 @@
 """Tokens to expressions: LaTeX and plain mathematics in one grammar. What it does not take in, it refuses."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+from overthink.tasks.domains.math.binding import Grammar, bound_operation
 from overthink.tasks.domains.math.cursor import Cursor
 from overthink.tasks.domains.math.expressions import (
     Expression,
     NoValue,
     binomial,
     call,
+    double_factorial,
     factorial,
     negative,
     number,
@@ -20,7 +21,9 @@ from overthink.tasks.domains.math.expressions import (
     times,
     total,
 )
-from overthink.tasks.domains.math.lexing import FUNCTIONS, Token, Unreadable, names
+from overthink.tasks.domains.math.functions import OF_MANY, function_of, function_of_many
+from overthink.tasks.domains.math.lexing import FUNCTIONS, Meaningless, Token, Unreadable, names
+from overthink.tasks.domains.math.rewriting import BOUND
 
 DEEPEST = 40  # brackets within brackets
 LONGEST_PRODUCT_WORD = 3  # letters in a row that may be factors; more are a word, and as such a symbol
@@ -32,7 +35,6 @@ _TRIGONOMETRIC = names("sin cos tan cot sec csc")
 _INVERSE = _TRIGONOMETRIC | names("sinh cosh tanh")
 _APPLIED = names("f g h")
 _ACCENTS = names("vec hat bar overline widehat tilde overrightarrow dot underline widetilde angle triangle")
-_MANY = names("max min gcd lcm")
 _DEGREES = (["^", "circ"], ["^", "{", "circ", "}"], ["circ"])
 _TIMES = frozenset(("cdot", "times", "ast", "bullet"))
 _FENCES = {"(": ")", "[": "]"}
@@ -46,9 +48,9 @@ def expression_of(tokens: Sequence[Token]) -> tuple[Expression, bool]:
     """
     parser = _Parser(list(tokens))
     try:
-        found = parser.sum()
+        found = parser.group()
     except NoValue as error:
-        raise Unreadable(str(error)) from error
+        raise Meaningless(str(error)) from error
     if parser.place < len(parser.tokens):
         raise Unreadable(f"{parser.tokens[parser.place].text!r} is not accounted for")
     return found, parser.degrees
@@ -104,10 +106,11 @@ class _Parser(Cursor):
         return self.factor() if self.take("+") else self.powers()
 
     def begins(self) -> bool:
-        """Whether a factor begins here without a sign before it; a number does so only after brackets."""
+        """Whether a factor begins here without a sign before it; a number does so only where it cannot be digits."""
         token = self.ahead()
         if token.kind == "number":
-            return self.tokens[self.place - 1].text in (")", "]", "}")
+            before = [one.text for one in self.tokens[max(self.place - 2, 0) : self.place]]
+            return before[-1] in (")", "]", "}", "!") or (token.spaced and before[0] == "^")
         if token.kind == "mark":
             return token.text in ("(", "[", "{") or (token.text == "|" and not self.in_bars)
         return token.kind in ("symbol", "word") or token.text in _COMMANDS
@@ -116,7 +119,8 @@ class _Parser(Cursor):
         found = self.primary()
         while True:
             if self.take("!"):
-                found = factorial(found)
+                double = self.sees("!") and self.ahead(1).text != "!" and self.tokens[self.place - 2].text != "!"
+                found = double_factorial(found) if double and self.take("!") else factorial(found)
             elif any(self.take_all(spelling) for spelling in _DEGREES):
                 found = self.in_degrees(found)
             elif self.take("^") or self.take_all(["*", "*"]):
@@ -178,7 +182,13 @@ class _Parser(Cursor):
         return self.primary()
 
     def fraction(self) -> Expression:
-        return quotient(self.argument(), self.argument())
+        begin = self.place
+        above, middle = self.argument(), self.place
+        below = self.argument()
+        first, second = (self.tokens[at + (self.tokens[at].text == "{")].text for at in (begin, middle))
+        if first.startswith("d") and len(second) == 2 and second.startswith("d"):
+            raise Unreadable("a derivative")
+        return quotient(above, below)
 
     def letters(self, token: Token) -> Expression:
         if token.kind == "word" and (token.prose or len(token.text) > LONGEST_PRODUCT_WORD):
@@ -192,13 +202,16 @@ class _Parser(Cursor):
         if opening in _FENCES:
             return self.within(self.sum, _FENCES[opening])
         if opening == "{":
-            return self.within(self.chosen, "}")
+            return self.within(self.group, "}")
         if opening == "|":
             return call("abs", self.within(self.sum, "|"))
         raise Unreadable(f"{opening!r} begins nothing")
 
-    def chosen(self) -> Expression:
+    def group(self) -> Expression:
+        r"""A sum, or two of them with \over or \choose between."""
         found = self.sum()
+        if self.take("over"):
+            return quotient(found, self.sum())
         return binomial(found, self.sum()) if self.take("choose") else found
 
     def arguments(self) -> list[Expression]:
@@ -217,6 +230,9 @@ class _Parser(Cursor):
 
     def greek(self, name: str) -> Expression:
         return symbol(name if name == "pi" else name + self.marks())
+
+    def bound(self, name: str) -> Expression:
+        return bound_operation(self, name, Grammar(self.sum, self.product, self.argument))
 
     def rounded(self, name: str) -> Expression:
         close, function = _BARS[name]
@@ -247,17 +263,11 @@ class _Parser(Cursor):
         return found if exponent is None else power(found, exponent)
 
     def applied(self, name: str, base: Expression | None) -> Expression:
-        if name in _MANY:
-            if not self.sees("("):
-                raise Unreadable(f"{name} of what?")
-            return _of_many(name, sorted(self.arguments(), key=lambda one: one.key))
-        parts = [self.operand()]
-        made = _FUNCTIONS.get(name)
-        if base is not None and name != "log":
-            raise Unreadable(f"{name} has no base")
-        if base is not None or name == "lg":
-            return quotient(call("ln", parts[0]), call("ln", base or number(10)))
-        return made(parts[0]) if made else call(name, parts[0])
+        if name not in OF_MANY:
+            return function_of(name, base, self.operand())
+        if not self.sees("("):
+            raise Unreadable(f"{name} of what?")
+        return function_of_many(name, self.arguments())
 
     def operand(self) -> Expression:
         """What a function without brackets is of: the factors up to the next sign, bracket or function."""
@@ -275,26 +285,12 @@ class _Parser(Cursor):
         return found
 
 
-def _of_many(name: str, parts: list[Expression]) -> Expression:
-    """max, min, gcd or lcm: exact where the parts are; a greatest common divisor of letters is only named."""
-    values = [part.number for part in parts if part.number is not None]
-    if len(values) == len(parts):
-        if name in ("max", "min"):
-            return number(max(values) if name == "max" else min(values))
-        if all(value.denominator == 1 for value in values):
-            return number((math.gcd if name == "gcd" else math.lcm)(*map(int, values)))
-    return call(name if name in ("max", "min") else f"{name}:", *parts)
-
-
-_FUNCTIONS: dict[str, Callable[[Expression], Expression]] = {
-    "exp": lambda part: power(symbol("e"), part),
-    "log": lambda part: call("ln", part),
-}
 _COMMANDS: dict[str, Callable[[_Parser, str], Expression]] = {
     **dict.fromkeys(FUNCTIONS, _Parser.function),
     **dict.fromkeys(GREEK, _Parser.greek),
     **dict.fromkeys(_ACCENTS, _Parser.accented),
     **dict.fromkeys(_BARS, _Parser.rounded),
+    **dict.fromkeys(BOUND, _Parser.bound),
     "frac": lambda parser, _: parser.fraction(),
     "binom": lambda parser, _: binomial(parser.argument(), parser.argument()),
     "sqrt": lambda parser, _: parser.root(),

@@ -3,20 +3,34 @@
 from dataclasses import replace
 
 from overthink.tasks.domains.math.amounts import compound
+from overthink.tasks.domains.math.choices import choice
 from overthink.tasks.domains.math.cleaning import clean
+from overthink.tasks.domains.math.evaluation import Undecided
 from overthink.tasks.domains.math.expressions import negative, total
-from overthink.tasks.domains.math.lexing import Token, Unreadable, tokens_of
-from overthink.tasks.domains.math.numerics import TooLarge, vanishes
+from overthink.tasks.domains.math.lexing import Meaningless, Token, Unreadable, tokens_of
+from overthink.tasks.domains.math.numerics import vanishes
 from overthink.tasks.domains.math.parsing import expression_of
+from overthink.tasks.domains.math.rewriting import BOUND
 from overthink.tasks.domains.math.sets import REALS, common, interval, united, without
-from overthink.tasks.domains.math.shapes import listed, value_of
+from overthink.tasks.domains.math.shapes import is_mathematics, listed, value_of
 from overthink.tasks.domains.math.splitting import Tokens, is_word, split, text_of
-from overthink.tasks.domains.math.values import Answer, Ordered, Pieces, Scalar, Series, Statement, Unordered, Words
+from overthink.tasks.domains.math.values import (
+    Answer,
+    Ordered,
+    Pieces,
+    Residue,
+    Scalar,
+    Series,
+    Statement,
+    Unordered,
+    Unread,
+    Words,
+)
 
 LONGEST = 4000  # characters of an answer that is read as mathematics
 
 _BETWEEN = (",", ";", "and", "or")
-_RELATIONS = ("=", "ne", "<", ">", "le", "ge", "approx", "in")
+_RELATIONS = ("=", "ne", "<", ">", "le", "ge", "approx", "in", "equiv")
 _ORDERS = {"<": ("<", False), "le": ("<=", False), ">": ("<", True), "ge": ("<=", True)}
 
 
@@ -27,21 +41,42 @@ def read_answer(text: str) -> Answer:
         if len(cleaned) > LONGEST:
             raise Unreadable("too long")
         return _answer(split(tokens_of(cleaned), ("implies",))[0][-1])
+    except Meaningless:
+        return Answer(Words(text_of(tokens_of(cleaned))))
     except (Unreadable, RecursionError):
         return as_text(text)
 
 
+def _as_read(tokens: Tokens) -> Answer:
+    """What a choice says, which need not be understood beside its letter."""
+    try:
+        return _answer(tokens)
+    except Unreadable:
+        return _text(tokens)
+
+
 def as_text(text: str) -> Answer:
-    """An answer of which only the text is compared."""
+    """An answer of which only the text is compared; of mathematics that is not understood it says no more than that."""
     cleaned = clean(text)
     try:
-        return Answer(Words(text_of(tokens_of(cleaned))))
+        return _text(tokens_of(cleaned))
     except (Unreadable, RecursionError):
-        return Answer(Words(" ".join(cleaned.split())))
+        return Answer(Unread(" ".join(cleaned.split())))
+
+
+def _text(tokens: Tokens) -> Answer:
+    return Answer((Unread if is_mathematics(tokens) else Words)(text_of(tokens)))
 
 
 def _answer(tokens: Tokens) -> Answer:
-    """A list, or one item. Raises Unreadable."""
+    """A choice, a list, or one item. Raises Unreadable."""
+    if len(tokens) > 1 and tokens[-1].text == "only":
+        tokens = tokens[:-1]
+    letter, tokens = choice(tokens)
+    return replace(_as_read(tokens), name=letter, key="") if letter else _listed(tokens)
+
+
+def _listed(tokens: Tokens) -> Answer:
     parts, marks = split(tokens, _BETWEEN)
     parts = [part for part in parts if part]
     if len(parts) < 2:
@@ -106,9 +141,21 @@ def _item(tokens: Tokens) -> Answer:
     kinds = set(relations)
     if kinds <= {"=", "approx"}:
         return _equation(sides)
-    if kinds in ({"in"}, {"ne"}) and len(sides) == 2:
-        return _unequal(*sides) if kinds == {"ne"} else replace(_answer(sides[1]), name=_named(sides[0]), key="")
+    if len(sides) == 2 and relations[0] in _BETWEEN_TWO:
+        return _BETWEEN_TWO[relations[0]](*sides)
     return _inequality(sides, relations)
+
+
+def _element(left: list[Token], right: list[Token]) -> Answer:
+    """What is in a set is named, and the set is the answer."""
+    return replace(_answer(right), name=_named(left), key="")
+
+
+def _congruent(left: list[Token], right: list[Token]) -> Answer:
+    residue = _element(left, right)
+    if not isinstance(residue.value, Residue):
+        raise Unreadable("a congruence without a modulus")
+    return residue
 
 
 def _labelled(tokens: Tokens) -> Answer | None:
@@ -127,6 +174,8 @@ def _before_last(tokens: Tokens, mark: str) -> Tokens:
 def _is_name(tokens: Tokens) -> bool:
     """Whether a side of an equation only says what the other is: letters and words, without numbers of their own."""
     texts = [token.text for token in tokens]
+    if texts[:1] and texts[0] in BOUND:
+        return True
     numbers = [at for at, token in enumerate(tokens) if token.kind == "number"]
     own = [at for at in numbers if not _in_subscript(texts, at) and texts[at - 3 : at + 2] != ["^", "{", "-", "1", "}"]]
     return not own and any(token.kind != "mark" for token in tokens)
@@ -182,7 +231,7 @@ def _is_constant(tokens: Tokens) -> bool:
 def _always_holds(statement: Statement) -> bool:
     try:
         return vanishes(statement.difference.valued)
-    except TooLarge:
+    except Undecided:
         return False
 
 
@@ -230,3 +279,6 @@ def _ordered_statement(sides: list[list[Token]], closed: list[bool]) -> Statemen
     """a < b as a - b < 0."""
     difference = _difference(*sides) if len(sides) == 2 and all(sides) else None
     return None if difference is None else Statement("<=" if closed[0] else "<", difference)
+
+
+_BETWEEN_TWO = {"in": _element, "ne": _unequal, "equiv": _congruent}

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from functools import cmp_to_key
 from typing import Any
 
+from overthink.tasks.domains.math.evaluation import Undecided
 from overthink.tasks.domains.math.expressions import negative, symbol
 from overthink.tasks.domains.math.lexing import Unreadable
-from overthink.tasks.domains.math.numerics import TooLarge, equal, real_value
+from overthink.tasks.domains.math.numerics import equal, real_value
 from overthink.tasks.domains.math.values import Answer, Ordered, Pieces, Scalar, Unordered, Value
 
 _INFINITY = Scalar(symbol("infty"))
@@ -38,14 +39,14 @@ def united(values: Sequence[Value]) -> Value:
 
 
 def common(one: Value, other: Value) -> Value:
-    """What two intervals have in common. Raises Unreadable where they are none, or where it is nothing."""
+    """What two intervals have in common. Raises Unreadable where they are none."""
     (first, *more), (second, *others) = _pieces(one), _pieces(other)
     if more or others:
         raise Unreadable("more than two intervals")
     left = first if _before(second.items[0], first.items[0]) or _tight(first.opening, second, first, 0) else second
     right = first if _before(first.items[1], second.items[1]) or _tight(first.closing, second, first, 1) else second
     if not _before(left.items[0], right.items[1]):
-        raise Unreadable("nothing in common")
+        return Unordered(())
     return Ordered(left.opening, (left.items[0], right.items[1]), right.closing)
 
 
@@ -126,7 +127,7 @@ def _size(end: Answer) -> Any:
         return float("inf") if end.value.key == _INFINITY.key else float("-inf")
     try:
         return real_value(end.value.valued)
-    except TooLarge:
+    except Undecided:
         return None
 
 

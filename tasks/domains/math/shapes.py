@@ -1,7 +1,6 @@
 """The value that tokens without a relation make: a number with its unit, words, a tuple, a set, a matrix and so on."""
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
@@ -9,10 +8,10 @@ from overthink.tasks.domains.math.amounts import amount, with_ordinals
 from overthink.tasks.domains.math.expressions import negative as minus
 from overthink.tasks.domains.math.expressions import number, symbol
 from overthink.tasks.domains.math.lexing import Token, Unreadable
-from overthink.tasks.domains.math.parsing import expression_of
-from overthink.tasks.domains.math.sets import REALS, united, without
+from overthink.tasks.domains.math.parsing import LONGEST_PRODUCT_WORD, expression_of
+from overthink.tasks.domains.math.piecewise import cases
+from overthink.tasks.domains.math.sets import REALS, common, united, without
 from overthink.tasks.domains.math.splitting import Tokens, enclosed, is_word, split, text_of
-from overthink.tasks.domains.math.units import Unit
 from overthink.tasks.domains.math.values import (
     Answer,
     Based,
@@ -20,13 +19,13 @@ from overthink.tasks.domains.math.values import (
     Matrix,
     Ordered,
     Ratio,
+    Read,
+    Residue,
     Scalar,
     Unordered,
     Value,
     Words,
 )
-
-Read = Callable[[Tokens], Answer]
 
 _SMALL_NUMBERS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -41,11 +40,14 @@ _SAID: dict[str, Value] = {
     **dict.fromkeys(("dne", "does not exist"), Words("does not exist")),
     **dict.fromkeys(("mathbb{Z}", "all integers", "integers", "set of all integers"), Words("mathbb{Z}")),
     **{word: Scalar(number(value)) for value, word in enumerate(_SMALL_NUMBERS)},
+    "noon": Clock(Fraction(12 * 60), True),
+    "midnight": Clock(Fraction(0), True),
     "positive infty": Scalar(symbol("infty")),
     "negative infty": Scalar(minus(symbol("infty"))),
 }
 _FENCES = {"vmatrix": "|", "Vmatrix": "||"}
 _MATRICES = _FENCES.keys() | {"pmatrix", "bmatrix", "Bmatrix", "matrix", "smallmatrix", "array"}
+_OPERATORS = frozenset("+*/^_=<>|()[]{}")
 _IN_WORDS = frozenset("-'\",.!?()&:;/")
 
 
@@ -56,24 +58,24 @@ def value_of(tokens: Tokens, read: Read) -> Answer:
     tokens = with_ordinals(tokens)
     if (said := _SAID.get(text_of(tokens))) is not None:
         return Answer(said)
-    for shape in (_clock, _ratio, _based, _sets, _bracketed, _matrix, _words):
+    for shape in (_clock, _residue, _ratio, _based, _sets, _bracketed, _matrix, cases, _words):
         found = shape(tokens, read)
         if found is not None:
             return found if isinstance(found, Answer) else Answer(found)
     return amount(tokens)
 
 
-def _clock(tokens: Tokens, _: Read) -> Answer | None:
-    texts = [token.text for token in tokens]
+def _clock(tokens: Tokens, _: Read) -> Value | None:
+    texts = [token.text for token in tokens if token.text not in ("{", "}")]
     spelled = re.sub(r" ?: ?", ":", " ".join(texts))
+    spelled = re.sub(r"^(\d{1,2}) o ' ?clock\b", r"\1:00", re.sub(r"(?<= )noon$", "pm", spelled))
     found = re.match(r"(\d{1,2})(?::([0-5]\d))?(?::([0-5]\d))?(?: ([aApP][ .]*[mM]\b[ .]*))?$", spelled)
     if found is None or int(found[1]) > 24 or (found[2] is None and found[4] is None):
         return None
     half = re.sub(r"[ .]", "", found[4] or "").lower()
     hours, minutes, seconds = (int(part or 0) for part in found.groups()[:3])
-    half = half or ("pm" if 12 < hours < 24 else "am" if hours in (0, 24) else "")
-    time = Clock(Fraction(hours % 12 * 60 + minutes) + Fraction(seconds, 60))
-    return Answer(time, unit=Unit(half) if half else None)
+    hours = hours % 24 if not half else hours % 12 + 12 * half.startswith("p")
+    return Clock(Fraction(hours * 60 + minutes) + Fraction(seconds, 60), bool(half))
 
 
 def _ratio(tokens: Tokens, _: Read) -> Value | None:
@@ -85,7 +87,8 @@ def _ratio(tokens: Tokens, _: Read) -> Value | None:
 
 def _based(tokens: Tokens, _: Read) -> Value | None:
     """Digits and a base as subscript; digits above 9 are capital letters."""
-    texts = [token.text for token in tokens if token.text not in ("{", "}", "(", ")")]
+    texts = [token.text for token in tokens if token.text not in ("{", "}", "(", ")", "[", "]")]
+    texts = [text for at, text in enumerate(texts) if not (text == "base" and texts[at - 1] == "_")]
     if "base" in texts[1:-1]:
         place = texts.index("base")
         texts[place - (texts[place - 1] == "in") : place + 1] = ["_"]
@@ -110,10 +113,13 @@ def _sets(tokens: Tokens, read: Read) -> Value | None:
     if not marks:
         return None
     values = [read(part).value for part in parts]
+    if len(set(marks)) == 1 and all(isinstance(one, Scalar) and one.expression.name.isalpha() for one in values):
+        names = [value.key for value in values]
+        return Words(f" {marks[0]} ".join(sorted(names) if marks[0] in ("cup", "cap") else names))
     if set(marks) == {"cup"}:
         return united(values)
-    if len(values) == 2 and marks[0] != "cap":
-        return without(*values)
+    if len(values) == 2:
+        return common(*values) if marks[0] == "cap" else without(*values)
     raise Unreadable("sets that are not put together here")
 
 
@@ -126,7 +132,9 @@ def _bracketed(tokens: Tokens, read: Read) -> Value | Answer | None:
         return _braced(inner, read)
     parts, commas = split(inner, (",", ";"))
     if (opening, closing) == ("{", "}"):
-        return read(inner) if commas else None
+        return read(inner)
+    if not inner and (opening, closing) in (("(", ")"), ("[", "]")):
+        return Ordered(opening, (), closing)
     if not commas and (opening, closing) in (("(", ")"), ("[", "]")):
         return _matrix(inner, read)
     opening, closing = {"langle": "("}.get(opening, opening), {"rangle": ")"}.get(closing, closing)
@@ -168,6 +176,9 @@ def _each_sign(found: Ordered) -> Value:
 
 
 def _matrix(tokens: Tokens, read: Read) -> Value | None:
+    if len(tokens) > 2 and tokens[0].text == tokens[-1].text == "|" and enclosed(tokens[1:-1]):
+        found = _matrix(tokens[1:-1], read)
+        return replace(found, fence="|") if isinstance(found, Matrix) else None
     begin = re.fullmatch(r"begin\{(\w+)\}", tokens[0].text) if tokens else None
     if begin is None or begin[1] not in _MATRICES or not enclosed(tokens):
         return None
@@ -178,7 +189,20 @@ def _matrix(tokens: Tokens, read: Read) -> Value | None:
     return Matrix(tuple(tuple(read(cell) for cell in split(row, ("&",))[0]) for row in rows), _FENCES.get(begin[1], ""))
 
 
-def _words(tokens: Tokens, _: Read) -> Value | None:
+def _residue(tokens: Tokens, _: Read) -> Value | None:
+    """A whole number up to multiples of another;."""
+    place = next((at for at, token in enumerate(tokens) if token.text in ("mod", "pmod")), 0)
+    if place == 0:
+        return None
+    bracketed = tokens[place - 1].text == "("
+    left = expression_of(tokens[: place - bracketed])[0].number
+    right = expression_of(tokens[place + 1 : len(tokens) - bracketed])[0].number
+    if left is None or right is None or not left.denominator == right.denominator == 1 <= right:
+        raise Unreadable("a remainder of what is not whole")
+    return Residue(int(left), int(right))
+
+
+def _words(tokens: Tokens, _: Read) -> Value | Answer | None:
     """Words, with numbers and punctuation among them, but no mathematics; a number in front has a unit behind it."""
     if any(not _in_words(token) for token in tokens) or not any(token.kind == "word" for token in tokens):
         return None
@@ -186,7 +210,19 @@ def _words(tokens: Tokens, _: Read) -> Value | None:
         return None
     if any(token.kind == "mark" for token in tokens) and not any(is_word(token) for token in tokens):
         return None  # a product of letters
-    return Words(text_of([token for token in tokens if token.text not in _IN_WORDS or token.text in "-'/"]))
+    kept = [token for token in tokens if token.text not in _IN_WORDS or token.text in "-'/"]
+    if len(kept) == 1 and len(kept[0].text) == 1:
+        return Scalar(symbol(kept[0].text))
+    words = Words(text_of(kept))
+    factors = len(tokens) == 1 and not tokens[0].prose and len(tokens[0].text) <= LONGEST_PRODUCT_WORD
+    return Answer(words, other=Answer(Scalar(expression_of(tokens)[0]))) if factors else words
+
+
+def is_mathematics(tokens: Tokens) -> bool:
+    """Whether tokens look like mathematics, and not like prose with numbers and punctuation."""
+    if all(_in_words(token) for token in tokens) and any(is_word(token) for token in tokens):
+        return False
+    return any(token.kind == "command" or token.text in _OPERATORS for token in tokens)
 
 
 def _in_words(token: Token) -> bool:

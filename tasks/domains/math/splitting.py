@@ -9,6 +9,8 @@ Tokens = Sequence[Token]
 _OPENING = frozenset(("(", "[", "{", "lbrace", "langle", "lfloor", "lceil"))
 _CLOSING = frozenset((")", "]", "}", "rbrace", "rangle", "rfloor", "rceil"))
 
+_JOINING = frozenset(("and", "or", "if", "for", "when", "where"))
+
 
 def split(tokens: Tokens, separators: Collection[str]) -> tuple[list[list[Token]], list[str]]:
     """What stands between the separators at the top level, and the separators. Raises Unreadable for loose brackets."""
@@ -30,10 +32,10 @@ def split(tokens: Tokens, separators: Collection[str]) -> tuple[list[list[Token]
 
 
 def _mark(token: Token) -> str:
-    """What a token may separate: marks, commands, and the words "and" and "or"."""
+    """What a token may separate: marks, commands, and words such as "and"."""
     if token.kind in ("mark", "command"):
         return token.text
-    return token.text.lower() if token.text.lower() in ("and", "or") else ""
+    return token.text.lower() if token.text.lower() in _JOINING else ""
 
 
 def depth_change(token: Token) -> int:

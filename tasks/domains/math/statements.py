@@ -6,22 +6,41 @@ MOST_STATEMENTS = 50  # of which the last that says something counts
 LONGEST_STATEMENT = 4000  # characters
 MOST_WORDS = 6  # of an answer that begins with a word
 
+_ANSWER = r"(?:answers?|(?:final|required|desired|correct|right) (?:result|value|solution|option|choice))"
+_OF = (  # to the problem, for "how many?", we are looking for
+    r"(?: (?:to|for|of|in)\b(?![^.\n]{0,80}\b(?:whether|if|when|where|depends?|can|could|must|because|since)\b)"
+    r"(?:\"[^\"\n]{1,120}\"|“[^”\n]{1,120}”|\$[^$\n]{1,80}\$|[^.!?\n:=\"“”$]){1,80}?"
+    r"|(?: that| which)? (?:we|you|I) (?:(?:are|were) )?\w+(?: \w+){0,3}?)"
+)
 _STATED = re.compile(
-    r"\banswers?\b(?:[ \t]?\([^()\n]{1,40}\))?[ \t*_]{0,9}"
-    r"(?:(?:is|are|was|would be|should be|will be|must be|equals|comes out to)\b|[:=：])"
-    r"|<answer>|^[#*_ \t]{0,9}(?:the |my )?(?:final )?answer[#*_ \t]{0,9}$",
+    rf"\b{_ANSWER}\b(?:[ \t]?\([^()\n]{{1,40}}\))?{_OF}?[ \t*_]{{0,9}}"
+    r"(?:\b(?:(?:is|are|was|would be|should be|will be|must be) (?:equal to|given by)|is|are|was|would be|should be"
+    r"|will be|must be|must equal|equals|(?:comes|works|turns) out (?:to be|to|as)|comes to"
+    r"|can be (?:written|expressed) as)\b"
+    r"|[:=：→]|[-–—]+[ \t](?=[-\d$\\*(]))"
+    r"|<answer>|\bans(?:\.|[ \t]?[:=：])|^[#*_ \t]{0,9}(?:the |my )?(?:final )?(?:answer|result)[#*_ \t]{0,9}$",
     re.IGNORECASE | re.MULTILINE,
 )
-_MARKED = re.compile(r"^####[ \t]{1,9}(?P<value>\S.{0,80})$", re.MULTILINE)
+_CALLED = re.compile(
+    r"[ \t](?:as|is|are)[ \t](?:thus[ \t]|therefore[ \t])?(?:the|our|my)[ \t]"
+    r"(?:(?:final|correct|required)[ \t])?answer\b",
+    re.IGNORECASE,
+)
+LONGEST_CALLED = 200  # characters of the value before "is the answer"
+_MARKED = re.compile(r"^[ \t]{0,9}####(?!#)[ \t]{0,9}(?P<value>\S.{0,80})$", re.MULTILINE)
 _NUMBER = r"[-+]?\\?[$€£]?\s?[-+]?\.?\d[\d,]*(?:\.\d+)?(?:/\d+)?\s?(?:\\?%)?"
 _MARKED_VALUE = re.compile(rf"(?P<value>{_NUMBER}(?: ?[a-z]{{1,15}}){{0,3}})\.?(?:\s+\(.*\))?\s*")
 _LEADING = re.compile(
-    r"(?:\s|[:：}]|(?:therefore|thus|hence|simply|just|indeed|then|now|exactly|approximately|about|roughly)\b,?"
-    r"|(?:option|choice)\s(?=[(*]{0,3}[A-Z]\b))*",
+    r"(?:\s|[:：},]|(?:of course|therefore|thus|hence|simply|just|indeed|then|now|exactly|approximately|about"
+    r"|roughly)\b,?|(?:option|choice)\s(?=[(*]{0,3}[A-Z]\b))*",
     re.IGNORECASE,
 )
 _MATHEMATICS = re.compile(
     r"\$\$(?P<a>[^$]+)\$\$|\\\[(?P<b>.+?)\\\]|\\\((?P<c>.+?)\\\)|\$(?P<d>(?:\\.|[^$\\])+)\$", re.DOTALL
+)
+_VALUE_BEFORE = re.compile(
+    rf"(?<![\w.,^/)}}$])(?:{_MATHEMATICS.pattern}|\*\*(?P<e>[^*\n]+)\*\*|(?P<f>{_NUMBER}(?: [a-z]{{2,15}})?))\Z",
+    re.DOTALL,
 )
 _JOINED = re.compile(r"\s{0,3}(?:,|;|and\b|or\b|, ?and\b|, ?or\b)\s{0,3}")
 _BOLD = re.compile(r"\*\*(?!\s)(?P<a>[^\n]+?)(?<!\s)\*\*(?!\w)|`(?P<b>[^`\n]+)`|\*(?!\s)(?P<c>[^*\n]+)(?<!\s)\*")
@@ -50,6 +69,8 @@ _NO_ANSWER = re.compile(
 _COMMAND = re.compile(r"\\(?:text|mbox|mathrm|operatorname|textbf|begin|end)\s?\{[^{}]*\}|\\[A-Za-z]+")
 _BLANKS = re.compile(r"\\(?:q?quad|[hv]space\{[^{}]*\}|text|mathrm|mbox|ldots|dots|cdots)(?![A-Za-z])")
 _PROSE = re.compile(r"[A-Za-z]{3,}")
+_MONEY_PROSE = re.compile(r"[A-Za-z]{3,}|\bor\s*$")
+_AMOUNTS = re.compile(r"(\\?\$[\d,.]*\d)(?=[\s,;])(?P<between>[^$]*)\$\d")
 _BEGINS_WITH_WORD = re.compile(r"[A-Za-z]{2,}")
 _POLITE = re.compile(r"(?:i hope|hope|let me know|feel free|thank|good luck|best of luck)\b[^\n]*$", re.IGNORECASE)
 
@@ -64,16 +85,30 @@ def is_answer(content: str) -> bool:
 
 def stated_answer(text: str) -> str | None:
     """What the last statement of an answer says, or a text that is nothing but a value; None without either."""
-    found = sorted([*_STATED.finditer(text), *_MARKED.finditer(text)], key=lambda one: one.end())[-MOST_STATEMENTS:]
+    found = [statement for pattern in (_STATED, _CALLED, _MARKED) for statement in pattern.finditer(text)]
+    found = sorted(found, key=lambda one: one.end())[-MOST_STATEMENTS:]
     last: str | None = None
     following: re.Match[str] | None = None
     for statement in reversed(found):
         if last is not None and following is not None and not _is_reason(text[statement.end() : following.start()]):
             return last
-        answer = _marked(statement) if statement.re is _MARKED else _said(text, statement.end())
+        answer = _said_by(statement, text)
         if answer is not None:
             last, following = answer, statement
     return last or _alone(text)
+
+
+def _said_by(statement: re.Match[str], text: str) -> str | None:
+    if statement.re is _MARKED:
+        return _marked(statement)
+    return _called(text, statement.start()) if statement.re is _CALLED else _said(text, statement.end())
+
+
+def _called(text: str, end: int) -> str | None:
+    """The formula, bold text or number with a unit that ends there, and is called the answer."""
+    value = _VALUE_BEFORE.search(text[max(0, end - LONGEST_CALLED) : end])
+    answer = None if value is None else next(inner for inner in value.groups() if inner is not None).strip()
+    return answer if answer is not None and _acceptable(answer) else None
 
 
 def _is_reason(between: str) -> bool:
@@ -138,7 +173,7 @@ def _formula(text: str, place: int) -> tuple[str, int] | None:
     if found is None:
         return None
     content = next(inner for inner in found.groups() if inner is not None)
-    if found["d"] is not None and _PROSE.search(_COMMAND.sub(" ", content)):
+    if found["d"] is not None and _MONEY_PROSE.search(_COMMAND.sub(" ", content)):
         return None
     return content, found.end()
 
@@ -152,6 +187,10 @@ def _in_words(text: str) -> str:
             sentence = before
             break
     sentence = sentence.strip().strip("*`").strip().rstrip(",:")
+    sentence = sentence.removesuffix("$$") if sentence.count("$$") == 1 else sentence
+    amounts = _AMOUNTS.match(sentence)
+    if amounts and re.search(r"[a-z]{2}", re.sub(r"\b(?:and|or)\b", "", amounts["between"])):
+        sentence = amounts[1]
     if sentence.count("$") % 2 or re.match(r"\$\d[^$]*\$\d", sentence):
         sentence = re.sub(r"(?<!\\)\$", "", sentence)
     return sentence.strip()

@@ -49,7 +49,7 @@ for _measure, _spellings in {
         _KNOWN |= dict.fromkeys(_names.split(), (_measure, _factor))
 _ATTACHED = frozenset(["mm", "cm", "km", "mg", "kg", "ml", "mL", "ft", "lb", "lbs", "oz", "mph", "kmh"])
 _JOINED = {"mph": ("mile", "hour"), "kmh": ("km", "hour"), "kph": ("km", "hour")}
-_POWERS = {"square": 2, "sq": 2, "cubic": 3, "squared": 2, "cubed": 3}
+_POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3, "squared": 2, "cubed": 3}
 _NO_UNIT = frozenset(("unit", "units"))
 _PERCENT = ("percent", "per cent", "percentage point")
 _VOWELS = frozenset("aeiouyAEIOUY")
@@ -57,7 +57,7 @@ _VOWELS = frozenset("aeiouyAEIOUY")
 
 def begins_unit(token: Token, before: Token) -> bool:
     """Whether a word behind an expression begins its unit, and is not a product of letters."""
-    if token.kind not in ("word", "symbol"):
+    if token.kind not in ("word", "symbol") or before.text in ("angle", "triangle"):
         return False
     if token.prose:
         return True
@@ -78,12 +78,20 @@ def unit_of(tokens: Sequence[Token]) -> Unit:
     words = [_singular(token.text) for token in tokens if token.kind in ("word", "symbol")]
     if " ".join(words) in _PERCENT:
         return PERCENT
-    try:
-        return _measured(list(_factors(list(tokens))))
-    except KeyError:
+    known = known_unit(tokens)
+    if known is None:
         if any(token.kind not in ("word", "symbol") for token in tokens):
-            raise Unreadable("a unit that is not known") from None
+            raise Unreadable("a unit that is not known")
         return Unit(" ".join(word.lower() for word in words))
+    return known
+
+
+def known_unit(tokens: Sequence[Token]) -> Unit | None:
+    """The unit that the tokens make of known ones; None for anything else."""
+    try:
+        return _measured(list(_factors(list(tokens)))) if tokens else None
+    except KeyError:
+        return None
 
 
 def _measured(factors: Iterable[tuple[str, int]]) -> Unit:
@@ -106,7 +114,7 @@ def _factors(tokens: list[Token]) -> Iterable[tuple[str, int]]:
         token, place = tokens[place], place + 1
         if token.text in ("/", "per"):
             sign = -1
-        elif token.text in ("square", "sq", "cubic"):
+        elif token.text in ("square", "sq", "cubic", "cu"):
             waiting = _POWERS[token.text]
         elif token.text in ("cdot", "*", "-", "."):
             continue

@@ -1,11 +1,12 @@
 """What an answer can be: a number or expression, words, a list, a tuple, an interval, a matrix, a statement."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
 from overthink.tasks.domains.math.expressions import Expression, number, number_key, times
+from overthink.tasks.domains.math.lexing import Token
 from overthink.tasks.domains.math.numerics import Valued
 from overthink.tasks.domains.math.units import NONE, Unit
 
@@ -13,6 +14,13 @@ from overthink.tasks.domains.math.units import NONE, Unit
 @dataclass(frozen=True)
 class Words:
     """Text, its words in lower case."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Mathematics that is not understood: whether it is the same as anything but its own text cannot be told."""
 
     key: str
 
@@ -116,14 +124,48 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Clock:
-    """A time of day, or a length in hours and minutes, on a dial of 12 hours; AM and PM are its unit."""
+    """A time of day, or a length in hours and minutes. `halved`: its half of the day is said by AM or PM.
+
+    A time that says neither, with an hour from 1 to 12, is the time on a clock of 24 hours, or leaves its half out.
+    """
 
     minutes: Fraction
+    halved: bool
+
+    @property
+    def certain(self) -> bool:
+        """Whether the half of the day is known."""
+        return self.halved or not 60 <= self.minutes < 13 * 60
 
     @property
     def key(self) -> str:
         """Hours and minutes."""
-        return f"clock {self.minutes // 60}:{number_key(self.minutes % 60)}"
+        return f"clock {self.minutes // 60}:{number_key(self.minutes % 60)}{'' if self.certain else ' am or pm'}"
+
+
+@dataclass(frozen=True)
+class Residue:
+    """A whole number up to multiples of another: 3 mod 7."""
+
+    number: int
+    modulus: int
+
+    @property
+    def key(self) -> str:
+        """The smallest such number that is not negative."""
+        return f"{self.number % self.modulus} mod {self.modulus}"
+
+
+@dataclass(frozen=True)
+class Cases:
+    """What a function is, by conditions, in any order: tuples of a value and its condition."""
+
+    items: tuple["Answer", ...]
+
+    @cached_property
+    def key(self) -> str:
+        """The items' keys, sorted."""
+        return f"cases {'; '.join(sorted(item.key for item in self.items))}"
 
 
 @dataclass(frozen=True)
@@ -152,17 +194,36 @@ class Statement:
         return f"{self.difference.key} {self.relation} 0"
 
 
-Value = Words | Scalar | Unordered | Ordered | Pieces | Matrix | Series | Ratio | Clock | Based | Statement
+Value = (
+    Words
+    | Unread
+    | Scalar
+    | Unordered
+    | Ordered
+    | Pieces
+    | Cases
+    | Matrix
+    | Series
+    | Ratio
+    | Clock
+    | Based
+    | Residue
+    | Statement
+)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A value and what is said beside it: a name (`x` in x = 4), a unit, and the statement that it was read from."""
+    """A value and what is said beside it: a name (`x` in x = 4), a unit, and the statement that it was read from.
+
+    `other` is what the same text may mean too: `xy` a product, and `5 m` a length.
+    """
 
     value: Value
     name: str | None = None
     unit: Unit | None = None
     statement: Statement | None = None
+    other: "Answer | None" = None
     key: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -182,7 +243,7 @@ class Answer:
 def parts_of(answer: Answer) -> Sequence[Answer]:
     """The answers that an answer is made of."""
     value = answer.value
-    if isinstance(value, (Unordered, Ordered, Series)):
+    if isinstance(value, (Unordered, Ordered, Series, Cases)):
         return value.items
     if isinstance(value, Pieces):
         return [item for piece in value.items for item in piece.items]
@@ -197,3 +258,6 @@ def scalars_of(answer: Answer) -> list[Scalar]:
     if answer.statement is not None:
         found.append(answer.statement.difference)
     return found + [one for part in parts_of(answer) for one in scalars_of(part)]
+
+
+Read = Callable[[Sequence[Token]], Answer]  # reads what stands within an answer
