@@ -18,6 +18,7 @@ from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.analysis.prm_measures import Measure
 from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.engines.engine_config import TorchPrmConfig
 from overthink.tasks.engines.prm.families import FAMILIES
 from overthink.tasks.recipes.loading import find_recipe, read_recipe
 from overthink.tasks.recipes.recipe import PrmEvalRecipe, PrmTrainRecipe, Recipe
@@ -86,7 +87,8 @@ def test_the_recipes_of_the_readme_are_valid() -> None:
 
 
 def test_the_recipes_of_the_page_on_prms_are_valid() -> None:
-    judged, trained = map(yaml.safe_load, blocks("yaml", PRMS))
+    based, judged, trained = map(yaml.safe_load, blocks("yaml", PRMS))
+    assert TorchPrmConfig.model_validate(based["prm"]).base is not None
     assert PrmEvalRecipe.model_validate(judged).solutions.source == "file"
     assert PrmTrainRecipe.model_validate(trained).training.part == "lora"
 
