@@ -343,6 +343,12 @@ SPELLINGS = {
         (r"\int_0^1 x\,dx + 1", r"1 + \int_0^1 x\,dx", "equal"),
     ],
     "what is not read": [
+        (r"\cscx", r"\csc x", "equal"),
+        (r"\cotx", r"\csc x", "different"),
+        (r"\sin^2x+\cos^2x", "1", "equal"),
+        (r"\lnx", r"\ln x", "equal"),
+        (r"\cosh x", r"\cos h x", "different"),
+        (r"\sech x", r"\sec x", "unknown"),
         ("Evelyn", "5", "different"),
         ("Evelyn", "Bob", "different"),
         (r"x \equiv 3 \pmod 7", r"x \equiv 4 \pmod 7", "different"),

@@ -22,6 +22,7 @@ FUNCTIONS = names(
     "sin cos tan cot sec csc arcsin arccos arctan arccot arcsec arccsc asin acos atan sinh cosh tanh coth ln log lg "
     "exp sqrt max min gcd lcm abs floor ceil binom det"
 )
+_NOT_OF_A_LETTER = names("sech csch")
 _ALIASES = {
     "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom", "leq": "le",
     "leqslant": "le", "geq": "ge", "geqslant": "ge", "neq": "ne", "lt": "<", "gt": ">", "lbrack": "[",
@@ -153,6 +154,8 @@ class _Lexer:
             return [Token("command", f"{name}{{{self.group().strip('* ')}}}")]
         if name == "not":
             return [Token("command", self.negated())]
+        if name[:-1] in FUNCTIONS and name not in FUNCTIONS | _NOT_OF_A_LETTER:
+            return [Token("command", name[:-1]), Token("symbol", name[-1])]  # \sinx, the blank lost
         name = _ESCAPED.get(name, name)
         self.depth += _DEPTHS.get(name, 0)
         return [Token("command" if name.isalpha() else "mark", name)]
