@@ -49,7 +49,7 @@ def main(
     budgets = [2**power for power in range(n.bit_length()) if 2**power <= n]
     generator = np.random.default_rng(0)
     rollouts, first = timed("arrays of the rollouts", lambda: [synthetic(n, generator) for _ in range(problems)])
-    found, second = timed("estimates", lambda: [estimates(SELECTORS, problem, budgets, 0) for problem in rollouts])
+    found, second = timed("estimates", lambda: [estimates([*SELECTORS], problem, budgets, 0) for problem in rollouts])
 
     def intervals() -> list[tuple[float, float] | None]:
         pairs = [(selector, budget) for selector in SELECTORS for budget in budgets]

@@ -11,7 +11,7 @@ from overthink.storage.keys import content_key, labelled_key
 from overthink.storage.manifest import Cover, Entry
 from overthink.storage.opening import open_store
 from overthink.storage.store import StageUse, Store
-from overthink.tasks.analysis.selectors import SELECTORS, Selector, needs_prm
+from overthink.tasks.analysis.selectors import SELECTORS, SelectorName, needs_prm
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_tts
 from overthink.tasks.importers.imported import ImportedSet
@@ -106,7 +106,7 @@ def _plan(recipe: ImportRecipe, imported: ImportedSet) -> ImportPlan:
     return ImportPlan(recipe, imported, problems, rollouts, grade, select)
 
 
-def selectors_of(imported: ImportedSet) -> tuple[Selector, ...]:
+def selectors_of(imported: ImportedSet) -> tuple[SelectorName, ...]:
     """All selectors that the rollouts allow."""
     return tuple(name for name in SELECTORS if imported.is_scored or not needs_prm(name))
 

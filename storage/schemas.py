@@ -148,6 +148,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             *_ESTIMATE,
             ("ci_low", pa.float64()),
             ("ci_high", pa.float64()),
+            ("reads_prm", pa.bool_()),  # whether the selector reads step scores; null in parts of before this column
         ]
     ),
     "reported": pa.schema(

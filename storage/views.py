@@ -14,6 +14,8 @@ COST_SUMS = """
 SUM_OF = """CREATE MACRO sum_of(amount, counted) AS
     CASE WHEN count(*) FILTER (counted) = count(amount) FILTER (counted)
          THEN coalesce(sum(amount) FILTER (counted), 0) END"""
+# Whether a selector reads step scores. Older parts do not say; they hold selectors of that time, whose names do.
+READS_PRM = "coalesce(e.reads_prm, starts_with(e.selector, 'prm_'))"
 
 VIEWS = {
     "runs": "SELECT * FROM stored_runs",
@@ -87,7 +89,7 @@ VIEWS = {
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = c.problem_key
         JOIN stored_runs r ON r.run_id = u.run_id""",
     "costs": f"SELECT run_id, method_id, problem_id, {COST_SUMS} FROM call_costs GROUP BY ALL",
-    "summary": """
+    "summary": f"""
         WITH spent AS (
             SELECT run_id, method_id, {COST_SUMS} FROM call_costs GROUP BY ALL
             UNION ALL BY NAME
@@ -100,12 +102,12 @@ VIEWS = {
         SELECT u.run_id, u.method_id, e.selector, e.n, e.problems, e.accuracy, e.ci_low, e.ci_high,
                e.accuracy_low, e.accuracy_high, e.unknown, e.estimator,
                s.policy_completion_tokens * e.n / coalesce(m.samples, e.n) AS policy_tokens,
-               CASE WHEN m.searched OR m.imported OR starts_with(e.selector, 'prm_')
+               CASE WHEN m.searched OR m.imported OR {READS_PRM}
                     THEN s.prm_tokens * e.n / coalesce(m.samples, e.n) ELSE 0 END AS prm_tokens,
-               (s.policy_flops + CASE WHEN m.searched OR starts_with(e.selector, 'prm_')
+               (s.policy_flops + CASE WHEN m.searched OR {READS_PRM}
                                       THEN s.prm_flops ELSE 0 END) * e.n / coalesce(m.samples, e.n) AS flops
         FROM parts_estimates e
         JOIN stage_uses u ON u.kind = 'select' AND u.stage_key = e.stage_key
         JOIN made m ON m.run_id = u.run_id AND m.method_id = u.method_id
-        LEFT JOIN spent s ON s.run_id = u.run_id AND s.method_id = u.method_id""".replace("{COST_SUMS}", COST_SUMS),
+        LEFT JOIN spent s ON s.run_id = u.run_id AND s.method_id = u.method_id""",
 }

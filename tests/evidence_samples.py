@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from overthink.tasks.analysis.difficulty import FEATURES
-from overthink.tasks.analysis.selectors import Floats, Selector
+from overthink.tasks.analysis.selectors import Floats, SelectorName
 from overthink.tasks.strategy.fit_strategy import Evidence, KnownDifficulty, Option
 
 
 def option(
     accuracy: Sequence[float] | npt.NDArray[Any],
     method_id: str = "best_of_n-n16",
-    selector: Selector = "majority",
+    selector: SelectorName = "majority",
     budget: int = 16,
     flops: float = 100.0,
     tokens: float = 10.0,

@@ -1,6 +1,8 @@
 """Estimators against brute force over all subsets."""
 
 import math
+from dataclasses import replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from overthink.tasks.analysis import selectors
 from overthink.tasks.analysis.estimators import (
     SUBSETS,
     Estimate,
@@ -19,7 +22,17 @@ from overthink.tasks.analysis.estimators import (
     random_subsets,
     vote_of,
 )
-from overthink.tasks.analysis.selectors import SELECTORS, Candidates, Selector, candidates, choose, needs_prm, weights
+from overthink.tasks.analysis.selectors import (
+    SELECTORS,
+    Candidates,
+    Floats,
+    Selector,
+    SelectorName,
+    candidates,
+    choose,
+    needs_prm,
+    weights,
+)
 
 NAN = float("nan")
 CHECKED = settings(deadline=None, derandomize=True, max_examples=120)
@@ -39,11 +52,11 @@ def graded(rollouts: Rollouts) -> Candidates:
     return candidates(keys, [verdicts.get(str(key), False) for key in keys], [[score] for _, score in rollouts])
 
 
-def estimate(selector: Selector, rollouts: Candidates, n: int, seed: int) -> Estimate:
+def estimate(selector: SelectorName, rollouts: Candidates, n: int, seed: int) -> Estimate:
     return estimates([selector], rollouts, [n], seed)[selector, n]
 
 
-def brute_force(selector: Selector, rollouts: Rollouts, n: int, pilot: int = 0) -> tuple[float, float]:
+def brute_force(selector: SelectorName, rollouts: Rollouts, n: int, pilot: int = 0) -> tuple[float, float]:
     """The shares of subsets whose choice is right, and right or unknown; the first `pilot` are in all of them."""
     right, perhaps = [], []
     for others in combinations(rollouts[pilot:], n - pilot):
@@ -59,7 +72,7 @@ def brute_force(selector: Selector, rollouts: Rollouts, n: int, pilot: int = 0) 
 @given(rollouts=ROLLOUTS)
 def test_every_selector_at_every_n_equals_the_mean_over_all_subsets(rollouts: Rollouts) -> None:
     budgets = range(1, len(rollouts) + 1)
-    found = estimates(SELECTORS, graded(rollouts), budgets, seed=7)
+    found = estimates([*SELECTORS], graded(rollouts), budgets, seed=7)
     assert set(found) == {(selector, n) for selector in SELECTORS for n in budgets}
     for (selector, n), estimated in found.items():
         low, high = brute_force(selector, rollouts, n)
@@ -83,7 +96,7 @@ def test_a_choice_whose_verdict_is_unknown_is_not_a_wrong_one() -> None:
 
 @pytest.mark.parametrize("selector", SELECTORS)
 @pytest.mark.parametrize("n", [1, 4, 20])
-def test_where_every_verdict_is_unknown_so_is_the_accuracy(selector: Selector, n: int) -> None:
+def test_where_every_verdict_is_unknown_so_is_the_accuracy(selector: SelectorName, n: int) -> None:
     found = estimate(selector, candidates(["x"] * 20, [None] * 20, [[0.5]] * 20), n, seed=0)
     assert (found.low, found.high, found.accuracy) == (0.0, pytest.approx(1.0), None)
 
@@ -91,7 +104,7 @@ def test_where_every_verdict_is_unknown_so_is_the_accuracy(selector: Selector, n
 @CHECKED
 @given(rollouts=ROLLOUTS, selector=st.sampled_from([s for s in SELECTORS if s.endswith("_vote")]), data=st.data())
 def test_a_sampled_vote_is_within_3_standard_errors_of_the_mean_over_all_subsets(
-    rollouts: Rollouts, selector: Selector, data: st.DataObject
+    rollouts: Rollouts, selector: SelectorName, data: st.DataObject
 ) -> None:
     n, seed = data.draw(st.integers(1, len(rollouts))), data.draw(st.integers(0, 1_000))
     problem = graded(rollouts)
@@ -113,13 +126,13 @@ def test_sampled_votes_scatter_around_the_truth_as_independent_draws_do() -> Non
 
 @pytest.mark.parametrize("selector", SELECTORS)
 @pytest.mark.parametrize("n", [1, 6])
-def test_one_rollout_and_all_rollouts_are_exact(selector: Selector, n: int) -> None:
+def test_one_rollout_and_all_rollouts_are_exact(selector: SelectorName, n: int) -> None:
     rollouts = graded([("a", 0.5), ("b", 0.25), (None, 0.75), ("a", NAN), ("b", 1.0), ("c", 0.5)])
     assert estimate(selector, rollouts, n, seed=0).estimator == "exact"
 
 
 @pytest.mark.parametrize("selector", ["oracle", *(s for s in SELECTORS if s.endswith("_max"))])
-def test_oracle_and_best_score_are_exact_at_every_n(selector: Selector) -> None:
+def test_oracle_and_best_score_are_exact_at_every_n(selector: SelectorName) -> None:
     rollouts = graded([("a", 0.5), ("b", 0.25), (None, 0.75), ("a", NAN), ("b", 1.0)])
     assert {estimate(selector, rollouts, n, seed=0).estimator for n in range(1, 6)} == {"exact"}
 
@@ -137,7 +150,7 @@ def test_one_all_but_one_and_all_of_many_rollouts_are_exact(n: int) -> None:
 
 def test_estimates_are_those_of_each_selector_and_n_alone() -> None:
     rollouts = graded(VOTED * 3)
-    together = estimates(SELECTORS, rollouts, [1, 5, 24], seed=3)
+    together = estimates([*SELECTORS], rollouts, [1, 5, 24], seed=3)
     assert together == {pair: estimate(pair[0], rollouts, pair[1], seed=3) for pair in together}
 
 
@@ -150,7 +163,7 @@ def test_one_rollout_counts_right_ones_that_have_a_say() -> None:
 
 
 @pytest.mark.parametrize("selector", ["majority", "prm_last_vote", "oracle", "prm_last_max"])
-def test_nobody_has_a_say_is_accuracy_zero(selector: Selector) -> None:
+def test_nobody_has_a_say_is_accuracy_zero(selector: SelectorName) -> None:
     rollouts = graded([(None, 0.5)] * 4)
     assert [estimate(selector, rollouts, n, 0).accuracy for n in (1, 2, 4)] == [0.0, 0.0, 0.0]
 
@@ -238,3 +251,29 @@ def test_after_a_pilot_n_is_neither_less_than_it_nor_more_than_there_are(n: int)
     rollouts = candidates(["a"] * 4, [True] * 4, None)
     with pytest.raises(ValueError, match=r"must lie within 2\.\.4"):
         estimates_after(["majority"], rollouts, 2, n, seed=0)
+
+
+@pytest.mark.parametrize(("ours", "twin"), [("ours_vote", "prm_min_vote"), ("ours_max", "prm_min_max")])
+def test_a_selector_of_other_make_is_estimated_by_its_own_choices(
+    ours: str, twin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that chooses as a known one does, by a function that the closed forms do not know."""
+    known = SELECTORS[twin]
+
+    def least(rollouts: Candidates) -> Floats:
+        assert rollouts.steps is not None
+        return np.array([min(steps) for steps in rollouts.steps])
+
+    other = Selector(ours, partial(known.pick), least, signal="prm")
+    monkeypatch.setattr(selectors, "SELECTORS", {**SELECTORS, ours: other})
+    rollouts = graded(VOTED)
+    found = estimates([ours, twin], rollouts, range(1, 9), seed=7)
+    after = estimates_after([ours, twin], rollouts, 2, 5, seed=7)
+    for one, other_one in [*((found[ours, n], found[twin, n]) for n in range(1, 9)), (after[ours], after[twin])]:
+        assert (one.low, one.high) == pytest.approx((other_one.low, other_one.high))
+
+
+def test_one_that_serves_no_subsets_is_estimated_on_all_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = replace(SELECTORS["majority"], name="whole", serves_subsets=False)
+    monkeypatch.setattr(selectors, "SELECTORS", {"whole": whole})
+    assert [n for _, n in estimates(["whole"], graded(VOTED), [1, 4, 8], seed=7)] == [8]

@@ -19,7 +19,7 @@ from overthink.flows.evaluate import evaluate
 from overthink.storage.sql import query
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
-from overthink.tasks.analysis.selectors import Selector
+from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.errors import Regression, UserError
 from overthink.tasks.recipes.recipe import GateConfig, Recipe
 from overthink.tasks.reporting import gate as gates
@@ -220,7 +220,7 @@ def test_the_gate_looks_at_each_method_at_its_largest_n_with_wider_intervals(nig
 
 
 @pytest.mark.parametrize("selector", ["majority", "prm_min_vote"])
-def test_a_better_run_passes(nights: Path, selector: Selector) -> None:
+def test_a_better_run_passes(nights: Path, selector: SelectorName) -> None:
     first, _, third = runs_of(nights)
     assert judge(Store(nights), third, GateConfig(selector=selector)).fallen
     assert not judge(Store(nights), first, GateConfig(selector=selector, against=third.run_id)).fallen

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from overthink.tasks.analysis.selectors import (
     AGGREGATIONS,
     SELECTORS,
-    Selector,
+    SelectorName,
     aggregate,
     candidates,
     choose,
@@ -38,7 +38,7 @@ STEPS = [[0.5, 0.5], [0.25, 1.0], [0.5, 0.25], [0.625, 0.625], [0.125, 0.125]]
         ("prm_prod_vote", 1),  # a 0.390625, b 0.640625
     ],
 )
-def test_hand_computed_choice(selector: Selector, chosen: int) -> None:
+def test_hand_computed_choice(selector: SelectorName, chosen: int) -> None:
     assert choose(selector, candidates(KEYS, [False] * 5, STEPS)) == chosen
 
 
@@ -53,7 +53,7 @@ def test_rollout_without_steps_has_no_score(aggregation: str) -> None:
 
 
 @pytest.mark.parametrize("selector", [s for s in SELECTORS if s != "oracle"])
-def test_ties_go_to_the_first_encountered(selector: Selector) -> None:
+def test_ties_go_to_the_first_encountered(selector: SelectorName) -> None:
     assert choose(selector, candidates([None, "b", "a", "b", "a"], [False] * 5, [[0.5]] * 5)) == 1
 
 
@@ -62,7 +62,7 @@ def test_tied_votes_go_to_the_answer_met_first_not_to_the_first_to_reach_the_tot
 
 
 @pytest.mark.parametrize("selector", [s for s in SELECTORS if needs_prm(s)])
-def test_rollouts_without_answer_have_no_say(selector: Selector) -> None:
+def test_rollouts_without_answer_have_no_say(selector: SelectorName) -> None:
     assert choose(selector, candidates([None, "a"], [False, False], [[1.0], [0.25]])) == 1
 
 
@@ -71,7 +71,7 @@ def test_no_answer_is_no_group_in_a_majority() -> None:
 
 
 @pytest.mark.parametrize("selector", [s for s in SELECTORS if needs_prm(s)])
-def test_rollouts_without_score_have_no_say(selector: Selector) -> None:
+def test_rollouts_without_score_have_no_say(selector: SelectorName) -> None:
     assert choose(selector, candidates(["b", "b", "a"], [False] * 3, [[NAN], [], [0.0]])) == 2
 
 
@@ -91,7 +91,7 @@ def test_an_answer_scored_zero_can_still_win_a_vote() -> None:
 
 @pytest.mark.parametrize("selector", SELECTORS)
 @pytest.mark.parametrize("count", [0, 3])
-def test_none_where_nobody_has_a_say(selector: Selector, count: int) -> None:
+def test_none_where_nobody_has_a_say(selector: SelectorName, count: int) -> None:
     assert choose(selector, candidates([None] * count, [False] * count, [[0.5]] * count)) is None
 
 
@@ -116,7 +116,7 @@ def test_equal_keys_are_numbered_alike_in_order_of_first_sight() -> None:
 
 
 def reference_choice(
-    selector: Selector, keys: list[str | None], correct: list[bool], steps: list[list[float]]
+    selector: SelectorName, keys: list[str | None], correct: list[bool], steps: list[list[float]]
 ) -> int | None:
     kind, mode = "one", selector
     if selector.startswith("prm_"):
@@ -152,9 +152,9 @@ ROLLOUTS = st.lists(st.tuples(st.sampled_from([None, "a", "b", "c"]), STEP_SCORE
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)
-@given(rollouts=ROLLOUTS, right=st.sampled_from(["a", "b", "z"]), selector=st.sampled_from(SELECTORS))
+@given(rollouts=ROLLOUTS, right=st.sampled_from(["a", "b", "z"]), selector=st.sampled_from([*SELECTORS]))
 def test_choice_equals_the_plain_reference(
-    rollouts: list[tuple[str | None, list[float]]], right: str, selector: Selector
+    rollouts: list[tuple[str | None, list[float]]], right: str, selector: SelectorName
 ) -> None:
     keys, steps = [key for key, _ in rollouts], [row for _, row in rollouts]
     correct = [key == right for key in keys]

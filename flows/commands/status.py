@@ -9,6 +9,7 @@ from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existin
 from overthink.flows.commands.terminal import console, told_plainly, unfolded
 from overthink.storage.storage_errors import StoreBusy
 from overthink.storage.store import Run, Store
+from overthink.tasks.analysis.method_ids import method_name
 
 
 def status(store: StoreOption = DEFAULT_STORE) -> None:
@@ -50,7 +51,7 @@ def in_short(method_ids: Iterable[str]) -> str:
     """Methods by name, several sizes of one together: `cot, best_of_n-n64, dvts × 5`."""
     families: dict[str, dict[str, None]] = defaultdict(dict)
     for method_id in method_ids:
-        families[method_id.split("-n")[0]][method_id] = None
+        families[method_name(method_id)][method_id] = None
     return ", ".join(next(iter(ids)) if len(ids) == 1 else f"{name} × {len(ids)}" for name, ids in families.items())
 
 

@@ -17,7 +17,18 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from overthink.tasks.analysis.selectors import Booleans, Candidates, Floats, Integers, Selector, weights
+from overthink.tasks.analysis.selectors import (
+    Booleans,
+    Candidates,
+    Floats,
+    Integers,
+    Selector,
+    any_right,
+    best,
+    selector_of,
+    vote,
+    weights,
+)
 
 Estimator = Literal["exact", "monte_carlo"]
 Chance = Callable[[Booleans], float]  # the probability that what is chosen is among the marked rollouts
@@ -49,36 +60,40 @@ class Estimate:
 
 
 def estimates(
-    selectors: Sequence[Selector], rollouts: Candidates, budgets: Iterable[int], seed: int
-) -> dict[tuple[Selector, int], Estimate]:
-    """Expected accuracy of each selector on each n of a problem's N rollouts.
+    selectors: Sequence[str], rollouts: Candidates, budgets: Iterable[int], seed: int
+) -> dict[tuple[str, int], Estimate]:
+    """Expected accuracy of each selector on each n of a problem's N rollouts; of one that serves no subsets, on N.
 
     Raises ValueError unless 1 <= n <= N.
     """
     count = rollouts.count
-    values = {selector: weights(selector, rollouts) for selector in selectors}
-    found: dict[tuple[Selector, int], Estimate] = {}
+    chosen = [selector_of(name) for name in selectors]
+    values = {selector.name: weights(selector.name, rollouts) for selector in chosen}
+    found: dict[tuple[str, int], Estimate] = {}
     for n in budgets:
         if not 1 <= n <= count:
             raise ValueError(f"n = {n} must lie within 1..{count}, the rollouts there are")
-        for selector in selectors:
-            if selector == "oracle":
-                chance: Chance = partial(_pass_among, n)
-                estimator: Estimator = "exact"
-            elif selector.endswith("_max"):
-                chance, estimator = partial(best_of, values[selector], n), "exact"
-            else:
-                enumerable = has_few_subsets(count, n)
-                subsets = all_subsets(count, n) if enumerable else random_subsets(count, n, seed)
-                chance = partial(vote_of, values[selector], rollouts.groups, subsets)
-                estimator = "exact" if enumerable else "monte_carlo"
-            found[selector, n] = _bounded(chance, rollouts, estimator)
+        for selector in chosen:
+            if selector.serves_subsets or n == count:
+                found[selector.name, n] = _estimate(selector, values[selector.name], rollouts, n, seed)
     return found
 
 
+def _estimate(selector: Selector, values: Floats, rollouts: Candidates, n: int, seed: int) -> Estimate:
+    if selector.pick is any_right:
+        return _bounded(partial(_pass_among, n), rollouts, "exact")
+    if selector.pick is best:
+        return _bounded(partial(best_of, values, n), rollouts, "exact")
+    enumerable = has_few_subsets(rollouts.count, n)
+    subsets = all_subsets(rollouts.count, n) if enumerable else random_subsets(rollouts.count, n, seed)
+    return _bounded(
+        _by_subsets(selector, values, rollouts, subsets), rollouts, "exact" if enumerable else "monte_carlo"
+    )
+
+
 def estimates_after(
-    selectors: Sequence[Selector], rollouts: Candidates, pilot: int, n: int, seed: int
-) -> dict[Selector, Estimate]:
+    selectors: Sequence[str], rollouts: Candidates, pilot: int, n: int, seed: int
+) -> dict[str, Estimate]:
     """Expected accuracy of each selector on n of a problem's N rollouts, its first `pilot` always among them.
 
     So an estimate that is conditioned on what the pilot looked like holds for rollouts that follow this very pilot.
@@ -90,15 +105,24 @@ def estimates_after(
     enumerable = has_few_subsets(*others)
     drawn = all_subsets(*others) if enumerable else random_subsets(*others, seed)
     subsets = np.column_stack([np.tile(np.arange(pilot), (len(drawn), 1)), drawn + pilot])
-    alone = np.arange(rollouts.count)  # each a group of its own: then the vote goes to the single best one
-    found: dict[Selector, Estimate] = {}
-    for selector in selectors:
-        chance: Chance = partial(_any_among, subsets)
-        if selector != "oracle":
-            groups = alone if selector.endswith("_max") else rollouts.groups
-            chance = partial(vote_of, weights(selector, rollouts), groups, subsets)
-        found[selector] = _bounded(chance, rollouts, "exact" if enumerable else "monte_carlo")
+    found: dict[str, Estimate] = {}
+    for name in selectors:
+        chance = _by_subsets(selector_of(name), weights(name, rollouts), rollouts, subsets)
+        found[name] = _bounded(chance, rollouts, "exact" if enumerable else "monte_carlo")
     return found
+
+
+def _by_subsets(selector: Selector, values: Floats, rollouts: Candidates, subsets: Integers) -> Chance:
+    """How often the choice among the rollouts of a subset is a marked one."""
+    if selector.pick is any_right:
+        return partial(_any_among, subsets)
+    if selector.pick is vote:
+        return partial(vote_of, values, rollouts.groups, subsets)
+    if selector.pick is best:  # each a group of its own: then the vote goes to the single best one
+        return partial(vote_of, values, np.arange(rollouts.count), subsets)
+    picked = [selector.pick(rollouts.at(subset), values[subset]) for subset in subsets]
+    places = [len(values) if one is None else subset[one] for one, subset in zip(picked, subsets, strict=True)]
+    return lambda marked: float(np.append(marked, False)[places].mean())
 
 
 def _bounded(chance: Chance, rollouts: Candidates, estimator: Estimator) -> Estimate:

@@ -19,7 +19,16 @@ from overthink.tasks.analysis.prm_quality import (
     length_bias,
     misled_by_max,
 )
-from overthink.tasks.analysis.selectors import AGGREGATIONS, Aggregation, Candidates, Selector, weights
+from overthink.tasks.analysis.selectors import (
+    AGGREGATIONS,
+    BEST_BY,
+    MAJORITY,
+    ORACLE,
+    Aggregation,
+    Candidates,
+    Selector,
+    weights,
+)
 
 Measure = Literal[
     "threshold",
@@ -112,14 +121,13 @@ def selection_figures(problems: Sequence[Candidates], budgets: Sequence[int], se
         yield Figure("misled_by_max", misled_by_max(held), solvable, aggregation)
     for n in budgets:
         for aggregation in AGGREGATIONS:
-            selector: Selector = f"prm_{aggregation}_max"  # type: ignore[assignment]
-            yield _accuracy("accuracy_of_max", selector, problems, n, seed, aggregation)
-        yield _accuracy("accuracy_of_majority", "majority", problems, n, seed)
-        yield _accuracy("accuracy_of_oracle", "oracle", problems, n, seed)
+            yield _accuracy("accuracy_of_max", BEST_BY[aggregation], problems, n, seed, aggregation)
+        yield _accuracy("accuracy_of_majority", MAJORITY, problems, n, seed)
+        yield _accuracy("accuracy_of_oracle", ORACLE, problems, n, seed)
 
 
 def _with_a_say(problem: Candidates, aggregation: Aggregation) -> tuple[Floats, Booleans]:
-    values = weights(f"prm_{aggregation}_max", problem)  # type: ignore[arg-type]
+    values = weights(BEST_BY[aggregation].name, problem)
     eligible = ~np.isnan(values) & ~problem.unknown
     return values[eligible], problem.correct[eligible]
 
@@ -135,7 +143,7 @@ def _accuracy(
     accuracies = []
     for problem in problems:
         size = min(n, problem.count)  # a search may return fewer rollouts than its budget; they only count together
-        accuracies.append(estimates([selector], problem, [size], seed)[selector, size].accuracy)
+        accuracies.append(estimates([selector.name], problem, [size], seed)[selector.name, size].accuracy)
     known = [accuracy for accuracy in accuracies if accuracy is not None]
     return Figure(measure, float(np.mean(known)) if known else None, len(known), aggregation, n)
 

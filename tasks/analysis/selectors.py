@@ -1,37 +1,21 @@
 """How one answer is chosen among a problem's rollouts (paper section 2, Scores and Selection)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
 Aggregation = Literal["min", "last", "mean", "prod"]
-Selector = Literal[
-    "majority",
-    "prm_min_max",
-    "prm_last_max",
-    "prm_mean_max",
-    "prm_prod_max",
-    "prm_min_vote",
-    "prm_last_vote",
-    "prm_mean_vote",
-    "prm_prod_vote",
-    "oracle",
-]
-SELECTORS: tuple[Selector, ...] = get_args(Selector)
-BY_STRATEGY = "strategy"  # stands in the tables for whichever selector a strategy chose for a problem
 AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
-
-
-def needs_prm(selector: Selector) -> bool:
-    """Whether a selector reads step scores."""
-    return selector.startswith("prm_")
+BY_STRATEGY = "strategy"  # stands in the tables for whichever selector a strategy chose for a problem
 
 
 def aggregate(scores: Sequence[float], aggregation: Aggregation) -> float:
@@ -56,13 +40,14 @@ class Candidates:
 
     `groups` (N,) numbers equal answers alike, -1 for no answer; `correct` (N,) marks the right ones, `unknown` (N,) the
     answers without a verdict, and no rollout is marked by both; `scores` maps each aggregation to (N,) numbers in
-    [0, 1], NaN where unknown.
+    [0, 1], NaN where unknown; `steps` holds the scores that these are made of, one a step, None where no PRM gave any.
     """
 
     groups: Integers
     correct: Booleans
     unknown: Booleans
-    scores: dict[Aggregation, Floats]
+    scores: Mapping[Aggregation, Floats]
+    steps: Sequence[Sequence[float]] | None = None
 
     @property
     def count(self) -> int:
@@ -71,8 +56,13 @@ class Candidates:
 
     def first(self, n: int) -> "Candidates":
         """The first n of them."""
-        scores = {name: values[:n] for name, values in self.scores.items()}
-        return Candidates(self.groups[:n], self.correct[:n], self.unknown[:n], scores)
+        return self.at(np.arange(min(n, self.count)))
+
+    def at(self, indices: Integers) -> "Candidates":
+        """Those at `indices`, (any,)."""
+        scores = {name: values[indices] for name, values in self.scores.items()}
+        steps = None if self.steps is None else [self.steps[index] for index in indices]
+        return Candidates(self.groups[indices], self.correct[indices], self.unknown[indices], scores, steps)
 
 
 def candidates(
@@ -92,44 +82,105 @@ def candidates(
     unknown = np.array(
         [verdict is None and group >= 0 for verdict, group in zip(correct, groups, strict=True)], dtype=np.bool_
     )
-    return Candidates(np.array(groups, dtype=np.int64), right, unknown, scores)
+    return Candidates(np.array(groups, dtype=np.int64), right, unknown, scores, step_scores)
 
 
-def weights(selector: Selector, rollouts: Candidates) -> Floats:
-    """What each rollout brings to the choice, (N,): a vote of 1, or its aggregated score; NaN where it has no say.
-
-    A rollout without an answer, or without a score that the selector needs, has no say.
-    """
-    if selector in ("majority", "oracle"):
-        values = np.ones(rollouts.count)
-    else:
-        values = rollouts.scores[_aggregation(selector)].copy()
-    values[rollouts.groups < 0] = np.nan
-    return values
+Value = Callable[[Candidates], Floats]  # (N,) what each rollout brings to the choice, NaN where nothing is known
+Pick = Callable[[Candidates, Floats], int | None]  # which rollout those values choose, None where none has a say
 
 
-def choose(selector: Selector, rollouts: Candidates) -> int | None:
-    """The index of a rollout that holds the chosen answer, or None where no rollout has a say.
+def one_each(rollouts: Candidates) -> Floats:
+    """A vote of 1 for each rollout."""
+    return np.ones(rollouts.count)
 
-    Ties go to the first encountered. `oracle` takes a right one where there is one, else one that may be right.
-    """
-    values = weights(selector, rollouts)
+
+def best(_: Candidates, values: Floats) -> int | None:
+    """The rollout of the highest value; ties go to the first."""
+    eligible = np.flatnonzero(~np.isnan(values))
+    return int(eligible[np.argmax(values[eligible])]) if len(eligible) else None
+
+
+def vote(rollouts: Candidates, values: Floats) -> int | None:
+    """The first rollout of the group with the highest sum; of groups that tie, the one first encountered."""
     eligible = np.flatnonzero(~np.isnan(values))
     if not len(eligible):
         return None
-    if selector == "oracle":
-        promise = 2 * rollouts.correct[eligible] + rollouts.unknown[eligible]
-        return int(eligible[np.argmax(promise)])
-    if selector.endswith("_max"):
-        return int(eligible[np.argmax(values[eligible])])
     totals = np.bincount(rollouts.groups[eligible], weights=values[eligible])
     present, first = np.unique(rollouts.groups[eligible], return_index=True)
-    best = present[totals[present] == totals[present].max()]
-    return int(eligible[min(first[np.isin(present, best)])])
+    leading = present[totals[present] == totals[present].max()]
+    return int(eligible[min(first[np.isin(present, leading)])])
 
 
-def _aggregation(selector: Selector) -> Aggregation:
-    for name in AGGREGATIONS:
-        if selector.startswith(f"prm_{name}_"):
-            return name
-    raise ValueError(f"selector {selector!r} reads no scores")
+def any_right(rollouts: Candidates, values: Floats) -> int | None:
+    """A right rollout where there is one, else one that may be right, else the first with an answer."""
+    eligible = np.flatnonzero(~np.isnan(values))
+    promise = 2 * rollouts.correct[eligible] + rollouts.unknown[eligible]
+    return int(eligible[np.argmax(promise)]) if len(eligible) else None
+
+
+@dataclass(frozen=True)
+class Selector:
+    """How one answer is chosen: `value` makes one number of each rollout, `pick` one answer of the rollouts.
+
+    `signal` is what `value` reads, None for answers alone. Where `serves_subsets`, what is stored of N rollouts tells
+    the choice among any n of them, and so the accuracy at every budget; otherwise the choice is made among all N alone.
+    Raise `version` with every change of what is chosen.
+    """
+
+    name: str
+    pick: Pick
+    value: Value = one_each
+    signal: Literal["prm"] | None = None
+    serves_subsets: bool = True
+    version: int = 1
+
+
+def by_scores(aggregation: Aggregation, pick: Pick) -> Selector:
+    """A choice by the PRM's scores, those of a rollout's steps aggregated."""
+    kind = "max" if pick is best else "vote"
+    return Selector(f"prm_{aggregation}_{kind}", pick, lambda rollouts: rollouts.scores[aggregation], signal="prm")
+
+
+MAJORITY = Selector("majority", vote)
+ORACLE = Selector("oracle", any_right)
+BEST_BY: Mapping[Aggregation, Selector] = {one: by_scores(one, best) for one in AGGREGATIONS}
+VOTE_BY: Mapping[Aggregation, Selector] = {one: by_scores(one, vote) for one in AGGREGATIONS}
+# By name, as recipes and tables list them.
+SELECTORS: Mapping[str, Selector] = {one.name: one for one in (MAJORITY, *BEST_BY.values(), *VOTE_BY.values(), ORACLE)}
+
+
+def selector_of(name: str) -> Selector:
+    """The selector of this name. Raises ValueError with the names there are."""
+    found = SELECTORS.get(name)
+    if found is None:
+        raise ValueError(f"there is no selector {name!r}: name one of {', '.join(SELECTORS)}")
+    return found
+
+
+class _Named:
+    """Makes pydantic take the names of selectors alone, and forms offer them as choices."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.literal_schema([*SELECTORS])
+
+
+SelectorName = Annotated[str, _Named]
+
+
+def needs_prm(name: str) -> bool:
+    """Whether a selector reads step scores."""
+    return name != BY_STRATEGY and selector_of(name).signal == "prm"
+
+
+def weights(name: str, rollouts: Candidates) -> Floats:
+    """What each rollout brings to a selector's choice, (N,): a vote of 1, or its score; NaN where it has no say.
+
+    A rollout without an answer, or without a score that the selector needs, has no say.
+    """
+    return np.where(rollouts.groups < 0, np.nan, selector_of(name).value(rollouts))
+
+
+def choose(name: str, rollouts: Candidates) -> int | None:
+    """The index of a rollout that holds the answer that a selector chooses, or None where no rollout has a say."""
+    return selector_of(name).pick(rollouts, weights(name, rollouts))

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from overthink.tasks.analysis.selectors import Selector
+from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.datasets.sources import problem_key
 from overthink.tasks.domains.math.extraction import last_box
 from overthink.tasks.errors import ProblemError
@@ -40,7 +40,7 @@ STEP_DELIMITER = "\n\n"
 RECORDS_COUNT_TOGETHER = ("best_of_n", "dvts")
 WRITTEN_AT_ONCE = ("best_of_n", "cot")  # methods that count the tokens of a solution, not of its steps
 TOKENS = "total_completion_tokens"
-SELECTORS: dict[str, Selector] = {
+SELECTORS: dict[str, SelectorName] = {
     "majority_vote": "majority",
     "prm_min_max": "prm_min_max",
     "prm_min_vote": "prm_min_vote",

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from overthink.storage.keys import content_key
-from overthink.tasks.analysis.selectors import Selector
+from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.datasets.sources import ProblemSet
 from overthink.tasks.records import Problem
 
@@ -41,7 +41,7 @@ class Reported:
     field: str
     measure: Measure | None
     sample_index: int | None = None
-    selector: Selector | None = None
+    selector: SelectorName | None = None
     n: int | None = None
     answer: str | None = None
     correct: bool | None = None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import ConfigDict
 
-from overthink.tasks.analysis.selectors import Selector
+from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.datasets.sources import problem_key
 from overthink.tasks.domains.math.extraction import last_box
 from overthink.tasks.errors import ProblemError
@@ -22,7 +22,7 @@ from overthink.tasks.records import Problem
 
 DOMAIN = "search-and-learn"
 STEP_DELIMITER = "\n\n"
-PREDICTIONS: dict[str, Selector] = {"naive": "prm_last_max", "weighted": "prm_last_vote", "maj": "majority"}
+PREDICTIONS: dict[str, SelectorName] = {"naive": "prm_last_max", "weighted": "prm_last_vote", "maj": "majority"}
 _PREDICTION = re.compile(rf"pred_({'|'.join(PREDICTIONS)})@(\d{{1,6}})")
 
 

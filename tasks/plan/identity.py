@@ -7,7 +7,7 @@ from overthink.storage.keys import content_key, labelled_key
 from overthink.storage.schemas import SCHEMA_VERSION
 from overthink.tasks.analysis.estimators import SUBSETS
 from overthink.tasks.analysis.intervals import KIND
-from overthink.tasks.analysis.selectors import Selector
+from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.datasets.sources import ProblemSet
 from overthink.tasks.domains import math
 from overthink.tasks.recipes.recipe import GradingConfig
@@ -67,7 +67,7 @@ def select_identity(
     problems: JsonObject,
     n: int,
     budgets: tuple[int, ...],
-    selectors: tuple[Selector, ...],
+    selectors: tuple[SelectorName, ...],
     independent: bool,
     seed: int,
 ) -> JsonObject:

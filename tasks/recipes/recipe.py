@@ -15,7 +15,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from overthink.tasks.analysis.difficulty import DifficultyConfig
-from overthink.tasks.analysis.selectors import SELECTORS, Selector, needs_prm
+from overthink.tasks.analysis.selectors import SELECTORS, SelectorName, needs_prm
 from overthink.tasks.datasets.labelled import SolutionSource
 from overthink.tasks.datasets.sources import Source, has_references
 from overthink.tasks.domains.math.extraction import Extraction
@@ -65,7 +65,7 @@ class GradingConfig(_Frozen):
 class GateConfig(_Frozen):
     """When a run counts as worse than an earlier one (`tasks/reporting/gate.py`)."""
 
-    selector: Selector = "majority"
+    selector: SelectorName = "majority"
     against: str = Field(default="last", description="the last run of this name before, or a run's id")
     max_unknown: float = Field(
         default=0.02, ge=0, le=1, description="share of a method's choices whose verdict may be unknown"
@@ -101,7 +101,7 @@ class Recipe(AnyRecipe):
     prm: PrmConfig | None = None
     methods: tuple[ListedMethod, ...] = Field(min_length=1)
     budgets: tuple[Annotated[int, Field(ge=1, lt=2**31)], ...] = Field(min_length=1)
-    selectors: tuple[Selector, ...] | None = Field(default=None, description="all that apply, unless listed")
+    selectors: tuple[SelectorName, ...] | None = Field(default=None, description="all that apply, unless listed")
     sampling: SamplingConfig = SamplingConfig()
     grading: GradingConfig = GradingConfig()
     difficulty: DifficultyConfig = Field(default=DifficultyConfig(), description="of strategies; changes no result")
@@ -148,7 +148,7 @@ class Recipe(AnyRecipe):
         """The methods that choose for each problem what a strategy says."""
         return tuple(method for method in self.methods if isinstance(method, ComputeOptimal))
 
-    def chosen_selectors(self) -> tuple[Selector, ...]:
+    def chosen_selectors(self) -> tuple[SelectorName, ...]:
         """The selectors to report: those listed, or all that the recipe's engines allow."""
         if self.selectors is not None:
             return self.selectors

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from overthink.tasks.analysis.difficulty import DIFFICULTIES, Difficulty, DifficultyConfig, Predictor
-from overthink.tasks.analysis.selectors import Floats, Integers, Selector
+from overthink.tasks.analysis.selectors import Floats, Integers, SelectorName
 from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.loading import complaints, read_mapping
@@ -29,7 +29,7 @@ class FixedChoice(BaseModel):
 
     budget: int = Field(ge=1, description="solutions in all, the pilot's included")
     method: AnyMethod
-    selector: Selector
+    selector: SelectorName
     problems: int = Field(ge=0, description="how many the accuracy rests on")
     accuracy: float | None = Field(description="cross-validated; in [0, 1]")
     ci_low: float | None

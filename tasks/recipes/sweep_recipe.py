@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, RootModel, TypeAdapter, ValidationError, field_validator, model_validator
 
 from overthink.tasks.analysis.difficulty import DifficultyConfig
-from overthink.tasks.analysis.selectors import Selector
+from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.datasets.sources import Source
 from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
 from overthink.tasks.recipes.methods import AnyMethod
@@ -69,7 +69,7 @@ class SweepRecipe(AnyRecipe):
     prms: tuple[PrmConfig, ...] = Field(default=(), description="none: only methods and selectors that need no scores")
     methods: tuple[SweptMethod, ...] = Field(min_length=1, description="without n")
     budgets: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
-    selectors: tuple[Selector, ...] | None = Field(default=None, description="all that apply, unless listed")
+    selectors: tuple[SelectorName, ...] | None = Field(default=None, description="all that apply, unless listed")
     sampling: SamplingConfig = SamplingConfig()
     grading: GradingConfig = GradingConfig()
     difficulty: DifficultyConfig = Field(default=DifficultyConfig(), description="its pilot sizes what follows one")

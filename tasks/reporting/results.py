@@ -8,6 +8,7 @@ from rich.table import Table
 from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.analysis.estimators import SUBSETS
+from overthink.tasks.analysis.method_ids import NAME_SQL
 from overthink.tasks.analysis.selectors import BY_STRATEGY, SELECTORS
 
 CAPTION = "accuracy in % with its 95 % interval over problems"
@@ -24,17 +25,18 @@ MONTE_CARLO_SQL = f"""SELECT max(error) AS error FROM (
     SELECT sqrt(sum(accuracy * (1 - accuracy)) / {SUBSETS}) / count(accuracy) AS error
     FROM selections WHERE run_id = '{{run_id}}' AND estimator = 'monte_carlo' GROUP BY method_id, selector, n)"""
 
-DRAWN_SQL = """SELECT r.method_id, count(*) AS drawn, any_value(s.n) * count(DISTINCT r.problem_id) AS budget
-FROM rollouts r JOIN (SELECT DISTINCT run_id, method_id, n FROM summary) s USING (run_id, method_id)
-WHERE run_id = '{run_id}' AND starts_with(r.method_id, 'adaptive-') GROUP BY ALL ORDER BY ALL"""
+DRAWN_SQL = f"""SELECT method_id, count(*) AS drawn, any_value(s.n) * count(DISTINCT problem_id) AS budget
+FROM rollouts JOIN (SELECT DISTINCT run_id, method_id, n FROM summary) s USING (run_id, method_id)
+WHERE run_id = '{{run_id}}' AND {NAME_SQL} = 'adaptive' GROUP BY ALL ORDER BY ALL"""
 
 
 def summary_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
     """A run's rows of `summary`: methods as the recipe lists them, selectors from majority to oracle, n rising."""
     methods = list(dict.fromkeys(use.method_id for use in store.find_run(run_id).stages))
     rows = query(store, SUMMARY_SQL.format(run_id=run_id)).to_pylist()
-    selectors = (*SELECTORS, BY_STRATEGY)
-    return sorted(rows, key=lambda row: (methods.index(row["method_id"]), selectors.index(row["selector"]), row["n"]))
+    listed = dict.fromkeys((*SELECTORS, BY_STRATEGY, *(row["selector"] for row in rows)))  # what plug-ins chose, last
+    place = {selector: number for number, selector in enumerate(listed)}
+    return sorted(rows, key=lambda row: (methods.index(row["method_id"]), place[row["selector"]], row["n"]))
 
 
 def unknown_grades(store: Store, run_id: str) -> int:

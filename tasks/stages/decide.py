@@ -12,7 +12,7 @@ from overthink.storage.manifest import Cover, Entry
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stages import Stage
 from overthink.tasks.analysis.difficulty import Difficulty, features_of
-from overthink.tasks.analysis.selectors import Floats, Selector
+from overthink.tasks.analysis.selectors import Floats, SelectorName
 from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import Graded, join_all, read_graded
@@ -59,7 +59,7 @@ class Decision:
     difficulty: Difficulty | None
     budget: int
     chosen: str
-    selector: Selector
+    selector: SelectorName
     expected_accuracy: float | None
     expected_tokens: float
     expected_flops: float | None

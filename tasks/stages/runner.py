@@ -14,7 +14,7 @@ from overthink.storage.manifest import Cover, Entry
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stages import Shard, Stage
 from overthink.storage.store import Run, StageUse, Status, Store
-from overthink.tasks.analysis.selectors import Selector
+from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.engines.engine_config import ModelConfig, ServedModelConfig
 from overthink.tasks.engines.engine_protocol import Prm
@@ -141,7 +141,7 @@ class StageRunner:
         job: StageJob,
         grades: Stage,
         scores: Stage | None,
-        selectors: Sequence[Selector],
+        selectors: Sequence[SelectorName],
         budgets: Sequence[int],
         independent: bool,
         seed: int,

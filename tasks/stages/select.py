@@ -12,7 +12,7 @@ from overthink.storage.part_tables import rows_table
 from overthink.storage.stages import Stage
 from overthink.tasks.analysis.estimators import Estimate, estimates
 from overthink.tasks.analysis.intervals import mean_interval
-from overthink.tasks.analysis.selectors import Candidates, Selector, choose, needs_prm
+from overthink.tasks.analysis.selectors import Candidates, SelectorName, choose, needs_prm, selector_of
 from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import Pool, join_all, read_graded
@@ -31,7 +31,7 @@ class SelectWork:
         grades: Stage,
         scores: Stage | None,
         problems: Mapping[str, Problem],
-        selectors: Sequence[Selector],
+        selectors: Sequence[SelectorName],
         budgets: Sequence[int],
         independent: bool,
         seed: int,
@@ -94,24 +94,32 @@ def groups_of(problems: Mapping[str, Problem], pools: Mapping[str, Pool]) -> lis
 
 
 def choices(
-    problem: Problem, pool: Pool, selectors: Sequence[Selector], budgets: Sequence[int], independent: bool, seed: int
+    problem: Problem,
+    pool: Pool,
+    selectors: Sequence[SelectorName],
+    budgets: Sequence[int],
+    independent: bool,
+    seed: int,
 ) -> list[Row]:
     """What each selector chooses among the first n of one problem's rollouts, for each budget, and what to expect."""
-    expected: dict[tuple[Selector, int], Estimate] = {}
+    expected: dict[tuple[SelectorName, int], Estimate] = {}
     if problem.reference is not None:
         expected = _expected(pool.all, selectors, budgets, independent, seed)
     return [
-        selection(problem, pool, selector, n, expected.get((selector, n))) for selector in selectors for n in budgets
+        selection(problem, pool, selector, n, expected.get((selector, n)))
+        for selector in selectors
+        for n in budgets
+        if selector_of(selector).serves_subsets or n == max(budgets)
     ]
 
 
 def _expected(
-    rollouts: Candidates, selectors: Sequence[Selector], budgets: Sequence[int], independent: bool, seed: int
-) -> dict[tuple[Selector, int], Estimate]:
+    rollouts: Candidates, selectors: Sequence[SelectorName], budgets: Sequence[int], independent: bool, seed: int
+) -> dict[tuple[SelectorName, int], Estimate]:
     if independent:
         return estimates(selectors, rollouts, budgets, seed)
     # Of rollouts that are not independent only the first n stand for n, be they fewer; none at all answer nothing.
-    found: dict[tuple[Selector, int], Estimate] = {}
+    found: dict[tuple[SelectorName, int], Estimate] = {}
     for n in budgets:
         pool = rollouts.first(n)
         together = estimates(selectors, pool, [pool.count], seed) if pool.count else {}
@@ -119,7 +127,7 @@ def _expected(
     return found
 
 
-def selection(problem: Problem, pool: Pool, selector: Selector, n: int, expected: Estimate | None) -> Row:
+def selection(problem: Problem, pool: Pool, selector: SelectorName, n: int, expected: Estimate | None) -> Row:
     """What a selector chooses among the first n rollouts; `expected` is None where there is no reference.
 
     The answer is that of the rollout chosen, of a group the first encountered.
@@ -174,6 +182,7 @@ def over_problems(rows: Sequence[Row]) -> list[Row]:
             **{name: _mean(judged, name) for name in ("accuracy_low", "accuracy_high", "unknown")},
             "ci_low": low,
             "ci_high": high,
+            "reads_prm": needs_prm(judged[0]["selector"]),
             "estimator": "monte_carlo" if "monte_carlo" in [row["estimator"] for row in judged] else "exact",
         }
     ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from overthink.tasks.analysis.difficulty import DifficultyConfig
 from overthink.tasks.analysis.intervals import PairedDifference, mean_interval, paired_difference
-from overthink.tasks.analysis.selectors import Floats, Selector
+from overthink.tasks.analysis.selectors import Floats, SelectorName
 from overthink.tasks.strategy.fit_strategy import Evidence, Followed, Option, Validation, follow_paper
 from overthink.tasks.strategy.paper_rule import PaperRule
 
@@ -23,7 +23,7 @@ class Standing:
 
     budget: int
     way: str
-    selector: Selector | None
+    selector: SelectorName | None
     accuracy: float
     interval: tuple[float, float] | None
     lead: PairedDifference
@@ -49,7 +49,7 @@ def standings(
 
 def _ways(
     evidence: Evidence, validation: Validation, rule: PaperRule | None, bins: DifficultyConfig, budget: int
-) -> Iterator[tuple[str, Selector | None, Followed | Option]]:
+) -> Iterator[tuple[str, SelectorName | None, Followed | Option]]:
     yield STRATEGY, None, validation.strategy[budget]
     if budget in validation.known_bins:
         yield KNOWN_BINS, None, validation.known_bins[budget]

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from overthink.tasks.analysis.difficulty import DIFFICULTIES, Difficulty, DifficultyConfig, Predictor, fit_predictor
-from overthink.tasks.analysis.selectors import Floats, Integers, Selector
+from overthink.tasks.analysis.method_ids import method_name
+from overthink.tasks.analysis.selectors import Floats, Integers, SelectorName
 from overthink.tasks.strategy.paper_rule import PaperRule
 
 FEWEST = 8  # problems that a choice rests on; a rarer difficulty takes the choice of all problems
@@ -28,7 +29,7 @@ class Option:
 
     budget: int
     method_id: str
-    selector: Selector
+    selector: SelectorName
     accuracy: Floats
     tokens: Floats
     flops: Floats
@@ -36,7 +37,7 @@ class Option:
     @property
     def method(self) -> str:
         """The method without its parameters."""
-        return self.method_id.partition("-n")[0]
+        return method_name(self.method_id)
 
 
 @dataclass(frozen=True)

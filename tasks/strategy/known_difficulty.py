@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from overthink.tasks.analysis.estimators import estimates_after
-from overthink.tasks.analysis.selectors import Candidates, Floats, Selector
+from overthink.tasks.analysis.selectors import Candidates, Floats, SelectorName
 from overthink.tasks.strategy.fit_strategy import KnownDifficulty, Option
 
 
@@ -46,6 +46,6 @@ def _pass_at_1(pool: Candidates, first: int) -> float:
     return float(verdicts.mean()) if len(verdicts) else float("nan")
 
 
-def _rescored(option: Option, accuracy: Mapping[Selector, Floats]) -> Option:
+def _rescored(option: Option, accuracy: Mapping[SelectorName, Floats]) -> Option:
     """An option as it is on the part that is scored; a search has rollouts of its own."""
     return replace(option, accuracy=accuracy[option.selector]) if option.method == "best_of_n" else option

@@ -9,7 +9,7 @@ import numpy as np
 
 from overthink.tasks.analysis.difficulty import features_of
 from overthink.tasks.analysis.estimators import estimates, estimates_after
-from overthink.tasks.analysis.selectors import SELECTORS, Candidates, Selector
+from overthink.tasks.analysis.selectors import SELECTORS, Candidates, SelectorName
 from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.methods import AnyMethod, BestOfN
@@ -37,7 +37,7 @@ class Worth(NamedTuple):
     flops: float
 
 
-Way = tuple[int, str, Selector]  # budget, method_id
+Way = tuple[int, str, SelectorName]  # budget, method_id
 Table = dict[Way, dict[str, Worth]]  # by problem key
 
 
@@ -166,7 +166,7 @@ class Collector:
                     way = budget, method.method_id, selector
                     self._options[way][problem_key] = Worth(accuracy, both.tokens, both.flops)
 
-    def _of_all(self, rollouts: Candidates) -> Iterator[tuple[Selector, float | None]]:
+    def _of_all(self, rollouts: Candidates) -> Iterator[tuple[SelectorName, float | None]]:
         """The accuracy of each selector on all rollouts; of none nothing is right."""
         found = estimates(self._selectors, rollouts, [rollouts.count], self._seed) if rollouts.count else {}
         for selector in self._selectors:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from overthink.tasks.analysis.difficulty import Difficulty
-from overthink.tasks.analysis.selectors import Selector
+from overthink.tasks.analysis.selectors import SelectorName
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class PaperRule:
     """A method for each difficulty, and the selector where the rule names one."""
 
     methods: dict[Difficulty, str]
-    selector: Selector | None = None
+    selector: SelectorName | None = None
 
 
 def _always(method: str) -> dict[Difficulty, str]:

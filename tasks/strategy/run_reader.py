@@ -9,7 +9,7 @@ import numpy as np
 from overthink.storage.manifest import Cover
 from overthink.storage.sql import query
 from overthink.storage.store import Run, Store
-from overthink.tasks.analysis.selectors import Selector, needs_prm
+from overthink.tasks.analysis.selectors import SelectorName, needs_prm
 from overthink.tasks.recipes.methods import AnyMethod
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.stages.graded import Graded, read_graded
@@ -35,7 +35,7 @@ class Spent(NamedTuple):
         """Of both models."""
         return self.policy_flops + self.prm_flops
 
-    def flops_for(self, selector: Selector) -> float:
+    def flops_for(self, selector: SelectorName) -> float:
         """Of the models that a selector needs where the method itself needs no PRM."""
         return self.flops if needs_prm(selector) else self.policy_flops
 

@@ -1,11 +1,11 @@
 """What a report needs to know of a run before it draws: its methods, its best selector, its bins of difficulty."""
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from overthink.storage.store import Run, Store
 from overthink.tasks.analysis.difficulty import DifficultyConfig
+from overthink.tasks.analysis.method_ids import family, method_name
 from overthink.tasks.reporting.plots import BLUE, BROWN, GREEN, INK, MUTED, ORANGE, PURPLE, SKY, VERMILION
 from overthink.tasks.reporting.results import summary_rows
 
@@ -19,7 +19,6 @@ METHOD_COLOURS = {
     "adaptive": BROWN,
     "compute_optimal": INK,
 }
-FAMILY_SQL = r"regexp_replace(method_id, '-n\d+', '')"  # a method without its budget: one curve
 LONGEST_LABEL = 18  # letters that fit beside a panel
 
 Row = dict[str, Any]
@@ -76,7 +75,7 @@ class RunFacts:
             # Imported rollouts may be what is left of a search: only who imported them knows.
             known = [row for row in self.known if self.run.recipe.get("independent")]
         else:
-            known = [row for row in self.known if row["method_id"].startswith("best_of_n-")]
+            known = [row for row in self.known if method_name(row["method_id"]) == "best_of_n"]
         best = max(known, key=lambda row: row["n"], default=None)
         return None if best is None else str(best["method_id"])
 
@@ -92,8 +91,8 @@ class RunFacts:
 
     def label(self, name: str) -> str:
         """A family, short enough to stand beside its curve: without its parameters where they tell nothing apart."""
-        short = name.split("-", maxsplit=1)[0]
-        if [family.split("-")[0] for family in self.families].count(short) == 1:
+        short = method_name(name)
+        if [method_name(one) for one in self.families].count(short) == 1:
             return short
         return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…"
 
@@ -103,11 +102,6 @@ def run_facts(store: Store, run: Run) -> RunFacts:
     return RunFacts(store, run, tuple(summary_rows(store, run.run_id)))
 
 
-def family(method_id: str) -> str:
-    """A method's id without its budget."""
-    return re.sub(r"-n\d+", "", method_id, count=1)
-
-
 def colour_of(method_id: str) -> str:
     """A method's colour, the same in every figure."""
-    return METHOD_COLOURS.get(method_id.split("-", maxsplit=1)[0], MUTED)
+    return METHOD_COLOURS.get(method_name(method_id), MUTED)

@@ -6,7 +6,8 @@ from typing import Any
 from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.analysis.difficulty import DIFFICULTIES
-from overthink.tasks.reporting.html.facts import FAMILY_SQL, RunFacts, colour_of
+from overthink.tasks.analysis.method_ids import FAMILY_SQL, method_name
+from overthink.tasks.reporting.html.facts import RunFacts, colour_of
 from overthink.tasks.reporting.plots import MUTED, Axes, Line, Panel, Picture, Point
 
 BUDGET_SQL = f"""SELECT {FAMILY_SQL} AS method, selector, n AS x, accuracy AS y, ci_low AS low, ci_high AS high
@@ -131,14 +132,14 @@ def _selector_lines(facts: RunFacts, rows: Sequence[Row]) -> Iterator[Line]:
 
 def _method_lines(facts: RunFacts, rows: Sequence[Row]) -> Iterator[Line]:
     """All methods: the best selector of each, majority and oracle of the independent one; the rest is faint."""
-    main = None if facts.independent is None else facts.independent.split("-")[0]
+    main = None if facts.independent is None else method_name(facts.independent)
     alone = len(facts.families) == 1
     for (method, selector), group in _grouped(rows, lambda row: (row["method"], row["selector"])):
         if method == "cot":
             continue
         name = selector if alone or selector != facts.lead else facts.label(method)
         line = _styled(facts, selector, name, _points(group), colour_of(method))
-        is_main = selector == facts.lead or method.split("-")[0] == main
+        is_main = selector == facts.lead or method_name(method) == main
         yield line if is_main else Line(f"{method} {selector}", line.points, faint=True)
 
 

@@ -9,9 +9,10 @@ from overthink.storage.sql import query
 from overthink.storage.storage_errors import StorageError
 from overthink.tasks.analysis.flops import PRETRAINING, efficiency_gain, performance_gain
 from overthink.tasks.analysis.intervals import paired_difference
+from overthink.tasks.analysis.method_ids import family
 from overthink.tasks.plan.regrading import graders_of
 from overthink.tasks.reporting.costs import COST_SQL, LINES, cost_rows
-from overthink.tasks.reporting.html.facts import RunFacts, family
+from overthink.tasks.reporting.html.facts import RunFacts
 from overthink.tasks.reporting.html.markup import behind, paragraph, table
 from overthink.tasks.reporting.results import SUMMARY_SQL, accuracy_text
 
