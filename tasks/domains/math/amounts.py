@@ -18,6 +18,7 @@ _RAISED = (("th",), ("^", "th"), ("^", "{", "th", "}"))
 
 def amount(tokens: Tokens) -> Answer:
     """An expression, and the unit or currency beside it. Raises Unreadable."""
+    tokens = [_as_unit(tokens, at) for at in range(len(tokens))]
     for place in (0, 1, len(tokens) - 1):
         if place < len(tokens) and tokens[place].kind == "mark" and tokens[place].text in CURRENCIES:
             return _money([*tokens[:place], *tokens[place + 1 :]], CURRENCIES[tokens[place].text])
@@ -29,6 +30,15 @@ def amount(tokens: Tokens) -> Answer:
     if any(_is_amount(tokens, at) for at in range(begin + 1, len(tokens))):
         return compound(tokens)
     return _measured(tokens, begin)
+
+
+def _as_unit(tokens: Tokens, place: int) -> Token:
+    """A token; min and sec are minutes and seconds where they follow a number and have nothing to be functions of."""
+    token, following = tokens[place], tokens[place + 1 : place + 2]
+    if token.kind != "command" or token.text not in ("min", "sec") or place == 0 or tokens[place - 1].kind != "number":
+        return token
+    alone = not following or (token.text == "min" and following[0].kind == "number")
+    return replace(token, kind="word", prose=True) if alone else token
 
 
 def _money(tokens: Tokens, unit: Unit) -> Answer:

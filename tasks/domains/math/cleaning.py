@@ -28,7 +28,7 @@ _SPACING = frozenset(",;:!> \n")  # behind a backslash
 _SPACED = r"(?:\\[,!;: ]|~|\{,\}|,\\[,!;: ] ?| )"
 _THOUSANDS = re.compile(rf"(?<![\d.,])([1-9]\d{{0,2}})((?:{_SPACED}\d{{3}})+)(?![\d/]|\{{|,\d)")
 _SKIPPED = re.compile(
-    r"\\(?:left|right|middle|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits|quad|qquad|bf|rm|it|tt|large|Large|hline)"
+    r"\\(?:left|right|middle|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits|quad|qquad|bf|rm|it|tt|large|Large|hline|enspace|thinspace|medspace|thickspace|negthinspace|mathopen\{\}|mathclose\{\})"
     r"(?![A-Za-z])\.?|(?<!\\)\\[,;:!> \n]|~|\\(?:[hv]space|label|tag|phantom)\*?\{[^{}]*\}"
 )
 _ENDS = " \t\r\n.,;:?~"
@@ -38,16 +38,19 @@ _OPEN_CASES = re.compile(
     r"(?:\\left\s*)?\\(?:\{|lbrace)\s*\\begin\{array\}\s*\{[^{}]*\}(.*)\\end\{array\}\s*(?:\\right\s*\.?)?\s*",
     re.DOTALL,
 )
-_CHOICE = re.compile(r"([A-H])(?:\)|[.:](?=\s))\s*")
+_CHOICE = re.compile(r"(\\(?:text|mbox)[a-z]*\{)?([A-H])(?:\)|[.:](?=[\s}]))\s*(?(1)\}\s*)")
+_OVER = re.compile(r"\{\s*(\d+)\s*\\over\s*(\d+)\s*\}")
+_ALIGNED_MATRIX = re.compile(r"(\\begin\{\w+)\*\}\s*\[[lcr]\]")
 
 
 def clean(text: str) -> str:
     """The text without wrappers, Markdown and spacing commands, in ASCII wherever mathematics has a name for it."""
     text = _ROW_END.sub(r"\\\\ ", _unicode(text))
     text = _THOUSANDS.sub(lambda found: found[1] + re.sub(r"\D", "", found[2]), _unwrapped(text))
-    text = _SKIPPED.sub(" ", _with_cases(text))
-    text = re.sub(r"\s+", " ", text).strip(' ,;"').rstrip(_ENDS)
-    return _CHOICE.sub(r"(\1) ", text, count=1) if _CHOICE.match(text) else text
+    text = _OVER.sub(r"\\frac{\1}{\2}", _ALIGNED_MATRIX.sub(r"\1}", _with_cases(text)))
+    text = re.sub(r"\s+", " ", _SKIPPED.sub(" ", text)).strip(' ,;"').rstrip(_ENDS)
+    text = text.removesuffix(r"\\").rstrip(_ENDS)
+    return _CHOICE.sub(r"(\2) ", text, count=1).strip() if _CHOICE.match(text) else text
 
 
 def _unicode(text: str) -> str:

@@ -101,9 +101,15 @@ def power(base: Expression, exponent: Expression) -> Expression:
         exact = _rational_power(base.number, exponent.number)
         if exact is not None:
             return number(exact)
+    if base.operation == "^" and _is_whole(exponent) and _is_whole(base.parts[1]):
+        return power(base.parts[0], times([base.parts[1], exponent]))
     if base.operation == "*" and exponent.number == -1:
         return times([power(part, exponent) for part in base.parts])
     return Expression("^", (base, exponent), key=f"{_fenced(base)}^{_fenced(exponent)}")
+
+
+def _is_whole(part: Expression) -> bool:
+    return part.number is not None and part.number.denominator == 1
 
 
 def _fenced(part: Expression) -> str:
@@ -164,8 +170,8 @@ def binomial(above: Expression, below: Expression) -> Expression:
 
 
 def double_factorial(part: Expression) -> Expression:
-    """n!!, the product of every other number up to n; exact for whole n of bounded size, otherwise only named."""
+    """n!!, the product of every other number up to n; exact for whole n of bounded size."""
     value = part.number
     if value is not None and value.denominator == 1 and 0 <= value <= 15_000:
         return number(math.prod(range(int(value), 0, -2)))
-    return call("double_factorial:", part)
+    return call("double_factorial", part)

@@ -12,7 +12,7 @@ from overthink.tasks.domains.math.expressions import Expression
 
 POINTS = 9  # at which expressions with letters are compared
 CONSTANTS = frozenset(("pi", "e", "i"))
-_DISCRETE = frozenset(("floor", "ceil", "factorial", "double_factorial:", "binomial", "gcd:", "lcm:", "sum", "prod"))
+_DISCRETE = frozenset(("floor", "ceil", "factorial", "double_factorial", "binomial", "gcd:", "lcm:", "sum", "prod"))
 _SETTLED = CONTEXTS[DIGITS[0]].mpf(10) ** -20
 _SMALLEST_ROUGH = 1e-300
 _CLOSE = CONTEXTS[DIGITS[1]].mpf(10) ** -100

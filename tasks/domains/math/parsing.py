@@ -35,7 +35,7 @@ _TRIGONOMETRIC = names("sin cos tan cot sec csc")
 _INVERSE = _TRIGONOMETRIC | names("sinh cosh tanh")
 _APPLIED = names("f g h")
 _ACCENTS = names("vec hat bar overline widehat tilde overrightarrow dot underline widetilde angle triangle")
-_DEGREES = (["^", "circ"], ["^", "{", "circ", "}"], ["circ"])
+_DEGREES = (["^", "circ"], ["^", "{", "circ", "}"])
 _TIMES = frozenset(("cdot", "times", "ast", "bullet"))
 _FENCES = {"(": ")", "[": "]"}
 _BARS = {"lfloor": ("rfloor", "floor"), "lceil": ("rceil", "ceil")}
@@ -122,6 +122,10 @@ class _Parser(Cursor):
                 double = self.sees("!") and self.ahead(1).text != "!" and self.tokens[self.place - 2].text != "!"
                 found = double_factorial(found) if double and self.take("!") else factorial(found)
             elif any(self.take_all(spelling) for spelling in _DEGREES):
+                found = self.in_degrees(found)
+            elif self.take("circ"):
+                if self.begins():
+                    raise Unreadable("functions one after the other")
                 found = self.in_degrees(found)
             elif self.take("^") or self.take_all(["*", "*"]):
                 found = power(found, self.exponent())

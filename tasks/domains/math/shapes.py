@@ -45,6 +45,7 @@ _SAID: dict[str, Value] = {
     "positive infty": Scalar(symbol("infty")),
     "negative infty": Scalar(minus(symbol("infty"))),
 }
+_HALVES_OF_DAY = re.compile(r"(?<= )(?:(in the morning)|noon|in the (?:afternoon|evening)|at night)$")
 _FENCES = {"vmatrix": "|", "Vmatrix": "||"}
 _MATRICES = _FENCES.keys() | {"pmatrix", "bmatrix", "Bmatrix", "matrix", "smallmatrix", "array"}
 _OPERATORS = frozenset("+*/^_=<>|()[]{}")
@@ -68,7 +69,8 @@ def value_of(tokens: Tokens, read: Read) -> Answer:
 def _clock(tokens: Tokens, _: Read) -> Value | None:
     texts = [token.text for token in tokens if token.text not in ("{", "}")]
     spelled = re.sub(r" ?: ?", ":", " ".join(texts))
-    spelled = re.sub(r"^(\d{1,2}) o ' ?clock\b", r"\1:00", re.sub(r"(?<= )noon$", "pm", spelled))
+    spelled = _HALVES_OF_DAY.sub(lambda said: "am" if said[1] else "pm", spelled)
+    spelled = re.sub(r"^(\d{1,2}) o ' ?clock\b", r"\1:00", spelled)
     found = re.match(r"(\d{1,2})(?::([0-5]\d))?(?::([0-5]\d))?(?: ([aApP][ .]*[mM]\b[ .]*))?$", spelled)
     if found is None or int(found[1]) > 24 or (found[2] is None and found[4] is None):
         return None
@@ -97,7 +99,10 @@ def _based(tokens: Tokens, _: Read) -> Value | None:
     place = texts.index("_")
     digits, base = "".join(texts[:place]), "".join(texts[place + 1 :])
     base = str(_SMALL_NUMBERS.index(base.lower())) if base.lower() in _SMALL_NUMBERS else base
-    if not re.fullmatch(r"[0-9A-Z]{1,400}", digits) or not re.search(r"\d", digits) or not base.isdigit():
+    hexadecimal = base == "16" and re.fullmatch(r"[A-F]{2,}", digits)
+    if not re.fullmatch(r"[0-9A-Z]{1,400}", digits) or not base.isdigit():
+        return None
+    if not hexadecimal and not re.search(r"\d", digits):
         return None
     try:
         value = int(digits, int(base))
@@ -184,7 +189,7 @@ def _matrix(tokens: Tokens, read: Read) -> Value | None:
         return None
     inner = list(tokens[1:-1])
     if begin[1] == "array" and inner and inner[0].text == "{":
-        inner = inner[[token.text for token in inner].index("}") + 1 :]
+        inner = inner[next(at for at in range(2, len(inner) + 1) if enclosed(inner[:at])) :]
     rows = [row for row in split(inner, ("newline",))[0] if row]
     return Matrix(tuple(tuple(read(cell) for cell in split(row, ("&",))[0]) for row in rows), _FENCES.get(begin[1], ""))
 
