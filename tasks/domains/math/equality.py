@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from overthink.tasks.domains.math.by_cases import agree
 from overthink.tasks.domains.math.evaluation import Undecided
 from overthink.tasks.domains.math.expressions import quotient
 from overthink.tasks.domains.math.numerics import equal, proportional
@@ -23,6 +24,7 @@ from overthink.tasks.domains.math.values import (
     Unordered,
     Unread,
     Value,
+    Words,
     parts_of,
 )
 
@@ -172,13 +174,13 @@ def _same_clock(one: Clock, other: Clock, rules: Rules) -> bool:
 
 
 def _same_cases(one: Cases, other: Cases, rules: Rules) -> bool:
-    """Whether they say the same under the same conditions. Raises Undecided where the conditions are not the same."""
+    """Whether they say the same, in words or by their values. Raises Undecided."""
     if _matched(one.items, other.items, rules):
         return True
     first, second = ([parts_of(item)[1] for item in cases.items] for cases in (one, other))
-    if not _matched(first, second, rules):
-        raise Undecided("other conditions")
-    return False
+    if all(isinstance(condition.value, Words) for condition in first) and _matched(first, second, rules):
+        return False
+    return agree(one, other)
 
 
 def _same_matrix(one: Matrix, other: Matrix, rules: Rules) -> bool:

@@ -135,8 +135,8 @@ class _Evaluation:
         names = ["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth"]
         inverses = {f"arc{name}": getattr(mp, f"a{name}") for name in names}
         return {name: getattr(mp, name) for name in names} | inverses | {
-            "ln": mp.log, "abs": abs, "floor": mp.floor, "ceil": mp.ceil, "factorial": mp.factorial, "double_factorial": mp.fac2,
-            "binomial": mp.binomial,
+            "ln": mp.log, "abs": abs, "floor": mp.floor, "ceil": mp.ceil, "factorial": mp.factorial,
+            "double_factorial": mp.fac2, "binomial": mp.binomial,
         }  # fmt: skip
 
     def named(self, name: str, parts: list[Complex]) -> Complex:

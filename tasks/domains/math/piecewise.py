@@ -6,7 +6,7 @@ from overthink.tasks.domains.math.values import Answer, Cases, Ordered, Read, Un
 
 _CASES = ("begin{cases}", "begin{dcases}", "begin{rcases}")
 _IF = ("if", "for", "when", "where")
-_OTHERWISE = (Token("word", "otherwise", prose=True),)
+OTHERWISE = (Token("word", "otherwise", prose=True),)
 
 
 def cases(tokens: Tokens, read: Read) -> Value | None:
@@ -28,4 +28,4 @@ def _piece(row: Tokens) -> list[Tokens]:
     if len(parts) == 1:
         parts = [part for part in split(row, (",", *_IF))[0] if part]
     stripped = [[token for token in part if token.text not in (",", ".", ";", *_IF)] for part in parts]
-    return [_OTHERWISE if text_of(part) in ("else", "otherwise") else part for part in stripped]
+    return [OTHERWISE if text_of(part) in ("else", "otherwise") else part for part in stripped]

@@ -25,7 +25,7 @@ REALS = interval(None, None)
 
 def united(values: Sequence[Value]) -> Value:
     """The union, its pieces sorted and joined where they meet. Raises Unreadable for what is not a set of numbers."""
-    pieces = sorted((piece for value in values for piece in _pieces(value)), key=cmp_to_key(_order))
+    pieces = sorted((piece for value in values for piece in pieces_of(value)), key=cmp_to_key(_order))
     if all(_is_point(piece) for piece in pieces):
         points = {piece.items[0].key: piece.items[0] for piece in pieces}
         return Unordered(tuple(points.values())) if len(points) != 1 else next(iter(points.values())).value
@@ -40,7 +40,7 @@ def united(values: Sequence[Value]) -> Value:
 
 def common(one: Value, other: Value) -> Value:
     """What two intervals have in common. Raises Unreadable where they are none."""
-    (first, *more), (second, *others) = _pieces(one), _pieces(other)
+    (first, *more), (second, *others) = pieces_of(one), pieces_of(other)
     if more or others:
         raise Unreadable("more than two intervals")
     left = first if _before(second.items[0], first.items[0]) or _tight(first.opening, second, first, 0) else second
@@ -60,7 +60,7 @@ def _tight(bracket: str, one: Ordered, other: Ordered, end: int) -> bool:
 
 def without(whole: Value, points: Value) -> Value:
     """A set of numbers without some of them. Raises Unreadable for any other difference."""
-    pieces, taken = _pieces(whole), _pieces(points)
+    pieces, taken = pieces_of(whole), pieces_of(points)
     if not all(_is_point(point) for point in taken):
         raise Unreadable("more than points are taken")
     for point in taken:
@@ -78,7 +78,8 @@ def _cut(piece: Ordered, point: Answer) -> list[Ordered]:
     return left + ([Ordered("(", (point, high), piece.closing)] if above < 0 else [])
 
 
-def _pieces(value: Value) -> list[Ordered]:
+def pieces_of(value: Value) -> list[Ordered]:
+    """The intervals that a set of numbers is made of; a point is one from it to itself. Raises Unreadable."""
     if isinstance(value, Pieces):
         return list(value.items)
     if isinstance(value, Ordered) and len(value.items) == 2:
