@@ -89,6 +89,8 @@ STATED = [
     ("The correct answer is option C: 15", "C: 15"),
 ]
 SILENT = [
+    "To find the answer in base $9$, we follow these steps: first divide.",
+    "To find the answer to this question we follow these steps: divide",
     "x^2 is the answer",
     "The answer to all this can be found when x is 5",
     "The result is $\\frac{1}{2}$.",

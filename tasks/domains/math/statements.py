@@ -8,8 +8,8 @@ MOST_WORDS = 6  # of an answer that begins with a word
 
 _ANSWER = r"(?:answers?|(?:final|required|desired|correct|right) (?:result|value|solution|option|choice))"
 _OF = (  # to the problem, for "how many?", we are looking for
-    r"(?: (?:to|for|of|in)\b(?![^.\n]{0,80}\b(?:whether|if|when|where|depends?|can|could|must|because|since)\b)"
-    r"(?:\"[^\"\n]{1,120}\"|“[^”\n]{1,120}”|\$[^$\n]{1,80}\$|[^.!?\n:=\"“”$]){1,80}?"
+    r"(?: (?:to|for|of|in)\b(?![^.\n]{0,80}\b(?:whether|if|when|where|depends?|can|could|must|because|since|we|you)\b)"
+    r"(?:\"[^\"\n]{1,120}\"|“[^”\n]{1,120}”|\$[^$\n]{1,80}\$|[^.,!?\n:=\"“”$]){1,80}?"
     r"|(?: that| which)? (?:we|you|I) (?:(?:are|were) )?\w+(?: \w+){0,3}?)"
 )
 _STATED = re.compile(
