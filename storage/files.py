@@ -22,6 +22,10 @@ def disk_errors(place: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise StorageError(f"disk full while writing {place}: free space and run the same command again") from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise StorageError(
+                f"{place} cannot be used ({error.strerror}): let this user write there, or name another store"
+            ) from error
         raise StorageError(f"cannot use {place}: {error}; mend the disk and run the same command again") from error
 
 

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
 from overthink.storage.files import disk_errors, make_folder
-from overthink.storage.storage_errors import StoreBusy
+from overthink.storage.storage_errors import StorageError, StoreBusy
 
 PATIENCE_SECONDS = 2.0  # a lock is taken a moment before its holder has written who it is
 RETRY_SECONDS = 0.05
@@ -38,6 +38,18 @@ def only_writer(path: Path, what: str) -> Iterator[None]:
     with _held_on(stream):
         _sign(path, stream)
         yield
+
+
+def is_held(path: Path) -> bool:
+    """Whether anyone holds the lock file at `path`; nothing is written, so that a store may be read only."""
+    try:
+        stream = path.open("rb+" if os.access(path, os.W_OK) else "rb")  # NFS gives locks of this kind to writers alone
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error}; give this user the right to read there") from error
+    with stream:
+        return not _take(stream, fcntl.LOCK_EX)
 
 
 @contextmanager
@@ -119,7 +131,7 @@ def _locked(path: Path, kind: int) -> TextIO | None:
         _release(stream)
 
 
-def _take(stream: TextIO, kind: int) -> bool:
+def _take(stream: IO[Any], kind: int) -> bool:
     try:
         fcntl.flock(stream, kind | fcntl.LOCK_NB)
         return True

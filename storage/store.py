@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
-from overthink.storage.lock import fellow_writer, lease, only_writer
+from overthink.storage.lock import fellow_writer, is_held, lease, only_writer
 from overthink.storage.record_files import EXACT, read_record, write_record
 from overthink.storage.stages import Stage
 from overthink.storage.storage_errors import StorageError
@@ -210,6 +210,10 @@ class Store:
     def lock_run(self, run_id: str) -> AbstractContextManager[None]:
         """Be the only writer of a run. Raises StoreBusy where another process is."""
         return only_writer(self.run_folder(run_id) / "lock", f"run {run_id}")
+
+    def is_being_written(self, run_id: str) -> bool:
+        """Whether any process writes a run at this moment."""
+        return is_held(self.run_folder(run_id) / "lock")
 
     def share_run(self, run_id: str, begin: Callable[[], object]) -> AbstractContextManager[Callable[[], bool]]:
         """Write a run with other processes that share it; see `fellow_writer`. Raises StoreBusy where one does not."""

@@ -131,6 +131,8 @@ def test_signals_stop_at_once_and_leave_a_store_to_go_on_with(sent: signal.Signa
     life = subprocess.Popen(
         [COMMAND, "run", "smoke", *words, "--store", tmp_path],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         # Whoever starts the tests in the background of a shell hands down that Ctrl-C be ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
@@ -140,7 +142,9 @@ def test_signals_stop_at_once_and_leave_a_store_to_go_on_with(sent: signal.Signa
         journals = list(tmp_path.glob("stages/*/journals/*.sqlite"))
     time.sleep(1)
     life.send_signal(sent)
-    assert life.wait(timeout=120) != 0
+    output, errors = life.communicate(timeout=120)
+    assert life.returncode == (1 if sent == signal.SIGINT else 143), output + errors
+    assert output.count("The run stopped: stopped by") == 1 and "Traceback" not in output + errors
     assert "interrupted" in overthink("status", "--store", str(tmp_path)).stdout
     finished = overthink("run", "smoke", *words, "--store", str(tmp_path))
     assert finished.returncode == 0

@@ -7,7 +7,6 @@ from rich.table import Column, Table
 
 from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing
 from overthink.flows.commands.terminal import console, told_plainly, unfolded
-from overthink.storage.storage_errors import StoreBusy
 from overthink.storage.store import Run, Store
 from overthink.tasks.analysis.method_ids import method_name
 
@@ -40,11 +39,7 @@ def status_of(store: Store, stored: Run) -> str:
     """A run's status; one that says it is running, though no process holds it, is interrupted."""
     if stored.status != "running":
         return stored.status
-    try:
-        with store.lock_run(stored.run_id):
-            return "interrupted"
-    except StoreBusy:
-        return "running"
+    return "running" if store.is_being_written(stored.run_id) else "interrupted"
 
 
 def in_short(method_ids: Iterable[str]) -> str:

@@ -14,6 +14,8 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from overthink.flows.commands.stopping import EXIT_CODE, MESSAGE, Terminated, stopped_by_sigterm
+from overthink.storage.files import disk_errors
 from overthink.storage.storage_errors import QueryError, StorageError, StoreBusy
 from overthink.storage.store import Store
 from overthink.tasks.errors import CellsFailed, Regression, UserError
@@ -44,6 +46,8 @@ def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine
 
     What its caller can tell better is raised on: UserError, StoreBusy and CellsFailed.
     """
+    from prefect.exceptions import TerminationSignal
+
     from overthink.flows.orchestration.offline_client import told_to_prefect
     from overthink.tasks.stages.progress import terminal
 
@@ -57,6 +61,8 @@ def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine
             raise
         except KeyboardInterrupt:
             _stopped(screen, "stopped by Ctrl-C", log)
+        except (Terminated, TerminationSignal):
+            _stopped(screen, "stopped by SIGTERM", log, EXIT_CODE)
         except Exception as error:
             _stopped(screen, f"{type(error).__name__}: {error}", log)
 
@@ -84,7 +90,7 @@ def unfolded(drawn: RenderableType) -> Screen:
     return Screen(width=max(width, console().width))
 
 
-def _stopped(screen: Console, reason: str, log: Path) -> NoReturn:
+def _stopped(screen: Console, reason: str, log: Path, code: int = 1) -> NoReturn:
     screen.print(
         f"The run stopped: {reason}\nEvery finished part and every answered call is safe. Run the same command again "
         f"to go on from there. Log: {log}",
@@ -92,17 +98,18 @@ def _stopped(screen: Console, reason: str, log: Path) -> NoReturn:
         markup=False,
         soft_wrap=True,
     )
-    raise typer.Exit(1)
+    raise typer.Exit(code)
 
 
 @contextlib.contextmanager
 def _chatter_to(log: Path) -> Iterator[Console]:
     """Send everything written to standard output and error, native libraries' too, to the log; yield the terminal."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
-    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     with os.fdopen(os.dup(1), "w") as terminal_stream:
         os.dup2(sink, 1)
         os.dup2(sink, 2)
@@ -119,9 +126,16 @@ def _chatter_to(log: Path) -> Iterator[Console]:
 
 @contextlib.contextmanager
 def told_plainly() -> Iterator[None]:
-    """The user's mistakes as one message, without a traceback, and exit code 2; a regression likewise, and 3."""
+    """The user's mistakes as one message, without a traceback, and exit code 2; a regression likewise, and 3.
+
+    SIGTERM is told likewise, and is 143.
+    """
     try:
-        yield
+        with stopped_by_sigterm():
+            yield
+    except Terminated as error:
+        Screen(stderr=True).print(MESSAGE, style="red", soft_wrap=True, highlight=False)
+        raise typer.Exit(EXIT_CODE) from error
     except (UserError, StorageError, QueryError, Regression) as error:
         Screen(stderr=True).print(str(error), style="red", soft_wrap=True, highlight=False)
         raise typer.Exit(REGRESSION if isinstance(error, Regression) else MISTAKE) from error

@@ -1,0 +1,71 @@
+"""SIGTERM to a command: one message, exit code 143, and that within seconds, whatever the command is at."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+EXIT_CODE = 128 + signal.SIGTERM  # as a shell says of a process that a signal ended
+PATIENCE_SECONDS = 5.0
+MESSAGE = "stopped by SIGTERM: whatever was stored is whole; run the same command again"
+
+
+class Terminated(SystemExit):
+    """SIGTERM came. Of SystemExit's kind, because tasks of asyncio keep all others to themselves."""
+
+    def __init__(self) -> None:
+        super().__init__(EXIT_CODE)
+
+
+@contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """Raise Terminated inside where SIGTERM comes; after PATIENCE_SECONDS the process ends in any case.
+
+    Python calls a handler between two steps of its own, so a library that computes for long, threads that are waited
+    for, or a task that keeps what it is told could hold it up.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _raise)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    screen = os.dup(2)
+    threading.Thread(target=_watch, args=(reading, screen), name="sigterm", daemon=True).start()
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is _raise:  # else it came, and its end is near
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGTERM, before)
+            os.close(writing)  # ends the watch
+
+
+def _raise(number: int, _: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)  # the second one ends the process at once
+    raise Terminated
+
+
+def _watch(reading: int, screen: int) -> None:
+    """End the process some time after SIGTERM came; the pipe is written to the moment it does."""
+    with os.fdopen(reading, "rb", buffering=0) as signals, os.fdopen(screen, "wb", buffering=0) as terminal:
+        while came := signals.read(1):
+            if came[0] == signal.SIGTERM:
+                time.sleep(PATIENCE_SECONDS)
+                with suppress(OSError):
+                    terminal.write(f"{MESSAGE}\n".encode())
+                os._exit(EXIT_CODE)
+
+
+def _forget() -> None:
+    """A forked child ends by SIGTERM as other processes do, and its parent does not hear of it."""
+    if signal.getsignal(signal.SIGTERM) is _raise:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+
+
+os.register_at_fork(after_in_child=_forget)
