@@ -17,7 +17,7 @@ SEARCHES: dict[str, Row] = {
     "beam_search-n8-m2-step_tokens13": {"method": "beam_search", "n": 8, "beam_width": 2, "step_tokens": 13},
     "dvts-n8-m4": {"method": "dvts", "n": 8},
     "dvts-n8-m4-siblings": {"method": "dvts", "n": 8, "return": "siblings"},
-    "rebase-n8-max_depth3": {"method": "rebase", "n": 8, "max_depth": 3},
+    "rebase-n8-max_depth3-balance0.2": {"method": "rebase", "n": 8, "max_depth": 3},
     "particle_filtering-n8": {"method": "particle_filtering", "n": 8},
     "particle_filtering-n8-iterations2": {"method": "particle_filtering", "n": 8, "iterations": 2},
     "mcts-n8-m4": {"method": "mcts", "n": 8},
