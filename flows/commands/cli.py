@@ -11,6 +11,7 @@ from overthink.flows.commands.compare import compare, gate
 from overthink.flows.commands.deploy import deploy
 from overthink.flows.commands.estimate import estimate
 from overthink.flows.commands.fit import fit
+from overthink.flows.commands.plugins_command import list_plugins
 from overthink.flows.commands.report import report
 from overthink.flows.commands.run import run
 from overthink.flows.commands.solve import solve
@@ -56,3 +57,4 @@ for command in COMMANDS:
     app.command()(command)
 app.command(name="import")(imports.import_)
 app.command()(ask.recipes)
+app.command(name="plugins")(list_plugins)

@@ -9,6 +9,8 @@ import numpy.typing as npt
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from overthink.tasks.plugins import plugins
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
@@ -150,11 +152,17 @@ SELECTORS: Mapping[str, Selector] = {one.name: one for one in (MAJORITY, *BEST_B
 
 
 def selector_of(name: str) -> Selector:
-    """The selector of this name. Raises ValueError with the names there are."""
-    found = SELECTORS.get(name)
-    if found is None:
-        raise ValueError(f"there is no selector {name!r}: name one of {', '.join(SELECTORS)}")
-    return found
+    """The selector of this name, built in or of an installed package.
+
+    Raises ValueError with the names there are, UserError where the package that has it is broken.
+    """
+    installed = plugins("selectors", SELECTORS)
+    if name in installed:
+        plugin: Selector = installed[name].load_as(Selector)
+        return plugin
+    if name not in SELECTORS:
+        raise ValueError(f"there is no selector {name!r}: name one of {', '.join((*SELECTORS, *installed))}")
+    return SELECTORS[name]
 
 
 class _Named:
@@ -162,7 +170,13 @@ class _Named:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.literal_schema([*SELECTORS])
+        names = dict.fromkeys((*SELECTORS, *plugins("selectors", SELECTORS)))
+        return core_schema.no_info_after_validator_function(_loaded, core_schema.literal_schema([*names]))
+
+
+def _loaded(name: str) -> str:
+    selector_of(name)
+    return name
 
 
 SelectorName = Annotated[str, _Named]

@@ -10,6 +10,7 @@ from overthink.tasks.analysis.intervals import KIND
 from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.datasets.sources import ProblemSet
 from overthink.tasks.domains import math
+from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.recipes.recipe import GradingConfig
 
 JsonObject = dict[str, Any]
@@ -84,4 +85,5 @@ def select_identity(
         monte_carlo={"subsets": SUBSETS, "all_where_few": True, "seed": seed},
         intervals=KIND,
         **own_code("selection"),
+        **plugin_identities("selectors", selectors),
     )

@@ -6,6 +6,7 @@ from overthink.storage.keys import labelled_key
 from overthink.storage.store import StageUse
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.plan.identity import JsonObject, grade_identity, own_code, select_identity, stage_identity
+from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.recipes.methods import Adaptive, AnyMethod, Cot
 from overthink.tasks.recipes.recipe import Recipe
 
@@ -94,6 +95,7 @@ def _make_identity(recipe: Recipe, method: AnyMethod, policy: EngineIdentity, pr
         "method": settings,
         "sampling": sampling,
         "seed": 0 if isinstance(method, Cot) else recipe.seed,
+        **plugin_identities("methods", [method.method]),
     }
     if isinstance(method, Adaptive):
         determinants |= {"extraction": recipe.grading.extraction, **own_code("extraction")}

@@ -10,6 +10,7 @@ from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.errors import UserError
 from overthink.tasks.plan.identity import JsonObject, grade_identity, grader_identity, own_code, stage_identity
 from overthink.tasks.plan.method_plan import MethodPlan, method_plan
+from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.recipes.methods import Adaptive, BestOfN, ComputeOptimal
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.strategy_file import FixedChoice, Strategy, read_strategy
@@ -107,9 +108,13 @@ def strategy_plan(
         limit=limit,
         **own_code("decision"),
     )
-    following = {type(choice.method) for choice in (*strategy.choices, *strategy.without_pilot)}
+    choices = (*strategy.choices, *strategy.without_pilot)
+    following = {type(choice.method) for choice in choices}
     parts = ("candidates", "extraction") if Adaptive in following else ("candidates",)
-    search = stage_identity("search", decisions=labelled_key("decide", decide), seed=recipe.seed, **own_code(*parts))
+    plugged = plugin_identities("methods", {choice.method.method for choice in choices})
+    search = stage_identity(
+        "search", decisions=labelled_key("decide", decide), seed=recipe.seed, **own_code(*parts), **plugged
+    )
     grade = grade_identity(labelled_key("search", search), recipe.grading, problems)
     select = stage_identity(
         "select",
@@ -117,6 +122,7 @@ def strategy_plan(
         problems=labelled_key("problems", problems),
         intervals=KIND,
         **own_code("selection"),
+        **plugin_identities("selectors", {choice.selector for choice in choices}),
     )
     return StrategyPlan(method, strategy, pilot, decide, search, grade, select)
 

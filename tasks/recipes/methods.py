@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -18,6 +18,7 @@ from overthink.tasks.methods.mcts import Rule, mcts
 from overthink.tasks.methods.particle_filtering import particle_filtering
 from overthink.tasks.methods.rebase import rebase
 from overthink.tasks.methods.requests import Method
+from overthink.tasks.recipes.installed_methods import OrInstalled, name_of
 from overthink.tasks.records import Sampling
 
 NAMED_APART = ("method", "n", "beam_width")
@@ -45,6 +46,8 @@ class MethodConfig(BaseModel):
 
     # A search grows a tree, asks the PRM on the way and answers one budget, its own n.
     is_search: ClassVar[bool] = False
+    # Of what a plug-in computes, raised with every change of it; a built-in method's is in tasks/plan/identity.py.
+    version: ClassVar[int] = 1
     # Any subset of independent rollouts stands for a smaller budget; other methods' rollouts only count together.
     independent: ClassVar[bool] = False
 
@@ -221,9 +224,7 @@ class Mcts(BeamConfig):
         return mcts(self.growth(draws), self.n, self.beam_width, self.exploration, self.rule)
 
 
-AnyMethod = Annotated[
-    Cot | BestOfN | Adaptive | BeamSearch | Dvts | Rebase | ParticleFiltering | Mcts, Field(discriminator="method")
-]
+BuiltIn = Cot | BestOfN | Adaptive | BeamSearch | Dvts | Rebase | ParticleFiltering | Mcts
 
 
 class ComputeOptimal(MethodConfig):
@@ -253,4 +254,7 @@ class ComputeOptimal(MethodConfig):
         return f"compute_optimal-{limit}-{strategy}"
 
 
-ListedMethod = Annotated[AnyMethod | ComputeOptimal, Field(discriminator="method")]
+METHODS: Mapping[str, type[MethodConfig]] = {name_of(kind): kind for kind in (*get_args(BuiltIn), ComputeOptimal)}
+INSTALLED = OrInstalled(MethodConfig, METHODS)
+AnyMethod = Annotated[BuiltIn, INSTALLED]
+ListedMethod = Annotated[BuiltIn | ComputeOptimal, INSTALLED]

@@ -1,0 +1,37 @@
+"""Packages installed in a folder of their own, which child processes find by PYTHONPATH."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+EXAMPLE = Path(__file__).parent / "example_plugin"
+COMMAND = Path(sys.executable).parent / "overthink"
+
+
+def distribution(site: Path, name: str, version: str, entry_points: Mapping[str, Mapping[str, str]]) -> None:
+    """What an installer leaves of a distribution beside its modules."""
+    folder = site / f"{name.replace('-', '_')}-{version}.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    groups = [
+        f"[{group}]\n" + "".join(f"{one} = {place}\n" for one, place in entries.items())
+        for group, entries in entry_points.items()
+    ]
+    (folder / "entry_points.txt").write_text("\n".join(groups))
+
+
+def install_example(site: Path) -> None:
+    """The example package, as its pyproject.toml says."""
+    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
+    shutil.copytree(EXAMPLE / "overthink_example", site / "overthink_example")
+    distribution(site, project["name"], project["version"], project["entry-points"])
+
+
+def overthink(site: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The command in a process that finds what is installed in `site`."""
+    environment = os.environ | {"PYTHONPATH": str(site), "COLUMNS": "200"}
+    return subprocess.run([COMMAND, *words], capture_output=True, text=True, cwd=cwd, env=environment, timeout=300)
