@@ -20,12 +20,13 @@ from functools import partial
 from random import Random
 from typing import Any, Generic, Literal, Protocol, TypeAlias
 
+from overthink.tasks.domains.math.extraction import is_final
 from overthink.tasks.methods.candidates import Growth
 from overthink.tasks.methods.requests import Generate, Method, Outcome, Request, Result, Score, Search
 from overthink.tasks.records import Rollout, Sample, SampleStop, Sampling, Scores
 
 SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_tokens=64, stop=("\n\n",))
-GROWTH = Growth(SAMPLING, max_depth=3)
+GROWTH = Growth(SAMPLING, max_depth=3, is_final=is_final)
 RETRY = 1_000_000  # what the number of a repeated draw goes up by
 
 Tree: TypeAlias = Mapping[str, Sequence[str]]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_trees import ORDERS, RETRY, SAMPLING, DrawnByLot, HandDrawn, Pick, Play, Tree, by_lot, play, written
 
+from overthink.tasks.domains.math.extraction import is_final
 from overthink.tasks.methods.beam_search import shared_out
 from overthink.tasks.methods.candidates import Growth, best, expand, keep
 from overthink.tasks.methods.rebase import apportion
@@ -16,7 +17,7 @@ from overthink.tasks.methods.requests import Generate, Score
 from overthink.tasks.methods.tree import Node
 from overthink.tasks.records import Sample, Scores
 
-GROWTH = Growth(SAMPLING, max_depth=5)
+GROWTH = Growth(SAMPLING, max_depth=5, is_final=is_final)
 GREEDY = replace(SAMPLING, temperature=0.0, top_p=1.0)
 PARENT = Node(None, 2, written("p"), None, score=0.25, value=0.75)
 

@@ -14,6 +14,7 @@ import overthink.flows.prm_eval as prm_eval_module
 from overthink.flows.commands.cli import app
 from overthink.flows.evaluate import evaluate
 from overthink.storage.store import Store
+from overthink.tasks.domains.math.extraction import is_final
 from overthink.tasks.engines.fakes.fake import FakePrm
 from overthink.tasks.errors import PromptTooLong
 from overthink.tasks.methods.beam_search import beam_search
@@ -23,7 +24,7 @@ from overthink.tasks.methods.tree import Node
 from overthink.tasks.recipes.recipe import PrmEvalRecipe
 from overthink.tasks.records import Scores, Unscored
 
-GROWTH = Growth(SAMPLING, max_depth=5)
+GROWTH = Growth(SAMPLING, max_depth=5, is_final=is_final)
 
 
 class ShortSighted(HandDrawn):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from step_writers import MARK, QUESTION, STEP, Writer, like_llama, prompts_of, tokens_of
 
 from overthink.storage.journal import Journal
+from overthink.tasks.domains.math.extraction import is_final
 from overthink.tasks.domains.prompts import BOXED, LLAMA3_MATH
 from overthink.tasks.engines.policy_prompts import PolicyPrompts
 from overthink.tasks.engines.prm.layouts import MarkedChat
@@ -92,7 +93,7 @@ async def searched(prompts: PolicyPrompts, folder: Path) -> tuple[Outcome, Write
         in_flight=asyncio.Semaphore(64),
         on_call=lambda _: None,
     )
-    outcome = await driver.run(Problem("key", "0", QUESTION, "42"), beam_search(Growth(STEP, 5), 16, 4))
+    outcome = await driver.run(Problem("key", "0", QUESTION, "42"), beam_search(Growth(STEP, 5, is_final), 16, 4))
     await recorder.close()
     return outcome, writer, reader
 

@@ -6,7 +6,7 @@ the path is at a dead end. A path is finished at the end of the sequence, at a s
 the depth limit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from overthink.tasks.methods.requests import Generate, Score, Search, expect_samples, expect_scores
@@ -15,19 +15,19 @@ from overthink.tasks.records import Sample, Sampling, StopReason, Unscored
 
 RETRIES = 3
 RETRY_STRIDE = 1_000_000  # a repeated draw's number is this much higher than its first try's
-FINAL_ANSWER = "\\boxed"
 
 
 @dataclass(frozen=True)
 class Growth:
-    """How trees grow: how one step is drawn, how deep paths may go, how far a score looks ahead.
+    """How trees grow: how one step is drawn, how deep paths may go, when one ends, how far a score looks ahead.
 
-    `sampling.stop` holds the step delimiter. With `lookahead` k, a step is ranked by the PRM's score of the k-th step
-    after it, written greedily (Snell).
+    `sampling.stop` holds the step delimiter. `is_final` tells whether a step holds the final answer. With `lookahead`
+    k, a step is ranked by the PRM's score of the k-th step after it, written greedily (Snell).
     """
 
     sampling: Sampling
     max_depth: int
+    is_final: Callable[[str], bool]
     lookahead: int = 0
 
 
@@ -72,7 +72,7 @@ def keep(nodes: Sequence[Node]) -> None:
 def _node(growth: Growth, parent: Node | None, draw: int, sample: Sample) -> Node:
     depth = 1 if parent is None else len(parent.address) + 1
     stop: StopReason | None = None
-    if sample.stop_reason == "stop" or FINAL_ANSWER in sample.text:
+    if sample.stop_reason == "stop" or growth.is_final(sample.text):
         stop = "stop"
     elif depth >= growth.max_depth:
         stop = "depth"
@@ -105,7 +105,7 @@ def _judge(growth: Growth, node: Node) -> Search[None]:
     for _ in range(0 if node.stop else growth.lookahead):
         (sample,) = expect_samples((yield [Generate((*node.path, *ahead), node.draw, greedy)]))
         ahead.append(sample)
-        if sample.stop_reason != "delimiter" or FINAL_ANSWER in sample.text:
+        if sample.stop_reason != "delimiter" or growth.is_final(sample.text):
             break
     steps = node.steps
     asked = Score((*steps, *step_texts(ahead)), len(steps) - 1, node.draw)

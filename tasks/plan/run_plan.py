@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from overthink.storage.completeness import is_whole
 from overthink.storage.keys import content_key, labelled_key
 from overthink.storage.store import StageUse, Store
 from overthink.tasks.datasets.sources import ProblemSet
+from overthink.tasks.domains.math.extraction import extract_answer, is_final
 from overthink.tasks.engines.engine_config import EngineConfig
 from overthink.tasks.engines.registry import EngineIdentity, identify
 from overthink.tasks.errors import UserError
@@ -97,7 +99,8 @@ def search_of(recipe: Recipe, method: AnyMethod, problem_key: str, first: int, l
         indices=range(first, last),
         sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens),
         delimiter=settings.step_delimiter,
-        extraction=recipe.grading.extraction,
+        is_final=is_final,
+        answer_of=partial(extract_answer, extraction=recipe.grading.extraction),
         seed=int(content_key([recipe.seed, problem_key])[:8], 16),
     )
     return method.build(draws)

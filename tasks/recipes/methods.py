@@ -1,13 +1,12 @@
 """The methods of a recipe: their parameters, checked with the reason, and the searches they make (paper section 2)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from overthink.tasks.domains.math.extraction import Extraction, extract_answer
 from overthink.tasks.methods.adaptive import adaptive
 from overthink.tasks.methods.beam_search import beam_search, beam_search_hf
 from overthink.tasks.methods.best_of_n import best_of_n
@@ -29,13 +28,15 @@ class Draws:
     """What a method takes from the rest of the recipe.
 
     `indices` numbers the solutions wanted of a method whose solutions are independent; `sampling` draws a whole one,
-    `delimiter` ends a step, `extraction` reads an answer; `seed` is the problem's own, for methods that draw lots.
+    `delimiter` ends a step, `is_final` tells whether one holds the final answer, `answer_of` reads the answer in a
+    solution; `seed` is the problem's own, for methods that draw lots.
     """
 
     indices: range
     sampling: Sampling
     delimiter: str
-    extraction: Extraction
+    is_final: Callable[[str], bool]
+    answer_of: Callable[[str], str | None]
     seed: int
 
 
@@ -120,11 +121,7 @@ class Adaptive(BudgetConfig):
 
     def build(self, draws: Draws) -> Method:
         """A fresh search for one problem."""
-
-        def answer_of(text: str) -> str | None:
-            return extract_answer(text, draws.extraction)
-
-        return adaptive(draws.sampling, self.n, self.wave, self.threshold, answer_of)
+        return adaptive(draws.sampling, self.n, self.wave, self.threshold, draws.answer_of)
 
 
 class SearchConfig(BudgetConfig):
@@ -138,7 +135,7 @@ class SearchConfig(BudgetConfig):
     def growth(self, draws: Draws, lookahead: int = 0) -> Growth:
         """How this search's trees grow."""
         sampling = Sampling(draws.sampling.temperature, draws.sampling.top_p, self.step_tokens, (draws.delimiter,))
-        return Growth(sampling, self.max_depth, lookahead)
+        return Growth(sampling, self.max_depth, draws.is_final, lookahead)
 
 
 class BeamConfig(SearchConfig):

@@ -45,6 +45,11 @@ def extract_answer(text: str, extraction: Extraction = "boxed") -> str | None:
     return answer
 
 
+def is_final(step: str) -> bool:
+    """Whether a step holds the final answer, so that a search need not go on from it."""
+    return "\\boxed" in step
+
+
 def last_box(text: str) -> str | None:
     """The content of the box that opens last, of those that are closed and hold an answer; one pass over the text.
 
