@@ -18,7 +18,7 @@ from overthink.tasks.domains.math.extraction import is_final
 from overthink.tasks.methods.beam_search import beam_search
 from overthink.tasks.methods.candidates import Growth
 from overthink.tasks.records import Problem, Sample, SampleStop, Sampling, Scores
-from overthink.tasks.stages.driver import Driver
+from overthink.tasks.stages.driver import Driver, EngineAccess
 from overthink.tasks.stages.recorder import Recorder
 
 DEPTH = 6
@@ -66,7 +66,8 @@ async def drive(problems: int, n: int) -> tuple[int, float]:
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Journal(Path(folder) / "journal.sqlite"))
         engine = Instant()
-        driver = Driver("stage", 0, "policy", "prm", engine, engine, recorder, asyncio.Semaphore(512), count)
+        access = EngineAccess(recorder, asyncio.Semaphore(512), count)
+        driver = Driver("stage", 0, "policy", "prm", engine, engine, access)
         begin = time.perf_counter()
         await asyncio.gather(
             *(

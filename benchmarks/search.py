@@ -45,7 +45,7 @@ from overthink.tasks.plan.run_plan import search_of
 from overthink.tasks.recipes.methods import AnyMethod
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Problem, Sample, Sampling, Scores
-from overthink.tasks.stages.driver import Driver
+from overthink.tasks.stages.driver import Driver, EngineAccess
 from overthink.tasks.stages.recorder import Recorder
 from overthink.tasks.stages.runner import in_flight_of
 
@@ -148,9 +148,7 @@ async def ours(setting: Setting, watched: Watched) -> None:
             prm_id="prm",
             policy=watched,
             prm=watched,
-            recorder=recorder,
-            in_flight=asyncio.Semaphore(in_flight_of(setting.recipe.policy)),
-            on_call=lambda _: None,
+            access=EngineAccess(recorder, asyncio.Semaphore(in_flight_of(setting.recipe.policy)), lambda _: None),
         )
         await asyncio.gather(*(driver.run(problem, search) for problem, search in setting.searches()))
         await recorder.close()

@@ -19,17 +19,18 @@ from overthink.tasks.engines.engine_protocol import Policy, Prm
 from overthink.tasks.engines.registry import EngineSlot, check_engine
 from overthink.tasks.methods.requests import Method
 from overthink.tasks.plan.gpus import check_shared_gpus, gpus_taken
-from overthink.tasks.plan.method_plan import MethodPlan
+from overthink.tasks.plan.method_plan import MethodPlan, select_settings
 from overthink.tasks.plan.prompt_check import check_prompts
 from overthink.tasks.plan.run_plan import Plan, is_finished, make_plan, search_of
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.store_uri import StorePlace
 from overthink.tasks.reporting.gate import check_gate
-from overthink.tasks.stages.progress import RunProgress, StageProgress, terminal
-from overthink.tasks.stages.recorder import Recorder
-from overthink.tasks.stages.runner import ShardWork, StageJob, StageRunner, begin_run, concluded, in_flight_of
+from overthink.tasks.stages.driver import EngineAccess
+from overthink.tasks.stages.progress import RunProgress, terminal
+from overthink.tasks.stages.runner import StageJob, StageRunner, begin_run, concluded, in_flight_of
 from overthink.tasks.stages.sample import RolloutWork, sample
 from overthink.tasks.stages.search import search
+from overthink.tasks.stages.shards import ShardContext, ShardWork, shard_work
 from overthink.tasks.stages.sharing import with_others
 from overthink.tasks.strategy.apply_strategy import Application
 
@@ -157,12 +158,11 @@ class Evaluation:
     ) -> None:
         recipe = self.plan.recipe
         is_search = job.identity["stage"] == "search"
-        in_flight = asyncio.Semaphore(in_flight_of(recipe.policy))
 
-        def work(recorder: Recorder, line: StageProgress) -> ShardWork:
+        def work(context: ShardContext, access: EngineAccess) -> ShardWork:
             shared = RolloutWork(
-                stage=job.stage,
-                problems=self.plan.by_key,
+                context,
+                access,
                 search=search_of_unit,
                 delimiter=recipe.sampling.step_delimiter,
                 seed=job.identity["seed"],
@@ -170,15 +170,11 @@ class Evaluation:
                 prm_id=self.plan.prm_id if is_search else None,
                 policy=self.policy,
                 prm=self.prm if is_search else None,
-                recorder=recorder,
-                in_flight=in_flight,
-                on_call=line.on_call,
-                on_problem=line.on_problem,
                 decisions=decisions,
             )
-            return partial(search if is_search else sample, shared)
+            return shard_work(search if is_search else sample, shared)
 
-        await self.stages.run_journaled(job, work)
+        await self.stages.run_journaled(job, in_flight_of(recipe.policy), work)
 
     async def score(self, method: MethodPlan) -> None:
         """The scores of one method's rollouts that are not there yet, where it does not score them itself."""
@@ -187,7 +183,7 @@ class Evaluation:
         recipe = self.plan.recipe
         job = self._job(method, method.score_key, method.score)
         samples = self.store.stage(method.make_key)
-        await self.stages.score(job, samples, self.plan.prm_id, self.prm, recipe.prm, recipe.seed)
+        await self.stages.score(job, samples, self.plan.prm_id, self.prm, recipe.seed)
 
     async def grade(self, method: MethodPlan) -> None:
         """The grades of one method's rollouts that are not there yet."""
@@ -200,10 +196,7 @@ class Evaluation:
         job = self._job(method, method.select_key, method.select)
         grades = self.store.stage(method.grade_key)
         scores = None if method.scores_key is None else self.store.stage(method.scores_key)
-        selectors, independent = recipe.chosen_selectors(), method.method.independent
-        await self.stages.select(
-            job, grades, scores, selectors, method.budgets, independent, recipe.seed, recipe.grading
-        )
+        await self.stages.select(job, grades, scores, select_settings(recipe, method.method), recipe.grading)
 
     def _job(self, method: MethodPlan, key: str, identity: Mapping[str, Any]) -> StageJob:
         name = f"{identity['stage']} {method.method.method_id}"

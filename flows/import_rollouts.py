@@ -1,7 +1,7 @@
 """The flow `import`: rollouts that another tool stored become a run of ours, graded and chosen from by our stages."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from prefect import flow
 
@@ -21,8 +21,10 @@ from overthink.tasks.importers.search_and_learn import read_search_and_learn
 from overthink.tasks.plan.identity import JsonObject, grade_identity, problems_identity, select_identity, stage_identity
 from overthink.tasks.recipes.import_recipe import ImportRecipe
 from overthink.tasks.recipes.store_uri import StorePlace
-from overthink.tasks.stages.progress import RunProgress, StageProgress, terminal
-from overthink.tasks.stages.runner import ShardWork, StageJob, StageRunner, begin_run, concluded
+from overthink.tasks.stages.progress import RunProgress, terminal
+from overthink.tasks.stages.runner import StageJob, StageRunner, begin_run, concluded
+from overthink.tasks.stages.select import SelectSettings
+from overthink.tasks.stages.shards import ShardContext, ShardWork
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,17 @@ def _plan(recipe: ImportRecipe, imported: ImportedSet) -> ImportPlan:
     key = labelled_key("import", rollouts)
     grade = grade_identity(key, recipe.grading, problems)
     scores = key if imported.is_scored else None
-    wanted = imported.n, imported.budgets, selectors_of(imported), imported.independent
-    select = select_identity(grade, scores, problems, *wanted, recipe.seed)
+    select = select_identity(grade, scores, problems, imported.n, _settings(recipe, imported))
     return ImportPlan(recipe, imported, problems, rollouts, grade, select)
 
 
 def selectors_of(imported: ImportedSet) -> tuple[SelectorName, ...]:
     """All selectors that the rollouts allow."""
     return tuple(name for name in SELECTORS if imported.is_scored or not needs_prm(name))
+
+
+def _settings(recipe: ImportRecipe, imported: ImportedSet) -> SelectSettings:
+    return SelectSettings(imported.budgets, selectors_of(imported), imported.independent, recipe.seed)
 
 
 def is_imported(plan: ImportPlan, store: Store) -> bool:
@@ -154,27 +159,22 @@ async def _carry_out(plan: ImportPlan, store: Store, progress: RunProgress) -> N
         rows = [{"problem_set": problem_set.name, **vars(problem)} for problem in problem_set.problems]
         stages.write_problems(problems.key, plan.problems, rows)
         brought = job(rollouts, plan.rollouts, len(plan.units))
-        await stages.run(brought, _writer(plan, brought))
+        await stages.run(brought, partial(_writer, plan))
         graded = job(grade, plan.grade, recipe.shard_size)
         await stages.grade(graded, brought.stage, recipe.grading)
         chosen = job(select, plan.select, len(plan.units))
         scores = brought.stage if imported.is_scored else None
-        selectors, budgets = selectors_of(imported), imported.budgets
-        await stages.select(
-            chosen, graded.stage, scores, selectors, budgets, imported.independent, recipe.seed, recipe.grading
-        )
+        settings = _settings(recipe, imported)
+        await stages.select(chosen, graded.stage, scores, settings, recipe.grading)
     await publish_summary(store, plan.run_id)
 
 
-def _writer(plan: ImportPlan, job: StageJob) -> Callable[[StageProgress], ShardWork]:
-    def work(line: StageProgress) -> ShardWork:
-        async def write(cover: Cover) -> Entry:
-            prm_id = None if plan.prm is None else plan.prm.address
-            entry = job.stage.write_part(cover, imported_tables(job.stage.key, plan.imported, prm_id))
-            for _ in cover.units:
-                line.on_problem()
-            return entry
+def _writer(plan: ImportPlan, context: ShardContext) -> ShardWork:
+    async def write(cover: Cover) -> Entry:
+        stage, prm_id = context.stage, None if plan.prm is None else plan.prm.address
+        entry = stage.write_part(cover, imported_tables(stage.key, plan.imported, prm_id))
+        for _ in cover.units:
+            context.on_problem()
+        return entry
 
-        return write
-
-    return work
+    return write

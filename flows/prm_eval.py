@@ -138,9 +138,7 @@ class PrmEvaluation:
             try:
                 job = StageJob(self.store.stage(score), plan.score, "score", 1, recipe.shard_size)
                 samples = self.store.stage(imported)
-                await self.stages.score(
-                    job, samples, plan.prm.address, self.prm, recipe.prm, recipe.seed, all_must_fit=True
-                )
+                await self.stages.score(job, samples, plan.prm.address, self.prm, recipe.seed, all_must_fit=True)
             finally:
                 await self.prm.close()
             await self._measure(imported, score, measured)

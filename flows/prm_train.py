@@ -27,10 +27,11 @@ from overthink.tasks.plan.run_plan import Plan, make_plan
 from overthink.tasks.recipes.recipe import PrmTrainRecipe
 from overthink.tasks.recipes.store_uri import StorePlace
 from overthink.tasks.records import Sampling
+from overthink.tasks.stages.driver import EngineAccess
 from overthink.tasks.stages.label import LabelWork, label, labelled_rollouts
-from overthink.tasks.stages.progress import RunProgress, StageProgress, terminal
-from overthink.tasks.stages.recorder import Recorder
-from overthink.tasks.stages.runner import ShardWork, StageJob, begin_run, concluded, in_flight_of
+from overthink.tasks.stages.progress import RunProgress, terminal
+from overthink.tasks.stages.runner import StageJob, begin_run, concluded, in_flight_of
+from overthink.tasks.stages.shards import ShardContext, ShardWork, shard_work
 
 
 @dataclass(frozen=True)
@@ -152,17 +153,16 @@ class PrmTraining:
         plan, recipe = self.plan, self.plan.recipe
         samples, grades = self.store.stage(plan.method.make_key), self.store.stage(plan.method.grade_key)
         settings = recipe.sampling
-        in_flight = asyncio.Semaphore(in_flight_of(recipe.policy))
         sources = frozenset(samples.digests("rollouts")) | frozenset(grades.digests("grades"))
         stage = self.store.stage(plan.label_key)
         job = StageJob(stage, plan.label, f"label × {recipe.continuations}", 1, recipe.shard_size, sources)
 
-        def work(judge: MathJudge, recorder: Recorder, line: StageProgress) -> ShardWork:
+        def work(judge: MathJudge, context: ShardContext, access: EngineAccess) -> ShardWork:
             shared = LabelWork(
-                stage=stage,
+                context,
+                access,
                 samples=samples,
                 grades=grades,
-                problems=plan.rolling_out.by_key,
                 rollouts=recipe.rollouts,
                 continuations=recipe.continuations,
                 sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens),
@@ -172,15 +172,11 @@ class PrmTraining:
                 seed=recipe.seed,
                 model=plan.rolling_out.policy.name,
                 policy=self.rolling_out.policy,
-                recorder=recorder,
-                in_flight=in_flight,
-                on_call=line.on_call,
-                on_problem=line.on_problem,
             )
-            return partial(label, shared)
+            return shard_work(label, shared)
 
         with MathJudge(recipe.grading.time_limit_seconds) as judge:
-            await self.rolling_out.stages.run_journaled(job, partial(work, judge))
+            await self.rolling_out.stages.run_journaled(job, in_flight_of(recipe.policy), partial(work, judge))
 
     async def _train(self, folder: Path) -> None:
         """Train and write the model, on a thread that a cancelled flow stops. Torch is imported only here."""

@@ -19,6 +19,7 @@ from overthink.storage.store import Run, StageUse, Store
 from overthink.tasks.datasets.sources import ProblemSet, load_problems
 from overthink.tasks.errors import UserError
 from overthink.tasks.plan.identity import JsonObject, grade_identity, problems_identity, select_identity
+from overthink.tasks.plan.method_plan import select_settings
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.store_uri import StorePlace
 from overthink.tasks.records import Problem
@@ -70,9 +71,7 @@ class _Rebuilding:
         for method in self.recipe.fixed_methods:
             made, scored = self.made_and_scored(method.method_id)
             grade = grade_identity(made, self.recipe.grading, self.problems)
-            selectors, budgets = self.recipe.chosen_selectors(), self.recipe.budgets_of(method)
-            wanted = method.n, budgets, selectors, method.independent
-            choice = select_identity(grade, scored, self.problems, *wanted, self.recipe.seed)
+            choice = select_identity(grade, scored, self.problems, method.n, select_settings(self.recipe, method))
             self._hold("grade", method.method_id, grade)
             self._hold("select", method.method_id, choice)
             self.grades[method.method_id], self.choices[method.method_id] = grade, choice
@@ -108,10 +107,7 @@ class _Rebuilding:
             graded = self._job("grade", name, self.grades[name], method.n)
             await stages.grade(graded, made, recipe.grading)
             chosen = self._job("select", name, self.choices[name], method.n)
-            budgets, selectors = recipe.budgets_of(method), recipe.chosen_selectors()
-            await stages.select(
-                chosen, graded.stage, scored, selectors, budgets, method.independent, recipe.seed, recipe.grading
-            )
+            await stages.select(chosen, graded.stage, scored, select_settings(recipe, method), recipe.grading)
 
     def _job(self, kind: str, method_id: str, identity: JsonObject, n: int) -> StageJob:
         stage = self.store.stage(labelled_key(kind, identity))

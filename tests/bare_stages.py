@@ -31,12 +31,17 @@ async def no_artifact(*_: Any) -> NoArtifact:
     return NoArtifact()
 
 
+def bare(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A task's function, given what Prefect is given."""
+    return lambda work, cover: function(work.unquote(), cover)
+
+
 def without_prefect(replace: Callable[[Any, str, Any], object]) -> None:
     """Put the functions behind the tasks in their place, by `setattr` or a monkeypatch's."""
     for module, names in TASKS.items():
         for name in names:
             task = getattr(module, name)
-            replace(module, name, getattr(task, "fn", task))
+            replace(module, name, bare(task.fn) if hasattr(task, "fn") else task)
     replace(overthink.tasks.stages.runner, "publish_progress", no_artifact)
     replace(overthink.flows.evaluate, "publish_summary", no_artifact)
 

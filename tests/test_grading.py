@@ -13,6 +13,7 @@ from overthink.storage.store import Store
 from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.grade import DETAILS, NO_ANSWER, NO_REFERENCE, GradeWork, grade_part
+from overthink.tasks.stages.shards import ShardContext
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,8 @@ class Graded:
             self.samples.write_part(Cover((unit,), 0, len(rows)), {"rollouts": rows_table("rollouts", rows)})
         self.done: list[None] = []
         problems = {unit: Problem(unit, unit, "question", reference) for unit in answers}
-        self.work = GradeWork(self.stage, self.samples, problems, "boxed", judge, lambda: self.done.append(None))
+        context = ShardContext(self.stage, problems, lambda: self.done.append(None))
+        self.work = GradeWork(context, self.samples, "boxed", judge)
 
     def grade(self, *covers: Cover) -> None:
         for cover in covers:

@@ -29,7 +29,7 @@ from overthink.tasks.methods.beam_search import beam_search
 from overthink.tasks.methods.candidates import Growth
 from overthink.tasks.methods.requests import Outcome
 from overthink.tasks.records import Problem
-from overthink.tasks.stages.driver import Driver
+from overthink.tasks.stages.driver import Driver, EngineAccess
 from overthink.tasks.stages.recorder import Recorder
 
 pytestmark = pytest.mark.usefixtures("without_vllm")
@@ -89,9 +89,7 @@ async def searched(prompts: PolicyPrompts, folder: Path) -> tuple[Outcome, Write
         prm_id="judge",
         policy=policy,
         prm=prm,
-        recorder=recorder,
-        in_flight=asyncio.Semaphore(64),
-        on_call=lambda _: None,
+        access=EngineAccess(recorder, asyncio.Semaphore(64), lambda _: None),
     )
     outcome = await driver.run(Problem("key", "0", QUESTION, "42"), beam_search(Growth(STEP, 5, is_final), 16, 4))
     await recorder.close()

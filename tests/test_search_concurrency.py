@@ -21,9 +21,11 @@ from overthink.tasks.errors import BadReply
 from overthink.tasks.plan.run_plan import make_plan, search_of
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Sample, Sampling, Scores
+from overthink.tasks.stages.driver import EngineAccess
 from overthink.tasks.stages.recorder import Recorder
 from overthink.tasks.stages.sample import RolloutWork
 from overthink.tasks.stages.search import search
+from overthink.tasks.stages.shards import ShardContext
 
 
 @dataclass
@@ -43,8 +45,8 @@ class Worksite:
         stage = Store(self.root).stage(method.make_key)
         recorder = Recorder(stage.journals.open("shard"))
         work = RolloutWork(
-            stage=stage,
-            problems=plan.by_key,
+            ShardContext(stage, plan.by_key, self.on_problem),
+            EngineAccess(recorder, asyncio.Semaphore(self.bound), lambda _: None),
             search=partial(search_of, self.recipe, method.method),
             delimiter="\n\n",
             seed=0,
@@ -52,10 +54,6 @@ class Worksite:
             prm_id=plan.prm_id,
             policy=EngineSlot(self.policy, _itself),
             prm=EngineSlot(self.prm, _itself),
-            recorder=recorder,
-            in_flight=asyncio.Semaphore(self.bound),
-            on_call=lambda _: None,
-            on_problem=self.on_problem,
         )
         try:
             return await search.fn(work, Cover(plan.units, 0, method.method.n))

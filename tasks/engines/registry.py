@@ -192,7 +192,7 @@ class EngineSlot(Generic[Engine]):
     """
 
     def __init__(self, config: Any, opener: Any) -> None:
-        self._config = config
+        self.config = config
         self._opener = opener
         self._engine: Engine | None = None
         self._lock = asyncio.Lock()
@@ -208,7 +208,7 @@ class EngineSlot(Generic[Engine]):
         async with self._lock:
             if self._engine is None:
                 try:
-                    self._engine = await self._opener(self._config)
+                    self._engine = await self._opener(self.config)
                 except EngineUnavailable as error:
                     if self._has_died:
                         raise EngineDied(str(error)) from error

@@ -7,11 +7,11 @@ from overthink.storage.keys import content_key, labelled_key
 from overthink.storage.schemas import SCHEMA_VERSION
 from overthink.tasks.analysis.estimators import SUBSETS
 from overthink.tasks.analysis.intervals import KIND
-from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.datasets.sources import ProblemSet
 from overthink.tasks.domains import math
 from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.recipes.recipe import GradingConfig
+from overthink.tasks.stages.select import SelectSettings
 
 JsonObject = dict[str, Any]
 
@@ -67,10 +67,7 @@ def select_identity(
     scores_key: str | None,
     problems: JsonObject,
     n: int,
-    budgets: tuple[int, ...],
-    selectors: tuple[SelectorName, ...],
-    independent: bool,
-    seed: int,
+    settings: SelectSettings,
 ) -> JsonObject:
     """What the choices among graded, perhaps scored, rollouts depend on."""
     return stage_identity(
@@ -79,11 +76,11 @@ def select_identity(
         scores=scores_key,
         problems=labelled_key("problems", problems),
         n=n,
-        budgets=budgets,
-        selectors=selectors,
-        independent=independent,
-        monte_carlo={"subsets": SUBSETS, "all_where_few": True, "seed": seed},
+        budgets=settings.budgets,
+        selectors=settings.selectors,
+        independent=settings.independent,
+        monte_carlo={"subsets": SUBSETS, "all_where_few": True, "seed": settings.seed},
         intervals=KIND,
         **own_code("selection"),
-        **plugin_identities("selectors", selectors),
+        **plugin_identities("selectors", settings.selectors),
     )

@@ -9,6 +9,7 @@ from overthink.tasks.plan.identity import JsonObject, grade_identity, own_code, 
 from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.recipes.methods import Adaptive, AnyMethod, Cot
 from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.stages.select import SelectSettings
 
 
 @dataclass(frozen=True)
@@ -70,17 +71,14 @@ def method_plan(
         score = stage_identity("score", samples=make_key, prm=prm.determinants)
     grade = grade_identity(make_key, recipe.grading, problems)
     score_key = None if score is None else labelled_key("score", score)
-    select = select_identity(
-        grade,
-        make_key if method.is_search else score_key,
-        problems,
-        method.n,
-        recipe.budgets_of(method),
-        recipe.chosen_selectors(),
-        method.independent,
-        recipe.seed,
-    )
+    scores_key = make_key if method.is_search else score_key
+    select = select_identity(grade, scores_key, problems, method.n, select_settings(recipe, method))
     return MethodPlan(method, recipe.budgets_of(method), make, score, grade, select)
+
+
+def select_settings(recipe: Recipe, method: AnyMethod) -> SelectSettings:
+    """How a recipe has answers chosen among a method's rollouts."""
+    return SelectSettings(recipe.budgets_of(method), recipe.chosen_selectors(), method.independent, recipe.seed)
 
 
 def _make_identity(recipe: Recipe, method: AnyMethod, policy: EngineIdentity, prm: EngineIdentity | None) -> JsonObject:

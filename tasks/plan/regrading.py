@@ -19,7 +19,8 @@ from overthink.tasks.records import Problem
 from overthink.tasks.stages.choose import Applied, ChooseWork, choose_part
 from overthink.tasks.stages.decide import Pilot
 from overthink.tasks.stages.grade import GradeWork, grade_part
-from overthink.tasks.stages.select import SelectWork, select_part
+from overthink.tasks.stages.select import SelectSettings, SelectWork, select_part
+from overthink.tasks.stages.shards import ShardContext
 
 Row = dict[str, Any]
 Graders = frozenset[str]
@@ -80,16 +81,11 @@ class Regrading:
         scored = None if wanted["scores"] is None else self._whole(self._store.stage(wanted["scores"]), use.n or 1)
         independent = wanted.get("independent", _was_independent(self._run, method_id))
         work = SelectWork(
-            stage=chosen,
+            self._context(chosen),
             grades=self._graded(made, use.n or 1),
             scores=scored,
-            problems=self._problems,
-            selectors=wanted["selectors"],
-            budgets=wanted["budgets"],
-            independent=independent,
-            seed=self._run.seed,
+            settings=SelectSettings(wanted["budgets"], wanted["selectors"], independent, self._run.seed),
             judge=self._judge,
-            on_problem=lambda: None,
         )
         select_part(work, Cover(self._units, 0, wanted["n"]))
 
@@ -104,15 +100,17 @@ class Regrading:
         rest, most = self._store.stage(searched.key), searched.n or 1
         decisions = self._stage(method_id, "decide")
         applied = Applied(pilot, decisions, rest, self._graded(rest, most), most)
-        work = ChooseWork(chosen, applied, self._problems, self._judge, lambda: None)
-        choose_part(work, Cover(self._units, 0, most))
+        choose_part(ChooseWork(self._context(chosen), applied, self._judge), Cover(self._units, 0, most))
 
     def _graded(self, made: Stage, n: int) -> Stage:
         self._whole(made, n)
         graded = self._scratch.stage(f"grade-{made.key}")
-        work = GradeWork(graded, made, self._problems, self._grading.extraction, self._judge, lambda: None)
+        work = GradeWork(self._context(graded), made, self._grading.extraction, self._judge)
         grade_part(work, Cover(self._units, 0, n))
         return graded
+
+    def _context(self, stage: Stage) -> ShardContext:
+        return ShardContext(stage, self._problems, lambda: None)
 
     def _whole(self, stage: Stage, n: int) -> Stage:
         damaged = next(filter(None, map(stage.damage, stage.entries())), None)

@@ -1,7 +1,6 @@
 """Stage select of a strategy: the answer that the decided selector chooses among pilot and rest."""
 
 import asyncio
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from prefect import task
@@ -16,7 +15,7 @@ from overthink.tasks.records import Problem
 from overthink.tasks.stages.decide import Pilot
 from overthink.tasks.stages.graded import Graded, Pool, join_all, read_graded
 from overthink.tasks.stages.select import Row, estimate_columns, groups_of, over_problems, selection
-from overthink.tasks.stages.shards import PLAIN_TASK
+from overthink.tasks.stages.shards import PLAIN_TASK, ShardContext
 
 
 @dataclass(frozen=True)
@@ -53,22 +52,13 @@ class Applied:
         return tuple(digest for stage, table in read for digest in stage.digests(table, units))
 
 
+@dataclass(frozen=True)
 class ChooseWork:
-    """What one select stage of a strategy reads. (Not a dataclass: Prefect would walk through its fields.)"""
+    """What one select stage of a strategy reads."""
 
-    def __init__(
-        self,
-        stage: Stage,
-        applied: Applied,
-        problems: Mapping[str, Problem],
-        judge: MathJudge,
-        on_problem: Callable[[], None],
-    ) -> None:
-        self.stage = stage
-        self.applied = applied
-        self.problems = problems
-        self.judge = judge
-        self.on_problem = on_problem
+    context: ShardContext
+    applied: Applied
+    judge: MathJudge
 
 
 @task(name="choose", task_run_name="choose {cover.name}", **PLAIN_TASK)
@@ -83,17 +73,17 @@ def choose_part(work: ChooseWork, cover: Cover) -> Entry:
     decisions = {row["problem_key"]: row for row in work.applied.decisions.table("decisions").to_pylist()}
     rows = []
     for unit in cover.units:
-        rows.append(decided_choice(work.problems[unit], pools[unit], decisions[unit]))
-        work.on_problem()
+        rows.append(decided_choice(work.context.problems[unit], pools[unit], decisions[unit]))
+        work.context.on_problem()
     # Under a total each problem has a budget of its own; over all of them it is their mean.
     n = round(sum(row["n"] for row in rows) / len(rows))
     estimates = [row | {"n": n} for row in over_problems(rows)]
     tables = {
-        "groups": rows_table("groups", groups_of(work.problems, pools)),
+        "groups": rows_table("groups", groups_of(work.context.problems, pools)),
         "selections": rows_table("selections", rows),
         "estimates": rows_table("estimates", estimates),
     }
-    return work.stage.write_part(cover, tables, work.applied.digests(cover.units))
+    return work.context.stage.write_part(cover, tables, work.applied.digests(cover.units))
 
 
 def decided_choice(problem: Problem, pool: Pool, decision: Row) -> Row:

@@ -17,7 +17,7 @@ from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import Graded, join_all, read_graded
 from overthink.tasks.stages.score import covered_rows
-from overthink.tasks.stages.shards import PLAIN_TASK
+from overthink.tasks.stages.shards import PLAIN_TASK, ShardContext
 
 
 @dataclass(frozen=True)
@@ -68,28 +68,18 @@ class Decision:
 Decide = Callable[[Floats, Floats], Sequence[Decision]]
 
 
+@dataclass(frozen=True)
 class DecideWork:
-    """What one decide stage reads. (Not a dataclass: Prefect would walk through its fields.)
+    """What one decide stage reads.
 
     `decide` makes a decision for each problem, from the pilots' features (problems, FEATURES) and completion tokens
     (problems,).
     """
 
-    def __init__(
-        self,
-        stage: Stage,
-        pilot: Pilot,
-        problems: Mapping[str, Problem],
-        decide: Decide,
-        judge: MathJudge,
-        on_problem: Callable[[], None],
-    ) -> None:
-        self.stage = stage
-        self.pilot = pilot
-        self.problems = problems
-        self.decide = decide
-        self.judge = judge
-        self.on_problem = on_problem
+    context: ShardContext
+    pilot: Pilot
+    decide: Decide
+    judge: MathJudge
 
 
 @task(name="decide", task_run_name="decide {cover.name}", **PLAIN_TASK)
@@ -105,10 +95,10 @@ def _decide(work: DecideWork, cover: Cover) -> Entry:
     pilots, tokens = join_all(work.pilot.graded(cover.units), work.judge), work.pilot.tokens(cover.units)
     features = np.array([features_of(pilots[unit].all, tokens[unit]) for unit in cover.units])
     spent = np.array([float(sum(tokens[unit])) for unit in cover.units])
-    table = decisions_table(work.problems, cover.units, work.decide(features, spent))
+    table = decisions_table(work.context.problems, cover.units, work.decide(features, spent))
     for _ in cover.units:
-        work.on_problem()
-    return work.stage.write_part(cover, {"decisions": table}, work.pilot.digests(cover.units))
+        work.context.on_problem()
+    return work.context.stage.write_part(cover, {"decisions": table}, work.pilot.digests(cover.units))
 
 
 def decisions_table(problems: Mapping[str, Problem], units: Sequence[str], decisions: Sequence[Decision]) -> pa.Table:

@@ -31,6 +31,23 @@ class Called:
 
 
 @dataclass(frozen=True)
+class Timing:
+    """When a call began, in seconds since the epoch, and how many seconds its answer took."""
+
+    started: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EngineAccess:
+    """How a shard's calls are made: journaled, so many in flight at once, and told to who counts them."""
+
+    recorder: Recorder
+    in_flight: asyncio.Semaphore
+    on_call: Callable[[Called], None]
+
+
+@dataclass(frozen=True)
 class Driver:
     """The engines and the journal that searches run over. `stage_key` and `seed` go into every call's key."""
 
@@ -40,9 +57,7 @@ class Driver:
     prm_id: str | None
     policy: Policy | None
     prm: Prm | None
-    recorder: Recorder
-    in_flight: asyncio.Semaphore
-    on_call: Callable[[Called], None]
+    access: EngineAccess
 
     async def run(self, problem: Problem, search: Search[Result]) -> Result:
         """Carry one search to its end. Raises EngineDied or BadReply, after the replies that did land are journaled."""
@@ -69,19 +84,19 @@ class Driver:
         question, path, sampling = problem.question, request.path, request.sampling
         identity = [self.stage_key, problem.problem_key, request.sample_index, self.seed]
         call_key = content_key([*identity, self._prompt_digest(question, path), vars(sampling)])
-        known = await self.recorder.replay(call_key)
+        known = await self.access.recorder.replay(call_key)
         if known is not None:
             sample = decode_sample(known)
-            self.on_call(Called(sample.completion_tokens, True))
+            self.access.on_call(Called(sample.completion_tokens, True))
             return sample
-        async with self.in_flight:
+        async with self.access.in_flight:
             started, clock = time.time(), time.perf_counter()
             # Engines take seeds of 32 bits at least; the key already depends on all that the draw should.
             sample = await self.policy.generate(question, path, sampling, int(call_key[:8], 16) & 0x7FFFFFFF)
-            latency = time.perf_counter() - clock
-        call = self._call(call_key, problem, request, "generate", sample, latency, started)
-        await self.recorder.record(call)
-        self.on_call(Called(sample.completion_tokens, False))
+            timing = Timing(started, time.perf_counter() - clock)
+        call = self._call(call_key, problem, request, sample, timing)
+        await self.access.recorder.record(call)
+        self.access.on_call(Called(sample.completion_tokens, False))
         return sample
 
     def _prompt_digest(self, question: str, path: tuple[Sample, ...]) -> str:
@@ -96,36 +111,31 @@ class Driver:
         assert self.prm is not None, "this stage has no PRM"
         identity = [self.stage_key, problem.problem_key, request.sample_index, problem.question]
         call_key = content_key([*identity, request.steps, request.from_step])
-        known = await self.recorder.replay(call_key)
+        known = await self.access.recorder.replay(call_key)
         if known is not None:
-            self.on_call(Called(0, True))
+            self.access.on_call(Called(0, True))
             return decode_scores(known)
-        async with self.in_flight:
+        async with self.access.in_flight:
             started, clock = time.time(), time.perf_counter()
             try:
                 scores = await self.prm.score(problem.question, request.steps, request.from_step)
             except PromptTooLong as error:
                 # Not journaled: nothing was computed, and the next life finds the same.
                 return Unscored(f"problem {problem.problem_id}: {error}")
-            latency = time.perf_counter() - clock
+            timing = Timing(started, time.perf_counter() - clock)
         check_scores(scores, len(request.steps) - request.from_step, problem.problem_id, str(self.prm_id))
-        await self.recorder.record(self._call(call_key, problem, request, "score", scores, latency, started))
-        self.on_call(Called(scores.input_tokens, False))
+        await self.access.recorder.record(self._call(call_key, problem, request, scores, timing))
+        self.access.on_call(Called(scores.input_tokens, False))
         return scores
 
     def _call(
-        self,
-        call_key: str,
-        problem: Problem,
-        request: Request,
-        kind: str,
-        reply: Sample | Scores,
-        latency: float,
-        started: float,
+        self, call_key: str, problem: Problem, request: Request, reply: Sample | Scores, timing: Timing
     ) -> JournaledCall:
         if isinstance(reply, Sample):
+            kind, model = "generate", self.model
             input_tokens, output_tokens = reply.prompt_tokens, reply.completion_tokens
         else:
+            kind, model = "score", str(self.prm_id)
             input_tokens, output_tokens = reply.input_tokens, 0
         return JournaledCall(
             call_key=call_key,
@@ -133,13 +143,13 @@ class Driver:
             problem_id=problem.problem_id,
             sample_index=request.sample_index,
             kind=kind,
-            model=self.model if kind == "generate" else str(self.prm_id),
+            model=model,
             reply=encode_reply(reply),
             input_tokens=input_tokens,
             cached_tokens=reply.cached_tokens,
             output_tokens=output_tokens,
-            latency_ms=latency * 1000,
-            started_at=started,
+            latency_ms=timing.seconds * 1000,
+            started_at=timing.started,
         )
 
 

@@ -1,7 +1,7 @@
 """Stage grade: each rollout's answer, a canonical form of it alone, and whether it is right."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from overthink.tasks.domains.math.judge import Judged, MathJudge, Verdict
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import on_all_cores
 from overthink.tasks.stages.score import covered_rows
-from overthink.tasks.stages.shards import PLAIN_TASK
+from overthink.tasks.stages.shards import PLAIN_TASK, ShardContext
 
 Row = dict[str, Any]
 NO_REFERENCE = "no reference to compare with"
@@ -28,24 +28,14 @@ DETAILS: dict[Verdict, str] = {
 }
 
 
+@dataclass(frozen=True)
 class GradeWork:
-    """Everything the shards of one grade stage share. (Not a dataclass: Prefect would walk through its fields.)"""
+    """Everything the shards of one grade stage share."""
 
-    def __init__(
-        self,
-        stage: Stage,
-        samples: Stage,
-        problems: Mapping[str, Problem],
-        extraction: Extraction,
-        judge: MathJudge,
-        on_problem: Callable[[], None],
-    ) -> None:
-        self.stage = stage
-        self.samples = samples
-        self.problems = problems
-        self.extraction = extraction
-        self.judge = judge
-        self.on_problem = on_problem
+    context: ShardContext
+    samples: Stage
+    extraction: Extraction
+    judge: MathJudge
 
 
 @task(name="grade", task_run_name="grade {cover.name}", **PLAIN_TASK)
@@ -59,8 +49,8 @@ def grade_part(work: GradeWork, cover: Cover) -> Entry:
     by_problem = rollouts_by_problem(covered_rows(work.samples.table("rollouts", cover.units), cover))
 
     def graded(unit: str) -> tuple[list[Row], list[Row]]:
-        rows = grade_rollouts(work.problems[unit], by_problem.get(unit, []), work.extraction, work.judge)
-        work.on_problem()
+        rows = grade_rollouts(work.context.problems[unit], by_problem.get(unit, []), work.extraction, work.judge)
+        work.context.on_problem()
         return rows
 
     found = on_all_cores(graded, cover.units)
@@ -68,7 +58,7 @@ def grade_part(work: GradeWork, cover: Cover) -> Entry:
         "answers": rows_table("answers", [row for answers, _ in found for row in answers]),
         "grades": rows_table("grades", [row for _, grades in found for row in grades]),
     }
-    return work.stage.write_part(cover, tables, work.samples.digests("rollouts", cover.units))
+    return work.context.stage.write_part(cover, tables, work.samples.digests("rollouts", cover.units))
 
 
 def rollouts_by_problem(rollouts: pa.Table) -> dict[str, list[Row]]:

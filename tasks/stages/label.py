@@ -1,7 +1,7 @@
 """Stage label: how often the policy ends right when it goes on from each step of one shard's rollouts."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,59 +24,35 @@ from overthink.tasks.methods.continuations import (
     rollouts_as_evidence,
 )
 from overthink.tasks.records import Problem, Sample, Sampling
-from overthink.tasks.stages.driver import Called, Driver
+from overthink.tasks.stages.driver import Driver, EngineAccess
 from overthink.tasks.stages.grade import is_right, judge_answers
 from overthink.tasks.stages.graded import column_by_rollout
 from overthink.tasks.stages.measure import labels_by_rollout
-from overthink.tasks.stages.recorder import Recorder
 from overthink.tasks.stages.score import read_written
-from overthink.tasks.stages.shards import ENGINE_TASK
+from overthink.tasks.stages.shards import ENGINE_TASK, ShardContext
 from overthink.tasks.training.examples import LabelledRollout
 
 
+@dataclass(frozen=True)
 class LabelWork:
-    """Everything the shards of one label stage share. (Not a dataclass: Prefect would walk through its fields.)
+    """Everything the shards of one label stage share.
 
     `rollouts` and `continuations` are counts: of each problem's rollouts, and of what goes on from each of their steps.
     """
 
-    def __init__(
-        self,
-        stage: Stage,
-        samples: Stage,
-        grades: Stage,
-        problems: Mapping[str, Problem],
-        rollouts: int,
-        continuations: int,
-        sampling: Sampling,
-        delimiter: str,
-        extraction: Extraction,
-        judge: MathJudge,
-        seed: int,
-        model: str,
-        policy: EngineSlot[Policy],
-        recorder: Recorder,
-        in_flight: asyncio.Semaphore,
-        on_call: Callable[[Called], None],
-        on_problem: Callable[[], None],
-    ) -> None:
-        self.stage = stage
-        self.samples = samples
-        self.grades = grades
-        self.problems = problems
-        self.rollouts = rollouts
-        self.continuations = continuations
-        self.sampling = sampling
-        self.delimiter = delimiter
-        self.extraction: Extraction = extraction
-        self.judge = judge
-        self.seed = seed
-        self.model = model
-        self.policy = policy
-        self.recorder = recorder
-        self.in_flight = in_flight
-        self.on_call = on_call
-        self.on_problem = on_problem
+    context: ShardContext
+    access: EngineAccess
+    samples: Stage
+    grades: Stage
+    rollouts: int
+    continuations: int
+    sampling: Sampling
+    delimiter: str
+    extraction: Extraction
+    judge: MathJudge
+    seed: int
+    model: str
+    policy: EngineSlot[Policy]
 
     @property
     def labeller(self) -> str:
@@ -105,7 +81,7 @@ async def label(work: LabelWork, cover: Cover) -> Entry:
     policy = await work.policy.get()
     labelling = Labelling(work, policy)
     results = await asyncio.gather(
-        *(labelling.label(work.problems[unit], graded[unit]) for unit in cover.units), return_exceptions=True
+        *(labelling.label(work.context.problems[unit], graded[unit]) for unit in cover.units), return_exceptions=True
     )
     rows: list[dict[str, Any]] = []
     for result in results:
@@ -114,11 +90,11 @@ async def label(work: LabelWork, cover: Cover) -> Entry:
         if isinstance(result, BaseException):
             raise result
         rows += result
-    calls = await work.recorder.take(cover.units, 0, work.continuations)
+    calls = await work.access.recorder.take(cover.units, 0, work.continuations)
     tables = {"step_labels": rows_table("step_labels", rows), "calls": calls_table(calls)}
     sources = work.samples.digests("rollouts", cover.units) + work.grades.digests("grades", cover.units)
-    entry = await asyncio.to_thread(work.stage.write_part, cover, tables, sources)
-    await work.recorder.forget([call.call_key for call in calls])
+    entry = await asyncio.to_thread(work.context.stage.write_part, cover, tables, sources)
+    await work.access.recorder.forget([call.call_key for call in calls])
     return entry
 
 
@@ -129,15 +105,13 @@ class Labelling:
         self._work = work
         self._policy = policy
         self._driver = Driver(
-            stage_key=work.stage.key,
+            stage_key=work.context.stage.key,
             seed=work.seed,
             model=work.model,
             prm_id=None,
             policy=policy,
             prm=None,
-            recorder=work.recorder,
-            in_flight=work.in_flight,
-            on_call=work.on_call,
+            access=work.access,
         )
 
     async def label(self, problem: Problem, rollouts: Sequence[KnownRollout]) -> list[dict[str, Any]]:
@@ -147,7 +121,7 @@ class Labelling:
             prefixes = hopeful(known, depth)
             for prefix, evidence in (await self._draw(problem, prefixes, known)).items():
                 known[prefix] += evidence
-        self._work.on_problem()
+        self._work.context.on_problem()
         return [
             {"rollout_id": rollout.rollout_id, "labeller": self._work.labeller, "step_index": index, "label": value}
             for rollout in rollouts

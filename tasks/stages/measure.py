@@ -28,7 +28,7 @@ from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import column_by_rollout, join_all, read_graded
 from overthink.tasks.stages.score import by_rollout, covered_rows
-from overthink.tasks.stages.shards import PLAIN_TASK
+from overthink.tasks.stages.shards import PLAIN_TASK, ShardContext
 
 PROBABLY_RIGHT = 0.5  # a label that is an estimated probability counts as right from here on
 
@@ -48,24 +48,15 @@ class ThresholdSplit:
         return int(content_key([self.seed, question])[:12], 16) < self.share * 16**12
 
 
+@dataclass(frozen=True)
 class MeasureWork:
-    """What one measure stage writes and from what. (Not a dataclass: Prefect would walk through its fields.)"""
+    """What one measure stage writes and from what."""
 
-    def __init__(
-        self,
-        stage: Stage,
-        prm_id: str,
-        source: str,
-        figures: Figures,
-        sources: Sequence[str],
-        on_problem: Callable[[], None],
-    ) -> None:
-        self.stage = stage
-        self.prm_id = prm_id
-        self.source = source
-        self.figures = figures
-        self.sources = sources
-        self.on_problem = on_problem
+    context: ShardContext
+    prm_id: str
+    source: str
+    figures: Figures
+    sources: Sequence[str]
 
 
 @task(name="measure", task_run_name="measure {cover.name}", **PLAIN_TASK)
@@ -80,8 +71,8 @@ def _measure(work: MeasureWork, cover: Cover) -> Entry:
         for labeller, figure in work.figures(cover)
     ]
     for _ in cover.units:
-        work.on_problem()
-    return work.stage.write_part(cover, {"prm_metrics": rows_table("prm_metrics", rows)}, work.sources)
+        work.context.on_problem()
+    return work.context.stage.write_part(cover, {"prm_metrics": rows_table("prm_metrics", rows)}, work.sources)
 
 
 @dataclass(frozen=True)

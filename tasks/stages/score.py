@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +16,9 @@ from overthink.tasks.engines.engine_protocol import Prm
 from overthink.tasks.engines.registry import EngineSlot
 from overthink.tasks.errors import EngineDied, PromptTooLong
 from overthink.tasks.methods.requests import Score, Search, expect_scores
-from overthink.tasks.records import Problem, Scores, Unscored
-from overthink.tasks.stages.driver import Called, Driver
-from overthink.tasks.stages.recorder import Recorder
-from overthink.tasks.stages.shards import ENGINE_TASK
+from overthink.tasks.records import Scores, Unscored
+from overthink.tasks.stages.driver import Driver, EngineAccess
+from overthink.tasks.stages.shards import ENGINE_TASK, ShardContext
 
 
 @dataclass(frozen=True)
@@ -32,37 +30,20 @@ class Written:
     steps: tuple[str, ...]
 
 
+@dataclass(frozen=True)
 class ScoreWork:
-    """Everything the shards of one score stage share. (Not a dataclass: Prefect would walk through its fields.)
+    """Everything the shards of one score stage share.
 
     A rollout that is longer than the PRM reads is left without scores, unless `all_must_fit`.
     """
 
-    def __init__(
-        self,
-        stage: Stage,
-        samples: Stage,
-        problems: Mapping[str, Problem],
-        seed: int,
-        prm_id: str,
-        prm: EngineSlot[Prm],
-        all_must_fit: bool,
-        recorder: Recorder,
-        in_flight: asyncio.Semaphore,
-        on_call: Callable[[Called], None],
-        on_problem: Callable[[], None],
-    ) -> None:
-        self.stage = stage
-        self.samples = samples
-        self.problems = problems
-        self.seed = seed
-        self.prm_id = prm_id
-        self.prm = prm
-        self.all_must_fit = all_must_fit
-        self.recorder = recorder
-        self.in_flight = in_flight
-        self.on_call = on_call
-        self.on_problem = on_problem
+    context: ShardContext
+    access: EngineAccess
+    samples: Stage
+    seed: int
+    prm_id: str
+    prm: EngineSlot[Prm]
+    all_must_fit: bool
 
 
 @task(name="score", task_run_name="score {cover.name}", **ENGINE_TASK)
@@ -75,25 +56,23 @@ async def score(work: ScoreWork, cover: Cover) -> Entry:
     written = await asyncio.to_thread(read_written, work.samples, cover)
     prm = await work.prm.get()
     driver = Driver(
-        stage_key=work.stage.key,
+        stage_key=work.context.stage.key,
         seed=work.seed,
         model=work.prm_id,
         prm_id=work.prm_id,
         policy=None,
         prm=prm,
-        recorder=work.recorder,
-        in_flight=work.in_flight,
-        on_call=work.on_call,
+        access=work.access,
     )
     known = await asyncio.to_thread(read_known, work, cover)
     rows: list[dict[str, Any]] = []
     unscored: list[Unscored] = []
 
     async def judge(unit: str) -> None:
-        found = await driver.run(work.problems[unit], score_rollouts(written[unit], known[unit], work.prm_id))
+        found = await driver.run(work.context.problems[unit], score_rollouts(written[unit], known[unit], work.prm_id))
         rows.extend(found.rows)
         unscored.extend(found.unscored)
-        work.on_problem()
+        work.context.on_problem()
 
     for result in await asyncio.gather(*map(judge, cover.units), return_exceptions=True):
         if isinstance(result, EngineDied):
@@ -103,11 +82,11 @@ async def score(work: ScoreWork, cover: Cover) -> Entry:
     if unscored and (work.all_must_fit or not rows):
         raise PromptTooLong(f"{unscored[0].reason}; raise prm.max_model_len or take shorter solutions")
     rows.sort(key=lambda row: (row["rollout_id"], row["step_index"]))
-    calls = await work.recorder.take(cover.units, cover.first, cover.last)
+    calls = await work.access.recorder.take(cover.units, cover.first, cover.last)
     tables = {"scores": rows_table("scores", rows), "calls": calls_table(calls)}
     sources = work.samples.digests("rollouts", cover.units)
-    entry = await asyncio.to_thread(work.stage.write_part, cover, tables, sources)
-    await work.recorder.forget([call.call_key for call in calls])
+    entry = await asyncio.to_thread(work.context.stage.write_part, cover, tables, sources)
+    await work.access.recorder.forget([call.call_key for call in calls])
     return entry
 
 
@@ -148,7 +127,7 @@ def read_known(work: ScoreWork, cover: Cover) -> dict[str, dict[tuple[str, ...],
     """The scores that earlier samples of a shard's problems already have, by problem key and steps."""
     if cover.first == 0:
         return {unit: {} for unit in cover.units}
-    scores = by_rollout(work.stage.table("scores", cover.units), "score")
+    scores = by_rollout(work.context.stage.table("scores", cover.units), "score")
     earlier = read_written(work.samples, Cover(cover.units, 0, cover.first))
     return {
         unit: {rollout.steps: scores[rollout.rollout_id] for rollout in rollouts if rollout.rollout_id in scores}

@@ -25,7 +25,7 @@ async def search(work: RolloutWork, cover: Cover) -> Entry:
     goes on from the last of them.
     """
     outcomes = await carry_out(work, cover)
-    calls = await work.recorder.take(cover.units, 0, MOST_DRAWS)
+    calls = await work.access.recorder.take(cover.units, 0, MOST_DRAWS)
     tables = rollout_tables(work, outcomes)
     tables["scores"] = rows_table("scores", _score_rows(work, outcomes))
     tables["nodes"] = rows_table("nodes", _node_rows(work, outcomes))
@@ -35,7 +35,7 @@ async def search(work: RolloutWork, cover: Cover) -> Entry:
 def _score_rows(work: RolloutWork, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:
     return [
         {
-            "rollout_id": rollout_id_of(work, work.problems[unit], rollout),
+            "rollout_id": rollout_id_of(work, work.context.problems[unit], rollout),
             "prm": work.prm_id,
             "step_index": index,
             "score": score,
@@ -47,7 +47,11 @@ def _score_rows(work: RolloutWork, outcomes: Mapping[str, Outcome]) -> list[dict
 
 
 def _node_rows(work: RolloutWork, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:
-    return [_node_row(work, work.problems[unit], node) for unit, outcome in outcomes.items() for node in outcome.nodes]
+    return [
+        _node_row(work, work.context.problems[unit], node)
+        for unit, outcome in outcomes.items()
+        for node in outcome.nodes
+    ]
 
 
 def _node_row(work: RolloutWork, problem: Problem, node: Node) -> dict[str, Any]:
@@ -71,4 +75,4 @@ def _node_row(work: RolloutWork, problem: Problem, node: Node) -> dict[str, Any]
 
 
 def _node_id(work: RolloutWork, problem: Problem, address: tuple[int, ...]) -> str:
-    return content_key([work.stage.key, problem.problem_key, address])
+    return content_key([work.context.stage.key, problem.problem_key, address])

@@ -1,7 +1,8 @@
 """Stage select: equal answers joined; for every budget and selector the answer chosen and the accuracy to expect."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,38 +17,35 @@ from overthink.tasks.analysis.selectors import Candidates, SelectorName, choose,
 from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import Pool, join_all, read_graded
-from overthink.tasks.stages.shards import PLAIN_TASK
+from overthink.tasks.stages.shards import PLAIN_TASK, ShardContext
 
 Row = dict[str, Any]
 NOTHING_CHOSEN = Estimate(0.0, 0.0, "exact")
 
 
-class SelectWork:
-    """What one select stage reads. (Not a dataclass: Prefect would walk through its fields.)"""
+@dataclass(frozen=True)
+class SelectSettings:
+    """Which selectors choose among the first so many rollouts, for each of `budgets`.
 
-    def __init__(
-        self,
-        stage: Stage,
-        grades: Stage,
-        scores: Stage | None,
-        problems: Mapping[str, Problem],
-        selectors: Sequence[SelectorName],
-        budgets: Sequence[int],
-        independent: bool,
-        seed: int,
-        judge: MathJudge,
-        on_problem: Callable[[], None],
-    ) -> None:
-        self.stage = stage
-        self.grades = grades
-        self.scores = scores
-        self.problems = problems
-        self.selectors = selectors
-        self.budgets = budgets
-        self.independent = independent
-        self.seed = seed
-        self.judge = judge
-        self.on_problem = on_problem
+    `independent` tells that any n rollouts stand for a budget of n, not the first n alone; `seed` is that of the
+    subsets that are drawn where there are too many.
+    """
+
+    budgets: Sequence[int]
+    selectors: Sequence[SelectorName]
+    independent: bool
+    seed: int
+
+
+@dataclass(frozen=True)
+class SelectWork:
+    """What one select stage reads."""
+
+    context: ShardContext
+    grades: Stage
+    scores: Stage | None
+    settings: SelectSettings
+    judge: MathJudge
 
 
 @task(name="select", task_run_name="select {cover.name}", **PLAIN_TASK)
@@ -60,21 +58,27 @@ def select_part(work: SelectWork, cover: Cover) -> Entry:
     """The same, without Prefect."""
     graded = read_graded(work.grades, work.scores, cover)
     pools = join_all(graded, work.judge)
-    selectors = [selector for selector in work.selectors if work.scores is not None or not needs_prm(selector)]
+    settings = work.settings if work.scores is not None else without_prm(work.settings)
     rows: list[Row] = []
     for unit in cover.units:
-        rows += choices(work.problems[unit], pools[unit], selectors, work.budgets, work.independent, work.seed)
-        work.on_problem()
-    rows.sort(key=lambda row: (selectors.index(row["selector"]), work.budgets.index(row["n"])))  # problems as they come
+        rows += choices(work.context.problems[unit], pools[unit], settings)
+        work.context.on_problem()
+    selectors, budgets = settings.selectors, settings.budgets
+    rows.sort(key=lambda row: (selectors.index(row["selector"]), budgets.index(row["n"])))  # problems as they come
     tables = {
-        "groups": rows_table("groups", groups_of(work.problems, pools)),
+        "groups": rows_table("groups", groups_of(work.context.problems, pools)),
         "selections": rows_table("selections", rows),
         "estimates": rows_table("estimates", estimate_rows(rows)),
     }
     sources = work.grades.digests("answers", cover.units)
     if work.scores is not None:
         sources += work.scores.digests("scores", cover.units)
-    return work.stage.write_part(cover, tables, sources)
+    return work.context.stage.write_part(cover, tables, sources)
+
+
+def without_prm(settings: SelectSettings) -> SelectSettings:
+    """The same without the selectors that need scores."""
+    return replace(settings, selectors=[selector for selector in settings.selectors if not needs_prm(selector)])
 
 
 def groups_of(problems: Mapping[str, Problem], pools: Mapping[str, Pool]) -> list[Row]:
@@ -93,34 +97,26 @@ def groups_of(problems: Mapping[str, Problem], pools: Mapping[str, Pool]) -> lis
     ]
 
 
-def choices(
-    problem: Problem,
-    pool: Pool,
-    selectors: Sequence[SelectorName],
-    budgets: Sequence[int],
-    independent: bool,
-    seed: int,
-) -> list[Row]:
+def choices(problem: Problem, pool: Pool, settings: SelectSettings) -> list[Row]:
     """What each selector chooses among the first n of one problem's rollouts, for each budget, and what to expect."""
     expected: dict[tuple[SelectorName, int], Estimate] = {}
     if problem.reference is not None:
-        expected = _expected(pool.all, selectors, budgets, independent, seed)
+        expected = _expected(pool.all, settings)
     return [
         selection(problem, pool, selector, n, expected.get((selector, n)))
-        for selector in selectors
-        for n in budgets
-        if selector_of(selector).serves_subsets or n == max(budgets)
+        for selector in settings.selectors
+        for n in settings.budgets
+        if selector_of(selector).serves_subsets or n == max(settings.budgets)
     ]
 
 
-def _expected(
-    rollouts: Candidates, selectors: Sequence[SelectorName], budgets: Sequence[int], independent: bool, seed: int
-) -> dict[tuple[SelectorName, int], Estimate]:
-    if independent:
-        return estimates(selectors, rollouts, budgets, seed)
+def _expected(rollouts: Candidates, settings: SelectSettings) -> dict[tuple[SelectorName, int], Estimate]:
+    selectors, seed = settings.selectors, settings.seed
+    if settings.independent:
+        return estimates(selectors, rollouts, settings.budgets, seed)
     # Of rollouts that are not independent only the first n stand for n, be they fewer; none at all answer nothing.
     found: dict[tuple[SelectorName, int], Estimate] = {}
-    for n in budgets:
+    for n in settings.budgets:
         pool = rollouts.first(n)
         together = estimates(selectors, pool, [pool.count], seed) if pool.count else {}
         found |= {(one, n): together.get((one, pool.count), NOTHING_CHOSEN) for one in selectors}

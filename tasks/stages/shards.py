@@ -1,16 +1,24 @@
-"""What the stages' tasks have in common: shards in parallel, retries for engine failures alone, parts from rows."""
+"""What the stages' tasks have in common: shards in parallel with what they share, retries for engine failures alone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
+from prefect.utilities.annotations import quote
 
-from overthink.storage.stages import Shard
+from overthink.storage.manifest import Cover, Entry
+from overthink.storage.stages import Shard, Stage
 from overthink.storage.storage_errors import StoreBusy
 from overthink.tasks.errors import EngineDied
+from overthink.tasks.records import Problem
+
+Work = TypeVar("Work")
+ShardWork = Callable[[Cover], Awaitable[Entry]]
 
 SHARDS_AT_ONCE = 2  # while one shard's last searches end, the next keeps the engines busy
 POLL_SECONDS = 0.2  # between looks at a shard that another process is at
@@ -29,6 +37,20 @@ ENGINE_TASK: dict[str, Any] = PLAIN_TASK | {
     "retry_jitter_factor": 0.5,
     "retry_condition_fn": engine_failed,
 }
+
+
+@dataclass(frozen=True)
+class ShardContext:
+    """What carries out any stage's shards: the stage they write to, the problems by key, and who counts them."""
+
+    stage: Stage
+    problems: Mapping[str, Problem]
+    on_problem: Callable[[], None]
+
+
+def shard_work(task: Callable[[Work, Cover], Awaitable[Entry]], work: Work) -> ShardWork:
+    """A stage's task with what its shards share. Quoted, or Prefect would walk through all problems for each shard."""
+    return partial(task, quote(work))  # type: ignore[arg-type]
 
 
 async def run_shards(shards: Sequence[Shard], work: Callable[[Shard], Awaitable[None]]) -> None:

@@ -16,8 +16,8 @@ from overthink.tasks.recipes.strategy_file import FixedChoice
 from overthink.tasks.stages import decide as deciding
 from overthink.tasks.stages.choose import Applied, ChooseWork, choose_decided
 from overthink.tasks.stages.decide import DecideWork, Pilot
-from overthink.tasks.stages.progress import StageProgress
-from overthink.tasks.stages.runner import ShardWork, StageJob, StageRunner
+from overthink.tasks.stages.runner import StageJob, StageRunner
+from overthink.tasks.stages.shards import ShardContext, ShardWork, shard_work
 from overthink.tasks.strategy.decisions import decide, decide_alike
 
 
@@ -51,9 +51,8 @@ class Application:
         job = self._at_once(self.plan.decide_key, self.plan.decide, 1, pilot.digests())
         by_strategy = partial(decide, self.plan.strategy, self.plan.method)
 
-        def work(judge: MathJudge, line: StageProgress) -> ShardWork:
-            shared = DecideWork(job.stage, pilot, self.stages.problems, by_strategy, judge, line.on_problem)
-            return partial(deciding.decide, shared)
+        def work(judge: MathJudge, context: ShardContext) -> ShardWork:
+            return shard_work(deciding.decide, DecideWork(context, pilot, by_strategy, judge))
 
         with MathJudge(self.run.recipe.grading.time_limit_seconds) as judge:
             await self.stages.run(job, partial(work, judge))
@@ -92,9 +91,8 @@ class Application:
         """The answers chosen among all rollouts."""
         job = self._at_once(self.plan.select_key, self.plan.select, self.plan.most, self.applied.digests())
 
-        def work(judge: MathJudge, line: StageProgress) -> ShardWork:
-            problems = self.stages.problems
-            return partial(choose_decided, ChooseWork(job.stage, self.applied, problems, judge, line.on_problem))
+        def work(judge: MathJudge, context: ShardContext) -> ShardWork:
+            return shard_work(choose_decided, ChooseWork(context, self.applied, judge))
 
         with MathJudge(self.run.recipe.grading.time_limit_seconds) as judge:
             await self.stages.run(job, partial(work, judge))
