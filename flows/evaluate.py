@@ -27,7 +27,7 @@ from overthink.tasks.recipes.store_uri import StorePlace
 from overthink.tasks.reporting.gate import check_gate
 from overthink.tasks.stages.driver import EngineAccess
 from overthink.tasks.stages.progress import RunProgress, terminal
-from overthink.tasks.stages.runner import StageJob, StageRunner, begin_run, concluded, in_flight_of
+from overthink.tasks.stages.runner import RunModels, StageJob, StageRunner, begin_run, concluded, in_flight_of
 from overthink.tasks.stages.sample import RolloutWork, sample
 from overthink.tasks.stages.search import search
 from overthink.tasks.stages.shards import ShardContext, ShardWork, shard_work
@@ -128,7 +128,8 @@ class Evaluation:
         """Write the run's manifest: it is running."""
         plan = self.plan
         uses = tuple(replace(use, gpus=gpus_taken(plan.recipe, use.kind)) for use in plan.uses())
-        return begin_run(self.store, plan.run_id, plan.recipe, plan.problem_set.name, plan.policy, plan.prm, uses)
+        models = RunModels(plan.policy, plan.prm)
+        return begin_run(self.store, plan.run_id, plan.recipe, plan.problem_set.name, models, uses)
 
     def write_problems(self) -> None:
         """The stage that holds the problems."""

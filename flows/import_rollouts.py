@@ -22,7 +22,7 @@ from overthink.tasks.plan.identity import JsonObject, grade_identity, problems_i
 from overthink.tasks.recipes.import_recipe import ImportRecipe
 from overthink.tasks.recipes.store_uri import StorePlace
 from overthink.tasks.stages.progress import RunProgress, terminal
-from overthink.tasks.stages.runner import StageJob, StageRunner, begin_run, concluded
+from overthink.tasks.stages.runner import RunModels, StageJob, StageRunner, begin_run, concluded
 from overthink.tasks.stages.select import SelectSettings
 from overthink.tasks.stages.shards import ShardContext, ShardWork
 
@@ -145,15 +145,8 @@ async def _carry_out(plan: ImportPlan, store: Store, progress: RunProgress) -> N
     def job(use: StageUse, identity: JsonObject, shard_size: int) -> StageJob:
         return StageJob(store.stage(use.key), identity, use.kind, imported.n, shard_size)
 
-    run = begin_run(
-        store,
-        plan.run_id,
-        recipe.model_copy(update={"name": plan.name}),
-        problem_set.name,
-        plan.policy,
-        plan.prm,
-        plan.uses(),
-    )
+    named = recipe.model_copy(update={"name": plan.name})
+    run = begin_run(store, plan.run_id, named, problem_set.name, RunModels(plan.policy, plan.prm), plan.uses())
     with concluded(store, run):
         problems, rollouts, grade, select = run.stages
         rows = [{"problem_set": problem_set.name, **vars(problem)} for problem in problem_set.problems]

@@ -23,7 +23,7 @@ from overthink.tasks.reporting.prm_tables import FIGURES_SQL, figure_rows
 from overthink.tasks.stages.import_tables import imported_tables
 from overthink.tasks.stages.measure import ThresholdSplit, labelled_figures
 from overthink.tasks.stages.progress import RunProgress, terminal
-from overthink.tasks.stages.runner import StageJob, StageRunner, begin_run, concluded
+from overthink.tasks.stages.runner import RunModels, StageJob, StageRunner, begin_run, concluded
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class PrmEvaluation:
     async def run(self) -> None:
         """All stages in turn."""
         plan, recipe, labelled = self.plan, self.plan.recipe, self.plan.labelled
-        run = begin_run(self.store, plan.run_id, recipe, labelled.name, None, plan.prm, plan.uses())
+        run = begin_run(self.store, plan.run_id, recipe, labelled.name, RunModels(prm=plan.prm), plan.uses())
         with concluded(self.store, run):
             problems, imported, score, measured = (use.key for use in run.stages)
             rows = [{"problem_set": labelled.name, **vars(problem)} for problem in self.problems.values()]

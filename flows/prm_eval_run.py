@@ -20,7 +20,7 @@ from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.store_uri import StorePlace
 from overthink.tasks.records import Problem
 from overthink.tasks.reporting.prm_tables import FIGURES_SQL, figure_rows
-from overthink.tasks.stages.measure import Labels, ThresholdSplit, labels_by_rollout, run_figures
+from overthink.tasks.stages.measure import Labels, MeasuredRollouts, ThresholdSplit, labels_by_rollout, run_figures
 from overthink.tasks.stages.progress import RunProgress, terminal
 from overthink.tasks.stages.runner import StageJob, StageRunner
 
@@ -75,8 +75,9 @@ async def _measure_run(store: Store, run: Run, progress: RunProgress) -> list[St
         sources = (*grades.digests("grades", problems), *scores.digests("scores", problems))
         job = StageJob(store.stage(key), identity, f"measure {method.method_id}", method.n, len(problems))
         with MathJudge(recipe.grading.time_limit_seconds) as judge:
-            read = (samples, grades, scores, labels, problems, SPLIT, method.independent, run.seed, judge)
-            await stages.measure(job, str(run.prm), method.method_id, partial(run_figures, *read), sources)
+            measured = MeasuredRollouts(samples, grades, scores, labels, method.independent)
+            figures = partial(run_figures, measured, problems, SPLIT, run.seed, judge)
+            await stages.measure(job, str(run.prm), method.method_id, figures, sources)
         uses.append(StageUse("measure", key, method.method_id, method.n))
     return uses
 

@@ -30,8 +30,9 @@ from overthink.tasks.records import Sampling
 from overthink.tasks.stages.driver import EngineAccess
 from overthink.tasks.stages.label import LabelWork, label, labelled_rollouts
 from overthink.tasks.stages.progress import RunProgress, terminal
-from overthink.tasks.stages.runner import StageJob, begin_run, concluded, in_flight_of
+from overthink.tasks.stages.runner import RunModels, StageJob, begin_run, concluded, in_flight_of
 from overthink.tasks.stages.shards import ShardContext, ShardWork, shard_work
+from overthink.tasks.training.examples import TrainingRollouts
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ class PrmTraining:
         plan, rolling_out = self.plan, self.rolling_out
         problem_set = rolling_out.plan.problem_set.name
         uses = tuple(replace(use, gpus=gpus_taken(rolling_out.plan.recipe, use.kind)) for use in plan.uses())
-        run = begin_run(self.store, plan.run_id, plan.recipe, problem_set, rolling_out.plan.policy, None, uses)
+        models = RunModels(policy=rolling_out.plan.policy)
+        run = begin_run(self.store, plan.run_id, plan.recipe, problem_set, models, uses)
         with concluded(self.store, run):
             check_prompts(rolling_out.plan)
             rolling_out.write_problems()
@@ -205,10 +207,8 @@ class PrmTraining:
                 raise asyncio.CancelledError
             line.advance(updates)
 
-        delimiter = recipe.sampling.step_delimiter
+        learned = TrainingRollouts(rollouts, recipe.sampling.step_delimiter)
         try:
-            await asyncio.to_thread(
-                train_prm, recipe.training, rollouts, delimiter, recipe.seed, folder, provenance, on_progress
-            )
+            await asyncio.to_thread(train_prm, recipe.training, learned, recipe.seed, folder, provenance, on_progress)
         finally:
             cancelled.set()

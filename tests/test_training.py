@@ -18,7 +18,13 @@ from overthink.tasks.engines.prm.families import FAMILIES
 from overthink.tasks.engines.torch.torch_prm import TorchPrm
 from overthink.tasks.errors import UserError
 from overthink.tasks.training.batches import chunks
-from overthink.tasks.training.examples import LabelledRollout, make_examples, of_solved_problems, split_problems
+from overthink.tasks.training.examples import (
+    LabelledRollout,
+    TrainingRollouts,
+    make_examples,
+    of_solved_problems,
+    split_problems,
+)
 from overthink.tasks.training.train import train_prm
 from overthink.tasks.training.training_config import TrainingConfig
 
@@ -52,7 +58,7 @@ def config_of(**changes: Any) -> TrainingConfig:
 
 def train(config: TrainingConfig, folder: Path, on_progress: Callable[[int], None] = lambda _: None) -> None:
     provenance = {"name": "tiny", "labels": "stage label-1"}
-    train_prm(config, rollouts_of(8), "\n\n", 5, folder, provenance, on_progress)
+    train_prm(config, TrainingRollouts(rollouts_of(8), "\n\n"), 5, folder, provenance, on_progress)
 
 
 def test_examples_hold_a_target_at_each_labelled_step() -> None:
@@ -187,5 +193,6 @@ def test_problems_that_nothing_solved_teach_nothing(tmp_path: Path) -> None:
     solved = [LabelledRollout("a", "q", ("1+1=2", "x"), (0.25, 0.0)), LabelledRollout("a", "q", ("y",), (0.0,))]
     assert of_solved_problems([*hopeless, *solved]) == solved
     with pytest.raises(UserError, match="two problems at least of which anything ended right"):
-        train_prm(config_of(), [*hopeless, *solved], "\n\n", 0, tmp_path / "prm", {"name": "x"}, lambda _: None)
+        learned = TrainingRollouts([*hopeless, *solved], "\n\n")
+        train_prm(config_of(), learned, 0, tmp_path / "prm", {"name": "x"}, lambda _: None)
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from overthink.flows.commands.terminal import carry_out, console, quiet, told_pl
 from overthink.storage.opening import open_store
 from overthink.tasks.domains.math.extraction import Extraction
 from overthink.tasks.importers.score_transforms import ScoreTransform
-from overthink.tasks.recipes.import_recipe import ImportFormat, import_recipe
+from overthink.tasks.recipes.import_recipe import ImportFormat, JsonlOptions, import_recipe
 
 
 def import_(
@@ -39,7 +39,8 @@ def import_(
     """Bring rollouts that another tool stored into the store, graded and chosen from like our own."""
     with told_plainly():
         quiet()
-        recipe = import_recipe(layout, path, mapping or [], name, extraction, independent, transform, explode)
+        jsonl = JsonlOptions(mapping or [], transform, explode)
+        recipe = import_recipe(layout, path, jsonl, name, extraction, independent)
         from overthink.flows.import_rollouts import import_rollouts, is_imported, make_import_plans
 
         plans, opened = make_import_plans(recipe), open_store(store)

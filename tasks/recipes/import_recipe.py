@@ -1,6 +1,7 @@
 """The recipe of an import, made of the options of `overthink import`."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -34,23 +35,31 @@ class ImportRecipe(AnyRecipe):
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
 
 
+@dataclass(frozen=True)
+class JsonlOptions:
+    """How a JSONL is read: `mapping` says `ours=theirs` for each column; the rest as in ImportRecipe."""
+
+    mapping: list[str]
+    score_transform: ScoreTransform = "none"
+    explode: bool = False
+
+
 def import_recipe(
     layout: ImportFormat,
     path: Path,
-    mapping: list[str],
+    jsonl: JsonlOptions,
     name: str | None,
     extraction: Extraction,
     independent: bool,
-    score_transform: ScoreTransform = "none",
-    explode: bool = False,
 ) -> ImportRecipe:
     """The recipe of an import. Raises UserError for what is no name or no mapping of this format."""
     if layout != "jsonl":
-        for option, given in (("map", mapping), ("explode", explode), ("score-transform", score_transform != "none")):
+        transforms = jsonl.score_transform != "none"
+        for option, given in (("map", jsonl.mapping), ("explode", jsonl.explode), ("score-transform", transforms)):
             if given:
                 raise UserError(f"--{option} is for jsonl: {layout} says itself what its fields hold")
-    columns = parse_mapping(mapping) if layout == "jsonl" else {}
-    if score_transform != "none" and "scores" not in columns:
+    columns = parse_mapping(jsonl.mapping) if layout == "jsonl" else {}
+    if jsonl.score_transform != "none" and "scores" not in columns:
         raise UserError("--score-transform is of scores: say which column holds them, as in --map scores=reward")
     try:
         return ImportRecipe(
@@ -59,8 +68,8 @@ def import_recipe(
             path=path,
             columns=columns,
             independent=independent,
-            score_transform=score_transform,
-            explode=explode,
+            score_transform=jsonl.score_transform,
+            explode=jsonl.explode,
             grading=GradingConfig(extraction=extraction),
         )
     except ValidationError as error:

@@ -125,14 +125,24 @@ def _label_figures(
     yield from ranking_figures(scores, right, None)
 
 
+@dataclass(frozen=True)
+class MeasuredRollouts:
+    """One method's graded and scored rollouts, with the labels of their steps by labeller.
+
+    `independent` tells that any n of them stand for a budget of n.
+    """
+
+    samples: Stage
+    grades: Stage
+    scores: Stage
+    labels: Mapping[str, Labels]
+    independent: bool
+
+
 def run_figures(
-    samples: Stage,
-    grades: Stage,
-    scores: Stage,
-    labels: Mapping[str, Labels],
+    measured: MeasuredRollouts,
     problems: Mapping[str, Problem],
     split: ThresholdSplit,
-    independent: bool,
     seed: int,
     judge: MathJudge,
     cover: Cover,
@@ -141,7 +151,8 @@ def run_figures(
 
     A rollout whose grade is unknown counts in nothing but the votes.
     """
-    rollouts = covered_rows(samples.table("rollouts"), cover)
+    grades, scores = measured.grades, measured.scores
+    rollouts = covered_rows(measured.samples.table("rollouts"), cover)
     correct = column_by_rollout(grades.table("grades"), "correct")
     steps = by_rollout(scores.table("scores"), "score")
     known = [
@@ -156,10 +167,10 @@ def run_figures(
         for figure in (*ranking_figures(values, right, name), *length_figures(values, tokens, right, name)):
             yield None, figure
     graded = [pool.all for pool in join_all(read_graded(grades, scores, cover), judge).values()]
-    budgets = doubling_budgets(cover.last) if independent else [cover.last]
+    budgets = doubling_budgets(cover.last) if measured.independent else [cover.last]
     for figure in selection_figures(graded, budgets, seed):
         yield None, figure
-    for labeller, by_id in labels.items():
+    for labeller, by_id in measured.labels.items():
         solutions = [one for one in scored_rollouts(rollouts, scores, by_id) if one.labels]
         for figure in _label_figures(solutions, problems, split) if solutions else ():
             yield labeller, figure

@@ -198,16 +198,19 @@ async def _in_turn(work: ShardWork, covers: Sequence[Cover]) -> None:
         await work(cover)
 
 
+@dataclass(frozen=True)
+class RunModels:
+    """Who writes and who scores in a run; None where nobody does."""
+
+    policy: EngineIdentity | None = None
+    prm: EngineIdentity | None = None
+
+
 def begin_run(
-    store: Store,
-    run_id: str,
-    recipe: AnyRecipe,
-    problem_set: str,
-    policy: EngineIdentity | None,
-    prm: EngineIdentity | None,
-    stages: tuple[StageUse, ...],
+    store: Store, run_id: str, recipe: AnyRecipe, problem_set: str, models: RunModels, stages: tuple[StageUse, ...]
 ) -> Run:
     """Write a run's manifest: it is running."""
+    policy, prm = models.policy, models.prm
     earlier = [run for run in store.runs() if run.run_id == run_id]
     run = Run(
         run_id=run_id,

@@ -30,6 +30,14 @@ class Example:
     targets: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class TrainingRollouts:
+    """What a PRM learns from, and what ended the steps where they were written."""
+
+    rollouts: Sequence[LabelledRollout]
+    delimiter: str
+
+
 def of_solved_problems(rollouts: Sequence[LabelledRollout]) -> list[LabelledRollout]:
     """The rollouts of problems of which anything ended right.
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from overthink.tasks.training.batches import StepTarget, prepare
 from overthink.tasks.training.card import write_card
 from overthink.tasks.training.examples import (
     Example,
-    LabelledRollout,
+    TrainingRollouts,
     make_examples,
     of_solved_problems,
     split_problems,
@@ -29,8 +30,7 @@ from overthink.tasks.training.upper_layers import scale_residual
 
 def train_prm(
     config: TrainingConfig,
-    rollouts: Sequence[LabelledRollout],
-    delimiter: str,
+    learned: TrainingRollouts,
     seed: int,
     folder: Path,
     provenance: dict[str, Any],
@@ -42,13 +42,11 @@ def train_prm(
     what it raises ends the training. Raises EngineUnavailable or UserError for what cannot be trained.
     """
     torch.manual_seed(seed)
-    base = locate_model(ModelConfig(**config.base.model_dump()))
-    tokenizer = load_tokenizer(base)
-    layout = FAMILIES[config.family].layout(tokenizer)
-    sides = split_problems(of_solved_problems(rollouts), config.held_out, seed)
-    learn, judging = (make_examples(layout, side, config.labels) for side in sides)
+    base = read_base(config)
+    sides = split_problems(of_solved_problems(learned.rollouts), config.held_out, seed)
+    learn, judging = (make_examples(base.layout, side, config.labels) for side in sides)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, expectation = begin(config, base, tokenizer, layout, delimiter, learn[0], device)
+    model, expectation = begin(config, base, learned.delimiter, learn[0], device)
     work = folder.with_name(f".{folder.name}.training")
     ready = [
         prepare(model, part, expectation, config.chunk_tokens, device, lambda: on_progress(0))
@@ -57,31 +55,42 @@ def train_prm(
     progress = Trainer(model, ready[0], ready[1], seed, device, work / "checkpoint.pt").run(on_progress)
     written = work / "model"
     shutil.rmtree(written, ignore_errors=True)  # of a life that ended while it wrote
-    save_prm(model, tokenizer, written)
+    save_prm(model, base.tokenizer, written)
     write_card(written, config, provenance, progress.judgements, len(learn), len(judging))
     written.rename(folder)
     shutil.rmtree(work)
 
 
+@dataclass(frozen=True)
+class Base:
+    """The model that a training begins with, and how its family lays a solution out."""
+
+    files: ModelFiles
+    tokenizer: Any
+    layout: Layout
+
+
+def read_base(config: TrainingConfig) -> Base:
+    """Find the base. Raises EngineUnavailable where it is not there."""
+    files = locate_model(ModelConfig(**config.base.model_dump()))
+    tokenizer = load_tokenizer(files)
+    return Base(files, tokenizer, FAMILIES[config.family].layout(tokenizer))
+
+
 def begin(
-    config: TrainingConfig,
-    base: ModelFiles,
-    tokenizer: Any,
-    layout: Layout,
-    delimiter: str,
-    example: Example,
-    device: str,
+    config: TrainingConfig, base: Base, delimiter: str, example: Example, device: str
 ) -> tuple[PrmModel, StepTarget | None]:
     """The model before its first update, and what its body expects, where fresh layers are to learn that."""
+    tokenizer, layout = base.tokenizer, base.layout
     ends = [*tokenizer.encode(delimiter, add_special_tokens=False), tokenizer.eos_token_id]
     mark = layout.mark if isinstance(layout, MarkedChat) else None
     frozen = config.part == "head"
-    body = load_base(base, frozen)
+    body = load_base(base.files, frozen)
     if mark is not None:
         read_mark_as(body, mark, ends[:-1])
     if not config.extra_layers:
         return PrmModel(body, config).to(device), None
-    expectation = StepTarget(body.norm.to(device), load_writer(base).to(device), mark, ends)
+    expectation = StepTarget(body.norm.to(device), load_writer(base.files).to(device), mark, ends)
     model = PrmModel(body, config).to(device)
     ids = torch.tensor([example.ids], device=device)
     scale_residual(body, model.features(ids, torch.ones_like(ids)))
