@@ -12,6 +12,7 @@ from urllib.error import URLError
 from overthink.tasks.engines.chat import load_tokenizer
 from overthink.tasks.engines.engine_config import VllmPolicyConfig, VllmPrmConfig
 from overthink.tasks.engines.models import locate_model
+from overthink.tasks.engines.prm.family_data import family_name
 from overthink.tasks.engines.vllm.server_flags import flags_of, server_flags
 from overthink.tasks.engines.vllm.settings import engine_arguments, engine_environment, gpu_is_there
 from overthink.tasks.engines.vllm.step_serving import MIDDLEWARE
@@ -25,7 +26,7 @@ class VllmServer:
         has_gpu = gpu_is_there()
         extra = ["--middleware", MIDDLEWARE]
         if isinstance(config, VllmPrmConfig):
-            extra += server_flags(config.family, load_tokenizer(model))
+            extra += server_flags(family_name(config.family), load_tokenizer(model))
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/v1"
         self._command = [

@@ -18,8 +18,9 @@ from transformers import (
     AutoTokenizer,
 )
 
-from overthink.tasks.engines.engine_config import AutoPrmConfig, Placement, PrmFamilyName, TorchPrmConfig, VllmPrmConfig
+from overthink.tasks.engines.engine_config import AutoPrmConfig, Placement, TorchPrmConfig, VllmPrmConfig
 from overthink.tasks.engines.prm.families import FAMILIES
+from overthink.tasks.engines.prm.family_data import PrmFamilyName
 from overthink.tasks.engines.registry import chosen_engine, identify, open_prm
 from overthink.tasks.errors import BadReply, EngineUnavailable
 

@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from tiny_models import build_prm, tensors
 from transformers import AutoConfig, AutoTokenizer, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
-from overthink.tasks.engines.engine_config import PrmFamilyName, TorchPrmConfig, VllmPolicyConfig, VllmPrmConfig
+from overthink.tasks.engines.engine_config import TorchPrmConfig, VllmPolicyConfig, VllmPrmConfig
 from overthink.tasks.engines.models import locate_model
+from overthink.tasks.engines.prm.family_data import PrmFamilyName
 from overthink.tasks.engines.registry import identify, open_policy, open_prm
 from overthink.tasks.engines.vllm import vllm_policy, vllm_prm
 from overthink.tasks.engines.weights import LANGUAGE_MODEL, check_weights

@@ -4,7 +4,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationInfo,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from overthink.storage.keys import content_key
 from overthink.tasks.datasets.chains import LONGEST_CHAIN, Chain, Split, generate_chains
@@ -53,6 +63,28 @@ PRESETS: dict[str, Columns] = {
 }
 
 
+PresetName = Literal["math500", "aime24", "amc23", "gsm8k"]
+NAMED_PRESET: TypeAdapter[PresetName] = TypeAdapter(PresetName)
+
+
+class Preset(SourceModel):
+    """How the rows of a data set are laid out, spelled out in a recipe or in a file that it names."""
+
+    columns: Columns
+
+
+def _one_of_both(value: Any, _: Any) -> Any:
+    """A mapping is a preset in full, so that a mistake in it is told as such, and no union's two answers are."""
+    if value is None:
+        return None
+    is_full = isinstance(value, Mapping | Preset)
+    return Preset.model_validate(value) if is_full else NAMED_PRESET.validate_python(value)
+
+
+def _columns_of(preset: PresetName | Preset | None) -> Columns | None:
+    return preset.columns if isinstance(preset, Preset) else PRESETS.get(preset or "")
+
+
 class ChainsSource(SourceModel):
     """Generated chains of one split; their lengths cycle through `shortest`..`longest`."""
 
@@ -73,7 +105,7 @@ class ChainsSource(SourceModel):
 class RowsSource(SourceModel):
     """Rows of a data set, laid out as a preset or by a column mapping; of both, the mapping's columns go first."""
 
-    preset: Literal["math500", "aime24", "amc23", "gsm8k"] | None = None
+    preset: Annotated[PresetName | Preset | None, WrapValidator(_one_of_both)] = None
     columns: Columns | None = None
     limit: int | None = Field(default=None, ge=1)
 
@@ -81,7 +113,7 @@ class RowsSource(SourceModel):
     @classmethod
     def _over_the_preset(cls, columns: Columns | None, info: ValidationInfo) -> Columns | None:
         """The columns that the recipe names, and the preset's for the rest; written out they stay the same."""
-        preset = PRESETS.get(info.data.get("preset") or "")
+        preset = _columns_of(info.data.get("preset"))
         if columns is None or preset is None:
             return columns
         return Columns.model_validate(preset.model_dump() | columns.model_dump(exclude_unset=True))
@@ -89,7 +121,7 @@ class RowsSource(SourceModel):
     @property
     def layout(self) -> Columns:
         """The mapping to read by: the recipe's own, the preset's, or `question` and `answer`."""
-        return self.columns or PRESETS.get(self.preset or "", Columns())
+        return self.columns or _columns_of(self.preset) or Columns()
 
 
 class FileSource(RowsSource):

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
 from overthink.tasks.domains.prompts import PromptStyle
+from overthink.tasks.engines.prm.family_data import AnyPrmFamily
 
-PrmFamilyName = Literal["qwen", "math-shepherd", "er-prm", "rlhflow", "skywork", "pqm", "trl", "verifier", "orm"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -68,7 +68,7 @@ class VllmPolicyConfig(ModelConfig):
 class PrmModelConfig(ModelConfig):
     """A PRM with real weights, and the family that says how it is asked and read."""
 
-    family: PrmFamilyName = "qwen"
+    family: AnyPrmFamily = "qwen"
     base: str | None = Field(
         default=None,
         min_length=1,
@@ -153,7 +153,7 @@ class ServedPrmConfig(ServedModelConfig):
 
     engine: Literal["vllm-server"] = "vllm-server"
     tokenizer: str = Field(min_length=1, description="a folder, a zoo name, or a hub name")
-    family: PrmFamilyName = "qwen"
+    family: AnyPrmFamily = "qwen"
 
 
 class FakePolicyConfig(EngineModel):

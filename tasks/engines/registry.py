@@ -27,7 +27,7 @@ from overthink.tasks.engines.engine_config import (
 from overthink.tasks.engines.engine_protocol import Policy, Prm
 from overthink.tasks.engines.models import ModelFiles, locate_model, locate_tokenizer
 from overthink.tasks.engines.policy_prompts import PolicyPrompts, style_of
-from overthink.tasks.engines.prm.families import FAMILIES, VLLM_HEADS, layout_of
+from overthink.tasks.engines.prm.families import VLLM_HEADS, family_of, layout_of
 from overthink.tasks.engines.weights import LANGUAGE_MODEL, check_weights
 from overthink.tasks.errors import EngineDied, EngineUnavailable
 
@@ -106,7 +106,7 @@ def _prompts(config: EngineConfig, model: ModelFiles | None) -> tuple[dict[str, 
         prompts = PolicyPrompts(config, model)
         return said | _version("prompt_tokens", prompts.version), _version("further_tokens", prompts.further_version)
     if isinstance(config, PrmModelConfig | ServedPrmConfig) and model is not None:
-        layout, _ = layout_of(FAMILIES[config.family], model, config.trust_remote_code)
+        layout, _ = layout_of(family_of(config.family), model, config.trust_remote_code)
         said = _version("prompt_tokens", layout.version)
     return said, {}
 
@@ -119,7 +119,7 @@ def chosen_engine(config: EngineConfig) -> EngineConfig:
     """The engine that `auto` stands for: vLLM where it is installed and can compute the family's head, else torch."""
     if not isinstance(config, AutoPrmConfig):
         return config
-    served = find_spec("vllm") is not None and FAMILIES[config.family].head.layers in VLLM_HEADS
+    served = find_spec("vllm") is not None and family_of(config.family).head.layers in VLLM_HEADS
     kind = VllmPrmConfig if served else TorchPrmConfig
     return kind(**config.model_dump(exclude={"engine"}))
 
@@ -133,7 +133,7 @@ def check_engine(config: EngineConfig) -> None:
         case VllmPolicyConfig() as config:
             check_weights(locate_model(config), LANGUAGE_MODEL, False, config.trust_remote_code)
         case PrmModelConfig() as config:
-            head, is_torch = FAMILIES[config.family].head, isinstance(config, TorchPrmConfig)
+            head, is_torch = family_of(config.family).head, isinstance(config, TorchPrmConfig)
             check_weights(locate_model(config), head.weights, is_torch, config.trust_remote_code)
 
 

@@ -17,6 +17,7 @@ from overthink.tasks.recipes.sweep_recipe import SweepRecipe
 
 KINDS: tuple[type[AnyRecipe], ...] = (SweepRecipe, Recipe, PrmEvalRecipe, PrmTrainRecipe)
 MAPPING = "a recipe is a mapping of keys to values; see `overthink recipes`"
+FROM_FILES = ("family", "preset")  # keys whose value may be the name of a YAML file
 Kind = TypeVar("Kind", bound=AnyRecipe)
 
 
@@ -68,9 +69,20 @@ def _checked(kind: type[Kind], value: dict[str, Any], place: str, changes: Seque
     for change in changes:
         _apply(value, change)
     try:
-        return kind.model_validate(value)
+        return kind.model_validate(_with_data(value))
     except ValidationError as error:
         raise UserError(f"{place}: {complaints(error, value)}") from error
+
+
+def _with_data(value: Any, key: str = "") -> Any:
+    """A recipe with what the files hold that it names for a PRM family or a preset, in place of their names."""
+    if isinstance(value, dict):
+        return {name: _with_data(part, name) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_with_data(part) for part in value]
+    if key in FROM_FILES and isinstance(value, str) and Path(value).suffix in (".yaml", ".yml"):
+        return read_mapping(Path(value), f"a {key} is a mapping of keys to values; see docs/extending.md")
+    return value
 
 
 def read_mapping(path: Path, wanted: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from overthink.tasks.engines.http.http_client import Count
 from overthink.tasks.engines.http.served_steps import ServedSteps, WrittenLine
 from overthink.tasks.engines.models import ModelFiles
 from overthink.tasks.engines.prm.families import VLLM_HEADS, checked_family, layout_of
+from overthink.tasks.engines.prm.family_data import family_name
 from overthink.tasks.engines.prm.layouts import Layout, PrmPrompt
 from overthink.tasks.engines.prm.token_prm import ReadPrompt, TokenPrm
 from overthink.tasks.engines.torch.torch_models import tensor_of
@@ -56,7 +57,9 @@ class ServedPrm(TokenPrm):
         """Find out who answers, and whether with a row for each token. Raises EngineUnavailable, with the remedy."""
         family = checked_family(config.family, tokenizer.config, tokenizer.name)
         if family.head.layers not in VLLM_HEADS:
-            raise EngineUnavailable(f"vLLM cannot compute the head of PRM family {config.family!r}: set engine: torch")
+            raise EngineUnavailable(
+                f"vLLM cannot compute the head of PRM family {family_name(config.family)!r}: set engine: torch"
+            )
         layout, _ = layout_of(family, tokenizer, config.trust_remote_code)
         roots = tuple(url.removesuffix("/v1") for url in config.endpoints)
         endpoints = Endpoints(config, roots, "/v1/models")

@@ -1,7 +1,7 @@
 """PRM families as data: how a question and its steps are written, and how a score is read (paper section 3).
 
-A new family is one entry in `FAMILIES` and its name in `PrmFamilyName` of `tasks/engines/engine_config.py`, by which a
-recipe may ask for it; `tests/test_prm_families.py` holds every entry to the same contract.
+A recipe may spell out a family of its own (`tasks/engines/prm/family_data.py`). One that ships is an entry in
+`FAMILIES`, and its name in `PrmFamilyName` there; `tests/test_prm_families.py` holds every entry to the same contract.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from typing import Any
 
 from overthink.tasks.engines.chat import load_tokenizer
 from overthink.tasks.engines.models import ModelFiles
+from overthink.tasks.engines.prm.family_data import PrmFamilyData, PrmFamilyName, family_name
 from overthink.tasks.engines.prm.layouts import (
     AnsweredLayout,
     Asked,
@@ -111,9 +112,27 @@ FAMILIES = {
 }
 
 
-def checked_family(name: str, model_config: dict[str, Any], model: str) -> PrmFamily:
-    """The family by name. Raises EngineUnavailable where the model is of another architecture."""
-    family = FAMILIES[name]
+LAYOUTS: dict[str, Callable[..., Layout]] = {
+    "marked_chat": MarkedChat,
+    "marked_text": MarkedText,
+    "marked_lines": MarkedLines,
+    "turns": Turns,
+    "asked": Asked,
+    "answered": AnsweredLayout,
+}
+
+
+def family_of(said: PrmFamilyName | PrmFamilyData) -> PrmFamily:
+    """The family that a recipe names or spells out."""
+    if not isinstance(said, PrmFamilyData):
+        return FAMILIES[said]
+    layout = partial(LAYOUTS[said.layout.kind], **said.layout.model_dump(exclude={"kind"}))
+    return PrmFamily(said.architectures, layout, Head(**said.head.model_dump()), said.added_token)
+
+
+def checked_family(said: PrmFamilyName | PrmFamilyData, model_config: dict[str, Any], model: str) -> PrmFamily:
+    """The family. Raises EngineUnavailable where the model is of another architecture."""
+    family, name = family_of(said), family_name(said)
     architectures = model_config.get("architectures") or []
     if not any(fnmatch(found, wanted) for found in architectures for wanted in family.architectures):
         found = ", ".join(architectures) or "no architecture"

@@ -10,6 +10,7 @@ from typing import Any
 from overthink.tasks.engines.engine_config import VllmPrmConfig
 from overthink.tasks.engines.models import ModelFiles, context_length
 from overthink.tasks.engines.prm.families import VLLM_HEADS, Head, checked_family, layout_of
+from overthink.tasks.engines.prm.family_data import family_name
 from overthink.tasks.engines.prm.layouts import Layout, PrmPrompt, single_token
 from overthink.tasks.engines.prm.token_prm import ReadPrompt, TokenPrm
 from overthink.tasks.engines.torch.torch_models import tensor_of
@@ -31,7 +32,9 @@ class VllmPrm(TokenPrm):
         """Load the model. Raises EngineUnavailable where it cannot be."""
         family = checked_family(config.family, model.config, model.name)
         if family.head.layers not in VLLM_HEADS:
-            raise EngineUnavailable(f"vLLM cannot compute the head of PRM family {config.family!r}: set engine: torch")
+            raise EngineUnavailable(
+                f"vLLM cannot compute the head of PRM family {family_name(config.family)!r}: set engine: torch"
+            )
         if model.folder_of("config.json") != model.folder or model.tokenizer_folder != model.folder:
             raise EngineUnavailable(f"vLLM reads nothing from a `base`, which {model.folder} needs: set engine: torch")
         await asyncio.to_thread(check_weights, model, family.head.weights, False, config.trust_remote_code)

@@ -1,0 +1,99 @@
+"""A PRM family that a recipe spells out: how a question and its steps are written, and how a score is read."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WrapValidator
+
+PrmFamilyName = Literal["qwen", "math-shepherd", "er-prm", "rlhflow", "skywork", "pqm", "trl", "verifier", "orm"]
+Mark = Annotated[str, Field(min_length=1)]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MarkedChatData(_Data):
+    """A chat with the steps in the assistant's turn, each followed by one special token and judged there."""
+
+    kind: Literal["marked_chat"]
+    mark: Mark
+
+
+class MarkedTextData(_Data):
+    """One running text in which a word follows each step, which is judged there."""
+
+    kind: Literal["marked_text"]
+    mark: Mark
+    after_mark: str = ""
+
+
+class MarkedLinesData(_Data):
+    """The bare question, then each step followed by a mark and judged at the mark's last token."""
+
+    kind: Literal["marked_lines"]
+    mark: Mark
+    after_question: str = ""
+    before_mark: str = ""
+    after_mark: str = ""
+    one_line: bool = Field(default=False, description="whether line breaks within a step become blanks")
+
+
+class TurnsData(_Data):
+    """A chat in which the user says a step a turn and the assistant answers each with the verdict, judged before it."""
+
+    kind: Literal["turns"]
+    verdict: Mark
+
+
+class AskedData(_Data):
+    """Any instruct model, asked about each step in a chat of its own; judged at the first token of its answer."""
+
+    kind: Literal["asked"]
+
+
+class AnsweredData(_Data):
+    """A chat with the answer as far as it is written, judged as a whole at its end."""
+
+    kind: Literal["answered"]
+
+
+class HeadData(_Data):
+    """What turns a hidden state into a score: `Head` of tasks/engines/prm/families.py says how."""
+
+    layers: tuple[Mark, ...] = Field(
+        min_length=1, description="linear layers of the checkpoint; `lm_head` is the model's"
+    )
+    tokens: tuple[Mark, Mark] | None = Field(default=None, description="of lm_head: the words for wrong and for right")
+    has_bias: bool = False
+
+
+class PrmFamilyData(_Data):
+    """A family in full; all of it is in the keys of what is scored."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60, description="what messages call it")
+    architectures: tuple[Mark, ...] = Field(
+        min_length=1, description="classes in config.json; * stands for any letters"
+    )
+    layout: Annotated[
+        MarkedChatData | MarkedTextData | MarkedLinesData | TurnsData | AskedData | AnsweredData,
+        Field(discriminator="kind"),
+    ]
+    head: HeadData
+    added_token: Mark | None = Field(default=None, description="one that the authors gave to their base's tokenizer")
+
+
+NAMED: TypeAdapter[PrmFamilyName] = TypeAdapter(PrmFamilyName)
+
+
+def _one_of_both(value: Any, _: Any) -> Any:
+    """A mapping is a family in full, so that a mistake in it is told as such, and no union's two answers are."""
+    is_full = isinstance(value, dict | PrmFamilyData)
+    return PrmFamilyData.model_validate(value) if is_full else NAMED.validate_python(value)
+
+
+AnyPrmFamily = Annotated[PrmFamilyName | PrmFamilyData, WrapValidator(_one_of_both)]
+
+
+def family_name(family: PrmFamilyName | PrmFamilyData) -> str:
+    """What messages call a family."""
+    return family.name if isinstance(family, PrmFamilyData) else family
