@@ -152,3 +152,14 @@ def test_what_is_broken_or_clashes_is_one_message_that_names_the_distribution(na
     assert TypeAdapter(AnyMethod).validate_python({"method": "best_of_n", "n": 4}), "what does not ask for it goes on"
     listed = CliRunner().invoke(app, ["plugins"])
     assert listed.exit_code == 2 and f"other-{name}" in listed.stderr and "broken" in listed.stdout
+
+
+def test_the_page_shows_each_in_full() -> None:
+    page = (EXAMPLE.parents[1] / "docs" / "extending.md").read_text()
+    shown = [
+        EXAMPLE / "pyproject.toml",
+        *(EXAMPLE / "overthink_example").glob("[a-z]*.py"),
+        *EXAMPLE.glob("data/*.yaml"),
+    ]
+    assert len(shown) == 5
+    assert [path.name for path in shown if f"\n{path.read_text().rstrip()}\n```" not in page] == []

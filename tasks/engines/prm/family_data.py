@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WrapValidator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, TypeAdapter, WrapValidator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 PrmFamilyName = Literal["qwen", "math-shepherd", "er-prm", "rlhflow", "skywork", "pqm", "trl", "verifier", "orm"]
 Mark = Annotated[str, Field(min_length=1)]
@@ -80,6 +82,14 @@ class PrmFamilyData(_Data):
     ]
     head: HeadData
     added_token: Mark | None = Field(default=None, description="one that the authors gave to their base's tokenizer")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema of a deployment's form, which knows nothing of `oneOf`."""
+        schema = handler(core_schema)
+        layout = handler.resolve_ref_schema(schema)["properties"]["layout"]
+        layout |= {"anyOf": layout.pop("oneOf"), "required": [layout.pop("discriminator")["propertyName"]]}
+        return schema
 
 
 NAMED: TypeAdapter[PrmFamilyName] = TypeAdapter(PrmFamilyName)
