@@ -12,6 +12,7 @@ from overthink.flows.orchestration.artifacts import publish_summary
 from overthink.flows.orchestration.gate_events import keep_gate
 from overthink.flows.orchestration.secret_blocks import open_policy, open_prm
 from overthink.storage.opening import open_store
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.stages import Stage
 from overthink.storage.store import Run, Store
 from overthink.tasks.datasets.sources import load_problems
@@ -158,7 +159,7 @@ class Evaluation:
         self, job: StageJob, search_of_unit: Callable[[str, int, int], Method], decisions: Stage | None = None
     ) -> None:
         recipe = self.plan.recipe
-        is_search = job.identity["stage"] == "search"
+        is_search = job.identity["stage"] == StageKind.SEARCH
 
         def work(context: ShardContext, access: EngineAccess) -> ShardWork:
             shared = RolloutWork(

@@ -10,6 +10,7 @@ from overthink.storage.completeness import is_whole
 from overthink.storage.keys import content_key, labelled_key
 from overthink.storage.manifest import Cover, Entry
 from overthink.storage.opening import open_store
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import StageUse, Store
 from overthink.tasks.analysis.selectors import SELECTORS, SelectorName, needs_prm
 from overthink.tasks.engines.registry import EngineIdentity
@@ -46,7 +47,7 @@ class ImportPlan:
     @property
     def run_id(self) -> str:
         """The same for the same rollouts, read and graded in the same way."""
-        return f"{self.name}-{content_key([labelled_key('problems', self.problems), self.select])[:10]}"
+        return f"{self.name}-{content_key([labelled_key(StageKind.PROBLEMS, self.problems), self.select])[:10]}"
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -73,10 +74,10 @@ class ImportPlan:
         """All stages this run stands on."""
         method_id, n = self.imported.method_id, self.imported.n
         return (
-            StageUse("problems", labelled_key("problems", self.problems)),
-            StageUse("import", labelled_key("import", self.rollouts), method_id, n),
-            StageUse("grade", labelled_key("grade", self.grade), method_id, n),
-            StageUse("select", labelled_key("select", self.select), method_id),
+            StageUse(StageKind.PROBLEMS, labelled_key(StageKind.PROBLEMS, self.problems)),
+            StageUse(StageKind.IMPORT, labelled_key(StageKind.IMPORT, self.rollouts), method_id, n),
+            StageUse(StageKind.GRADE, labelled_key(StageKind.GRADE, self.grade), method_id, n),
+            StageUse(StageKind.SELECT, labelled_key(StageKind.SELECT, self.select), method_id),
         )
 
 
@@ -99,8 +100,10 @@ def make_import_plans(recipe: ImportRecipe) -> list[ImportPlan]:
 
 def _plan(recipe: ImportRecipe, imported: ImportedSet) -> ImportPlan:
     problems = problems_identity(imported.problem_set)
-    rollouts = stage_identity("import", format=recipe.format, columns=dict(recipe.columns), content=imported.content)
-    key = labelled_key("import", rollouts)
+    rollouts = stage_identity(
+        StageKind.IMPORT, format=recipe.format, columns=dict(recipe.columns), content=imported.content
+    )
+    key = labelled_key(StageKind.IMPORT, rollouts)
     grade = grade_identity(key, recipe.grading, problems)
     scores = key if imported.is_scored else None
     select = select_identity(grade, scores, problems, imported.n, _settings(recipe, imported))

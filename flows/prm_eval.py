@@ -10,6 +10,7 @@ from overthink.flows.orchestration.secret_blocks import open_prm
 from overthink.storage.completeness import is_whole
 from overthink.storage.keys import content_key, labelled_key
 from overthink.storage.opening import open_store
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import StageUse, Store
 from overthink.tasks.analysis.prm_measures import lacking_kind
 from overthink.tasks.datasets.labelled import LabelledSet, LabelledSolution, load_solutions
@@ -42,25 +43,27 @@ class PrmEvalPlan:
     @property
     def problems(self) -> JsonObject:
         """What the problems' stage holds."""
-        return stage_identity("problems", problem_set=self.labelled.name, problems=list(self.by_key))
+        return stage_identity(StageKind.PROBLEMS, problem_set=self.labelled.name, problems=list(self.by_key))
 
     @property
     def imported(self) -> JsonObject:
         """What the imported solutions have in common; each has its own content in its unit's address."""
-        return stage_identity("import", labeller=self.labelled.labeller)
+        return stage_identity(StageKind.IMPORT, labeller=self.labelled.labeller)
 
     @property
     def score(self) -> JsonObject:
         """What the scores depend on."""
-        return stage_identity("score", samples=labelled_key("import", self.imported), prm=self.prm.determinants)
+        return stage_identity(
+            StageKind.SCORE, samples=labelled_key(StageKind.IMPORT, self.imported), prm=self.prm.determinants
+        )
 
     @property
     def measure(self) -> JsonObject:
         """What the figures depend on."""
         return stage_identity(
-            "measure",
-            scores=labelled_key("score", self.score),
-            problems=labelled_key("problems", self.problems),
+            StageKind.MEASURE,
+            scores=labelled_key(StageKind.SCORE, self.score),
+            problems=labelled_key(StageKind.PROBLEMS, self.problems),
             threshold={"share": self.recipe.threshold_share, "seed": self.recipe.seed},
             **own_code("solution_measures"),
         )
@@ -77,11 +80,11 @@ class PrmEvalPlan:
 
     def uses(self) -> tuple[StageUse, ...]:
         """All stages this run stands on."""
-        identities = (self.problems, self.imported, self.score, self.measure)
         labeller = self.labelled.labeller
-        return tuple(
-            StageUse(one["stage"], labelled_key(one["stage"], one), None if one["stage"] == "problems" else labeller, 1)
-            for one in identities
+        of_labeller = (self.imported, self.score, self.measure)
+        return (
+            StageUse(StageKind.PROBLEMS, labelled_key(StageKind.PROBLEMS, self.problems), n=1),
+            *(StageUse(one["stage"], labelled_key(one["stage"], one), labeller, 1) for one in of_labeller),
         )
 
 

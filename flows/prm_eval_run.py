@@ -11,6 +11,7 @@ from prefect import flow
 from overthink.flows.orchestration.artifacts import publish_rows
 from overthink.storage.keys import labelled_key
 from overthink.storage.opening import open_store
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, StageUse, Store
 from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.errors import UserError
@@ -38,7 +39,7 @@ async def prm_eval_run(run_name: str, store: StorePlace) -> str:
     with opened.lock_run(opened.find_run(run_name).run_id), progress.shown():
         run = scored_run(opened, run_name, READER)
         uses = await _measure_run(opened, run, progress)
-        kept = tuple(use for use in run.stages if use.kind != "measure")
+        kept = tuple(use for use in run.stages if use.kind != StageKind.MEASURE)
         opened.write_run(replace(run, stages=(*kept, *uses)))
     await publish_rows(run.run_id, "prm", figure_rows(opened, run.run_id), FIGURES_SQL)
     return run.run_id
@@ -50,18 +51,18 @@ async def _measure_run(store: Store, run: Run, progress: RunProgress) -> list[St
     if not methods:
         raise UserError(f"run {run.run_id} has no method but compute_optimal: measure a run that its strategy is from")
     by_kind = {(use.kind, use.method_id): use.key for use in run.stages}
-    problems_key = by_kind["problems", None]
+    problems_key = by_kind[StageKind.PROBLEMS, None]
     problems = {row["problem_key"]: _problem(row) for row in store.stage(problems_key).table("problems").to_pylist()}
     stages = StageRunner(store, progress, run.run_id, problems)
     uses = []
     for method in methods:
-        made = by_kind["search" if method.is_search else "sample", method.method_id]
-        scored = made if method.is_search else by_kind["score", method.method_id]
-        graded = by_kind["grade", method.method_id]
+        made = by_kind[StageKind.SEARCH if method.is_search else StageKind.SAMPLE, method.method_id]
+        scored = made if method.is_search else by_kind[StageKind.SCORE, method.method_id]
+        graded = by_kind[StageKind.GRADE, method.method_id]
         samples, scores, grades = store.stage(made), store.stage(scored), store.stage(graded)
         labels, label_files = _step_labels(store, set(samples.table("rollouts")["rollout_id"].to_pylist()))
         identity = stage_identity(
-            "measure",
+            StageKind.MEASURE,
             grades=graded,
             scores=scored,
             problems=problems_key,
@@ -71,14 +72,14 @@ async def _measure_run(store: Store, run: Run, progress: RunProgress) -> list[St
             seed=run.seed,
             **own_code("rollout_measures"),
         )
-        key = labelled_key("measure", identity)
+        key = labelled_key(StageKind.MEASURE, identity)
         sources = (*grades.digests("grades", problems), *scores.digests("scores", problems))
         job = StageJob(store.stage(key), identity, f"measure {method.method_id}", method.n, len(problems))
         with MathJudge(recipe.grading.time_limit_seconds) as judge:
             measured = MeasuredRollouts(samples, grades, scores, labels, method.independent)
             figures = partial(run_figures, measured, problems, SPLIT, run.seed, judge)
             await stages.measure(job, str(run.prm), method.method_id, figures, sources)
-        uses.append(StageUse("measure", key, method.method_id, method.n))
+        uses.append(StageUse(StageKind.MEASURE, key, method.method_id, method.n))
     return uses
 
 

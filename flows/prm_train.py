@@ -14,6 +14,8 @@ from overthink.storage.completeness import is_whole
 from overthink.storage.keys import content_key, labelled_key
 from overthink.storage.manifest import Cover
 from overthink.storage.opening import open_store
+from overthink.storage.schemas import SCHEMA_VERSION
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import StageUse, Store
 from overthink.tasks.datasets.sources import ProblemSet, load_problems
 from overthink.tasks.domains.math.judge import MathJudge
@@ -53,7 +55,7 @@ class PrmTrainPlan:
         """What the labels depend on."""
         recipe = self.recipe
         return stage_identity(
-            "label",
+            StageKind.LABEL,
             grades=self.method.grade_key,
             rollouts=recipe.rollouts,
             continuations=recipe.continuations,
@@ -67,19 +69,20 @@ class PrmTrainPlan:
     @property
     def label_key(self) -> str:
         """The address of the stage that holds the labels."""
-        return labelled_key("label", self.label)
+        return labelled_key(StageKind.LABEL, self.label)
 
     @property
     def train(self) -> JsonObject:
         """What the trained weights depend on."""
-        return stage_identity(
-            "train",
-            labels=self.label_key,
-            problems=list(self.rolling_out.units),
-            base=self.base,
-            training=self.recipe.training.model_dump(exclude={"base"}),
-            seed=self.recipe.seed,
-        )
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "stage": "train",  # none of the store: the run's id alone holds it
+            "labels": self.label_key,
+            "problems": list(self.rolling_out.units),
+            "base": self.base,
+            "training": self.recipe.training.model_dump(exclude={"base"}),
+            "seed": self.recipe.seed,
+        }
 
     @property
     def run_id(self) -> str:
@@ -89,12 +92,12 @@ class PrmTrainPlan:
     def uses(self) -> tuple[StageUse, ...]:
         """All stages this run stands on."""
         method = self.method
-        made = (StageUse(method.make["stage"], method.make_key), StageUse("grade", method.grade_key))
+        made = (StageUse(method.make["stage"], method.make_key), StageUse(StageKind.GRADE, method.grade_key))
         method_id, n = method.method.method_id, method.method.n
         return (
-            StageUse("problems", self.rolling_out.problems_key),
+            StageUse(StageKind.PROBLEMS, self.rolling_out.problems_key),
             *(StageUse(use.kind, use.key, method_id, n) for use in made),
-            StageUse("label", self.label_key, method_id, self.recipe.continuations),
+            StageUse(StageKind.LABEL, self.label_key, method_id, self.recipe.continuations),
         )
 
 

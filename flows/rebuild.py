@@ -14,6 +14,7 @@ from overthink.flows.prm_eval_run import prm_eval_run
 from overthink.storage.completeness import IncompleteStage, problems_key
 from overthink.storage.keys import labelled_key
 from overthink.storage.opening import open_store
+from overthink.storage.stage_kinds import ENGINES_OF, StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, StageUse, Store
 from overthink.tasks.datasets.sources import ProblemSet, load_problems
@@ -26,14 +27,12 @@ from overthink.tasks.records import Problem
 from overthink.tasks.stages.progress import RunProgress, terminal
 from overthink.tasks.stages.runner import StageJob, StageRunner
 
-WITHOUT_ENGINE = ("problems", "grade", "select", "measure")
-
 
 def irreparable(store: Store, run: Run, lost: Sequence[IncompleteStage]) -> list[str]:
     """Why a run cannot be rebuilt, a line each; none where it can. Nothing is written."""
     if Recipe.own_key not in run.recipe:
         return [str(loss) for loss in lost]
-    engines = [f"{loss}; only an engine makes it" for loss in lost if loss.use.kind not in WITHOUT_ENGINE]
+    engines = [f"{loss}; only an engine makes it" for loss in lost if loss.use.kind in ENGINES_OF]
     if engines:
         return engines
     try:
@@ -51,7 +50,7 @@ async def rebuild(run_id: str, store: StorePlace) -> None:
     with opened.lock_run(run_id), progress.shown():
         run = opened.find_run(run_id)
         await _Rebuilding(opened, run).carry_out(progress)
-    if any(use.kind == "measure" for use in run.stages):
+    if any(use.kind == StageKind.MEASURE for use in run.stages):
         await prm_eval_run(run_id, store)
 
 
@@ -64,32 +63,32 @@ class _Rebuilding:
         self.recipe = Recipe.model_validate(run.recipe)
         self.problem_set = _problem_set(store, run, self.recipe)
         self.problems = problems_identity(self.problem_set)
-        self.keys: dict[tuple[str, str | None], str] = {(use.kind, use.method_id): use.key for use in run.stages}
+        self.keys: dict[tuple[StageKind, str | None], str] = {(use.kind, use.method_id): use.key for use in run.stages}
         self.grades: dict[str, JsonObject] = {}
         self.choices: dict[str, JsonObject] = {}
-        self._hold("problems", None, self.problems)
+        self._hold(StageKind.PROBLEMS, None, self.problems)
         for method in self.recipe.fixed_methods:
             made, scored = self.made_and_scored(method.method_id)
             grade = grade_identity(made, self.recipe.grading, self.problems)
             choice = select_identity(grade, scored, self.problems, method.n, select_settings(self.recipe, method))
-            self._hold("grade", method.method_id, grade)
-            self._hold("select", method.method_id, choice)
+            self._hold(StageKind.GRADE, method.method_id, grade)
+            self._hold(StageKind.SELECT, method.method_id, choice)
             self.grades[method.method_id], self.choices[method.method_id] = grade, choice
 
     def made_and_scored(self, method_id: str) -> tuple[str, str | None]:
         """The addresses of a method's rollouts and of their scores, where there are any."""
-        searched, sampled = self.keys.get(("search", method_id)), self.keys.get(("sample", method_id))
+        searched, sampled = self.keys.get((StageKind.SEARCH, method_id)), self.keys.get((StageKind.SAMPLE, method_id))
         if searched is not None:
             return searched, searched
         if sampled is None:
             raise StorageError(f"{method_id} has neither a sample nor a search stage")
-        return sampled, self.keys.get(("score", method_id))
+        return sampled, self.keys.get((StageKind.SCORE, method_id))
 
     def knows(self, use: StageUse) -> bool:
         """Whether a stage is one that is computed here, or measured by `prm-eval`."""
-        return use.kind == "measure" or use.method_id in self.choices
+        return use.kind == StageKind.MEASURE or use.method_id in self.choices
 
-    def _hold(self, kind: str, method_id: str | None, identity: Mapping[str, Any]) -> None:
+    def _hold(self, kind: StageKind, method_id: str | None, identity: Mapping[str, Any]) -> None:
         if self.keys.get((kind, method_id)) != labelled_key(kind, identity):
             raise StorageError(f"{kind} would not be what it was, by other code, packages or problems than then")
 
@@ -99,17 +98,17 @@ class _Rebuilding:
         by_key = {problem.problem_key: problem for problem in self.problem_set.problems}
         stages = StageRunner(self.store, progress, self.run.run_id, by_key)
         rows = [{"problem_set": self.problem_set.name, **vars(problem)} for problem in self.problem_set.problems]
-        stages.write_problems(self.keys["problems", None], self.problems, rows)
+        stages.write_problems(self.keys[StageKind.PROBLEMS, None], self.problems, rows)
         for method in recipe.fixed_methods:
             name = method.method_id
             made, scored = (None if key is None else self.store.stage(key) for key in self.made_and_scored(name))
             assert made is not None, "a method has rollouts"
-            graded = self._job("grade", name, self.grades[name], method.n)
+            graded = self._job(StageKind.GRADE, name, self.grades[name], method.n)
             await stages.grade(graded, made, recipe.grading)
-            chosen = self._job("select", name, self.choices[name], method.n)
+            chosen = self._job(StageKind.SELECT, name, self.choices[name], method.n)
             await stages.select(chosen, graded.stage, scored, select_settings(recipe, method), recipe.grading)
 
-    def _job(self, kind: str, method_id: str, identity: JsonObject, n: int) -> StageJob:
+    def _job(self, kind: StageKind, method_id: str, identity: JsonObject, n: int) -> StageJob:
         stage = self.store.stage(labelled_key(kind, identity))
         return StageJob(stage, identity, f"{kind} {method_id}", n, self.recipe.shard_size)
 

@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, StageUse, Store
 
-ONE_A_PROBLEM = ("problems", "decide", "label")  # `n` of a label stage is that of the continuations behind a label
+# `n` of a label stage is that of the continuations behind a label.
+ONE_A_PROBLEM = (StageKind.PROBLEMS, StageKind.DECIDE, StageKind.LABEL)
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def incomplete_stages(store: Store, run: Run) -> list[IncompleteStage]:
         stage = store.stage(use.key)
         reason = next(filter(None, map(stage.damage, stage.entries())), None)
         reason = reason or lack(store, run, use)
-        if reason is None and use.kind == "label" and not store.has_model(run.run_id):
+        if reason is None and use.kind == StageKind.LABEL and not store.has_model(run.run_id):
             reason = "the model that was trained with it is missing"
         if reason is not None:
             found.append(IncompleteStage(use, reason))
@@ -52,7 +54,7 @@ def lack(store: Store, run: Run, use: StageUse) -> str | None:
     units = [unit for entry in problems for unit in entry.cover.units]
     if not stage.entries() or stage.missing(units, samples, max(1, len(units))):
         return "parts are missing"
-    if use.kind == "select" and stage.is_described and stage.identity().get("n", samples) != samples:
+    if use.kind == StageKind.SELECT and stage.is_described and stage.identity().get("n", samples) != samples:
         return f"it was chosen among {stage.identity()['n']} rollouts a problem, and run.json says {samples}"
     return None
 
@@ -61,7 +63,7 @@ def samples_of(run: Run, use: StageUse) -> int:
     """How many samples of each problem a stage holds; a select stage those of its method's rollouts."""
     if use.kind in ONE_A_PROBLEM:
         return 1
-    if use.kind == "select":
+    if use.kind == StageKind.SELECT:
         return max((other.n or 1 for other in run.stages if other.method_id == use.method_id), default=1)
     return use.n or 1
 
@@ -69,6 +71,6 @@ def samples_of(run: Run, use: StageUse) -> int:
 def problems_key(run: Run) -> str:
     """The address of the stage that holds a run's problems. Raises StorageError where it has none."""
     for use in run.stages:
-        if use.kind == "problems":
+        if use.kind == StageKind.PROBLEMS:
             return use.key
     raise StorageError(f"run {run.run_id} names no stage of problems: delete its run.json and run its recipe again")

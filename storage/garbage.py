@@ -15,11 +15,12 @@ from pathlib import Path
 from overthink.storage.files import disk_errors, make_folder, sync
 from overthink.storage.journal import Journal
 from overthink.storage.lock import only_writer
+from overthink.storage.stage_kinds import ENGINES_OF, StageKind
 from overthink.storage.storage_errors import StoreBusy
 from overthink.storage.store import Run, Store
 
 REMOVED = "removed"
-MADE_BY_ENGINES = ("sample-", "search-", "score-", "label-", "import-")  # or by another tool
+COSTLY = tuple(f"{kind}-" for kind in (*ENGINES_OF, StageKind.IMPORT))  # made by engines, or by another tool
 _STAGE_KEY = re.compile(r"[a-z]+-[0-9a-f]{20}")
 
 
@@ -145,7 +146,7 @@ def _of_run(store: Store, run_id: str, known: Known) -> Iterator[Garbage]:
 
 def _of_stage(store: Store, key: str, runs: Iterable[Run]) -> Iterator[Garbage]:
     stage, lock = store.stage(key), store.root / "locks" / key
-    confirm = key if key.startswith(MADE_BY_ENGINES) and stage.folder.is_dir() else None
+    confirm = key if key.startswith(COSTLY) and stage.folder.is_dir() else None
     users = [run for run in runs if any(use.key == key for use in run.stages)]
     if not users:
         if stage.folder.is_dir():

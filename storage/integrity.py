@@ -10,6 +10,7 @@ from overthink.storage.completeness import lack
 from overthink.storage.files import disk_errors
 from overthink.storage.garbage import find_garbage
 from overthink.storage.manifest import Entry
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.stages import Stage
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store, Sweep, read_run, read_sweep
@@ -95,7 +96,7 @@ def _unsupported(store: Store, run: Run) -> Iterator[Finding]:
         if reason is not None:
             place = str(store.stage(use.key).folder)
             yield Finding("broken", place, f"run {run.run_id} is complete, but {reason}", MAKE_ANEW)
-    damage = store.model_damage(run.run_id) if any(use.kind == "label" for use in run.stages) else None
+    damage = store.model_damage(run.run_id) if any(use.kind == StageKind.LABEL for use in run.stages) else None
     if damage is not None:
         place = str(store.model_folder(run.run_id))
         yield Finding("broken", place, f"the model that run {run.run_id} trained {damage}", MAKE_ANEW)

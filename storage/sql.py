@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from overthink.storage.part_files import SCHEME, PartFiles
 from overthink.storage.schemas import SCHEMAS
 from overthink.storage.sql_statements import one_line, tables_read
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import QueryError
 from overthink.storage.store import Run, Store
 from overthink.storage.views import SUM_OF, VIEWS
@@ -189,7 +190,7 @@ def _create_views(connection: duckdb.DuckDBPyConnection, store: Store, tables: C
         _create_parts_view(connection, f"parts_{table}", of_table)
     connection.execute(
         "CREATE VIEW run_problems AS SELECT DISTINCT u.run_id, p.problem_key FROM parts_problems p "
-        "JOIN stage_uses u ON u.kind = 'problems' AND u.stage_key = p.stage_key"
+        f"JOIN stage_uses u ON u.kind = '{StageKind.PROBLEMS}' AND u.stage_key = p.stage_key"
     )
     connection.execute(SUM_OF)
     for name, definition in VIEWS.items():
@@ -265,7 +266,7 @@ def _uses_table(runs: list[Run]) -> pa.Table:
         {
             "run_id": run.run_id,
             "method_id": use.method_id,
-            "kind": use.kind,
+            "kind": str(use.kind),
             "stage_key": use.key,
             "n": use.n,
             "gpus": use.gpus,

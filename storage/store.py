@@ -11,6 +11,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from overthink.storage.lock import fellow_writer, is_held, lease, only_writer
 from overthink.storage.record_files import EXACT, read_record, write_record
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.stages import Stage
 from overthink.storage.storage_errors import StorageError
 
@@ -27,7 +28,7 @@ class StageUse:
 
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
 
-    kind: Literal["problems", "import", "sample", "search", "score", "grade", "decide", "select", "label", "measure"]
+    kind: StageKind
     key: str
     method_id: str | None = None
     n: int | None = None

@@ -1,5 +1,7 @@
 """The public tables that are views: how each is made of stored parts and of what the runs use."""
 
+from overthink.storage.stage_kinds import MAKE_ROLLOUTS, StageKind
+
 # What some rows of `call_costs` add up to; unknown where it is unknown for one of them, and 0 where there are none.
 COST_SUMS = """
     sum_of(input_tokens, kind = 'generate') AS policy_prompt_tokens,
@@ -17,25 +19,30 @@ SUM_OF = """CREATE MACRO sum_of(amount, counted) AS
 # Whether a selector reads step scores. Older parts do not say; they hold selectors of that time, whose names do.
 READS_PRM = "coalesce(e.reads_prm, starts_with(e.selector, 'prm_'))"
 
+ROLLOUT_KINDS = ", ".join(f"'{kind}'" for kind in sorted(MAKE_ROLLOUTS))
+# Which of a stage's calls are a run's: of those that go by sample only the samples that it uses.
+CALLS_OF_USE = f"""(u.kind IN ('{StageKind.SEARCH}', '{StageKind.LABEL}')
+              OR u.kind IN ('{StageKind.SAMPLE}', '{StageKind.SCORE}') AND c.sample_index < u.n)"""
+
 VIEWS = {
     "runs": "SELECT * FROM stored_runs",
     "problems": "SELECT DISTINCT * EXCLUDE (stage_key) FROM parts_problems",
-    "rollouts": """
+    "rollouts": f"""
         SELECT u.run_id, u.method_id, r.problem_id, r.sample_index, r.rollout_id, r.text, r.step_count,
                r.prompt_tokens, r.completion_tokens, r.logprob_sum, r.stop_reason, a.answer, a.answer_key
         FROM parts_rollouts r
-        JOIN stage_uses u ON u.kind IN ('sample', 'search', 'import') AND u.stage_key = r.stage_key
+        JOIN stage_uses u ON u.kind IN ({ROLLOUT_KINDS}) AND u.stage_key = r.stage_key
                          AND r.sample_index < u.n
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = r.problem_key
         LEFT JOIN (SELECT g.run_id, g.method_id, a.rollout_id, a.answer, a.answer_key FROM parts_answers a
-                   JOIN stage_uses g ON g.kind = 'grade' AND g.stage_key = a.stage_key) a
+                   JOIN stage_uses g ON g.kind = '{StageKind.GRADE}' AND g.stage_key = a.stage_key) a
                ON a.run_id = u.run_id AND a.method_id = u.method_id AND a.rollout_id = r.rollout_id""",
     "steps": "SELECT * EXCLUDE (stage_key) FROM parts_steps",
     "scores": "SELECT * EXCLUDE (stage_key) FROM parts_scores",
     "step_labels": "SELECT * EXCLUDE (stage_key) FROM parts_step_labels",
-    "nodes": """
+    "nodes": f"""
         SELECT u.run_id, u.method_id, n.* EXCLUDE (stage_key, problem_key) FROM parts_nodes n
-        JOIN stage_uses u ON u.kind = 'search' AND u.stage_key = n.stage_key
+        JOIN stage_uses u ON u.kind = '{StageKind.SEARCH}' AND u.stage_key = n.stage_key
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = n.problem_key""",
     # Of several versions of a grader the latest speaks, so that a rollout that was graded anew is there once. Version 1
     # of the grader of mathematics bore the name of the library that it asked.
@@ -46,28 +53,28 @@ VIEWS = {
                         'detail': detail, 'stage_key': stage_key},
                        {'version': coalesce(grader_version, 1), 'stage_key': stage_key}) AS latest
             FROM parts_grades GROUP BY ALL)""",
-    "decisions": """
+    "decisions": f"""
         SELECT u.run_id, u.method_id, d.* EXCLUDE (stage_key, problem_key) FROM parts_decisions d
-        JOIN stage_uses u ON u.kind = 'decide' AND u.stage_key = d.stage_key
+        JOIN stage_uses u ON u.kind = '{StageKind.DECIDE}' AND u.stage_key = d.stage_key
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = d.problem_key""",
-    "groups": """
+    "groups": f"""
         SELECT u.run_id, u.method_id, g.* EXCLUDE (stage_key, problem_key) FROM parts_groups g
-        JOIN stage_uses u ON u.kind = 'select' AND u.stage_key = g.stage_key""",
-    "selections": """
+        JOIN stage_uses u ON u.kind = '{StageKind.SELECT}' AND u.stage_key = g.stage_key""",
+    "selections": f"""
         SELECT u.run_id, u.method_id, s.* EXCLUDE (stage_key) FROM parts_selections s
-        JOIN stage_uses u ON u.kind = 'select' AND u.stage_key = s.stage_key""",
-    "prm_metrics": """
+        JOIN stage_uses u ON u.kind = '{StageKind.SELECT}' AND u.stage_key = s.stage_key""",
+    "prm_metrics": f"""
         SELECT u.run_id, m.* EXCLUDE (stage_key) FROM parts_prm_metrics m
-        JOIN stage_uses u ON u.kind = 'measure' AND u.stage_key = m.stage_key""",
-    "calls": """
+        JOIN stage_uses u ON u.kind = '{StageKind.MEASURE}' AND u.stage_key = m.stage_key""",
+    "calls": f"""
         SELECT u.run_id, u.method_id, c.* EXCLUDE (stage_key, problem_key) FROM parts_calls c
         JOIN stage_uses u ON u.stage_key = c.stage_key
-             AND (u.kind IN ('search', 'label') OR u.kind IN ('sample', 'score') AND c.sample_index < u.n)
+             AND {CALLS_OF_USE}
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = c.problem_key""",
-    "reported": """
+    "reported": f"""
         SELECT u.run_id, u.method_id, r.* EXCLUDE (stage_key, problem_key) FROM parts_reported r
-        JOIN stage_uses u ON u.kind = 'import' AND u.stage_key = r.stage_key""",
-    "call_costs": """
+        JOIN stage_uses u ON u.kind = '{StageKind.IMPORT}' AND u.stage_key = r.stage_key""",
+    "call_costs": f"""
         WITH at_work AS (
             SELECT stage_key,
                    sum(greatest(0, ended - greatest(began, coalesce(latest, began)))) / nullif(sum(ended - began), 0)
@@ -85,7 +92,7 @@ VIEWS = {
         FROM parts_calls c
         JOIN at_work w ON w.stage_key = c.stage_key
         JOIN stage_uses u ON u.stage_key = c.stage_key
-             AND (u.kind IN ('search', 'label') OR u.kind IN ('sample', 'score') AND c.sample_index < u.n)
+             AND {CALLS_OF_USE}
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = c.problem_key
         JOIN stored_runs r ON r.run_id = u.run_id""",
     "costs": f"SELECT run_id, method_id, problem_id, {COST_SUMS} FROM call_costs GROUP BY ALL",
@@ -95,10 +102,11 @@ VIEWS = {
             UNION ALL BY NAME
             SELECT run_id, method_id, CASE WHEN count(value) = count(*) THEN sum(value) END AS policy_completion_tokens
             FROM reported WHERE measure = 'policy_tokens' AND problem_id IS NOT NULL GROUP BY run_id, method_id),
-        made AS (SELECT run_id, method_id, bool_or(kind = 'search') AS searched, bool_or(kind = 'import') AS imported,
+        made AS (SELECT run_id, method_id, bool_or(kind = '{StageKind.SEARCH}') AS searched,
+                        bool_or(kind = '{StageKind.IMPORT}') AS imported,
                         CASE WHEN count(*) = 1 THEN any_value(n) END AS samples -- null: all of it is one budget's
                  FROM stage_uses
-                 WHERE kind IN ('sample', 'search', 'import') GROUP BY run_id, method_id)
+                 WHERE kind IN ({ROLLOUT_KINDS}) GROUP BY run_id, method_id)
         SELECT u.run_id, u.method_id, e.selector, e.n, e.problems, e.accuracy, e.ci_low, e.ci_high,
                e.accuracy_low, e.accuracy_high, e.unknown, e.estimator,
                s.policy_completion_tokens * e.n / coalesce(m.samples, e.n) AS policy_tokens,
@@ -107,7 +115,7 @@ VIEWS = {
                (s.policy_flops + CASE WHEN m.searched OR {READS_PRM}
                                       THEN s.prm_flops ELSE 0 END) * e.n / coalesce(m.samples, e.n) AS flops
         FROM parts_estimates e
-        JOIN stage_uses u ON u.kind = 'select' AND u.stage_key = e.stage_key
+        JOIN stage_uses u ON u.kind = '{StageKind.SELECT}' AND u.stage_key = e.stage_key
         JOIN made m ON m.run_id = u.run_id AND m.method_id = u.method_id
         LEFT JOIN spent s ON s.run_id = u.run_id AND s.method_id = u.method_id""",
 }

@@ -185,6 +185,21 @@ def test_no_function_takes_more_than_six_parameters(module: str) -> None:
             assert len(counted) <= MOST_PARAMETERS, f"{module}: {node.name}"
 
 
+def bare_kinds(node: ast.AST) -> Iterator[str]:
+    """Stage kinds that are written as strings."""
+    texts: list[ast.AST] = []
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in ("StageUse", "stage_identity", "labelled_key"):
+        texts = list(node.args[:1])
+    if isinstance(node, ast.Compare) and ast.unparse(node.left).endswith("use.kind"):
+        texts = [text for right in node.comparators for text in ast.walk(right)]
+    yield from (str(text.value) for text in texts if isinstance(text, ast.Constant))
+
+
+@pytest.mark.parametrize("module", modules("flows", "tasks", "storage"))
+def test_a_stage_kind_is_never_a_bare_string(module: str) -> None:
+    assert [kind for node in ast.walk(tree(module)) for kind in bare_kinds(node)] == []
+
+
 @pytest.mark.parametrize("folder", [ROOT / "flows", ROOT / "tasks", ROOT / "storage"], ids=lambda path: path.name)
 def test_no_module_hides_a_standard_module(folder: Path) -> None:
     stems = {path.stem for path in folder.iterdir() if path.name not in ("__init__.py", "__pycache__")}

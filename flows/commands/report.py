@@ -12,6 +12,7 @@ from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existin
 from overthink.flows.commands.status import status_of
 from overthink.flows.commands.terminal import Screen, carry_out, console, quiet, told_plainly
 from overthink.storage.completeness import incomplete_stages
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
 from overthink.tasks.plan.scored_run import remedy
@@ -80,13 +81,13 @@ def print_report(paper: Console, store: Store, stored: Run, only_prm: bool = Fal
     if stored.status != "complete":
         raise StorageError(f"run {stored.run_id} is {status_of(store, stored)}: run its recipe again to finish it")
     kinds = {use.kind for use in stored.stages}
-    if "select" in kinds and not only_prm:
+    if StageKind.SELECT in kinds and not only_prm:
         _print_summary(paper, store, stored)
-    if "label" in kinds:
+    if StageKind.LABEL in kinds:
         folder = store.model(stored.run_id)
         paper.print(Markdown((folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)[2]))
         paper.print(f"The model lies in {folder}", markup=False, soft_wrap=True)
-    if "measure" in kinds:
+    if StageKind.MEASURE in kinds:
         from overthink.tasks.reporting.prm_tables import prm_table
 
         paper.print(prm_table(store, stored.run_id))
@@ -114,10 +115,10 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
     unknown = unknown_line(store, stored.run_id, rows)
     if unknown:
         paper.print(unknown, highlight=False, soft_wrap=True)
-    overlong = overlong_rollouts(store, stored.run_id) if kinds & {"score", "search"} else 0
+    overlong = overlong_rollouts(store, stored.run_id) if kinds & {StageKind.SCORE, StageKind.SEARCH} else 0
     if overlong:
         paper.print(f"{overlong} rollouts are longer than the PRM reads: unscored, they have no say in prm_ selectors.")
     table = "summary" if rows else "selections"  # without references there are answers, but nothing to sum up
     paper.print(f'overthink sql --store {store.address} "SELECT * FROM {table}"', markup=False, soft_wrap=True)
-    if "import" in kinds:
+    if StageKind.IMPORT in kinds:
         paper.print(f"overthink compare --store {store.address} {stored.run_id}", markup=False, soft_wrap=True)

@@ -1,5 +1,6 @@
 """Which GPUs the engines of a stage take: checked before they are loaded, and written down for what they cost."""
 
+from overthink.storage.stage_kinds import ENGINES_OF, StageKind
 from overthink.tasks.engines.engine_config import ModelConfig, ServedModelConfig, VllmPolicyConfig
 from overthink.tasks.engines.vllm.settings import gpu_is_there
 from overthink.tasks.errors import EngineUnavailable
@@ -7,13 +8,11 @@ from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.recipes.recipe import Recipe
 
 
-def gpus_taken(recipe: Recipe, stage: str) -> int | None:
+def gpus_taken(recipe: Recipe, kind: StageKind) -> int | None:
     """How many GPUs the engines of a stage take; None for a stage without engines, or where a server has them."""
-    policy, prm = recipe.policy, recipe.prm
-    held = {"sample": (policy,), "label": (policy,), "score": (prm,), "search": (policy, prm)}
-    if stage not in held:
+    if kind not in ENGINES_OF:
         return None
-    engines: tuple[object, ...] = held[stage]
+    engines = tuple(getattr(recipe, role) for role in ENGINES_OF[kind])
     if any(isinstance(engine, ServedModelConfig) for engine in engines):
         return None
     count = _count(engines)

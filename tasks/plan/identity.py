@@ -5,6 +5,7 @@ from typing import Any
 
 from overthink.storage.keys import content_key, labelled_key
 from overthink.storage.schemas import SCHEMA_VERSION
+from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.analysis.estimators import SUBSETS
 from overthink.tasks.analysis.intervals import KIND
 from overthink.tasks.datasets.sources import ProblemSet
@@ -29,9 +30,9 @@ VERSIONS = {
 }
 
 
-def stage_identity(stage: str, **determinants: Any) -> JsonObject:
+def stage_identity(kind: StageKind, **determinants: Any) -> JsonObject:
     """What a stage's key is the hash of."""
-    return {"schema_version": SCHEMA_VERSION, "stage": stage, **determinants}
+    return {"schema_version": SCHEMA_VERSION, "stage": kind, **determinants}
 
 
 def own_code(*parts: str) -> JsonObject:
@@ -48,13 +49,13 @@ def grader_identity() -> JsonObject:
 def problems_identity(problem_set: ProblemSet) -> JsonObject:
     """What the stage of a problem set holds."""
     problems = [[problem.problem_key, problem.reference] for problem in problem_set.problems]
-    return stage_identity("problems", problem_set=problem_set.name, problems=problems)
+    return stage_identity(StageKind.PROBLEMS, problem_set=problem_set.name, problems=problems)
 
 
 def grade_identity(rollouts_key: str, grading: GradingConfig, problems: JsonObject) -> JsonObject:
     """What the grades of a stage's rollouts depend on."""
     return stage_identity(
-        "grade",
+        StageKind.GRADE,
         samples=rollouts_key,
         grading=grading.model_dump(),
         grader=grader_identity(),
@@ -71,10 +72,10 @@ def select_identity(
 ) -> JsonObject:
     """What the choices among graded, perhaps scored, rollouts depend on."""
     return stage_identity(
-        "select",
-        grades=labelled_key("grade", grade),
+        StageKind.SELECT,
+        grades=labelled_key(StageKind.GRADE, grade),
         scores=scores_key,
-        problems=labelled_key("problems", problems),
+        problems=labelled_key(StageKind.PROBLEMS, problems),
         n=n,
         budgets=settings.budgets,
         selectors=settings.selectors,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from overthink.storage.keys import labelled_key
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import StageUse
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.plan.identity import JsonObject, grade_identity, own_code, select_identity, stage_identity
@@ -34,7 +35,7 @@ class MethodPlan:
     @property
     def score_key(self) -> str | None:
         """The score stage's address, where there is one."""
-        return None if self.score is None else labelled_key("score", self.score)
+        return None if self.score is None else labelled_key(StageKind.SCORE, self.score)
 
     @property
     def scores_key(self) -> str | None:
@@ -44,20 +45,24 @@ class MethodPlan:
     @property
     def grade_key(self) -> str:
         """The grade stage's address."""
-        return labelled_key("grade", self.grade)
+        return labelled_key(StageKind.GRADE, self.grade)
 
     @property
     def select_key(self) -> str:
         """The select stage's address."""
-        return labelled_key("select", self.select)
+        return labelled_key(StageKind.SELECT, self.select)
 
     def uses(self) -> list[StageUse]:
         """What the run's manifest says of this method."""
         method_id, n = self.method.method_id, self.method.n
         uses = [StageUse(self.make["stage"], self.make_key, method_id, n)]
         if self.score_key is not None:
-            uses.append(StageUse("score", self.score_key, method_id, n))
-        return [*uses, StageUse("grade", self.grade_key, method_id, n), StageUse("select", self.select_key, method_id)]
+            uses.append(StageUse(StageKind.SCORE, self.score_key, method_id, n))
+        return [
+            *uses,
+            StageUse(StageKind.GRADE, self.grade_key, method_id, n),
+            StageUse(StageKind.SELECT, self.select_key, method_id),
+        ]
 
 
 def method_plan(
@@ -68,9 +73,9 @@ def method_plan(
     make_key = labelled_key(make["stage"], make)
     score = None
     if prm is not None and not method.is_search:
-        score = stage_identity("score", samples=make_key, prm=prm.determinants)
+        score = stage_identity(StageKind.SCORE, samples=make_key, prm=prm.determinants)
     grade = grade_identity(make_key, recipe.grading, problems)
-    score_key = None if score is None else labelled_key("score", score)
+    score_key = None if score is None else labelled_key(StageKind.SCORE, score)
     scores_key = make_key if method.is_search else score_key
     select = select_identity(grade, scores_key, problems, method.n, select_settings(recipe, method))
     return MethodPlan(method, recipe.budgets_of(method), make, score, grade, select)
@@ -98,7 +103,7 @@ def _make_identity(recipe: Recipe, method: AnyMethod, policy: EngineIdentity, pr
     if isinstance(method, Adaptive):
         determinants |= {"extraction": recipe.grading.extraction, **own_code("extraction")}
     if not method.is_search:
-        return stage_identity("sample", **determinants)
+        return stage_identity(StageKind.SAMPLE, **determinants)
     assert prm is not None, "a recipe with a search names a PRM"
     del sampling["max_tokens"]  # a search bounds its steps instead
-    return stage_identity("search", prm=prm.determinants, **determinants, **own_code("candidates"))
+    return stage_identity(StageKind.SEARCH, prm=prm.determinants, **determinants, **own_code("candidates"))

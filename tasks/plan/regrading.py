@@ -9,6 +9,7 @@ from typing import Any
 
 from overthink.storage.files import read_json
 from overthink.storage.manifest import Cover
+from overthink.storage.stage_kinds import MAKE_ROLLOUTS, StageKind
 from overthink.storage.stages import Stage
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, StageUse, Store
@@ -60,7 +61,7 @@ class Regrading:
         self._grading = grading
         self._scratch = scratch
         self._judge = judge
-        rows = self._stage(None, "problems").table("problems").to_pylist()
+        rows = self._stage(None, StageKind.PROBLEMS).table("problems").to_pylist()
         names = Problem.__dataclass_fields__
         self._problems = {row["problem_key"]: Problem(**{name: row[name] for name in names}) for row in rows}
         self._units = tuple(self._problems)
@@ -68,16 +69,16 @@ class Regrading:
     def selections(self, method_id: str) -> list[Row]:
         """The rows of `selections` of one method. Raises StorageError where what it takes is not whole."""
         chosen = self._scratch.stage(f"select-{method_id}")
-        if any(use.kind == "decide" for use in self._run.stages if use.method_id == method_id):
+        if any(use.kind == StageKind.DECIDE for use in self._run.stages if use.method_id == method_id):
             self._choose(method_id, chosen)
         else:
             self._select(method_id, chosen)
         return list(chosen.table("selections").to_pylist())
 
     def _select(self, method_id: str, chosen: Stage) -> None:
-        (use,) = self._uses("grade", method_id)
-        wanted = read_json(self._stage(method_id, "select").folder / "stage.json")
-        made = self._stage(method_id, "sample", "search", "import")
+        (use,) = self._uses(StageKind.GRADE, method_id)
+        wanted = read_json(self._stage(method_id, StageKind.SELECT).folder / "stage.json")
+        made = self._stage(method_id, *MAKE_ROLLOUTS)
         scored = None if wanted["scores"] is None else self._whole(self._store.stage(wanted["scores"]), use.n or 1)
         independent = wanted.get("independent", _was_independent(self._run, method_id))
         work = SelectWork(
@@ -92,13 +93,13 @@ class Regrading:
     def _choose(self, method_id: str, chosen: Stage) -> None:
         """What was decided stays as it is; only the choice among the rollouts is made again."""
         pilot = None
-        if self._uses("sample", method_id):
-            (sampled,) = self._uses("sample", method_id)
+        if self._uses(StageKind.SAMPLE, method_id):
+            (sampled,) = self._uses(StageKind.SAMPLE, method_id)
             samples, n = self._store.stage(sampled.key), sampled.n or 1
-            pilot = Pilot(samples, self._stage(method_id, "score"), self._graded(samples, n), n)
-        (searched,) = self._uses("search", method_id)
+            pilot = Pilot(samples, self._stage(method_id, StageKind.SCORE), self._graded(samples, n), n)
+        (searched,) = self._uses(StageKind.SEARCH, method_id)
         rest, most = self._store.stage(searched.key), searched.n or 1
-        decisions = self._stage(method_id, "decide")
+        decisions = self._stage(method_id, StageKind.DECIDE)
         applied = Applied(pilot, decisions, rest, self._graded(rest, most), most)
         choose_part(ChooseWork(self._context(chosen), applied, self._judge), Cover(self._units, 0, most))
 
@@ -120,10 +121,10 @@ class Regrading:
             )
         return stage
 
-    def _uses(self, kind: str, method_id: str | None) -> list[StageUse]:
+    def _uses(self, kind: StageKind, method_id: str | None) -> list[StageUse]:
         return [use for use in self._run.stages if (use.kind, use.method_id) == (kind, method_id)]
 
-    def _stage(self, method_id: str | None, *kinds: str) -> Stage:
+    def _stage(self, method_id: str | None, *kinds: StageKind) -> Stage:
         uses = [use for use in self._run.stages if use.kind in kinds and use.method_id == method_id]
         return self._store.stage(uses[0].key)
 

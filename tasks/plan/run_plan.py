@@ -6,6 +6,7 @@ from functools import partial
 
 from overthink.storage.completeness import is_whole
 from overthink.storage.keys import content_key, labelled_key
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import StageUse, Store
 from overthink.tasks.datasets.sources import ProblemSet
 from overthink.tasks.domains.math.extraction import extract_answer, is_final
@@ -46,7 +47,7 @@ class Plan:
     @property
     def problems_key(self) -> str:
         """The address of the stage that holds the problems."""
-        return labelled_key("problems", self.problems)
+        return labelled_key(StageKind.PROBLEMS, self.problems)
 
     @property
     def prm_id(self) -> str | None:
@@ -62,7 +63,7 @@ class Plan:
     def uses(self) -> tuple[StageUse, ...]:
         """All stages this run stands on."""
         by_method = [method.uses() for method in self.methods] + [strategy.uses() for strategy in self.strategies]
-        return (StageUse("problems", self.problems_key), *(use for uses in by_method for use in uses))
+        return (StageUse(StageKind.PROBLEMS, self.problems_key), *(use for uses in by_method for use in uses))
 
 
 def make_plan(

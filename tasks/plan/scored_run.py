@@ -1,6 +1,7 @@
 """A finished run whose rollouts are to be read again: what it lacks is told before anything is computed."""
 
 from overthink.storage.completeness import incomplete_stages
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
 from overthink.tasks.datasets.sources import has_references
@@ -16,7 +17,7 @@ def scored_run(store: Store, run_name: str, reader: str) -> Run:
     Raises UserError or StorageError with the remedy where it is not one.
     """
     run = store.find_run(run_name)
-    if {"import", "select"} <= {use.kind for use in run.stages}:
+    if {StageKind.IMPORT, StageKind.SELECT} <= {use.kind for use in run.stages}:
         raise UserError(f"run {run.run_id} was imported: `{reader}` reads runs of `overthink run`")
     if run.policy is None:
         raise UserError(f"run {run.run_id} is one of `overthink prm-eval`: see `overthink report {run.run_id}`")
@@ -27,7 +28,7 @@ def scored_run(store: Store, run_name: str, reader: str) -> Run:
     if run.status != "complete":
         raise StorageError(f"run {run.run_id} is not complete: run its recipe again to finish it")
     for stage in incomplete_stages(store, run):
-        if stage.use.kind != "measure":
+        if stage.use.kind != StageKind.MEASURE:
             raise StorageError(f"run {run.run_id}, {stage}; run its recipe again, which mends it")
     return run
 

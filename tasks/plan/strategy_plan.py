@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overthink.storage.keys import labelled_key
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import StageUse
 from overthink.tasks.analysis.intervals import KIND
 from overthink.tasks.engines.registry import EngineIdentity
@@ -58,32 +59,32 @@ class StrategyPlan:
     @property
     def decide_key(self) -> str:
         """The address of the stage that holds the decisions."""
-        return labelled_key("decide", self.decide)
+        return labelled_key(StageKind.DECIDE, self.decide)
 
     @property
     def search_key(self) -> str:
         """The address of the stage that holds the rollouts that follow the pilot."""
-        return labelled_key("search", self.search)
+        return labelled_key(StageKind.SEARCH, self.search)
 
     @property
     def grade_key(self) -> str:
         """The address of the stage that holds their grades."""
-        return labelled_key("grade", self.grade)
+        return labelled_key(StageKind.GRADE, self.grade)
 
     @property
     def select_key(self) -> str:
         """The select stage's address."""
-        return labelled_key("select", self.select)
+        return labelled_key(StageKind.SELECT, self.select)
 
     def uses(self) -> list[StageUse]:
         """What the run's manifest says of this method."""
         method_id, pilot = self.method_id, [] if self.pilot is None else self.pilot.uses()
         return [
-            *(StageUse(use.kind, use.key, method_id, use.n) for use in pilot if use.kind != "select"),
-            StageUse("decide", self.decide_key, method_id),
-            StageUse("search", self.search_key, method_id, self.most),
-            StageUse("grade", self.grade_key, method_id, self.most),
-            StageUse("select", self.select_key, method_id),
+            *(StageUse(use.kind, use.key, method_id, use.n) for use in pilot if use.kind != StageKind.SELECT),
+            StageUse(StageKind.DECIDE, self.decide_key, method_id),
+            StageUse(StageKind.SEARCH, self.search_key, method_id, self.most),
+            StageUse(StageKind.GRADE, self.grade_key, method_id, self.most),
+            StageUse(StageKind.SELECT, self.select_key, method_id),
         ]
 
 
@@ -99,9 +100,9 @@ def strategy_plan(
         pilot = method_plan(recipe, BestOfN(method="best_of_n", n=strategy.difficulty.pilot), policy, prm, problems)
     limit = method.model_dump(include={"n", "total_tokens", "total_flops"})
     if method.n is None:  # a total is shared out among all problems, so it takes all of them to decide
-        limit["problems"] = labelled_key("problems", problems)
+        limit["problems"] = labelled_key(StageKind.PROBLEMS, problems)
     decide = stage_identity(
-        "decide",
+        StageKind.DECIDE,
         **({} if pilot is None else _read_of(pilot)),
         grading=recipe.grading.model_dump(),
         strategy=strategy.model_dump(mode="json", include=DECISIVE),
@@ -113,13 +114,17 @@ def strategy_plan(
     parts = ("candidates", "extraction") if Adaptive in following else ("candidates",)
     plugged = plugin_identities("methods", {choice.method.method for choice in choices})
     search = stage_identity(
-        "search", decisions=labelled_key("decide", decide), seed=recipe.seed, **own_code(*parts), **plugged
+        StageKind.SEARCH,
+        decisions=labelled_key(StageKind.DECIDE, decide),
+        seed=recipe.seed,
+        **own_code(*parts),
+        **plugged,
     )
-    grade = grade_identity(labelled_key("search", search), recipe.grading, problems)
+    grade = grade_identity(labelled_key(StageKind.SEARCH, search), recipe.grading, problems)
     select = stage_identity(
-        "select",
-        grades=labelled_key("grade", grade),
-        problems=labelled_key("problems", problems),
+        StageKind.SELECT,
+        grades=labelled_key(StageKind.GRADE, grade),
+        problems=labelled_key(StageKind.PROBLEMS, problems),
         intervals=KIND,
         **own_code("selection"),
         **plugin_identities("selectors", {choice.selector for choice in choices}),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from overthink.storage.sql import query
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
 from overthink.tasks.analysis.intervals import CONFIDENCE, paired_difference
@@ -156,10 +157,10 @@ def paired_choices(store: Store, before: Run, after: Run) -> Paired:
     """
     problems = query(store, SHARED_SQL.format(before=before.run_id, after=after.run_id)).to_pylist()
     shared = {row["problem_id"]: row for row in problems}
-    methods = {use.method_id for use in before.stages if use.kind == "select"}
+    methods = {use.method_id for use in before.stages if use.kind == StageKind.SELECT}
     choices: dict[Choice, list[Row]] = {}
     sides = _Side(store, before), _Side(store, after)
-    for method_id in dict.fromkeys(use.method_id for use in after.stages if use.kind == "select"):
+    for method_id in dict.fromkeys(use.method_id for use in after.stages if use.kind == StageKind.SELECT):
         if method_id is not None and method_id in methods and shared:
             choices |= _paired(method_id, shared, *_alike(sides, method_id))
     return Paired(choices, tuple(side.run.run_id for side in sides if side.regraded))
@@ -176,7 +177,7 @@ class _Side:
 
     def graders(self, method_id: str) -> Graders:
         uses = (use for use in self.run.stages if use.method_id == method_id)
-        return graders_of(self.store, (use for use in uses if use.kind in ("grade", "select")))
+        return graders_of(self.store, (use for use in uses if use.kind in (StageKind.GRADE, StageKind.SELECT)))
 
     def stored(self, method_id: str) -> list[Row]:
         return [row for row in self._stored if row["method_id"] == method_id]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from overthink.storage.sql import query
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
 from overthink.tasks.errors import Regression, UserError
@@ -127,7 +128,7 @@ def _named(store: Store, name: str) -> Run:
 
 def has_choices(run: Run) -> bool:
     """Whether anything was chosen in a run, so that it has an accuracy."""
-    return any(use.kind == "select" for use in run.stages)
+    return any(use.kind == StageKind.SELECT for use in run.stages)
 
 
 def raise_fallen(verdict: Verdict) -> None:

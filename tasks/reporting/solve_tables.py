@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from overthink.storage.sql import query
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, Store
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.reporting.terminal_text import MOST_ROWS, printable
@@ -63,7 +64,7 @@ def solved_lines(row: dict[str, Any]) -> list[str]:
 
 def spending_lines(store: Store, run: Run) -> list[str]:
     """For each strategy of a run that shared out a total: what it spent of it, and what it had expected to."""
-    ids = [use.method_id for use in run.stages if use.kind == "decide"]
+    ids = [use.method_id for use in run.stages if use.kind == StageKind.DECIDE]
     if not ids:
         return []
     spent = {row["method_id"]: row for row in query(store, SPENT_SQL.format(run_id=run.run_id)).to_pylist()}

@@ -7,6 +7,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from overthink.storage.sql import query
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import QueryError
 from overthink.storage.store import Store
 from overthink.tasks.reporting.terminal_text import printable
@@ -21,7 +22,7 @@ def tree_of(store: Store, run_id: str, problem_id: str, method_id: str | None) -
 
     Raises QueryError where there is no such search or problem.
     """
-    searches = [use.method_id for use in store.find_run(run_id).stages if use.kind == "search"]
+    searches = [use.method_id for use in store.find_run(run_id).stages if use.kind == StageKind.SEARCH]
     if not searches:
         raise QueryError(f"run {run_id} has no search, so no tree: its methods draw whole solutions")
     if method_id is None and len(searches) > 1:

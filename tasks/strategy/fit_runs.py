@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, Store
 from overthink.tasks.analysis.difficulty import DIFFICULTIES, DifficultyConfig, fit_predictor, rounded
 from overthink.tasks.analysis.intervals import mean_interval
@@ -72,7 +73,7 @@ def _suffixes(pairs: Sequence[tuple[str, str]]) -> list[str]:
 
 def policy_address(store: Store, run: Run) -> str:
     """A run's policy as it was, fingerprint included, by what the key of its rollouts' stage is the hash of."""
-    made = next(use.key for use in run.stages if use.kind in ("sample", "search"))
+    made = next(use.key for use in run.stages if use.kind in (StageKind.SAMPLE, StageKind.SEARCH))
     determinants: dict[str, Any] = store.stage(made).identity()["policy"]
     return EngineIdentity(str(run.policy), run.policy_parameters, determinants).address
 
@@ -127,7 +128,9 @@ def _check_alike(readers: Sequence[RunReader]) -> None:
 
 
 def _check_graders(store: Store, runs: Sequence[Run]) -> None:
-    graders = {run.run_id: graders_of(store, (use for use in run.stages if use.kind == "grade")) for run in runs}
+    graders = {
+        run.run_id: graders_of(store, (use for use in run.stages if use.kind == StageKind.GRADE)) for run in runs
+    }
     first, *others = graders
     for other in others:
         if graders[other] != graders[first]:

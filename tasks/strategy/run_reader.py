@@ -8,6 +8,7 @@ import numpy as np
 
 from overthink.storage.manifest import Cover
 from overthink.storage.sql import query
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, Store
 from overthink.tasks.analysis.selectors import SelectorName, needs_prm
 from overthink.tasks.recipes.methods import AnyMethod
@@ -52,7 +53,7 @@ class RunReader:
         self.recipe = Recipe.model_validate(run.recipe)
         self._store = store
         self._keys = {(use.kind, use.method_id): use.key for use in run.stages}
-        problems = store.stage(self._keys["problems", None]).table("problems").to_pylist()
+        problems = store.stage(self._keys[StageKind.PROBLEMS, None]).table("problems").to_pylist()
         self._problem_ids = {row["problem_key"]: row["problem_id"] for row in problems if row["reference"] is not None}
         self._calls: dict[tuple[str, str], list[tuple[int, Spent]]] = defaultdict(list)
         for row in query(store, COSTS_SQL.format(run_id=run.run_id)).to_pylist():
@@ -61,13 +62,15 @@ class RunReader:
 
     def graded(self, method: AnyMethod) -> dict[str, Graded]:
         """A method's graded and scored rollouts by problem key."""
-        scores = self._store.stage(self._keys["search" if method.is_search else "score", method.method_id])
-        grades = self._store.stage(self._keys["grade", method.method_id])
+        scored = StageKind.SEARCH if method.is_search else StageKind.SCORE
+        scores = self._store.stage(self._keys[scored, method.method_id])
+        grades = self._store.stage(self._keys[StageKind.GRADE, method.method_id])
         return read_graded(grades, scores, self._cover(method.n))
 
     def completion_tokens(self, method: AnyMethod, samples: int) -> Mapping[str, Sequence[int]]:
         """The completion tokens of each of the first samples, by problem key."""
-        made = self._store.stage(self._keys["search" if method.is_search else "sample", method.method_id])
+        making = StageKind.SEARCH if method.is_search else StageKind.SAMPLE
+        made = self._store.stage(self._keys[making, method.method_id])
         tokens: dict[str, list[int]] = defaultdict(list)
         for row in covered_rows(made.table("rollouts"), self._cover(samples)).to_pylist():
             tokens[row["problem_key"]].append(row["completion_tokens"])

@@ -5,6 +5,7 @@ from html import escape
 
 import yaml
 
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
 from overthink.tasks.reporting.html.facts import Row, RunFacts, run_facts
@@ -31,7 +32,7 @@ NO_FLOPS = (
 def report_facts(store: Store, runs: Sequence[Run]) -> list[RunFacts]:
     """The facts of runs that chose among rollouts. Raises StorageError naming one that did not."""
     for run in runs:
-        if not any(use.kind == "select" for use in run.stages):
+        if not any(use.kind == StageKind.SELECT for use in run.stages):
             raise StorageError(f"run {run.run_id} chose no answers, so there is no accuracy to draw: leave it out")
     return [run_facts(store, run) for run in {run.run_id: run for run in runs}.values()]
 

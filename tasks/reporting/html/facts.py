@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, Store
 from overthink.tasks.analysis.difficulty import DifficultyConfig
 from overthink.tasks.analysis.method_ids import family, method_name
@@ -82,7 +83,7 @@ class RunFacts:
     @property
     def is_imported(self) -> bool:
         """Whether another tool made the rollouts."""
-        return any(use.kind == "import" for use in self.run.stages)
+        return any(use.kind == StageKind.IMPORT for use in self.run.stages)
 
     @property
     def difficulty(self) -> DifficultyConfig:

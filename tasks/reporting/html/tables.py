@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from overthink.storage.sql import query
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.tasks.analysis.flops import PRETRAINING, efficiency_gain, performance_gain
 from overthink.tasks.analysis.intervals import paired_difference
@@ -116,7 +117,8 @@ def against_table(runs: Sequence[RunFacts]) -> str:
 def _graders_note(runs: Sequence[RunFacts]) -> str:
     """A warning where not all runs were graded alike; nothing where they were."""
     graders = {
-        graders_of(facts.store, (use for use in facts.run.stages if use.kind in ("grade", "select"))) for facts in runs
+        graders_of(facts.store, (use for use in facts.run.stages if use.kind in (StageKind.GRADE, StageKind.SELECT)))
+        for facts in runs
     }
     if len(graders) == 1:
         return ""

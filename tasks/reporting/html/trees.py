@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from overthink.storage.sql import query
+from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.reporting.html.facts import RunFacts
 from overthink.tasks.reporting.html.markup import behind, escape, paragraph
 from overthink.tasks.reporting.tree_text import NODES_SQL
@@ -26,7 +27,7 @@ Row = dict[str, Any]
 
 def example_trees(facts: RunFacts) -> str:
     """One solved and one unsolved problem of the run's most accurate search."""
-    searches = {use.method_id for use in facts.run.stages if use.kind == "search"}
+    searches = {use.method_id for use in facts.run.stages if use.kind == StageKind.SEARCH}
     rows = [row for row in facts.known if row["method_id"] in searches and row["selector"] == facts.lead]
     if not rows:
         return paragraph("No search in this run, so no trees: its methods draw whole solutions.", "note")
