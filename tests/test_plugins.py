@@ -79,6 +79,9 @@ def test_an_example_package_runs_end_to_end(site: Path, tmp_path: Path) -> None:
     ]
     report = overthink(site, "report", "extended", "--store", str(tmp_path / "store"))
     assert report.returncode == 0 and "two_temperatures-n4" in report.stdout
+    words = ("extended", "extended", "--selector", "prm_median_vote", "--store", str(tmp_path / "store"))
+    compared = overthink(site, "compare", *words)
+    assert (compared.returncode, compared.stderr) == (0, "") and "prm_median_vote" in compared.stdout
     without = overthink(tmp_path / "nothing", "report", "extended", "--store", str(tmp_path / "store"))
     assert (without.returncode, without.stdout) == (0, report.stdout), "a finished run needs no code of theirs"
 

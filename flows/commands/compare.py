@@ -10,7 +10,7 @@ from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existin
 from overthink.flows.commands.terminal import console, told_plainly
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
-from overthink.tasks.analysis.selectors import SELECTORS
+from overthink.tasks.analysis.selectors import selector_of
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.recipe import GateConfig
 
@@ -90,8 +90,11 @@ def print_verdict(verdict: "Verdict") -> None:
 
 
 def _gate_of(run: Run, selector: str | None, against: str | None) -> GateConfig:
-    if selector is not None and selector not in SELECTORS:
-        raise UserError(f"there is no selector {selector!r}: name one of {', '.join(SELECTORS)}")
+    if selector is not None:
+        try:
+            selector_of(selector)
+        except ValueError as error:
+            raise UserError(str(error)) from error
     changes = {"selector": selector, "against": against}
     return GateConfig.model_validate(
         (run.recipe.get("gate") or {}) | {key: value for key, value in changes.items() if value is not None}

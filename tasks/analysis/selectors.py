@@ -1,6 +1,6 @@
 """How one answer is chosen among a problem's rollouts (paper section 2, Scores and Selection)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
@@ -180,6 +180,12 @@ def _loaded(name: str) -> str:
 
 
 SelectorName = Annotated[str, _Named]
+
+
+def places(names: Iterable[str]) -> dict[str, int]:
+    """Where each stands in a table: from majority to oracle, then a strategy's choice, then those of plug-ins."""
+    listed = dict.fromkeys((*SELECTORS, BY_STRATEGY, *names))
+    return {name: place for place, name in enumerate(listed)}
 
 
 def needs_prm(name: str) -> bool:

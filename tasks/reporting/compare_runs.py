@@ -12,11 +12,10 @@ from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
 from overthink.tasks.analysis.intervals import CONFIDENCE, paired_difference
-from overthink.tasks.analysis.selectors import BY_STRATEGY, SELECTORS
+from overthink.tasks.analysis.selectors import places
 from overthink.tasks.plan.regrading import Graders, current_graders, graders_of, regrading
 from overthink.tasks.reporting.costs import known_costs
 
-CHOOSERS = (*SELECTORS, BY_STRATEGY)
 Row = dict[str, Any]
 
 # A problem is the same where id, question and reference are: rows that are only numbered are not paired by chance.
@@ -206,8 +205,10 @@ def _alike(sides: tuple[_Side, _Side], method_id: str) -> tuple[list[Row], list[
 
 
 def _paired(method_id: str, shared: Mapping[str, Row], before: list[Row], after: list[Row]) -> dict[Choice, list[Row]]:
+    place = places(row["selector"] for row in (*before, *after))
+
     def key(row: Row) -> tuple[int, int, str]:
-        return CHOOSERS.index(row["selector"]), row["n"], row["problem_id"]
+        return place[row["selector"]], row["n"], row["problem_id"]
 
     earlier = {key(row): row for row in before}
     pairs: dict[Choice, list[Row]] = {}

@@ -9,7 +9,7 @@ from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.analysis.estimators import SUBSETS
 from overthink.tasks.analysis.method_ids import NAME_SQL
-from overthink.tasks.analysis.selectors import BY_STRATEGY, SELECTORS
+from overthink.tasks.analysis.selectors import places
 
 CAPTION = "accuracy in % with its 95 % interval over problems"
 SUMMARY_SQL = "SELECT * FROM summary WHERE run_id = '{run_id}' ORDER BY method_id, selector, n"
@@ -34,8 +34,7 @@ def summary_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
     """A run's rows of `summary`: methods as the recipe lists them, selectors from majority to oracle, n rising."""
     methods = list(dict.fromkeys(use.method_id for use in store.find_run(run_id).stages))
     rows = query(store, SUMMARY_SQL.format(run_id=run_id)).to_pylist()
-    listed = dict.fromkeys((*SELECTORS, BY_STRATEGY, *(row["selector"] for row in rows)))  # what plug-ins chose, last
-    place = {selector: number for number, selector in enumerate(listed)}
+    place = places(row["selector"] for row in rows)
     return sorted(rows, key=lambda row: (methods.index(row["method_id"]), place[row["selector"]], row["n"]))
 
 
