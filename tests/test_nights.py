@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 
 from overthink.flows.commands.cli import app
 from overthink.flows.evaluate import evaluate
+from overthink.flows.orchestration import gate_events
 from overthink.storage.sql import query
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
 from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.errors import Regression, UserError
 from overthink.tasks.recipes.recipe import GateConfig, Recipe
-from overthink.tasks.reporting import gate as gates
 from overthink.tasks.reporting.compare_runs import compare_runs
 from overthink.tasks.reporting.gate import earlier_run, judge
 from overthink.tasks.stages import runner
@@ -93,7 +93,7 @@ async def test_three_nights_raise_the_alarm_on_the_third_and_only_there(
     runs = Store(store).runs()
     assert [run.status for run in runs] == ["complete"] * 3
     told = events()
-    assert [event.event for event in told] == [gates.PASSED, gates.PASSED, gates.FAILED]
+    assert [event.event for event in told] == [gate_events.PASSED, gate_events.PASSED, gate_events.FAILED]
     assert [event.payload["against"] for event in told] == [None, runs[0].run_id, runs[1].run_id]
     assert told[2].resource["prefect.resource.id"] == f"overthink.run.{runs[2].run_id}"
 
@@ -255,7 +255,7 @@ def test_the_command_exits_with_3_on_a_regression_and_with_0_otherwise(
     assert code == 0 and f"{second} holds against {first}" in output
     code, output = told("gate", first, "--store", nights)
     assert code == 0 and "nothing to compare with yet" in output
-    assert [event.event for event in events()] == [gates.FAILED, gates.PASSED, gates.PASSED]
+    assert [event.event for event in events()] == [gate_events.FAILED, gate_events.PASSED, gate_events.PASSED]
     code, output = told("gate", third, "--store", nights, "--format", "json")
     assert code == 3 and json.loads(output[: output.rindex("}") + 1])["against"] == second
     assert told("gate", third, "--against", third, "--store", nights)[0] == 2
@@ -265,7 +265,7 @@ def test_without_a_server_the_gate_judges_all_the_same(nights: Path, monkeypatch
     def refuse(*_: Any) -> None:
         raise AssertionError("nobody is there to be told")
 
-    monkeypatch.setattr(gates, "tell_prefect", refuse)
+    monkeypatch.setattr(gate_events, "tell_prefect", refuse)
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
         assert told("gate", "nightly", "--store", nights)[0] == 3
 

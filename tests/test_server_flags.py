@@ -79,7 +79,7 @@ def test_the_page_on_servers_starts_the_prm_with_the_flags_of_its_family() -> No
         "OMP_NUM_THREADS": "1",
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     }
-    printed = re.search(r"`python -m (tasks\.engines\.server_flags) (\S+) (\S+)`", SERVERS)
+    printed = re.search(r"`python -m (overthink\.tasks\.engines\.vllm\.server_flags) (\S+) (\S+)`", SERVERS)
     assert printed is not None
     told = subprocess.run([sys.executable, "-m", *printed.groups()], capture_output=True, text=True, check=True)
     assert shlex.split(told.stdout) == POOLER
