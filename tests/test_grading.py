@@ -100,6 +100,10 @@ def test_problems_are_graded_at_the_same_time_and_written_in_order(tmp_path: Pat
         ("1", "2", False, DETAILS["different"]),
         ("1", " ", False, NO_ANSWER),
         (None, "1", None, NO_REFERENCE),
+        ("18", "\\approx 18", None, DETAILS["unread"]),
+        ("1/2", "\\int_0^1 x\\,dx", None, DETAILS["unread"]),
+        ("3", "9" * 5000, None, DETAILS["unread"]),
+        ("3", "9^{9^{9^{9}}}", None, DETAILS["undecided"]),
     ],
 )
 def test_every_verdict_has_its_reason(
@@ -112,9 +116,16 @@ def test_every_verdict_has_its_reason(
     assert row["grader"] == "math (boxed)"
 
 
+def test_a_comparison_that_was_cut_off_says_so(tmp_path: Path) -> None:
+    with MathJudge(time_limit=0.0) as judge:
+        graded = Graded(tmp_path, judge, {"p": ["\\frac{1}{2}"]}, "\\sqrt{2}")
+        graded.grade(Cover(("p",), 0, 1))
+    assert graded.rows("grades")[0]["detail"] == DETAILS["limit"]
+
+
 def test_what_cannot_be_compared_in_time_is_unknown(tmp_path: Path) -> None:
     with MathJudge(time_limit=1) as judge:
         graded = Graded(tmp_path, judge, {"p": ["9^{9^{9^{9}}}", "2"]}, "\\sqrt{2}")
         graded.grade(Cover(("p",), 0, 2))
     assert list(graded.verdicts().values()) == [None, False]
-    assert graded.rows("grades")[0]["detail"] == DETAILS["unknown"]
+    assert graded.rows("grades")[0]["detail"] == DETAILS["undecided"]

@@ -5,16 +5,22 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from math_cases import EQUAL
 
 from overthink.tasks.domains.math import children
 from overthink.tasks.domains.math.bounded import Budget, grouped, judged
+from overthink.tasks.domains.math.evaluation import Undecided
+from overthink.tasks.domains.math.extraction import extract_answer
 from overthink.tasks.domains.math.judge import Judged, MathJudge, plain_number
+from overthink.tasks.domains.math.reading import read_answer
 
 TOWERS = [f"7^{{7^{{7^{{{top}}}}}}}" for top in range(7, 71)]
 SLOW = r"\sqrt{2}" + r"+\sin(\sqrt{3})" * 250
@@ -108,8 +114,70 @@ def test_a_problem_has_a_budget_that_does_not_depend_on_the_order() -> None:
     found = judged("0.5", answers, Budget(0.05, 0.2))
     assert time.process_time() - start < 2
     assert found["1/2"][1] == found["x=0.5"][1] == "equal", "what is short comes first"
-    assert "unknown" in {verdict for _, verdict in found.values()}
+    assert "unknown" in {verdict for _, verdict, _ in found.values()}
     assert grouped(["1/2", "0.5"], Budget(0.0, 0.0)) == {"0.5": 0, "1/2": 1}, "without time only text is compared"
+
+
+LONG = [
+    "9" * 5000,
+    "-" + "9" * 30_000,
+    "0." + "3" * 30_000,
+    r"0.\overline{" + "7" * 30_000 + "}",
+    "0.(" + "7" * 30_000 + ")",
+    "1," + ",".join(["111"] * 20_000) + ",1",
+    "1" + r"\,000" * 20_000,
+    "1e" + "9" * 5000,
+    "1e00000000099999999",
+    "9" * 3000 + "/" + "7" * 3000,
+    "9" * 3900 + "^{9}",
+    r"7^{60000} \pmod{" + "9" * 3900 + "}",
+    "9" * 30_000 + "_8",
+    "9" * 30_000 + ":2",
+    "(" * 30_000,
+    "= " * 30_000,
+    r"\frac" * 10_000,
+]
+
+
+@pytest.mark.parametrize("text", LONG, ids=lambda text: f"{text[:12]} to {len(text)}")
+def test_long_texts_do_not_stop_a_run(text: str, judge: MathJudge) -> None:
+    one, other = judge.judge("3", [text, "3"])
+    assert (one.verdict in ("unknown", "different"), other.verdict) == (True, "equal")
+    assert judge.judge(text, [text])[0].verdict == "equal"
+    assert judge.groups([text, "3", text]) == [0, 1, 0]
+    assert extract_answer(rf"\boxed{{{text}}}") is None or len(text) < 100_000
+
+
+@pytest.mark.parametrize("text", LONG, ids=lambda text: f"{text[:12]} to {len(text)}")
+def test_long_texts_that_no_child_answers_for_cost_little(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children.Children, "ask", lambda *_: None)
+    with MathJudge() as judge:
+        start = time.monotonic()
+        assert judge.judge("3", [text])[0].verdict == "unknown"
+        assert judge.groups([text, text + "1"]) == [0, 1]
+        assert time.monotonic() - start < 2
+
+
+MARKS = r"\frac \sqrt \{ \} \text{ \overline{ \pmod \begin{cases} \end{cases} \int \sum_{ ^{ _{ { } ( ) [ ] |"
+SIGNS = ": = < , . / ^ _ - + ! % $ 7 0.5 1e9 12:30 x AM th or and in base ² ፩ 9999"
+PIECES = st.sampled_from([*MARKS.split(), *SIGNS.split(), " ", "\ud800", "8" * 4500])
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(texts=st.lists(st.one_of(st.text(), st.lists(PIECES, max_size=12).map("".join)), min_size=1, max_size=5))
+def test_no_text_raises(judge: MathJudge, texts: list[str]) -> None:
+    for text in texts:
+        with suppress(Undecided):
+            read_answer(text)
+        extract_answer(text, "lenient")
+    assert len(judge.judge(texts[0], texts)) == len(judge.judge(None, texts)) == len(judge.groups(texts)) == len(texts)
+
+
+def test_why_a_verdict_is_unknown(judge: MathJudge) -> None:
+    found = judge.judge("18", [r"\approx 18", TOWERS[0], r"\int_0^1 x\,dx", "9" * 5000, "x=18", "19"])
+    assert [one.reason for one in found] == ["unread", "undecided", "unread", "unread", None, None]
+    with MathJudge(time_limit=0.0) as hurried:
+        assert [one.reason for one in hurried.judge("1/2", ["x"])] == ["limit"]
 
 
 def test_threads_share_the_children(judge: MathJudge) -> None:

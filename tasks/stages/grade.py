@@ -12,7 +12,7 @@ from overthink.storage.part_tables import rows_table
 from overthink.storage.stages import Stage
 from overthink.tasks.domains import math
 from overthink.tasks.domains.math.extraction import Extraction, extract_answer
-from overthink.tasks.domains.math.judge import Judged, MathJudge, Verdict
+from overthink.tasks.domains.math.judge import Judged, MathJudge, Reason, Verdict
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import on_all_cores
 from overthink.tasks.stages.score import covered_rows
@@ -21,10 +21,13 @@ from overthink.tasks.stages.shards import PLAIN_TASK, ShardContext
 Row = dict[str, Any]
 NO_REFERENCE = "no reference to compare with"
 NO_ANSWER = "no answer found"
-DETAILS: dict[Verdict, str] = {
+DETAILS: dict[Verdict | Reason, str] = {
     "equal": "equals the reference",
     "different": "differs from the reference",
-    "unknown": "comparison was cut off by its time or memory limit",
+    "unknown": "could not be compared",
+    "limit": "comparison was cut off by its time or memory limit",
+    "unread": "the answer or the reference is mathematics that is not read, so only its text is compared",
+    "undecided": "too large to compute, or too close to the reference to tell whether it differs",
 }
 
 
@@ -106,5 +109,5 @@ def _verdict(problem: Problem, judged: Judged | None) -> Row:
     elif judged is None or judged.verdict is None:
         detail = NO_ANSWER
     else:
-        detail = DETAILS[judged.verdict]
+        detail = DETAILS[judged.reason or judged.verdict]
     return {"correct": is_right(problem, judged), "detail": detail}

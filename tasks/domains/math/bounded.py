@@ -10,14 +10,16 @@ from types import FrameType
 from typing import Literal
 
 from overthink.tasks.domains.math.equality import GRADE, same
-from overthink.tasks.domains.math.evaluation import Undecided
+from overthink.tasks.domains.math.evaluation import NotRead
 from overthink.tasks.domains.math.grouping import partition
-from overthink.tasks.domains.math.reading import as_text, read_answer
+from overthink.tasks.domains.math.reading import as_told, read_answer
 from overthink.tasks.domains.math.values import Answer, scalars_of
 
 LONGEST_KEY = 300  # characters
 AGAIN_SECONDS = 0.1  # until it is said once more, where something swallowed the first exception
 Verdict = Literal["equal", "different", "unknown"]
+Reason = Literal["limit", "unread", "undecided"]  # why a verdict is unknown
+Found = tuple[str, Verdict | None, Reason | None]
 
 
 class OutOfTime(TimeoutError):
@@ -52,19 +54,20 @@ def _out_of_time(_signal: int, _frame: FrameType | None) -> None:
 
 @dataclass(frozen=True)
 class Read:
-    """An answer that was read, and whether everything in it was computed."""
+    """An answer that was read, and why not everything in it was computed; None where it was."""
 
     answer: Answer
-    whole: bool
+    lacking: Reason | None = None
 
 
-def judged(reference: str | None, answers: Sequence[str], budget: Budget) -> dict[str, tuple[str, Verdict | None]]:
-    """The key of each distinct answer, and its verdict; in an order that is not that of the answers."""
+def judged(reference: str | None, answers: Sequence[str], budget: Budget) -> dict[str, Found]:
+    """Each distinct answer's key, its verdict, and why that is unknown; in an order that is not that of the answers."""
     right = None if reference is None else _read(reference, budget)
-    found: dict[str, tuple[str, Verdict | None]] = {}
+    found: dict[str, Found] = {}
     for text in _in_order(answers):
         one = _read(text, budget)
-        found[text] = stored_key(one.answer), None if right is None else _verdict(right, one, text == reference, budget)
+        verdict = (None, None) if right is None else _verdict(right, one, text == reference, budget)
+        found[text] = (stored_key(one.answer), *verdict)
     return found
 
 
@@ -95,18 +98,24 @@ def _read(text: str, budget: Budget) -> Read:
             answer = read_answer(text)
             for scalar in scalars_of(answer):
                 scalar.valued.compute()
-    except (OutOfTime, Undecided, MemoryError):
-        return Read(answer or as_text(text), whole=False)
-    return Read(answer, whole=True)
+    except Exception as error:  # whatever the text is, the other answers have their verdicts
+        return Read(answer or as_told(text), _reason(error))
+    return Read(answer)
 
 
-def _verdict(right: Read, one: Read, identical: bool, budget: Budget) -> Verdict:
+def _verdict(right: Read, one: Read, identical: bool, budget: Budget) -> tuple[Verdict, Reason | None]:
     if identical or right.answer.key == one.answer.key:
-        return "equal"
-    if not (right.whole and one.whole):
-        return "unknown"
+        return "equal", None
+    if lacking := right.lacking or one.lacking:
+        return "unknown", lacking
     try:
         with budget.one():
-            return "equal" if same(right.answer, one.answer, GRADE) else "different"
-    except (OutOfTime, Undecided, MemoryError):
-        return "unknown"
+            return "equal" if same(right.answer, one.answer, GRADE) else "different", None
+    except Exception as error:
+        return "unknown", _reason(error)
+
+
+def _reason(error: Exception) -> Reason:
+    if isinstance(error, (OutOfTime, MemoryError)):
+        return "limit"
+    return "undecided" if isinstance(error, ArithmeticError) and not isinstance(error, NotRead) else "unread"

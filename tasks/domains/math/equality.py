@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from overthink.tasks.domains.math.by_cases import agree
-from overthink.tasks.domains.math.evaluation import Undecided
+from overthink.tasks.domains.math.evaluation import NotRead
 from overthink.tasks.domains.math.expressions import quotient
 from overthink.tasks.domains.math.numerics import equal, proportional
 from overthink.tasks.domains.math.units import NONE, PERCENT
@@ -50,7 +50,7 @@ def same(one: Answer, other: Answer, rules: Rules) -> bool:
     if rules.fill and None not in letters and (one.name is None) != (other.name is None):
         return letters[0] == letters[1]
     if Unread in (type(one.value), type(other.value)):
-        raise Undecided("what is not understood")
+        raise NotRead("what is not understood")
     if (
         one.statement is not None
         and other.statement is not None
@@ -102,6 +102,8 @@ def _akin(one: Value, other: Value, rules: Rules) -> bool:
     for first, second in ((one, other), (other, one)):
         if isinstance(first, Ratio) and isinstance(second, Scalar) and len(first.items) == 2:
             return equal(Scalar(quotient(*(item.expression for item in first.items))).valued, second.valued)
+        if isinstance(first, Clock) and isinstance(second, Ratio):
+            return first.ratio is not None and _same_ratio(first.ratio, second, rules)
         if isinstance(second, Ordered) and (second.opening, second.closing) == ("(", ")"):
             entries = _entries(first)
             if entries is not None:

@@ -23,6 +23,10 @@ class Undecided(ArithmeticError):
     """It cannot be told: of a number too large to compute, an integral or limit, or what is not read at all."""
 
 
+class NotRead(Undecided):
+    """It is not read, so that only its text can be compared."""
+
+
 class Undefined(ArithmeticError):
     """The expression has no value there."""
 
@@ -97,7 +101,7 @@ class _Evaluation:
     def bound(self, one: Expression) -> Complex:
         """A sum or product whose ends are whole numbers here; an integral or limit is not computed."""
         if one.operation not in ("sum", "prod"):
-            raise Undecided("an integral or limit")
+            raise NotRead("an integral or limit")
         low, high = (self.value(part) for part in one.parts[1:])
         if (
             any(end.imag != 0 or end.real != self.mp.nint(end.real) for end in (low, high))

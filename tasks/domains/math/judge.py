@@ -6,23 +6,27 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from overthink.tasks.domains.math.bounded import Verdict, stored_key
+from overthink.tasks.domains.math.bounded import Reason, Verdict, stored_key
 from overthink.tasks.domains.math.children import Children
 from overthink.tasks.domains.math.expressions import number_key
 from overthink.tasks.domains.math.grouping import numbered
-from overthink.tasks.domains.math.reading import as_text
+from overthink.tasks.domains.math.reading import as_told
 
-__all__ = ["Judged", "MathJudge", "Verdict", "plain_number"]
+__all__ = ["Judged", "MathJudge", "Reason", "Verdict", "plain_number"]
 
 _PLAIN_NUMBER = re.compile(r"[+-]?\d{1,30}(?:\.\d{1,30})?")
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One answer: a canonical form of it alone, and the verdict on it, None where there is no reference."""
+    """One answer: a canonical form of it alone, and the verdict on it, None where there is no reference.
+
+    `reason` says why a verdict is unknown: a "limit" of time or memory, mathematics that is "unread", or "undecided".
+    """
 
     key: str
     verdict: Verdict | None
+    reason: Reason | None = None
 
 
 class MathJudge:
@@ -81,4 +85,4 @@ def _judged(reference: str | None, text: str, replies: Mapping[str, Any]) -> Jud
     if text in replies:
         return Judged(*replies[text])
     verdict: Verdict | None = None if reference is None else "equal" if reference == text else "unknown"
-    return Judged(stored_key(as_text(text)), verdict)
+    return Judged(stored_key(as_told(text)), verdict, "limit" if verdict == "unknown" else None)

@@ -10,6 +10,7 @@ from typing import Literal
 Kind = Literal["number", "word", "symbol", "command", "mark"]
 
 MOST_TOKENS = 4000
+MOST_DIGITS = 4000  # of one number; Python itself reads 4300
 LARGEST_EXPONENT = 20_000  # of a power of ten in scientific notation
 
 
@@ -117,7 +118,7 @@ class _Lexer:
 
     def number(self) -> Token | None:
         if repeating := _REPEATING.match(self.text, self.place):
-            self.place = repeating.end()
+            self.place = _bounded(repeating).end()
             whole, fixed, *periods = repeating.groups()
             period = next(one for one in periods if one)
             shift = 10 ** len(fixed)
@@ -126,7 +127,7 @@ class _Lexer:
         found = self.thousands() or _NUMBER.match(self.text, self.place)
         if found is None:
             return None
-        self.place = found.end()
+        self.place = _bounded(found).end()
         return Token("number", found[0], value=_value(found[0].replace(",", "")))
 
     def thousands(self) -> re.Match[str] | None:
@@ -184,9 +185,15 @@ class _Lexer:
         raise Unreadable("a brace is not closed")
 
 
+def _bounded(number: re.Match[str]) -> re.Match[str]:
+    if number.end() - number.start() > MOST_DIGITS:
+        raise Unreadable("a number of that many digits")
+    return number
+
+
 def _value(digits: str) -> Fraction:
     mantissa, _, exponent = digits.lower().partition("e")
-    if exponent and abs(int(exponent[:8])) > LARGEST_EXPONENT:
+    if exponent and abs(int(exponent)) > LARGEST_EXPONENT:
         raise Unreadable("a power of ten that large is no answer")
     return Fraction(mantissa if mantissa[0] != "." else f"0{mantissa}") * Fraction(10) ** int(exponent or 0)
 

@@ -43,7 +43,7 @@ def read_answer(text: str) -> Answer:
         return _answer(split(tokens_of(cleaned), ("implies",))[0][-1])
     except Meaningless:
         return Answer(Words(text_of(tokens_of(cleaned))))
-    except (Unreadable, RecursionError):
+    except (ValueError, LookupError, RecursionError):
         return as_text(text)
 
 
@@ -60,8 +60,13 @@ def as_text(text: str) -> Answer:
     cleaned = clean(text)
     try:
         return _text(tokens_of(cleaned))
-    except (Unreadable, RecursionError):
+    except (ValueError, LookupError, RecursionError):
         return Answer(Unread(" ".join(cleaned.split())))
+
+
+def as_told(text: str) -> Answer:
+    """The same at a cost that is bounded, for what could not be read in time. Never raises."""
+    return as_text(text) if len(text) <= LONGEST else Answer(Unread(" ".join(text.split())))
 
 
 def _text(tokens: Tokens) -> Answer:
@@ -93,8 +98,9 @@ def _listed(tokens: Tokens) -> Answer:
         "and",
     }:
         return _both(items, "or" in marks)
-    if len({item.key for item in items}) == 1 and len({text_of(part) for part in parts}) == len(parts):
-        return items[0]  # one value in several spellings
+    spellings = len({text_of(part) for part in parts})
+    if len({item.key for item in items}) == 1 and (spellings == len(parts) or set(marks) == {"or"}):
+        return items[0]  # one value in several spellings, or said to be itself
     return _list(items)
 
 
@@ -133,6 +139,7 @@ def _item(tokens: Tokens) -> Answer:
     """One item: a value, or a relation. Raises Unreadable."""
     if [token.text for token in tokens] == ["ldots"]:
         return Answer(_ELLIPSIS)
+    tokens = tokens[1:] if tokens and tokens[0].text == "=" else tokens
     sides, relations = split(tokens, _RELATIONS)
     if not relations:
         return _labelled(tokens) or value_of(tokens, _answer)

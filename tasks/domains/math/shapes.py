@@ -77,7 +77,9 @@ def _clock(tokens: Tokens, _: Read) -> Value | None:
     half = re.sub(r"[ .]", "", found[4] or "").lower()
     hours, minutes, seconds = (int(part or 0) for part in found.groups()[:3])
     hours = hours % 24 if not half else hours % 12 + 12 * half.startswith("p")
-    return Clock(Fraction(hours * 60 + minutes) + Fraction(seconds, 60), bool(half))
+    terms = tuple(Scalar(number(int(part))) for part in found.groups()[:3] if part is not None)
+    ratio = Ratio(terms) if len(terms) > 1 and not half else None
+    return Clock(Fraction(hours * 60 + minutes) + Fraction(seconds, 60), bool(half), ratio)
 
 
 def _ratio(tokens: Tokens, _: Read) -> Value | None:
@@ -215,7 +217,8 @@ def _words(tokens: Tokens, _: Read) -> Value | Answer | None:
         return None
     if any(token.kind == "mark" for token in tokens) and not any(is_word(token) for token in tokens):
         return None  # a product of letters
-    kept = [token for token in tokens if token.text not in _IN_WORDS or token.text in "-'/"]
+    said = [token for at, token in enumerate(tokens) if not (token.text == "th" and tokens[at - 1].kind == "number")]
+    kept = [token for token in said if token.text not in _IN_WORDS or token.text in "-'/"]
     if len(kept) == 1 and len(kept[0].text) == 1:
         return Scalar(symbol(kept[0].text))
     words = Words(text_of(kept))

@@ -2,13 +2,16 @@
 
 from collections.abc import Collection, Sequence
 
-from overthink.tasks.domains.math.lexing import Token, Unreadable
+from overthink.tasks.domains.math.lexing import Token, Unreadable, names
 
 Tokens = Sequence[Token]
 
 _OPENING = frozenset(("(", "[", "{", "lbrace", "langle", "lfloor", "lceil"))
 _CLOSING = frozenset((")", "]", "}", "rbrace", "rangle", "rfloor", "rceil"))
 
+_SHORT_WORDS = names(
+    "ad ah am an as at be by do eh ex go ha he hi if in is it km me mm my no of oh ok on or ox pm so to up us we"
+)
 _JOINING = frozenset(("and", "or", "if", "for", "when", "where"))
 
 
@@ -62,11 +65,16 @@ def enclosed(tokens: Tokens) -> bool:
 def text_of(tokens: Tokens) -> str:
     """The tokens as one text, in which spacing, the capitals of words and braces around one token do not matter."""
     kept = [
-        token.text.lower() if token.kind == "word" else token.text
+        token.text.lower() if token.kind == "word" and not _is_symbols(token) else token.text
         for place, token in enumerate(tokens)
         if not _is_hyphen(tokens, place) and not _is_needless(tokens, place)
     ]
     return " ".join(kept[1:] if kept[0:1] in (["the"], ["a"], ["an"]) and len(kept) > 1 else kept)
+
+
+def _is_symbols(token: Token) -> bool:
+    """Whether two capitals are letters, such as those of a line, and no English word."""
+    return len(token.text) == 2 and token.text.isupper() and token.text.lower() not in _SHORT_WORDS
 
 
 def _is_hyphen(tokens: Tokens, place: int) -> bool:

@@ -27,12 +27,18 @@ _CALLED = re.compile(
     re.IGNORECASE,
 )
 LONGEST_CALLED = 200  # characters of the value before "is the answer"
-_MARKED = re.compile(r"^[ \t]{0,9}####(?!#)[ \t]{0,9}(?P<value>\S.{0,80})$", re.MULTILINE)
 _NUMBER = r"[-+]?\\?[$€£]?\s?[-+]?\.?\d[\d,]*(?:\.\d+)?(?:/\d+)?\s?(?:\\?%)?"
+_APPOSED = re.compile(  # the answer, 42, is correct
+    rf"\b{_ANSWER},[ \t](?P<value>{_NUMBER}|\$[^$\n]{{1,80}}\$|\\\([^\n]{{1,80}}?\\\)|\*\*[^*\n]{{1,80}}\*\*),"
+    r"[ \t](?:is|are|was)\b(?! (?:not|wrong|incorrect)\b)",
+    re.IGNORECASE,
+)
+_MARKED = re.compile(r"^[ \t]{0,9}####(?!#)[ \t]{0,9}(?P<value>\S.{0,80})$", re.MULTILINE)
 _MARKED_VALUE = re.compile(rf"(?P<value>{_NUMBER}(?: ?[a-z]{{1,15}}){{0,3}})\.?(?:\s+\(.*\))?\s*")
 _LEADING = re.compile(
     r"(?:\s|[:：},]|(?:of course|therefore|thus|hence|simply|just|indeed|then|now|exactly|approximately|about"
-    r"|roughly)\b,?|(?:option|choice)\s(?=[(*]{0,3}[A-Z]\b))*",
+    r"|roughly)\b,?|(?:option|choice)\s(?=[(*]{0,3}[A-Z]\b)"
+    r"|that\s(?=\$|\\[(\[]|[-+]?\d|[A-Za-z]\s?=))*",
     re.IGNORECASE,
 )
 _MATHEMATICS = re.compile(
@@ -48,6 +54,7 @@ _SENTENCE_END = re.compile(r"(?<!\\)[.!?](?=\s|$)|(?<!\\)[;\n]")
 _REMARK = re.compile(
     r",?\s+(?:since|because|as|so|which|where|when|for|if|after|that|with|but|by|from|given|due|thus|hence|therefore|i\.e"
     r"|namely|making|meaning|we|according|based|not|is)\b|,\s+(?:and|or)\s+(?:the|this|that|it|we)\b"
+    r"|,?\s+and\s+(?:no\s+\w|not\s|nothing\b|none\b)"
     r"|\s+\((?=[^()\\]*[A-Za-z]{3})[^()\\]*\)\s*$",
     re.IGNORECASE,
 )
@@ -76,16 +83,16 @@ _POLITE = re.compile(r"(?:i hope|hope|let me know|feel free|thank|good luck|best
 
 
 def is_answer(content: str) -> bool:
-    """Whether a text says anything: a letter or digit, and not the word "answer" where one should stand."""
+    """Whether a text says anything: a letter, digit or empty set, and not the word "answer" where one should stand."""
     content = _BLANKS.sub(" ", content)
-    if not re.search(r"[^\W_]|[∞∅]", content):
+    if not re.search(r"[^\W_]|[∞∅]|\\\{\s*\\\}", content):
         return False
     return not (_PLACEHOLDER.fullmatch(content) and _ASKS_FOR_ANSWER.search(content))
 
 
 def stated_answer(text: str) -> str | None:
     """What the last statement of an answer says, or a text that is nothing but a value; None without either."""
-    found = [statement for pattern in (_STATED, _CALLED, _MARKED) for statement in pattern.finditer(text)]
+    found = [statement for pattern in (_STATED, _CALLED, _APPOSED, _MARKED) for statement in pattern.finditer(text)]
     found = sorted(found, key=lambda one: one.end())[-MOST_STATEMENTS:]
     last: str | None = None
     following: re.Match[str] | None = None
@@ -101,6 +108,8 @@ def stated_answer(text: str) -> str | None:
 def _said_by(statement: re.Match[str], text: str) -> str | None:
     if statement.re is _MARKED:
         return _marked(statement)
+    if statement.re is _APPOSED:
+        return _said(statement["value"], 0)
     return _called(text, statement.start()) if statement.re is _CALLED else _said(text, statement.end())
 
 

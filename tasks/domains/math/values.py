@@ -131,6 +131,7 @@ class Clock:
 
     minutes: Fraction
     halved: bool
+    ratio: "Ratio | None" = field(default=None, compare=False)  # what the same text says beside a ratio
 
     @property
     def certain(self) -> bool:

@@ -11,7 +11,7 @@ MEMORY_LIMIT_BYTES = 2 * 2**30
 
 
 def reply(request: dict[str, Any]) -> dict[str, Any]:
-    """Keys and verdicts, or groups, by answer."""
+    """Keys, verdicts and reasons, or groups, by answer."""
     budget = Budget(request["time_limit"], request["problem_limit"])
     if request["work"] == "judge":
         return dict(judged(request["reference"], request["answers"], budget))
