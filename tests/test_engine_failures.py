@@ -68,11 +68,16 @@ async def test_a_torch_prm_prompt_over_the_limit_names_the_limit() -> None:
 
 
 @pytest.mark.engine
-async def test_vllm_says_what_is_wrong_with_a_broken_model(tmp_path: Path) -> None:
+async def test_vllm_says_what_it_cannot_load() -> None:
+    with pytest.raises(EngineUnavailable, match="vLLM cannot load"):
+        await open_policy(VllmPolicyConfig(model="zoo/abacus-1m", max_model_len=1_000_000))
+
+
+async def test_weights_that_are_none_are_named_before_vllm_is_started(tmp_path: Path) -> None:
     folder = tmp_path / "broken"
     shutil.copytree(ZOO / "abacus-1m", folder)
     (folder / "model.safetensors").write_bytes(b"not weights")
-    with pytest.raises(EngineUnavailable, match="vLLM cannot load"):
+    with pytest.raises(EngineUnavailable, match="is no whole safetensors file"):
         await open_policy(VllmPolicyConfig(model=str(folder), max_model_len=512))
 
 
