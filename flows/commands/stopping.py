@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 EXIT_CODE = 128 + signal.SIGTERM  # as a shell says of a process that a signal ended
-PATIENCE_SECONDS = 30.0  # for what must be told at the end, to a Prefect server that may be away
+PATIENCE_SECONDS = 120.0  # for what must be told at the end, to a Prefect server that may be away
 MESSAGE = "stopped by SIGTERM: whatever was stored is whole; run the same command again"
 
 
