@@ -14,7 +14,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from overthink.flows.commands.stopping import EXIT_CODE, MESSAGE, Terminated, stopped_by_sigterm
+from overthink.flows.commands.stopping import EXIT_CODE, MESSAGE, Terminated, ending_with_its_tasks, stopped_by_sigterm
 from overthink.storage.files import disk_errors
 from overthink.storage.storage_errors import QueryError, StorageError, StoreBusy
 from overthink.storage.store import Store
@@ -56,7 +56,8 @@ def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine
         terminal.set(screen)
         screen.print(f"run {run_id}: {what}, store {store.address}, log {log}", soft_wrap=True)
         try:
-            asyncio.run(told_to_prefect(store, run_id, flow, partial(screen.print, markup=False, soft_wrap=True)))
+            say = partial(screen.print, markup=False, soft_wrap=True)
+            asyncio.run(ending_with_its_tasks(told_to_prefect(store, run_id, flow, say)))
         except (UserError, StoreBusy, CellsFailed, Regression):
             raise
         except KeyboardInterrupt:
