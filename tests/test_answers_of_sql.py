@@ -1,10 +1,11 @@
 """Answers while they are computed: their size, their names, and what ends them."""
 
-import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -86,15 +87,25 @@ def test_a_stream_that_is_left_early_ends(store: Store) -> None:
     assert query(store, "SELECT 1 AS x") == pa.table({"x": pa.array([1], pa.int32())})
 
 
+def peak_memory(pid: int) -> int:
+    """The most kB that a process held; the system's own figure, at its end, counts what it was forked from too."""
+    most = 0
+    while found := re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="utf-8")):
+        most = max(most, int(found[1]))
+        time.sleep(0.01)
+    return most
+
+
 @pytest.mark.parametrize("output", ["csv", "json", "parquet", "table"])
 def test_an_answer_larger_than_memory_is_written_in_bounded_memory(store: Store, output: str) -> None:
     arguments = [COMMAND, "sql", LARGE.replace("3000000", "700000"), "--store", store.root, "--format", output]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process, ThreadPoolExecutor() as thread:
+        watch = thread.submit(peak_memory, process.pid)
         size = sum(len(piece) for piece in iter(lambda: process.stdout.read(1 << 20), b""))  # type: ignore[union-attr]
-        _, status, used = os.wait4(process.pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+        most = watch.result()
+    assert process.returncode == 0
     assert size > (10_000 if output in ("table", "parquet") else 700_000_000)
-    assert used.ru_maxrss < 500_000  # kB, of which the command takes 250,000 for SELECT 1
+    assert 100_000 < most < 500_000  # kB, of which the command takes 250,000 for SELECT 1
 
 
 def wait_until_duckdb_is_at_work(pid: int) -> None:
