@@ -1,6 +1,7 @@
 """What several test files share: quiet Prefect on one server a session, and recipes on fake engines."""
 
 import atexit
+import fcntl
 import os
 import secrets
 from collections import Counter
@@ -59,6 +60,33 @@ def prefect_server() -> Iterator[str]:
 def address(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Child processes use the session's server instead of starting one each."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Gives the folder that a function fills, filled once a run of the tests for all its workers; read only."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made_once"
+
+    def folder(name: str, fill: Callable[[Path], object]) -> Path:
+        done = shared / name / "done"
+        done.parent.mkdir(parents=True, exist_ok=True)
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                fill(done.parent)
+                done.touch()
+        return done.parent
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def report_pages(prefect_server: str, made_once: Callable[..., Path]) -> Path:
+    """A folder with a store of the runs `small` and `large`, the page of one (one.html) and of both (two.html)."""
+    from report_runs import write_pages
+
+    return made_once("report", write_pages)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Finished runs for the report's tests: two policies on the same problems, with sizes, searches and a measured PRM."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from search_runs import base
 from overthink.flows.evaluate import evaluate
 from overthink.flows.prm_eval_run import prm_eval_run
 from overthink.storage.store import Store
-from overthink.tasks.reporting.html.contents import report_facts
+from overthink.tasks.reporting.html.contents import report_facts, report_page
 from overthink.tasks.reporting.html.facts import RunFacts
 
 METHODS: list[dict[str, Any]] = [
@@ -37,3 +38,10 @@ async def small_and_large(folder: Path) -> Store:
 
 def facts_of(store: Store, *names: str) -> list[RunFacts]:
     return report_facts(store, [store.find_run(name) for name in names])
+
+
+def write_pages(folder: Path) -> None:
+    """The store `small_and_large`, and the report's page of one run (one.html) and of both (two.html)."""
+    store = asyncio.run(small_and_large(folder))
+    (folder / "one.html").write_text(report_page(store, facts_of(store, "small")), encoding="utf-8")
+    (folder / "two.html").write_text(report_page(store, facts_of(store, "small", "large")), encoding="utf-8")

@@ -1,6 +1,5 @@
-"""The report: what it draws is what its SQL gives, what it does not know it says, and a browser shows it whole."""
+"""The report: what it draws is what its SQL gives, and what it does not know it says."""
 
-import asyncio
 import html
 import json
 import re
@@ -9,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import CHROMIUM, COMPLAINTS, FLAWS, Browser
 from conftest import recipe_of
-from report_runs import facts_of, small_and_large
+from report_runs import facts_of
 from search_runs import base
 
 from overthink.flows.evaluate import evaluate
@@ -38,39 +36,23 @@ from overthink.tasks.reporting.plots import (
     write_pictures,
 )
 
-SECTIONS = [
-    "Headline",
-    "Accuracy against budget",
-    "By difficulty",
-    "Accuracy against FLOPs",
-    "Small against large",
-    "Gains",
-    "The PRM",
-    "Example trees",
-    "Cost",
-]
-
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
-@pytest.fixture(scope="module")
-def store(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return asyncio.run(small_and_large(tmp_path_factory.mktemp("report")))
+@pytest.fixture
+def store(report_pages: Path) -> Store:
+    return Store(report_pages / "store")
+
+
+@pytest.fixture
+def page(report_pages: Path) -> str:
+    """The page of two runs."""
+    return (report_pages / "two.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def both(store: Store) -> list[RunFacts]:
     return facts_of(store, "small", "large")
-
-
-@pytest.fixture(scope="module")
-def pages(store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The page of one run and of two."""
-    folder = tmp_path_factory.mktemp("pages")
-    pages = {"one run": folder / "one.html", "two runs": folder / "two.html"}
-    pages["one run"].write_text(report_page(store, facts_of(store, "small")), encoding="utf-8")
-    pages["two runs"].write_text(report_page(store, facts_of(store, "small", "large")), encoding="utf-8")
-    return pages
 
 
 def ends(row: dict[str, Any]) -> tuple[float, float, float | None, float | None]:
@@ -114,10 +96,7 @@ def test_bands_end_where_the_query_says(store: Store, both: list[RunFacts]) -> N
             assert sorted(drawn) == pytest.approx(sorted(wanted)), picture.name
 
 
-def test_every_query_of_the_page_is_answered_and_gives_the_numbers_beside_it(
-    store: Store, pages: dict[str, Path]
-) -> None:
-    page = pages["two runs"].read_text(encoding="utf-8")
+def test_every_query_of_the_page_is_answered_and_gives_the_numbers_beside_it(store: Store, page: str) -> None:
     queries = [html.unescape(sql) for sql in re.findall(r"<pre>((?:SELECT|WITH).*?)</pre>", page, flags=re.DOTALL)]
     assert len(queries) > 20
     for sql in dict.fromkeys(queries):
@@ -242,43 +221,10 @@ def test_names_from_outside_cannot_break_out_of_the_page(both: list[RunFacts], s
     assert not re.search("<script|</figure>.*</figure>|<b>|<i>", figure(hostile), flags=re.DOTALL)
 
 
-def test_the_page_names_no_other_file(pages: dict[str, Path]) -> None:
-    page = pages["two runs"].read_text(encoding="utf-8")
+def test_the_page_names_no_other_file(page: str) -> None:
     assert re.findall(r'(?:src|href)="(?!#)([^"]*)"', page) == ["data:,"]
     assert not re.search(r"@import|url\((?!#)", page)
     assert "<script" not in page
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: install the package `chromium` to look at the page in a browser")
-    opened = Browser(tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("name", ["one run", "two runs"])
-def test_a_browser_shows_the_page_whole(
-    browser: Browser, pages: dict[str, Path], name: str, width: int, scheme: str
-) -> None:
-    browser.show(pages[name], width, 900, scheme)
-    assert browser.requests() == [pages[name].resolve().as_uri()], "it asks for nothing but itself"
-    assert browser.heard(*COMPLAINTS) == []
-    assert browser.value("[...document.querySelectorAll('h2')].map((title) => title.innerText)") == SECTIONS
-    assert browser.value("document.querySelectorAll('.panel svg').length") > 15
-    assert browser.value("[...document.querySelectorAll('.example')].length") >= 1
-    assert browser.value(FLAWS) == []
-    paper = browser.value("getComputedStyle(document.body).backgroundColor")
-    assert (paper == "rgb(20, 24, 29)") == (scheme == "dark")
-
-
-def test_folded_sql_opens_without_breaking_the_page(browser: Browser, pages: dict[str, Path]) -> None:
-    browser.show(pages["two runs"], 390, 900)
-    browser.value("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
-    assert browser.value(FLAWS) == []
 
 
 @pytest.mark.parametrize(

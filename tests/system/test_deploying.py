@@ -31,7 +31,7 @@ from overthink.tasks.recipes.json_schema import as_choices
 from overthink.tasks.recipes.loading import find_recipe, read_recipe
 from overthink.tasks.recipes.recipe import Recipe
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 POOL = "test-pool"
 PREFECT = Path(sys.executable).parent / "prefect"
 NIGHTLY = ["--cron", "0 3 * * *", "--timezone", "Europe/London"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOT_PACKED = shutil.ignore_patterns(".git", ".venv", "build", "store", "__pycache__", ".*_cache", "*.egg-info")
 RECIPE = {
     "name": "apart",

@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.vllm_server import free_port
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PATIENCE = 3600  # seconds; only a guard against hanging for ever
 PORTS = {"postgres": "5432", "server": "4200", "policy": "8000", "prm": "8000", "worker": "8080"}
