@@ -38,7 +38,7 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 # Files that start model servers or databases of their own: minutes each, mostly of waiting. They come first, so that no
 # worker is left with one of them at the end.
-SLOWEST = ("test_composed.py", "test_over_postgres.py", "test_real_nights.py", "test_real_servers.py")
+SLOWEST = ("test_composed.py", "test_over_postgres.py", "test_real_engines.py", "test_real_servers.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,35 +1,31 @@
-"""The command as its users meet it: exit codes, one-line errors, output formats, kill -9 and signals."""
+"""The command as its users meet it: exit codes, one-line errors, output formats."""
 
 import csv
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-
-from benchmarks.kill import COUNTS, TABLES, live_and_die, orphans, rows
+from commanding import overthink
 
 pytestmark = pytest.mark.usefixtures("address")
 
 COMMAND = Path(sys.executable).parent / "overthink"
 
 
-def overthink(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([COMMAND, *words], capture_output=True, text=True, cwd=cwd, timeout=300)
-
-
 @pytest.fixture(scope="module")
 def store(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("smoke") / "store"
+    """The store of a finished `overthink run smoke`, made by a process, with what it printed beside it."""
+    folder = tmp_path_factory.mktemp("smoke")
     environment = os.environ | {"PREFECT_API_URL": prefect_server}
-    subprocess.run([COMMAND, "run", "smoke", "--store", folder], check=True, capture_output=True, env=environment)
-    return folder
+    with (folder / "out").open("w") as output, (folder / "err").open("w") as errors:
+        words = [COMMAND, "run", "smoke", "--store", folder / "store"]
+        subprocess.run(words, check=True, stdout=output, stderr=errors, env=environment)
+    return folder / "store"
 
 
 def test_version_and_recipes() -> None:
@@ -38,12 +34,11 @@ def test_version_and_recipes() -> None:
     assert all(name in listed for name in ("demo", "smoke", "math500"))
 
 
-def test_a_run_prints_its_table_and_nothing_of_the_engines(tmp_path: Path) -> None:
-    result = overthink("run", "smoke", "--store", str(tmp_path / "store"))
-    assert result.returncode == 0
-    assert "prm_last_vote" in result.stdout
-    assert result.stderr == ""
-    assert "INFO" not in result.stdout
+def test_a_run_prints_its_table_and_nothing_of_the_engines(store: Path) -> None:
+    printed = store.with_name("out").read_text()
+    assert "prm_last_vote" in printed
+    assert store.with_name("err").read_text() == ""
+    assert "INFO" not in printed
 
 
 def test_a_finished_run_is_only_reported(store: Path) -> None:
@@ -105,10 +100,6 @@ def test_a_mistake_is_one_message_without_traceback_and_exit_code_2(name: str, t
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def slow(latency_ms: int) -> list[str]:
-    return [f"policy.latency_ms={latency_ms}", f"prm.latency_ms={latency_ms}", "problems.count=60", "methods.1.n=32"]
-
-
 def test_a_failed_run_exits_1_and_says_what_is_safe(tmp_path: Path) -> None:
     text = "\\boxed{1}"
     problems = tmp_path / "p.jsonl"
@@ -123,49 +114,3 @@ def test_a_failed_run_exits_1_and_says_what_is_safe(tmp_path: Path) -> None:
     assert "gave 2 scores for 1 steps of problem 0" in result.stdout
     assert "Run the same command again" in result.stdout
     assert "Traceback" not in result.stdout + result.stderr
-
-
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_signals_stop_at_once_and_leave_a_store_to_go_on_with(sent: signal.Signals, tmp_path: Path) -> None:
-    words = [word for change in slow(100) for word in ("--set", change)]
-    life = subprocess.Popen(
-        [COMMAND, "run", "smoke", *words, "--store", tmp_path],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Whoever starts the tests in the background of a shell hands down that Ctrl-C be ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
-    )
-    journals = []
-    while not journals and life.poll() is None:
-        time.sleep(0.2)
-        journals = list(tmp_path.glob("stages/*/journals/*.sqlite"))
-    time.sleep(1)
-    life.send_signal(sent)
-    output, errors = life.communicate(timeout=120)
-    assert life.returncode == (1 if sent == signal.SIGINT else 143), output + errors
-    assert output.count("The run stopped: stopped by") == 1 and "Traceback" not in output + errors
-    assert "interrupted" in overthink("status", "--store", str(tmp_path)).stdout
-    finished = overthink("run", "smoke", *words, "--store", str(tmp_path))
-    assert finished.returncode == 0
-    (found,) = rows(tmp_path, COUNTS)
-    assert found["rollouts"] == 60 * 33
-    # A call for every rollout, and one to the PRM for every different one.
-    different = rows(tmp_path, "SELECT count(*) AS n FROM (SELECT DISTINCT method_id, problem_id, text FROM rollouts)")
-    assert found["calls"] == found["different_calls"] == found["rollouts"] + different[0]["n"]
-
-
-def test_kill_nine_loses_nothing_doubles_nothing_and_leaves_nothing(tmp_path: Path) -> None:
-    changes = slow(40)
-    words = [word for change in changes for word in ("--set", change)]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    begin = time.monotonic()
-    assert overthink("run", "smoke", *words, "--store", str(whole)).returncode == 0
-    duration = time.monotonic() - begin
-    for life in range(6):
-        live_and_die("smoke", changes, killed, duration * (0.35 + 0.1 * life))
-    assert overthink("run", "smoke", *words, "--store", str(killed)).returncode == 0
-    assert rows(killed, COUNTS) == rows(whole, COUNTS)
-    for sql in TABLES.values():
-        assert rows(killed, sql) == rows(whole, sql)
-    assert orphans(killed) == []

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from conftest import SHARED_DATA
+from crash_steps import KILLED, Steps
 from storage_samples import ROOT
-from test_crash_points import KILLED, Steps
 from test_importers import learned, output, record, row, tts_folder, write_lines
 
 from overthink.flows.import_rollouts import import_rollouts, is_imported, make_import_plans

@@ -1,18 +1,14 @@
-"""`prm-eval`, end to end: on fake and scripted PRMs, on finished runs, through crashes; and abacus-prm itself."""
+"""`prm-eval`, end to end: on fake and scripted PRMs, on finished runs, through crashes."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from commanding import overthink
 from conftest import recipe_of
 
 import overthink.flows.prm_eval as module
@@ -28,14 +24,12 @@ from overthink.tasks.analysis.prm_quality import auc
 from overthink.tasks.datasets.labelled import load_solutions
 from overthink.tasks.engines.fakes.fake import FakePrm
 from overthink.tasks.errors import BadReply, EngineDied, ProblemError, UserError
-from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
 from overthink.tasks.recipes.recipe import PrmEvalRecipe
 from overthink.tasks.records import Scores
 from overthink.tasks.reporting.prm_tables import prm_pictures, prm_table
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-COMMAND = Path(sys.executable).parent / "overthink"
 ROW = {"problem": "1+1+1?", "steps": ["1+1=2", "2+1=4"]}
 
 
@@ -218,34 +212,6 @@ async def test_damaged_scores_are_made_again_and_measured_again(tmp_path: Path, 
     assert rows(tmp_path, "SELECT * FROM prm_metrics ORDER BY ALL") == before
 
 
-def prm_eval_command(store: Path) -> list[str]:
-    words = ["prm-eval", "prm-eval", "--set", "prm={engine: fake, latency_ms: 60}", "--set", "name=killed"]
-    return [str(COMMAND), *words, "--set", "shard_size=40", "--store", str(store)]
-
-
-def test_kill_nine_loses_nothing_and_doubles_nothing(prefect_server: str, tmp_path: Path) -> None:
-    environment = os.environ | {"PREFECT_API_URL": prefect_server}
-    killed = 0
-    for life in range(3):
-        child = subprocess.Popen(prm_eval_command(tmp_path / "killed"), env=environment, stdout=subprocess.DEVNULL)
-        while child.poll() is None and not list(tmp_path.glob("killed/stages/score-*/journals/*.sqlite")):
-            time.sleep(0.05)
-        time.sleep(0.2 * life)
-        child.send_signal(signal.SIGKILL)
-        killed += child.wait() == -signal.SIGKILL
-    assert killed
-    for store in ("killed", "whole"):
-        done = subprocess.run(prm_eval_command(tmp_path / store), env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "F1 of the first wrong step" in done.stdout
-    for sql in (
-        "SELECT * FROM prm_metrics ORDER BY ALL",
-        "SELECT * FROM scores ORDER BY ALL",
-        "SELECT call_key, count(*) AS times FROM calls GROUP BY 1 ORDER BY 1",
-    ):
-        assert rows(tmp_path / "killed", sql) == rows(tmp_path / "whole", sql) != []
-
-
 async def test_the_prm_of_a_finished_run(
     fake_recipe: dict[str, Any], tmp_path: Path, count_calls: Counter[str]
 ) -> None:
@@ -347,34 +313,20 @@ MISTAKES = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_one_message_without_traceback_and_exit_code_2(name: str, tmp_path: Path) -> None:
     words, message = MISTAKES[name]
-    result = subprocess.run([COMMAND, *words], capture_output=True, text=True, cwd=tmp_path)
+    result = overthink(*words, cwd=tmp_path)
     assert result.returncode == 2
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_the_command_prints_a_table_and_writes_a_page(prefect_server: str, tmp_path: Path) -> None:
+def test_the_command_prints_a_table_and_writes_a_page(tmp_path: Path) -> None:
     words = ["prm-eval", "prm-eval", "--set", "prm={engine: fake}", "--set", "solutions.count=20"]
-    result = subprocess.run(
-        [COMMAND, *words, "--store", tmp_path / "store", "--html", tmp_path / "prm.html"],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PREFECT_API_URL": prefect_server},
-    )
+    result = overthink(*words, "--store", tmp_path / "store", "--html", tmp_path / "prm.html")
     assert (result.returncode, result.stderr) == (0, "")
     assert "F1 of the first wrong step" in result.stdout and "calibration error" in result.stdout
     page = (tmp_path / "prm.html").read_text(encoding="utf-8")
     assert page.count("<svg") == page.count("<pre>SELECT") == 2
     assert "Calibration: chains-test" in page and "F1 against threshold: chains-test" in page
     assert not re.search(r"(src|href)=.http", page), "the page needs no other file"
-    report = subprocess.run(
-        [COMMAND, "report", "prm-eval", "--store", tmp_path / "store"], capture_output=True, text=True
-    )
+    report = overthink("report", "prm-eval", "--store", tmp_path / "store")
     assert "F1 of the first wrong step" in report.stdout
-
-
-@pytest.mark.engine
-async def test_abacus_prm_finds_the_first_wrong_step_of_chains(tmp_path: Path) -> None:
-    await prm_eval(read_recipe_of(PrmEvalRecipe, find_recipe("prm-eval")), tmp_path)
-    assert one(tmp_path, "SELECT count(*) FROM rollouts") == 400
-    assert figure(tmp_path, "f1") >= 0.80

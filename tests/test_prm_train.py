@@ -1,22 +1,15 @@
-"""`prm-train`, end to end: labels that are what they say, engines that die, kill -9 in every stage, mistakes."""
+"""`prm-train`, end to end: labels that are what they say, engines that die, mistakes."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from commanding import overthink
 from object_store import BucketView
-from safetensors.torch import load_file
 
-import overthink.flows.evaluate
+from overthink.flows import evaluate
 from overthink.flows.prm_train import is_trained, make_prm_train_plan, prm_train
 from overthink.storage.integrity import store_findings
 from overthink.storage.opening import open_store
@@ -39,7 +32,6 @@ from overthink.tasks.records import Sample, Sampling
 
 pytestmark = pytest.mark.usefixtures("address")
 
-COMMAND = Path(sys.executable).parent / "overthink"
 SAMPLING = Sampling(0.7, 1.0, 64)
 K = 6
 
@@ -173,72 +165,20 @@ async def test_a_policy_that_dies_is_loaded_anew_and_repeats_nothing(
     async def opener(config: Any) -> FakePolicy:
         return Mortal(config)
 
-    monkeypatch.setattr(overthink.flows.evaluate, "open_policy", opener)
+    monkeypatch.setattr(evaluate, "open_policy", opener)
     await prm_train(recipe_in(tmp_path), tmp_path / "store")
     assert lives == 2
     assert set(answered.values()) == {1}
-
-
-def ended_when(there: str, words: list[str], store: Path, end: Callable[[subprocess.Popen[bytes]], None]) -> bool:
-    """End a life as soon as a file is there; False where it ended before."""
-    life = subprocess.Popen([COMMAND, *words], stdout=subprocess.DEVNULL, start_new_session=True)
-    while life.poll() is None:
-        if list(store.glob(there)):
-            end(life)
-            life.wait(timeout=120)
-            return True
-        time.sleep(0.01)
-    return False
-
-
-def test_kill_nine_in_every_stage_changes_nothing(tmp_path: Path) -> None:
-    # Long enough that a first checkpoint is seen while the training still goes on, on a machine of any speed.
-    training = {"base": {"model": "zoo/abacus-1m"}, "part": "head", "updates": 150, "check_every": 2, "patience": 150}
-    recipe = recipe_in(tmp_path, policy={"engine": "fake", "steps": 4, "latency_ms": 30}, training=training)
-    path = tmp_path / "trial.yaml"
-    path.write_text(json.dumps(recipe.model_dump(mode="json")))
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run([COMMAND, "prm-train", path, "--store", whole], check=True, capture_output=True)
-    words = ["prm-train", str(path), "--store", str(killed)]
-    for there in (
-        "stages/sample-*/journals/*.sqlite",
-        "stages/label-*/journals/*.sqlite",
-        "stages/label-*/parts/*.step_labels.parquet",
-        "models/.*.training/checkpoint.pt",
-    ):
-        assert ended_when(there, words, killed, lambda life: os.killpg(life.pid, signal.SIGKILL)), there
-    assert subprocess.run([COMMAND, *words], capture_output=True).returncode == 0
-    sql = "SELECT * FROM step_labels ORDER BY ALL"
-    assert rows(killed, sql) == rows(whole, sql)
-    made = "SELECT problem_id, call_key FROM calls ORDER BY ALL"
-    assert rows(killed, made) == rows(whole, made)
-    (one,), (other,) = (list(store.glob("models/*/model.safetensors")) for store in (whole, killed))
-    weights, again = load_file(one), load_file(other)
-    assert all(torch.allclose(weights[name], again[name], atol=1e-2) for name in weights)
-    assert not list(killed.rglob("*.sqlite*"))
-    assert not list(killed.rglob("*.training"))
-
-
-def test_a_signal_stops_the_training_at_once(tmp_path: Path) -> None:
-    training = {"base": {"model": "zoo/abacus-1m"}, "part": "full", "updates": 1_000_000, "check_every": 2}
-    recipe = recipe_in(tmp_path, training=training | {"patience": 1_000_000})
-    path = tmp_path / "trial.yaml"
-    path.write_text(json.dumps(recipe.model_dump(mode="json")))
-    store = tmp_path / "store"
-    words = ["prm-train", str(path), "--store", str(store)]
-    assert ended_when("models/.*.training/checkpoint.pt", words, store, subprocess.Popen.terminate)
-    told = subprocess.run([COMMAND, "status", "--store", store], capture_output=True, text=True).stdout
-    assert "interrupted" in told
 
 
 def test_mistakes_are_told_before_anything_starts(tmp_path: Path) -> None:
     base = {"base": {"model": "zoo/abacus-9m"}}
     with pytest.raises(EngineUnavailable, match="abacus-9m"):
         make_prm_train_plan(recipe_in(tmp_path, training=base), load_problems(recipe_in(tmp_path).problems))
-    result = subprocess.run([COMMAND, "prm-train", "demo", "--store", tmp_path], capture_output=True, text=True)
+    result = overthink("prm-train", "demo", "--store", tmp_path)
     assert result.returncode == 2
     assert "overthink run" in result.stderr
-    result = subprocess.run([COMMAND, "run", "prm-train", "--store", tmp_path], capture_output=True, text=True)
+    result = overthink("run", "prm-train", "--store", tmp_path)
     assert result.returncode == 2
     assert "overthink prm-train" in result.stderr
     with pytest.raises(ValueError, match="frozen body"):

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crash_steps import KILLED, Steps
 from object_store import BucketView
 from storage_samples import ROOT, forked, rollouts_of, run_named, status_of
-from test_crash_points import KILLED, Steps
 
 from overthink.storage.keys import labelled_key
 from overthink.storage.opening import open_store
