@@ -137,7 +137,7 @@ async def run_async(
 
     quiet()
     from overthink.flows.evaluate import evaluate
-    from overthink.flows.orchestration.offline_client import told_to_prefect
+    from overthink.flows.orchestration.run_flow import run_flow
     from overthink.storage.opening import open_store as opened
     from overthink.tasks.datasets.sources import load_problems
     from overthink.tasks.plan.run_plan import is_finished, make_plan
@@ -146,7 +146,7 @@ async def run_async(
     into = opened(place)
     plan = make_plan(wanted, load_problems(wanted.problems, skip_bad_rows))
     if not is_finished(plan, into):
-        await told_to_prefect(into, plan.run_id, lambda: evaluate(wanted, place, skip_bad_rows), lambda _: None)
+        await run_flow(into, plan.run_id, lambda: evaluate(wanted, place, skip_bad_rows), lambda _: None)
     return into.find_run(plan.run_id)
 
 

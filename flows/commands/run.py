@@ -69,7 +69,7 @@ def _run(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow) -> No
 def run_to_end(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow | None = None) -> tuple[Store, str]:
     """Run what is missing of a recipe, nothing if it is finished; returns the store and the run's id."""
     # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
-    from overthink.flows.orchestration.offline_client import tell_what_was_kept
+    from overthink.flows.orchestration.run_flow import send_kept_reports
     from overthink.tasks.datasets.sources import load_problems
     from overthink.tasks.plan.run_plan import is_finished, make_plan
 
@@ -82,7 +82,7 @@ def run_to_end(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow 
         with suppress(Regression):  # `run` tells it under the report
             carry_out(opened, plan.run_id, what, lambda: (flow or _flow_here())(recipe, place, skip_bad_rows))
     else:
-        asyncio.run(tell_what_was_kept(opened, partial(console().print, markup=False, soft_wrap=True)))
+        asyncio.run(send_kept_reports(opened, partial(console().print, markup=False, soft_wrap=True)))
     return opened, plan.run_id
 
 

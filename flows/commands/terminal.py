@@ -48,7 +48,7 @@ def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine
     """
     from prefect.exceptions import TerminationSignal
 
-    from overthink.flows.orchestration.offline_client import told_to_prefect
+    from overthink.flows.orchestration.run_flow import run_flow
     from overthink.tasks.stages.progress import terminal
 
     log = store.run_folder(run_id) / "run.log"
@@ -57,7 +57,7 @@ def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine
         screen.print(f"run {run_id}: {what}, store {store.address}, log {log}", soft_wrap=True)
         try:
             say = partial(screen.print, markup=False, soft_wrap=True)
-            asyncio.run(ending_with_its_tasks(told_to_prefect(store, run_id, flow, say)))
+            asyncio.run(ending_with_its_tasks(run_flow(store, run_id, flow, say)))
         except (UserError, StoreBusy, CellsFailed, Regression):
             raise
         except KeyboardInterrupt:

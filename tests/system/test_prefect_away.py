@@ -20,15 +20,15 @@ from cut_line import Line
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from search_runs import rows
 from strange_server import REPLIES, reply, strange_server
 
 from benchmarks.kill import COUNTS
 from overthink.flows.evaluate import Evaluation, evaluate
-from overthink.flows.orchestration import offline_client as telling
-from overthink.flows.orchestration.offline_client import FlowRunReport, tell_what_was_kept, told_to_prefect
+from overthink.flows.orchestration import relay
+from overthink.flows.orchestration.flow_run_reports import FlowRunReport
+from overthink.flows.orchestration.run_flow import run_flow, send_kept_reports
 from overthink.storage.files import write_json
 from overthink.storage.store import Store
 from overthink.tasks.engines.fakes.fake import FakePolicy
@@ -56,9 +56,6 @@ def nobody_was_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What one test learnt of its server is forgotten, and no event waits for a line that was cut."""
     monkeypatch.setattr(progress_artifact, "_alone_until", 0.0)
     yield
-    telling.drop_events()
-    EventsWorker.drain_all(timeout=30)
-    EventsWorker.set_client_override(None)
 
 
 @contextmanager
@@ -83,7 +80,7 @@ class Night:
         self.said: list[str] = []
 
     async def go(self) -> None:
-        await told_to_prefect(self.store, "night", lambda: evaluate(self.recipe, self.store.root), self.said.append)
+        await run_flow(self.store, "night", lambda: evaluate(self.recipe, self.store.root), self.said.append)
 
     @property
     def kept(self) -> list[Any]:
@@ -134,7 +131,7 @@ async def test_a_server_that_is_down_from_start_to_end_is_told_by_the_next_run(n
     assert [report["state"] for report in night.kept] == ["Completed"]
     line.mend()
     with asking(line):
-        await tell_what_was_kept(night.store, night.said.append)
+        await send_kept_reports(night.store, night.said.append)
     (run,) = await known(night.recipe.name)
     assert state_of(run)[0] == "Completed"
     assert run.parameters["recipe"]["name"] == night.recipe.name
@@ -144,7 +141,7 @@ async def test_a_server_that_is_down_from_start_to_end_is_told_by_the_next_run(n
 async def test_a_server_that_comes_up_in_the_middle_is_told_in_the_middle(
     night: Night, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telling, "TRIED_EVERY", 0.05)
+    monkeypatch.setattr(relay, "TRIED_EVERY", 0.05)
     seen: list[tuple[str, str]] = []
     score = Evaluation.score
 
@@ -209,7 +206,7 @@ async def test_what_stops_a_run_is_told_as_itself_here_and_later_there(
     assert state_of(run)[0] == "Running"
     line.mend()
     with asking(line):
-        await tell_what_was_kept(night.store, night.said.append)
+        await send_kept_reports(night.store, night.said.append)
     (run,) = await known(night.recipe.name)
     assert state_of(run)[0] == "Failed" and "out of memory" in state_of(run)[1]
 
@@ -252,7 +249,7 @@ async def test_a_server_whose_database_was_lost_is_told_anew(night: Night, line:
             state="Completed",
         )
         write_json(night.store.run_folder("old") / "untold-1.json", report.model_dump(mode="json"))
-        await tell_what_was_kept(night.store, night.said.append)
+        await send_kept_reports(night.store, night.said.append)
     assert [state_of(run)[0] for run in await known(night.recipe.name)] == ["Completed"]
     assert night.kept == []
 
@@ -285,7 +282,7 @@ async def test_a_note_is_kept_where_another_has_the_address(night: Night, answer
             api=f"http://127.0.0.1:{port}/api", flow="evaluate", name="x", parameters={}, flow_run_id=None
         )
         write_json(night.store.run_folder("old") / "untold-1.json", report.model_dump(mode="json"))
-        await tell_what_was_kept(night.store, night.said.append)
+        await send_kept_reports(night.store, night.said.append)
     assert len(night.kept) == 1
 
 
@@ -373,7 +370,7 @@ async def test_a_note_that_cannot_be_read_is_named_and_stops_nothing(night: Nigh
     torn = night.store.run_folder("night") / "untold-1.json"
     torn.parent.mkdir(parents=True)
     torn.write_text("{", encoding="utf-8")
-    await tell_what_was_kept(night.store, night.said.append)
+    await send_kept_reports(night.store, night.said.append)
     assert len(night.said) == 1
     assert str(torn) in night.said[0] and "delete it" in night.said[0]
     assert torn.exists(), "what it says may be of use to somebody"

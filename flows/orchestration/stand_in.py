@@ -1,0 +1,128 @@
+"""A stand-in for Prefect's server: the few routes that the flow engine asks for, answered inside this process."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import uvicorn
+from anyio.from_thread import BlockingPortal
+from prefect import __version__
+from prefect.client.schemas.objects import State
+from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus, StateAcceptDetails
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+VERSION = ["admin", "version"]
+SECONDS_TO_END = 5  # for what was asked before the flow ended
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a client asks: the method, the path below /api with its query, and the JSON as it came."""
+
+    method: str
+    path: str
+    content: bytes = b""
+
+    @property
+    def words(self) -> list[str]:
+        """The parts of the path."""
+        return self.path.strip("/").split("/")
+
+    @property
+    def creates(self) -> str:
+        """The kind of thing that is to be created, or nothing."""
+        return self.words[0] if self.method == "POST" and len(self.words) == 1 else ""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON, where it is an object."""
+        value = json.loads(self.content or b"{}")
+        return value if isinstance(value, dict) else {}
+
+
+class StandIn:
+    """Keeps what it is told of in memory, accepts every state and drops events. Whatever else it is asked is not there.
+
+    `kept` holds Prefect's JSON of flows, flow runs and artifacts by their ids.
+    """
+
+    def __init__(self) -> None:
+        self.kept: dict[str, dict[str, dict[str, Any]]] = {"flows": {}, "flow_runs": {}, "artifacts": {}}
+
+    async def reply(self, asked: Asked) -> Response:
+        """What a client is told."""
+        return self.answer(asked)
+
+    async def hear(self, event: str) -> None:
+        """One event, as JSON."""
+
+    def answer(self, asked: Asked) -> Response:
+        """What Prefect would reply."""
+        if asked.words == VERSION:
+            return JSONResponse(__version__)
+        if asked.creates in self.kept:
+            return JSONResponse(self.keep(asked.creates, {"id": str(uuid4()), **asked.body}), status_code=201)
+        match asked.words:
+            case [kind, known, *rest] if known in self.kept.get(kind, {}):
+                return _about(self.kept[kind][known], asked.method, rest, asked.body)
+        return JSONResponse({"detail": "Not Found"}, status_code=404)
+
+    def keep(self, kind: str, thing: dict[str, Any]) -> dict[str, Any]:
+        """Take something up."""
+        self.kept[kind][thing["id"]] = thing
+        return thing
+
+
+def _about(thing: dict[str, Any], method: str, rest: list[str], body: dict[str, Any]) -> Response:
+    if method == "GET":
+        return JSONResponse(thing)
+    thing |= body
+    if rest != ["set_state"]:
+        return Response(status_code=204)
+    state: State[Any] = State.model_validate(body["state"])  # which gives it an id and a time
+    accepted = OrchestrationResult[Any](state=state, status=SetStateStatus.ACCEPT, details=StateAcceptDetails())
+    return JSONResponse(accepted.model_dump(mode="json"), status_code=201)
+
+
+@contextmanager
+def served(stand_in: StandIn, portal: BlockingPortal) -> Iterator[str]:
+    """The address at which a stand-in is asked, on loopback; it is served by the portal's thread.
+
+    A thread of its own, so that neither a busy flow nor its end by SIGTERM holds up what must be told.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        _app(stand_in), log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=SECONDS_TO_END
+    )
+    server = uvicorn.Server(config)
+    serving = portal.start_task_soon(server.serve, [listener])
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+    finally:
+        server.should_exit = True
+        serving.result()
+
+
+def _app(stand_in: StandIn) -> Starlette:
+    async def reply(request: Request) -> Response:
+        query = f"?{request.url.query}" if request.url.query else ""
+        asked = Asked(request.method, request.url.path.removeprefix("/api") + query, await request.body())
+        return await stand_in.reply(asked)
+
+    async def hear(events: WebSocket) -> None:
+        await events.accept(subprotocol="prefect")
+        await events.receive_text()  # by what right they are sent
+        await events.send_json({"type": "auth_success"})
+        async for event in events.iter_text():
+            await stand_in.hear(event)
+
+    methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+    return Starlette(routes=[WebSocketRoute("/api/events/in", hear), Route("/api/{path:path}", reply, methods=methods)])
