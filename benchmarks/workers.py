@@ -2,7 +2,7 @@
 
 The engines are fakes of a fixed latency, so waiting is shared, and the machine's cores are not what is measured.
 A run's time is that from its beginning to its end, as its manifest has it. Beside it stands that of the commands, in
-which each worker starts up (imports, and a temporary Prefect server unless PREFECT_API_URL names one).
+which each worker starts up (imports).
 
     python -m benchmarks.workers --workers 2
 """

@@ -13,6 +13,7 @@ from prefect import flow, task
 from prefect_ray import RayTaskRunner
 from prefect_ray.context import remote_options
 
+from overthink.flows.orchestration.server import asking_the_server, server_address
 from overthink.storage.opening import is_in_bucket, open_store
 from overthink.tasks.datasets.sources import load_problems
 from overthink.tasks.errors import UserError
@@ -50,7 +51,9 @@ async def evaluate_on_ray(recipe: Recipe, store: StorePlace, workers: int, skip_
         )
     plan = make_plan(recipe, load_problems(recipe.problems, skip_bad_rows))
     has_gpus = bool(ray.cluster_resources().get("GPU"))  # type: ignore[no-untyped-call]
-    with remote_options(num_gpus=gpus_named(recipe) if has_gpus else 0):
+    if server_address() is None and len(ray.nodes()) > 1:  # type: ignore[no-untyped-call]
+        raise UserError("the nodes of a cluster need a Prefect server that all of them reach: set PREFECT_API_URL")
+    with remote_options(num_gpus=gpus_named(recipe) if has_gpus else 0), asking_the_server():
         futures: list[Any] = [work.submit(recipe, str(Path(store).resolve()), skip_bad_rows) for _ in range(workers)]
     for future in futures:
         await asyncio.to_thread(future.wait)

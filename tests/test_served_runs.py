@@ -118,10 +118,7 @@ async def test_a_search_whose_server_dies_goes_on_when_it_is_back_and_asks_nothi
 
 async def command(*words: str, home: Path, api: str | None = None, key: str | None = KEY) -> tuple[int, str]:
     """Run `overthink` with the key in its environment and a Prefect of its own; its exit code and output."""
-    environment = os.environ | {
-        "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600",
-    }
+    environment = os.environ | {"PREFECT_HOME": str(home / "prefect")}
     environment.pop("PREFECT_API_URL", None)
     environment |= {"PREFECT_API_URL": api} if api else {}
     environment |= {"SERVED_KEY": key} if key else {}

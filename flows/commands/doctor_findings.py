@@ -84,7 +84,7 @@ def _prefect() -> Iterator[Finding]:
 
     address = PREFECT_API_URL.value()
     if address is None:
-        yield Finding("ok", "Prefect", "no PREFECT_API_URL: each flow starts a temporary server")
+        yield Finding("ok", "Prefect", "no PREFECT_API_URL: runs do without a server")
         return
     try:
         with get_client(sync_client=True, httpx_settings={"timeout": SECONDS_TO_ANSWER}) as client:

@@ -12,6 +12,7 @@ from overthink.flows.commands.compare import print_verdict
 from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
 from overthink.flows.commands.report import print_report
 from overthink.flows.commands.terminal import carry_out, console, quiet, told_plainly
+from overthink.flows.orchestration.untold import notes
 from overthink.storage.opening import open_store
 from overthink.storage.store import Store
 from overthink.tasks.errors import Regression, UserError
@@ -69,7 +70,6 @@ def _run(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow) -> No
 def run_to_end(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow | None = None) -> tuple[Store, str]:
     """Run what is missing of a recipe, nothing if it is finished; returns the store and the run's id."""
     # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
-    from overthink.flows.orchestration.run_flow import send_kept_reports
     from overthink.tasks.datasets.sources import load_problems
     from overthink.tasks.plan.run_plan import is_finished, make_plan
 
@@ -81,15 +81,20 @@ def run_to_end(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow 
         what = "1 problem" if len(plan.units) == 1 else f"{len(plan.units)} problems"
         with suppress(Regression):  # `run` tells it under the report
             carry_out(opened, plan.run_id, what, lambda: (flow or _flow_here())(recipe, place, skip_bad_rows))
-    else:
+    elif notes(opened):
+        from overthink.flows.orchestration.run_flow import send_kept_reports
+
         asyncio.run(send_kept_reports(opened, partial(console().print, markup=False, soft_wrap=True)))
     return opened, plan.run_id
 
 
 def _flow_here(shared: bool = False) -> StoreFlow:
-    from overthink.flows.evaluate import evaluate
+    async def flow(recipe: Recipe, place: str, skip_bad_rows: bool) -> str:
+        from overthink.flows.evaluate import evaluate  # with Prefect, which takes a second
 
-    return lambda recipe, place, skip_bad_rows: evaluate(recipe, place, skip_bad_rows, shared)
+        return await evaluate(recipe, place, skip_bad_rows, shared)
+
+    return flow
 
 
 def _flow_on_ray(workers: int) -> StoreFlow:

@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
 from pydantic import BaseModel, ValidationError
 
+from overthink.flows.orchestration.untold import notes
 from overthink.storage.files import read_json
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Store
@@ -68,8 +69,3 @@ def kept_reports(store: Store, say: Say) -> Iterator[tuple[Path, FlowRunReport]]
             yield path, FlowRunReport.model_validate(read_json(path))
         except (StorageError, ValidationError):
             say(f"{path} should tell the Prefect server how a run ended, and cannot be read: delete it.")
-
-
-def notes(store: Store) -> list[Path]:
-    """Where the reports lie that no server has heard."""
-    return sorted((store.root / "runs").glob("*/untold-*.json"))

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from overthink.flows.orchestration.flow_run_reports import FlowRunReport, Say, kept_reports, send
 from overthink.flows.orchestration.stand_in import VERSION, Asked, StandIn
+from overthink.flows.orchestration.untold import note_path
 from overthink.storage.files import write_json
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Store
@@ -83,7 +84,7 @@ class Relay(StandIn):
     def say_what_is_left(self) -> None:
         """Say that an end lies in a note."""
         for run_id in self._runs:
-            if self._note(run_id).exists():
+            if note_path(self._folder, run_id).exists():
                 state = self._report(run_id).state
                 self._say(f"The Prefect server has not heard that the run is {state}: the next run tells it.")
 
@@ -120,7 +121,7 @@ class Relay(StandIn):
             report = self._report(run_id)
             if report.type in TERMINAL_STATES:
                 try:
-                    write_json(self._note(run_id), report.model_dump(mode="json"))
+                    write_json(note_path(self._folder, run_id), report.model_dump(mode="json"))
                 except StorageError as error:
                     self._say(f"The Prefect server will never hear of this run's end: {error}")
 
@@ -131,11 +132,8 @@ class Relay(StandIn):
                 return False
             self._theirs[run_id] = str(report.flow_run_id)
             told = report
-        self._note(run_id).unlink(missing_ok=True)
+        note_path(self._folder, run_id).unlink(missing_ok=True)
         return True
-
-    def _note(self, run_id: str) -> Path:
-        return self._folder / f"untold-{run_id}.json"
 
     def _report(self, run_id: str) -> FlowRunReport:
         run = self._runs[run_id]

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 from prefect.blocks.system import Secret
 
+from overthink.flows.orchestration.server import server_address
 from overthink.tasks.engines import registry as catalogue
 from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig, ServedModelConfig
 from overthink.tasks.engines.engine_protocol import Policy, Prm
@@ -29,6 +30,11 @@ async def fetch_key(config: object) -> None:
     if not isinstance(config, ServedModelConfig) or config.api_key_block is None:
         return
     block = config.api_key_block
+    if server_address() is None:
+        raise EngineUnavailable(
+            f"{config.model}: its key is in the Secret block {block!r}, and PREFECT_API_URL names no Prefect server: "
+            "set it, or name an environment variable, `api_key_env`"
+        )
     try:
         secret: Any = await Secret.aload(block)
     except ValueError as error:  # what Prefect raises where there is no such block

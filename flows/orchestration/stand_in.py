@@ -94,10 +94,7 @@ def _about(thing: dict[str, Any], method: str, rest: list[str], body: dict[str, 
 
 @contextmanager
 def served(stand_in: StandIn, portal: BlockingPortal) -> Iterator[str]:
-    """The address at which a stand-in is asked, on loopback; it is served by the portal's thread.
-
-    A thread of its own, so that neither a busy flow nor its end by SIGTERM holds up what must be told.
-    """
+    """The address at which a stand-in is asked, on loopback; it is served by the portal's thread."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         _app(stand_in), log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=SECONDS_TO_END

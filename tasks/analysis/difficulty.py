@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Literal, Self, get_args
 
 import numpy as np
+import scipy
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scipy import optimize, special, stats
 
 from overthink.tasks.analysis.selectors import Candidates, Floats, Integers
 
@@ -44,7 +44,7 @@ class DifficultyConfig(BaseModel):
 
 def quantiles(pass_at_1: Floats, count: int = 5) -> Integers:
     """(problems,) the quantile of each problem, 0 the hardest; equal problems share one (Snell et al. 2024)."""
-    shares = stats.rankdata(pass_at_1, method="average") / (len(pass_at_1) + 1)
+    shares = scipy.stats.rankdata(pass_at_1, method="average") / (len(pass_at_1) + 1)
     numbers: Integers = np.minimum((shares * count).astype(np.int64), count - 1)
     return numbers
 
@@ -90,7 +90,9 @@ class Predictor(BaseModel):
 
     def pass_at_1(self, features: Floats) -> Floats:
         """The pass@1 to expect, in (0, 1), (problems,), from features (problems, FEATURES)."""
-        expected: Floats = special.expit(self.bias + features @ np.array([self.weights[name] for name in FEATURES]))
+        expected: Floats = scipy.special.expit(
+            self.bias + features @ np.array([self.weights[name] for name in FEATURES])
+        )
         return expected
 
 
@@ -107,12 +109,12 @@ def fit_predictor(features: Floats, share: Floats) -> Predictor:
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         logits = parameters[0] + inputs @ parameters[1:]
-        errors = special.expit(logits) - share
-        value = -(special.log_expit(logits) * share + special.log_expit(-logits) * (1 - share)).sum()
+        errors = scipy.special.expit(logits) - share
+        value = -(scipy.special.log_expit(logits) * share + scipy.special.log_expit(-logits) * (1 - share)).sum()
         gradient = np.concatenate([[errors.sum()], inputs.T @ errors + RIDGE * parameters[1:]])
         return float(value + RIDGE / 2 * (parameters[1:] ** 2).sum()), gradient
 
-    found = optimize.minimize(loss, np.zeros(1 + len(FEATURES)), jac=True, method="L-BFGS-B").x
+    found = scipy.optimize.minimize(loss, np.zeros(1 + len(FEATURES)), jac=True, method="L-BFGS-B").x
     weights = found[1:] / spread
     named = {name: rounded(weight) for name, weight in zip(FEATURES, weights.tolist(), strict=True)}
     return Predictor(bias=rounded(found[0] - weights @ centre), weights=named)

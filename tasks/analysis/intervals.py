@@ -10,7 +10,7 @@ an error that grows faster. So the interval never collapses to a point, neither 
 import math
 from dataclasses import dataclass
 
-from scipy import special
+import scipy
 
 from overthink.tasks.analysis.selectors import Floats
 
@@ -26,7 +26,7 @@ def mean_interval(
         return None
     places = (values - low) / (high - low)
     mean, variance = float(places.mean()), float(places.var())
-    z = float(special.ndtri((1 + confidence) / 2))
+    z = float(scipy.special.ndtri((1 + confidence) / 2))
     share = z * z / (len(values) + z * z)
     lowest = max(0.0, mean - _reach(mean, variance, share))
     highest = min(1.0, mean + _reach(1 - mean, variance, share))

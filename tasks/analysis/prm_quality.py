@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
@@ -19,7 +19,7 @@ def auc(scores: Floats, right: Booleans) -> float | None:
     """P(a right one scores above a wrong one), ties counting half; None where all are right or all are wrong."""
     if right.all() or not right.any():
         return None
-    wins = stats.mannwhitneyu(scores[right], scores[~right]).statistic
+    wins = scipy.stats.mannwhitneyu(scores[right], scores[~right]).statistic
     return float(wins / (right.sum() * (~right).sum()))
 
 
@@ -69,7 +69,9 @@ def length_bias(scores: Floats, tokens: Floats, right: Booleans) -> dict[bool, f
     for kind in (True, False):
         chosen = right == kind
         alike = len(np.unique(scores[chosen])) < 2 or len(np.unique(tokens[chosen])) < 2
-        found[kind] = None if chosen.sum() < 3 or alike else float(stats.spearmanr(scores[chosen], tokens[chosen])[0])
+        found[kind] = (
+            None if chosen.sum() < 3 or alike else float(scipy.stats.spearmanr(scores[chosen], tokens[chosen])[0])
+        )
     return found
 
 

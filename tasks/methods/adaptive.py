@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from scipy import special
+import scipy
 
 from overthink.tasks.methods.requests import Generate, Method, Outcome, expect_samples
 from overthink.tasks.records import Sample, Sampling, whole_rollout
@@ -30,4 +30,4 @@ def certainty(answers: Sequence[str | None]) -> float:
     """
     votes = [count for _, count in Counter(answer for answer in answers if answer is not None).most_common(2)]
     leader, runner_up = [*votes, 0, 0][:2]
-    return float(special.betaincc(leader + 1, runner_up + 1, 0.5))
+    return float(scipy.special.betaincc(leader + 1, runner_up + 1, 0.5))
