@@ -14,7 +14,7 @@ from prefect.client.schemas.responses import OrchestrationResult
 from starlette.responses import Response
 
 from overthink.flows.orchestration.flow_run_reports import FlowRunReport, Say, kept_reports, send
-from overthink.flows.orchestration.stand_in import VERSION, Asked, StandIn
+from overthink.flows.orchestration.stand_in import KINDS, VERSION, Asked, StandIn
 from overthink.flows.orchestration.untold import note_path
 from overthink.storage.files import write_json
 from overthink.storage.storage_errors import StorageError
@@ -163,9 +163,9 @@ def _translated(text: bytes, words: dict[str, str]) -> bytes:
 def _check(asked: Asked, heard: httpx.Response) -> None:
     """Raises what Prefect's client raises of replies that are not Prefect's."""
     match asked.method, asked.words:
-        case "POST", ["flows" | "flow_runs" | "artifacts"]:
+        case "POST", [kind] if kind in KINDS:
             UUID(heard.json()["id"])
-        case "POST", ["flow_runs", _, "set_state"]:
+        case "POST", [_, _, "set_state"]:
             OrchestrationResult.model_validate(heard.json())
         case "GET", ["flow_runs", _]:
             FlowRun.model_validate(heard.json())

@@ -20,6 +20,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 VERSION = ["admin", "version"]
+KINDS = ("flows", "flow_runs", "task_runs", "artifacts")
 SECONDS_TO_END = 5  # for what was asked before the flow ended
 
 
@@ -51,11 +52,11 @@ class Asked:
 class StandIn:
     """Keeps what it is told of in memory, accepts every state and drops events. Whatever else it is asked is not there.
 
-    `kept` holds Prefect's JSON of flows, flow runs and artifacts by their ids.
+    `kept` holds Prefect's JSON of each kind of thing by their ids.
     """
 
     def __init__(self) -> None:
-        self.kept: dict[str, dict[str, dict[str, Any]]] = {"flows": {}, "flow_runs": {}, "artifacts": {}}
+        self.kept: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in KINDS}
 
     async def reply(self, asked: Asked) -> Response:
         """What a client is told."""
@@ -69,8 +70,11 @@ class StandIn:
         if asked.words == VERSION:
             return JSONResponse(__version__)
         if asked.creates in self.kept:
-            return JSONResponse(self.keep(asked.creates, {"id": str(uuid4()), **asked.body}), status_code=201)
+            thing = {**asked.body, "id": asked.body.get("id") or str(uuid4())}
+            return JSONResponse(self.keep(asked.creates, thing), status_code=201)
         match asked.words:
+            case [kind, "filter"] if kind in KINDS:  # none that ran before
+                return JSONResponse([])
             case [kind, known, *rest] if known in self.kept.get(kind, {}):
                 return _about(self.kept[kind][known], asked.method, rest, asked.body)
         return JSONResponse({"detail": "Not Found"}, status_code=404)
