@@ -23,6 +23,7 @@ from overthink.tasks.reporting.terminal_text import printable
 
 NO_TERMINAL_WIDTH = 120
 WIDEST = 100_000
+LOOPBACK = "127.0.0.1"
 MISTAKE, REGRESSION = 2, 3  # exit codes; 1 is a run that failed
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -38,6 +39,9 @@ def quiet() -> None:
     """Set what makes Prefect and the tokenizers talk less, where the user has not set it."""
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
+    # What stands in for Prefect's server is on loopback, where a proxy of the environment does not look.
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+    os.environ["no_proxy"] = direct if LOOPBACK in direct else f"{direct},{LOOPBACK}".lstrip(",")
 
 
 def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine[Any, Any, object]]) -> None:

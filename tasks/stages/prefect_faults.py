@@ -4,11 +4,8 @@ import asyncio
 
 import httpx
 from prefect.client.orchestration import PrefectClient
-from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, PREFECT_LOGGING_TO_API_ENABLED
 
 SECONDS_TO_ANSWER = 10.0  # the question for its version
-# Prefect's other clients ask by themselves, and the whole process waits for some of them.
-ALONE = {PREFECT_API_REQUEST_TIMEOUT: 1.0, PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_LOGGING_TO_API_ENABLED: False}
 TRY_AGAIN = (408, 429)  # statuses by which a server asks for patience
 # What Prefect's client raises of a reply that it cannot read, whoever wrote it.
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
