@@ -20,7 +20,7 @@ from overthink.flows.evaluate import evaluate
 from overthink.flows.orchestration.run_flow import run_flow
 from overthink.flows.orchestration.secret_blocks import fetch_key
 from overthink.flows.orchestration.server import server_address
-from overthink.flows.orchestration.stand_in import Asked, StandIn
+from overthink.flows.orchestration.stand_in import ApiRequest, StandIn
 from overthink.storage.store import Store
 from overthink.tasks.engines.engine_config import ServedModelConfig
 from overthink.tasks.errors import EngineUnavailable
@@ -51,7 +51,7 @@ def test_what_is_told_is_kept_and_all_else_is_not_there() -> None:
     stand_in = StandIn()
 
     def ask(method: str, path: str, content: bytes = b"") -> tuple[int, bytes]:
-        reply = stand_in.answer(Asked(method, path, content))
+        reply = stand_in.answer(ApiRequest(method, path, content))
         return reply.status_code, bytes(reply.body)
 
     assert ask("GET", "/flow_runs/1")[0] == ask("POST", "/block_types/filter")[0] == 404

@@ -14,7 +14,7 @@ from prefect.client.schemas.responses import OrchestrationResult
 from starlette.responses import Response
 
 from overthink.flows.orchestration.flow_run_reports import FlowRunReport, Say, kept_reports, send
-from overthink.flows.orchestration.stand_in import KINDS, VERSION, Asked, StandIn
+from overthink.flows.orchestration.stand_in import KINDS, VERSION, ApiRequest, StandIn
 from overthink.flows.orchestration.untold import note_path
 from overthink.storage.files import write_json
 from overthink.storage.storage_errors import StorageError
@@ -38,17 +38,18 @@ class Relay(StandIn):
         self._said = False
         self._theirs: dict[str, str] = {}  # the server's ids of flow runs, by those that the engine knows
 
-    async def reply(self, asked: Asked) -> Response:
+    async def reply(self, request: ApiRequest) -> Response:
         """The server's reply, or our own where it is away."""
-        if asked.words == VERSION:  # a server of another version was refused before
-            return self.answer(asked)
-        heard = await self._pass_on(asked)
-        if heard is not None and heard.is_success and asked.creates in self.kept:
-            thing = self.keep(asked.creates, heard.json())
-            self._theirs[thing["id"]] = thing["id"]
+        if request.words == VERSION:  # a server of another version was refused before
+            return self.answer(request)
+        heard = await self._pass_on(request)
+        if heard is not None and heard.is_success and request.creates in self.kept:
+            thing = self.keep(request.creates, heard.json())
+            if request.creates == "flow_runs":
+                self._theirs[thing["id"]] = thing["id"]
         else:
-            own = self.answer(asked)  # which keeps what is asked, for the case that the server goes later
-            if heard is None or (heard.status_code == 404 and asked.method in ("GET", "PATCH")):
+            own = self.answer(request)  # which keeps what is said, for the case that the server goes later
+            if heard is None or (heard.status_code == 404 and request.method in ("GET", "PATCH")):
                 self._note_ends()
                 return own
         content = _translated(heard.content, {theirs: ours for ours, theirs in self._theirs.items()})
@@ -56,7 +57,7 @@ class Relay(StandIn):
 
     async def hear(self, event: str) -> None:
         """Pass an event on; one that the server cannot hear is lost."""
-        await self._pass_on(Asked("POST", "/events", f"[{event}]".encode()))
+        await self._pass_on(ApiRequest("POST", "/events", f"[{event}]".encode()))
 
     async def send_kept(self, store: Store) -> None:
         """Tell the server what it could not be told when earlier runs into this store ended."""
@@ -98,16 +99,16 @@ class Relay(StandIn):
             )
             self._said = True
 
-    async def _pass_on(self, asked: Asked) -> httpx.Response | None:
+    async def _pass_on(self, request: ApiRequest) -> httpx.Response | None:
         """What the server replies, a refusal too; None where it is away."""
         if self.away:
             return None
-        path = _translated(asked.path.encode(), self._theirs).decode()
-        content = _translated(asked.content, self._theirs)
-        request: Any = self._client.request  # its type knows Prefect's routes alone
+        path = _translated(request.path.encode(), self._theirs).decode()
+        content = _translated(request.content, self._theirs)
+        forward: Any = self._client.request  # its type knows Prefect's routes alone
         try:
-            heard: httpx.Response = await request(asked.method, path, content=content, headers=JSON)
-            _check(asked, heard)
+            heard: httpx.Response = await forward(request.method, path, content=content, headers=JSON)
+            _check(request, heard)
             return heard
         except FAULTS as error:
             if isinstance(error, httpx.HTTPStatusError) and not is_away(error):
@@ -160,9 +161,9 @@ def _translated(text: bytes, words: dict[str, str]) -> bytes:
     return text
 
 
-def _check(asked: Asked, heard: httpx.Response) -> None:
+def _check(request: ApiRequest, heard: httpx.Response) -> None:
     """Raises what Prefect's client raises of replies that are not Prefect's."""
-    match asked.method, asked.words:
+    match request.method, request.words:
         case "POST", [kind] if kind in KINDS:
             UUID(heard.json()["id"])
         case "POST", [_, _, "set_state"]:

@@ -25,7 +25,7 @@ SECONDS_TO_END = 5  # for what was asked before the flow ended
 
 
 @dataclass(frozen=True)
-class Asked:
+class ApiRequest:
     """What a client asks: the method, the path below /api with its query, and the JSON as it came."""
 
     method: str
@@ -58,25 +58,25 @@ class StandIn:
     def __init__(self) -> None:
         self.kept: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in KINDS}
 
-    async def reply(self, asked: Asked) -> Response:
+    async def reply(self, request: ApiRequest) -> Response:
         """What a client is told."""
-        return self.answer(asked)
+        return self.answer(request)
 
     async def hear(self, event: str) -> None:
         """One event, as JSON."""
 
-    def answer(self, asked: Asked) -> Response:
+    def answer(self, request: ApiRequest) -> Response:
         """What Prefect would reply."""
-        if asked.words == VERSION:
+        if request.words == VERSION:
             return JSONResponse(__version__)
-        if asked.creates in self.kept:
-            thing = {**asked.body, "id": asked.body.get("id") or str(uuid4())}
-            return JSONResponse(self.keep(asked.creates, thing), status_code=201)
-        match asked.words:
+        if request.creates in self.kept:
+            thing = {**request.body, "id": request.body.get("id") or str(uuid4())}
+            return JSONResponse(self.keep(request.creates, thing), status_code=201)
+        match request.words:
             case [kind, "filter"] if kind in KINDS:  # none that ran before
                 return JSONResponse([])
             case [kind, known, *rest] if known in self.kept.get(kind, {}):
-                return _about(self.kept[kind][known], asked.method, rest, asked.body)
+                return _about(self.kept[kind][known], request.method, rest, request.body)
         return JSONResponse({"detail": "Not Found"}, status_code=404)
 
     def keep(self, kind: str, thing: dict[str, Any]) -> dict[str, Any]:
@@ -115,8 +115,8 @@ def served(stand_in: StandIn, portal: BlockingPortal) -> Iterator[str]:
 def _app(stand_in: StandIn) -> Starlette:
     async def reply(request: Request) -> Response:
         query = f"?{request.url.query}" if request.url.query else ""
-        asked = Asked(request.method, request.url.path.removeprefix("/api") + query, await request.body())
-        return await stand_in.reply(asked)
+        path = request.url.path.removeprefix("/api") + query
+        return await stand_in.reply(ApiRequest(request.method, path, await request.body()))
 
     async def hear(events: WebSocket) -> None:
         await events.accept(subprotocol="prefect")
