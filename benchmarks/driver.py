@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from overthink.storage.journal import Journal
-from overthink.tasks.domains.math.extraction import is_final
+from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.methods.beam_search import beam_search
 from overthink.tasks.methods.candidates import Growth
 from overthink.tasks.records import Problem, Sample, SampleStop, Sampling, Scores
@@ -62,7 +62,7 @@ async def drive(problems: int, n: int) -> tuple[int, float]:
         nonlocal calls
         calls += 1
 
-    growth = Growth(Sampling(0.7, 1.0, 64, ("\n\n",)), max_depth=40, is_final=is_final)
+    growth = Growth(Sampling(0.7, 1.0, 64, ("\n\n",)), max_depth=40, is_final=MATH.is_final)
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Journal(Path(folder) / "journal.sqlite"))
         engine = Instant()

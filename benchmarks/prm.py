@@ -30,7 +30,7 @@ from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2Model
 
 from benchmarks.rounds import lock_step
-from overthink.tasks.domains.math.extraction import is_final
+from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.engines.engine_config import Placement, TorchPrmConfig
 from overthink.tasks.engines.models import locate_model
 from overthink.tasks.engines.torch.torch_prm import Reading, TorchPrm
@@ -117,7 +117,7 @@ async def searched(prm: TorchPrm, problems: int, n: int, depth: int, whole: bool
         computed += scores.input_tokens - (scores.cached_tokens or 0)
         return Scores(scores.values[request.from_step :] if whole else scores.values, scores.input_tokens)
 
-    growth = Growth(Sampling(0.7, 1.0, 64, ("\n\n",)), max_depth=depth, is_final=is_final)
+    growth = Growth(Sampling(0.7, 1.0, 64, ("\n\n",)), max_depth=depth, is_final=MATH.is_final)
     chains = [Problem(str(number), str(number), f"{number}: {QUESTION}", "1") for number in range(problems)]
     begin = time.perf_counter()
     await lock_step([(problem, beam_search(growth, n, 4)) for problem in chains], generate, score)

@@ -190,7 +190,7 @@ class Evaluation:
     async def grade(self, method: MethodPlan) -> None:
         """The grades of one method's rollouts that are not there yet."""
         job = self._job(method, method.grade_key, method.grade)
-        await self.stages.grade(job, self.store.stage(method.make_key), self.plan.recipe.grading)
+        await self.stages.grade(job, self.store.stage(method.make_key), self.plan.recipe.grader)
 
     async def select(self, method: MethodPlan) -> None:
         """What the selectors choose among one method's rollouts."""
@@ -198,7 +198,7 @@ class Evaluation:
         job = self._job(method, method.select_key, method.select)
         grades = self.store.stage(method.grade_key)
         scores = None if method.scores_key is None else self.store.stage(method.scores_key)
-        await self.stages.select(job, grades, scores, select_settings(recipe, method.method), recipe.grading)
+        await self.stages.select(job, grades, scores, select_settings(recipe, method.method), recipe.grader)
 
     def _job(self, method: MethodPlan, key: str, identity: Mapping[str, Any]) -> StageJob:
         name = f"{identity['stage']} {method.method.method_id}"

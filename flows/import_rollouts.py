@@ -104,7 +104,7 @@ def _plan(recipe: ImportRecipe, imported: ImportedSet) -> ImportPlan:
         StageKind.IMPORT, format=recipe.format, columns=dict(recipe.columns), content=imported.content
     )
     key = labelled_key(StageKind.IMPORT, rollouts)
-    grade = grade_identity(key, recipe.grading, problems)
+    grade = grade_identity(key, recipe.grader, problems)
     scores = key if imported.is_scored else None
     select = select_identity(grade, scores, problems, imported.n, _settings(recipe, imported))
     return ImportPlan(recipe, imported, problems, rollouts, grade, select)
@@ -157,11 +157,11 @@ async def _carry_out(plan: ImportPlan, store: Store, progress: RunProgress) -> N
         brought = job(rollouts, plan.rollouts, len(plan.units))
         await stages.run(brought, partial(_writer, plan))
         graded = job(grade, plan.grade, recipe.shard_size)
-        await stages.grade(graded, brought.stage, recipe.grading)
+        await stages.grade(graded, brought.stage, recipe.grader)
         chosen = job(select, plan.select, len(plan.units))
         scores = brought.stage if imported.is_scored else None
         settings = _settings(recipe, imported)
-        await stages.select(chosen, graded.stage, scores, settings, recipe.grading)
+        await stages.select(chosen, graded.stage, scores, settings, recipe.grader)
     await publish_summary(store, plan.run_id)
 
 

@@ -13,7 +13,6 @@ from overthink.storage.keys import labelled_key
 from overthink.storage.opening import open_store
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, StageUse, Store
-from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.errors import UserError
 from overthink.tasks.plan.identity import own_code, stage_identity
 from overthink.tasks.plan.scored_run import scored_run
@@ -75,7 +74,7 @@ async def _measure_run(store: Store, run: Run, progress: RunProgress) -> list[St
         key = labelled_key(StageKind.MEASURE, identity)
         sources = (*grades.digests("grades", problems), *scores.digests("scores", problems))
         job = StageJob(store.stage(key), identity, f"measure {method.method_id}", method.n, len(problems))
-        with MathJudge(recipe.grading.time_limit_seconds) as judge:
+        with recipe.grader.judge() as judge:
             measured = MeasuredRollouts(samples, grades, scores, labels, method.independent)
             figures = partial(run_figures, measured, problems, SPLIT, run.seed, judge)
             await stages.measure(job, str(run.prm), method.method_id, figures, sources)

@@ -18,7 +18,7 @@ from overthink.storage.schemas import SCHEMA_VERSION
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import StageUse, Store
 from overthink.tasks.datasets.sources import ProblemSet, load_problems
-from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.domains.domain import Judge
 from overthink.tasks.engines.engine_config import ModelConfig
 from overthink.tasks.engines.models import locate_model
 from overthink.tasks.plan.gpus import gpus_taken
@@ -162,7 +162,7 @@ class PrmTraining:
         stage = self.store.stage(plan.label_key)
         job = StageJob(stage, plan.label, f"label × {recipe.continuations}", 1, recipe.shard_size, sources)
 
-        def work(judge: MathJudge, context: ShardContext, access: EngineAccess) -> ShardWork:
+        def work(judge: Judge, context: ShardContext, access: EngineAccess) -> ShardWork:
             shared = LabelWork(
                 context,
                 access,
@@ -172,7 +172,7 @@ class PrmTraining:
                 continuations=recipe.continuations,
                 sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens),
                 delimiter=settings.step_delimiter,
-                extraction=recipe.grading.extraction,
+                grader=recipe.grader,
                 judge=judge,
                 seed=recipe.seed,
                 model=plan.rolling_out.policy.name,
@@ -180,7 +180,7 @@ class PrmTraining:
             )
             return shard_work(label, shared)
 
-        with MathJudge(recipe.grading.time_limit_seconds) as judge:
+        with recipe.grader.judge() as judge:
             await self.rolling_out.stages.run_journaled(job, in_flight_of(recipe.policy), partial(work, judge))
 
     async def _train(self, folder: Path) -> None:

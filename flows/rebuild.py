@@ -69,7 +69,7 @@ class _Rebuilding:
         self._hold(StageKind.PROBLEMS, None, self.problems)
         for method in self.recipe.fixed_methods:
             made, scored = self.made_and_scored(method.method_id)
-            grade = grade_identity(made, self.recipe.grading, self.problems)
+            grade = grade_identity(made, self.recipe.grader, self.problems)
             choice = select_identity(grade, scored, self.problems, method.n, select_settings(self.recipe, method))
             self._hold(StageKind.GRADE, method.method_id, grade)
             self._hold(StageKind.SELECT, method.method_id, choice)
@@ -104,9 +104,9 @@ class _Rebuilding:
             made, scored = (None if key is None else self.store.stage(key) for key in self.made_and_scored(name))
             assert made is not None, "a method has rollouts"
             graded = self._job(StageKind.GRADE, name, self.grades[name], method.n)
-            await stages.grade(graded, made, recipe.grading)
+            await stages.grade(graded, made, recipe.grader)
             chosen = self._job(StageKind.SELECT, name, self.choices[name], method.n)
-            await stages.select(chosen, graded.stage, scored, select_settings(recipe, method), recipe.grading)
+            await stages.select(chosen, graded.stage, scored, select_settings(recipe, method), recipe.grader)
 
     def _job(self, kind: StageKind, method_id: str, identity: JsonObject, n: int) -> StageJob:
         stage = self.store.stage(labelled_key(kind, identity))

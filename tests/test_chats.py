@@ -11,7 +11,8 @@ from chat_shapes import CHAT_SHAPES, IM, PHI4, QWEN25, ChatShape
 from plans import BASE
 
 from overthink.tasks.datasets.sources import load_problems
-from overthink.tasks.domains.prompts import BOXED, LLAMA3_MATH, Message
+from overthink.tasks.domains.math.mathematics import LLAMA3_MATH
+from overthink.tasks.domains.prompts import BOXED, Message
 from overthink.tasks.engines.chat import encode_rounds, load_tokenizer
 from overthink.tasks.engines.engine_config import VllmPolicyConfig
 from overthink.tasks.engines.models import ModelFiles

@@ -10,7 +10,9 @@ import pytest
 from overthink.storage.manifest import Cover
 from overthink.storage.part_tables import rows_table
 from overthink.storage.store import Store
+from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.grade import DETAILS, NO_ANSWER, NO_REFERENCE, GradeWork, grade_part
 from overthink.tasks.stages.shards import ShardContext
@@ -41,7 +43,7 @@ class Graded:
         self.done: list[None] = []
         problems = {unit: Problem(unit, unit, "question", reference) for unit in answers}
         context = ShardContext(self.stage, problems, lambda: self.done.append(None))
-        self.work = GradeWork(context, self.samples, "boxed", judge)
+        self.work = GradeWork(context, self.samples, Grader(MATH, GradingConfig()), judge)
 
     def grade(self, *covers: Cover) -> None:
         for cover in covers:

@@ -23,7 +23,7 @@ from overthink.tasks.importers.imported_tables import imported_tables
 from overthink.tasks.importers.mapped_jsonl import read_mapped_jsonl
 from overthink.tasks.importers.search_and_learn import read_search_and_learn
 from overthink.tasks.plan.run_plan import make_plan
-from overthink.tasks.recipes.import_recipe import JsonlOptions, import_recipe
+from overthink.tasks.recipes.import_recipe import GradedAs, JsonlOptions, import_recipe
 from overthink.tasks.recipes.loading import KINDS, read_recipe, read_recipe_of
 from overthink.tasks.recipes.recipe import AnyRecipe, Recipe
 from overthink.tasks.recipes.safe_yaml import safe_yaml
@@ -180,7 +180,14 @@ def test_a_name_can_never_lead_out_of_the_store(name: str, tmp_path: Path) -> No
     with pytest.raises(ValueError, match="name"):
         Recipe.model_validate(BASE | {"name": name})
     with pytest.raises(UserError, match="--name"):
-        import_recipe("jsonl", tmp_path, JsonlOptions(["question=q", "reference=r", "text=t"]), name, "boxed", False)
+        import_recipe(
+            "jsonl",
+            tmp_path,
+            JsonlOptions(["question=q", "reference=r", "text=t"]),
+            name,
+            GradedAs(extraction="boxed"),
+            False,
+        )
 
 
 @pytest.mark.parametrize("model", ["zoo/..", "zoo/../recipes", "zoo/.", "zoo/", "~nobody-of-this-name/x", "x" * 5000])

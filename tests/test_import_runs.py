@@ -21,7 +21,7 @@ from overthink.storage.files import read_json
 from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.errors import ProblemError
-from overthink.tasks.recipes.import_recipe import ImportRecipe, JsonlOptions, import_recipe
+from overthink.tasks.recipes.import_recipe import GradedAs, ImportRecipe, JsonlOptions, import_recipe
 from overthink.tasks.reporting.compare_imports import compare_run
 from overthink.tasks.reporting.results import summary_rows
 
@@ -33,7 +33,7 @@ WANTING = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="real rollouts are
 
 
 def recipe_of(layout: Any, path: Path, mapping: list[str] | None = None, independent: bool = False) -> ImportRecipe:
-    return import_recipe(layout, path, JsonlOptions(mapping or []), None, "lenient", independent)
+    return import_recipe(layout, path, JsonlOptions(mapping or []), None, GradedAs(), independent)
 
 
 def rows(store: Path, sql: str) -> list[tuple[Any, ...]]:

@@ -105,6 +105,15 @@ def test_methods_analysis_and_domains_are_pure(module: str) -> None:
     assert reaches(module, impure) <= {"random.Random"}, "a series that the caller seeds is no hidden state"
 
 
+OUTSIDE_DOMAINS = {*modules(*TOPS, "benchmarks", "overthink")} - {*modules("tasks/domains")}
+
+
+@pytest.mark.parametrize("module", sorted(OUTSIDE_DOMAINS))
+def test_a_domain_is_only_known_by_its_name(module: str) -> None:
+    """What reads, compares and grades answers is a `Domain`; mathematics is one of those in `known_domains`."""
+    assert reaches(module, {"overthink.tasks.domains.math"}) == set()
+
+
 @pytest.mark.parametrize("module", sorted({*modules(*TOPS)} - {*modules("tasks/training", "zoo")}))
 def test_engine_packages_are_only_imported_by_require(module: str) -> None:
     assert reaches(module, ENGINE_PACKAGES) == set()

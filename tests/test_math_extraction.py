@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overthink.tasks.domains.math.extraction import MOST_READ, Extraction, extract_answer
+from overthink.tasks.domains.domain import Extraction
+from overthink.tasks.domains.math.extraction import MOST_READ, extract_answer
 
 
 @contextmanager

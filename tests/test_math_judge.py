@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from math_cases import EQUAL
 
+from overthink.tasks.domains.domain import Judged
 from overthink.tasks.domains.math import children
 from overthink.tasks.domains.math.bounded import Budget, grouped, judged
 from overthink.tasks.domains.math.evaluation import Undecided
 from overthink.tasks.domains.math.extraction import extract_answer
-from overthink.tasks.domains.math.judge import Judged, MathJudge, plain_number
+from overthink.tasks.domains.math.judge import MathJudge, plain_number
 from overthink.tasks.domains.math.reading import read_answer
 
 TOWERS = [f"7^{{7^{{7^{{{top}}}}}}}" for top in range(7, 71)]

@@ -19,7 +19,8 @@ from step_writers import MARK, QUESTION, STEP, Writer, like_llama, prompts_of, t
 
 from overthink.storage.journal import Journal
 from overthink.tasks.domains.math.extraction import is_final
-from overthink.tasks.domains.prompts import BOXED, LLAMA3_MATH
+from overthink.tasks.domains.math.mathematics import LLAMA3_MATH
+from overthink.tasks.domains.prompts import BOXED
 from overthink.tasks.engines.policy_prompts import PolicyPrompts
 from overthink.tasks.engines.prm.layouts import MarkedChat
 from overthink.tasks.engines.vllm.messages import HeadRows, ReadPlaces

@@ -2,7 +2,9 @@
 
 import pytest
 
-from overthink.tasks.domains.prompts import BOXED, LLAMA3_MATH, KnownStyle, Message, PromptStyle, known_style, messages
+from overthink.tasks.domains.known_domains import MATH
+from overthink.tasks.domains.math.mathematics import LLAMA3_MATH
+from overthink.tasks.domains.prompts import BOXED, KnownStyle, Message, PromptStyle, known_style
 
 Q = "What is {1} + \\boxed{1}?"
 
@@ -17,7 +19,14 @@ Q = "What is {1} + \\boxed{1}?"
     ],
 )
 def test_messages_of_each_style(style: KnownStyle, expected: list[Message]) -> None:
-    assert messages(style, Q) == expected
+    assert MATH.messages(Q, style) == expected
+
+
+@pytest.mark.parametrize("style", ["plain", "qwen", "r1", "llama3"])
+def test_the_recipes_words_stand_in_place_of_the_system_message(style: KnownStyle) -> None:
+    asked = f"{Q}\n{BOXED}" if style == "r1" else Q
+    said = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": asked}]
+    assert MATH.messages(Q, style, "Be brief.") == said
 
 
 def test_the_instruction_asks_for_a_box() -> None:

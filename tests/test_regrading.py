@@ -17,7 +17,9 @@ from bare_stages import carry_out, without_prefect
 from overthink.storage.sql import query
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
-from overthink.tasks.domains.math.judge import Judged, MathJudge
+from overthink.tasks.domains.domain import Judged
+from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.domains.math.mathematics import Mathematics
 from overthink.tasks.plan import identity as identities
 from overthink.tasks.plan.regrading import regrading
 from overthink.tasks.recipes.recipe import GateConfig
@@ -48,8 +50,7 @@ def made(folder: Path, seed: int, *, yesterday: bool = False, methods: list[Row]
     )
     with pytest.MonkeyPatch.context() as patch:
         if yesterday:
-            patch.setattr("overthink.tasks.domains.math.VERSION", 1)
-            patch.setitem(identities.VERSIONS, "math", 1)
+            patch.setattr(Mathematics, "version", 1)
             patch.setitem(identities.VERSIONS, "selection", 1)
             patch.setattr(MathJudge, "judge", all_wrong)
         plan = plan_of(value)

@@ -13,6 +13,8 @@ from overthink.flows.prm_train import PrmTrainPlan, make_prm_train_plan
 from overthink.storage.keys import labelled_key
 from overthink.tasks.datasets.labelled import load_solutions
 from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.domains import known_domains
+from overthink.tasks.domains.math.mathematics import Mathematics
 from overthink.tasks.plan import identity as identities
 from overthink.tasks.recipes.recipe import PrmEvalRecipe, PrmTrainRecipe
 
@@ -104,12 +106,12 @@ def every_key(tmp_path: Path) -> Any:
 
 GRADED = {"grade", "select"}
 DECIDED = {"decide", "search", *GRADED}
+GRADED_ANEW = {
+    **dict.fromkeys(("best_of_n", "adaptive", "dvts"), GRADED),
+    **dict.fromkeys(("strategy", "adaptive strategy"), DECIDED),
+    "train": {"grade", "label"},
+}
 CHANGED: dict[str, dict[str, set[str]]] = {
-    "math": {
-        **dict.fromkeys(("best_of_n", "adaptive", "dvts"), GRADED),
-        **dict.fromkeys(("strategy", "adaptive strategy"), DECIDED),
-        "train": {"grade", "label"},
-    },
     "extraction": {"adaptive": {"make", "score", *GRADED}, "adaptive strategy": {"search", *GRADED}},
     "candidates": {
         "dvts": {"make", *GRADED},
@@ -129,15 +131,26 @@ def test_a_new_version_changes_the_keys_of_what_it_computes_and_of_what_follows(
 ) -> None:
     before = every_key()
     monkeypatch.setitem(identities.VERSIONS, part, identities.VERSIONS[part] + 1)
-    after = every_key()
+    assert differing(before, every_key()) == CHANGED[part]
+
+
+def differing(before: dict[str, Keys], after: dict[str, Keys]) -> dict[str, set[str]]:
     changed = {
         name: {stage for stage, key in keys.items() if after[name][stage] != key} for name, keys in before.items()
     }
-    assert {name: stages for name, stages in changed.items() if stages} == CHANGED[part]
+    return {name: stages for name, stages in changed.items() if stages}
+
+
+def test_a_new_version_of_a_domain_grades_anew_and_samples_nothing(
+    every_key: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = every_key()
+    monkeypatch.setattr(Mathematics, "version", Mathematics.version + 1)
+    assert differing(before, every_key()) == GRADED_ANEW
 
 
 def test_grades_depend_on_the_version_of_the_library_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     before = method_keys({"method": "best_of_n", "n": 8})
-    monkeypatch.setattr(identities, "version", lambda _: "0.0.1")
+    monkeypatch.setattr(known_domains, "version", lambda _: "0.0.1")
     after = method_keys({"method": "best_of_n", "n": 8})
     assert {stage for stage in before if before[stage] != after[stage]} == GRADED

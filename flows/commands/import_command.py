@@ -9,9 +9,10 @@ from overthink.flows.commands.options import DEFAULT_STORE, StoreOption
 from overthink.flows.commands.report import print_report
 from overthink.flows.commands.terminal import carry_out, console, quiet, told_plainly
 from overthink.storage.opening import open_store
-from overthink.tasks.domains.math.extraction import Extraction
+from overthink.tasks.domains.domain import Extraction
+from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.importers.score_transforms import ScoreTransform
-from overthink.tasks.recipes.import_recipe import ImportFormat, JsonlOptions, import_recipe
+from overthink.tasks.recipes.import_recipe import GradedAs, ImportFormat, JsonlOptions, import_recipe
 
 
 def import_(
@@ -22,6 +23,7 @@ def import_(
     ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name, instead of the format's.")] = None,
     extraction: Annotated[Extraction, typer.Option(help="How answers are read in the rollouts.")] = "lenient",
+    domain: Annotated[str, typer.Option(help="What kind of task the problems are.")] = MATH.name,
     independent: Annotated[
         bool, typer.Option(help="The rollouts are independent samples: any n of them stand for a budget of n.")
     ] = False,
@@ -40,7 +42,7 @@ def import_(
     with told_plainly():
         quiet()
         jsonl = JsonlOptions(mapping or [], transform, explode)
-        recipe = import_recipe(layout, path, jsonl, name, extraction, independent)
+        recipe = import_recipe(layout, path, jsonl, name, GradedAs(domain, extraction), independent)
         from overthink.flows.import_rollouts import import_rollouts, is_imported, make_import_plans
 
         plans, opened = make_import_plans(recipe), open_store(store)

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from overthink.flows.commands.terminal import console, told_plainly
 from overthink.tasks.analysis.selectors import SELECTORS, Selector
+from overthink.tasks.domains.known_domains import DOMAINS, load_domain
 from overthink.tasks.errors import UserError
 from overthink.tasks.plugins import Group, Plugin, plugins
 from overthink.tasks.recipes.methods import INSTALLED, METHODS
@@ -16,6 +17,7 @@ Load = Callable[[Plugin], Any]
 KINDS: Mapping[Group, tuple[Mapping[str, Any], Load]] = {
     "methods": (METHODS, INSTALLED.load),
     "selectors": (SELECTORS, lambda plugin: plugin.load_as(Selector)),
+    "domains": (DOMAINS, load_domain),
 }
 
 

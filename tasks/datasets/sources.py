@@ -20,6 +20,7 @@ from overthink.storage.keys import content_key
 from overthink.tasks.datasets.chains import LONGEST_CHAIN, Chain, Split, generate_chains
 from overthink.tasks.datasets.references import reference_field
 from overthink.tasks.datasets.rows import Row, file_rows, hub_rows, text_field, usable
+from overthink.tasks.domains.known_domains import MATH, DomainName
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.records import Problem
 
@@ -68,9 +69,10 @@ NAMED_PRESET: TypeAdapter[PresetName] = TypeAdapter(PresetName)
 
 
 class Preset(SourceModel):
-    """How the rows of a data set are laid out, spelled out in a recipe or in a file that it names."""
+    """How the rows of a data set are laid out, spelled out in a recipe or in a file that it names, and their domain."""
 
     columns: Columns
+    domain: DomainName = MATH.name
 
 
 def _one_of_both(value: Any, _: Any) -> Any:
@@ -227,6 +229,12 @@ def _questions(source: QuestionsSource) -> ProblemSet:
     names = {f"question-{content_key(question)[:12]}": question for question in source.questions}
     problems = [Problem(problem_key(name, question), name, question, None) for name, question in names.items()]
     return ProblemSet(domain="questions", problems=tuple(problems))
+
+
+def domain_of_source(source: AnySource | None) -> DomainName:
+    """The domain of a source's problems, where the recipe names none."""
+    preset = source.preset if isinstance(source, RowsSource) else None
+    return preset.domain if isinstance(preset, Preset) else MATH.name
 
 
 def has_references(source: AnySource) -> bool:

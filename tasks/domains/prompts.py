@@ -1,4 +1,4 @@
-"""How a question is put to a policy, by model family (paper section 2, Prompts)."""
+"""Chats, and the styles in which models of a family are asked (paper section 2, Prompts)."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -7,27 +7,8 @@ PromptStyle = Literal["auto", "qwen", "llama3", "r1", "plain"]
 KnownStyle = Literal["qwen", "llama3", "r1", "plain"]
 Message = dict[Literal["role", "content"], str]
 
+# What Qwen and R1 models, and PRMs made of them, were tuned on.
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
-# The form that Llama-3 models were tuned on, in our words: short for few steps, numbered headings for more.
-LLAMA3_MATH = """Solve this mathematics problem clearly and without detours.
-
-If it takes 1 or 2 steps, give a short solution with little explanation.
-
-If it takes 3 steps or more, write every step in this form:
-
-## Step 1: [what is done]
-[the calculation, briefly explained]
-
-## Step 2: [what is done]
-[the calculation, briefly explained]
-
-and so on.
-
-In both cases end with this sentence, where [answer] is only the number or expression asked for:
-
-Therefore, the final answer is: $\\boxed{[answer]}$. I hope it is correct."""
-
-SYSTEM: dict[KnownStyle, str] = {"qwen": BOXED, "llama3": LLAMA3_MATH}
 
 
 def known_style(style: PromptStyle, model: str, model_type: str) -> KnownStyle:
@@ -39,11 +20,10 @@ def known_style(style: PromptStyle, model: str, model_type: str) -> KnownStyle:
     return "llama3" if model_type == "llama" and "llama-3" in model.lower() else "qwen"
 
 
-def messages(style: KnownStyle, question: str, system: str | None = None) -> list[Message]:
-    """The chat that asks `question`, without the assistant's turn; `system` goes before the style's system message."""
-    user: Message = {"role": "user", "content": f"{question}\n{BOXED}" if style == "r1" else question}
-    text = system or SYSTEM.get(style)
-    return [user] if text is None else [{"role": "system", "content": text}, user]
+def chat(question: str, system: str | None = None) -> list[Message]:
+    """The user's message, behind the system message where there is one."""
+    user: Message = {"role": "user", "content": question}
+    return [user] if system is None else [{"role": "system", "content": system}, user]
 
 
 def folded(chat: Sequence[Message]) -> list[Message]:

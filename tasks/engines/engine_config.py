@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictBool, field_validator, model_validator
 
+from overthink.tasks.domains.known_domains import MATH, DomainName
 from overthink.tasks.domains.prompts import PromptStyle
 from overthink.tasks.engines.prm.family_data import AnyPrmFamily
 
@@ -57,7 +58,24 @@ class ModelConfig(EngineModel):
     placement: Placement = Placement()
 
 
-class VllmPolicyConfig(ModelConfig):
+class PromptedPolicy(EngineModel):
+    """A policy whose prompts we write, as the recipe's domain words them."""
+
+    _domain: DomainName = PrivateAttr(MATH.name)
+
+    @property
+    def domain(self) -> DomainName:
+        """Whose words they are; the recipe says it once, beside the policy, and in keys it is the chat that counts."""
+        return self._domain
+
+    def in_domain(self, name: DomainName) -> Self:
+        """The same policy, asked in another domain."""
+        asked = self.model_copy()
+        asked._domain = name
+        return asked
+
+
+class VllmPolicyConfig(PromptedPolicy, ModelConfig):
     """A policy in vLLM, in a process of its own that the run starts and ends."""
 
     engine: Literal["vllm"] = "vllm"
@@ -134,7 +152,7 @@ class ServedModelConfig(EngineModel):
         return tuple(url.rstrip("/") for url in urls)
 
 
-class OpenAIPolicyConfig(ServedModelConfig):
+class OpenAIPolicyConfig(PromptedPolicy, ServedModelConfig):
     """A policy behind OpenAI-compatible endpoints.
 
     With its tokenizer it is asked with token ids, as vLLM allows, and may be searched; without, through the chat

@@ -1,6 +1,9 @@
 """Questions as a policy's prompt tokens, without the engine."""
 
-from overthink.tasks.domains.prompts import KnownStyle, Message, known_style, messages
+from functools import partial
+
+from overthink.tasks.domains.known_domains import domain_of
+from overthink.tasks.domains.prompts import KnownStyle, Message, known_style
 from overthink.tasks.engines.chat import (
     chat_frame,
     encode_chat,
@@ -27,8 +30,7 @@ class PolicyPrompts:
         # Models often have a few more rows than their tokenizer has tokens.
         rows = (model.config.get("text_config") or model.config).get("vocab_size") or 0
         self.vocabulary = max(len(self.tokenizer), int(rows))
-        self._style = style_of(config, model)
-        self._system = config.system_prompt
+        self._chat = partial(chat_of, config, model)
         self.version = chat_frame(self.tokenizer, self._chat("")).version
         self.further_version = 2 if puts_blank(self.tokenizer) else 1
         self._known: dict[str, tuple[int, ...]] = {}
@@ -44,8 +46,10 @@ class PolicyPrompts:
         encode = encode_text if begins else encode_further
         return tuple(encode(self.tokenizer, text))
 
-    def _chat(self, question: str) -> list[Message]:
-        return messages(self._style, question, self._system)
+
+def chat_of(config: TokenPolicyConfig, model: ModelFiles | None, question: str) -> list[Message]:
+    """The chat that asks a policy a question, in the words of its domain."""
+    return domain_of(config.domain).messages(question, style_of(config, model), config.system_prompt)
 
 
 def style_of(config: TokenPolicyConfig, model: ModelFiles | None) -> KnownStyle:

@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from typing import Any, Generic, TypeVar
 
 from overthink.storage.keys import content_key
-from overthink.tasks.domains.prompts import messages
 from overthink.tasks.engines.engine_config import (
     AutoPrmConfig,
     EngineConfig,
@@ -26,7 +25,7 @@ from overthink.tasks.engines.engine_config import (
 )
 from overthink.tasks.engines.engine_protocol import Policy, Prm
 from overthink.tasks.engines.models import ModelFiles, locate_model, locate_tokenizer
-from overthink.tasks.engines.policy_prompts import PolicyPrompts, style_of
+from overthink.tasks.engines.policy_prompts import PolicyPrompts, chat_of
 from overthink.tasks.engines.prm.families import VLLM_HEADS, family_of, layout_of
 from overthink.tasks.engines.weights import LANGUAGE_MODEL, check_weights
 from overthink.tasks.errors import EngineDied, EngineUnavailable
@@ -100,7 +99,7 @@ def _prompts(config: EngineConfig, model: ModelFiles | None) -> tuple[dict[str, 
     """
     said: dict[str, Any] = {}
     if isinstance(config, VllmPolicyConfig | OpenAIPolicyConfig):
-        said["prompt_style"] = json.dumps(messages(style_of(config, model), "{question}", config.system_prompt))
+        said["prompt_style"] = json.dumps(chat_of(config, model, "{question}"))
         if model is None:
             return said, {}
         prompts = PolicyPrompts(config, model)

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.datasets.sources import problem_key
-from overthink.tasks.domains.math.extraction import last_box
+from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.importers.fields import (
     Filled,
@@ -196,7 +196,7 @@ def _problem(name: str, records: Sequence[tuple[str, Answered]], config: Config,
 def _reference(ground_truth: str) -> str:
     """The last box of a whole solution, where the data set has one; a box beside it is the answer written otherwise."""
     last = max(ground_truth.rfind("\\boxed"), ground_truth.rfind("\\fbox"), 0)
-    return last_box(ground_truth[last:]) or last_box(ground_truth) or ground_truth
+    return MATH.boxed(ground_truth[last:]) or MATH.boxed(ground_truth) or ground_truth
 
 
 def _rollout(where: str, output: Output, config: Config) -> ImportedRollout:

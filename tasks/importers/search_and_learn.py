@@ -7,7 +7,7 @@ from pydantic import ConfigDict
 
 from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.datasets.sources import problem_key
-from overthink.tasks.domains.math.extraction import last_box
+from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.importers.fields import Filled, Record, Score, Tokens, checked, json_lines, same_length
 from overthink.tasks.importers.imported import (
@@ -105,6 +105,6 @@ def _predictions(where: str, row: Row) -> tuple[Reported, ...]:
         if not isinstance(value, str):
             raise ProblemError(f"{where}: field {field!r} is no text")
         # An empty box says that no answer was found.
-        answer = last_box(value) or ("" if "\\boxed" in value else value.strip())
+        answer = MATH.boxed(value) or ("" if "\\boxed" in value else value.strip())
         found.append(Reported(field, "choice", selector=PREDICTIONS[match[1]], n=int(match[2]), answer=answer))
     return tuple(found)

@@ -1,6 +1,5 @@
 """What the stages' keys are hashes of: all that determines what a stage holds, and nothing else."""
 
-from importlib.metadata import version
 from typing import Any
 
 from overthink.storage.keys import content_key, labelled_key
@@ -9,17 +8,15 @@ from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.analysis.estimators import SUBSETS
 from overthink.tasks.analysis.intervals import KIND
 from overthink.tasks.datasets.sources import ProblemSet
-from overthink.tasks.domains import math
 from overthink.tasks.plugins import plugin_identities
-from overthink.tasks.recipes.recipe import GradingConfig
+from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.stages.select import SelectSettings
 
 JsonObject = dict[str, Any]
 
 # Versions of our own code where it determines what a stage holds: raise one with every change of what it computes. Only
-# those above 1 enter keys, so that what earlier versions stored keeps its address.
+# those above 1 enter keys, so that what earlier versions stored keeps its address. A domain's version is its own.
 VERSIONS = {
-    "math": math.VERSION,
     "extraction": 2,  # tasks/domains/math/extraction.py, by which `adaptive` stops
     "candidates": 1,  # tasks/methods/candidates.py: which drawn steps count, and when a path ends
     "decision": 1,  # tasks/strategy/decisions.py, tasks/analysis/difficulty.py and allocation.py
@@ -41,24 +38,19 @@ def own_code(*parts: str) -> JsonObject:
     return {"code": later} if later else {}
 
 
-def grader_identity() -> JsonObject:
-    """Who finds, compares and groups answers; grades are only comparable where it is the same."""
-    return {"math": VERSIONS["math"], "mpmath": version("mpmath")}
-
-
 def problems_identity(problem_set: ProblemSet) -> JsonObject:
     """What the stage of a problem set holds."""
     problems = [[problem.problem_key, problem.reference] for problem in problem_set.problems]
     return stage_identity(StageKind.PROBLEMS, problem_set=problem_set.name, problems=problems)
 
 
-def grade_identity(rollouts_key: str, grading: GradingConfig, problems: JsonObject) -> JsonObject:
+def grade_identity(rollouts_key: str, grader: Grader, problems: JsonObject) -> JsonObject:
     """What the grades of a stage's rollouts depend on."""
     return stage_identity(
         StageKind.GRADE,
         samples=rollouts_key,
-        grading=grading.model_dump(),
-        grader=grader_identity(),
+        grading=grader.grading.model_dump(),
+        grader=grader.identity(),
         references=content_key(problems["problems"]),
     )
 

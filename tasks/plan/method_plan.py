@@ -74,7 +74,7 @@ def method_plan(
     score = None
     if prm is not None and not method.is_search:
         score = stage_identity(StageKind.SCORE, samples=make_key, prm=prm.determinants)
-    grade = grade_identity(make_key, recipe.grading, problems)
+    grade = grade_identity(make_key, recipe.grader, problems)
     score_key = None if score is None else labelled_key(StageKind.SCORE, score)
     scores_key = make_key if method.is_search else score_key
     select = select_identity(grade, scores_key, problems, method.n, select_settings(recipe, method))
@@ -93,15 +93,18 @@ def _make_identity(recipe: Recipe, method: AnyMethod, policy: EngineIdentity, pr
     sampling = recipe.sampling.model_dump()
     if isinstance(method, Cot):  # greedy: neither the recipe's temperature nor its seed determines anything
         sampling |= {"temperature": 0.0, "top_p": 1.0}
+    plugged = plugin_identities("methods", [method.method])
     determinants = {
         "policy": policy.determinants,
         "method": settings,
         "sampling": sampling,
         "seed": 0 if isinstance(method, Cot) else recipe.seed,
-        **plugin_identities("methods", [method.method]),
+        **plugged,
     }
     if isinstance(method, Adaptive):
         determinants |= {"extraction": recipe.grading.extraction, **own_code("extraction")}
+    if method.is_search or isinstance(method, Adaptive) or plugged:
+        determinants |= recipe.grader.further_identity()
     if not method.is_search:
         return stage_identity(StageKind.SAMPLE, **determinants)
     assert prm is not None, "a recipe with a search names a PRM"

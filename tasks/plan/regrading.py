@@ -13,9 +13,10 @@ from overthink.storage.stage_kinds import MAKE_ROLLOUTS, StageKind
 from overthink.storage.stages import Stage
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, StageUse, Store
-from overthink.tasks.domains.math.judge import MathJudge
-from overthink.tasks.plan.identity import grader_identity, own_code
-from overthink.tasks.recipes.recipe import GradingConfig, Recipe
+from overthink.tasks.domains.domain import Judge
+from overthink.tasks.plan.identity import own_code
+from overthink.tasks.recipes.grading import Grader, grader_of
+from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.choose import Applied, ChooseWork, choose_part
 from overthink.tasks.stages.decide import Pilot
@@ -27,9 +28,9 @@ Row = dict[str, Any]
 Graders = frozenset[str]
 
 
-def current_graders() -> Graders:
-    """Who grades and chooses today."""
-    return frozenset({_grader({"grader": grader_identity()}), _grader(own_code("selection"))})
+def current_graders(run: Run) -> Graders:
+    """Who grades a run and chooses in it today. Raises UserError where the package of its domain is not installed."""
+    return frozenset({_grader({"grader": grader_of(run.recipe).identity()}), _grader(own_code("selection"))})
 
 
 def graders_of(store: Store, uses: Iterable[StageUse]) -> Graders:
@@ -46,19 +47,19 @@ def _grader(identity: Row) -> str:
 
 @contextmanager
 def regrading(store: Store, run: Run) -> Iterator["Regrading"]:
-    """Grade a run's methods anew, in a folder that is gone afterwards."""
-    grading = GradingConfig.model_validate(run.recipe.get("grading", {}))
-    with tempfile.TemporaryDirectory() as folder, MathJudge(grading.time_limit_seconds) as judge:
-        yield Regrading(store, run, grading, Store(Path(folder)), judge)
+    """Grade a run's methods anew by its own domain, in a folder that is gone afterwards. Raises as `grader_of` does."""
+    grader = grader_of(run.recipe)
+    with tempfile.TemporaryDirectory() as folder, grader.judge() as judge:
+        yield Regrading(store, run, grader, Store(Path(folder)), judge)
 
 
 class Regrading:
     """The stored rollouts of a run, graded anew into a store of their own."""
 
-    def __init__(self, store: Store, run: Run, grading: GradingConfig, scratch: Store, judge: MathJudge) -> None:
+    def __init__(self, store: Store, run: Run, grader: Grader, scratch: Store, judge: Judge) -> None:
         self._store = store
         self._run = run
-        self._grading = grading
+        self._grader = grader
         self._scratch = scratch
         self._judge = judge
         rows = self._stage(None, StageKind.PROBLEMS).table("problems").to_pylist()
@@ -106,7 +107,7 @@ class Regrading:
     def _graded(self, made: Stage, n: int) -> Stage:
         self._whole(made, n)
         graded = self._scratch.stage(f"grade-{made.key}")
-        work = GradeWork(self._context(graded), made, self._grading.extraction, self._judge)
+        work = GradeWork(self._context(graded), made, self._grader, self._judge)
         grade_part(work, Cover(self._units, 0, n))
         return graded
 

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from overthink.storage.completeness import is_whole
 from overthink.storage.keys import content_key, labelled_key
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import StageUse, Store
 from overthink.tasks.datasets.sources import ProblemSet
-from overthink.tasks.domains.math.extraction import extract_answer, is_final
 from overthink.tasks.engines.engine_config import EngineConfig
 from overthink.tasks.engines.registry import EngineIdentity, identify
 from overthink.tasks.errors import UserError
@@ -100,8 +98,8 @@ def search_of(recipe: Recipe, method: AnyMethod, problem_key: str, first: int, l
         indices=range(first, last),
         sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens),
         delimiter=settings.step_delimiter,
-        is_final=is_final,
-        answer_of=partial(extract_answer, extraction=recipe.grading.extraction),
+        is_final=recipe.grader.domain.is_final,
+        answer_of=recipe.grader.extract,
         seed=int(content_key([recipe.seed, problem_key])[:8], 16),
     )
     return method.build(draws)

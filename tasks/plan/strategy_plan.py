@@ -9,9 +9,10 @@ from overthink.storage.store import StageUse
 from overthink.tasks.analysis.intervals import KIND
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.errors import UserError
-from overthink.tasks.plan.identity import JsonObject, grade_identity, grader_identity, own_code, stage_identity
+from overthink.tasks.plan.identity import JsonObject, grade_identity, own_code, stage_identity
 from overthink.tasks.plan.method_plan import MethodPlan, method_plan
 from overthink.tasks.plugins import plugin_identities
+from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.recipes.methods import Adaptive, BestOfN, ComputeOptimal
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.strategy_file import FixedChoice, Strategy, read_strategy
@@ -103,7 +104,7 @@ def strategy_plan(
         limit["problems"] = labelled_key(StageKind.PROBLEMS, problems)
     decide = stage_identity(
         StageKind.DECIDE,
-        **({} if pilot is None else _read_of(pilot)),
+        **({} if pilot is None else _read_of(pilot, recipe.grader)),
         grading=recipe.grading.model_dump(),
         strategy=strategy.model_dump(mode="json", include=DECISIVE),
         limit=limit,
@@ -119,8 +120,9 @@ def strategy_plan(
         seed=recipe.seed,
         **own_code(*parts),
         **plugged,
+        **recipe.grader.further_identity(),
     )
-    grade = grade_identity(labelled_key(StageKind.SEARCH, search), recipe.grading, problems)
+    grade = grade_identity(labelled_key(StageKind.SEARCH, search), recipe.grader, problems)
     select = stage_identity(
         StageKind.SELECT,
         grades=labelled_key(StageKind.GRADE, grade),
@@ -132,9 +134,9 @@ def strategy_plan(
     return StrategyPlan(method, strategy, pilot, decide, search, grade, select)
 
 
-def _read_of(pilot: MethodPlan) -> JsonObject:
+def _read_of(pilot: MethodPlan, grader: Grader) -> JsonObject:
     """What a decision reads of a pilot; whether its answers agree depends on who finds and compares them."""
-    return {"samples": pilot.make_key, "scores": pilot.score_key, "grader": grader_identity()}
+    return {"samples": pilot.make_key, "scores": pilot.score_key, "grader": grader.identity()}
 
 
 def _check_fits(
@@ -144,6 +146,7 @@ def _check_fits(
     given: JsonObject = {"policy": policy.address, "prm": None if prm is None else prm.address}
     fitted |= {f"sampling.{name}": value for name, value in strategy.sampling}
     given |= {f"sampling.{name}": value for name, value in recipe.sampling}
+    fitted["domain"], given["domain"] = strategy.domain, recipe.domain
     fitted["grading.extraction"], given["grading.extraction"] = strategy.grading.extraction, recipe.grading.extraction
     for name, value in fitted.items():
         if given[name] != value:

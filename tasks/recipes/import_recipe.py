@@ -7,11 +7,13 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from overthink.tasks.domains.math.extraction import Extraction
+from overthink.tasks.domains.domain import Extraction
+from overthink.tasks.domains.known_domains import MATH, DomainName, domain_of
 from overthink.tasks.errors import UserError
 from overthink.tasks.importers.mapped_jsonl import parse_mapping
 from overthink.tasks.importers.score_transforms import ScoreTransform
-from overthink.tasks.recipes.recipe import AnyRecipe, GradingConfig
+from overthink.tasks.recipes.grading import Grader, GradingConfig
+from overthink.tasks.recipes.recipe import AnyRecipe
 
 ImportFormat = Literal["compute-optimal-tts", "search-and-learn", "jsonl"]
 
@@ -28,11 +30,17 @@ class ImportRecipe(AnyRecipe):
     format: ImportFormat
     path: Path
     columns: Mapping[str, str] = Field(default_factory=dict)
+    domain: DomainName = MATH.name
     independent: bool = Field(default=False, description="any rollouts of a problem stand for a smaller budget")
     score_transform: ScoreTransform = Field(default="none", description="how raw scores come into [0, 1]")
     explode: bool = Field(default=False, description="a row of the JSONL holds several rollouts")
     grading: GradingConfig = GradingConfig(extraction="lenient")
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
+
+    @property
+    def grader(self) -> Grader:
+        """Who reads, groups and grades the answers."""
+        return Grader(domain_of(self.domain), self.grading)
 
 
 @dataclass(frozen=True)
@@ -44,12 +52,20 @@ class JsonlOptions:
     explode: bool = False
 
 
+@dataclass(frozen=True)
+class GradedAs:
+    """The name of a domain, and how answers are read in it."""
+
+    domain: str = MATH.name
+    extraction: Extraction = "lenient"
+
+
 def import_recipe(
     layout: ImportFormat,
     path: Path,
     jsonl: JsonlOptions,
     name: str | None,
-    extraction: Extraction,
+    graded: GradedAs,
     independent: bool,
 ) -> ImportRecipe:
     """The recipe of an import. Raises UserError for what is no name or no mapping of this format."""
@@ -67,10 +83,13 @@ def import_recipe(
             format=layout,
             path=path,
             columns=columns,
+            domain=graded.domain,
             independent=independent,
             score_transform=jsonl.score_transform,
             explode=jsonl.explode,
-            grading=GradingConfig(extraction=extraction),
+            grading=GradingConfig(extraction=graded.extraction),
         )
     except ValidationError as error:
-        raise UserError(f"--name {name}: {error.errors()[0]['msg']}") from error
+        (wrong, *_) = error.errors()
+        reason = wrong["msg"].removeprefix("Value error, ")
+        raise UserError(f"--{wrong['loc'][0]} {wrong['input']}: {reason}") from error

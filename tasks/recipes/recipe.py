@@ -8,6 +8,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -17,9 +18,10 @@ from pydantic_core import CoreSchema
 from overthink.tasks.analysis.difficulty import DifficultyConfig
 from overthink.tasks.analysis.selectors import SELECTORS, SelectorName, needs_prm
 from overthink.tasks.datasets.labelled import SolutionSource
-from overthink.tasks.datasets.sources import Source, has_references
-from overthink.tasks.domains.math.extraction import Extraction
-from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, PrmConfig
+from overthink.tasks.datasets.sources import Source, domain_of_source, has_references
+from overthink.tasks.domains.known_domains import MATH, DomainName, domain_of
+from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, PrmConfig, PromptedPolicy
+from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.recipes.json_schema import as_choices
 from overthink.tasks.recipes.methods import AnyMethod, BestOfN, ComputeOptimal, ListedMethod
 from overthink.tasks.training.training_config import TrainingConfig
@@ -55,13 +57,6 @@ class SamplingConfig(_Frozen):
     step_delimiter: str = Field(default="\n\n", min_length=1)
 
 
-class GradingConfig(_Frozen):
-    """How answers are found and compared."""
-
-    extraction: Extraction = "boxed"
-    time_limit_seconds: float = Field(default=5.0, gt=0, description="for one comparison of two answers")
-
-
 class GateConfig(_Frozen):
     """When a run counts as worse than an earlier one (`tasks/reporting/gate.py`)."""
 
@@ -90,20 +85,47 @@ class AnyRecipe(_Frozen):
         return schema
 
 
-class Recipe(AnyRecipe):
+class SampledRecipe(AnyRecipe):
+    """What recipes have in common that ask a policy about problems and grade what it writes."""
+
+    problems: Source
+    domain: DomainName = Field(
+        default=None,
+        validate_default=True,
+        description="what kind of task the problems are; by default what the preset says",
+        json_schema_extra={"default": MATH.name},
+    )
+    policy: PolicyConfig
+    sampling: SamplingConfig = SamplingConfig()
+    grading: GradingConfig = GradingConfig()
+
+    @field_validator("domain", mode="before")
+    @classmethod
+    def _that_of_the_problems(cls, domain: Any, known: ValidationInfo) -> Any:
+        return domain_of_source(known.data.get("problems")) if domain is None else domain
+
+    @field_validator("policy")
+    @classmethod
+    def _in_the_domains_words(cls, policy: PolicyConfig, known: ValidationInfo) -> PolicyConfig:
+        domain = known.data.get("domain")  # missing where it is none
+        return policy.in_domain(domain) if domain and isinstance(policy, PromptedPolicy) else policy
+
+    @property
+    def grader(self) -> Grader:
+        """Who reads, groups and grades the answers."""
+        return Grader(domain_of(self.domain), self.grading)
+
+
+class Recipe(SampledRecipe):
     """A run: which problems, which policy and PRM, which methods, budgets and selectors."""
 
     command = "run"
     own_key = "methods"
 
-    problems: Source
-    policy: PolicyConfig
     prm: PrmConfig | None = None
     methods: tuple[ListedMethod, ...] = Field(min_length=1)
     budgets: tuple[Annotated[int, Field(ge=1, lt=2**31)], ...] = Field(min_length=1)
     selectors: tuple[SelectorName, ...] | None = Field(default=None, description="all that apply, unless listed")
-    sampling: SamplingConfig = SamplingConfig()
-    grading: GradingConfig = GradingConfig()
     difficulty: DifficultyConfig = Field(default=DifficultyConfig(), description="of strategies; changes no result")
     gate: GateConfig | None = Field(default=None, description="fail where accuracy dropped; changes no result")
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
@@ -178,18 +200,14 @@ class PrmEvalRecipe(AnyRecipe):
     shard_size: int = Field(default=50, ge=1, description="solutions a task; changes no result")
 
 
-class PrmTrainRecipe(AnyRecipe):
+class PrmTrainRecipe(SampledRecipe):
     """A PRM trained on a policy's rollouts, whose steps are labelled by where the policy gets from them."""
 
     command = "prm-train"
     own_key = "training"
 
-    problems: Source
-    policy: PolicyConfig
     rollouts: int = Field(default=16, ge=1, description="of each problem")
     continuations: int = Field(default=8, ge=1, description="from each step of each rollout")
-    sampling: SamplingConfig = SamplingConfig()
-    grading: GradingConfig = GradingConfig()
     training: TrainingConfig
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
 
@@ -212,6 +230,7 @@ class PrmTrainRecipe(AnyRecipe):
             name=self.name,
             seed=self.seed,
             problems=self.problems,
+            domain=self.domain,
             policy=self.policy,
             methods=(BestOfN(method="best_of_n", n=self.rollouts),),
             budgets=(self.rollouts,),

@@ -12,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from overthink.tasks.analysis.difficulty import DIFFICULTIES, Difficulty, DifficultyConfig, Predictor
 from overthink.tasks.analysis.selectors import Floats, Integers, SelectorName
+from overthink.tasks.domains.known_domains import MATH, DomainName
 from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
 from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.grading import GradingConfig
 from overthink.tasks.recipes.loading import complaints, read_mapping
 from overthink.tasks.recipes.methods import AnyMethod, BestOfN
-from overthink.tasks.recipes.recipe import GradingConfig, SamplingConfig
+from overthink.tasks.recipes.recipe import SamplingConfig
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]*$"  # it becomes part of a method_id, and models' names part of it
 HEADING = "# Made by `overthink fit`; what it says is in docs/compute-optimal.md.\n"
@@ -82,6 +84,7 @@ class Strategy(BaseModel):
     policy_id: str = Field(description="the policy's address, fingerprint included")
     prm: PrmConfig
     prm_id: str = Field(description="the PRM's address, fingerprint included")
+    domain: DomainName = MATH.name
     sampling: SamplingConfig
     grading: GradingConfig
     seed: int

@@ -8,10 +8,12 @@ from pydantic import ConfigDict, Field, RootModel, TypeAdapter, ValidationError,
 
 from overthink.tasks.analysis.difficulty import DifficultyConfig
 from overthink.tasks.analysis.selectors import SelectorName
-from overthink.tasks.datasets.sources import Source
+from overthink.tasks.datasets.sources import Source, domain_of_source
+from overthink.tasks.domains.known_domains import DomainName
 from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
+from overthink.tasks.recipes.grading import GradingConfig
 from overthink.tasks.recipes.methods import AnyMethod
-from overthink.tasks.recipes.recipe import AnyRecipe, GradingConfig, Recipe, SamplingConfig
+from overthink.tasks.recipes.recipe import AnyRecipe, Recipe, SamplingConfig
 
 METHODS: TypeAdapter[AnyMethod] = TypeAdapter(AnyMethod)
 
@@ -65,6 +67,7 @@ class SweepRecipe(AnyRecipe):
     own_key = "policies"
 
     problems: tuple[Source, ...] = Field(min_length=1)
+    domain: DomainName | None = Field(default=None, description="of all problems; by default what each preset says")
     policies: tuple[PolicyConfig, ...] = Field(min_length=1)
     prms: tuple[PrmConfig, ...] = Field(default=(), description="none: only methods and selectors that need no scores")
     methods: tuple[SweptMethod, ...] = Field(min_length=1, description="without n")
@@ -114,6 +117,7 @@ class SweepRecipe(AnyRecipe):
                 name=self.name,
                 seed=self.seed,
                 problems=problems,
+                domain=self.domain or domain_of_source(problems),
                 policy=policy,
                 prm=prm,
                 methods=self.sized_methods(),

@@ -10,7 +10,9 @@ from rich.text import Text
 
 from overthink.storage.sql import query
 from overthink.storage.store import Store
-from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.domains.domain import Judge
+from overthink.tasks.recipes.grading import grader_of
+from overthink.tasks.records import Problem
 from overthink.tasks.reporting.terminal_text import printable
 from overthink.tasks.stages.graded import on_all_cores
 
@@ -62,15 +64,15 @@ class Comparison:
     reason: Reason | None
 
 
-def compare_run(store: Store, run_id: str, time_limit: float = 5.0) -> list[Comparison]:
-    """Every choice that was reported of a run's rollouts beside ours."""
+def compare_run(store: Store, run_id: str) -> list[Comparison]:
+    """Every choice that was reported of a run's rollouts beside ours. Raises UserError where its domain is gone."""
     rows = query(store, CHOICES_SQL.format(run_id=run_id)).to_pylist()
     answers = {row["problem_id"]: row["answers"] for row in query(store, ANSWERS_SQL.format(run_id=run_id)).to_pylist()}
-    with MathJudge(time_limit) as judge:
+    with grader_of(store.find_run(run_id).recipe).judge() as judge:
         return on_all_cores(lambda row: _compared(row, answers.get(row["problem_id"], [])[: row["n"]], judge), rows)
 
 
-def _compared(row: Mapping[str, Any], answers: Sequence[str | None], judge: MathJudge) -> Comparison:
+def _compared(row: Mapping[str, Any], answers: Sequence[str | None], judge: Judge) -> Comparison:
     equal = None if row["theirs"] is None else _equal([row["ours"]], row["theirs"], judge)[0]
     reason: Reason | None = None
     if equal is False:
@@ -80,11 +82,12 @@ def _compared(row: Mapping[str, Any], answers: Sequence[str | None], judge: Math
     return Comparison(**row, equal=equal, reason=reason)
 
 
-def _equal(ours: Sequence[str | None], theirs: str, judge: MathJudge) -> list[bool | None]:
+def _equal(ours: Sequence[str | None], theirs: str, judge: Judge) -> list[bool | None]:
     """Whether each of our answers equals theirs; None where that cannot be told."""
     asked = [answer for answer in ours if answer and theirs and _squeezed(answer) != _squeezed(theirs)]
     verdicts = {"equal": True, "different": False, "unknown": None, None: None}
-    told = {answer: verdicts[one.verdict] for answer, one in zip(asked, judge.judge(theirs, asked), strict=True)}
+    judged = judge.grade(Problem("", "", "", reference=theirs), asked)
+    told = {answer: verdicts[one.verdict] for answer, one in zip(asked, judged, strict=True)}
     return [
         told[answer] if answer in told else _squeezed(answer or "") == _squeezed(theirs) for answer in ours
     ]  # an empty answer is none

@@ -10,7 +10,7 @@ from overthink.storage.part_tables import rows_table
 from overthink.storage.stages import Stage
 from overthink.tasks.analysis.estimators import Estimate
 from overthink.tasks.analysis.selectors import BY_STRATEGY
-from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.domains.domain import Judge
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.decide import Pilot
 from overthink.tasks.stages.graded import Graded, Pool, join_all, read_graded
@@ -58,7 +58,7 @@ class ChooseWork:
 
     context: ShardContext
     applied: Applied
-    judge: MathJudge
+    judge: Judge
 
 
 @task(name="choose", task_run_name="choose {cover.name}", **PLAIN_TASK)

@@ -13,7 +13,7 @@ from overthink.storage.part_tables import rows_table
 from overthink.storage.stages import Stage
 from overthink.tasks.analysis.difficulty import Difficulty, features_of
 from overthink.tasks.analysis.selectors import Floats, SelectorName
-from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.domains.domain import Judge
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import Graded, join_all, read_graded
 from overthink.tasks.stages.score import covered_rows
@@ -79,7 +79,7 @@ class DecideWork:
     context: ShardContext
     pilot: Pilot
     decide: Decide
-    judge: MathJudge
+    judge: Judge
 
 
 @task(name="decide", task_run_name="decide {cover.name}", **PLAIN_TASK)

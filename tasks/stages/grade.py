@@ -10,9 +10,8 @@ from prefect import task
 from overthink.storage.manifest import Cover, Entry
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stages import Stage
-from overthink.tasks.domains import math
-from overthink.tasks.domains.math.extraction import Extraction, extract_answer
-from overthink.tasks.domains.math.judge import Judged, MathJudge, Reason, Verdict
+from overthink.tasks.domains.domain import Judge, Judged
+from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import on_all_cores
 from overthink.tasks.stages.score import covered_rows
@@ -21,7 +20,7 @@ from overthink.tasks.stages.shards import PLAIN_TASK, ShardContext
 Row = dict[str, Any]
 NO_REFERENCE = "no reference to compare with"
 NO_ANSWER = "no answer found"
-DETAILS: dict[Verdict | Reason, str] = {
+DETAILS = {  # a domain's own reasons stand for themselves
     "equal": "equals the reference",
     "different": "differs from the reference",
     "unknown": "could not be compared",
@@ -37,8 +36,8 @@ class GradeWork:
 
     context: ShardContext
     samples: Stage
-    extraction: Extraction
-    judge: MathJudge
+    grader: Grader
+    judge: Judge
 
 
 @task(name="grade", task_run_name="grade {cover.name}", **PLAIN_TASK)
@@ -52,7 +51,7 @@ def grade_part(work: GradeWork, cover: Cover) -> Entry:
     by_problem = rollouts_by_problem(covered_rows(work.samples.table("rollouts", cover.units), cover))
 
     def graded(unit: str) -> tuple[list[Row], list[Row]]:
-        rows = grade_rollouts(work.context.problems[unit], by_problem.get(unit, []), work.extraction, work.judge)
+        rows = grade_rollouts(work.context.problems[unit], by_problem.get(unit, []), work.grader, work.judge)
         work.context.on_problem()
         return rows
 
@@ -72,25 +71,23 @@ def rollouts_by_problem(rollouts: pa.Table) -> dict[str, list[Row]]:
     return by_problem
 
 
-def grade_rollouts(
-    problem: Problem, rollouts: list[Row], extraction: Extraction, judge: MathJudge
-) -> tuple[list[Row], list[Row]]:
+def grade_rollouts(problem: Problem, rollouts: list[Row], grader: Grader, judge: Judge) -> tuple[list[Row], list[Row]]:
     """The rows of `answers` and of `grades` for one problem's rows of `rollouts`."""
-    found = [extract_answer(row["text"], extraction) for row in rollouts]
+    found = [grader.extract(row["text"]) for row in rollouts]
     judged = judge_answers(problem, found, judge)
     answers, grades = [], []
     for row, answer, one in zip(rollouts, found, judged, strict=True):
         identity = {name: row[name] for name in ("problem_key", "problem_id", "rollout_id", "sample_index")}
         answers.append(identity | {"answer": answer, "answer_key": None if one is None else one.key})
-        grader = {"grader": f"math ({extraction})", "grader_version": math.VERSION}
+        who = {"grader": grader.name, "grader_version": grader.domain.version}
         verdict = {"reference": problem.reference, **_verdict(problem, one)}
-        grades.append({"rollout_id": row["rollout_id"], **grader, **verdict})
+        grades.append({"rollout_id": row["rollout_id"], **who, **verdict})
     return answers, grades
 
 
-def judge_answers(problem: Problem, answers: list[str | None], judge: MathJudge) -> list[Judged | None]:
+def judge_answers(problem: Problem, answers: list[str | None], judge: Judge) -> list[Judged | None]:
     """What is known of each answer to one problem, each held against the reference itself; None for no answer."""
-    judged = iter(judge.judge(problem.reference, [answer for answer in answers if answer is not None]))
+    judged = iter(judge.grade(problem, [answer for answer in answers if answer is not None]))
     return [None if answer is None else next(judged) for answer in answers]
 
 
@@ -109,5 +106,6 @@ def _verdict(problem: Problem, judged: Judged | None) -> Row:
     elif judged is None or judged.verdict is None:
         detail = NO_ANSWER
     else:
-        detail = DETAILS[judged.reason or judged.verdict]
+        said = judged.reason or judged.verdict
+        detail = DETAILS.get(said, said)
     return {"correct": is_right(problem, judged), "detail": detail}

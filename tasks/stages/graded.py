@@ -11,7 +11,7 @@ import pyarrow as pa
 from overthink.storage.manifest import Cover
 from overthink.storage.stages import Stage
 from overthink.tasks.analysis.selectors import Candidates, candidates
-from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.domains.domain import Judge
 from overthink.tasks.stages.score import by_rollout, covered_rows
 
 Item = TypeVar("Item")
@@ -62,7 +62,7 @@ def read_graded(grades: Stage, scores: Stage | None, cover: Cover) -> dict[str, 
     return dict(graded)
 
 
-def join(rollouts: Graded, judge: MathJudge) -> Pool:
+def join(rollouts: Graded, judge: Judge) -> Pool:
     """Join the equal answers among one problem's rollouts; the groups are the same for every order of them."""
     answered = [rollout for rollout in rollouts if rollout.answer is not None]
     numbers = judge.groups([str(rollout.answer) for rollout in answered])
@@ -76,7 +76,7 @@ def join(rollouts: Graded, judge: MathJudge) -> Pool:
     return Pool(rollouts, groups, candidates(groups, [rollout.correct for rollout in rollouts], scored))
 
 
-def join_all(graded: Mapping[str, Graded], judge: MathJudge) -> dict[str, Pool]:
+def join_all(graded: Mapping[str, Graded], judge: Judge) -> dict[str, Pool]:
     """The same for many problems, on all cores."""
     pools = on_all_cores(lambda rollouts: join(rollouts, judge), graded.values())
     return dict(zip(graded, pools, strict=True))

@@ -10,8 +10,7 @@ from prefect import task
 from overthink.storage.manifest import Cover, Entry
 from overthink.storage.part_tables import calls_table, rows_table
 from overthink.storage.stages import Stage
-from overthink.tasks.domains.math.extraction import Extraction, extract_answer
-from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.domains.domain import Judge
 from overthink.tasks.engines.engine_protocol import Policy
 from overthink.tasks.engines.registry import EngineSlot
 from overthink.tasks.errors import EngineDied
@@ -23,6 +22,7 @@ from overthink.tasks.methods.continuations import (
     hopeful,
     rollouts_as_evidence,
 )
+from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.records import Problem, Sample, Sampling
 from overthink.tasks.stages.driver import Driver, EngineAccess
 from overthink.tasks.stages.grade import is_right, judge_answers
@@ -48,8 +48,8 @@ class LabelWork:
     continuations: int
     sampling: Sampling
     delimiter: str
-    extraction: Extraction
-    judge: MathJudge
+    grader: Grader
+    judge: Judge
     seed: int
     model: str
     policy: EngineSlot[Policy]
@@ -150,7 +150,7 @@ class Labelling:
         )
 
     def _grade(self, problem: Problem, texts: Mapping[Prefix, Sequence[str]]) -> dict[Prefix, ContinuationCounts]:
-        drawn = [(prefix, extract_answer(text, self._work.extraction)) for prefix in texts for text in texts[prefix]]
+        drawn = [(prefix, self._work.grader.extract(text)) for prefix in texts for text in texts[prefix]]
         judged = judge_answers(problem, [answer for _, answer in drawn], self._work.judge)
         verdicts: dict[Prefix, list[bool | None]] = {prefix: [] for prefix in texts}
         for (prefix, _), one in zip(drawn, judged, strict=True):

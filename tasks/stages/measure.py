@@ -24,7 +24,7 @@ from overthink.tasks.analysis.prm_measures import (
 )
 from overthink.tasks.analysis.prm_quality import FirstError
 from overthink.tasks.analysis.selectors import AGGREGATIONS, aggregate
-from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.domains.domain import Judge
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import column_by_rollout, join_all, read_graded
 from overthink.tasks.stages.score import by_rollout, covered_rows
@@ -144,7 +144,7 @@ def run_figures(
     problems: Mapping[str, Problem],
     split: ThresholdSplit,
     seed: int,
-    judge: MathJudge,
+    judge: Judge,
     cover: Cover,
 ) -> Iterator[tuple[str | None, Figure]]:
     """Everything that can be said of graded rollouts, and of their steps where a labeller has labelled them.

@@ -14,11 +14,11 @@ from overthink.storage.manifest import Cover
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stages import Shard, Stage
 from overthink.storage.store import Run, StageUse, Status, Store
-from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.engines.engine_config import ModelConfig, ServedModelConfig
 from overthink.tasks.engines.engine_protocol import Prm
 from overthink.tasks.engines.registry import EngineIdentity, EngineSlot
-from overthink.tasks.recipes.recipe import AnyRecipe, GradingConfig
+from overthink.tasks.recipes.grading import Grader
+from overthink.tasks.recipes.recipe import AnyRecipe
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.driver import EngineAccess
 from overthink.tasks.stages.grade import GradeWork, grade
@@ -98,21 +98,21 @@ class StageRunner:
         job = replace(job, sources=frozenset(samples.digests("rollouts")))
         await self.run_journaled(job, in_flight_of(prm.config), work)
 
-    async def grade(self, job: StageJob, samples: Stage, grading: GradingConfig) -> None:
+    async def grade(self, job: StageJob, samples: Stage, grader: Grader) -> None:
         """The answers and grades of all rollouts in `samples`."""
-        with MathJudge(grading.time_limit_seconds) as judge:
+        with grader.judge() as judge:
 
             def work(context: ShardContext) -> ShardWork:
-                return shard_work(grade, GradeWork(context, samples, grading.extraction, judge))
+                return shard_work(grade, GradeWork(context, samples, grader, judge))
 
             await self.run(replace(job, sources=frozenset(samples.digests("rollouts"))), work)
 
     async def select(
-        self, job: StageJob, grades: Stage, scores: Stage | None, settings: SelectSettings, grading: GradingConfig
+        self, job: StageJob, grades: Stage, scores: Stage | None, settings: SelectSettings, grader: Grader
     ) -> None:
         """What the selectors choose among all rollouts in `grades`, and the accuracy to expect; one part."""
         sources = frozenset(grades.digests("answers")) | frozenset(scores.digests("scores") if scores else ())
-        with MathJudge(grading.time_limit_seconds) as judge:
+        with grader.judge() as judge:
 
             def work(context: ShardContext) -> ShardWork:
                 return shard_work(select, SelectWork(context, grades, scores, settings, judge))

@@ -14,7 +14,7 @@ from overthink.storage.stages import Stage
 from overthink.tasks.analysis.estimators import Estimate, estimates
 from overthink.tasks.analysis.intervals import mean_interval
 from overthink.tasks.analysis.selectors import Candidates, SelectorName, choose, needs_prm, selector_of
-from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.domains.domain import Judge
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import Pool, join_all, read_graded
 from overthink.tasks.stages.shards import PLAIN_TASK, ShardContext
@@ -45,7 +45,7 @@ class SelectWork:
     grades: Stage
     scores: Stage | None
     settings: SelectSettings
-    judge: MathJudge
+    judge: Judge
 
 
 @task(name="select", task_run_name="select {cover.name}", **PLAIN_TASK)

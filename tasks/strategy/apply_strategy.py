@@ -6,7 +6,7 @@ from functools import partial
 from pyarrow import Table
 
 from overthink.storage.manifest import Cover
-from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.domains.domain import Judge
 from overthink.tasks.methods.compute_optimal import after_pilot
 from overthink.tasks.methods.requests import Method
 from overthink.tasks.plan.identity import JsonObject
@@ -51,10 +51,10 @@ class Application:
         job = self._at_once(self.plan.decide_key, self.plan.decide, 1, pilot.digests())
         by_strategy = partial(decide, self.plan.strategy, self.plan.method)
 
-        def work(judge: MathJudge, context: ShardContext) -> ShardWork:
+        def work(judge: Judge, context: ShardContext) -> ShardWork:
             return shard_work(deciding.decide, DecideWork(context, pilot, by_strategy, judge))
 
-        with MathJudge(self.run.recipe.grading.time_limit_seconds) as judge:
+        with self.run.recipe.grader.judge() as judge:
             await self.stages.run(job, partial(work, judge))
 
     def _fixed_decisions(self, cover: Cover) -> dict[str, Table]:
@@ -85,16 +85,16 @@ class Application:
     async def grade(self) -> None:
         """The grades of the rollouts that follow the pilots."""
         job = self._job(self.plan.grade_key, self.plan.grade, self.plan.most)
-        await self.stages.grade(job, self.applied.rest, self.run.recipe.grading)
+        await self.stages.grade(job, self.applied.rest, self.run.recipe.grader)
 
     async def select(self) -> None:
         """The answers chosen among all rollouts."""
         job = self._at_once(self.plan.select_key, self.plan.select, self.plan.most, self.applied.digests())
 
-        def work(judge: MathJudge, context: ShardContext) -> ShardWork:
+        def work(judge: Judge, context: ShardContext) -> ShardWork:
             return shard_work(choose_decided, ChooseWork(context, self.applied, judge))
 
-        with MathJudge(self.run.recipe.grading.time_limit_seconds) as judge:
+        with self.run.recipe.grader.judge() as judge:
             await self.stages.run(job, partial(work, judge))
 
     def _at_once(self, key: str, identity: JsonObject, n: int, sources: tuple[str, ...]) -> StageJob:

@@ -25,7 +25,8 @@ from overthink.tasks.strategy.paper_rule import paper_rule
 from overthink.tasks.strategy.run_reader import RunReader
 from overthink.tasks.strategy.totals import Shared, share_out
 
-ALIKE = ("sampling", "grading", "difficulty", "seed")  # what runs must share for their rollouts to stand together
+# What runs must share for their rollouts to stand together.
+ALIKE = ("domain", "sampling", "grading", "difficulty", "seed")
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str, su
         policy_id=policy,
         prm=recipe.prm,
         prm_id=prm,
+        domain=recipe.domain,
         sampling=recipe.sampling,
         grading=recipe.grading,
         seed=recipe.seed,

@@ -10,7 +10,7 @@ import numpy as np
 from overthink.tasks.analysis.difficulty import features_of
 from overthink.tasks.analysis.estimators import estimates, estimates_after
 from overthink.tasks.analysis.selectors import SELECTORS, Candidates, SelectorName
-from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.domains.domain import Judge
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.methods import AnyMethod, BestOfN
 from overthink.tasks.stages.graded import Graded, Pool, join_all
@@ -63,7 +63,7 @@ class Collector:
         self._names = ", ".join(reader.run.run_id for reader in readers)
         recipe = readers[0].recipe
         self._pilot, self._seed = recipe.difficulty.pilot, recipe.seed
-        self._time_limit = recipe.grading.time_limit_seconds
+        self._grader = recipe.grader
         self._pilots = self._read_pilots()
         self._budgets = self._common_budgets()
         listed = [reader.recipe.chosen_selectors() for reader in readers]
@@ -74,7 +74,7 @@ class Collector:
     def collect(self) -> Findings:
         """All there is to know."""
         methods: dict[str, AnyMethod] = {}
-        with MathJudge(self._time_limit) as judge:
+        with self._grader.judge() as judge:
             pools = join_all({key: pilot.graded for key, pilot in self._pilots.items()}, judge)
             for budget in self._budgets:
                 method = BestOfN(method="best_of_n", n=budget)
@@ -144,7 +144,7 @@ class Collector:
                 self._options[way][problem_key] = Worth(estimate.accuracy, spent.tokens, spent.flops)
                 self._fixed[way][problem_key] = Worth(estimate.accuracy, spent.tokens, spent.flops_for(selector))
 
-    def _collect_others(self, reader: RunReader, method: AnyMethod, judge: MathJudge) -> None:
+    def _collect_others(self, reader: RunReader, method: AnyMethod, judge: Judge) -> None:
         """A search with the whole budget is a fixed way, one with the budget less the pilot goes on from it."""
         graded = {key: found for key, found in reader.graded(method).items() if key in self._pilots}
         pilots = {key: self._pilots[key].graded[: self._pilot] for key in graded}

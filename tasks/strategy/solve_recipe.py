@@ -39,6 +39,7 @@ def solve_recipe(strategy_path: Path, source: dict[str, Any], limit: dict[str, f
         "name": name,
         "seed": strategy.seed,
         "problems": source,
+        "domain": strategy.domain,
         "policy": strategy.policy.model_dump(mode="json"),
         "prm": strategy.prm.model_dump(mode="json"),
         "methods": [{"method": "compute_optimal", "strategy": str(strategy_path), **limit}],

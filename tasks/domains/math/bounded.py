@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Literal
 
+from overthink.tasks.domains.domain import Verdict
 from overthink.tasks.domains.math.equality import GRADE, same
 from overthink.tasks.domains.math.evaluation import NotRead
 from overthink.tasks.domains.math.grouping import partition
@@ -17,9 +18,8 @@ from overthink.tasks.domains.math.values import Answer, scalars_of
 
 LONGEST_KEY = 300  # characters
 AGAIN_SECONDS = 0.1  # until it is said once more, where something swallowed the first exception
-Verdict = Literal["equal", "different", "unknown"]
-Reason = Literal["limit", "unread", "undecided"]  # why a verdict is unknown
-Found = tuple[str, Verdict | None, Reason | None]
+Doubt = Literal["limit", "unread", "undecided"]  # why a verdict is unknown
+Found = tuple[str, Verdict | None, Doubt | None]
 
 
 class OutOfTime(TimeoutError):
@@ -57,7 +57,7 @@ class Read:
     """An answer that was read, and why not everything in it was computed; None where it was."""
 
     answer: Answer
-    lacking: Reason | None = None
+    lacking: Doubt | None = None
 
 
 def judged(reference: str | None, answers: Sequence[str], budget: Budget) -> dict[str, Found]:
@@ -103,7 +103,7 @@ def _read(text: str, budget: Budget) -> Read:
     return Read(answer)
 
 
-def _verdict(right: Read, one: Read, identical: bool, budget: Budget) -> tuple[Verdict, Reason | None]:
+def _verdict(right: Read, one: Read, identical: bool, budget: Budget) -> tuple[Verdict, Doubt | None]:
     if identical or right.answer.key == one.answer.key:
         return "equal", None
     if lacking := right.lacking or one.lacking:
@@ -115,7 +115,7 @@ def _verdict(right: Read, one: Read, identical: bool, budget: Budget) -> tuple[V
         return "unknown", _reason(error)
 
 
-def _reason(error: Exception) -> Reason:
+def _reason(error: Exception) -> Doubt:
     if isinstance(error, (OutOfTime, MemoryError)):
         return "limit"
     return "undecided" if isinstance(error, ArithmeticError) and not isinstance(error, NotRead) else "unread"

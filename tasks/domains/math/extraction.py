@@ -5,11 +5,10 @@ What a model thought before `</think>` is not read. Boxes side by side ("\boxed{
 
 import re
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from overthink.tasks.domains.domain import Extraction
 from overthink.tasks.domains.math.statements import is_answer, stated_answer, without_statement
-
-Extraction = Literal["boxed", "lenient"]
 
 MOST_READ = 100_000  # characters; an answer stands at the end
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s{0,9}")

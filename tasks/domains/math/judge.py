@@ -2,31 +2,18 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from overthink.tasks.domains.math.bounded import Reason, Verdict, stored_key
+from overthink.tasks.domains.domain import Judged, Verdict
+from overthink.tasks.domains.math.bounded import stored_key
 from overthink.tasks.domains.math.children import Children
 from overthink.tasks.domains.math.expressions import number_key
 from overthink.tasks.domains.math.grouping import numbered
 from overthink.tasks.domains.math.reading import as_told
-
-__all__ = ["Judged", "MathJudge", "Reason", "Verdict", "plain_number"]
+from overthink.tasks.records import Problem
 
 _PLAIN_NUMBER = re.compile(r"[+-]?\d{1,30}(?:\.\d{1,30})?")
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One answer: a canonical form of it alone, and the verdict on it, None where there is no reference.
-
-    `reason` says why a verdict is unknown: a "limit" of time or memory, mathematics that is "unread", or "undecided".
-    """
-
-    key: str
-    verdict: Verdict | None
-    reason: Reason | None = None
 
 
 class MathJudge:
@@ -45,6 +32,10 @@ class MathJudge:
 
     def __exit__(self, *_: object) -> None:
         self._children.stop()
+
+    def grade(self, problem: Problem, answers: Sequence[str]) -> list[Judged]:
+        """See `Judge.grade`."""
+        return self.judge(problem.reference, answers)
 
     def judge(self, reference: str | None, answers: Sequence[str]) -> list[Judged]:
         """The key and verdict of each answer to one problem, each graded against the reference itself."""

@@ -2,17 +2,17 @@
 
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel, Field, FiniteFloat
 
-from overthink.tasks.domains.prompts import messages
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig
 from overthink.tasks.engines.http.endpoints import Endpoints, ModelCard
 from overthink.tasks.engines.http.http_client import Count
 from overthink.tasks.engines.http.served_steps import ServedSteps, WrittenLine
 from overthink.tasks.engines.models import ModelFiles, context_length
-from overthink.tasks.engines.policy_prompts import PolicyPrompts, files_of_prompts, style_of
+from overthink.tasks.engines.policy_prompts import PolicyPrompts, chat_of, files_of_prompts
 from overthink.tasks.engines.token_policy import TokenPolicy, WrittenText
 from overthink.tasks.errors import BadReply, EngineUnavailable
 from overthink.tasks.records import Sample, Sampling
@@ -191,8 +191,7 @@ class ChatPolicy:
     def __init__(self, endpoints: Endpoints, config: OpenAIPolicyConfig) -> None:
         self._endpoints = endpoints
         self._model = config.model
-        self._style = style_of(config, None)
-        self._system = config.system_prompt
+        self._chat = partial(chat_of, config, None)
 
     @classmethod
     async def open(cls, config: OpenAIPolicyConfig) -> "ChatPolicy":
@@ -207,7 +206,7 @@ class ChatPolicy:
 
     def prompt(self, question: str) -> tuple[int, ...]:
         """The characters of the chat, as its tokens are made elsewhere."""
-        return tuple(map(ord, json.dumps(messages(self._style, question, self._system), ensure_ascii=False)))
+        return tuple(map(ord, json.dumps(self._chat(question), ensure_ascii=False)))
 
     def tokens(self, text: str, begins: bool) -> tuple[int, ...]:  # noqa: ARG002
         """Raises BadReply: a chat cannot go on from text as if the policy had written it."""
@@ -219,7 +218,7 @@ class ChatPolicy:
             raise BadReply(f"{self._model} is asked by chat, which cannot go on from a step: name its `tokenizer`")
         body: dict[str, Any] = {
             "model": self._model,
-            "messages": messages(self._style, question, self._system),
+            "messages": self._chat(question),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Protocol
 
-from overthink.tasks.domains.prompts import Message, messages
+from overthink.tasks.domains.prompts import BOXED, Message, chat
 from overthink.tasks.engines.chat import (
     chat_frame,
     encode_chat,
@@ -73,8 +73,8 @@ class MarkedChat:
 
     def __init__(self, tokenizer: Any, mark: str) -> None:
         self.mark = single_token(tokenizer, mark)
-        self.version = chat_frame(tokenizer, messages("qwen", "")).version
-        self._question = lru_cache(REMEMBERED)(lambda text: encode_chat(tokenizer, messages("qwen", text), mark))
+        self.version = chat_frame(tokenizer, chat("", BOXED)).version
+        self._question = lru_cache(REMEMBERED)(lambda text: encode_chat(tokenizer, chat(text, BOXED), mark))
         self.step = lru_cache(REMEMBERED)(partial(encode_text, tokenizer, mark=mark))
 
     def write(self, question: str, steps: tuple[str, ...], from_step: int) -> list[PrmPrompt]:

@@ -1,0 +1,123 @@
+"""What a domain of tasks is: how a question is put, where its answer stands, which answers are equal and right."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+from overthink.tasks.domains.prompts import KnownStyle, Message, chat
+from overthink.tasks.records import Problem
+
+Extraction = Literal["boxed", "lenient"]
+Verdict = Literal["equal", "different", "unknown"]
+# Why a verdict is unknown: a `limit` of time or memory, an answer or reference that is `unread`, a comparison that is
+# `undecided`, or a domain's own words.
+Reason = str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One answer: a canonical form of it alone, and the verdict on it, None where there is no reference.
+
+    `reason` says why a verdict is unknown, and is None otherwise. What took too long is unknown, never different.
+    """
+
+    key: str
+    verdict: Verdict | None
+    reason: Reason | None = None
+
+
+class Judge(Protocol):
+    """Compares answers, for any number of threads at once. All answers to one problem are handed over together."""
+
+    def grade(self, problem: Problem, answers: Sequence[str]) -> list[Judged]:
+        """The key of each answer, and its verdict against the problem's reference; in the order of the answers."""
+        ...
+
+    def groups(self, answers: Sequence[str]) -> list[int]:
+        """The group of each answer to one problem, numbered from 0 by first occurrence.
+
+        Being in one group is symmetric and transitive, and depends on no order of the answers.
+        """
+        ...
+
+
+class Domain(ABC):
+    """A kind of task. `name` is what recipes call it.
+
+    Raise `version` with every change of what it extracts, groups or grades: it is in the keys of grades, so that a
+    change grades anew and samples nothing. `libraries` names the distributions whose versions are there beside it.
+    `instruction` asks for the form of the answer.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    libraries: ClassVar[tuple[str, ...]] = ()
+    instruction: ClassVar[str | None] = None
+
+    def messages(self, question: str, style: KnownStyle, system: str | None = None) -> list[Message]:
+        """The chat that asks a question, without the assistant's turn: the user's message, perhaps behind a system one.
+
+        `style` is that of the policy's family: the instruction is the system message, but R1 models have it behind the
+        question, and `plain` ones nowhere. `system` is what the recipe wants said in place of the system message. The
+        whole chat is in the key of what is sampled.
+        """
+        if self.instruction is None or style in ("r1", "plain"):
+            return chat(f"{question}\n{self.instruction}" if self.instruction and style == "r1" else question, system)
+        return chat(question, system or self.instruction)
+
+    def is_final(self, text: str) -> bool:
+        """Whether a step holds the final answer, so that a search need not go on from it."""
+        return self.extract(text) is not None
+
+    @abstractmethod
+    def extract(self, text: str, extraction: Extraction = "boxed") -> str | None:
+        """The answer in a solution as written, or None where the solution gives none.
+
+        `lenient` asks for what may be meant too, as the reference tools do, to compare with them.
+        """
+
+    @abstractmethod
+    def judge(self, time_limit: float, /) -> AbstractContextManager[Judge]:
+        """Who compares this domain's answers, as long as the context lasts; `time_limit` in seconds bounds one answer.
+
+        Raises UserError where what it takes to compare is not installed.
+        """
+
+
+class PlainDomain(Domain):
+    """A domain whose answers are compared one by one, at once and in this process."""
+
+    def key(self, answer: str) -> str:
+        """A canonical form of an answer alone, as it is stored; by default the answer itself."""
+        return answer
+
+    def same(self, answers: Sequence[str]) -> list[int]:
+        """See `Judge.groups`; by default answers with one key are the same."""
+        numbers: dict[str, int] = {}
+        return [numbers.setdefault(self.key(answer), len(numbers)) for answer in answers]
+
+    @abstractmethod
+    def grade(self, problem: Problem, answer: str) -> tuple[Verdict, Reason | None]:
+        """The verdict on one answer to a problem with a reference, and the reason where it is unknown."""
+
+    @contextmanager
+    def judge(self, _: float, /) -> Iterator[Judge]:
+        """See `Domain.judge`; nothing here takes long enough to be cut off."""
+        yield _OneByOne(self)
+
+
+@dataclass(frozen=True)
+class _OneByOne:
+    domain: PlainDomain
+
+    def grade(self, problem: Problem, answers: Sequence[str]) -> list[Judged]:
+        keys = [self.domain.key(answer) for answer in answers]
+        if problem.reference is None:
+            return [Judged(key, None) for key in keys]
+        verdicts = [self.domain.grade(problem, answer) for answer in answers]
+        return [Judged(key, *verdict) for key, verdict in zip(keys, verdicts, strict=True)]
+
+    def groups(self, answers: Sequence[str]) -> list[int]:
+        return self.domain.same(answers)
