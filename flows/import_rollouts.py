@@ -13,6 +13,7 @@ from overthink.storage.opening import open_store
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import StageUse, Store
 from overthink.tasks.analysis.selectors import SELECTORS, SelectorName, needs_prm
+from overthink.tasks.datasets.sources import ProblemSet
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_tts
 from overthink.tasks.importers.imported import ImportedSet
@@ -34,6 +35,7 @@ class ImportPlan:
 
     recipe: ImportRecipe
     imported: ImportedSet
+    problem_set: ProblemSet
     problems: JsonObject
     rollouts: JsonObject
     grade: JsonObject
@@ -99,7 +101,8 @@ def make_import_plans(recipe: ImportRecipe) -> list[ImportPlan]:
 
 
 def _plan(recipe: ImportRecipe, imported: ImportedSet) -> ImportPlan:
-    problems = problems_identity(imported.problem_set)
+    problem_set = imported.problem_set.in_domain(recipe.domain)
+    problems = problems_identity(problem_set)
     rollouts = stage_identity(
         StageKind.IMPORT, format=recipe.format, columns=dict(recipe.columns), content=imported.content
     )
@@ -107,7 +110,7 @@ def _plan(recipe: ImportRecipe, imported: ImportedSet) -> ImportPlan:
     grade = grade_identity(key, recipe.grader, problems)
     scores = key if imported.is_scored else None
     select = select_identity(grade, scores, problems, imported.n, _settings(recipe, imported))
-    return ImportPlan(recipe, imported, problems, rollouts, grade, select)
+    return ImportPlan(recipe, imported, problem_set, problems, rollouts, grade, select)
 
 
 def selectors_of(imported: ImportedSet) -> tuple[SelectorName, ...]:
@@ -142,7 +145,7 @@ async def import_rollouts(recipe: ImportRecipe, store: StorePlace) -> list[str]:
 
 async def _carry_out(plan: ImportPlan, store: Store, progress: RunProgress) -> None:
     recipe, imported = plan.recipe, plan.imported
-    problem_set = imported.problem_set
+    problem_set = plan.problem_set
     stages = StageRunner(store, progress, plan.run_id, {each.problem_key: each for each in problem_set.problems})
 
     def job(use: StageUse, identity: JsonObject, shard_size: int) -> StageJob:

@@ -61,7 +61,7 @@ class _Rebuilding:
         self.store = store
         self.run = run
         self.recipe = Recipe.model_validate(run.recipe)
-        self.problem_set = _problem_set(store, run, self.recipe)
+        self.problem_set = _problem_set(store, run, self.recipe).in_domain(self.recipe.domain)
         self.problems = problems_identity(self.problem_set)
         self.keys: dict[tuple[StageKind, str | None], str] = {(use.kind, use.method_id): use.key for use in run.stages}
         self.grades: dict[str, JsonObject] = {}
@@ -120,4 +120,4 @@ def _problem_set(store: Store, run: Run, recipe: Recipe) -> ProblemSet:
         return load_problems(recipe.problems, skip_bad_rows=True)
     rows = stage.table("problems").to_pylist()
     problems = tuple(Problem(**{name: row[name] for name in Problem.__dataclass_fields__}) for row in rows)
-    return ProblemSet(domain=run.problem_set.rpartition("@")[0], problems=problems)
+    return ProblemSet(title=run.problem_set.rpartition("@")[0], problems=problems)

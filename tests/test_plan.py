@@ -73,7 +73,7 @@ def test_a_default_written_out_changes_no_key() -> None:
 
 
 def problem_set(reference: str = "2", question: str = "1+1?") -> ProblemSet:
-    return ProblemSet(domain="own", problems=(Problem(f"key of {question}", "0", question, reference),))
+    return ProblemSet(title="own", problems=(Problem(f"key of {question}", "0", question, reference),))
 
 
 def test_a_reference_changes_grades_but_not_rollouts_or_scores() -> None:

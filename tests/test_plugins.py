@@ -1,11 +1,11 @@
-"""Methods and selectors of other packages: found, run end to end, in the keys, and refused in one message."""
+"""Methods, selectors and domains of other packages: found, run end to end, in the keys, and refused in one message."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from overthink.flows.commands.cli import app
 from overthink.tasks.analysis.selectors import SelectorName
+from overthink.tasks.domains.known_domains import DomainName
 from overthink.tasks.errors import UserError
 from overthink.tasks.plugins import installed
 from overthink.tasks.recipes.methods import AnyMethod
@@ -62,6 +63,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_each_is_one_file_of_at_most_forty_lines() -> None:
     files = sorted((EXAMPLE / "overthink_example").glob("[a-z]*.py"))
     assert {path.name: len(path.read_text().splitlines()) <= 40 for path in files} == {
+        "fermi.py": True,
         "median_vote.py": True,
         "two_temperatures.py": True,
     }
@@ -84,6 +86,47 @@ def test_an_example_package_runs_end_to_end(site: Path, tmp_path: Path) -> None:
     assert (compared.returncode, compared.stderr) == (0, "") and "prm_median_vote" in compared.stdout
     without = overthink(tmp_path / "nothing", "report", "extended", "--store", str(tmp_path / "store"))
     assert (without.returncode, without.stdout) == (0, report.stdout), "a finished run needs no code of theirs"
+
+
+ESTIMATES = {"domain": "fermi", "name": "estimates", "methods": [{"method": "best_of_n", "n": 4}]}
+VERDICTS = """SELECT answer, answer_key, correct, detail, grader, grader_version, count(*) AS n
+    FROM rollouts JOIN grades USING (rollout_id) WHERE starts_with(run_id, 'estimates') GROUP BY ALL ORDER BY ALL"""
+
+
+def test_a_domain_grades_and_groups_end_to_end(site: Path, tmp_path: Path) -> None:
+    problems = tmp_path / "estimates.jsonl"
+    problems.write_text("".join(f'{{"question": "How many: {n}?", "answer": "8"}}\n' for n in range(6)))
+    source = {"source": "file", "path": str(problems)}
+    ran(site, tmp_path, problems=source, **ESTIMATES)
+    told = sql(site, tmp_path, VERDICTS)
+    assert {row["answer"]: (row["answer_key"], row["correct"], row["detail"]) for row in told} == {
+        "0": ("0", None, "zero has no magnitude"),
+        "1": ("1e0", True, "equals the reference"),
+        "2": ("1e0", True, "equals the reference"),
+    }
+    assert {(row["grader"], row["grader_version"]) for row in told} == {("fermi (boxed)", 1)}
+    assert [*sql(site, tmp_path, "SELECT DISTINCT domain FROM problems")] == [{"domain": "fermi"}]
+    joined = sql(site, tmp_path, "SELECT count(DISTINCT answer_group) AS n FROM groups WHERE answer_group = '1e0'")
+    assert joined == [{"n": 1}], "1 and 2 vote together"
+    # The same rollouts as mathematics: sampled once, graded apart, and told apart.
+    ran(site, tmp_path, problems=source, **(ESTIMATES | {"domain": "math", "name": "sums"}))
+    assert sql(site, tmp_path, "SELECT count(*) AS n FROM calls WHERE kind = 'generate'") == [{"n": 48}]
+    assert len(sql(site, tmp_path, "SELECT DISTINCT call_key FROM calls WHERE kind = 'generate'")) == 24
+    assert sql(site, tmp_path, "SELECT count(*) AS n FROM problems") == [{"n": 12}]
+    compared = overthink(site, "compare", "sums", "estimates", "--store", str(tmp_path / "store"))
+    assert compared.returncode == 0, compared.stderr
+
+
+def test_without_its_package_a_domain_is_told_and_a_finished_run_reported(site: Path, tmp_path: Path) -> None:
+    words = ("--store", str(tmp_path / "store"))
+    ran(site, tmp_path, **ESTIMATES)
+    ran(site, tmp_path, **(ESTIMATES | {"domain": "math", "name": "sums"}))
+    nothing, there = tmp_path / "nothing", overthink(site, "report", "estimates", *words)
+    assert overthink(nothing, "report", "estimates", *words).stdout == there.stdout
+    for command in (("run", recipe(tmp_path, **ESTIMATES)), ("compare", "sums", "estimates")):
+        result = overthink(nothing, *command, *words)
+        assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
+        assert "there is no domain 'fermi': name one of math, or install the package that has it" in result.stderr
 
 
 KEYS = """
@@ -112,6 +155,11 @@ def test_the_release_is_in_the_keys_of_what_is_computed_by_it(site: Path, tmp_pa
     changed = {key.rpartition("-")[0] for key in keys(later, path) - keys(site, path)}
     made = ("sample", "score", "grade", "select")
     assert changed == {*(f"two_temperatures-n4 {kind}" for kind in made), "best_of_n-n4 select"}
+    methods = [{"method": "best_of_n", "n": 4}, {"method": "adaptive", "n": 4}, {"method": "dvts", "n": 4}]
+    path = recipe(tmp_path, domain="fermi", methods=methods, selectors=["majority"])
+    changed = {key.rpartition("-")[0] for key in keys(later, path) - keys(site, path)}
+    graded = {f"{method} {kind}" for method in ("best_of_n-n4", "adaptive-n4", "dvts-n4-m4") for kind in made[2:]}
+    assert changed == graded | {"adaptive-n4 sample", "adaptive-n4 score", "dvts-n4-m4 search"}
 
 
 @pytest.fixture
@@ -128,10 +176,17 @@ def here(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 def test_they_are_listed(here: Path) -> None:
     listed = CliRunner().invoke(app, ["plugins"], env={"COLUMNS": "200"})
     assert listed.exit_code == 0
-    (row,) = [line for line in listed.stdout.splitlines() if "prm_median_vote" in line]
-    assert "overthink-example" in row and "1.2" in row and "selector" in row
+    for name, kind in (("prm_median_vote", "selector"), ("two_temperatures", "method"), ("fermi", "domain")):
+        (row,) = [line for line in listed.stdout.splitlines() if name in line]
+        assert "overthink-example" in row and "1.2" in row and kind in row
+    assert [line for line in listed.stdout.splitlines() if "math" in line and "built in" in line and "domain" in line]
 
 
+NAMING: dict[str, Callable[[str], Any]] = {
+    "methods": lambda name: TypeAdapter(AnyMethod).validate_python({"method": name, "n": 4}),
+    "selectors": lambda name: TypeAdapter(SelectorName).validate_python(name),
+    "domains": lambda name: TypeAdapter(DomainName).validate_python(name),
+}
 BROKEN = {
     "broken": ("methods", "broken", "nowhere:Method", "ModuleNotFoundError"),
     "rival": ("methods", "two_temperatures", "overthink_example.median_vote:MEDIAN_VOTE", "overthink-example"),
@@ -139,6 +194,10 @@ BROKEN = {
     "named": ("methods", "named", "overthink_example.two_temperatures:TwoTemperatures", "itself 'two_temperatures'"),
     "dashed": ("methods", "a-b", "overthink_example.two_temperatures:TwoTemperatures", "small letters"),
     "wrong": ("selectors", "wrong", "overthink_example.two_temperatures:TwoTemperatures", "is no Selector"),
+    "no_domain": ("domains", "wrong", "overthink_example.median_vote:MEDIAN_VOTE", "is no Domain"),
+    "no_object": ("domains", "fermi2", "overthink_example.fermi:Fermi", "an object of it is wanted"),
+    "misnamed": ("domains", "quick", "overthink_example.fermi:FERMI", "names itself 'fermi'"),
+    "mathematics": ("domains", "math", "overthink_example.fermi:FERMI", "overthink too"),
     "theirs": ("selectors", "majority", "overthink_example.median_vote:MEDIAN_VOTE", "overthink too"),
 }
 
@@ -148,10 +207,7 @@ def test_what_is_broken_or_clashes_is_one_message_that_names_the_distribution(na
     group, taken, place, told = BROKEN[name]
     distribution(here, f"other-{name}", "0.3", {f"overthink.{group}": {taken: place}})
     with pytest.raises(UserError, match=f"other-{name}.*{told}|{told}.*other-{name}"):
-        if group == "methods":
-            TypeAdapter(AnyMethod).validate_python({"method": taken, "n": 4})
-        else:
-            TypeAdapter(SelectorName).validate_python(taken)
+        NAMING[group](taken)
     assert TypeAdapter(AnyMethod).validate_python({"method": "best_of_n", "n": 4}), "what does not ask for it goes on"
     listed = CliRunner().invoke(app, ["plugins"])
     assert listed.exit_code == 2 and f"other-{name}" in listed.stderr and "broken" in listed.stdout
@@ -164,5 +220,5 @@ def test_the_page_shows_each_in_full() -> None:
         *(EXAMPLE / "overthink_example").glob("[a-z]*.py"),
         *EXAMPLE.glob("data/*.yaml"),
     ]
-    assert len(shown) == 5
+    assert len(shown) == 6
     assert [path.name for path in shown if f"\n{path.read_text().rstrip()}\n```" not in page] == []

@@ -288,7 +288,7 @@ def test_a_data_set_is_read_at_its_revision(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(datasets, "load_dataset", load)
     found = load_problems(HUB, skip_bad_rows=True)
     assert asked == [(("someone/sums", "main"), {"split": "train", "revision": "abc"})]
-    assert (len(found.problems), found.domain) == (1, "sums")
+    assert (len(found.problems), found.title) == (1, "sums")
     assert found.dropped[0].startswith("someone/sums (train), row 2: field 'question' is empty")
 
 

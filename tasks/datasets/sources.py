@@ -1,6 +1,7 @@
 """Where problems come from: chains, a local JSONL or Parquet file, a Hugging Face data set; every row is checked."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -155,18 +156,30 @@ Source = Annotated[AnySource, Field(discriminator="source")]
 
 
 class ProblemSet(SourceModel):
-    """Checked problems. `dropped` holds the complaints about rows left out with `--skip-bad-rows`."""
+    """Checked problems of one domain. `dropped` holds the complaints about rows left out with `--skip-bad-rows`."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
-    domain: str
+    title: str
     problems: tuple[Problem, ...]
     dropped: tuple[str, ...] = ()
+    domain: DomainName = MATH.name
 
     @property
     def name(self) -> str:
-        """The domain and a digest of all ids, questions and references: different sets have different names."""
-        return f"{self.domain}@{content_key([[p.problem_key, p.reference] for p in self.problems])[:8]}"
+        """The title and a digest of all ids, questions and references: different sets have different names."""
+        content: list[Any] = [[p.problem_key, p.reference] for p in self.problems]
+        # Sets of mathematics have the names that they had before there were other domains.
+        if self.domain != MATH.name:
+            content.append(self.domain)
+        return f"{self.title}@{content_key(content)[:8]}"
+
+    def in_domain(self, domain: DomainName) -> "ProblemSet":
+        """The same problems in a domain, which each then names; those of mathematics name their set, as ever."""
+        if domain == MATH.name:
+            return self
+        problems = tuple(replace(problem, domain=domain) for problem in self.problems)
+        return self.model_copy(update={"problems": problems, "domain": domain})
 
 
 def load_problems(source: AnySource, skip_bad_rows: bool = False) -> ProblemSet:
@@ -222,13 +235,13 @@ def _chains(source: ChainsSource) -> ProblemSet:
                 subject="arithmetic",
             )
         )
-    return ProblemSet(domain=f"chains-{source.split}", problems=tuple(problems))
+    return ProblemSet(title=f"chains-{source.split}", problems=tuple(problems))
 
 
 def _questions(source: QuestionsSource) -> ProblemSet:
     names = {f"question-{content_key(question)[:12]}": question for question in source.questions}
     problems = [Problem(problem_key(name, question), name, question, None) for name, question in names.items()]
-    return ProblemSet(domain="questions", problems=tuple(problems))
+    return ProblemSet(title="questions", problems=tuple(problems))
 
 
 def domain_of_source(source: AnySource | None) -> DomainName:
@@ -249,13 +262,13 @@ def has_references(source: AnySource) -> bool:
 
 
 def _checked(
-    rows: Iterable[Row], place: str, domain: str, columns: Columns, limit: int | None, skip_bad_rows: bool
+    rows: Iterable[Row], place: str, title: str, columns: Columns, limit: int | None, skip_bad_rows: bool
 ) -> ProblemSet:
     problems: dict[str, Problem] = {}
     dropped: list[str] = []
 
     def read(where: str, index: int, row: Mapping[str, Any]) -> Problem:
-        problem = _problem(where, index, row, domain, columns)
+        problem = _problem(where, index, row, title, columns)
         if problem.problem_id in problems:
             raise ProblemError(f"{where}: id {problem.problem_id!r} ({columns.problem_id}) is there twice")
         return problem
@@ -266,10 +279,10 @@ def _checked(
             break
     if not problems:
         raise ProblemError(f"{place}: no usable problem in it")
-    return ProblemSet(domain=domain, problems=tuple(problems.values()), dropped=tuple(dropped))
+    return ProblemSet(title=title, problems=tuple(problems.values()), dropped=tuple(dropped))
 
 
-def _problem(where: str, index: int, row: Mapping[str, Any], domain: str, columns: Columns) -> Problem:
+def _problem(where: str, index: int, row: Mapping[str, Any], title: str, columns: Columns) -> Problem:
     question = text_field(where, row, columns.question)
     reference = (
         None if columns.reference is None else _reference(where, row, columns.reference, columns.reference_after)
@@ -280,7 +293,7 @@ def _problem(where: str, index: int, row: Mapping[str, Any], domain: str, column
         problem_id=problem_id,
         question=question,
         reference=reference,
-        domain=domain,
+        domain=title,
         level=_optional(row, columns.level),
         subject=_optional(row, columns.subject),
     )

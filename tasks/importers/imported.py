@@ -81,7 +81,7 @@ class ImportedSet:
     @property
     def problem_set(self) -> ProblemSet:
         """The problems alone."""
-        return ProblemSet(domain=self.domain, problems=tuple(each.problem for each in self.problems))
+        return ProblemSet(title=self.domain, problems=tuple(each.problem for each in self.problems))
 
     @property
     def content(self) -> str:

@@ -73,6 +73,7 @@ def make_plan(
     """
     policy = identity_of(recipe.policy)
     prm = None if recipe.prm is None else identity_of(recipe.prm)
+    problem_set = problem_set.in_domain(recipe.domain)
     problems = problems_identity(problem_set)
     methods = tuple(method_plan(recipe, method, policy, prm, problems) for method in recipe.fixed_methods)
     return Plan(recipe, problem_set, policy, prm, problems, methods, _strategy_plans(recipe, policy, prm, problems))
