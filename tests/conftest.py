@@ -48,11 +48,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[str]:
-    """One temporary Prefect server for all flows of the session; its address, for child processes."""
-    from prefect.settings import PREFECT_API_URL
+    """What stands in for a Prefect server, for all flows of the session; its address, for child processes."""
+    from anyio.from_thread import start_blocking_portal
+    from prefect.events.worker import EventsWorker
+    from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+
+    from overthink.flows.orchestration.stand_in import StandIn, served
+
+    quiet = {PREFECT_LOGGING_TO_API_ENABLED: False}
+    with (
+        start_blocking_portal() as portal,
+        served(StandIn(), portal) as address,
+        temporary_settings({PREFECT_API_URL: address, **quiet}),
+    ):
+        yield address
+        EventsWorker.drain_all(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def real_prefect_server(prefect_server: str) -> Iterator[str]:
+    """One temporary Prefect server for what asks it; its address."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=120):
+    with temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: True}), prefect_test_harness(server_startup_timeout=120):
         yield str(PREFECT_API_URL.value())
 
 

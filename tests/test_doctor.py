@@ -153,7 +153,7 @@ def test_gpus_are_told_with_memory_and_driver(monkeypatch: pytest.MonkeyPatch, t
     assert next(iter(engines.gpu_findings())).level == "ok"
 
 
-def test_a_prefect_server_is_asked_where_one_is_named(prefect_server: str) -> None:
+def test_a_prefect_server_is_asked_where_one_is_named(real_prefect_server: str) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     def told(**settings: Any) -> Finding:
@@ -161,7 +161,7 @@ def test_a_prefect_server_is_asked_where_one_is_named(prefect_server: str) -> No
             (finding,) = health._prefect()
         return finding
 
-    assert told().level == "ok" and prefect_server in told().what
+    assert told().level == "ok" and real_prefect_server in told().what
     assert "without a server" in told(restore_defaults={PREFECT_API_URL}).what
     gone = told(updates={PREFECT_API_URL: "http://127.0.0.1:9/api"})
     assert gone.level == "broken" and "does not answer" in gone.what

@@ -139,7 +139,7 @@ def test_nothing_is_left_behind(by: signal.Signals, tmp_path: Path) -> None:
 
 
 async def test_a_server_that_is_there_hears_of_tasks_logs_and_artifacts(
-    prefect_server: str, fake_recipe: dict[str, Any], tmp_path: Path
+    real_prefect_server: str, fake_recipe: dict[str, Any], tmp_path: Path
 ) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName, LogFilter, LogFilterFlowRunId

@@ -50,7 +50,7 @@ class ApiRequest:
 
 
 class StandIn:
-    """Keeps what it is told of in memory, accepts every state and drops events. Whatever else it is asked is not there.
+    """Keeps what it is told of in memory, accepts every state, drops logs and events. All else is not there.
 
     `kept` holds Prefect's JSON of each kind of thing by their ids.
     """
@@ -73,6 +73,8 @@ class StandIn:
             thing = {**request.body, "id": request.body.get("id") or str(uuid4())}
             return JSONResponse(self.keep(request.creates, thing), status_code=201)
         match request.words:
+            case ["logs" | "events"]:
+                return Response(status_code=204)
             case [kind, "filter"] if kind in KINDS:  # none that ran before
                 return JSONResponse([])
             case [kind, known, *rest] if known in self.kept.get(kind, {}):

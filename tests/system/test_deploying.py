@@ -38,13 +38,13 @@ NIGHTLY = ["--cron", "0 3 * * *", "--timezone", "Europe/London"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def pool(prefect_server: str) -> None:
+def pool(real_prefect_server: str) -> None:
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
 
 
 @pytest.fixture
-def client(prefect_server: str) -> Iterator[SyncPrefectClient]:
+def client(real_prefect_server: str) -> Iterator[SyncPrefectClient]:
     with get_client(sync_client=True) as client:
         yield client
 
@@ -99,7 +99,7 @@ def test_deployed_again_the_later_word_holds(client: SyncPrefectClient, tmp_path
 
 
 def test_a_run_is_handed_over_and_done_from_plain_json(
-    client: SyncPrefectClient, prefect_server: str, tmp_path: Path
+    client: SyncPrefectClient, real_prefect_server: str, tmp_path: Path
 ) -> None:
     deploy("--store", str(tmp_path / "store"), "--name", "handed")
     result = overthink("run", "smoke", "--set", "problems.count=4", "--deployment", "handed")
@@ -108,7 +108,7 @@ def test_a_run_is_handed_over_and_done_from_plain_json(
     assert f"/runs/flow-run/{flow_run_id}" in "".join(result.output.split())
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    execute(flow_run_id, prefect_server, elsewhere)
+    execute(flow_run_id, real_prefect_server, elsewhere)
     flow_run = client.read_flow_run(flow_run_id)
     assert flow_run.state is not None
     assert flow_run.state.is_completed(), flow_run.state.message
@@ -119,7 +119,7 @@ def test_a_run_is_handed_over_and_done_from_plain_json(
 
 
 def test_several_workers_share_a_run_that_is_handed_over(
-    client: SyncPrefectClient, prefect_server: str, tmp_path: Path
+    client: SyncPrefectClient, real_prefect_server: str, tmp_path: Path
 ) -> None:
     """Two processes, as two workers of the pool start them; on a schedule both begin at the same time."""
     deploy("--store", str(tmp_path / "store"), "--name", "together", "--workers", "2", *NIGHTLY)
@@ -130,7 +130,7 @@ def test_several_workers_share_a_run_that_is_handed_over(
     result = overthink("run", "smoke", *slow, "--deployment", "together", "--workers", "2")
     assert result.exit_code == 0, result.output
     addresses = [word for word in result.output.split() if "/runs/flow-run/" in word]
-    environment = os.environ | {"PREFECT_API_URL": prefect_server}
+    environment = os.environ | {"PREFECT_API_URL": real_prefect_server}
     flow_run_ids = [address.rpartition("/")[2] for address in addresses]
     commands = [[PREFECT, "flow-run", "execute", flow_run_id] for flow_run_id in flow_run_ids]
     workers = [subprocess.Popen(command, cwd=tmp_path, env=environment) for command in commands]
@@ -143,12 +143,12 @@ def test_several_workers_share_a_run_that_is_handed_over(
 
 
 def test_a_mistake_that_no_schema_sees_fails_the_run_with_its_remedy(
-    client: SyncPrefectClient, prefect_server: str, fake_recipe: dict[str, Any], tmp_path: Path
+    client: SyncPrefectClient, real_prefect_server: str, fake_recipe: dict[str, Any], tmp_path: Path
 ) -> None:
     deploy("--store", str(tmp_path), "--name", "refused")
     parameters = {"recipe": recipe_of(fake_recipe).model_dump(mode="json") | {"budgets": [99]}}
     (flow_run,) = asyncio.run(ask_for_runs("refused", parameters))
-    execute(flow_run.id, prefect_server, tmp_path)
+    execute(flow_run.id, real_prefect_server, tmp_path)
     state = client.read_flow_run(flow_run.id).state
     assert state is not None
     assert state.is_failed()
@@ -190,12 +190,12 @@ def test_waiting_ends_with_the_run(
     assert f"{end.title()}: as told" in result.output
 
 
-def test_the_deployments_of_prefect_yaml_are_registered(client: SyncPrefectClient, prefect_server: str) -> None:
+def test_the_deployments_of_prefect_yaml_are_registered(client: SyncPrefectClient, real_prefect_server: str) -> None:
     client.create_work_pool(WorkPoolCreate(name="overthink", type="process"))
     told = subprocess.run(
         [PREFECT, "--no-prompt", "deploy", "--all"],
         cwd=ROOT,
-        env=os.environ | {"PREFECT_API_URL": prefect_server},
+        env=os.environ | {"PREFECT_API_URL": real_prefect_server},
         capture_output=True,
         text=True,
         timeout=300,

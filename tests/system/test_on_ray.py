@@ -34,14 +34,13 @@ def cluster() -> Iterator[None]:
 @pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize("is_there", [True, False])
 async def test_workers_on_ray_share_a_run(
-    is_there: bool, prefect_server: str, fake_recipe: dict[str, Any], tmp_path: Path
+    is_there: bool, real_prefect_server: str, fake_recipe: dict[str, Any], tmp_path: Path
 ) -> None:
     """With a Prefect server, which the workers ask themselves, and without one."""
     from overthink.flows.on_ray import evaluate_on_ray
 
     recipe, store = recipe_of(fake_recipe, name=f"ray-{tmp_path.name}"), Store(tmp_path / "store")
-    server = {"updates": {PREFECT_API_URL: prefect_server}} if is_there else {"restore_defaults": {PREFECT_API_URL}}
-    with temporary_settings(**server):  # type: ignore[arg-type]
+    with temporary_settings({PREFECT_API_URL: real_prefect_server if is_there else None}):
         await run_flow(store, "night", lambda: evaluate_on_ray(recipe, store.root, workers=2), print)
     (run,) = store.runs()
     assert run.status == "complete"

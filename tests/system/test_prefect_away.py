@@ -43,8 +43,8 @@ ROLLOUTS = 8 * (8 + 1)  # of the recipe on fakes
 
 
 @pytest.fixture
-def line(prefect_server: str) -> Iterator[Line]:
-    port = urlsplit(prefect_server).port
+def line(real_prefect_server: str) -> Iterator[Line]:
+    port = urlsplit(real_prefect_server).port
     assert port is not None
     line = Line(port)
     yield line
@@ -288,11 +288,11 @@ async def test_a_note_is_kept_where_another_has_the_address(night: Night, answer
 
 @pytest.mark.parametrize("answer", ["a page", "another API", "not found"])
 async def test_another_that_takes_the_address_in_the_middle_stops_nothing(
-    night: Night, answer: str, monkeypatch: pytest.MonkeyPatch, prefect_server: str
+    night: Night, answer: str, monkeypatch: pytest.MonkeyPatch, real_prefect_server: str
 ) -> None:
     """As where a proxy loses the server behind it."""
     with strange_server(REPLIES[answer]) as strange:
-        line = Line(urlsplit(prefect_server).port or 0)
+        line = Line(urlsplit(real_prefect_server).port or 0)
         line.mend()
 
         def lose() -> None:
@@ -365,7 +365,7 @@ def test_a_run_that_is_stopped_while_the_server_is_away_is_told_as_crashed(line:
     assert sorted(state_of(run)[0] for run in asyncio.run(known(name))) == ["Completed", "Crashed"]
 
 
-@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.usefixtures("real_prefect_server")
 async def test_a_note_that_cannot_be_read_is_named_and_stops_nothing(night: Night) -> None:
     torn = night.store.run_folder("night") / "untold-1.json"
     torn.parent.mkdir(parents=True)
