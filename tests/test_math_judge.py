@@ -204,15 +204,46 @@ def test_groups_are_the_same_in_20_orders_of_any_8_answers(judge: MathJudge) -> 
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["just killed", "killed long ago"])
-def test_a_child_killed_from_outside_costs_one_reply(gone: bool) -> None:
+def test_a_child_killed_from_outside_costs_nothing(gone: bool) -> None:
     with MathJudge(processes=1) as judge:
         assert verdicts(judge, "1/2", ["0.5"]) == ["equal"]
         (child,) = judge._children._all
         os.kill(child.process.pid, signal.SIGKILL)
         if gone:
             child.process.wait()
-        assert verdicts(judge, "1/4", ["0.25", "1/4"]) == ["unknown", "equal"]
+        assert verdicts(judge, "1/4", ["0.25", "1/4"]) == ["equal", "equal"]
         assert verdicts(judge, "1/8", ["0.125"]) == ["equal"]
+
+
+FRAGILE = """
+import os, time
+from overthink.tasks.domains.math import worker
+honest = worker.reply
+def reply(request):
+    if any("dies" in text for text in request["answers"]):
+        os._exit(1)
+    if any("hangs" in text for text in request["answers"]):
+        time.sleep(3600)
+    return honest(request)
+worker.reply = reply
+worker.main()
+"""
+
+
+@pytest.mark.parametrize("bad", ["dies", "hangs"])
+def test_an_answer_that_ends_its_process_costs_its_own_verdict_alone(
+    bad: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fragile_worker.py").write_text(FRAGILE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(children, "GRACE_SECONDS", 1.0)
+    with MathJudge(time_limit=0.5, problem_limit=1.0, processes=1) as judge:
+        judge._children = children.Children("fragile_worker", 1)
+        found = judge.judge("1/2", ["0.5", bad, r"\frac12", "2"])
+        assert [one.verdict for one in found] == ["equal", "unknown", "equal", "different"]
+        assert found[1].reason == "limit"
+        if bad == "dies":
+            assert judge.groups(["0.5", bad, r"\frac12", bad]) == [0, 1, 0, 1]
 
 
 def test_files_where_the_user_stands_are_not_taken_for_packages(

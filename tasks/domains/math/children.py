@@ -13,7 +13,8 @@ from typing import Any
 from overthink.tasks.errors import UserError
 
 START_LIMIT_SECONDS = 120.0
-PATIENCE = 4.0  # how many times the CPU seconds of a problem its reply may take: the machine may be busy with others
+# How long a reply may take: so many times the CPU seconds it has, as the machine may be busy with others, and a little.
+PATIENCE, GRACE_SECONDS = 4.0, 10.0
 
 
 class Children:
@@ -31,7 +32,7 @@ class Children:
         child = self._idle.get()
         try:
             child = child or self._start()
-            reply = child.ask(request, PATIENCE * seconds + 10)
+            reply = child.ask(request, PATIENCE * seconds + GRACE_SECONDS)
             if reply is None:
                 child.stop()
                 self._all.remove(child)

@@ -1,13 +1,14 @@
 """Grades the answers of a problem against its reference, and joins those that are the same."""
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
 from overthink.tasks.domains.domain import Judged, Verdict
 from overthink.tasks.domains.math.bounded import stored_key
-from overthink.tasks.domains.math.children import Children
+from overthink.tasks.domains.math.children import PATIENCE, Children
 from overthink.tasks.domains.math.expressions import number_key
 from overthink.tasks.domains.math.grouping import numbered
 from overthink.tasks.domains.math.reading import as_told
@@ -19,7 +20,8 @@ _PLAIN_NUMBER = re.compile(r"[+-]?\d{1,30}(?:\.\d{1,30})?")
 class MathJudge:
     """Grades and groups answers, for any number of threads. Use as a context manager.
 
-    `time_limit` bounds one answer and `problem_limit` one problem, in CPU seconds; what does not fit is unknown.
+    `time_limit` bounds one answer and `problem_limit` one problem, in CPU seconds; what does not fit is unknown, and so
+    is an answer that ends the process which reads it.
     `processes` child processes compute, by default one a core; numbers in plain digits need none.
     """
 
@@ -58,7 +60,19 @@ class MathJudge:
         return numbered([replies.get(text, text) for text in answers])
 
     def _ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self._children.ask({**request, **self._limits}, self._limits["problem_limit"]) or {}
+        """What a child says of each answer; of one that ends a child, or holds it up, nothing is said."""
+        limit = self._limits["problem_limit"]
+        replies = self._children.ask({**request, **self._limits}, limit)
+        if replies is None:
+            end = time.monotonic() + PATIENCE * limit
+            harmless = [text for text in dict.fromkeys(request["answers"]) if self._is_harmless(text, request, end)]
+            replies = self._children.ask({**request, "answers": harmless, **self._limits}, limit) if harmless else None
+        return replies or {}
+
+    def _is_harmless(self, text: str, request: Mapping[str, Any], end: float) -> bool:
+        """Whether a child answers where it is asked for this answer alone, before `end`."""
+        alone = {**request, "answers": [text], **self._limits}
+        return time.monotonic() < end and self._children.ask(alone, self._limits["time_limit"]) is not None
 
 
 def plain_number(answer: str) -> Fraction | None:
