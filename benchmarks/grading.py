@@ -1,7 +1,6 @@
 """Problems graded a second on all cores: by our own pool of processes, and by pebble's where it is installed.
 
-Each problem has 16 answers that are no plain numbers. Both pools bound the memory of a process, and kill and replace one
-that does not answer.
+Each problem has 16 answers that are no plain numbers. Both bound a process's memory, and kill one that does not answer.
 
     python -m benchmarks.grading --problems 2000          # pip install pebble, to compare
 """
