@@ -16,6 +16,8 @@ from pydantic import TypeAdapter
 from typer.testing import CliRunner
 
 from overthink.flows.commands.cli import app
+from overthink.storage.sql import query
+from overthink.storage.store import Store
 from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.domains.known_domains import DomainName
 from overthink.tasks.errors import UserError
@@ -89,40 +91,55 @@ def test_an_example_package_runs_end_to_end(site: Path, tmp_path: Path) -> None:
 
 
 ESTIMATES = {"domain": "fermi", "name": "estimates", "methods": [{"method": "best_of_n", "n": 4}]}
-VERDICTS = """SELECT answer, answer_key, correct, detail, grader, grader_version, count(*) AS n
-    FROM rollouts JOIN grades USING (rollout_id) WHERE starts_with(run_id, 'estimates') GROUP BY ALL ORDER BY ALL"""
+VERDICTS = """SELECT answer, answer_key, correct, detail, grader, grader_version
+    FROM rollouts JOIN grades USING (rollout_id) WHERE starts_with(run_id, 'estimates') AND starts_with(grader, 'fermi')
+    GROUP BY ALL ORDER BY ALL"""
 
 
-def test_a_domain_grades_and_groups_end_to_end(site: Path, tmp_path: Path) -> None:
-    problems = tmp_path / "estimates.jsonl"
-    problems.write_text("".join(f'{{"question": "How many: {n}?", "answer": "8"}}\n' for n in range(6)))
-    source = {"source": "file", "path": str(problems)}
-    ran(site, tmp_path, problems=source, **ESTIMATES)
-    told = sql(site, tmp_path, VERDICTS)
-    assert {row["answer"]: (row["answer_key"], row["correct"], row["detail"]) for row in told} == {
+@pytest.fixture
+def estimated(site: Path, made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """The folder of a store with the same rollouts as estimates and as sums; read only."""
+
+    def fill(folder: Path) -> None:
+        problems = folder / "estimates.jsonl"
+        problems.write_text("".join(f'{{"question": "How many: {n}?", "answer": "8"}}\n' for n in range(6)))
+        source = {"source": "file", "path": str(problems)}
+        ran(site, folder, problems=source, **ESTIMATES)
+        ran(site, folder, problems=source, **(ESTIMATES | {"domain": "math", "name": "sums"}))
+
+    return made_once("estimated", fill)
+
+
+def test_a_domain_grades_and_groups_end_to_end(estimated: Path) -> None:
+    def told(statement: str) -> Any:
+        return query(Store(estimated / "store"), statement).to_pylist()
+
+    graded = told(VERDICTS)
+    assert {row["answer"]: (row["answer_key"], row["correct"], row["detail"]) for row in graded} == {
         "0": ("0", None, "zero has no magnitude"),
         "1": ("1e0", True, "equals the reference"),
         "2": ("1e0", True, "equals the reference"),
     }
-    assert {(row["grader"], row["grader_version"]) for row in told} == {("fermi (boxed)", 1)}
-    assert [*sql(site, tmp_path, "SELECT DISTINCT domain FROM problems")] == [{"domain": "fermi"}]
-    joined = sql(site, tmp_path, "SELECT count(DISTINCT answer_group) AS n FROM groups WHERE answer_group = '1e0'")
-    assert joined == [{"n": 1}], "1 and 2 vote together"
+    assert {(row["grader"], row["grader_version"]) for row in graded} == {("fermi (boxed)", 1)}
+    joined = (
+        "SELECT DISTINCT answer FROM rollouts JOIN groups USING (rollout_id) WHERE answer_group = '1e0' ORDER BY ALL"
+    )
+    assert told(joined) == [{"answer": "1"}, {"answer": "2"}], "they vote together"
     # The same rollouts as mathematics: sampled once, graded apart, and told apart.
-    ran(site, tmp_path, problems=source, **(ESTIMATES | {"domain": "math", "name": "sums"}))
-    assert sql(site, tmp_path, "SELECT count(*) AS n FROM calls WHERE kind = 'generate'") == [{"n": 48}]
-    assert len(sql(site, tmp_path, "SELECT DISTINCT call_key FROM calls WHERE kind = 'generate'")) == 24
-    assert sql(site, tmp_path, "SELECT count(*) AS n FROM problems") == [{"n": 12}]
-    compared = overthink(site, "compare", "sums", "estimates", "--store", str(tmp_path / "store"))
-    assert compared.returncode == 0, compared.stderr
+    assert told("SELECT count(DISTINCT call_key) AS n FROM calls WHERE kind = 'generate'") == [{"n": 24}]
+    assert told("SELECT domain, count(*) AS n FROM problems GROUP BY ALL ORDER BY ALL") == [
+        {"domain": "estimates", "n": 6},  # of mathematics the set
+        {"domain": "fermi", "n": 6},
+    ]
 
 
-def test_without_its_package_a_domain_is_told_and_a_finished_run_reported(site: Path, tmp_path: Path) -> None:
-    words = ("--store", str(tmp_path / "store"))
-    ran(site, tmp_path, **ESTIMATES)
-    ran(site, tmp_path, **(ESTIMATES | {"domain": "math", "name": "sums"}))
+def test_without_its_package_a_domain_is_told_and_a_finished_run_reported(
+    site: Path, estimated: Path, tmp_path: Path
+) -> None:
+    words = ("--store", str(estimated / "store"))
     nothing, there = tmp_path / "nothing", overthink(site, "report", "estimates", *words)
-    assert overthink(nothing, "report", "estimates", *words).stdout == there.stdout
+    assert there.returncode == 0 and overthink(nothing, "report", "estimates", *words).stdout == there.stdout
+    assert overthink(site, "compare", "sums", "estimates", *words).returncode == 0
     for command in (("run", recipe(tmp_path, **ESTIMATES)), ("compare", "sums", "estimates")):
         result = overthink(nothing, *command, *words)
         assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
@@ -160,6 +177,32 @@ def test_the_release_is_in_the_keys_of_what_is_computed_by_it(site: Path, tmp_pa
     changed = {key.rpartition("-")[0] for key in keys(later, path) - keys(site, path)}
     graded = {f"{method} {kind}" for method in ("best_of_n-n4", "adaptive-n4", "dvts-n4-m4") for kind in made[2:]}
     assert changed == graded | {"adaptive-n4 sample", "adaptive-n4 score", "dvts-n4-m4 search"}
+
+
+NAMED = """
+import sys
+from overthink.tasks.recipes.loading import read_runs
+from pathlib import Path
+for recipe in read_runs(Path(sys.argv[1]), sys.argv[2:]):
+    print(recipe.domain, recipe.policy.domain, recipe.problems.source)
+"""
+
+
+def test_a_preset_names_the_domain_of_its_rows_and_a_recipe_goes_first(site: Path, tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    rows = {"source": "file", "path": "rows.jsonl", "preset": {"columns": {}, "domain": "fermi"}}
+    served = {"engine": "openai", "model": "m", "endpoints": ["http://127.0.0.1:1/v1"]}
+    grid = {"problems": [rows, RECIPE["problems"]], "policies": [served], "methods": [{"method": "cot"}]}
+    path.write_text(yaml.safe_dump({"name": "swept", "budgets": [1], **grid}))
+    environment = os.environ | {"PYTHONPATH": str(site)}
+
+    def named(*changes: str) -> list[str]:
+        words = [sys.executable, "-c", NAMED, str(path), *changes]
+        return subprocess.run(words, capture_output=True, text=True, check=True, env=environment).stdout.splitlines()
+
+    assert named() == ["fermi fermi file", "math math chains"]
+    assert named("domain=math") == ["math math file", "math math chains"]
+    assert named("domain=fermi") == ["fermi fermi file", "fermi fermi chains"]
 
 
 @pytest.fixture

@@ -81,7 +81,9 @@ class Regrading:
         wanted = read_json(self._stage(method_id, StageKind.SELECT).folder / "stage.json")
         made = self._stage(method_id, *MAKE_ROLLOUTS)
         scored = None if wanted["scores"] is None else self._whole(self._store.stage(wanted["scores"]), use.n or 1)
-        independent = wanted.get("independent", _was_independent(self._run, method_id))
+        independent = wanted.get("independent")
+        if independent is None:
+            independent = _was_independent(self._run, method_id)
         work = SelectWork(
             self._context(chosen),
             grades=self._graded(made, use.n or 1),
