@@ -39,10 +39,10 @@ def prm_eval(
         opened = open_store(store)
         print_report(console(), opened, opened.find_run(run_id), only_prm=True)
         if html is not None:
-            from overthink.tasks.reporting.html.markup import Section, figure, page
+            from overthink.tasks.reporting.html.markup import Section, figure, lines, page
             from overthink.tasks.reporting.prm_tables import prm_pictures
 
-            drawn = "\n".join(map(figure, prm_pictures(opened, run_id)))
+            drawn = lines(map(figure, prm_pictures(opened, run_id)))
             write_text(html, page(f"PRM of {run_id}", [Section("The PRM", drawn)]))
 
 

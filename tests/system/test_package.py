@@ -42,7 +42,7 @@ def test_a_wheel_holds_every_module_and_all_data(wheel: zipfile.ZipFile) -> None
     data = [
         *(ROOT / "recipes").glob("*.yaml"),
         *(ROOT / "zoo").glob("*/*.safetensors"),
-        *(ROOT / "tasks").rglob("*.css"),
+        *(ROOT / "tasks").rglob("templates/*"),
     ]
     assert len(data) > 5
     assert {f"overthink/{path.relative_to(ROOT)}" for path in [*modules, *data]} <= packed

@@ -1,16 +1,16 @@
 """What stands in a report: its sections, in order, and its pictures."""
 
 from collections.abc import Callable, Iterator, Sequence
-from html import escape
 
 import yaml
+from markupsafe import Markup
 
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
 from overthink.tasks.reporting.html.facts import Row, RunFacts, run_facts
 from overthink.tasks.reporting.html.figures import against_flops, by_difficulty, by_method, by_selector
-from overthink.tasks.reporting.html.markup import Section, figure, page, paragraph
+from overthink.tasks.reporting.html.markup import Section, figure, lines, page, paragraph, render
 from overthink.tasks.reporting.html.tables import accuracy, accuracy_table, against_table, cost_section, gains_table
 from overthink.tasks.reporting.html.trees import example_trees
 from overthink.tasks.reporting.plots import Picture
@@ -70,7 +70,7 @@ def budget_pictures(facts: RunFacts) -> list[Picture]:
     return [by_method(facts), by_selector(facts)] if len(facts.budgets) > 1 else []
 
 
-def headline(facts: RunFacts) -> str:
+def headline(facts: RunFacts) -> Markup:
     """What ran and what came out, and how to do it again."""
     run = facts.run
     methods = ", ".join(dict.fromkeys(row["method_id"] for row in facts.rows))
@@ -87,11 +87,11 @@ def headline(facts: RunFacts) -> str:
     ]
     if unknown:
         told.append(("unknown verdicts", unknown))
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in told)
-    return f'{_stats(facts)}\n<dl class="facts">{rows}</dl>\n{_again(facts)}'
+    recipe = yaml.safe_dump(dict(run.recipe), sort_keys=False, allow_unicode=True)
+    return render("headline.html", stats=_stats(facts), told=told, again=_again(facts), recipe=recipe)
 
 
-def _stats(facts: RunFacts) -> str:
+def _stats(facts: RunFacts) -> Iterator[dict[str, str]]:
     """Greedy, majority, the best choice and the oracle, as large numbers."""
     largest = max((row["n"] for row in facts.rows if row["method_id"] == facts.independent), default=None)
     at_largest = [row for row in facts.rows if row["method_id"] == facts.independent and row["n"] == largest]
@@ -102,32 +102,27 @@ def _stats(facts: RunFacts) -> str:
         ("most accurate choice, in hindsight", facts.best, "best"),
         (f"oracle: any of {largest} right", by_selector.get("oracle"), ""),
     ]
-    drawn = ""
     for name, row, kind in cells:
         if row is not None:
             how = f"{row['method_id']}, {row['selector']}, n = {row['n']}" if kind else accuracy(row)
             number = "unknown" if row["accuracy"] is None else f"{100 * row['accuracy']:.1f} %"
-            drawn += f'<div class="{kind}"><dt>{escape(name)}</dt><dd>{number}<small>{escape(how)}</small></dd></div>'
-    return f'<dl class="stats">{drawn}</dl>'
+            yield {"kind": kind, "name": name, "number": number, "how": how}
 
 
-def _again(facts: RunFacts) -> str:
+def _again(facts: RunFacts) -> Markup:
     """How to come by the same numbers: the recipe, and the query."""
     verb = "import" if facts.is_imported else "run"
-    recipe = yaml.safe_dump(dict(facts.run.recipe), sort_keys=False, allow_unicode=True)
     report = f"overthink report {facts.run_id} --store {facts.store.address} --html report.html"
-    ways = (
+    return paragraph(
         "Every number can be recomputed from the store, without a GPU: the query behind each figure is folded below "
         f"it, and `overthink sql --store {facts.store.address} QUERY` answers it. This page again: `{report}`. The "
         f"rollouts again: the recipe below by `overthink {verb}`."
     )
-    details = f"<details><summary>Recipe</summary>\n<pre>{escape(recipe)}</pre></details>"
-    return paragraph(ways) + details
 
 
-def budget_part(facts: RunFacts) -> str:
+def budget_part(facts: RunFacts) -> Markup:
     """The curves, and the table with every number."""
-    drawn = "\n".join(figure(picture) for picture in budget_pictures(facts))
+    drawn = lines(map(figure, budget_pictures(facts)))
     if not drawn:
         why = ONE_BUDGET.format(run_id=facts.run_id, n=facts.budgets[0]) if facts.budgets else NO_BUDGET
         drawn = paragraph(why.format(run_id=facts.run_id), "note")
@@ -135,43 +130,43 @@ def budget_part(facts: RunFacts) -> str:
         f"In per cent, with 95 % intervals over problems{monte_carlo_note(facts.store, facts.run_id)}; ? where "
         "verdicts are unknown, the accuracies with all of them wrong and with all of them right."
     )
-    return f"{drawn}\n<h3>All numbers</h3>\n{told}{accuracy_table(facts)}"
+    return lines([drawn, Markup("<h3>All numbers</h3>"), told + accuracy_table(facts)])
 
 
-def difficulty_part(facts: RunFacts) -> str:
+def difficulty_part(facts: RunFacts) -> Markup:
     """The curves by difficulty, or why there are none."""
     if facts.independent is None:
         return paragraph(NOT_INDEPENDENT.format(run_id=facts.run_id), "note")
     return figure(by_difficulty(facts))
 
 
-def flops_part(store: Store, runs: Sequence[RunFacts]) -> str:
+def flops_part(store: Store, runs: Sequence[RunFacts]) -> Markup:
     """Accuracy against FLOPs of all runs, and for which they are unknown."""
     picture = against_flops(store, runs)
     known = set() if picture is None else {panel.title for panel in picture.panels}
     unknown = [facts.run_id for facts in runs if facts.run_id not in known]
-    drawn = "" if picture is None else figure(picture)
-    return drawn + (paragraph(NO_FLOPS.format(runs=", ".join(unknown)), "note") if unknown else "")
+    drawn = Markup() if picture is None else figure(picture)
+    return drawn + (paragraph(NO_FLOPS.format(runs=", ".join(unknown)), "note") if unknown else Markup())
 
 
-def prm_part(facts: RunFacts) -> str:
+def prm_part(facts: RunFacts) -> Markup:
     """Calibration, length bias and what best-of-n makes of the scores, where they have been measured."""
     if facts.run.prm is None:
         return paragraph(f"Run {facts.run_id} has no PRM.", "note")
     pictures = list(prm_pictures(facts.store, facts.run_id))
     if pictures:
-        return "\n".join(map(figure, pictures))
+        return lines(map(figure, pictures))
     if facts.is_imported:
         return paragraph("Calibration and length bias are measured on runs of `overthink run` only.", "note")
     command = f"overthink prm-eval --run {facts.run_id} --store {facts.store.address}"
     return paragraph(f"Not measured yet. `{command}` measures it in seconds, without any model.", "note")
 
 
-def _each(runs: Sequence[RunFacts], part: Callable[[RunFacts], str]) -> str:
+def _each(runs: Sequence[RunFacts], part: Callable[[RunFacts], Markup]) -> Markup:
     """One part a run, under the run's name where there are several."""
     if len(runs) == 1:
         return part(runs[0])
-    return "\n".join(f'<h3 class="run">{escape(facts.run_id)}</h3>\n{part(facts)}' for facts in runs)
+    return lines(Markup('<h3 class="run">{}</h3>\n{}').format(facts.run_id, part(facts)) for facts in runs)
 
 
 def _model(name: str | None, parameters: int | None) -> str:

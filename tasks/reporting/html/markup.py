@@ -1,45 +1,26 @@
-"""HTML of a report's parts: tables, figures with their numbers and SQL, sections, and the page around them."""
+"""HTML of a report's parts: tables, figures with their numbers and SQL, sections, and the page around them.
 
-import html
+All of it comes from the templates beside this file, in which text is escaped, and nothing else is Markup.
+"""
+
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from overthink.tasks.reporting.plots import Picture, panel_svg
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<link rel="icon" href="data:,">
-<style>
-{style}
-</style>
-</head>
-<body>
-<header>
-<p class="brand">Overthink</p>
-<h1>{title}</h1>
-<nav aria-label="Sections">{links}</nav>
-</header>
-<main>
-{sections}
-</main>
-</body>
-</html>
-"""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page under its own heading; `content` is HTML."""
+    """A part of the page under its own heading."""
 
     title: str
-    content: str
+    content: Markup
 
     @property
     def anchor(self) -> str:
@@ -47,29 +28,23 @@ class Section:
         return self.title.lower().replace(" ", "-")
 
 
+def render(template: str, **values: object) -> Markup:
+    """A template with its values put in."""
+    return Markup(_templates().get_template(template).render(values))
+
+
 def page(title: str, sections: Sequence[Section]) -> str:
     """One HTML page that needs no other file."""
-    style = files("overthink.tasks.reporting.html").joinpath("page.css").read_text(encoding="utf-8").strip()
-    links = "".join(f'<a href="#{section.anchor}">{escape(section.title)}</a>' for section in sections)
-    body = "\n".join(
-        f'<section id="{section.anchor}">\n<h2>{escape(section.title)}</h2>\n{section.content}\n</section>'
-        for section in sections
-    )
-    return PAGE.format(title=escape(title), style=style, links=links, sections=body)
+    return f"{render('page.html', title=title, sections=sections)}\n"
 
 
-def figure(picture: Picture) -> str:
+def figure(picture: Picture) -> Markup:
     """A picture's panels, what it shows, and folded away the points and the query that gives them."""
-    panels = "\n".join(f'<div class="panel">{panel_svg(picture, panel)}</div>' for panel in picture.panels)
-    count = min(len(picture.panels), 3)
-    return (
-        f'<figure id="{escape(picture.name)}">\n<h3>{escape(picture.title)}</h3>\n'
-        f'<figcaption>{escape(picture.caption)}</figcaption>\n<div class="panels of{count}">\n{panels}\n</div>\n'
-        f"{behind(picture.sql, points(picture))}\n</figure>"
-    )
+    panels = [Markup(panel_svg(picture, panel)) for panel in picture.panels]
+    return _part("figure", picture, panels, points(picture))
 
 
-def points(picture: Picture) -> str:
+def points(picture: Picture) -> Markup:
     """A picture's points as a table; each once, though several panels may show it."""
     rows = dict.fromkeys(
         (panel.title, line.name, *(number(value) for value in (point.x, point.y, point.low, point.high)))
@@ -87,31 +62,38 @@ def number(value: float | None) -> str:
 
 def table(
     header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1, strong: frozenset[int] = frozenset()
-) -> str:
+) -> Markup:
     """A table of plain text whose first `words` columns are words and the rest numbers; `strong` rows stand out."""
-
-    def line(cells: Sequence[str], tag: str, kind: str = "") -> str:
-        marked = (
-            f"<{tag}{'' if place < words else ' class=num'}>{escape(cell)}</{tag}>" for place, cell in enumerate(cells)
-        )
-        return f"<tr{kind}>{''.join(marked)}</tr>"
-
-    body = "\n".join(line(row, "td", " class=strong" if place in strong else "") for place, row in enumerate(rows))
-    return f'<div class="scroll"><table>\n<thead>{line(header, "th")}</thead>\n<tbody>\n{body}\n</tbody></table></div>'
+    return _part("table", header, rows, words, strong)
 
 
-def behind(sql: str, numbers: str = "") -> str:
+def behind(sql: str, numbers: str = "") -> Markup:
     """The query behind a figure or table, folded away, with its numbers where they stand nowhere else."""
-    name = "Numbers and SQL" if numbers else "SQL"
-    return f"<details><summary>{name}</summary>\n<pre>{escape(sql)}</pre>\n{numbers}</details>"
+    return _part("behind", sql, numbers)
 
 
-def paragraph(text: str, kind: str = "") -> str:
+def paragraph(text: str, kind: str = "") -> Markup:
     """Text as a paragraph, with `code` between backticks; `kind` is `note` for what is missing and why."""
-    coded = re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
-    return f"<p{f' class={kind}' if kind else ''}>{coded}</p>"
+    coded = re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text)))
+    return Markup(f"<p{f' class={kind}' if kind else ''}>{coded}</p>")
 
 
-def escape(text: object) -> str:
-    """Text as HTML."""
-    return html.escape(str(text))
+def lines(parts: Iterable[Markup]) -> Markup:
+    """Parts under one another."""
+    return Markup("\n").join(parts)
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("overthink.tasks.reporting.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _part(name: str, *values: Any) -> Markup:
+    macro = getattr(_templates().get_template("parts.html").module, name)
+    return Markup(macro(*values))

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from overthink.storage.sql import query
 from overthink.storage.stage_kinds import StageKind
@@ -27,7 +28,7 @@ UNKNOWN = "unknown"
 Row = dict[str, Any]
 
 
-def accuracy_table(facts: RunFacts) -> str:
+def accuracy_table(facts: RunFacts) -> Markup:
     """Accuracy with intervals of every method, selector and budget; the best of the run stands out."""
     budgets = sorted({row["n"] for row in facts.rows})
     lines: dict[tuple[str, str], dict[int, Row]] = {}
@@ -47,7 +48,7 @@ def accuracy(row: Row | None) -> str:
     return "" if row is None else accuracy_text(row)
 
 
-def gains_table(runs: Sequence[RunFacts]) -> str:
+def gains_table(runs: Sequence[RunFacts]) -> Markup:
     """Gain over CoT and efficiency gain over majority voting; the best choice at each budget is taken in hindsight."""
     body = [_gains(facts) for facts in runs]
     header = ["run", "CoT", "majority at its peak", "best", "at n", "gain over CoT", "efficiency over majority"]
@@ -84,7 +85,7 @@ def _gains(facts: RunFacts) -> list[str]:
     ]
 
 
-def against_table(runs: Sequence[RunFacts]) -> str:
+def against_table(runs: Sequence[RunFacts]) -> Markup:
     """Each method's best accuracy of each run against the greedy solution of every other policy; what it costs both."""
     pairs = [
         (small, large)
@@ -114,14 +115,14 @@ def against_table(runs: Sequence[RunFacts]) -> str:
     return told + _graders_note(runs) + table(header, body, words=3) + behind(_choices_sql(runs))
 
 
-def _graders_note(runs: Sequence[RunFacts]) -> str:
+def _graders_note(runs: Sequence[RunFacts]) -> Markup:
     """A warning where not all runs were graded alike; nothing where they were."""
     graders = {
         graders_of(facts.store, (use for use in facts.run.stages if use.kind in (StageKind.GRADE, StageKind.SELECT)))
         for facts in runs
     }
     if len(graders) == 1:
-        return ""
+        return Markup()
     return paragraph(
         "These runs were graded by different versions of the grader, which may explain a part of the differences. "
         "`overthink compare` judges two runs by one grader; running the recipe of an older run again grades it anew, "
@@ -194,7 +195,7 @@ def _ratio(large: float | None, small: float | None) -> str:
     return UNKNOWN if large is None or small is None else f"{large / small:.3g}×"
 
 
-def cost_section(facts: RunFacts) -> str:
+def cost_section(facts: RunFacts) -> Markup:
     """What a run cost, by method and in all."""
     try:
         rows = cost_rows(facts.store, facts.run_id)

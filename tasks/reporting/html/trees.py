@@ -1,13 +1,14 @@
 """Example trees: what a search kept and pruned on a problem it solved and on one it did not, as nested lists."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from typing import Any
+
+from markupsafe import Markup
 
 from overthink.storage.sql import query
 from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.reporting.html.facts import RunFacts
-from overthink.tasks.reporting.html.markup import behind, escape, paragraph
+from overthink.tasks.reporting.html.markup import behind, paragraph, render
 from overthink.tasks.reporting.tree_text import NODES_SQL
 
 # Of the solved and of the unsolved problems the one whose tree has about as many nodes as most.
@@ -19,13 +20,11 @@ WHERE run_id = '{run_id}' AND method_id = '{method_id}' AND selector = '{selecto
 QUALIFY row_number() OVER (
     PARTITION BY s.correct ORDER BY abs(size - (SELECT median(size) FROM sizes)), problem_id) = 1
 ORDER BY s.correct DESC"""
-LONGEST_STEP = 400  # characters of a step that are shown
-SCORES_SHOWN = 6  # of the steps in a fold
 
 Row = dict[str, Any]
 
 
-def example_trees(facts: RunFacts) -> str:
+def example_trees(facts: RunFacts) -> Markup:
     """One solved and one unsolved problem of the run's most accurate search."""
     searches = {use.method_id for use in facts.run.stages if use.kind == StageKind.SEARCH}
     rows = [row for row in facts.known if row["method_id"] in searches and row["selector"] == facts.lead]
@@ -41,68 +40,38 @@ def example_trees(facts: RunFacts) -> str:
     for correct, word in ((True, "solved"), (False, "failed to solve")):
         if correct not in [row["correct"] for row in examples]:
             told += paragraph(f"There is no problem that it {word}.", "note")
-    drawn = "\n".join(_example(facts, method_id, row) for row in examples)
-    return f'{told}\n<div class="trees">\n{drawn}\n</div>\n{behind(sql)}'
+    drawn = [_example(facts, method_id, row) for row in examples]
+    return render("trees.html", told=told, examples=drawn, behind=behind(sql))
 
 
-def _example(facts: RunFacts, method_id: str, row: Row) -> str:
+def _example(facts: RunFacts, method_id: str, row: Row) -> Row:
     quoted = row["problem_id"].replace("'", "''")
     sql = NODES_SQL.format(run_id=facts.run_id, method_id=method_id, problem_id=quoted)
     nodes = query(facts.store, sql).to_pylist()
     children: dict[str | None, list[Row]] = defaultdict(list)
     for node in nodes:
         children[node["parent_id"]].append(node)
-    verdict = "Solved" if row["correct"] else "Not solved"
     answer = "No answer was chosen" if row["answer"] is None else f"{row['answer']} was chosen"
-    told = f"{answer}, the reference is {row['reference']}; {len(nodes)} steps drawn."
-    return (
-        f'<article class="example"><h3>{verdict}: {escape(row["problem_id"])}</h3>\n'
-        f'<p class="question">{escape(nodes[0]["question"])}</p>\n'
-        f"{paragraph(told)}\n"
-        f'<div class="tree-box"><ul class="tree">{_items(children, None)}</ul></div>\n{behind(sql)}</article>'
-    )
+    return {
+        "verdict": "Solved" if row["correct"] else "Not solved",
+        "problem_id": row["problem_id"],
+        "question": nodes[0]["question"],
+        "told": paragraph(f"{answer}, the reference is {row['reference']}; {len(nodes)} steps drawn."),
+        "tree": _branch(children, None),
+        "behind": behind(sql),
+    }
 
 
-def _items(children: dict[str | None, list[Row]], parent: str | None) -> str:
+def _branch(children: dict[str | None, list[Row]], parent: str | None) -> list[Row]:
     """The steps after one: those kept, then the pruned ones in a fold. A single one does not indent."""
-    items = ""
+    items: list[Row] = []
     while True:
         here = children[parent]
         open_ones = [node for node in here if node["kept"] or children[node["node_id"]]]
         closed = [node for node in here if node not in open_ones]
+        fold = [{"pruned": closed}] if closed else []
         if len(open_ones) != 1:
-            for node in open_ones:
-                below = _items(children, node["node_id"])
-                items += f"<li>{_step(node)}{f'<ul>{below}</ul>' if below else ''}</li>"
-            return items + _pruned(closed)
-        items += f"<li>{_step(open_ones[0])}</li>{_pruned(closed)}"
+            branches = ({"step": node, "below": _branch(children, node["node_id"])} for node in open_ones)
+            return [*items, *branches, *fold]
+        items += [{"step": open_ones[0], "below": []}, *fold]
         parent = open_ones[0]["node_id"]
-
-
-def _pruned(nodes: Sequence[Row]) -> str:
-    if not nodes:
-        return ""
-    steps = "".join(f"<li>{_step(node)}</li>" for node in nodes)
-    scores = ", ".join(_score(node["score"]) for node in nodes[:SCORES_SHOWN]) + (
-        " …" if len(nodes) > SCORES_SHOWN else ""
-    )
-    return (
-        f'<li class="pruned"><details><summary>{len(nodes)} pruned: {scores}</summary><ul>{steps}</ul></details></li>'
-    )
-
-
-def _step(node: Row) -> str:
-    known = node["score"] is not None
-    score = f'<span class="score" style="--s:{node["score"] if known else 0:.3f}">{_score(node["score"])}</span>'
-    text = " ".join(node["text"].split())
-    text = text if len(text) <= LONGEST_STEP else f"{text[:LONGEST_STEP]}…"
-    fate = ""
-    if node["finished"]:
-        fate = '<span class="end">finished</span>'
-    elif node["dropped"]:
-        fate = f'<span class="end">{escape(node["dropped"])}</span>'
-    return f"{score}{escape(text)}{fate}"
-
-
-def _score(score: float | None) -> str:
-    return "–" if score is None else f"{score:.2f}"
