@@ -132,7 +132,7 @@ def test_grades_of_another_grader_are_not_made_under_the_old_address(
 ) -> None:
     run = the_run(store)
     lose(store, "grades")
-    monkeypatch.setattr("overthink.tasks.plan.identity.version", lambda _: "0.0.1")
+    monkeypatch.setattr("overthink.tasks.domains.known_domains.version", lambda _: "0.0.1")
     told = irreparable(store, run, incomplete_stages(store, run))
     assert told and all("grade would not be what it was" in line for line in told)
 

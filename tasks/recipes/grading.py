@@ -47,7 +47,7 @@ class Grader:
 
     def further_identity(self) -> dict[str, Any]:
         """The same for stages whose rollouts end by what is read in them, which hold nothing of mathematics."""
-        return {} if self.domain is MATH else {"domain": self.identity()}
+        return {} if self.domain.name == MATH.name else {"domain": self.identity()}
 
 
 def grader_of(recipe: Mapping[str, Any]) -> Grader:
