@@ -14,6 +14,7 @@ from prefect.artifacts import (
     acreate_table_artifact,
 )
 
+from overthink.flows.orchestration.server import server_address
 from overthink.storage.store import Store
 from overthink.tasks.reporting.html.contents import budget_pictures
 from overthink.tasks.reporting.html.facts import run_facts
@@ -30,6 +31,8 @@ async def publish_rows(run_id: str, name: str, rows: list[dict[str, Any]], sql: 
 
 async def publish_summary(store: Store, run_id: str) -> None:
     """The result as a table, as markdown with the SQL behind it, as a picture, and a link to the store."""
+    if server_address() is None:  # nobody looks
+        return
     rows = summary_rows(store, run_id)
     await publish_rows(run_id, "summary", rows, SUMMARY_SQL)
     told = f"{result_markdown(rows)}\n{CAPTION}{monte_carlo_note(store, run_id)}\n"
