@@ -17,6 +17,7 @@ recipe, or a mapping. Importing this module loads neither Prefect nor any engine
 
 import asyncio
 import os
+import warnings
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,10 +81,14 @@ class Results:
         """The rows of one SELECT over the public tables; `time_limit` in seconds.
 
         Raises QueryError for anything that is not one SELECT, and UserError where the package of `frame` is not there.
+        Warns where a complete run lacks rows that belong into the answer.
         """
         from overthink.storage.sql import query as ask
 
-        return _as_frame(ask(self.store, query, time_limit), frame)
+        notes: list[str] = []
+        table = ask(self.store, query, time_limit, notes.append)
+        _warn(notes)
+        return _as_frame(table, frame)
 
     @overload
     def rollouts(self, run: str, frame: Literal["arrow"] = "arrow") -> "pa.Table": ...
@@ -96,12 +101,10 @@ class Results:
         """A run's rollouts, a row each, with lists of their steps' texts and scores, and their grade.
 
         `run` is an id or the beginning of one. `scores` is null where the run's PRM scored nothing, `correct` where the
-        verdict is unknown.
+        verdict is unknown. Warns where the store lacks rows of a complete run.
         """
-        from overthink.storage.sql import query as ask
-
         run_id = self.store.find_run(run).run_id
-        return _as_frame(ask(self.store, _ROLLOUTS.format(run_id=run_id)), frame)
+        return self.sql(_ROLLOUTS.format(run_id=run_id), frame)
 
     def fit(self, runs: Sequence[str], name: str = "strategy") -> "list[Fit]":
         """See `overthink.fit`."""
@@ -190,6 +193,11 @@ def solve(
     recipe = solve_recipe(Path(strategy), source, limits, "solve")
     run_id = run(recipe.model_dump(mode="json"), store).run_id
     return open_store(store).sql(SOLVED_SQL.format(run_id=run_id))
+
+
+def _warn(notes: Sequence[str]) -> None:
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
 
 
 def _outside_the_loop(work: "Coroutine[Any, Any, _Result]") -> _Result:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from overthink.storage.manifest import gaps_of
+from overthink.storage.manifests import Manifests
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, StageUse, Store
@@ -34,11 +36,11 @@ def is_whole(store: Store, run_id: str, uses: Iterable[StageUse]) -> bool:
 
 def incomplete_stages(store: Store, run: Run) -> list[IncompleteStage]:
     """What a run lacks, in the order of its stages. Reads every byte of every part."""
-    found = []
+    found, manifests = [], Manifests(store)
     for use in run.stages:
         stage = store.stage(use.key)
         reason = next(filter(None, map(stage.damage, stage.entries())), None)
-        reason = reason or lack(store, run, use)
+        reason = reason or lack(manifests, run, use)
         if reason is None and use.kind == StageKind.LABEL and not store.has_model(run.run_id):
             reason = "the model that was trained with it is missing"
         if reason is not None:
@@ -46,14 +48,14 @@ def incomplete_stages(store: Store, run: Run) -> list[IncompleteStage]:
     return found
 
 
-def lack(store: Store, run: Run, use: StageUse) -> str | None:
+def lack(manifests: Manifests, run: Run, use: StageUse) -> str | None:
     """Why a stage is not what a run needs, by the manifests alone; None where it is."""
-    stage, samples = store.stage(use.key), samples_of(run, use)
+    samples, entries = samples_of(run, use), manifests.entries(use.key)
     # The problems' addresses, by the manifest: the part itself may be lost.
-    problems = store.stage(problems_key(run)).entries()
-    units = [unit for entry in problems for unit in entry.cover.units]
-    if not stage.entries() or stage.missing(units, samples, max(1, len(units))):
+    units = [unit for entry in manifests.entries(problems_key(run)) for unit in entry.cover.units]
+    if not entries or any(gaps_of(entries, units, samples).values()):
         return "parts are missing"
+    stage = manifests.store.stage(use.key)
     if use.kind == StageKind.SELECT and stage.is_described and stage.identity().get("n", samples) != samples:
         return f"it was chosen among {stage.identity()['n']} rollouts a problem, and run.json says {samples}"
     return None

@@ -1,6 +1,6 @@
 """The entries of a stage's manifest: what a part covers, its files and their digests; each held against its name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -96,3 +96,23 @@ def require_disjoint(folder: Path, entries: Iterable[Entry]) -> None:
                     f"{folder / one}.json and {other}.json both hold sample {begin} of problem {unit}: delete one of "
                     "them, then run the recipe again, which makes what is missing"
                 )
+
+
+def gaps_of(entries: Iterable[Entry], units: Sequence[str], samples: int) -> dict[str, list[tuple[int, int]]]:
+    """Of each unit the stretches of its samples 0..`samples` that no entry holds."""
+    held: dict[str, list[tuple[int, int]]] = {unit: [] for unit in units}
+    for entry in entries:
+        for unit in entry.cover.units:
+            if unit in held:
+                held[unit].append((entry.cover.first, entry.cover.last))
+    return {unit: _gaps(ranges, samples) for unit, ranges in held.items()}
+
+
+def _gaps(ranges: Iterable[tuple[int, int]], samples: int) -> list[tuple[int, int]]:
+    """The stretches of 0..samples that no range holds."""
+    gaps, reached = [], 0
+    for first, last in sorted(ranges):
+        if reached < min(first, samples):
+            gaps.append((reached, min(first, samples)))
+        reached = max(reached, last)
+    return [*gaps, (reached, samples)] if reached < samples else gaps

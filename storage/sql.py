@@ -22,6 +22,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from overthink.storage.left_out import left_out
+from overthink.storage.manifests import Manifests
 from overthink.storage.part_files import SCHEME, PartFiles
 from overthink.storage.schemas import SCHEMAS
 from overthink.storage.sql_statements import one_line, tables_read
@@ -45,6 +47,7 @@ SHUT = (
 )
 _WORD = re.compile(r"\w+")
 Made = TypeVar("Made")
+Say = Callable[[str], object]
 
 _RUN_COLUMNS = pa.schema(
     [
@@ -83,9 +86,12 @@ class AnswerRows:
     batches: Iterator[pa.RecordBatch]
 
 
-def query(store: Store, sql: str, time_limit: float = TIME_LIMIT_SECONDS) -> pa.Table:
-    """Answer one SELECT. Raises QueryError, with one line, for anything else, and for more than RESULT_LIMIT bytes."""
-    with stream(store, sql, time_limit) as rows:
+def query(store: Store, sql: str, time_limit: float = TIME_LIMIT_SECONDS, say: Say | None = None) -> pa.Table:
+    """Answer one SELECT. Raises QueryError, with one line, for anything else, and for more than RESULT_LIMIT bytes.
+
+    `say` is told, in one line, where the store lacks rows that belong into the answer.
+    """
+    with stream(store, sql, time_limit, say) as rows:
         size, batches = 0, []
         for batch in rows.batches:
             size += batch.nbytes
@@ -96,12 +102,14 @@ def query(store: Store, sql: str, time_limit: float = TIME_LIMIT_SECONDS) -> pa.
 
 
 @contextmanager
-def stream(store: Store, sql: str, time_limit: float = TIME_LIMIT_SECONDS) -> Iterator[AnswerRows]:
+def stream(
+    store: Store, sql: str, time_limit: float = TIME_LIMIT_SECONDS, say: Say | None = None
+) -> Iterator[AnswerRows]:
     """Answer one SELECT in batches of at most BATCH_ROWS rows, so that no answer is too large to be written somewhere.
 
     `time_limit` is the seconds that DuckDB may take, not those that the reader does. Raises QueryError as `query` does.
     """
-    with _connect(store, sql) as connection, _Asked(connection, time_limit) as asked:
+    with _connect(store, sql, say) as connection, _Asked(connection, time_limit) as asked:
         relation = asked.wait(lambda: connection.sql(sql))
         reader = asked.wait(lambda: _in_arrow(relation).to_arrow_reader(BATCH_ROWS))
         names = _distinct(relation.columns)
@@ -140,7 +148,7 @@ class _Asked:
 
 
 @contextmanager
-def _connect(store: Store, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
+def _connect(store: Store, sql: str, say: Say | None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A locked connection with the tables of the data contract as views; those that `sql` reads have their rows."""
     if not store.exists():
         raise QueryError(
@@ -154,7 +162,13 @@ def _connect(store: Store, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
     }
     connection = duckdb.connect(":memory:", config=limits)
     try:
-        _create_views(connection, store, _stored(tables_read(connection, sql)))
+        tables = _stored(tables_read(connection, sql))
+        store.bring(tables)
+        runs, manifests = store.runs(), Manifests(store)
+        _create_views(connection, manifests, runs, tables)
+        note = None if say is None else left_out(manifests, runs, tables)
+        if say is not None and note is not None:
+            say(note)
         connection.execute("BEGIN TRANSACTION READ ONLY")
         yield connection
     finally:
@@ -171,12 +185,12 @@ def _stored(names: set[str]) -> set[str]:
     return problems | {table for table in SCHEMAS if f"parts_{table}" in reached}
 
 
-def _create_views(connection: duckdb.DuckDBPyConnection, store: Store, tables: Collection[str]) -> None:
-    store.bring(tables)
-    runs = store.runs()
+def _create_views(
+    connection: duckdb.DuckDBPyConnection, manifests: Manifests, runs: list[Run], tables: Collection[str]
+) -> None:
     _create_table(connection, "stored_runs", _runs_table(runs))
     _create_table(connection, "stage_uses", _uses_table(runs))
-    parts = {table: _parts(store, table) if table in tables else {} for table in SCHEMAS}
+    parts = {table: _parts(manifests, table) if table in tables else {} for table in SCHEMAS}
     # A part of no rows first: it has all columns of the table, those too that no stored part has.
     files: dict[str, dict[str, Path | bytes]] = {
         table: {f"{SCHEME}none/{table}.parquet": _no_rows(table), **paths} for table, paths in parts.items()
@@ -198,10 +212,14 @@ def _create_views(connection: duckdb.DuckDBPyConnection, store: Store, tables: C
     connection.execute("SET lock_configuration = true")
 
 
-def _parts(store: Store, table: str) -> dict[str, Path]:
+def _parts(manifests: Manifests, table: str) -> dict[str, Path]:
     """The files of one table that a manifest names, by the names that DuckDB knows them under."""
     parts = {
-        f"{SCHEME}{stage.key}/{path.name}": path.resolve() for stage in store.stages() for path in stage.files(table)
+        f"{SCHEME}{stage.key}/{file.name}": (stage.parts_folder / file.name).resolve()
+        for stage in manifests.store.stages()
+        for entry in manifests.entries(stage.key)
+        for file in entry.files
+        if file.table == table
     }
     lost = [path for path in parts.values() if not path.exists()]
     if lost:

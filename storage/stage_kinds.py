@@ -28,3 +28,16 @@ ENGINES_OF: Mapping[StageKind, tuple[Literal["policy", "prm"], ...]] = {
     StageKind.LABEL: ("policy",),
 }
 MAKE_ROLLOUTS = frozenset({StageKind.SAMPLE, StageKind.SEARCH, StageKind.IMPORT})
+# What a stage of a kind may write; one of a run without scores, say, writes less.
+TABLES_OF: Mapping[StageKind, frozenset[str]] = {
+    StageKind.PROBLEMS: frozenset({"problems"}),
+    StageKind.IMPORT: frozenset({"rollouts", "steps", "scores", "step_labels", "reported"}),
+    StageKind.SAMPLE: frozenset({"rollouts", "steps", "calls"}),
+    StageKind.SEARCH: frozenset({"rollouts", "steps", "scores", "nodes", "calls"}),
+    StageKind.SCORE: frozenset({"scores", "calls"}),
+    StageKind.GRADE: frozenset({"answers", "grades"}),
+    StageKind.DECIDE: frozenset({"decisions"}),
+    StageKind.SELECT: frozenset({"groups", "selections", "estimates"}),
+    StageKind.LABEL: frozenset({"step_labels", "calls"}),
+    StageKind.MEASURE: frozenset({"prm_metrics"}),
+}

@@ -23,7 +23,7 @@ from overthink.storage.files import TEMPORARY_SUFFIX, disk_errors, read_json, sh
 from overthink.storage.journals import Journals
 from overthink.storage.keys import content_key, labelled_key
 from overthink.storage.lock import lease
-from overthink.storage.manifest import Cover, Entry, PartFile, require_disjoint
+from overthink.storage.manifest import Cover, Entry, PartFile, gaps_of, require_disjoint
 from overthink.storage.schemas import SCHEMAS, with_columns_of
 from overthink.storage.storage_errors import StorageError
 
@@ -137,17 +137,13 @@ class Stage:
 
         Units are cut into shards by their places alone, so all who ask at whatever moment see the same ones.
         """
-        held: dict[str, list[tuple[int, int]]] = {unit: [] for unit in units}
-        for entry in self.entries():
-            for unit in entry.cover.units:
-                if unit in held:
-                    held[unit].append((entry.cover.first, entry.cover.last))
+        gaps = gaps_of(self.entries(), units, samples)
         shards = []
         for begin in range(0, len(units), shard_size):
             members = tuple(units[begin : begin + shard_size])
             lacking: dict[tuple[int, int], list[str]] = {}
             for unit in members:
-                for gap in _gaps(held[unit], samples):
+                for gap in gaps[unit]:
                     lacking.setdefault(gap, []).append(unit)
             covers = tuple(Cover(tuple(lagging), first, last) for (first, last), lagging in sorted(lacking.items()))
             if covers:
@@ -239,13 +235,3 @@ class Stage:
                 if path.suffix == ".parquet":
                     logger.warning("%s: %s is in no manifest entry; removed", self.key, path.name)
                 path.unlink()
-
-
-def _gaps(ranges: Iterable[tuple[int, int]], samples: int) -> list[tuple[int, int]]:
-    """The stretches of 0..samples that no range holds."""
-    gaps, reached = [], 0
-    for first, last in sorted(ranges):
-        if reached < min(first, samples):
-            gaps.append((reached, min(first, samples)))
-        reached = max(reached, last)
-    return [*gaps, (reached, samples)] if reached < samples else gaps

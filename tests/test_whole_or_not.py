@@ -28,6 +28,7 @@ from overthink.flows.prm_train import is_trained, make_prm_train_plan, prm_train
 from overthink.flows.sweep import sweep
 from overthink.storage.completeness import incomplete_stages
 from overthink.storage.integrity import store_findings
+from overthink.storage.stage_kinds import TABLES_OF
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, StageUse, Store
 from overthink.tasks.datasets.sources import load_problems
@@ -160,6 +161,9 @@ def is_readable(store: Store, run: Run) -> bool:
 def test_a_whole_run_is_whole_to_all_and_is_reported(made: tuple[Store, Made]) -> None:
     store, whole = made
     assert set(answers(store, whole).values()) == {True}
+    for use in store.find_run(whole.run_id).stages:
+        written = {file.table for entry in store.stage(use.key).entries() for file in entry.files}
+        assert written <= TABLES_OF[use.kind], use
     told = CliRunner().invoke(app, ["report", whole.run_id, "--store", str(store.root)])
     assert told.exit_code == 0, told.output
 

@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from overthink.flows.commands.options import DEFAULT_STORE, RunArgument, StoreOption, existing
-from overthink.flows.commands.terminal import console, told_plainly, unfolded
+from overthink.flows.commands.terminal import console, print_note, told_plainly, unfolded
 from overthink.storage.opening import open_store
 from overthink.tasks.recipes.loading import shipped_recipes
 
@@ -25,7 +25,7 @@ def sql(
     from overthink.flows.commands.output import print_rows
     from overthink.storage.sql import stream
 
-    with told_plainly(), stream(open_store(store), query) as rows:
+    with told_plainly(), stream(open_store(store), query, say=print_note) as rows:
         print_rows(rows, output)
 
 

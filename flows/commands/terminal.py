@@ -88,6 +88,11 @@ def console() -> Screen:
     return screen if screen.is_terminal else Screen(width=NO_TERMINAL_WIDTH)
 
 
+def print_note(note: str) -> None:
+    """What is no mistake and no result, in one line on standard error."""
+    Screen(stderr=True).print(f"note: {note}", style="yellow", soft_wrap=True, highlight=False)
+
+
 def unfolded(drawn: RenderableType) -> Screen:
     """Paper as wide as what is drawn on it: for what cannot be read, or copied, in folds."""
     width = Screen(width=WIDEST).measure(drawn).maximum

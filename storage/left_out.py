@@ -1,0 +1,42 @@
+"""What an answer in SQL leaves out: rows of complete runs whose stages no longer hold all that they held."""
+
+from collections.abc import Collection, Iterable
+
+from overthink.storage.completeness import IncompleteStage, lack
+from overthink.storage.manifests import Manifests
+from overthink.storage.stage_kinds import TABLES_OF
+from overthink.storage.storage_errors import StorageError
+from overthink.storage.store import Run
+
+
+def left_out(manifests: Manifests, runs: Iterable[Run], tables: Collection[str]) -> str | None:
+    """One line on what of some stored tables complete runs lack, and the remedy; None where they lack nothing.
+
+    By the manifests alone: no byte of a part is read.
+    """
+    lacking = {run.run_id: lacks for run in runs if (lacks := _lacking(manifests, run, tables)) is not None}
+    if not lacking:
+        return None
+    run_id, lacks = next(iter(lacking.items()))
+    note = (
+        f"rows of run {run_id}, which is complete, are left out: {lacks}; run its recipe again, which makes them anew"
+    )
+    others = (
+        f" ({len(lacking) - 1} more lack parts: `overthink doctor --store {manifests.store.address}` names them all)"
+    )
+    return note if len(lacking) == 1 else note + others
+
+
+def _lacking(manifests: Manifests, run: Run, tables: Collection[str]) -> str | None:
+    if run.status != "complete":
+        return None
+    for use in run.stages:
+        if TABLES_OF[use.kind].isdisjoint(tables):
+            continue
+        try:
+            reason = lack(manifests, run, use)
+        except StorageError as error:  # no stage of problems: none of its rows is found
+            return str(error)
+        if reason is not None:
+            return str(IncompleteStage(use, reason))
+    return None
