@@ -80,6 +80,7 @@ def _prefect() -> Iterator[Finding]:
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL
 
+    from overthink.flows.orchestration.deployments import old_deployments
     from overthink.tasks.stages.prefect_faults import FAULTS, SECONDS_TO_ANSWER, words_for
 
     address = PREFECT_API_URL.value()
@@ -89,12 +90,15 @@ def _prefect() -> Iterator[Finding]:
     try:
         with get_client(sync_client=True, httpx_settings={"timeout": SECONDS_TO_ANSWER}) as client:
             answer = client.api_version()
-        Version(answer)
+            Version(answer)
+            old = old_deployments(client)
     except (RuntimeError, *FAULTS) as error:
         remedy = "start it with `prefect server start`, mend PREFECT_API_URL, or unset it"
         yield Finding("broken", "Prefect", f"the server at {address} does not answer ({words_for(error)})", remedy)
     else:
         yield Finding("ok", "Prefect", f"the server at {address} answers, version {answer}")
+        for name, what, remedy in old:
+            yield Finding("broken", f"deployment {name}", what, remedy)
 
 
 async def _served(config: ServedModelConfig) -> list[Finding]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 from prefect import Flow
-from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.orchestration import PrefectClient, SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import FlowRun, State
@@ -26,7 +26,9 @@ from overthink.tasks.stages.prefect_faults import fault_of, words_for
 
 FLOW = "evaluate"
 ENTRYPOINT = "overthink.flows.evaluate.evaluate"
+OF_0_1 = "flows.evaluate.evaluate"  # what deployments of version 0.1 name; no such package is installed any more
 POLL_SECONDS = 2
+OURS = FlowFilter(name=FlowFilterName(any_=[FLOW]))
 
 
 def flow_parameters(recipe: Recipe, store: str | None, skip_bad_rows: bool, workers: int = 1) -> dict[str, Any]:
@@ -96,20 +98,28 @@ async def register(
 async def ask_for_runs(name: str, parameters: dict[str, Any], workers: int = 1) -> list[FlowRun]:
     """Ask a deployment for a run now, by as many workers; these parameters go before its own.
 
-    Raises UserError where there is no server, no such deployment, or the server refuses the parameters.
+    Raises UserError where there is no server, no such deployment, one that no worker can run any more, or the server
+    refuses the parameters.
     """
     async with _server() as client:
         try:
             deployment = await client.read_deployment_by_name(f"{FLOW}/{name}")
         except ObjectNotFound as error:
-            ours = FlowFilter(name=FlowFilterName(any_=[FLOW]))
-            names = [found.name for found in await client.read_deployments(flow_filter=ours)]
+            names = [found.name for found in await client.read_deployments(flow_filter=OURS)]
             raise UserError(
                 f"there is no deployment {name!r} ({_listed(names)}): register one with `overthink deploy`"
             ) from error
+        if deployment.entrypoint == OF_0_1:
+            raise UserError(f"deployment {name} {_of_0_1()}: {_again(name)}")
         return [
             await client.create_flow_run_from_deployment(deployment.id, parameters=parameters) for _ in range(workers)
         ]
+
+
+def old_deployments(client: SyncPrefectClient) -> list[tuple[str, str, str]]:
+    """The deployments that no worker can run any more: of each its name, what is wrong with it, and the remedy."""
+    names = [found.name for found in client.read_deployments(flow_filter=OURS) if found.entrypoint == OF_0_1]
+    return [(name, _of_0_1(), _again(name)) for name in sorted(names)]
 
 
 async def finished(flow_run: FlowRun) -> State[Any]:
@@ -140,6 +150,14 @@ async def _server() -> AsyncIterator[PrefectClient]:
         raise UserError(f"the Prefect server at {address} refuses: {_detail(error)}") from error
     except (httpx.TransportError, RuntimeError) as error:
         raise UserError(_no_server(address, str(error))) from error
+
+
+def _of_0_1() -> str:
+    return f"is of version 0.1, whose flow `{OF_0_1}` no worker finds any more"
+
+
+def _again(name: str) -> str:
+    return f"register its recipe again, `overthink deploy RECIPE --name {name}`"
 
 
 def _no_server(address: str, why: str) -> str:

@@ -14,13 +14,14 @@ from uuid import UUID
 import pytest
 from conftest import recipe_of
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
 from strange_server import REPLIES, strange_server
 from typer.testing import CliRunner, Result
 
+from overthink.flows.commands import doctor_findings
 from overthink.flows.commands.cli import app
 from overthink.flows.evaluate import evaluate
 from overthink.flows.orchestration.deployments import ask_for_runs, finished, flow_parameters
@@ -116,6 +117,26 @@ def test_a_run_is_handed_over_and_done_from_plain_json(
     counted = query(Store(tmp_path / "store"), "SELECT count(*) AS problems FROM problems").to_pylist()
     assert counted == [{"problems": 4}], "into the deployment's store, with the changes of the command"
     assert list(elsewhere.iterdir()) == []
+
+
+def test_a_deployment_of_version_0_1_is_to_be_registered_again(client: SyncPrefectClient, tmp_path: Path) -> None:
+    """Its flow was `flows.evaluate.evaluate`, which no worker finds any more."""
+
+    def told() -> list[str]:
+        return [f"{found.level} {found.place} {found.what}" for found in doctor_findings._prefect()]
+
+    deploy("--store", str(tmp_path), "--name", "of-0-1")
+    deployment = client.read_deployment_by_name("evaluate/of-0-1")
+    client.update_deployment(deployment.id, DeploymentUpdate(entrypoint="flows.evaluate.evaluate"))
+    result = overthink("run", "smoke", "--deployment", "of-0-1")
+    assert result.exit_code == 2
+    assert "deployment of-0-1 is of version 0.1" in result.stderr
+    assert "register its recipe again, `overthink deploy RECIPE --name of-0-1`" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert any(line.startswith("broken deployment of-0-1 is of version 0.1") for line in told())
+    deploy("--store", str(tmp_path), "--name", "of-0-1")
+    assert not any("of-0-1" in line for line in told())
+    assert overthink("run", "smoke", "--deployment", "of-0-1").exit_code == 0
 
 
 def test_several_workers_share_a_run_that_is_handed_over(
