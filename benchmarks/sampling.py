@@ -22,13 +22,15 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bare import BareEngine
-from overthink.flows.evaluate import Evaluation
+from overthink.flows.orchestration.secret_blocks import engines_of
 from overthink.storage.store import Store
 from overthink.tasks.datasets.sources import load_problems
 from overthink.tasks.engines.engine_config import VllmPolicyConfig
 from overthink.tasks.engines.models import locate_model
 from overthink.tasks.engines.policy_prompts import PolicyPrompts
-from overthink.tasks.plan.run_plan import Plan, make_plan
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
+from overthink.tasks.plan.execution import Execution
+from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Sampling
 from overthink.tasks.stages.progress import RunProgress
@@ -78,26 +80,27 @@ class Bare:
 @flow(name="benchmark-sampling", persist_result=False)
 async def pipeline_rounds(plans: list[Plan], root: Path, bare: Bare) -> list[tuple[float, float]]:
     """Tokens per second of bare engine and pipeline, a pair a round."""
-    engine = Evaluation(plans[0], Store(root / "unused"), RunProgress(None)).policy
-    policy = await engine.get()
+    engines = engines_of(plans[0])
+    assert engines.policy is not None, "the benchmark samples"
+    policy = await engines.policy.get()
     sampling = Sampling(0.8, 1.0, 256)
-    question = plans[0].problem_set.problems[0].question
+    question = plans[0].problems.all[0].question
     await asyncio.gather(*(policy.generate(question, (), sampling, seed) for seed in range(WARM_UP)))
     bare.generate([question], WARM_UP, sampling, 0)
     pairs = []
     for plan in plans:
-        questions = [problem.question for problem in plan.problem_set.problems]
-        tokens, seconds = bare.generate(questions, plan.methods[0].method.n, sampling, plan.recipe.seed * 1_000_000)
+        questions = [problem.question for problem in plan.problems.all]
+        _, rollouts, *_ = plan.nodes
+        tokens, seconds = bare.generate(questions, rollouts.n, sampling, plan.recipe.seed * 1_000_000)
         store = Store(root / plan.recipe.name)
-        evaluation = Evaluation(plan, store, RunProgress(None))
-        evaluation.policy = engine
+        execution = Execution(plan, store, RunProgress(None), engines)
         begin = time.perf_counter()
-        evaluation.begin()
-        await evaluation.make_rollouts(plan.methods[0])
+        plan.begin(store)
+        await execution.runner.make(rollouts)
         ours = time.perf_counter() - begin
-        written = pc.sum(store.stage(plan.methods[0].make_key).table("calls")["output_tokens"]).as_py()
+        written = pc.sum(store.stage(rollouts.key).table("calls")["output_tokens"]).as_py()
         pairs.append((tokens / seconds, written / ours))
-    await engine.close()
+    await engines.close()
     return pairs
 
 
@@ -108,7 +111,7 @@ def main(
 ) -> None:
     """Print tokens per second of both and their ratio."""
     recipes = [benchmark_recipe(problems, n, seed) for seed in range(rounds)]
-    plans = [make_plan(recipe, load_problems(recipe.problems)) for recipe in recipes]
+    plans = [plan_evaluation(recipe, load_problems(recipe.problems)) for recipe in recipes]
     policy = recipes[0].policy
     assert isinstance(policy, VllmPolicyConfig)
     bare = Bare(policy)

@@ -41,13 +41,14 @@ from overthink.tasks.engines.prm.families import checked_family
 from overthink.tasks.engines.registry import open_policy, open_prm
 from overthink.tasks.engines.vllm.vllm_prm import pooling_settings
 from overthink.tasks.methods.requests import Generate, Method, Score
-from overthink.tasks.plan.run_plan import search_of
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.recipes.methods import AnyMethod
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Problem, Sample, Sampling, Scores
 from overthink.tasks.stages.driver import Driver, EngineAccess
 from overthink.tasks.stages.recorder import Recorder
 from overthink.tasks.stages.runner import in_flight_of
+from overthink.tasks.stages.sample import MethodNode
 
 Lengths = Literal["equal", "mixed"]
 EQUAL_LENGTH = 6
@@ -133,8 +134,10 @@ class Setting:
 
     def searches(self) -> Iterator[tuple[Problem, Method]]:
         """A fresh search for each problem."""
+        plan = plan_evaluation(self.recipe, load_problems(self.recipe.problems))
+        (rollouts,) = (node for node in plan.nodes if isinstance(node, MethodNode))
         for problem in self.problems:
-            yield problem, search_of(self.recipe, self.method, problem.problem_key, 0, self.method.n)
+            yield problem, rollouts.search_of(self.method, problem.problem_key, 0, self.method.n)
 
 
 async def ours(setting: Setting, watched: Watched) -> None:

@@ -22,7 +22,6 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.vllm_server import VllmServer
-from overthink.flows.evaluate import Evaluation
 from overthink.storage.store import Store
 from overthink.tasks.datasets.sources import load_problems
 from overthink.tasks.engines.engine_config import (
@@ -33,9 +32,11 @@ from overthink.tasks.engines.engine_config import (
     VllmPrmConfig,
 )
 from overthink.tasks.engines.registry import EngineSlot, open_policy, open_prm
-from overthink.tasks.plan.run_plan import make_plan
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
+from overthink.tasks.plan.execution import Execution
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Sampling
+from overthink.tasks.stages.node import Engines
 from overthink.tasks.stages.progress import RunProgress
 
 BARS = {"best_of_n": 0.85, "beam_search": 0.70}
@@ -71,15 +72,15 @@ class Way:
 
     async def tokens_per_second(self, recipe: Recipe, root: Path) -> float:
         """Written by the policy in the stage that makes the rollouts."""
-        plan = make_plan(recipe, load_problems(recipe.problems))
+        plan = plan_evaluation(recipe, load_problems(recipe.problems))
+        _, rollouts, *_ = plan.nodes
         store = Store(root)
-        evaluation = Evaluation(plan, store, RunProgress(None))
-        evaluation.policy, evaluation.prm = self._policy, self._prm
+        execution = Execution(plan, store, RunProgress(None), Engines(self._policy, self._prm))
         begin = time.perf_counter()
-        evaluation.begin()
-        await evaluation.make_rollouts(plan.methods[0])
+        plan.begin(store)
+        await execution.runner.make(rollouts)
         seconds = time.perf_counter() - begin
-        return float(pc.sum(store.stage(plan.methods[0].make_key).table("calls")["output_tokens"]).as_py()) / seconds
+        return float(pc.sum(store.stage(rollouts.key).table("calls")["output_tokens"]).as_py()) / seconds
 
     async def close(self) -> None:
         """Free both."""

@@ -17,8 +17,9 @@ from overthink.flows.orchestration.server import asking_the_server, server_addre
 from overthink.storage.opening import is_in_bucket, open_store
 from overthink.tasks.datasets.sources import load_problems
 from overthink.tasks.errors import UserError
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.gpus import gpus_named
-from overthink.tasks.plan.run_plan import is_finished, make_plan
+from overthink.tasks.plan.run_plan import is_finished
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.store_uri import StorePlace
 from overthink.tasks.stages.shards import PLAIN_TASK
@@ -49,7 +50,7 @@ async def evaluate_on_ray(recipe: Recipe, store: StorePlace, workers: int, skip_
         raise UserError(
             f"{store}: workers on a cluster share a run by leases in a folder, and a bucket has none: name one"
         )
-    plan = make_plan(recipe, load_problems(recipe.problems, skip_bad_rows))
+    plan = plan_evaluation(recipe, load_problems(recipe.problems, skip_bad_rows))
     has_gpus = bool(ray.cluster_resources().get("GPU"))  # type: ignore[no-untyped-call]
     if server_address() is None and len(ray.nodes()) > 1:  # type: ignore[no-untyped-call]
         raise UserError("the nodes of a cluster need a Prefect server that all of them reach: set PREFECT_API_URL")

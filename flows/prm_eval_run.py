@@ -2,27 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 import pyarrow.compute as pc
 from prefect import flow
 
 from overthink.flows.orchestration.artifacts import publish_rows
-from overthink.storage.keys import labelled_key
 from overthink.storage.opening import open_store
 from overthink.storage.stage_kinds import StageKind
-from overthink.storage.store import Run, StageUse, Store
+from overthink.storage.store import Run, Store
 from overthink.tasks.errors import UserError
-from overthink.tasks.plan.identity import own_code, stage_identity
-from overthink.tasks.plan.scored_run import scored_run
+from overthink.tasks.plan.stored_run import stored_problems, stored_stage
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.store_uri import StorePlace
-from overthink.tasks.records import Problem
 from overthink.tasks.reporting.prm_tables import FIGURES_SQL, figure_rows
-from overthink.tasks.stages.measure import Labels, MeasuredRollouts, ThresholdSplit, labels_by_rollout, run_figures
+from overthink.tasks.stages.measure import Labels, MeasureRolloutsNode, ThresholdSplit, labels_by_rollout
+from overthink.tasks.stages.node import Engines
 from overthink.tasks.stages.progress import RunProgress, terminal
-from overthink.tasks.stages.runner import StageJob, StageRunner
+from overthink.tasks.stages.runner import StageRunner
+from overthink.tasks.stages.scored_run import scored_run
 
 READER = "prm-eval --run"
 SPLIT = ThresholdSplit(share=0.5, seed=0)  # of the rollouts whose steps a labeller has labelled
@@ -37,53 +34,46 @@ async def prm_eval_run(run_name: str, store: StorePlace) -> str:
     opened, progress = open_store(store), RunProgress(terminal.get())
     with opened.lock_run(opened.find_run(run_name).run_id), progress.shown():
         run = scored_run(opened, run_name, READER)
-        uses = await _measure_run(opened, run, progress)
+        nodes = _nodes(opened, run)
+        runner = StageRunner(opened, progress, run.run_id, Engines(), Recipe.model_validate(run.recipe).grader)
+        for node in nodes:
+            await runner.make(node)
         kept = tuple(use for use in run.stages if use.kind != StageKind.MEASURE)
-        opened.write_run(replace(run, stages=(*kept, *uses)))
+        opened.write_run(replace(run, stages=(*kept, *(node.use for node in nodes))))
     await publish_rows(run.run_id, "prm", figure_rows(opened, run.run_id), FIGURES_SQL)
     return run.run_id
 
 
-async def _measure_run(store: Store, run: Run, progress: RunProgress) -> list[StageUse]:
+def _nodes(store: Store, run: Run) -> list[MeasureRolloutsNode]:
+    """A measure stage for each method, over what the run left."""
     recipe = Recipe.model_validate(run.recipe)
     methods = recipe.fixed_methods
     if not methods:
         raise UserError(f"run {run.run_id} has no method but compute_optimal: measure a run that its strategy is from")
-    by_kind = {(use.kind, use.method_id): use.key for use in run.stages}
-    problems_key = by_kind[StageKind.PROBLEMS, None]
-    problems = {row["problem_key"]: _problem(row) for row in store.stage(problems_key).table("problems").to_pylist()}
-    stages = StageRunner(store, progress, run.run_id, problems)
-    uses = []
+    problems = stored_problems(store, run)
+    nodes = []
     for method in methods:
-        made = by_kind[StageKind.SEARCH if method.is_search else StageKind.SAMPLE, method.method_id]
-        scored = made if method.is_search else by_kind[StageKind.SCORE, method.method_id]
-        graded = by_kind[StageKind.GRADE, method.method_id]
-        samples, scores, grades = store.stage(made), store.stage(scored), store.stage(graded)
-        labels, label_files = _step_labels(store, set(samples.table("rollouts")["rollout_id"].to_pylist()))
-        identity = stage_identity(
-            StageKind.MEASURE,
-            grades=graded,
-            scores=scored,
-            problems=problems_key,
-            n=method.n,
-            labels=label_files,
-            threshold=vars(SPLIT),
-            seed=run.seed,
-            **own_code("rollout_measures"),
+        kind = StageKind.SEARCH if method.is_search else StageKind.SAMPLE
+        made = stored_stage(run, method.method_id, kind)
+        rollout_ids = set(store.stage(made.key).table("rollouts")["rollout_id"].to_pylist())
+        labels, label_files = _step_labels(store, rollout_ids)
+        nodes.append(
+            MeasureRolloutsNode(
+                problems=problems,
+                method_id=method.method_id,
+                n=method.n,
+                rollouts=made,
+                grades=stored_stage(run, method.method_id, StageKind.GRADE),
+                scores=made if method.is_search else stored_stage(run, method.method_id, StageKind.SCORE),
+                prm=str(run.prm),
+                split=SPLIT,
+                independent=method.independent,
+                labels=labels,
+                label_files=label_files,
+                seed=run.seed,
+            )
         )
-        key = labelled_key(StageKind.MEASURE, identity)
-        sources = (*grades.digests("grades", problems), *scores.digests("scores", problems))
-        job = StageJob(store.stage(key), identity, f"measure {method.method_id}", method.n, len(problems))
-        with recipe.grader.judge() as judge:
-            measured = MeasuredRollouts(samples, grades, scores, labels, method.independent)
-            figures = partial(run_figures, measured, problems, SPLIT, run.seed, judge)
-            await stages.measure(job, str(run.prm), method.method_id, figures, sources)
-        uses.append(StageUse(StageKind.MEASURE, key, method.method_id, method.n))
-    return uses
-
-
-def _problem(row: Mapping[str, Any]) -> Problem:
-    return Problem(**{name: row[name] for name in Problem.__dataclass_fields__})
+    return nodes
 
 
 def _step_labels(store: Store, rollout_ids: set[str]) -> tuple[dict[str, Labels], list[str]]:

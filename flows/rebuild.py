@@ -4,28 +4,26 @@ Everything is read from the store: neither models nor, but for lost problems, th
 made anew only under the address it had; where other code or packages would give it another, the run must be run again.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from prefect import flow
 from pydantic import ValidationError
 
 from overthink.flows.prm_eval_run import prm_eval_run
 from overthink.storage.completeness import IncompleteStage, problems_key
-from overthink.storage.keys import labelled_key
 from overthink.storage.opening import open_store
 from overthink.storage.stage_kinds import ENGINES_OF, StageKind
 from overthink.storage.storage_errors import StorageError
-from overthink.storage.store import Run, StageUse, Store
+from overthink.storage.store import Run, Store
 from overthink.tasks.datasets.sources import ProblemSet, load_problems
 from overthink.tasks.errors import UserError
-from overthink.tasks.plan.identity import JsonObject, grade_identity, problems_identity, select_identity
-from overthink.tasks.plan.method_plan import select_settings
+from overthink.tasks.plan.method_nodes import grade_node, problems_of, select_node
+from overthink.tasks.plan.stored_run import stored_problem_set
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.store_uri import StorePlace
-from overthink.tasks.records import Problem
+from overthink.tasks.stages.node import Engines, ProblemsNode, StageNode, StoredStage
 from overthink.tasks.stages.progress import RunProgress, terminal
-from overthink.tasks.stages.runner import StageJob, StageRunner
+from overthink.tasks.stages.runner import StageRunner
 
 
 def irreparable(store: Store, run: Run, lost: Sequence[IncompleteStage]) -> list[str]:
@@ -36,10 +34,11 @@ def irreparable(store: Store, run: Run, lost: Sequence[IncompleteStage]) -> list
     if engines:
         return engines
     try:
-        rebuilding = _Rebuilding(store, run)
+        nodes = rebuilt(store, run)
     except (UserError, StorageError, ValidationError) as error:
         return [f"{loss}; it cannot be computed from what is left: {error}" for loss in lost]
-    strategies = [loss for loss in lost if loss.use.method_id is not None and not rebuilding.knows(loss.use)]
+    known = {node.key for node in nodes}
+    strategies = [loss for loss in lost if loss.use.kind != StageKind.MEASURE and loss.use.key not in known]
     return [f"{loss}; a strategy's choices are computed by the recipe alone" for loss in strategies]
 
 
@@ -49,68 +48,40 @@ async def rebuild(run_id: str, store: StorePlace) -> None:
     opened, progress = open_store(store), RunProgress(terminal.get())
     with opened.lock_run(run_id), progress.shown():
         run = opened.find_run(run_id)
-        await _Rebuilding(opened, run).carry_out(progress)
+        runner = StageRunner(opened, progress, run_id, Engines(), Recipe.model_validate(run.recipe).grader)
+        for node in rebuilt(opened, run):
+            await runner.make(node)
     if any(use.kind == StageKind.MEASURE for use in run.stages):
         await prm_eval_run(run_id, store)
 
 
-class _Rebuilding:
-    """A run's stages that need no engine, addressed anew. Raises where an address is not the one it had."""
+def rebuilt(store: Store, run: Run) -> list[StageNode]:
+    """The nodes of a run's graph that need no engine, on the rollouts and scores that it left.
 
-    def __init__(self, store: Store, run: Run) -> None:
-        self.store = store
-        self.run = run
-        self.recipe = Recipe.model_validate(run.recipe)
-        self.problem_set = _problem_set(store, run, self.recipe).in_domain(self.recipe.domain)
-        self.problems = problems_identity(self.problem_set)
-        self.keys: dict[tuple[StageKind, str | None], str] = {(use.kind, use.method_id): use.key for use in run.stages}
-        self.grades: dict[str, JsonObject] = {}
-        self.choices: dict[str, JsonObject] = {}
-        self._hold(StageKind.PROBLEMS, None, self.problems)
-        for method in self.recipe.fixed_methods:
-            made, scored = self.made_and_scored(method.method_id)
-            grade = grade_identity(made, self.recipe.grader, self.problems)
-            choice = select_identity(grade, scored, self.problems, method.n, select_settings(self.recipe, method))
-            self._hold(StageKind.GRADE, method.method_id, grade)
-            self._hold(StageKind.SELECT, method.method_id, choice)
-            self.grades[method.method_id], self.choices[method.method_id] = grade, choice
+    Raises StorageError where an address is not the one it had.
+    """
+    recipe = Recipe.model_validate(run.recipe)
+    problems = problems_of(_problem_set(store, run, recipe).in_domain(recipe.domain))
+    nodes: list[StageNode] = [ProblemsNode(problems=problems)]
+    for method in recipe.fixed_methods:
+        made, scores = _made_and_scored(run, method.method_id, method.n)
+        grades = grade_node(recipe, problems, made)
+        nodes += [grades, select_node(recipe, method, grades, scores)]
+    keys = {(use.kind, use.method_id): use.key for use in run.stages}
+    for node in nodes:
+        if keys.get((node.kind, node.method_id)) != node.key:
+            raise StorageError(f"{node.kind} would not be what it was, by other code, packages or problems than then")
+    return nodes
 
-    def made_and_scored(self, method_id: str) -> tuple[str, str | None]:
-        """The addresses of a method's rollouts and of their scores, where there are any."""
-        searched, sampled = self.keys.get((StageKind.SEARCH, method_id)), self.keys.get((StageKind.SAMPLE, method_id))
-        if searched is not None:
-            return searched, searched
-        if sampled is None:
-            raise StorageError(f"{method_id} has neither a sample nor a search stage")
-        return sampled, self.keys.get((StageKind.SCORE, method_id))
 
-    def knows(self, use: StageUse) -> bool:
-        """Whether a stage is one that is computed here, or measured by `prm-eval`."""
-        return use.kind == StageKind.MEASURE or use.method_id in self.choices
-
-    def _hold(self, kind: StageKind, method_id: str | None, identity: Mapping[str, Any]) -> None:
-        if self.keys.get((kind, method_id)) != labelled_key(kind, identity):
-            raise StorageError(f"{kind} would not be what it was, by other code, packages or problems than then")
-
-    async def carry_out(self, progress: RunProgress) -> None:
-        """Every stage in turn, each only as far as parts are missing."""
-        recipe = self.recipe
-        by_key = {problem.problem_key: problem for problem in self.problem_set.problems}
-        stages = StageRunner(self.store, progress, self.run.run_id, by_key)
-        rows = [{"problem_set": self.problem_set.name, **vars(problem)} for problem in self.problem_set.problems]
-        stages.write_problems(self.keys[StageKind.PROBLEMS, None], self.problems, rows)
-        for method in recipe.fixed_methods:
-            name = method.method_id
-            made, scored = (None if key is None else self.store.stage(key) for key in self.made_and_scored(name))
-            assert made is not None, "a method has rollouts"
-            graded = self._job(StageKind.GRADE, name, self.grades[name], method.n)
-            await stages.grade(graded, made, recipe.grader)
-            chosen = self._job(StageKind.SELECT, name, self.choices[name], method.n)
-            await stages.select(chosen, graded.stage, scored, select_settings(recipe, method), recipe.grader)
-
-    def _job(self, kind: StageKind, method_id: str, identity: JsonObject, n: int) -> StageJob:
-        stage = self.store.stage(labelled_key(kind, identity))
-        return StageJob(stage, identity, f"{kind} {method_id}", n, self.recipe.shard_size)
+def _made_and_scored(run: Run, method_id: str, n: int) -> tuple[StoredStage, StoredStage | None]:
+    """A method's rollouts and their scores, where there are any."""
+    keys = {use.kind: use.key for use in run.stages if use.method_id == method_id}
+    made = keys.get(StageKind.SEARCH) or keys.get(StageKind.SAMPLE)
+    if made is None:
+        raise StorageError(f"{method_id} has neither a sample nor a search stage")
+    scored = keys.get(StageKind.SEARCH) or keys.get(StageKind.SCORE)
+    return StoredStage(made, method_id, n), None if scored is None else StoredStage(scored, method_id, n)
 
 
 def _problem_set(store: Store, run: Run, recipe: Recipe) -> ProblemSet:
@@ -118,6 +89,4 @@ def _problem_set(store: Store, run: Run, recipe: Recipe) -> ProblemSet:
     stage = store.stage(problems_key(run))
     if not stage.entries() or any(stage.damage(entry) for entry in stage.entries()):
         return load_problems(recipe.problems, skip_bad_rows=True)
-    rows = stage.table("problems").to_pylist()
-    problems = tuple(Problem(**{name: row[name] for name in Problem.__dataclass_fields__}) for row in rows)
-    return ProblemSet(title=run.problem_set.rpartition("@")[0], problems=problems)
+    return stored_problem_set(store, run)

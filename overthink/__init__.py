@@ -143,11 +143,12 @@ async def run_async(
     from overthink.flows.orchestration.run_flow import run_flow
     from overthink.storage.opening import open_store as opened
     from overthink.tasks.datasets.sources import load_problems
-    from overthink.tasks.plan.run_plan import is_finished, make_plan
+    from overthink.tasks.plan.evaluation_plan import plan_evaluation
+    from overthink.tasks.plan.run_plan import is_finished
 
     wanted, place = read_recipe(recipe, changes), os.fspath(store)
     into = opened(place)
-    plan = make_plan(wanted, load_problems(wanted.problems, skip_bad_rows))
+    plan = plan_evaluation(wanted, load_problems(wanted.problems, skip_bad_rows))
     if not is_finished(plan, into):
         await run_flow(into, plan.run_id, lambda: evaluate(wanted, place, skip_bad_rows), lambda _: None)
     return into.find_run(plan.run_id)

@@ -74,6 +74,7 @@ _USE_COLUMNS = pa.schema(
         ("stage_key", pa.string()),
         ("n", pa.int32()),
         ("gpus", pa.int32()),
+        ("inputs", pa.list_(pa.string())),
     ]
 )
 
@@ -288,6 +289,7 @@ def _uses_table(runs: list[Run]) -> pa.Table:
             "stage_key": use.key,
             "n": use.n,
             "gpus": use.gpus,
+            "inputs": use.inputs,
         }
         for run in runs
         for use in run.stages

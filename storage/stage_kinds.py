@@ -20,8 +20,10 @@ class StageKind(StrEnum):
     MEASURE = "measure"
 
 
+Role = Literal["policy", "prm"]
+
 # Whose time a stage takes; a stage of any other kind needs no engine.
-ENGINES_OF: Mapping[StageKind, tuple[Literal["policy", "prm"], ...]] = {
+ENGINES_OF: Mapping[StageKind, tuple[Role, ...]] = {
     StageKind.SAMPLE: ("policy",),
     StageKind.SEARCH: ("policy", "prm"),
     StageKind.SCORE: ("prm",),

@@ -23,7 +23,8 @@ Status = Literal["running", "complete", "failed"]
 class StageUse:
     """One stage that a run stands on: `n` samples of each problem of the stage at `key`.
 
-    `gpus` is how many GPUs its engines take, 0 on a CPU; None where unknown, and for stages without engines.
+    `gpus` is how many GPUs its engines take, 0 on a CPU; None where unknown, and for stages without engines. `inputs`
+    are the keys of the stages that it stands on itself; None in manifests of version 0.1, which did not say so.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
@@ -33,6 +34,7 @@ class StageUse:
     method_id: str | None = None
     n: int | None = None
     gpus: int | None = None
+    inputs: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -245,6 +247,12 @@ def read_run(path: Path) -> Run:
     for use in run.stages:
         if not use.key.startswith(f"{use.kind}-"):
             raise StorageError(f"{path} calls {use.key} a {use.kind} stage: delete it and run the recipe again")
+        strange = set(use.inputs or ()).difference(other.key for other in run.stages)
+        if strange:
+            raise StorageError(
+                f"{path} has {use.key} stand on {min(strange)}, which it does not name: delete it and run the recipe "
+                "again"
+            )
     return run
 
 

@@ -8,7 +8,8 @@ from strategies import strategy
 from overthink.tasks.datasets.sources import load_problems
 from overthink.tasks.engines.engine_config import FakePolicyConfig, FakePrmConfig
 from overthink.tasks.engines.registry import identify
-from overthink.tasks.plan.run_plan import Plan, make_plan
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
+from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.strategy_file import Strategy, write_strategy
 
@@ -54,4 +55,4 @@ def recipe_value(path: Path, *limits: Row, **changes: Any) -> Row:
 
 def plan_of(value: Row) -> Plan:
     recipe = Recipe.model_validate(value)
-    return make_plan(recipe, load_problems(recipe.problems))
+    return plan_evaluation(recipe, load_problems(recipe.problems))

@@ -7,19 +7,13 @@ from typing import Any
 
 import overthink.flows.evaluate
 import overthink.tasks.stages.runner
-import overthink.tasks.strategy.apply_strategy
-from overthink.flows.evaluate import Evaluation
+from overthink.flows.orchestration.secret_blocks import engines_of
 from overthink.storage.store import Store
+from overthink.tasks.plan.execution import Execution
 from overthink.tasks.plan.run_plan import Plan
-from overthink.tasks.stages import decide as deciding
+from overthink.tasks.stages.node import StageNode
 from overthink.tasks.stages.progress import RunProgress
-
-TASKS = {
-    overthink.flows.evaluate: ("sample", "search"),
-    overthink.tasks.stages.runner: ("score", "grade", "select"),
-    overthink.tasks.strategy.apply_strategy: ("choose_decided",),
-    deciding: ("decide",),
-}
+from overthink.tasks.stages.shards import make_part
 
 
 class NoArtifact:
@@ -31,21 +25,23 @@ async def no_artifact(*_: Any) -> NoArtifact:
     return NoArtifact()
 
 
-def bare(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A task's function, given what Prefect is given."""
-    return lambda work, cover: function(work.unquote(), cover)
+def bare_task(_: StageNode) -> Callable[..., Any]:
+    """The function of a stage's task, given what Prefect is given."""
+    return lambda make, cover: make_part.fn(make.unquote(), cover)
 
 
 def without_prefect(replace: Callable[[Any, str, Any], object]) -> None:
-    """Put the functions behind the tasks in their place, by `setattr` or a monkeypatch's."""
-    for module, names in TASKS.items():
-        for name in names:
-            task = getattr(module, name)
-            replace(module, name, bare(task.fn) if hasattr(task, "fn") else task)
+    """Put the function behind the tasks in their place, by `setattr` or a monkeypatch's."""
+    replace(overthink.tasks.stages.runner, "part_task", bare_task)
     replace(overthink.tasks.stages.runner, "publish_progress", no_artifact)
     replace(overthink.flows.evaluate, "publish_summary", no_artifact)
 
 
 def carry_out(plan: Plan, root: Path) -> None:
     """All stages of a run that are not there yet."""
-    asyncio.run(Evaluation(plan, Store(root), RunProgress(None)).run())
+    asyncio.run(execution(plan, root).run())
+
+
+def execution(plan: Plan, root: Path, shared: bool = False) -> Execution:
+    """A run that nobody watches."""
+    return Execution(plan, Store(root), RunProgress(None), engines_of(plan), shared)

@@ -21,7 +21,7 @@ from overthink.tasks.engines.prm.layouts import AnsweredLayout, Asked, MarkedCha
 from overthink.tasks.engines.registry import identify
 from overthink.tasks.engines.templates import TEMPLATE_DATE
 from overthink.tasks.errors import EngineUnavailable
-from overthink.tasks.plan.run_plan import make_plan
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.recipes.recipe import Recipe
 
 QUESTIONS = [
@@ -156,7 +156,7 @@ def test_a_system_prompt_changes_the_key_and_its_absence_does_not(tmp_path: Path
 
 def planned(folder: str) -> None:
     recipe = Recipe.model_validate(BASE | {"policy": {"engine": "vllm", "model": folder}})
-    make_plan(recipe, load_problems(recipe.problems))
+    plan_evaluation(recipe, load_problems(recipe.problems))
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,7 @@ def test_a_budget_without_a_pilot_is_spent_alike_on_all_problems(asked: Counter[
     path = written(tmp_path, without_pilot=[fixed_choice(16, selector="prm_last_max")])
     plan = plan_of(recipe_value(path, {"n": 16}))
     carry_out(plan, tmp_path / "store")
-    assert [use.kind for use in plan.strategies[0].uses()] == ["decide", "search", "grade", "select"], "no pilot"
+    assert [use.kind for use in plan.uses()] == ["problems", "decide", "search", "grade", "select"], "no pilot"
     for row in decisions(tmp_path / "store", N16).values():
         assert (row["predicted"], row["difficulty"], row["budget"]) == (None, None, 16)
         assert (row["chosen"], row["selector"]) == ("beam_search-n16-m4", "prm_last_max")

@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 from conftest import recipe_of
 
-import overthink.flows.evaluate as module
 from overthink.flows.evaluate import evaluate
+from overthink.flows.orchestration import secret_blocks
 from overthink.storage.sql import query
 from overthink.storage.storage_errors import StoreBusy
 from overthink.storage.store import Store
 from overthink.tasks.datasets.sources import load_problems
 from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm
 from overthink.tasks.errors import BadReply, EngineDied, ProblemError
-from overthink.tasks.plan.run_plan import is_finished, make_plan
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
+from overthink.tasks.plan.run_plan import is_finished
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Sample, Scores
-from overthink.tasks.stages.score import score
+from overthink.tasks.stages.shards import ENGINE_TASK
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -84,7 +85,7 @@ async def test_the_same_recipe_again_touches_and_asks_nothing(
     recipe = recipe_of(fake_recipe)
     await evaluate(recipe, tmp_path)
     before, asked = snapshot(tmp_path), dict(count_calls)
-    assert is_finished(make_plan(recipe, load_problems(recipe.problems)), Store(tmp_path))
+    assert is_finished(plan_evaluation(recipe, load_problems(recipe.problems)), Store(tmp_path))
     await evaluate(recipe, tmp_path)
     assert snapshot(tmp_path) == before
     assert count_calls == asked
@@ -146,7 +147,7 @@ async def test_a_dead_engine_is_loaded_again_and_no_answered_call_is_repeated(
         DyingPolicy.lives += 1
         return DyingPolicy(config)
 
-    monkeypatch.setattr(module, "open_policy", opener)
+    monkeypatch.setattr(secret_blocks, "open_policy", opener)
     await evaluate(recipe_of(fake_recipe), tmp_path / "died")
     assert DyingPolicy.lives == 2
     assert DyingPolicy.answered == 72
@@ -165,9 +166,9 @@ async def test_an_engine_that_cannot_be_revived_fails_the_run_and_keeps_what_is_
     async def opener(config: Any) -> Dead:
         return Dead(config)
 
-    monkeypatch.setattr(module, "open_prm", opener)
-    monkeypatch.setattr(score, "retries", 1)
-    monkeypatch.setattr(score, "retry_delay_seconds", [0.01])
+    monkeypatch.setattr(secret_blocks, "open_prm", opener)
+    monkeypatch.setitem(ENGINE_TASK, "retries", 1)
+    monkeypatch.setitem(ENGINE_TASK, "retry_delay_seconds", [0.01])
     with pytest.raises(EngineDied, match="no more memory"):
         await evaluate(recipe_of(fake_recipe), tmp_path)
     assert one(tmp_path, "SELECT status FROM runs") == "failed"
@@ -213,7 +214,7 @@ async def test_one_failing_shard_does_not_stop_the_others(
     async def opener(config: Any) -> Choosy:
         return Choosy(config)
 
-    monkeypatch.setattr(module, "open_policy", opener)
+    monkeypatch.setattr(secret_blocks, "open_policy", opener)
     with pytest.raises(BadReply, match="garbage"):
         await evaluate(recipe, tmp_path)
     assert one(tmp_path, "SELECT count(DISTINCT problem_id) FROM rollouts") == 5, "two of three shards are written"
@@ -230,7 +231,7 @@ async def test_damaged_parts_are_noticed_set_aside_and_made_again(fake_recipe: d
     flipped.write_bytes(content)
     truncated.write_bytes(truncated.read_bytes()[:-7])
     deleted.unlink()
-    assert not is_finished(make_plan(recipe, load_problems(recipe.problems)), Store(tmp_path))
+    assert not is_finished(plan_evaluation(recipe, load_problems(recipe.problems)), Store(tmp_path))
     await evaluate(recipe, tmp_path)
     after = contents(tmp_path)
     assert after == before
@@ -251,7 +252,7 @@ async def test_scores_of_rollouts_that_were_made_anew_are_made_anew(
     async def opener(config: Any) -> Another:
         return Another(config)
 
-    monkeypatch.setattr(module, "open_policy", opener)
+    monkeypatch.setattr(secret_blocks, "open_policy", opener)
     await evaluate(recipe, tmp_path)
     assert not rows(
         tmp_path,
@@ -266,7 +267,7 @@ async def test_scores_of_rollouts_that_were_made_anew_are_made_anew(
 
 async def test_two_writers_of_one_run_are_one_too_many(fake_recipe: dict[str, Any], tmp_path: Path) -> None:
     recipe = recipe_of(fake_recipe)
-    plan = make_plan(recipe, load_problems(recipe.problems))
+    plan = plan_evaluation(recipe, load_problems(recipe.problems))
     with Store(tmp_path).lock_run(plan.run_id), pytest.raises(StoreBusy, match="is being written by process"):
         await evaluate(recipe, tmp_path)
 

@@ -16,7 +16,8 @@ from overthink.storage.integrity import store_findings
 from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.datasets.sources import load_problems
-from overthink.tasks.plan.run_plan import is_finished, make_plan
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
+from overthink.tasks.plan.run_plan import is_finished
 from overthink.tasks.recipes.loading import read_recipe
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -54,7 +55,7 @@ def test_its_finished_runs_are_reported(store: Store) -> None:
 
 def test_what_engines_made_has_the_address_it_had(store: Store) -> None:
     recipe = read_recipe(Path("recipe.yaml"), [])
-    plan = make_plan(recipe, load_problems(recipe.problems))
+    plan = plan_evaluation(recipe, load_problems(recipe.problems))
     run = store.find_run("golden")
     assert {use.key for use in plan.uses() if use.kind in ENGINES} == {
         use.key for use in run.stages if use.kind in ENGINES
@@ -63,7 +64,7 @@ def test_what_engines_made_has_the_address_it_had(store: Store) -> None:
 
 def test_a_run_that_was_killed_goes_on_from_its_journals(store: Store, count_calls: Counter[str]) -> None:
     recipe = read_recipe(Path("interrupted.yaml"), [])
-    plan = make_plan(recipe, load_problems(recipe.problems))
+    plan = plan_evaluation(recipe, load_problems(recipe.problems))
     assert not is_finished(plan, store)
     journaled = sum(len(stored_keys(path)) for path in store.root.rglob("*.sqlite"))
     asyncio.run(evaluate(recipe, store.root))

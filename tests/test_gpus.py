@@ -8,7 +8,8 @@ from plans import DVTS, plan
 
 import overthink.tasks.plan.gpus
 from overthink.tasks.errors import EngineUnavailable
-from overthink.tasks.plan.gpus import check_shared_gpus, gpus_taken
+from overthink.tasks.plan.checks import check_devices
+from overthink.tasks.plan.gpus import gpus_taken
 from overthink.tasks.plan.run_plan import Plan
 
 
@@ -47,7 +48,7 @@ def test_a_search_whose_models_do_not_fit_on_one_gpu_together_is_refused_with_th
         rf"{gpu}: lower placement.gpu_memory, or give each placement.gpus of its own"
     )
     with pytest.raises(EngineUnavailable, match=expected):
-        check_shared_gpus(on_gpus(model, policy, prm, engine))
+        check_devices(on_gpus(model, policy, prm, engine))
 
 
 @pytest.mark.parametrize(
@@ -63,29 +64,29 @@ def test_a_search_whose_models_do_not_fit_on_one_gpu_together_is_refused_with_th
 def test_models_that_fit_together_or_have_gpus_of_their_own_are_accepted(
     model: Path, policy: dict[str, Any], prm: dict[str, Any]
 ) -> None:
-    check_shared_gpus(on_gpus(model, policy, prm))
+    check_devices(on_gpus(model, policy, prm))
 
 
 @pytest.mark.usefixtures("with_gpu")
 def test_without_a_search_the_models_are_loaded_in_turn_and_may_have_all(model: Path) -> None:
-    check_shared_gpus(on_gpus(model, {}, {}, method={"method": "adaptive", "n": 8}))
+    check_devices(on_gpus(model, {}, {}, method={"method": "adaptive", "n": 8}))
 
 
 @pytest.mark.usefixtures("with_gpu")
 def test_a_fake_takes_no_memory(model: Path) -> None:
-    check_shared_gpus(plan(policy={"engine": "vllm", "model": str(model)}, methods=[DVTS]))
-    check_shared_gpus(plan(prm={"engine": "vllm", "model": str(model)}, methods=[DVTS]))
+    check_devices(plan(policy={"engine": "vllm", "model": str(model)}, methods=[DVTS]))
+    check_devices(plan(prm={"engine": "vllm", "model": str(model)}, methods=[DVTS]))
 
 
 def test_without_a_gpu_nothing_is_shared(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overthink.tasks.plan.gpus, "gpu_is_there", lambda: False)
-    check_shared_gpus(on_gpus(model, {}, {}))
+    check_devices(on_gpus(model, {}, {}))
 
 
 @pytest.mark.usefixtures("with_gpu")
 def test_a_model_over_two_gpus_without_ids_takes_the_first_two(model: Path) -> None:
     with pytest.raises(EngineUnavailable, match="GPU 1"):
-        check_shared_gpus(on_gpus(model, {"tensor_parallel": 2}, {"gpus": [1]}))
+        check_devices(on_gpus(model, {"tensor_parallel": 2}, {"gpus": [1]}))
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.records import Problem
-from overthink.tasks.stages.grade import DETAILS, NO_ANSWER, NO_REFERENCE, GradeWork, grade_part
-from overthink.tasks.stages.shards import ShardContext
+from overthink.tasks.stages.grade import DETAILS, NO_ANSWER, NO_REFERENCE, GradeNode
+from overthink.tasks.stages.node import Problems, ShardContext, StoredStage
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +41,17 @@ class Graded:
             rows = [rollout(unit, index, f"\\boxed{{{answer}}}") for index, answer in enumerate(boxed)]
             self.samples.write_part(Cover((unit,), 0, len(rows)), {"rollouts": rows_table("rollouts", rows)})
         self.done: list[None] = []
-        problems = {unit: Problem(unit, unit, "question", reference) for unit in answers}
-        context = ShardContext(self.stage, problems, lambda: self.done.append(None))
-        self.work = GradeWork(context, self.samples, Grader(MATH, GradingConfig()), judge)
+        problems = tuple(Problem(unit, unit, "question", reference) for unit in answers)
+        self.context = ShardContext(self.stage, store.stage, judge, lambda: self.done.append(None))
+        self.node = GradeNode(
+            problems=Problems("set", problems, []),
+            rollouts=StoredStage(self.samples.key, None, 1),
+            grader=Grader(MATH, GradingConfig()),
+        )
 
     def grade(self, *covers: Cover) -> None:
         for cover in covers:
-            grade_part(self.work, cover)
+            self.node.make_now(self.context, cover)
 
     def verdicts(self) -> dict[str, bool | None]:
         table = self.stage.table("grades")

@@ -22,7 +22,7 @@ from overthink.tasks.importers.imported import ImportedSet
 from overthink.tasks.importers.imported_tables import imported_tables
 from overthink.tasks.importers.mapped_jsonl import read_mapped_jsonl
 from overthink.tasks.importers.search_and_learn import read_search_and_learn
-from overthink.tasks.plan.run_plan import make_plan
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.recipes.import_recipe import GradedAs, JsonlOptions, import_recipe
 from overthink.tasks.recipes.loading import KINDS, read_recipe, read_recipe_of
 from overthink.tasks.recipes.recipe import AnyRecipe, Recipe
@@ -98,7 +98,7 @@ def test_any_value_at_any_key_is_taken_whole_or_refused(place: tuple[Any, ...], 
     path.write_text(yaml.safe_dump(replaced(WHOLE, place, new)), encoding="utf-8")
     try:
         recipe = read_recipe(path)
-        plan = make_plan(recipe, PROBLEMS)
+        plan = plan_evaluation(recipe, PROBLEMS)
     except UserError as error:
         assert str(error)
         return

@@ -16,11 +16,13 @@ from crash_steps import KILLED, Steps
 from storage_samples import ROOT
 from test_importers import learned, output, record, row, tts_folder, write_lines
 
-from overthink.flows.import_rollouts import import_rollouts, is_imported, make_import_plans
+from overthink.flows.import_rollouts import import_rollouts
 from overthink.storage.files import read_json
 from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.errors import ProblemError
+from overthink.tasks.plan.import_plan import plan_imports
+from overthink.tasks.plan.run_plan import is_finished
 from overthink.tasks.recipes.import_recipe import GradedAs, ImportRecipe, JsonlOptions, import_recipe
 from overthink.tasks.reporting.compare_imports import compare_run
 from overthink.tasks.reporting.results import summary_rows
@@ -139,10 +141,10 @@ async def test_the_same_content_elsewhere_is_the_same_run(tmp_path: Path) -> Non
     recipe = recipe_of("search-and-learn", path)
     (first,) = await import_rollouts(recipe, tmp_path / "store")
     moved = recipe_of("search-and-learn", Path(shutil.move(path, tmp_path / "moved.jsonl")))
-    (plan,) = make_import_plans(moved)
+    (plan,) = plan_imports(moved)
     assert plan.run_id == first
-    assert is_imported(plan, Store(tmp_path / "store"))
-    (strict,) = make_import_plans(moved.model_copy(update={"independent": True}))
+    assert is_finished(plan, Store(tmp_path / "store"))
+    (strict,) = plan_imports(moved.model_copy(update={"independent": True}))
     assert strict.run_id != first
 
 

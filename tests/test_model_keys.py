@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plans import AFTER_SAMPLING, build_model, keys, plan
+from plans import AFTER_SAMPLING, build_model, keys, methods_of, plan
 from safetensors.numpy import save_file
 
 from overthink.tasks.engines import models
@@ -15,7 +15,6 @@ from overthink.tasks.engines.engine_config import FakePolicyConfig, ScriptedConf
 from overthink.tasks.engines.models import locate_model
 from overthink.tasks.engines.registry import identify
 from overthink.tasks.errors import EngineUnavailable
-from overthink.tasks.plan.method_plan import MethodPlan
 
 
 def model_keys(folder: Path, **settings: Any) -> dict[str, str | None]:
@@ -65,7 +64,7 @@ def test_a_prm_of_other_weights_changes_scores_alone(model: Path, tmp_path: Path
     first, second = (plan(prm={"engine": "torch", "model": str(folder)}) for folder in (model, other))
     differing = {stage for stage, key in keys(first).items() if key != keys(second)[stage]}
     assert differing == {"run", "score", "select"}
-    assert first.prm_id != second.prm_id
+    assert first.prm != second.prm
 
 
 def test_placement_changes_no_key(model: Path) -> None:
@@ -79,8 +78,7 @@ def test_number_format_and_window_change_the_keys(model: Path, settings: dict[st
 
 
 def sample_key(**policy: Any) -> str:
-    method: MethodPlan = plan(policy={"engine": "vllm", **policy}).methods[0]
-    return method.make_key
+    return methods_of(plan(policy={"engine": "vllm", **policy}))[0].make_key
 
 
 def test_the_prompt_changes_the_key_however_it_was_chosen(model: Path) -> None:

@@ -9,10 +9,10 @@ from search_runs import base, rows
 from search_trees import SAMPLING, HandDrawn, Tree, play
 from typer.testing import CliRunner
 
-import overthink.flows.evaluate as module
-import overthink.flows.prm_eval as prm_eval_module
 from overthink.flows.commands.cli import app
 from overthink.flows.evaluate import evaluate
+from overthink.flows.orchestration import secret_blocks
+from overthink.flows.prm_eval import prm_eval
 from overthink.storage.store import Store
 from overthink.tasks.domains.math.extraction import is_final
 from overthink.tasks.engines.fakes.fake import FakePrm
@@ -74,7 +74,7 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> type[LimitedPrm]:
     async def opener(config: Any) -> LimitedPrm:
         return LimitedPrm(config)
 
-    monkeypatch.setattr(module, "open_prm", opener)
+    monkeypatch.setattr(secret_blocks, "open_prm", opener)
     monkeypatch.setattr(LimitedPrm, "limit", 25)
     return LimitedPrm
 
@@ -125,7 +125,7 @@ async def test_a_labelled_solution_that_does_not_fit_is_an_error(
     async def opener(config: Any) -> LimitedPrm:
         return LimitedPrm(config)
 
-    monkeypatch.setattr(prm_eval_module, "open_prm", opener)
+    monkeypatch.setattr(secret_blocks, "open_prm", opener)
     value = {"name": "trial", "solutions": {"source": "chains", "count": 20}, "prm": {"engine": "fake"}}
     with pytest.raises(PromptTooLong, match="its limit is 25; raise prm.max_model_len"):
-        await prm_eval_module.prm_eval(PrmEvalRecipe.model_validate(value), tmp_path / "store")
+        await prm_eval(PrmEvalRecipe.model_validate(value), tmp_path / "store")

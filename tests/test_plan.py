@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plans import AFTER_SAMPLING, BASE, keys, plan
+from plans import AFTER_SAMPLING, BASE, keys, methods_of, plan
 
 from overthink.tasks.datasets.sources import ProblemSet, load_problems
-from overthink.tasks.plan.run_plan import make_plan
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.recipes.loading import read_recipe
 from overthink.tasks.records import Problem
 
@@ -64,7 +64,7 @@ def test_the_recipes_path_changes_no_key(tmp_path: Path) -> None:
     for path in paths:
         path.write_text(json.dumps(BASE), encoding="utf-8")
     recipes = [read_recipe(path) for path in paths]
-    first, second = (keys(make_plan(recipe, load_problems(recipe.problems))) for recipe in recipes)
+    first, second = (keys(plan_evaluation(recipe, load_problems(recipe.problems))) for recipe in recipes)
     assert first == second
 
 
@@ -83,8 +83,8 @@ def test_a_reference_changes_grades_but_not_rollouts_or_scores() -> None:
 
 def test_a_question_changes_its_unit_but_not_the_sample_stage() -> None:
     before, after = plan(problem_set()), plan(problem_set(question="2+2?"))
-    assert before.units != after.units
-    assert before.methods[0].make_key == after.methods[0].make_key
+    assert before.problems.units != after.problems.units
+    assert methods_of(before)[0].make_key == methods_of(after)[0].make_key
     assert before.run_id != after.run_id
 
 
@@ -99,5 +99,5 @@ def test_the_run_id_starts_with_the_name() -> None:
 
 
 def test_a_run_uses_each_stage_with_its_n() -> None:
-    uses = [(use.kind, use.method_id, use.n) for use in plan().methods[0].uses()]
+    uses = [(use.kind, use.method_id, use.n) for use in methods_of(plan())[0].uses()]
     assert uses == [(s, "best_of_n-n8", 8) for s in ("sample", "score", "grade")] + [("select", "best_of_n-n8", None)]

@@ -149,11 +149,12 @@ def test_without_its_package_a_domain_is_told_and_a_finished_run_reported(
 KEYS = """
 import sys
 from overthink.tasks.datasets.sources import load_problems
-from overthink.tasks.plan.run_plan import make_plan
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.recipes.loading import read_recipe
 from pathlib import Path
 recipe = read_recipe(Path(sys.argv[1]))
-print(*(f"{use.method_id} {use.key}" for use in make_plan(recipe, load_problems(recipe.problems)).uses()), sep="\\n")
+plan = plan_evaluation(recipe, load_problems(recipe.problems))
+print(*(f"{use.method_id} {use.key}" for use in plan.uses()), sep="\\n")
 """
 
 

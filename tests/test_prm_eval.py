@@ -11,9 +11,9 @@ import pytest
 from commanding import overthink
 from conftest import recipe_of
 
-import overthink.flows.prm_eval as module
 from overthink.flows.evaluate import evaluate
-from overthink.flows.prm_eval import is_measured, make_prm_eval_plan, prm_eval
+from overthink.flows.orchestration import secret_blocks
+from overthink.flows.prm_eval import prm_eval
 from overthink.flows.prm_eval_run import prm_eval_run
 from overthink.storage.manifest import Cover
 from overthink.storage.part_tables import rows_table
@@ -24,9 +24,12 @@ from overthink.tasks.analysis.prm_quality import auc
 from overthink.tasks.datasets.labelled import load_solutions
 from overthink.tasks.engines.fakes.fake import FakePrm
 from overthink.tasks.errors import BadReply, EngineDied, ProblemError, UserError
+from overthink.tasks.plan.prm_eval_plan import plan_prm_eval
+from overthink.tasks.plan.run_plan import Plan, is_finished
 from overthink.tasks.recipes.recipe import PrmEvalRecipe
 from overthink.tasks.records import Scores
 from overthink.tasks.reporting.prm_tables import prm_pictures, prm_table
+from overthink.tasks.stages.measure import ThresholdSplit
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -56,8 +59,8 @@ def on_chains(**changes: Any) -> PrmEvalRecipe:
     return PrmEvalRecipe.model_validate(value | changes)
 
 
-def plan_of(recipe: PrmEvalRecipe) -> module.PrmEvalPlan:
-    return make_prm_eval_plan(recipe, load_solutions(recipe.solutions))
+def plan_of(recipe: PrmEvalRecipe) -> Plan:
+    return plan_prm_eval(recipe, load_solutions(recipe.solutions))
 
 
 def scripted(folder: Path, solutions: list[dict[str, Any]], scores: list[list[float]]) -> PrmEvalRecipe:
@@ -84,7 +87,7 @@ def always(monkeypatch: pytest.MonkeyPatch, kind: type[FakePrm]) -> None:
     async def opener(config: Any) -> FakePrm:
         return kind(config)
 
-    monkeypatch.setattr(module, "open_prm", opener)
+    monkeypatch.setattr(secret_blocks, "open_prm", opener)
 
 
 async def test_a_perfect_prm_has_f1_of_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,8 +124,8 @@ async def test_the_tables_hold_the_solutions_their_labels_and_their_scores(tmp_p
 async def test_choosing_and_judged_solutions_are_different_questions(tmp_path: Path) -> None:
     recipe = on_chains()
     await prm_eval(recipe, tmp_path)
-    plan = plan_of(recipe)
-    choosing = [solution for solution in plan.labelled.solutions if plan.split.chooses(solution.question)]
+    split, solutions = ThresholdSplit(recipe.threshold_share, recipe.seed), load_solutions(recipe.solutions).solutions
+    choosing = [solution for solution in solutions if split.chooses(solution.question)]
     assert one(tmp_path, "SELECT count FROM prm_metrics WHERE measure = 'threshold'") == len(choosing)
     assert one(tmp_path, "SELECT count FROM prm_metrics WHERE measure = 'f1'") == 40 - len(choosing)
     assert 0 < len(choosing) < 40
@@ -134,12 +137,12 @@ async def test_the_same_again_asks_nothing_and_more_solutions_only_the_new_ones(
 ) -> None:
     await prm_eval(on_chains(), tmp_path)
     assert count_calls["score"] == 40
-    assert is_measured(plan_of(on_chains()), Store(tmp_path))
+    assert is_finished(plan_of(on_chains()), Store(tmp_path))
     await prm_eval(on_chains(), tmp_path)
     await prm_eval(on_chains(threshold_share=0.4), tmp_path)
     assert count_calls["score"] == 40
     larger = on_chains(solutions={"source": "chains", "count": 25})
-    assert not is_measured(plan_of(larger), Store(tmp_path))
+    assert not is_finished(plan_of(larger), Store(tmp_path))
     await prm_eval(larger, tmp_path)
     assert count_calls["score"] == 50
     newest = one(tmp_path, "SELECT arg_max(run_id, n) FROM (SELECT run_id, count(*) AS n FROM rollouts GROUP BY 1)")
@@ -206,7 +209,7 @@ async def test_damaged_scores_are_made_again_and_measured_again(tmp_path: Path, 
     before = rows(tmp_path, "SELECT * FROM prm_metrics ORDER BY ALL")
     part = next(tmp_path.glob("stages/score-*/parts/*.scores.parquet"))
     part.write_bytes(part.read_bytes()[:-5])
-    assert not is_measured(plan_of(on_chains()), Store(tmp_path))
+    assert not is_finished(plan_of(on_chains()), Store(tmp_path))
     await prm_eval(on_chains(), tmp_path)
     assert 40 < count_calls["score"] < 60
     assert rows(tmp_path, "SELECT * FROM prm_metrics ORDER BY ALL") == before

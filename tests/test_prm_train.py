@@ -9,8 +9,8 @@ import pytest
 from commanding import overthink
 from object_store import BucketView
 
-from overthink.flows import evaluate
-from overthink.flows.prm_train import is_trained, make_prm_train_plan, prm_train
+from overthink.flows.orchestration import secret_blocks
+from overthink.flows.prm_train import prm_train
 from overthink.storage.integrity import store_findings
 from overthink.storage.opening import open_store
 from overthink.storage.sql import query
@@ -27,6 +27,8 @@ from overthink.tasks.methods.continuations import (
     rollouts_as_evidence,
 )
 from overthink.tasks.methods.requests import Generate
+from overthink.tasks.plan.prm_train_plan import plan_prm_train
+from overthink.tasks.plan.run_plan import is_finished
 from overthink.tasks.recipes.recipe import PrmTrainRecipe
 from overthink.tasks.records import Sample, Sampling
 
@@ -119,9 +121,9 @@ async def test_labels_are_shares_of_what_ended_right(tmp_path: Path) -> None:
     calls = rows(store, "SELECT call_key, count(*) AS made FROM calls GROUP BY 1")
     assert len(calls) == 24 + drawn
     assert {row["made"] for row in calls} == {1}
-    plan = make_prm_train_plan(recipe, load_problems(recipe.problems))
+    plan = plan_prm_train(recipe, load_problems(recipe.problems))
     assert plan.run_id == run_id
-    assert is_trained(plan, Store(store))
+    assert is_finished(plan, Store(store))
     assert (store / "models" / run_id / "README.md").exists()
 
 
@@ -134,7 +136,7 @@ async def test_a_model_trained_into_a_bucket_is_there_for_other_machines(
     asked = dict(count_calls)
     monkeypatch.setenv("OVERTHINK_CACHE", str(tmp_path / "elsewhere"))
     there = open_store(bucket.place)
-    assert is_trained(make_prm_train_plan(recipe, load_problems(recipe.problems)), there)
+    assert is_finished(plan_prm_train(recipe, load_problems(recipe.problems)), there)
     assert not there.model_folder(run_id).exists()
     assert await prm_train(recipe, bucket.place) == run_id
     assert count_calls == asked
@@ -165,7 +167,7 @@ async def test_a_policy_that_dies_is_loaded_anew_and_repeats_nothing(
     async def opener(config: Any) -> FakePolicy:
         return Mortal(config)
 
-    monkeypatch.setattr(evaluate, "open_policy", opener)
+    monkeypatch.setattr(secret_blocks, "open_policy", opener)
     await prm_train(recipe_in(tmp_path), tmp_path / "store")
     assert lives == 2
     assert set(answered.values()) == {1}
@@ -174,7 +176,7 @@ async def test_a_policy_that_dies_is_loaded_anew_and_repeats_nothing(
 def test_mistakes_are_told_before_anything_starts(tmp_path: Path) -> None:
     base = {"base": {"model": "zoo/abacus-9m"}}
     with pytest.raises(EngineUnavailable, match="abacus-9m"):
-        make_prm_train_plan(recipe_in(tmp_path, training=base), load_problems(recipe_in(tmp_path).problems))
+        plan_prm_train(recipe_in(tmp_path, training=base), load_problems(recipe_in(tmp_path).problems))
     result = overthink("prm-train", "demo", "--store", tmp_path)
     assert result.returncode == 2
     assert "overthink run" in result.stderr

@@ -20,7 +20,7 @@ from overthink.storage.completeness import incomplete_stages
 from overthink.storage.sql import query
 from overthink.storage.store import Run, Store
 from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm
-from overthink.tasks.plan.scored_run import remedy
+from overthink.tasks.stages.scored_run import remedy
 
 COMMAND = Path(sys.executable).parent / "overthink"
 RECOMPUTED = ("problems", "answers", "grades", "selections", "estimates", "prm_metrics")

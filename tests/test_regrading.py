@@ -20,13 +20,13 @@ from overthink.storage.store import Run, Store
 from overthink.tasks.domains.domain import Judged
 from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.domains.math.mathematics import Mathematics
-from overthink.tasks.plan import identity as identities
 from overthink.tasks.plan.regrading import regrading
 from overthink.tasks.recipes.recipe import GateConfig
 from overthink.tasks.reporting.compare_runs import compare_runs
 from overthink.tasks.reporting.gate import judge
 from overthink.tasks.reporting.html.contents import report_facts
 from overthink.tasks.reporting.html.tables import against_table
+from overthink.tasks.stages import identity as identities
 
 Row = dict[str, Any]
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,14 +17,13 @@ from overthink.tasks.engines.engine_config import FakePolicyConfig, FakePrmConfi
 from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm, hash_number
 from overthink.tasks.engines.registry import EngineSlot
 from overthink.tasks.errors import BadReply
-from overthink.tasks.plan.run_plan import make_plan, search_of
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Sample, Sampling, Scores
 from overthink.tasks.stages.driver import EngineAccess
+from overthink.tasks.stages.node import EngineContext, Engines
 from overthink.tasks.stages.recorder import Recorder
-from overthink.tasks.stages.sample import RolloutWork
-from overthink.tasks.stages.search import search
-from overthink.tasks.stages.shards import ShardContext
+from overthink.tasks.stages.search import SearchNode
 
 
 @dataclass
@@ -40,23 +38,18 @@ class Worksite:
     on_problem: Callable[[], None] = lambda: None
 
     async def search(self) -> Entry:
-        plan = make_plan(self.recipe, load_problems(self.recipe.problems))
-        (method,) = plan.methods
-        stage = Store(self.root).stage(method.make_key)
+        plan = plan_evaluation(self.recipe, load_problems(self.recipe.problems))
+        node = plan.nodes[1]
+        assert isinstance(node, SearchNode)
+        store = Store(self.root)
+        stage = store.stage(node.key)
         recorder = Recorder(stage.journals.open("shard"))
-        work = RolloutWork(
-            ShardContext(stage, plan.by_key, self.on_problem),
-            EngineAccess(recorder, asyncio.Semaphore(self.bound), lambda _: None),
-            search=partial(search_of, self.recipe, method.method),
-            delimiter="\n\n",
-            seed=0,
-            model="fake",
-            prm_id=plan.prm_id,
-            policy=EngineSlot(self.policy, _itself),
-            prm=EngineSlot(self.prm, _itself),
-        )
+        slots = Engines(EngineSlot(self.policy, _itself), EngineSlot(self.prm, _itself))
+        access = EngineAccess(recorder, asyncio.Semaphore(self.bound), lambda _: None)
         try:
-            return await search.fn(work, Cover(plan.units, 0, method.method.n))
+            with plan.grader.judge() as judge:
+                context = EngineContext(stage, store.stage, judge, self.on_problem, slots, access)
+                return await node.make(context, Cover(plan.problems.units, 0, node.n))
         finally:
             await recorder.close()
 

@@ -17,7 +17,7 @@ from overthink.storage.store import Store
 from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm
 from overthink.tasks.errors import BadReply, EngineDied
 from overthink.tasks.records import Sample, Scores
-from overthink.tasks.stages.search import search
+from overthink.tasks.stages.shards import ENGINE_TASK
 
 
 def contents(store: Path) -> dict[str, list[Row]]:
@@ -72,7 +72,7 @@ async def test_a_search_whose_engine_dies_is_retried_and_goes_on_where_it_was(
     monkeypatch.setattr(Mortal, "lives", 0)
     monkeypatch.setattr(Mortal, "answered", 0)
     monkeypatch.setattr(module, opened, opener)
-    monkeypatch.setattr(search, "retry_delay_seconds", [0.01, 0.01, 0.01])
+    monkeypatch.setitem(ENGINE_TASK, "retry_delay_seconds", [0.01, 0.01, 0.01])
     await evaluate(recipe, tmp_path / "store")
     assert Mortal.lives == 2
     kind = "generate" if mortal is MortalPolicy else "score"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plans import DVTS, build_model, plan, searched
+from plans import DVTS, build_model, methods_of, plan, searched
 
 SEARCHES: list[dict[str, Any]] = [
     {"method": "beam_search", "n": 8},
@@ -24,7 +24,7 @@ def test_a_search_is_one_stage_that_scores_for_itself(method: dict[str, Any]) ->
     assert found.make_key.startswith("search-")
     assert found.score_key is None
     assert found.scores_key == found.make_key
-    method_id = found.method.method_id
+    method_id = found.nodes[0].method_id
     assert [(use.kind, use.key, use.method_id, use.n) for use in found.uses()] == [
         ("search", found.make_key, method_id, 8),
         ("grade", found.grade_key, method_id, 8),
@@ -61,7 +61,7 @@ def test_what_changes_no_tree_does_not_change_a_searchs_key(changes: dict[str, A
 
 def test_other_methods_of_a_recipe_do_not_change_a_searchs_key() -> None:
     others = [{"method": "cot"}, {"method": "beam_search", "n": 8}, DVTS]
-    assert plan(methods=others).methods[2].make_key == searched().make_key
+    assert methods_of(plan(methods=others))[2].make_key == searched().make_key
 
 
 @pytest.mark.parametrize(

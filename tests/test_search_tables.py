@@ -10,11 +10,12 @@ import pytest
 from conftest import recipe_of
 from search_runs import PROBLEMS, SEARCHES, Row, base, one, rows
 
-import overthink.flows.evaluate as module
 from overthink.flows.evaluate import evaluate
+from overthink.flows.orchestration import secret_blocks
 from overthink.storage.store import Store
 from overthink.tasks.datasets.sources import load_problems
-from overthink.tasks.plan.run_plan import is_finished, make_plan
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
+from overthink.tasks.plan.run_plan import is_finished
 from overthink.tasks.recipes.recipe import Recipe
 
 Table = dict[str, list[Row]]  # by method
@@ -256,10 +257,10 @@ async def test_a_finished_run_again_loads_no_engine_and_changes_no_file(
     async def opener(config: Any) -> Any:
         raise AssertionError(f"{config.engine} was loaded")
 
-    monkeypatch.setattr(module, "open_policy", opener)
-    monkeypatch.setattr(module, "open_prm", opener)
+    monkeypatch.setattr(secret_blocks, "open_policy", opener)
+    monkeypatch.setattr(secret_blocks, "open_prm", opener)
     before = snapshot(finished.store)
-    assert is_finished(make_plan(finished.recipe, load_problems(finished.recipe.problems)), Store(finished.store))
+    assert is_finished(plan_evaluation(finished.recipe, load_problems(finished.recipe.problems)), Store(finished.store))
     await evaluate(finished.recipe, finished.store)
     assert snapshot(finished.store) == before
 

@@ -20,7 +20,7 @@ from overthink.flows.evaluate import evaluate
 from overthink.tasks.engines.http import endpoints
 from overthink.tasks.errors import EngineDied, EngineUnavailable
 from overthink.tasks.recipes.recipe import PrmTrainRecipe, Recipe
-from overthink.tasks.stages.search import search
+from overthink.tasks.stages.shards import ENGINE_TASK
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -33,7 +33,7 @@ PROBLEMS = 3
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints, "SHORTEST_WAIT", 0.01)
     monkeypatch.setattr(endpoints, "LONGEST_WAIT", 0.05)
-    monkeypatch.setattr(search, "retry_delay_seconds", [0.01, 0.01, 0.01])
+    monkeypatch.setitem(ENGINE_TASK, "retry_delay_seconds", [0.01, 0.01, 0.01])
 
 
 def recipe(folder: Path, server: ModelServer, **changes: Any) -> dict[str, Any]:

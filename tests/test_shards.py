@@ -1,20 +1,20 @@
 """Shards worked off: some are another process's for a while, and one that fails stops no other."""
 
 from collections import Counter
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from prefect import flow, task
+from prefect import flow
 from prefect.runtime import task_run
+from prefect.utilities.annotations import quote
 
 from overthink.storage.manifest import Cover, Entry
-from overthink.storage.stages import Shard, Stage
+from overthink.storage.stages import Shard
 from overthink.storage.storage_errors import StoreBusy
 from overthink.tasks.stages import shards as module
-from overthink.tasks.stages.shards import PLAIN_TASK, ShardContext, run_shards, shard_work
+from overthink.tasks.stages.node import Problems, ProblemsNode
+from overthink.tasks.stages.shards import part_task, run_shards
 
 SHARDS = [Shard((name,), ()) for name in "abcdef"]
 
@@ -64,29 +64,30 @@ class Watched(dict[str, Any]):
         return super().items()
 
 
-async def handed_over(hand_over: Callable[..., Any], context: ShardContext, cover: Cover) -> tuple[Any, str]:
-    """What a stage's task is called with by Prefect, and its name there."""
-    found: list[Any] = []
+@dataclass(frozen=True)
+class Made:
+    """Stands for what a part is made with; notes under which name Prefect has it made."""
 
-    @task(name="watch", task_run_name="watch {cover.name}", **PLAIN_TASK)
-    async def watch(given: ShardContext, cover: Cover) -> Entry:
-        found.extend((given, task_run.name))
+    problems: Watched
+    names: list[str]
+
+    async def __call__(self, cover: Cover) -> Entry:
+        self.names.append(task_run.name)
         return Entry(cover, ())
 
+
+async def handed_over(make: Any, cover: Cover) -> None:
     @flow(persist_result=False)
     async def watching() -> None:
-        await hand_over(watch, context)(cover)
+        await part_task(ProblemsNode(problems=Problems("set", (), [])))(make, cover)
 
     await watching()
-    return found[0], found[1]
 
 
-async def test_prefect_hands_a_shards_work_through_untouched(prefect_server: str, tmp_path: Path) -> None:
-    problems, cover = Watched(a=1), Cover(("a",), 0, 1)
-    context = ShardContext(Stage(tmp_path), problems, lambda: None)
-    given, name = await handed_over(shard_work, context, cover)
-    assert given is context
-    assert name == f"watch {cover.name}"
-    assert problems.walks == 0
-    await handed_over(partial, context, cover)
-    assert problems.walks > 0, "as it would otherwise"
+async def test_prefect_hands_what_a_part_is_made_with_through_untouched(prefect_server: str) -> None:
+    cover, made = Cover(("a",), 0, 1), Made(Watched(a=1), [])
+    await handed_over(quote(made), cover)
+    assert made.names == [f"problems {cover.name}"]
+    assert made.problems.walks == 0
+    await handed_over(made, cover)
+    assert made.problems.walks > 0, "as it would otherwise"

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 from applied import fitted, plan_of, recipe_value, written
+from plans import MethodStages, methods_of
 from pydantic import ValidationError
 from strategies import FLAT, Row, choice, strategy_value
 
+from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.errors import UserError
-from overthink.tasks.plan.strategy_plan import StrategyPlan
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.strategy_file import write_strategy
 
@@ -17,23 +18,23 @@ N16: Row = {"n": 16}
 TOTAL: Row = {"total_tokens": 5000}
 
 
-def applied(path: Path, limit: Row = N16, **changes: Any) -> StrategyPlan:
-    (found,) = plan_of(recipe_value(path, limit, **changes)).strategies
+def applied(path: Path, limit: Row = N16, **changes: Any) -> MethodStages:
+    (found,) = methods_of(plan_of(recipe_value(path, limit, **changes)))
     return found
 
 
-def keys(plan: StrategyPlan) -> dict[str, str | None]:
+def keys(plan: MethodStages) -> dict[str, str | None]:
     return {
-        "sample": plan.pilot.make_key,
-        "score": plan.pilot.score_key,
-        "decide": plan.decide_key,
-        "search": plan.search_key,
+        "sample": plan.key(StageKind.SAMPLE),
+        "score": plan.score_key,
+        "decide": plan.key(StageKind.DECIDE),
+        "search": plan.key(StageKind.SEARCH),
         "grade": plan.grade_key,
         "select": plan.select_key,
     }
 
 
-def changed(before: StrategyPlan, after: StrategyPlan) -> set[str]:
+def changed(before: MethodStages, after: MethodStages) -> set[str]:
     return {stage for stage, key in keys(before).items() if keys(after)[stage] != key}
 
 
@@ -89,7 +90,7 @@ def test_a_total_is_shared_out_anew_among_other_problems(tmp_path: Path) -> None
 def test_every_limit_has_decisions_of_its_own(tmp_path: Path) -> None:
     path = written(tmp_path)
     limits: list[Row] = [N16, {"n": 4}, TOTAL, {"total_tokens": 5001}]
-    assert len({applied(path, limit).decide_key for limit in limits}) == len(limits)
+    assert len({applied(path, limit).key(StageKind.DECIDE) for limit in limits}) == len(limits)
 
 
 def test_the_pilot_is_the_beginning_of_any_best_of_n(tmp_path: Path) -> None:
@@ -98,9 +99,8 @@ def test_the_pilot_is_the_beginning_of_any_best_of_n(tmp_path: Path) -> None:
         {"method": "compute_optimal", "strategy": str(written(tmp_path)), **N16},
     ]
     plan = plan_of(recipe_value(tmp_path, methods=methods))
-    (sampled,), (strategy,) = plan.methods, plan.strategies
-    shared = (strategy.pilot.make_key, strategy.pilot.score_key, strategy.pilot.grade_key)
-    assert shared == (sampled.make_key, sampled.score_key, sampled.grade_key)
+    sampled, strategy = methods_of(plan)
+    assert [node.key for node in strategy.nodes[:3]] == [node.key for node in sampled.nodes[:3]]
 
 
 def test_a_run_uses_the_pilot_and_what_follows_it(tmp_path: Path) -> None:

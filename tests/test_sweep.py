@@ -18,7 +18,7 @@ from overthink.storage.store import Store
 from overthink.tasks.engines.engine_config import FakePrmConfig
 from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm
 from overthink.tasks.errors import BadReply, CellsFailed, EngineUnavailable, ProblemError, UserError
-from overthink.tasks.plan.sweep_plan import make_sweep_plan
+from overthink.tasks.plan.sweep_plan import plan_sweep
 from overthink.tasks.recipes.sweep_recipe import SweepRecipe
 from overthink.tasks.records import Scores
 
@@ -128,7 +128,7 @@ async def test_rollouts_are_drawn_once_for_all_prms_and_a_finished_sweep_loads_n
     before = {path: path.stat().st_mtime_ns for path in store.rglob("*.parquet")}
     manifests = {path: path.read_bytes() for path in store.glob("runs/*/run.json")}
     loaded.ever.clear()
-    assert not make_sweep_plan(recipe, False).unfinished(Store(store))
+    assert not plan_sweep(recipe, False).unfinished(Store(store))
     assert await sweep(recipe, store) == sweep_id
     assert loaded.ever == []
     assert {path: path.stat().st_mtime_ns for path in store.rglob("*.parquet")} == before
@@ -265,7 +265,7 @@ async def test_a_run_that_another_process_writes_is_told_before_anything_starts(
     base: Row, tmp_path: Path, loaded: Loaded
 ) -> None:
     recipe, store = grid(base), Store(tmp_path / "store")
-    with store.lock_run(make_sweep_plan(recipe, False).runs[1].run_id), pytest.raises(StoreBusy):
+    with store.lock_run(plan_sweep(recipe, False).runs[1].run_id), pytest.raises(StoreBusy):
         await sweep(recipe, store.root)
     assert loaded.ever == []
     assert store.runs() == []
@@ -279,7 +279,7 @@ async def test_a_bad_problem_is_refused_before_anything_starts(base: Row, tmp_pa
         await sweep(recipe, tmp_path / "store")
     assert loaded.ever == []
     assert not (tmp_path / "store").exists()
-    assert len(make_sweep_plan(recipe, True).problem_sets[1].problems) == 1
+    assert len(plan_sweep(recipe, True).problem_sets[1].problems) == 1
 
 
 async def test_entries_that_come_to_the_same_are_refused(base: Row, tmp_path: Path) -> None:

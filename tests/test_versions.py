@@ -5,18 +5,18 @@ from typing import Any
 
 import pytest
 from applied import fitted, plan_of, recipe_value, written
-from plans import build_model, searched
+from plans import build_model, methods_of, searched
 from strategies import strategy_value
 
-from overthink.flows.prm_eval import make_prm_eval_plan
-from overthink.flows.prm_train import PrmTrainPlan, make_prm_train_plan
-from overthink.storage.keys import labelled_key
 from overthink.tasks.datasets.labelled import load_solutions
 from overthink.tasks.datasets.sources import load_problems
 from overthink.tasks.domains import known_domains
 from overthink.tasks.domains.math.mathematics import Mathematics
-from overthink.tasks.plan import identity as identities
+from overthink.tasks.plan.prm_eval_plan import plan_prm_eval
+from overthink.tasks.plan.prm_train_plan import plan_prm_train
+from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.recipes.recipe import PrmEvalRecipe, PrmTrainRecipe
+from overthink.tasks.stages import identity as identities
 
 Keys = dict[str, str | None]
 
@@ -52,13 +52,11 @@ def method_keys(method: dict[str, Any]) -> Keys:
 
 
 def strategy_keys(path: Path, limit: dict[str, Any]) -> Keys:
-    (found,) = plan_of(recipe_value(path, limit)).strategies
-    pilot = {} if found.pilot is None else {"sample": found.pilot.make_key, "score": found.pilot.score_key}
-    later = {name: getattr(found, f"{name}_key") for name in ("decide", "search", "grade", "select")}
-    return {**pilot, **later}
+    (found,) = methods_of(plan_of(recipe_value(path, limit)))
+    return {str(node.kind): node.key for node in found.nodes}
 
 
-def train_plan(folder: Path) -> PrmTrainPlan:
+def train_plan(folder: Path) -> Plan:
     recipe = PrmTrainRecipe.model_validate(
         {
             "name": "trained",
@@ -67,20 +65,19 @@ def train_plan(folder: Path) -> PrmTrainPlan:
             "training": {"base": {"model": str(folder)}},
         }
     )
-    return make_prm_train_plan(recipe, load_problems(recipe.problems))
+    return plan_prm_train(recipe, load_problems(recipe.problems))
 
 
 def train_keys(folder: Path) -> Keys:
-    found = train_plan(folder)
-    return {"sample": found.method.make_key, "grade": found.method.grade_key, "label": found.label_key}
+    return {str(node.kind): node.key for node in train_plan(folder).nodes}
 
 
 def eval_keys() -> Keys:
     recipe = PrmEvalRecipe.model_validate(
         {"name": "judged", "solutions": {"source": "chains", "count": 8}, "prm": {"engine": "fake"}}
     )
-    found = make_prm_eval_plan(recipe, load_solutions(recipe.solutions, False))
-    return {"score": labelled_key("score", found.score), "measure": labelled_key("measure", found.measure)}
+    found = plan_prm_eval(recipe, load_solutions(recipe.solutions, False))
+    return {str(node.kind): node.key for node in found.nodes}
 
 
 @pytest.fixture

@@ -21,10 +21,10 @@ from typer.testing import CliRunner
 
 from overthink.flows.commands.cli import app
 from overthink.flows.evaluate import evaluate
-from overthink.flows.import_rollouts import import_rollouts, is_imported, make_import_plans
-from overthink.flows.prm_eval import is_measured, prm_eval
+from overthink.flows.import_rollouts import import_rollouts
+from overthink.flows.prm_eval import prm_eval
 from overthink.flows.prm_eval_run import prm_eval_run
-from overthink.flows.prm_train import is_trained, make_prm_train_plan, prm_train
+from overthink.flows.prm_train import prm_train
 from overthink.flows.sweep import sweep
 from overthink.storage.completeness import incomplete_stages
 from overthink.storage.integrity import store_findings
@@ -32,11 +32,14 @@ from overthink.storage.stage_kinds import TABLES_OF
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, StageUse, Store
 from overthink.tasks.datasets.sources import load_problems
-from overthink.tasks.plan.run_plan import Plan, is_finished, make_plan
-from overthink.tasks.plan.scored_run import scored_run
-from overthink.tasks.plan.sweep_plan import make_sweep_plan
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
+from overthink.tasks.plan.import_plan import plan_imports
+from overthink.tasks.plan.prm_train_plan import plan_prm_train
+from overthink.tasks.plan.run_plan import Plan, is_finished
+from overthink.tasks.plan.sweep_plan import plan_sweep
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.sweep_recipe import SweepRecipe
+from overthink.tasks.stages.scored_run import scored_run
 from overthink.tasks.strategy.solve_recipe import problem_source, solve_recipe
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -53,7 +56,7 @@ class Made(NamedTuple):
 
 
 def plan_of(recipe: Recipe) -> Plan:
-    return make_plan(recipe, load_problems(recipe.problems))
+    return plan_evaluation(recipe, load_problems(recipe.problems))
 
 
 async def make_run(folder: Path, store: Path) -> Made:
@@ -70,27 +73,27 @@ async def make_sweep(folder: Path, store: Path) -> Made:
     grid |= {"name": "grid", "problems": [value["problems"]], "methods": [{"method": "best_of_n"}], "budgets": [4]}
     recipe = SweepRecipe.model_validate(grid)
     await sweep(recipe, store)
-    run_id = make_sweep_plan(recipe, False).listing.run_ids[0]
-    return Made(run_id, lambda opened: not make_sweep_plan(recipe, False).unfinished(opened))
+    run_id = plan_sweep(recipe, False).listing.run_ids[0]
+    return Made(run_id, lambda opened: not plan_sweep(recipe, False).unfinished(opened))
 
 
 async def make_prm_eval(_: Path, store: Path) -> Made:
     plan = prm_eval_plan(on_chains(solutions={"source": "chains", "count": 8}))
-    return Made(await prm_eval(plan.recipe, store), lambda opened: is_measured(plan, opened))
+    return Made(await prm_eval(plan.recipe, store), lambda opened: is_finished(plan, opened))
 
 
 async def make_prm_train(folder: Path, store: Path) -> Made:
     recipe = recipe_in(folder)
     assert recipe.continuations > 1
-    plan = make_prm_train_plan(recipe, load_problems(recipe.problems))
-    return Made(await prm_train(recipe, store), lambda opened: is_trained(plan, opened))
+    plan = plan_prm_train(recipe, load_problems(recipe.problems))
+    return Made(await prm_train(recipe, store), lambda opened: is_finished(plan, opened))
 
 
 async def make_import(folder: Path, store: Path) -> Made:
     recipe = import_of("search-and-learn", three_lines(folder))
     (run_id,) = await import_rollouts(recipe, store)
-    (plan,) = make_import_plans(recipe)
-    return Made(run_id, lambda opened: is_imported(plan, opened))
+    (plan,) = plan_imports(recipe)
+    return Made(run_id, lambda opened: is_finished(plan, opened))
 
 
 async def make_solve(folder: Path, store: Path) -> Made:

@@ -22,8 +22,8 @@ def import_(
         list[str] | None, typer.Option("--map", metavar="KEY=COLUMN", help="For jsonl: which column holds what.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name, instead of the format's.")] = None,
-    extraction: Annotated[Extraction, typer.Option(help="How answers are read in the rollouts.")] = "lenient",
     domain: Annotated[str, typer.Option(help="What kind of task the problems are.")] = MATH.name,
+    extraction: Annotated[Extraction, typer.Option(help="How answers are read in the rollouts.")] = "lenient",
     independent: Annotated[
         bool, typer.Option(help="The rollouts are independent samples: any n of them stand for a budget of n.")
     ] = False,
@@ -43,11 +43,13 @@ def import_(
         quiet()
         jsonl = JsonlOptions(mapping or [], transform, explode)
         recipe = import_recipe(layout, path, jsonl, name, GradedAs(domain, extraction), independent)
-        from overthink.flows.import_rollouts import import_rollouts, is_imported, make_import_plans
+        from overthink.flows.import_rollouts import import_rollouts
+        from overthink.tasks.plan.import_plan import plan_imports
+        from overthink.tasks.plan.run_plan import is_finished
 
-        plans, opened = make_import_plans(recipe), open_store(store)
-        if not all(is_imported(plan, opened) for plan in plans):
-            what = f"{sum(len(plan.units) for plan in plans)} problems"
+        plans, opened = plan_imports(recipe), open_store(store)
+        if not all(is_finished(plan, opened) for plan in plans):
+            what = f"{sum(len(plan.problems.units) for plan in plans)} problems"
             carry_out(opened, plans[0].run_id, what, lambda: import_rollouts(recipe, store))
         for plan in plans:
             print_report(console(), opened, opened.find_run(plan.run_id))

@@ -48,14 +48,16 @@ def prm_eval(
 
 def _prm_eval_recipe(name: str, changes: list[str], place: str, skip_bad_rows: bool) -> str:
     recipe = read_recipe_of(PrmEvalRecipe, find_recipe(name), changes)
-    from overthink.flows.prm_eval import is_measured, make_prm_eval_plan, prm_eval
+    from overthink.flows.prm_eval import prm_eval
     from overthink.tasks.datasets.labelled import load_solutions
+    from overthink.tasks.plan.prm_eval_plan import plan_prm_eval
+    from overthink.tasks.plan.run_plan import is_finished
 
     labelled = load_solutions(recipe.solutions, skip_bad_rows)
-    plan = make_prm_eval_plan(recipe, labelled)
+    plan = plan_prm_eval(recipe, labelled)
     opened = open_store(place)
     print_dropped(labelled.dropped)
-    if not is_measured(plan, opened):
+    if not is_finished(plan, opened):
         what = f"{len(labelled.solutions)} solutions"
         carry_out(opened, plan.run_id, what, lambda: prm_eval(recipe, place, skip_bad_rows))
     return plan.run_id
@@ -64,7 +66,7 @@ def _prm_eval_recipe(name: str, changes: list[str], place: str, skip_bad_rows: b
 def _prm_eval_run(name: str, place: str) -> str:
     opened = existing(place)
     from overthink.flows.prm_eval_run import READER, prm_eval_run
-    from overthink.tasks.plan.scored_run import scored_run
+    from overthink.tasks.stages.scored_run import scored_run
 
     run_id = scored_run(opened, name, READER).run_id
     carry_out(opened, run_id, "measuring its PRM", lambda: prm_eval_run(run_id, place))
@@ -81,14 +83,16 @@ def prm_train(
     with told_plainly():
         quiet()
         wanted = read_recipe_of(PrmTrainRecipe, find_recipe(recipe), changes or [])
-        from overthink.flows.prm_train import is_trained, make_prm_train_plan, prm_train
+        from overthink.flows.prm_train import prm_train
         from overthink.tasks.datasets.sources import load_problems
+        from overthink.tasks.plan.prm_train_plan import plan_prm_train
+        from overthink.tasks.plan.run_plan import is_finished
 
         problem_set = load_problems(wanted.problems, skip_bad_rows)
-        plan = make_prm_train_plan(wanted, problem_set)
+        plan = plan_prm_train(wanted, problem_set)
         opened = open_store(store)
         print_dropped(problem_set.dropped)
-        if not is_trained(plan, opened):
+        if not is_finished(plan, opened):
             what = f"{len(problem_set.problems)} problems"
             carry_out(opened, plan.run_id, what, lambda: prm_train(wanted, store, skip_bad_rows))
         print_report(console(), opened, opened.find_run(plan.run_id))

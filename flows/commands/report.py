@@ -15,7 +15,7 @@ from overthink.storage.completeness import incomplete_stages
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
-from overthink.tasks.plan.scored_run import remedy
+from overthink.tasks.stages.scored_run import remedy
 
 PICTURE_WIDTH = 100
 

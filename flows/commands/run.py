@@ -71,14 +71,15 @@ def run_to_end(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow 
     """Run what is missing of a recipe, nothing if it is finished; returns the store and the run's id."""
     # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
     from overthink.tasks.datasets.sources import load_problems
-    from overthink.tasks.plan.run_plan import is_finished, make_plan
+    from overthink.tasks.plan.evaluation_plan import plan_evaluation
+    from overthink.tasks.plan.run_plan import is_finished
 
     problem_set = load_problems(recipe.problems, skip_bad_rows)
-    plan = make_plan(recipe, problem_set)
+    plan = plan_evaluation(recipe, problem_set)
     opened = open_store(place)
     print_dropped(problem_set.dropped)
     if not is_finished(plan, opened):
-        what = "1 problem" if len(plan.units) == 1 else f"{len(plan.units)} problems"
+        what = "1 problem" if len(plan.problems.units) == 1 else f"{len(plan.problems.units)} problems"
         with suppress(Regression):  # `run` tells it under the report
             carry_out(opened, plan.run_id, what, lambda: (flow or _flow_here())(recipe, place, skip_bad_rows))
     elif notes(opened):

@@ -45,10 +45,10 @@ def _sweep(name: str, changes: list[str], place: str, skip_bad_rows: bool) -> tu
     recipe = read_recipe_of(SweepRecipe, find_recipe(name), changes)
     # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
     from overthink.flows.sweep import sweep as sweep_flow
-    from overthink.tasks.plan.sweep_plan import check_runs, make_sweep_plan
+    from overthink.tasks.plan.sweep_plan import check_runs, plan_sweep
     from overthink.tasks.reporting.sweep_tables import sweep_rows, sweep_table
 
-    plan = make_sweep_plan(recipe, skip_bad_rows)
+    plan = plan_sweep(recipe, skip_bad_rows)
     opened, screen = open_store(place), console()
     unfinished = plan.unfinished(opened)
     check_runs(unfinished)
@@ -57,7 +57,7 @@ def _sweep(name: str, changes: list[str], place: str, skip_bad_rows: bool) -> tu
         screen.print(f"left out: {line}", markup=False, highlight=False)
     failures: tuple[str, ...] = ()
     if unfinished:
-        cells = sum(len(run.methods) for run in unfinished)
+        cells = sum(len(run.method_ids) for run in unfinished)
         what = f"{len(unfinished)} of {len(plan.runs)} runs to do, {cells} cells"
         try:
             carry_out(opened, plan.sweep_id, what, lambda: sweep_flow(recipe, place, skip_bad_rows))

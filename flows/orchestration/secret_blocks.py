@@ -10,7 +10,19 @@ from overthink.tasks.engines import registry as catalogue
 from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig, ServedModelConfig
 from overthink.tasks.engines.engine_protocol import Policy, Prm
 from overthink.tasks.engines.http.api_keys import hand_over
+from overthink.tasks.engines.registry import EngineSlot
 from overthink.tasks.errors import EngineUnavailable
+from overthink.tasks.plan.run_plan import Plan
+from overthink.tasks.stages.node import Engines
+
+
+def engines_of(plan: Plan) -> Engines:
+    """The places of the engines that a run asks."""
+    policy, prm = plan.policy_config, plan.prm_config
+    return Engines(
+        policy=None if policy is None else EngineSlot(policy, open_policy),
+        prm=None if prm is None else EngineSlot(prm, open_prm),
+    )
 
 
 async def open_policy(config: PolicyConfig) -> Policy:

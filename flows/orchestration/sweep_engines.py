@@ -23,19 +23,13 @@ class SweepEngines:
         self._slots: dict[tuple[Role, Any], EngineSlot[Any]] = {}
         self._refused: dict[tuple[Role, Any], EngineUnavailable] = {}
 
-    def policy(self, config: PolicyConfig) -> EngineSlot[Policy]:
-        """The place of a policy."""
-        return self._slot(("policy", config), open_policy)
+    def policy(self, config: PolicyConfig | None) -> EngineSlot[Policy] | None:
+        """The place of a policy, where there is one."""
+        return None if config is None else self._slot(("policy", config), open_policy)
 
     def prm(self, config: PrmConfig | None) -> EngineSlot[Prm] | None:
         """The place of a PRM, where there is one."""
         return None if config is None else self._slot(("prm", config), open_prm)
-
-    async def close(self, role: Role | None = None) -> None:
-        """Free all engines, or those of one role."""
-        for (other, _), slot in self._slots.items():
-            if role in (None, other):
-                await slot.close()
 
     def _slot(self, place: tuple[Role, Any], opener: Callable[[Any], Awaitable[Any]]) -> EngineSlot[Any]:
         async def open_in_turn(config: Any) -> Any:

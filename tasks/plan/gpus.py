@@ -4,11 +4,10 @@ from overthink.storage.stage_kinds import ENGINES_OF, StageKind
 from overthink.tasks.engines.engine_config import ModelConfig, ServedModelConfig, VllmPolicyConfig
 from overthink.tasks.engines.vllm.settings import gpu_is_there
 from overthink.tasks.errors import EngineUnavailable
-from overthink.tasks.plan.run_plan import Plan
-from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.recipes.recipe import AnyRecipe, Recipe
 
 
-def gpus_taken(recipe: Recipe, kind: StageKind) -> int | None:
+def gpus_taken(recipe: AnyRecipe, kind: StageKind) -> int | None:
     """How many GPUs the engines of a stage take; None for a stage without engines, or where a server has them."""
     if kind not in ENGINES_OF:
         return None
@@ -29,16 +28,13 @@ def _count(engines: tuple[object, ...]) -> int:
     return len({device for model in models for device in model.placement.devices})
 
 
-def check_shared_gpus(plan: Plan) -> None:
-    """Raise EngineUnavailable where a search would load two models into more memory than their GPU has."""
-    policy, prm = plan.recipe.policy, plan.recipe.prm
-    searches = [method.method.method_id for method in plan.methods if method.method.is_search]
-    searches += [applied.method_id for applied in plan.strategies]
+def check_shared_gpus(policy: object, prm: object, method_id: str) -> None:
+    """Raise EngineUnavailable where a method loads two models at once into more memory than their GPU has."""
     overfull = overfull_gpu(policy, prm)
-    if searches and overfull is not None:
+    if overfull is not None:
         gpu, together = overfull
         raise EngineUnavailable(
-            f"{searches[0]} has policy and prm loaded at once, and together they ask for {together:g} of the memory of "
+            f"{method_id} has policy and prm loaded at once, and together they ask for {together:g} of the memory of "
             f"GPU {gpu}: lower placement.gpu_memory, or give each placement.gpus of its own"
         )
 

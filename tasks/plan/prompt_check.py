@@ -1,15 +1,16 @@
 """Does every prompt leave the policy room? Asked before any engine is loaded."""
 
-from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, VllmPolicyConfig
+from collections.abc import Iterable
+
+from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, VllmPolicyConfig
 from overthink.tasks.engines.models import context_length
 from overthink.tasks.engines.policy_prompts import PolicyPrompts, files_of_prompts
 from overthink.tasks.errors import ProblemError
-from overthink.tasks.plan.run_plan import Plan
+from overthink.tasks.records import Problem
 
 
-def check_prompts(plan: Plan) -> None:
+def check_prompts(config: PolicyConfig, problems: Iterable[Problem]) -> None:
     """Raise ProblemError for the first problem whose prompt leaves the policy no room; before any engine is loaded."""
-    config = plan.recipe.policy
     model = files_of_prompts(config)
     if model is None:
         return
@@ -18,7 +19,7 @@ def check_prompts(plan: Plan) -> None:
     if limit is None:
         return
     prompts = PolicyPrompts(config, model)
-    for problem in plan.problem_set.problems:
+    for problem in problems:
         length = len(prompts.prompt(problem.question))
         if length >= limit:
             raise ProblemError(

@@ -1,8 +1,7 @@
 """A run's choices as today's grader makes them, from its stored rollouts, without any engine; nothing is stored."""
 
-import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,37 +11,18 @@ from overthink.storage.manifest import Cover
 from overthink.storage.stage_kinds import MAKE_ROLLOUTS, StageKind
 from overthink.storage.stages import Stage
 from overthink.storage.storage_errors import StorageError
-from overthink.storage.store import Run, StageUse, Store
+from overthink.storage.store import Run, Store
 from overthink.tasks.domains.domain import Judge
-from overthink.tasks.plan.identity import own_code
+from overthink.tasks.plan.stored_run import stored_problems, stored_stage
 from overthink.tasks.recipes.grading import Grader, grader_of
 from overthink.tasks.recipes.recipe import Recipe
-from overthink.tasks.records import Problem
-from overthink.tasks.stages.choose import Applied, ChooseWork, choose_part
+from overthink.tasks.stages.choose import Applied, ChooseNode
 from overthink.tasks.stages.decide import Pilot
-from overthink.tasks.stages.grade import GradeWork, grade_part
-from overthink.tasks.stages.select import SelectSettings, SelectWork, select_part
-from overthink.tasks.stages.shards import ShardContext
+from overthink.tasks.stages.grade import GradeNode
+from overthink.tasks.stages.node import Input, ShardContext
+from overthink.tasks.stages.select import ChoiceNode, SelectNode, SelectSettings
 
 Row = dict[str, Any]
-Graders = frozenset[str]
-
-
-def current_graders(run: Run) -> Graders:
-    """Who grades a run and chooses in it today. Raises UserError where the package of its domain is not installed."""
-    return frozenset({_grader({"grader": grader_of(run.recipe).identity()}), _grader(own_code("selection"))})
-
-
-def graders_of(store: Store, uses: Iterable[StageUse]) -> Graders:
-    """Who made some grade and select stages: figures are comparable where they are the same.
-
-    Raises StorageError where the store no longer says so.
-    """
-    return frozenset(_grader(read_json(store.stage(use.key).folder / "stage.json")) for use in uses)
-
-
-def _grader(identity: Row) -> str:
-    return json.dumps([identity.get("grader"), identity.get("code")], sort_keys=True)
 
 
 @contextmanager
@@ -62,74 +42,72 @@ class Regrading:
         self._grader = grader
         self._scratch = scratch
         self._judge = judge
-        rows = self._stage(None, StageKind.PROBLEMS).table("problems").to_pylist()
-        names = Problem.__dataclass_fields__
-        self._problems = {row["problem_key"]: Problem(**{name: row[name] for name in names}) for row in rows}
-        self._units = tuple(self._problems)
+        self._problems = stored_problems(store, run)
 
     def selections(self, method_id: str) -> list[Row]:
         """The rows of `selections` of one method. Raises StorageError where what it takes is not whole."""
-        chosen = self._scratch.stage(f"select-{method_id}")
-        if any(use.kind == StageKind.DECIDE for use in self._run.stages if use.method_id == method_id):
-            self._choose(method_id, chosen)
-        else:
-            self._select(method_id, chosen)
-        return list(chosen.table("selections").to_pylist())
+        decided = any(use.kind == StageKind.DECIDE for use in self._run.stages if use.method_id == method_id)
+        chosen = self._choose(method_id) if decided else self._select(method_id)
+        cover = Cover(self._problems.units, 0, chosen.n)
+        return list(chosen.part(self._context(chosen.key), cover)["selections"].to_pylist())
 
-    def _select(self, method_id: str, chosen: Stage) -> None:
-        (use,) = self._uses(StageKind.GRADE, method_id)
-        wanted = read_json(self._stage(method_id, StageKind.SELECT).folder / "stage.json")
-        made = self._stage(method_id, *MAKE_ROLLOUTS)
-        scored = None if wanted["scores"] is None else self._whole(self._store.stage(wanted["scores"]), use.n or 1)
+    def _select(self, method_id: str) -> ChoiceNode:
+        made = stored_stage(self._run, method_id, *MAKE_ROLLOUTS)
+        earlier = self._store.stage(stored_stage(self._run, method_id, StageKind.SELECT).key)
+        wanted = read_json(earlier.folder / "stage.json")
+        scores = None
+        if wanted["scores"] is not None:
+            scores = self._whole(stored_stage(self._run, method_id, StageKind.SCORE, *MAKE_ROLLOUTS))
         independent = wanted.get("independent")
         if independent is None:
             independent = _was_independent(self._run, method_id)
-        work = SelectWork(
-            self._context(chosen),
-            grades=self._graded(made, use.n or 1),
-            scores=scored,
+        return SelectNode(
+            problems=self._problems,
+            method_id=method_id,
+            n=wanted["n"],
+            grades=self._graded(made),
+            scores=scores,
             settings=SelectSettings(wanted["budgets"], wanted["selectors"], independent, self._run.seed),
-            judge=self._judge,
         )
-        select_part(work, Cover(self._units, 0, wanted["n"]))
 
-    def _choose(self, method_id: str, chosen: Stage) -> None:
+    def _choose(self, method_id: str) -> ChoiceNode:
         """What was decided stays as it is; only the choice among the rollouts is made again."""
         pilot = None
-        if self._uses(StageKind.SAMPLE, method_id):
-            (sampled,) = self._uses(StageKind.SAMPLE, method_id)
-            samples, n = self._store.stage(sampled.key), sampled.n or 1
-            pilot = Pilot(samples, self._stage(method_id, StageKind.SCORE), self._graded(samples, n), n)
-        (searched,) = self._uses(StageKind.SEARCH, method_id)
-        rest, most = self._store.stage(searched.key), searched.n or 1
-        decisions = self._stage(method_id, StageKind.DECIDE)
-        applied = Applied(pilot, decisions, rest, self._graded(rest, most), most)
-        choose_part(ChooseWork(self._context(chosen), applied, self._judge), Cover(self._units, 0, most))
+        if any(use.kind == StageKind.SAMPLE for use in self._run.stages if use.method_id == method_id):
+            sampled = stored_stage(self._run, method_id, StageKind.SAMPLE)
+            scores = stored_stage(self._run, method_id, StageKind.SCORE)
+            pilot = Pilot(sampled, scores, self._graded(sampled), sampled.n)
+        rest = stored_stage(self._run, method_id, StageKind.SEARCH)
+        decisions = stored_stage(self._run, method_id, StageKind.DECIDE)
+        applied = Applied(pilot, decisions, rest, self._graded(rest), rest.n)
+        return ChooseNode(problems=self._problems, method_id=method_id, n=rest.n, applied=applied, selectors=())
 
-    def _graded(self, made: Stage, n: int) -> Stage:
-        self._whole(made, n)
-        graded = self._scratch.stage(f"grade-{made.key}")
-        work = GradeWork(self._context(graded), made, self._grader, self._judge)
-        grade_part(work, Cover(self._units, 0, n))
-        return graded
+    def _graded(self, made: Input) -> GradeNode:
+        self._whole(made)
+        node = GradeNode(
+            problems=self._problems, method_id=made.method_id, n=made.n, rollouts=made, grader=self._grader
+        )
+        context, cover = self._context(node.key), Cover(self._problems.units, 0, node.n)
+        if not context.stage.holds(cover):
+            node.make_now(context, cover)
+        return node
 
-    def _context(self, stage: Stage) -> ShardContext:
-        return ShardContext(stage, self._problems, lambda: None)
+    def _context(self, key: str) -> ShardContext:
+        return ShardContext(self._scratch.stage(key), self._stage_of, self._judge, lambda: None)
 
-    def _whole(self, stage: Stage, n: int) -> Stage:
+    def _stage_of(self, key: str) -> Stage:
+        """The stage as it was made here, or else as it is stored."""
+        made_here = self._scratch.stage(key)
+        return made_here if made_here.entries() else self._store.stage(key)
+
+    def _whole(self, read: Input) -> Input:
+        stage = self._store.stage(read.key)
         damaged = next(filter(None, map(stage.damage, stage.entries())), None)
-        if damaged or stage.missing(self._units, n, len(self._units)):
+        if damaged or stage.missing(self._problems.units, read.n, len(self._problems.units)):
             raise StorageError(
                 f"run {self._run.run_id}, stage {stage.key}: {damaged or 'parts are missing'}; run its recipe again"
             )
-        return stage
-
-    def _uses(self, kind: StageKind, method_id: str | None) -> list[StageUse]:
-        return [use for use in self._run.stages if (use.kind, use.method_id) == (kind, method_id)]
-
-    def _stage(self, method_id: str | None, *kinds: StageKind) -> Stage:
-        uses = [use for use in self._run.stages if use.kind in kinds and use.method_id == method_id]
-        return self._store.stage(uses[0].key)
+        return read
 
 
 def _was_independent(run: Run, method_id: str) -> bool:

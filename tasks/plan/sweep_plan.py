@@ -8,9 +8,10 @@ from overthink.storage.store import Store, Sweep
 from overthink.tasks.datasets.sources import ProblemSet, load_problems
 from overthink.tasks.engines.registry import identify
 from overthink.tasks.errors import UserError
-from overthink.tasks.plan.gpus import check_shared_gpus
+from overthink.tasks.plan.checks import check_devices
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.prompt_check import check_prompts
-from overthink.tasks.plan.run_plan import Plan, is_finished, make_plan
+from overthink.tasks.plan.run_plan import Plan, is_finished
 from overthink.tasks.recipes.sweep_recipe import SweepRecipe
 
 
@@ -20,6 +21,7 @@ class SweepPlan:
 
     recipe: SweepRecipe
     runs: tuple[Plan, ...]
+    problem_sets: tuple[ProblemSet, ...]
 
     @property
     def sweep_id(self) -> str:
@@ -31,17 +33,12 @@ class SweepPlan:
         """What the store writes down of it."""
         return Sweep(self.sweep_id, self.recipe.name, tuple(run.run_id for run in self.runs))
 
-    @property
-    def problem_sets(self) -> tuple[ProblemSet, ...]:
-        """The problem sets, each once."""
-        return tuple({run.problem_set.name: run.problem_set for run in self.runs}.values())
-
     def unfinished(self, store: Store) -> list[Plan]:
         """The runs of which anything is missing."""
         return [run for run in self.runs if not is_finished(run, store)]
 
 
-def make_sweep_plan(recipe: SweepRecipe, skip_bad_rows: bool) -> SweepPlan:
+def plan_sweep(recipe: SweepRecipe, skip_bad_rows: bool) -> SweepPlan:
     """Read all problems and address every stage of every run.
 
     Raises ProblemError for a bad row, EngineUnavailable where a model cannot be found, and UserError where two entries
@@ -51,27 +48,27 @@ def make_sweep_plan(recipe: SweepRecipe, skip_bad_rows: bool) -> SweepPlan:
     identity_of = cache(identify)
     runs: dict[str, Plan] = {}
     for each in recipe.recipes():
-        plan = make_plan(each, problem_sets[each.problems], identity_of)
+        plan = plan_evaluation(each, problem_sets[each.problems], identity_of)
         if plan.run_id in runs:
             raise UserError(
                 f"{recipe.name}: two entries come to the same: {label_of(plan)} is there twice. Leave one out"
             )
         runs[plan.run_id] = plan
-    return SweepPlan(recipe, tuple(runs.values()))
+    return SweepPlan(recipe, tuple(runs.values()), tuple(problem_sets.values()))
 
 
 def check_runs(plans: list[Plan]) -> None:
     """Raise UserError for whatever would stop a run for certain once its engines are loaded."""
     checked = set()
     for plan in plans:
-        check_shared_gpus(plan)
-        prompts = (plan.recipe.policy, plan.problem_set.name)
-        if prompts not in checked:
+        check_devices(plan)
+        prompts = (plan.policy_config, plan.problems.name)
+        if plan.policy_config is not None and prompts not in checked:
             checked.add(prompts)
-            check_prompts(plan)
+            check_prompts(plan.policy_config, plan.problems.all)
 
 
 def label_of(plan: Plan) -> str:
     """A run of a sweep in words: its id, policy, PRM and problem set."""
-    parts = (plan.policy.name, None if plan.prm is None else plan.prm.name, plan.problem_set.name)
-    return f"{plan.run_id} ({' × '.join(filter(None, parts))})"
+    engines = [engine.name for engine in (plan.policy, plan.prm) if engine is not None]
+    return f"{plan.run_id} ({' × '.join((*engines, plan.problems.name))})"

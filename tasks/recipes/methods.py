@@ -47,7 +47,7 @@ class MethodConfig(BaseModel):
 
     # A search grows a tree, asks the PRM on the way and answers one budget, its own n.
     is_search: ClassVar[bool] = False
-    # Of what a plug-in computes, raised with every change of it; a built-in method's is in tasks/plan/identity.py.
+    # Of what a plug-in computes, raised with every change of it; a built-in method's is in tasks/stages/identity.py.
     version: ClassVar[int] = 1
     # Any subset of independent rollouts stands for a smaller budget; other methods' rollouts only count together.
     independent: ClassVar[bool] = False

@@ -13,8 +13,9 @@ from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
 from overthink.tasks.analysis.intervals import CONFIDENCE, paired_difference
 from overthink.tasks.analysis.selectors import places
-from overthink.tasks.plan.regrading import Graders, current_graders, graders_of, regrading
+from overthink.tasks.plan.regrading import regrading
 from overthink.tasks.reporting.costs import known_costs
+from overthink.tasks.stages.identity import Graders, current_graders, graders_of
 
 Row = dict[str, Any]
 

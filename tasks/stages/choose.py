@@ -1,21 +1,22 @@
 """Stage select of a strategy: the answer that the decided selector chooses among pilot and rest."""
 
-import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from prefect import task
+import pyarrow as pa
 
-from overthink.storage.manifest import Cover, Entry
+from overthink.storage.manifest import Cover
 from overthink.storage.part_tables import rows_table
-from overthink.storage.stages import Stage
 from overthink.tasks.analysis.estimators import Estimate
-from overthink.tasks.analysis.selectors import BY_STRATEGY
-from overthink.tasks.domains.domain import Judge
+from overthink.tasks.analysis.intervals import KIND
+from overthink.tasks.analysis.selectors import BY_STRATEGY, SelectorName
+from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.decide import Pilot
 from overthink.tasks.stages.graded import Graded, Pool, join_all, read_graded
-from overthink.tasks.stages.select import Row, estimate_columns, groups_of, over_problems, selection
-from overthink.tasks.stages.shards import PLAIN_TASK, ShardContext
+from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
+from overthink.tasks.stages.node import Input, OpenStage, ShardContext
+from overthink.tasks.stages.select import ChoiceNode, Row, estimate_columns, groups_of, over_problems, selection
 
 
 @dataclass(frozen=True)
@@ -27,63 +28,68 @@ class Applied:
     """
 
     pilot: Pilot | None
-    decisions: Stage
-    rest: Stage
-    grades: Stage
+    decisions: Input
+    rest: Input
+    grades: Input
     most: int
 
-    def rollouts(self, units: tuple[str, ...]) -> dict[str, Graded]:
+    def rollouts(self, stage_of: OpenStage, units: tuple[str, ...]) -> dict[str, Graded]:
         """Pilot and rest of some problems together, by problem key."""
+        grades, rest = stage_of(self.grades.key), stage_of(self.rest.key)
         if self.pilot is None:
-            return read_graded(self.grades, self.rest, Cover(units, 0, self.most))
-        pilots = self.pilot.graded(units)
-        rest = read_graded(self.grades, self.rest, Cover(units, self.pilot.n, self.most))
-        return {unit: [*pilots[unit], *rest[unit]] for unit in units}
+            return read_graded(grades, rest, Cover(units, 0, self.most))
+        pilots = self.pilot.graded(stage_of, units)
+        following = read_graded(grades, rest, Cover(units, self.pilot.n, self.most))
+        return {unit: [*pilots[unit], *following[unit]] for unit in units}
 
-    def digests(self, units: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """The sha256 of all that is chosen from and by."""
+    @property
+    def reads(self) -> tuple[tuple[Input, str], ...]:
+        """All that is chosen from and by."""
         pilot = () if self.pilot is None else ((self.pilot.grades, "answers"), (self.pilot.scores, "scores"))
-        read = (
-            *pilot,
-            (self.decisions, "decisions"),
-            (self.grades, "answers"),
-            (self.rest, "scores"),
-        )
-        return tuple(digest for stage, table in read for digest in stage.digests(table, units))
+        return (*pilot, (self.decisions, "decisions"), (self.grades, "answers"), (self.rest, "scores"))
 
 
-@dataclass(frozen=True)
-class ChooseWork:
-    """What one select stage of a strategy reads."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ChooseNode(ChoiceNode):
+    """The answers that a strategy's `selectors` choose."""
 
-    context: ShardContext
     applied: Applied
-    judge: Judge
+    selectors: Collection[SelectorName]
 
+    @property
+    def identity(self) -> JsonObject:
+        """What is chosen from, for which problems, and by whom; what was decided is in the grades' key."""
+        return stage_identity(
+            self.kind,
+            grades=self.applied.grades.key,
+            problems=self.problems.key,
+            intervals=KIND,
+            **own_code("selection"),
+            **plugin_identities("selectors", self.selectors),
+        )
 
-@task(name="choose", task_run_name="choose {cover.name}", **PLAIN_TASK)
-async def choose_decided(work: ChooseWork, cover: Cover) -> Entry:
-    """Choose for all problems of the run and write the part. Raises StorageError."""
-    return await asyncio.to_thread(choose_part, work, cover)
+    @property
+    def reads(self) -> tuple[tuple[Input, str], ...]:
+        """See `Applied`."""
+        return self.applied.reads
 
-
-def choose_part(work: ChooseWork, cover: Cover) -> Entry:
-    """The same, without Prefect."""
-    pools = join_all(work.applied.rollouts(cover.units), work.judge)
-    decisions = {row["problem_key"]: row for row in work.applied.decisions.table("decisions").to_pylist()}
-    rows = []
-    for unit in cover.units:
-        rows.append(decided_choice(work.context.problems[unit], pools[unit], decisions[unit]))
-        work.context.on_problem()
-    # Under a total each problem has a budget of its own; over all of them it is their mean.
-    n = round(sum(row["n"] for row in rows) / len(rows))
-    estimates = [row | {"n": n} for row in over_problems(rows)]
-    tables = {
-        "groups": rows_table("groups", groups_of(work.context.problems, pools)),
-        "selections": rows_table("selections", rows),
-        "estimates": rows_table("estimates", estimates),
-    }
-    return work.context.stage.write_part(cover, tables, work.applied.digests(cover.units))
+    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:
+        """Choose for all problems of the run."""
+        pools = join_all(self.applied.rollouts(context.stage_of, cover.units), context.judge)
+        decided = context.stage_of(self.applied.decisions.key).table("decisions").to_pylist()
+        decisions = {row["problem_key"]: row for row in decided}
+        rows = []
+        for unit in cover.units:
+            rows.append(decided_choice(self.problems.by_key[unit], pools[unit], decisions[unit]))
+            context.on_problem()
+        # Under a total each problem has a budget of its own; over all of them it is their mean.
+        n = round(sum(row["n"] for row in rows) / len(rows))
+        estimates = [row | {"n": n} for row in over_problems(rows)]
+        return {
+            "groups": rows_table("groups", groups_of(self.problems.by_key, pools)),
+            "selections": rows_table("selections", rows),
+            "estimates": rows_table("estimates", estimates),
+        }
 
 
 def decided_choice(problem: Problem, pool: Pool, decision: Row) -> Row:

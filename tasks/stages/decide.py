@@ -1,49 +1,55 @@
 """Stage decide: what to do with each problem, from its pilot where it has one."""
 
-import asyncio
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-from prefect import task
 
-from overthink.storage.manifest import Cover, Entry
+from overthink.storage.manifest import Cover
 from overthink.storage.part_tables import rows_table
-from overthink.storage.stages import Stage
+from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.analysis.difficulty import Difficulty, features_of
 from overthink.tasks.analysis.selectors import Floats, SelectorName
-from overthink.tasks.domains.domain import Judge
+from overthink.tasks.recipes.grading import Grader
+from overthink.tasks.recipes.strategy_file import Strategy
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import Graded, join_all, read_graded
+from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
+from overthink.tasks.stages.node import Input, OpenStage, PlainNode, ShardContext
 from overthink.tasks.stages.score import covered_rows
-from overthink.tasks.stages.shards import PLAIN_TASK, ShardContext
+
+DECISIVE = {
+    "difficulty",
+    "predictor",
+    "choices",
+    "expectations",
+    "without_pilot",
+}  # what else a strategy holds decides nothing
 
 
 @dataclass(frozen=True)
 class Pilot:
     """The first `n` rollouts of each problem, scored and graded."""
 
-    samples: Stage
-    scores: Stage
-    grades: Stage
+    rollouts: Input
+    scores: Input
+    grades: Input
     n: int
 
-    def graded(self, units: tuple[str, ...]) -> dict[str, Graded]:
+    def graded(self, stage_of: OpenStage, units: tuple[str, ...]) -> dict[str, Graded]:
         """The rollouts of some problems, by problem key."""
-        return read_graded(self.grades, self.scores, Cover(units, 0, self.n))
+        return read_graded(stage_of(self.grades.key), stage_of(self.scores.key), Cover(units, 0, self.n))
 
-    def tokens(self, units: tuple[str, ...]) -> dict[str, list[int]]:
+    def tokens(self, stage_of: OpenStage, units: tuple[str, ...]) -> dict[str, list[int]]:
         """The completion tokens of each rollout, by problem key."""
-        table = covered_rows(self.samples.table("rollouts"), Cover(units, 0, self.n))
+        table = covered_rows(stage_of(self.rollouts.key).table("rollouts"), Cover(units, 0, self.n))
         tokens: dict[str, list[int]] = {unit: [] for unit in units}
         for unit, count in zip(table["problem_key"].to_pylist(), table["completion_tokens"].to_pylist(), strict=True):
             tokens[unit].append(count)
         return tokens
-
-    def digests(self, units: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """The sha256 of what a decision is made of; answers follow from the rollouts."""
-        return self.samples.digests("rollouts", units) + self.scores.digests("scores", units)
 
 
 @dataclass(frozen=True)
@@ -68,37 +74,106 @@ class Decision:
 Decide = Callable[[Floats, Floats], Sequence[Decision]]
 
 
-@dataclass(frozen=True)
-class DecideWork:
-    """What one decide stage reads.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AnyDecisionNode(PlainNode):
+    """What is done with each problem under a strategy, and a `limit`: a budget for each, or a total for all."""
+
+    kind: ClassVar[StageKind] = StageKind.DECIDE
+    tables: ClassVar[tuple[str, ...]] = ("decisions",)
+
+    strategy: Strategy
+    limit: JsonObject
+    grader: Grader
+
+    @property
+    def determinants(self) -> JsonObject:
+        """What a decision depends on besides the pilot."""
+        limit = dict(self.limit)
+        if limit["n"] is None:  # a total is shared out among all problems, so it takes all of them to decide
+            limit["problems"] = self.problems.key
+        return {
+            "grading": self.grader.grading.model_dump(),
+            "strategy": self.strategy.model_dump(mode="json", include=DECISIVE),
+            "limit": limit,
+            **own_code("decision"),
+        }
+
+    @property
+    def samples(self) -> None:
+        """It holds decisions, one a problem."""
+
+    @property
+    @abstractmethod
+    def pilot_size(self) -> int:
+        """How many rollouts of each problem come before what was decided."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DecideNode(AnyDecisionNode):
+    """Decisions from a pilot.
 
     `decide` makes a decision for each problem, from the pilots' features (problems, FEATURES) and completion tokens
-    (problems,).
+    (problems,); it raises UserError where the total is too small.
     """
 
-    context: ShardContext
     pilot: Pilot
     decide: Decide
-    judge: Judge
+
+    @property
+    def identity(self) -> JsonObject:
+        """What is read of the pilot; whether its answers agree depends on who finds and compares them."""
+        pilot = {"samples": self.pilot.rollouts.key, "scores": self.pilot.scores.key, "grader": self.grader.identity()}
+        return stage_identity(self.kind, **pilot, **self.determinants)
+
+    @property
+    def reads(self) -> tuple[tuple[Input, str], ...]:
+        """What a decision is made of; answers follow from the rollouts."""
+        return ((self.pilot.rollouts, "rollouts"), (self.pilot.scores, "scores"))
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The grades too, in which the answers lie."""
+        return (*super().inputs, self.pilot.grades)
+
+    @property
+    def pilot_size(self) -> int:
+        """See there."""
+        return self.pilot.n
+
+    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:
+        """Decide for all problems that lack it."""
+        units, stage_of = cover.units, context.stage_of
+        pilots, tokens = join_all(self.pilot.graded(stage_of, units), context.judge), self.pilot.tokens(stage_of, units)
+        features = np.array([features_of(pilots[unit].all, tokens[unit]) for unit in units])
+        spent = np.array([float(sum(tokens[unit])) for unit in units])
+        decisions = self.decide(features, spent)
+        for _ in units:
+            context.on_problem()
+        return {"decisions": decisions_table(self.problems.by_key, units, decisions)}
 
 
-@task(name="decide", task_run_name="decide {cover.name}", **PLAIN_TASK)
-async def decide(work: DecideWork, cover: Cover) -> Entry:
-    """Decide for all problems that lack it and write the part.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FixedDecisionNode(AnyDecisionNode):
+    """The same decision for every problem, without a pilot."""
 
-    Raises StorageError, or UserError where the total is too small.
-    """
-    return await asyncio.to_thread(_decide, work, cover)
+    instant: ClassVar[bool] = True
 
+    decision: Decision
 
-def _decide(work: DecideWork, cover: Cover) -> Entry:
-    pilots, tokens = join_all(work.pilot.graded(cover.units), work.judge), work.pilot.tokens(cover.units)
-    features = np.array([features_of(pilots[unit].all, tokens[unit]) for unit in cover.units])
-    spent = np.array([float(sum(tokens[unit])) for unit in cover.units])
-    table = decisions_table(work.context.problems, cover.units, work.decide(features, spent))
-    for _ in cover.units:
-        work.context.on_problem()
-    return work.context.stage.write_part(cover, {"decisions": table}, work.pilot.digests(cover.units))
+    @property
+    def identity(self) -> JsonObject:
+        """See `determinants`."""
+        return stage_identity(self.kind, **self.determinants)
+
+    @property
+    def pilot_size(self) -> int:
+        """There is no pilot."""
+        return 0
+
+    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:  # noqa: ARG002
+        """Decide for the problems that lack it."""
+        decisions = [self.decision] * len(cover.units)
+        return {"decisions": decisions_table(self.problems.by_key, cover.units, decisions)}
 
 
 def decisions_table(problems: Mapping[str, Problem], units: Sequence[str], decisions: Sequence[Decision]) -> pa.Table:

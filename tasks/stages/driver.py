@@ -53,7 +53,7 @@ class Driver:
 
     stage_key: str
     seed: int
-    model: str
+    model: str | None
     prm_id: str | None
     policy: Policy | None
     prm: Prm | None
@@ -132,7 +132,7 @@ class Driver:
         self, call_key: str, problem: Problem, request: Request, reply: Sample | Scores, timing: Timing
     ) -> JournaledCall:
         if isinstance(reply, Sample):
-            kind, model = "generate", self.model
+            kind, model = "generate", str(self.model)
             input_tokens, output_tokens = reply.prompt_tokens, reply.completion_tokens
         else:
             kind, model = "score", str(self.prm_id)

@@ -1,21 +1,21 @@
 """Stage grade: each rollout's answer, a canonical form of it alone, and whether it is right."""
 
-import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
-from prefect import task
 
-from overthink.storage.manifest import Cover, Entry
+from overthink.storage.keys import content_key
+from overthink.storage.manifest import Cover
 from overthink.storage.part_tables import rows_table
-from overthink.storage.stages import Stage
+from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.domains.domain import Judge, Judged
 from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import on_all_cores
+from overthink.tasks.stages.identity import JsonObject, stage_identity
+from overthink.tasks.stages.node import Input, PlainNode, ShardContext
 from overthink.tasks.stages.score import covered_rows
-from overthink.tasks.stages.shards import PLAIN_TASK, ShardContext
 
 Row = dict[str, Any]
 NO_REFERENCE = "no reference to compare with"
@@ -30,37 +30,48 @@ DETAILS = {  # a domain's own reasons stand for themselves
 }
 
 
-@dataclass(frozen=True)
-class GradeWork:
-    """Everything the shards of one grade stage share."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GradeNode(PlainNode):
+    """The answers and grades of the rollouts of another stage."""
 
-    context: ShardContext
-    samples: Stage
+    kind: ClassVar[StageKind] = StageKind.GRADE
+    tables: ClassVar[tuple[str, ...]] = ("answers", "grades")
+
+    rollouts: Input
     grader: Grader
-    judge: Judge
 
+    @property
+    def identity(self) -> JsonObject:
+        """Whose answers, held against which references by whom."""
+        return stage_identity(
+            self.kind,
+            samples=self.rollouts.key,
+            grading=self.grader.grading.model_dump(),
+            grader=self.grader.identity(),
+            references=content_key(self.problems.content),
+        )
 
-@task(name="grade", task_run_name="grade {cover.name}", **PLAIN_TASK)
-async def grade(work: GradeWork, cover: Cover) -> Entry:
-    """Grade one shard's rollouts and write its part. Raises StorageError."""
-    return await asyncio.to_thread(grade_part, work, cover)
+    @property
+    def reads(self) -> tuple[tuple[Input, str], ...]:
+        """The rollouts."""
+        return ((self.rollouts, "rollouts"),)
 
+    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:
+        """Grade one shard's rollouts, on all cores."""
+        rollouts = context.stage_of(self.rollouts.key).table("rollouts", cover.units)
+        by_problem = rollouts_by_problem(covered_rows(rollouts, cover))
 
-def grade_part(work: GradeWork, cover: Cover) -> Entry:
-    """The same, without Prefect."""
-    by_problem = rollouts_by_problem(covered_rows(work.samples.table("rollouts", cover.units), cover))
+        def graded(unit: str) -> tuple[list[Row], list[Row]]:
+            problem = self.problems.by_key[unit]
+            rows = grade_rollouts(problem, by_problem.get(unit, []), self.grader, context.judge)
+            context.on_problem()
+            return rows
 
-    def graded(unit: str) -> tuple[list[Row], list[Row]]:
-        rows = grade_rollouts(work.context.problems[unit], by_problem.get(unit, []), work.grader, work.judge)
-        work.context.on_problem()
-        return rows
-
-    found = on_all_cores(graded, cover.units)
-    tables = {
-        "answers": rows_table("answers", [row for answers, _ in found for row in answers]),
-        "grades": rows_table("grades", [row for _, grades in found for row in grades]),
-    }
-    return work.context.stage.write_part(cover, tables, work.samples.digests("rollouts", cover.units))
+        found = on_all_cores(graded, cover.units)
+        return {
+            "answers": rows_table("answers", [row for answers, _ in found for row in answers]),
+            "grades": rows_table("grades", [row for _, grades in found for row in grades]),
+        }
 
 
 def rollouts_by_problem(rollouts: pa.Table) -> dict[str, list[Row]]:

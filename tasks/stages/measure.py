@@ -1,17 +1,18 @@
 """Stage measure: how far a PRM can be trusted, on labelled solutions or on the graded rollouts of a run."""
 
-import asyncio
+from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-from prefect import task
 
 from overthink.storage.keys import content_key
-from overthink.storage.manifest import Cover, Entry
+from overthink.storage.manifest import Cover
 from overthink.storage.part_tables import rows_table
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.stages import Stage
 from overthink.tasks.analysis.prm_measures import (
     Figure,
@@ -24,16 +25,15 @@ from overthink.tasks.analysis.prm_measures import (
 )
 from overthink.tasks.analysis.prm_quality import FirstError
 from overthink.tasks.analysis.selectors import AGGREGATIONS, aggregate
-from overthink.tasks.domains.domain import Judge
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import column_by_rollout, join_all, read_graded
+from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
+from overthink.tasks.stages.node import Input, PlainNode, ShardContext
 from overthink.tasks.stages.score import by_rollout, covered_rows
-from overthink.tasks.stages.shards import PLAIN_TASK, ShardContext
 
 PROBABLY_RIGHT = 0.5  # a label that is an estimated probability counts as right from here on
 
 Labels = Mapping[str, Mapping[int, float]]  # by rollout id and step index
-Figures = Callable[[Cover], Iterable[tuple[str | None, Figure]]]  # of a shard, with the labeller they rest on, if any
 
 
 @dataclass(frozen=True)
@@ -48,31 +48,120 @@ class ThresholdSplit:
         return int(content_key([self.seed, question])[:12], 16) < self.share * 16**12
 
 
-@dataclass(frozen=True)
-class MeasureWork:
-    """What one measure stage writes and from what."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MeasureNode(PlainNode):
+    """A PRM's figures over one source of scored rollouts, all in one part."""
 
-    context: ShardContext
-    prm_id: str
-    source: str
-    figures: Figures
-    sources: Sequence[str]
+    kind: ClassVar[StageKind] = StageKind.MEASURE
+    tables: ClassVar[tuple[str, ...]] = ("prm_metrics",)
+
+    rollouts: Input
+    scores: Input
+    prm: str
+    split: ThresholdSplit
+
+    @abstractmethod
+    def figures(self, context: ShardContext, cover: Cover) -> Iterator[tuple[str | None, Figure]]:
+        """The figures, each with the labeller it rests on, if any."""
+
+    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:
+        """Measure over all problems of the run."""
+        rows = [
+            {"prm": self.prm, "source": self.method_id, "labeller": labeller, **vars(figure)}
+            for labeller, figure in self.figures(context, cover)
+        ]
+        for _ in cover.units:
+            context.on_problem()
+        return {"prm_metrics": rows_table("prm_metrics", rows)}
 
 
-@task(name="measure", task_run_name="measure {cover.name}", **PLAIN_TASK)
-async def measure(work: MeasureWork, cover: Cover) -> Entry:
-    """Measure over all problems of the run and write the part. Raises StorageError."""
-    return await asyncio.to_thread(_measure, work, cover)
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MeasureSolutionsNode(MeasureNode):
+    """Everything that can be said where the first wrong step of each solution is known."""
+
+    labeller: str
+
+    @property
+    def identity(self) -> JsonObject:
+        """What is measured, and which of it chooses the threshold."""
+        return stage_identity(
+            self.kind,
+            scores=self.scores.key,
+            problems=self.problems.key,
+            threshold=vars(self.split),
+            **own_code("solution_measures"),
+        )
+
+    @property
+    def reads(self) -> tuple[tuple[Input, str], ...]:
+        """Scores, and what they are held against."""
+        return ((self.scores, "scores"), (self.rollouts, "step_labels"))
+
+    def figures(self, context: ShardContext, cover: Cover) -> Iterator[tuple[str | None, Figure]]:
+        """Of the labels of each step, and of the solutions that are right or wrong by them."""
+        imported = context.stage_of(self.rollouts.key)
+        labels = labels_by_rollout(imported.table("step_labels"))
+        rollouts = covered_rows(imported.table("rollouts"), cover)
+        solutions = scored_rollouts(rollouts, context.stage_of(self.scores.key), labels)
+        for figure in _label_figures(solutions, self.problems.by_key, self.split):
+            yield self.labeller, figure
+        for figure in _solution_figures(solutions):
+            yield self.labeller, figure
 
 
-def _measure(work: MeasureWork, cover: Cover) -> Entry:
-    rows = [
-        {"prm": work.prm_id, "source": work.source, "labeller": labeller, **vars(figure)}
-        for labeller, figure in work.figures(cover)
-    ]
-    for _ in cover.units:
-        work.context.on_problem()
-    return work.context.stage.write_part(cover, {"prm_metrics": rows_table("prm_metrics", rows)}, work.sources)
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MeasureRolloutsNode(MeasureNode):
+    """Everything that can be said of graded rollouts, and of their steps where a labeller has labelled them.
+
+    `independent` tells that any n of them stand for a budget of n. `labels` are those of their steps, `label_files` the
+    digests of the files that hold them.
+    """
+
+    grades: Input
+    independent: bool
+    labels: Mapping[str, Labels]
+    label_files: Sequence[str]
+    seed: int
+
+    @property
+    def identity(self) -> JsonObject:
+        """What is measured, held against what."""
+        return stage_identity(
+            self.kind,
+            grades=self.grades.key,
+            scores=self.scores.key,
+            problems=self.problems.key,
+            n=self.n,
+            labels=self.label_files,
+            threshold=vars(self.split),
+            seed=self.seed,
+            **own_code("rollout_measures"),
+        )
+
+    @property
+    def reads(self) -> tuple[tuple[Input, str], ...]:
+        """Grades and scores."""
+        return ((self.grades, "grades"), (self.scores, "scores"))
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The rollouts too, whose lengths are read."""
+        return (*super().inputs, self.rollouts)
+
+    def figures(self, context: ShardContext, cover: Cover) -> Iterator[tuple[str | None, Figure]]:
+        """A rollout whose grade is unknown counts in nothing but the votes."""
+        grades, scores = context.stage_of(self.grades.key), context.stage_of(self.scores.key)
+        rollouts = covered_rows(context.stage_of(self.rollouts.key).table("rollouts"), cover)
+        for figure in _rollout_figures(rollouts, grades, scores):
+            yield None, figure
+        graded = [pool.all for pool in join_all(read_graded(grades, scores, cover), context.judge).values()]
+        budgets = doubling_budgets(cover.last) if self.independent else [cover.last]
+        for figure in selection_figures(graded, budgets, self.seed):
+            yield None, figure
+        for labeller, by_id in self.labels.items():
+            solutions = [one for one in scored_rollouts(rollouts, scores, by_id) if one.labels]
+            for figure in _label_figures(solutions, self.problems.by_key, self.split) if solutions else ():
+                yield labeller, figure
 
 
 @dataclass(frozen=True)
@@ -83,17 +172,6 @@ class ScoredRollout:
     scores: Sequence[float]
     labels: Mapping[int, float]
     found: FirstError | None
-
-
-def labelled_figures(
-    imported: Stage, scores: Stage, labeller: str, problems: Mapping[str, Problem], split: ThresholdSplit, cover: Cover
-) -> Iterator[tuple[str, Figure]]:
-    """Everything that can be said where the first wrong step of each solution is known."""
-    rollouts = covered_rows(imported.table("rollouts"), cover)
-    labels = labels_by_rollout(imported.table("step_labels"))
-    solutions = scored_rollouts(rollouts, scores, labels)
-    for figure in (*_label_figures(solutions, problems, split), *_solution_figures(solutions)):
-        yield labeller, figure
 
 
 def _solution_figures(solutions: Sequence[ScoredRollout]) -> Iterator[Figure]:
@@ -125,34 +203,8 @@ def _label_figures(
     yield from ranking_figures(scores, right, None)
 
 
-@dataclass(frozen=True)
-class MeasuredRollouts:
-    """One method's graded and scored rollouts, with the labels of their steps by labeller.
-
-    `independent` tells that any n of them stand for a budget of n.
-    """
-
-    samples: Stage
-    grades: Stage
-    scores: Stage
-    labels: Mapping[str, Labels]
-    independent: bool
-
-
-def run_figures(
-    measured: MeasuredRollouts,
-    problems: Mapping[str, Problem],
-    split: ThresholdSplit,
-    seed: int,
-    judge: Judge,
-    cover: Cover,
-) -> Iterator[tuple[str | None, Figure]]:
-    """Everything that can be said of graded rollouts, and of their steps where a labeller has labelled them.
-
-    A rollout whose grade is unknown counts in nothing but the votes.
-    """
-    grades, scores = measured.grades, measured.scores
-    rollouts = covered_rows(measured.samples.table("rollouts"), cover)
+def _rollout_figures(rollouts: pa.Table, grades: Stage, scores: Stage) -> Iterator[Figure]:
+    """How well each aggregation ranks the rollouts whose grade is known."""
     correct = column_by_rollout(grades.table("grades"), "correct")
     steps = by_rollout(scores.table("scores"), "score")
     known = [
@@ -164,16 +216,8 @@ def run_figures(
     tokens = np.array([count for *_, count in known], dtype=np.float64)
     for name in AGGREGATIONS:
         values = np.array([aggregate(row, name) for row, *_ in known])
-        for figure in (*ranking_figures(values, right, name), *length_figures(values, tokens, right, name)):
-            yield None, figure
-    graded = [pool.all for pool in join_all(read_graded(grades, scores, cover), judge).values()]
-    budgets = doubling_budgets(cover.last) if measured.independent else [cover.last]
-    for figure in selection_figures(graded, budgets, seed):
-        yield None, figure
-    for labeller, by_id in measured.labels.items():
-        solutions = [one for one in scored_rollouts(rollouts, scores, by_id) if one.labels]
-        for figure in _label_figures(solutions, problems, split) if solutions else ():
-            yield labeller, figure
+        yield from ranking_figures(values, right, name)
+        yield from length_figures(values, tokens, right, name)
 
 
 def scored_rollouts(rollouts: pa.Table, scores: Stage, labels: Labels) -> list[ScoredRollout]:

@@ -1,135 +1,142 @@
 """Stage sample: a method's rollouts of one shard of problems, and their steps."""
 
-import asyncio
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
-from prefect import task
 
-from overthink.storage.journal import JournaledCall
 from overthink.storage.keys import content_key
-from overthink.storage.manifest import Cover, Entry
-from overthink.storage.part_tables import calls_table, rows_table
-from overthink.storage.stages import Stage
-from overthink.tasks.engines.engine_protocol import Policy, Prm
-from overthink.tasks.engines.registry import EngineSlot
-from overthink.tasks.errors import EngineDied
+from overthink.storage.manifest import Cover
+from overthink.storage.part_tables import rows_table
+from overthink.storage.stage_kinds import StageKind
+from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.methods.requests import Method, Outcome
-from overthink.tasks.records import Problem, Rollout, split_steps
-from overthink.tasks.stages.driver import Driver, EngineAccess
-from overthink.tasks.stages.shards import ENGINE_TASK, ShardContext
+from overthink.tasks.plugins import plugin_identities
+from overthink.tasks.recipes.grading import Grader
+from overthink.tasks.recipes.methods import Adaptive, AnyMethod, Cot, Draws
+from overthink.tasks.recipes.recipe import SamplingConfig
+from overthink.tasks.records import Problem, Rollout, Sampling, split_steps
+from overthink.tasks.stages.driver import Driver
+from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
+from overthink.tasks.stages.node import EngineContext, EngineNode
 
 
-@dataclass(frozen=True)
-class RolloutWork:
-    """Everything the shards of one sample or search stage share.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RolloutNode(EngineNode):
+    """What the stages that make rollouts have in common: a search a problem, written down as rollouts and steps."""
 
-    `search` makes a problem's search from its key and the numbers of the first and one past the last sample, by
-    `decisions` where it is not the same for all problems.
-    """
+    policy: EngineIdentity
+    sampling: SamplingConfig
+    grader: Grader
 
-    context: ShardContext
-    access: EngineAccess
-    search: Callable[[str, int, int], Method]
-    delimiter: str
-    seed: int
-    model: str
-    prm_id: str | None
-    policy: EngineSlot[Policy]
-    prm: EngineSlot[Prm] | None
-    decisions: Stage | None = None
+    @abstractmethod
+    def searches(self, context: EngineContext, cover: Cover) -> Callable[[str], Method]:
+        """What makes a fresh search of a problem, by its key."""
 
+    def search_of(self, method: AnyMethod, unit: str, first: int, last: int) -> Method:
+        """A fresh search by a method for one problem's samples `first` up to but not including `last`."""
+        settings = self.sampling
+        draws = Draws(
+            indices=range(first, last),
+            sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens),
+            delimiter=settings.step_delimiter,
+            is_final=self.grader.domain.is_final,
+            answer_of=self.grader.extract,
+            seed=int(content_key([self.seed, unit])[:8], 16),
+        )
+        return method.build(draws)
 
-@task(name="sample", task_run_name="sample {cover.name}", **ENGINE_TASK)
-async def sample(work: RolloutWork, cover: Cover) -> Entry:
-    """Make one shard's rollouts, or what is missing of them, and write its part.
+    async def part(self, context: EngineContext, cover: Cover) -> dict[str, pa.Table]:
+        """Run the searches of a shard's problems, all at once. Raises as every stage of engines."""
+        search_of_unit = self.searches(context, cover)
 
-    Raises EngineDied (worth a retry), BadReply or StorageError; journaled calls are safe in every case.
-    """
-    outcomes = await carry_out(work, cover)
-    calls = await work.access.recorder.take(cover.units, cover.first, cover.last)
-    return await write_rollouts(work, cover, rollout_tables(work, outcomes), calls)
+        async def solve(driver: Driver, unit: str) -> Outcome:
+            return await driver.run(self.problems.by_key[unit], search_of_unit(unit))
 
+        outcomes = await self.for_each(context, cover.units, solve)
+        return self.tables_of(dict(zip(cover.units, outcomes, strict=True)))
 
-async def carry_out(work: RolloutWork, cover: Cover) -> dict[str, Outcome]:
-    """Run the searches of a shard's problems, all at once; returns their outcomes by problem key."""
-    policy = await work.policy.get()
-    prm = None if work.prm is None else await work.prm.get()
-    driver = Driver(
-        stage_key=work.context.stage.key,
-        seed=work.seed,
-        model=work.model,
-        prm_id=work.prm_id,
-        policy=policy,
-        prm=prm,
-        access=work.access,
-    )
+    def tables_of(self, outcomes: Mapping[str, Outcome]) -> dict[str, pa.Table]:
+        """The rollouts of some problems and their steps; `outcomes` by problem key."""
+        rollouts: list[dict[str, Any]] = []
+        steps: list[dict[str, Any]] = []
+        for unit, outcome in outcomes.items():
+            for rollout in outcome.rollouts:
+                row, step_rows = self._rows(self.problems.by_key[unit], rollout)
+                rollouts.append(row)
+                steps.extend(step_rows)
+        return {"rollouts": rows_table("rollouts", rollouts), "steps": rows_table("steps", steps)}
 
-    async def solve(unit: str) -> Outcome:
-        outcome = await driver.run(work.context.problems[unit], work.search(unit, cover.first, cover.last))
-        work.context.on_problem()
-        return outcome
+    def rollout_id(self, problem: Problem, rollout: Rollout) -> str:
+        """A rollout's address: its stage, its problem and its number."""
+        return content_key([self.key, problem.problem_key, rollout.sample_index])
 
-    results = await asyncio.gather(*map(solve, cover.units), return_exceptions=True)
-    outcomes: dict[str, Outcome] = {}
-    for unit, result in zip(cover.units, results, strict=True):
-        if isinstance(result, EngineDied):
-            await work.policy.discard(policy)
-            if work.prm is not None and prm is not None:  # an error does not say which of the two died
-                await work.prm.discard(prm)
-        if isinstance(result, BaseException):
-            raise result
-        outcomes[unit] = result
-    return outcomes
-
-
-def rollout_tables(work: RolloutWork, outcomes: Mapping[str, Outcome]) -> dict[str, pa.Table]:
-    """The rollouts of some problems and their steps."""
-    rollouts: list[dict[str, Any]] = []
-    steps: list[dict[str, Any]] = []
-    for unit, outcome in outcomes.items():
-        for rollout in outcome.rollouts:
-            row, step_rows = _rows(work, work.context.problems[unit], rollout)
-            rollouts.append(row)
-            steps.extend(step_rows)
-    return {"rollouts": rows_table("rollouts", rollouts), "steps": rows_table("steps", steps)}
+    def _rows(self, problem: Problem, rollout: Rollout) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        rollout_id, delimiter = self.rollout_id(problem, rollout), self.sampling.step_delimiter
+        steps = [step for piece in rollout.path for step in split_steps(piece, delimiter)]
+        row = {
+            "problem_key": problem.problem_key,
+            "problem_id": problem.problem_id,
+            "sample_index": rollout.sample_index,
+            "rollout_id": rollout_id,
+            "text": delimiter.join(piece.text for piece in rollout.path),
+            "step_count": len(steps),
+            "prompt_tokens": rollout.path[0].prompt_tokens if rollout.path else None,
+            "completion_tokens": _sum_of([piece.completion_tokens for piece in rollout.path]),
+            "logprob_sum": _sum_of([piece.logprob_sum for piece in rollout.path]),
+            "stop_reason": rollout.stop_reason,
+        }
+        return row, [{"rollout_id": rollout_id, "step_index": index, **vars(step)} for index, step in enumerate(steps)]
 
 
-async def write_rollouts(
-    work: RolloutWork, cover: Cover, tables: Mapping[str, pa.Table], calls: Sequence[JournaledCall]
-) -> Entry:
-    """Write a shard's part with the calls it took, which the journal may then forget."""
-    sources = () if work.decisions is None else work.decisions.digests("decisions", cover.units)
-    entry = await asyncio.to_thread(
-        work.context.stage.write_part, cover, {**tables, "calls": calls_table(calls)}, sources
-    )
-    await work.access.recorder.forget([call.call_key for call in calls])
-    return entry
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MethodNode(RolloutNode):
+    """The rollouts of one method of a recipe."""
+
+    method: AnyMethod
+
+    @property
+    def determinants(self) -> JsonObject:
+        """What sample and search stages have in common as what determines them."""
+        # Of independent rollouts n is left out: a larger n adds rollouts to the same stage. Problems are left out too:
+        # they address the units inside the stage, so a larger set adds units (docs/decisions.md).
+        method = self.method
+        plugged = plugin_identities("methods", [method.method])
+        found = {
+            "policy": self.policy.determinants,
+            "method": method.model_dump(exclude={"n"} if method.independent else None),
+            "sampling": self.sampling.model_dump(),
+            "seed": self.seed,
+            **plugged,
+        }
+        if isinstance(method, Cot):  # greedy: neither the recipe's temperature nor its seed determines anything
+            found["sampling"] |= {"temperature": 0.0, "top_p": 1.0}
+        if isinstance(method, Adaptive):
+            found |= {"extraction": self.grader.grading.extraction, **own_code("extraction")}
+        if method.is_search or isinstance(method, Adaptive) or plugged:
+            found |= self.grader.further_identity()
+        return found
+
+    def searches(self, context: EngineContext, cover: Cover) -> Callable[[str], Method]:  # noqa: ARG002
+        """The method itself for every problem."""
+        return lambda unit: self.search_of(self.method, unit, cover.first, cover.last)
 
 
-def rollout_id_of(work: RolloutWork, problem: Problem, rollout: Rollout) -> str:
-    """A rollout's address: its stage, its problem and its number."""
-    return content_key([work.context.stage.key, problem.problem_key, rollout.sample_index])
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SampleNode(MethodNode):
+    """The rollouts of a method that needs no verifier; of independent ones, the stage is the same for every n."""
 
+    kind: ClassVar[StageKind] = StageKind.SAMPLE
+    tables: ClassVar[tuple[str, ...]] = ("rollouts", "steps", "calls")
 
-def _rows(work: RolloutWork, problem: Problem, rollout: Rollout) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    rollout_id = rollout_id_of(work, problem, rollout)
-    steps = [step for piece in rollout.path for step in split_steps(piece, work.delimiter)]
-    row = {
-        "problem_key": problem.problem_key,
-        "problem_id": problem.problem_id,
-        "sample_index": rollout.sample_index,
-        "rollout_id": rollout_id,
-        "text": work.delimiter.join(piece.text for piece in rollout.path),
-        "step_count": len(steps),
-        "prompt_tokens": rollout.path[0].prompt_tokens if rollout.path else None,
-        "completion_tokens": _sum_of([piece.completion_tokens for piece in rollout.path]),
-        "logprob_sum": _sum_of([piece.logprob_sum for piece in rollout.path]),
-        "stop_reason": rollout.stop_reason,
-    }
-    return row, [{"rollout_id": rollout_id, "step_index": index, **vars(step)} for index, step in enumerate(steps)]
+    prm: None = None
+
+    @property
+    def identity(self) -> JsonObject:
+        """See `determinants`."""
+        return stage_identity(self.kind, **self.determinants)
 
 
 def _sum_of(numbers: Sequence[float | None]) -> float | None:

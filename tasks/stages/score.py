@@ -3,22 +3,22 @@
 import asyncio
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from prefect import task
 
-from overthink.storage.manifest import Cover, Entry
-from overthink.storage.part_tables import calls_table, rows_table
+from overthink.storage.manifest import Cover
+from overthink.storage.part_tables import rows_table
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.stages import Stage
-from overthink.tasks.engines.engine_protocol import Prm
-from overthink.tasks.engines.registry import EngineSlot
-from overthink.tasks.errors import EngineDied, PromptTooLong
+from overthink.tasks.engines.registry import EngineIdentity
+from overthink.tasks.errors import PromptTooLong
 from overthink.tasks.methods.requests import Score, Search, expect_scores
 from overthink.tasks.records import Scores, Unscored
-from overthink.tasks.stages.driver import Driver, EngineAccess
-from overthink.tasks.stages.shards import ENGINE_TASK, ShardContext
+from overthink.tasks.stages.driver import Driver
+from overthink.tasks.stages.identity import JsonObject, stage_identity
+from overthink.tasks.stages.node import EngineContext, EngineNode, Input
 
 
 @dataclass(frozen=True)
@@ -30,64 +30,52 @@ class Written:
     steps: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class ScoreWork:
-    """Everything the shards of one score stage share.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ScoreNode(EngineNode):
+    """The PRM's scores of the rollouts of another stage.
 
     A rollout that is longer than the PRM reads is left without scores, unless `all_must_fit`.
     """
 
-    context: ShardContext
-    access: EngineAccess
-    samples: Stage
-    seed: int
-    prm_id: str
-    prm: EngineSlot[Prm]
-    all_must_fit: bool
+    kind: ClassVar[StageKind] = StageKind.SCORE
+    tables: ClassVar[tuple[str, ...]] = ("scores", "calls")
 
+    rollouts: Input
+    prm: EngineIdentity
+    policy: None = None
+    all_must_fit: bool = False
 
-@task(name="score", task_run_name="score {cover.name}", **ENGINE_TASK)
-async def score(work: ScoreWork, cover: Cover) -> Entry:
-    """Score one shard's rollouts and write its part.
+    @property
+    def identity(self) -> JsonObject:
+        """Whose solutions, scored by whom. Problems address the units inside the stage."""
+        return stage_identity(self.kind, samples=self.rollouts.key, prm=self.prm.determinants)
 
-    Raises EngineDied (worth a retry), BadReply or StorageError; journaled calls are safe in every case. Raises
-    PromptTooLong where no rollout of the shard fits into the PRM's context, or one does not that must.
-    """
-    written = await asyncio.to_thread(read_written, work.samples, cover)
-    prm = await work.prm.get()
-    driver = Driver(
-        stage_key=work.context.stage.key,
-        seed=work.seed,
-        model=work.prm_id,
-        prm_id=work.prm_id,
-        policy=None,
-        prm=prm,
-        access=work.access,
-    )
-    known = await asyncio.to_thread(read_known, work, cover)
-    rows: list[dict[str, Any]] = []
-    unscored: list[Unscored] = []
+    @property
+    def reads(self) -> tuple[tuple[Input, str], ...]:
+        """The rollouts."""
+        return ((self.rollouts, "rollouts"),)
 
-    async def judge(unit: str) -> None:
-        found = await driver.run(work.context.problems[unit], score_rollouts(written[unit], known[unit], work.prm_id))
-        rows.extend(found.rows)
-        unscored.extend(found.unscored)
-        work.context.on_problem()
+    async def part(self, context: EngineContext, cover: Cover) -> dict[str, pa.Table]:
+        """Score one shard's rollouts.
 
-    for result in await asyncio.gather(*map(judge, cover.units), return_exceptions=True):
-        if isinstance(result, EngineDied):
-            await work.prm.discard(prm)
-        if isinstance(result, BaseException):
-            raise result
-    if unscored and (work.all_must_fit or not rows):
-        raise PromptTooLong(f"{unscored[0].reason}; raise prm.max_model_len or take shorter solutions")
-    rows.sort(key=lambda row: (row["rollout_id"], row["step_index"]))
-    calls = await work.access.recorder.take(cover.units, cover.first, cover.last)
-    tables = {"scores": rows_table("scores", rows), "calls": calls_table(calls)}
-    sources = work.samples.digests("rollouts", cover.units)
-    entry = await asyncio.to_thread(work.context.stage.write_part, cover, tables, sources)
-    await work.access.recorder.forget([call.call_key for call in calls])
-    return entry
+        Raises as every stage of engines does, and PromptTooLong where no rollout of the shard fits into the PRM's
+        context, or one does not that must.
+        """
+        made = context.stage_of(self.rollouts.key)
+        written = await asyncio.to_thread(read_written, made, cover)
+        known = await asyncio.to_thread(read_known, context.stage, made, cover)
+
+        async def judge(driver: Driver, unit: str) -> ScoredRollouts:
+            search = score_rollouts(written[unit], known[unit], self.prm.address)
+            return await driver.run(self.problems.by_key[unit], search)
+
+        found = await self.for_each(context, cover.units, judge)
+        rows = [row for scored in found for row in scored.rows]
+        unscored = [one for scored in found for one in scored.unscored]
+        if unscored and (self.all_must_fit or not rows):
+            raise PromptTooLong(f"{unscored[0].reason}; raise prm.max_model_len or take shorter solutions")
+        rows.sort(key=lambda row: (row["rollout_id"], row["step_index"]))
+        return {"scores": rows_table("scores", rows)}
 
 
 @dataclass(frozen=True)
@@ -123,12 +111,12 @@ def score_rollouts(
     return ScoredRollouts(rows, [reply for reply in replies if isinstance(reply, Unscored)])
 
 
-def read_known(work: ScoreWork, cover: Cover) -> dict[str, dict[tuple[str, ...], list[float]]]:
+def read_known(scored: Stage, rollouts: Stage, cover: Cover) -> dict[str, dict[tuple[str, ...], list[float]]]:
     """The scores that earlier samples of a shard's problems already have, by problem key and steps."""
     if cover.first == 0:
         return {unit: {} for unit in cover.units}
-    scores = by_rollout(work.context.stage.table("scores", cover.units), "score")
-    earlier = read_written(work.samples, Cover(cover.units, 0, cover.first))
+    scores = by_rollout(scored.table("scores", cover.units), "score")
+    earlier = read_written(rollouts, Cover(cover.units, 0, cover.first))
     return {
         unit: {rollout.steps: scores[rollout.rollout_id] for rollout in rollouts if rollout.rollout_id in scores}
         for unit, rollouts in earlier.items()

@@ -1,78 +1,152 @@
 """Stage search: one shard's trees, and the rollouts that came of them with the scores they were given on the way."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from prefect import task
+import pyarrow as pa
 
 from overthink.storage.keys import content_key
-from overthink.storage.manifest import Cover, Entry
+from overthink.storage.manifest import Cover
 from overthink.storage.part_tables import rows_table
-from overthink.tasks.methods.requests import Outcome
+from overthink.storage.stage_kinds import StageKind
+from overthink.tasks.engines.registry import EngineIdentity
+from overthink.tasks.methods.compute_optimal import after_pilot
+from overthink.tasks.methods.requests import Method, Outcome
 from overthink.tasks.methods.tree import Node
+from overthink.tasks.plugins import plugin_identities
+from overthink.tasks.recipes.methods import Adaptive
+from overthink.tasks.recipes.strategy_file import FixedChoice, Strategy
 from overthink.tasks.records import Problem
-from overthink.tasks.stages.sample import RolloutWork, carry_out, rollout_id_of, rollout_tables, write_rollouts
-from overthink.tasks.stages.shards import ENGINE_TASK
+from overthink.tasks.stages.decide import DecideNode, FixedDecisionNode
+from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
+from overthink.tasks.stages.node import EngineContext, Input
+from overthink.tasks.stages.sample import MethodNode, RolloutNode
 
 MOST_DRAWS = 2**31 - 1  # repeated draws of a search have numbers far above n
 
 
-@task(name="search", task_run_name="search {cover.name}", **ENGINE_TASK)
-async def search(work: RolloutWork, cover: Cover) -> Entry:
-    """Search one shard's problems and write its part.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TreeSearchNode(RolloutNode):
+    """What the stages have in common whose searches a PRM guides: scores and the nodes of the trees too.
 
-    Raises EngineDied (worth a retry), BadReply or StorageError; journaled calls are safe in every case, and a search
-    goes on from the last of them.
+    A search that is stopped goes on from the last journaled call.
     """
-    outcomes = await carry_out(work, cover)
-    calls = await work.access.recorder.take(cover.units, 0, MOST_DRAWS)
-    tables = rollout_tables(work, outcomes)
-    tables["scores"] = rows_table("scores", _score_rows(work, outcomes))
-    tables["nodes"] = rows_table("nodes", _node_rows(work, outcomes))
-    return await write_rollouts(work, cover, tables, calls)
 
+    kind: ClassVar[StageKind] = StageKind.SEARCH
+    tables: ClassVar[tuple[str, ...]] = ("rollouts", "steps", "scores", "nodes", "calls")
 
-def _score_rows(work: RolloutWork, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:
-    return [
-        {
-            "rollout_id": rollout_id_of(work, work.context.problems[unit], rollout),
-            "prm": work.prm_id,
-            "step_index": index,
-            "score": score,
+    prm: EngineIdentity
+
+    @property
+    def calls(self) -> tuple[int, int]:
+        """All: draws are numbered through the whole tree."""
+        return 0, MOST_DRAWS
+
+    def tables_of(self, outcomes: Mapping[str, Outcome]) -> dict[str, pa.Table]:
+        """The rollouts, their steps and scores, and the trees; `outcomes` by problem key."""
+        tables = super().tables_of(outcomes)
+        tables["scores"] = rows_table("scores", self._score_rows(outcomes))
+        tables["nodes"] = rows_table("nodes", self._node_rows(outcomes))
+        return tables
+
+    def _score_rows(self, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:
+        return [
+            {
+                "rollout_id": self.rollout_id(self.problems.by_key[unit], rollout),
+                "prm": self.prm.address,
+                "step_index": index,
+                "score": score,
+            }
+            for unit, outcome in outcomes.items()
+            for rollout in outcome.rollouts
+            for index, score in enumerate(rollout.scores or ())
+        ]
+
+    def _node_rows(self, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:
+        return [
+            self._node_row(self.problems.by_key[unit], node)
+            for unit, outcome in outcomes.items()
+            for node in outcome.nodes
+        ]
+
+    def _node_row(self, problem: Problem, node: Node) -> dict[str, Any]:
+        address = node.address
+        return {
+            "problem_key": problem.problem_key,
+            "problem_id": problem.problem_id,
+            "node_id": self._node_id(problem, address),
+            "parent_id": self._node_id(problem, address[:-1]) if len(address) > 1 else None,
+            "depth": len(address),
+            "draw": node.draw,
+            "text": node.sample.text,
+            "score": node.score,
+            "value": node.value,
+            "kept": node.kept,
+            "dropped": node.dropped,
+            "finished": node.stop is not None and node.dropped is None,
+            "completion_tokens": len(node.sample.tokens),
+            "lookahead_tokens": node.lookahead_tokens,
         }
-        for unit, outcome in outcomes.items()
-        for rollout in outcome.rollouts
-        for index, score in enumerate(rollout.scores or ())
-    ]
+
+    def _node_id(self, problem: Problem, address: tuple[int, ...]) -> str:
+        return content_key([self.key, problem.problem_key, address])
 
 
-def _node_rows(work: RolloutWork, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:
-    return [
-        _node_row(work, work.context.problems[unit], node)
-        for unit, outcome in outcomes.items()
-        for node in outcome.nodes
-    ]
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SearchNode(TreeSearchNode, MethodNode):
+    """The trees and rollouts of a search of a recipe."""
+
+    @property
+    def identity(self) -> JsonObject:
+        """See `determinants`; a search bounds its steps instead of its solutions."""
+        determinants = self.determinants
+        del determinants["sampling"]["max_tokens"]
+        return stage_identity(self.kind, prm=self.prm.determinants, **determinants, **own_code("candidates"))
 
 
-def _node_row(work: RolloutWork, problem: Problem, node: Node) -> dict[str, Any]:
-    address = node.address
-    return {
-        "problem_key": problem.problem_key,
-        "problem_id": problem.problem_id,
-        "node_id": _node_id(work, problem, address),
-        "parent_id": _node_id(work, problem, address[:-1]) if len(address) > 1 else None,
-        "depth": len(address),
-        "draw": node.draw,
-        "text": node.sample.text,
-        "score": node.score,
-        "value": node.value,
-        "kept": node.kept,
-        "dropped": node.dropped,
-        "finished": node.stop is not None and node.dropped is None,
-        "completion_tokens": len(node.sample.tokens),
-        "lookahead_tokens": node.lookahead_tokens,
-    }
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FollowingNode(TreeSearchNode):
+    """The rollouts that follow the pilots of a strategy, each problem's by the method that was decided for it.
 
+    `decided` holds what was decided; `fixed` is what every problem gets, None where a pilot decides.
+    """
 
-def _node_id(work: RolloutWork, problem: Problem, address: tuple[int, ...]) -> str:
-    return content_key([work.context.stage.key, problem.problem_key, address])
+    strategy: Strategy
+    fixed: FixedChoice | None
+    decided: DecideNode | FixedDecisionNode
+
+    @property
+    def identity(self) -> JsonObject:
+        """What was decided determines all else."""
+        choices = (*self.strategy.choices, *self.strategy.without_pilot)
+        adapts = any(isinstance(choice.method, Adaptive) for choice in choices)
+        return stage_identity(
+            self.kind,
+            decisions=self.decided.key,
+            seed=self.seed,
+            **own_code("candidates", *(("extraction",) if adapts else ())),
+            **plugin_identities("methods", {choice.method.method for choice in choices}),
+            **self.grader.further_identity(),
+        )
+
+    @property
+    def reads(self) -> tuple[tuple[Input, str], ...]:
+        """What was decided."""
+        return ((self.decided, "decisions"),)
+
+    def searches(self, context: EngineContext, cover: Cover) -> Callable[[str], Method]:
+        """The search decided for each problem, numbered after its pilot."""
+        choices, pilot = self._choices(context, cover), self.decided.pilot_size
+
+        def search(unit: str) -> Method:
+            method = choices[unit].method
+            return after_pilot(self.search_of(method, unit, pilot, method.n), pilot, self.sampling.step_delimiter)
+
+        return search
+
+    def _choices(self, context: EngineContext, cover: Cover) -> Mapping[str, FixedChoice]:
+        if self.fixed is not None:
+            return dict.fromkeys(cover.units, self.fixed)
+        rows = context.stage_of(self.decided.key).table("decisions", cover.units).to_pylist()
+        return {row["problem_key"]: self.strategy.choice(row["budget"], row["predicted"]) for row in rows}

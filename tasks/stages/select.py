@@ -1,23 +1,23 @@
 """Stage select: equal answers joined; for every budget and selector the answer chosen and the accuracy to expect."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from prefect import task
+import pyarrow as pa
 
-from overthink.storage.manifest import Cover, Entry
+from overthink.storage.manifest import Cover
 from overthink.storage.part_tables import rows_table
-from overthink.storage.stages import Stage
-from overthink.tasks.analysis.estimators import Estimate, estimates
-from overthink.tasks.analysis.intervals import mean_interval
+from overthink.storage.stage_kinds import StageKind
+from overthink.tasks.analysis.estimators import SUBSETS, Estimate, estimates
+from overthink.tasks.analysis.intervals import KIND, mean_interval
 from overthink.tasks.analysis.selectors import Candidates, SelectorName, choose, needs_prm, selector_of
-from overthink.tasks.domains.domain import Judge
+from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import Pool, join_all, read_graded
-from overthink.tasks.stages.shards import PLAIN_TASK, ShardContext
+from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
+from overthink.tasks.stages.node import Input, PlainNode, ShardContext
 
 Row = dict[str, Any]
 NOTHING_CHOSEN = Estimate(0.0, 0.0, "exact")
@@ -37,43 +37,67 @@ class SelectSettings:
     seed: int
 
 
-@dataclass(frozen=True)
-class SelectWork:
-    """What one select stage reads."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ChoiceNode(PlainNode):
+    """What the stages have in common that choose answers: equal ones joined, all problems in one part."""
 
-    context: ShardContext
-    grades: Stage
-    scores: Stage | None
+    kind: ClassVar[StageKind] = StageKind.SELECT
+    tables: ClassVar[tuple[str, ...]] = ("groups", "selections", "estimates")
+
+    @property
+    def samples(self) -> None:
+        """It holds choices; its rollouts are those of what it reads."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SelectNode(ChoiceNode):
+    """What the selectors choose among graded, perhaps scored, rollouts, and the accuracy to expect."""
+
+    grades: Input
+    scores: Input | None
     settings: SelectSettings
-    judge: Judge
 
+    @property
+    def identity(self) -> JsonObject:
+        """What is chosen from, how, and by whom."""
+        settings = self.settings
+        return stage_identity(
+            self.kind,
+            grades=self.grades.key,
+            scores=None if self.scores is None else self.scores.key,
+            problems=self.problems.key,
+            n=self.n,
+            budgets=settings.budgets,
+            selectors=settings.selectors,
+            independent=settings.independent,
+            monte_carlo={"subsets": SUBSETS, "all_where_few": True, "seed": settings.seed},
+            intervals=KIND,
+            **own_code("selection"),
+            **plugin_identities("selectors", settings.selectors),
+        )
 
-@task(name="select", task_run_name="select {cover.name}", **PLAIN_TASK)
-async def select(work: SelectWork, cover: Cover) -> Entry:
-    """Select over all problems of the run and write the part. Raises StorageError."""
-    return await asyncio.to_thread(select_part, work, cover)
+    @property
+    def reads(self) -> tuple[tuple[Input, str], ...]:
+        """Answers, and scores where there are any."""
+        scores = () if self.scores is None else ((self.scores, "scores"),)
+        return ((self.grades, "answers"), *scores)
 
-
-def select_part(work: SelectWork, cover: Cover) -> Entry:
-    """The same, without Prefect."""
-    graded = read_graded(work.grades, work.scores, cover)
-    pools = join_all(graded, work.judge)
-    settings = work.settings if work.scores is not None else without_prm(work.settings)
-    rows: list[Row] = []
-    for unit in cover.units:
-        rows += choices(work.context.problems[unit], pools[unit], settings)
-        work.context.on_problem()
-    selectors, budgets = settings.selectors, settings.budgets
-    rows.sort(key=lambda row: (selectors.index(row["selector"]), budgets.index(row["n"])))  # problems as they come
-    tables = {
-        "groups": rows_table("groups", groups_of(work.context.problems, pools)),
-        "selections": rows_table("selections", rows),
-        "estimates": rows_table("estimates", estimate_rows(rows)),
-    }
-    sources = work.grades.digests("answers", cover.units)
-    if work.scores is not None:
-        sources += work.scores.digests("scores", cover.units)
-    return work.context.stage.write_part(cover, tables, sources)
+    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:
+        """Choose for all problems of the run."""
+        scores = None if self.scores is None else context.stage_of(self.scores.key)
+        pools = join_all(read_graded(context.stage_of(self.grades.key), scores, cover), context.judge)
+        settings = self.settings if self.scores is not None else without_prm(self.settings)
+        rows: list[Row] = []
+        for unit in cover.units:
+            rows += choices(self.problems.by_key[unit], pools[unit], settings)
+            context.on_problem()
+        selectors, budgets = settings.selectors, settings.budgets
+        rows.sort(key=lambda row: (selectors.index(row["selector"]), budgets.index(row["n"])))  # problems as they come
+        return {
+            "groups": rows_table("groups", groups_of(self.problems.by_key, pools)),
+            "selections": rows_table("selections", rows),
+            "estimates": rows_table("estimates", estimate_rows(rows)),
+        }
 
 
 def without_prm(settings: SelectSettings) -> SelectSettings:

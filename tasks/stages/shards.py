@@ -1,24 +1,22 @@
 """What the stages' tasks have in common: shards in parallel with what they share, retries for engine failures alone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any, cast
 
+from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 from prefect.utilities.annotations import quote
 
 from overthink.storage.manifest import Cover, Entry
-from overthink.storage.stages import Shard, Stage
+from overthink.storage.stages import Shard
 from overthink.storage.storage_errors import StoreBusy
 from overthink.tasks.errors import EngineDied
-from overthink.tasks.records import Problem
+from overthink.tasks.stages.node import EngineNode, StageNode
 
-Work = TypeVar("Work")
-ShardWork = Callable[[Cover], Awaitable[Entry]]
+MakePart = Callable[[Cover], Awaitable[Entry]]
 
 SHARDS_AT_ONCE = 2  # while one shard's last searches end, the next keeps the engines busy
 POLL_SECONDS = 0.2  # between looks at a shard that another process is at
@@ -39,18 +37,20 @@ ENGINE_TASK: dict[str, Any] = PLAIN_TASK | {
 }
 
 
-@dataclass(frozen=True)
-class ShardContext:
-    """What carries out any stage's shards: the stage they write to, the problems by key, and who counts them."""
-
-    stage: Stage
-    problems: Mapping[str, Problem]
-    on_problem: Callable[[], None]
+@task(**PLAIN_TASK)
+async def make_part(make: MakePart, cover: Cover) -> Entry:
+    """One part of a stage: what Prefect knows as a task."""
+    return await make(cover)
 
 
-def shard_work(task: Callable[[Work, Cover], Awaitable[Entry]], work: Work) -> ShardWork:
-    """A stage's task with what its shards share. Quoted, or Prefect would walk through all problems for each shard."""
-    return partial(task, quote(work))  # type: ignore[arg-type]
+def part_task(node: StageNode) -> Callable[[quote, Cover], Awaitable[Entry]]:
+    """The task under the name of its stage's kind; where it asks engines, one that died is worth another try.
+
+    What it makes the part with is quoted, or Prefect would walk through all problems for each shard.
+    """
+    settings = ENGINE_TASK if isinstance(node, EngineNode) else {}
+    named = make_part.with_options(name=str(node.kind), task_run_name=f"{node.kind} {{cover.name}}", **settings)
+    return cast(Callable[[quote, Cover], Awaitable[Entry]], named)
 
 
 async def run_shards(shards: Sequence[Shard], work: Callable[[Shard], Awaitable[None]]) -> None:

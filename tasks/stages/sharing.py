@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from overthink.storage.storage_errors import StoreBusy
 from overthink.storage.store import Store
-from overthink.tasks.stages.runner import end_run
+from overthink.tasks.stages.run_manifest import end_run
 from overthink.tasks.stages.shards import POLL_SECONDS
 
 

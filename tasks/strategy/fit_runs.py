@@ -15,9 +15,9 @@ from overthink.tasks.analysis.intervals import mean_interval
 from overthink.tasks.analysis.selectors import Floats
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.errors import UserError
-from overthink.tasks.plan.regrading import graders_of
-from overthink.tasks.plan.scored_run import scored_run
 from overthink.tasks.recipes.strategy_file import NAME, Choice, Expectation, FixedChoice, Strategy
+from overthink.tasks.stages.identity import graders_of
+from overthink.tasks.stages.scored_run import scored_run
 from overthink.tasks.strategy.baselines import Standing, standings
 from overthink.tasks.strategy.fit_strategy import Evidence, Picked, Rule, Validation, cross_validate, learn
 from overthink.tasks.strategy.outcomes import Collector, Findings

@@ -14,6 +14,7 @@ from bare_stages import carry_out, without_prefect
 from mortal_lives import Mortal, kill_at_random, timeless, told_by
 
 from overthink.storage.sql import query
+from overthink.storage.stage_kinds import ENGINES_OF
 from overthink.storage.stages import Stage
 from overthink.storage.store import Store
 from overthink.tasks.plan.run_plan import Plan
@@ -36,8 +37,7 @@ def live(root: Path, plan: Plan) -> None:
 
 def stages(root: Path, plan: Plan) -> list[Stage]:
     """Those that call engines."""
-    (strategy,) = plan.strategies
-    keys = (strategy.pilot.make_key, strategy.pilot.score_key, strategy.search_key)
+    keys = [node.key for node in plan.nodes if node.kind in ENGINES_OF]
     return [Store(root).stage(str(key)) for key in keys]
 
 

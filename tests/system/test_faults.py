@@ -20,7 +20,7 @@ from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Store
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.stages import driver as drive
-from overthink.tasks.stages import runner
+from overthink.tasks.stages import run_manifest
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 COMMAND = Path(sys.executable).parent / "overthink"
@@ -38,7 +38,7 @@ async def test_clocks_that_jump_change_no_result(
     jumps = itertools.cycle([2_000_000_000.0, 0.0, 1_700_000_000.0, 4_000_000_000.0])
     dates = itertools.cycle(["2038-01-19T03:14:08+00:00", "1970-01-01T00:00:00+00:00"])
     monkeypatch.setattr(drive.time, "time", lambda: next(jumps))
-    monkeypatch.setattr(runner, "_now", lambda: next(dates))
+    monkeypatch.setattr(run_manifest, "_now", lambda: next(dates))
     await evaluate(recipe, tmp_path / "jumping")
     await evaluate(recipe, tmp_path / "jumping")
     monkeypatch.undo()

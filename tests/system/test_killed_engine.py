@@ -11,7 +11,7 @@ from search_runs import rows
 from overthink.flows.evaluate import evaluate
 from overthink.tasks.engines.vllm.vllm_policy import VllmPolicy
 from overthink.tasks.recipes.recipe import Recipe
-from overthink.tasks.stages.search import search
+from overthink.tasks.stages.shards import ENGINE_TASK
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("prefect_server")]
 
@@ -30,7 +30,7 @@ BEFORE_THE_KILL = 150
 async def test_a_search_goes_on_after_kill_nine_of_its_engines_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "retry_delay_seconds", [0.01, 0.01, 0.01])
+    monkeypatch.setitem(ENGINE_TASK, "retry_delay_seconds", [0.01, 0.01, 0.01])
     killed: list[int] = []
     answered = 0
     write = VllmPolicy._write

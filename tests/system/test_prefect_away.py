@@ -25,7 +25,7 @@ from search_runs import rows
 from strange_server import REPLIES, reply, strange_server
 
 from benchmarks.kill import COUNTS
-from overthink.flows.evaluate import Evaluation, evaluate
+from overthink.flows.evaluate import evaluate
 from overthink.flows.orchestration import relay
 from overthink.flows.orchestration.flow_run_reports import FlowRunReport
 from overthink.flows.orchestration.run_flow import run_flow, send_kept_reports
@@ -35,8 +35,10 @@ from overthink.tasks.engines.fakes.fake import FakePolicy
 from overthink.tasks.errors import EngineDied
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.stages import prefect_faults, progress_artifact
+from overthink.tasks.stages.node import StageNode
 from overthink.tasks.stages.prefect_faults import is_away
-from overthink.tasks.stages.sample import sample
+from overthink.tasks.stages.runner import StageRunner
+from overthink.tasks.stages.shards import ENGINE_TASK
 
 COMMAND = Path(sys.executable).parent / "overthink"
 ROLLOUTS = 8 * (8 + 1)  # of the recipe on fakes
@@ -109,15 +111,16 @@ def state_of(run: FlowRun) -> tuple[str, str]:
     return run.state.name or "", run.state.message or ""
 
 
-def before(monkeypatch: pytest.MonkeyPatch, method: str, act: Callable[[], None]) -> None:
+def before(monkeypatch: pytest.MonkeyPatch, kind: str, act: Callable[[], None]) -> None:
     """Do something each time before a stage of the run."""
-    stage = getattr(Evaluation, method)
+    make = StageRunner.make
 
-    async def acting(self: Evaluation, *arguments: Any) -> None:
-        act()
-        await stage(self, *arguments)
+    async def acting(self: StageRunner, node: StageNode) -> None:
+        if node.kind == kind:
+            act()
+        await make(self, node)
 
-    monkeypatch.setattr(Evaluation, method, acting)
+    monkeypatch.setattr(StageRunner, "make", acting)
 
 
 async def test_a_server_that_is_down_from_start_to_end_is_told_by_the_next_run(night: Night, line: Line) -> None:
@@ -143,17 +146,17 @@ async def test_a_server_that_comes_up_in_the_middle_is_told_in_the_middle(
 ) -> None:
     monkeypatch.setattr(relay, "TRIED_EVERY", 0.05)
     seen: list[tuple[str, str]] = []
-    score = Evaluation.score
+    make = StageRunner.make
 
-    async def wait_until_told(self: Evaluation, *arguments: Any) -> None:
-        if not seen:
+    async def wait_until_told(self: StageRunner, node: StageNode) -> None:
+        if node.kind == "score" and not seen:
             line.mend()
             while len(night.said) < 2:
                 await asyncio.sleep(0.05)
             seen.extend(map(state_of, await known(night.recipe.name)))
-        await score(self, *arguments)
+        await make(self, node)
 
-    monkeypatch.setattr(Evaluation, "score", wait_until_told)
+    monkeypatch.setattr(StageRunner, "make", wait_until_told)
     with asking(line):
         await night.go()
     assert "is back, and has been told: Running" in night.said[1]
@@ -197,7 +200,7 @@ async def test_what_stops_a_run_is_told_as_itself_here_and_later_there(
         line.cut()
         raise EngineDied("out of memory")
 
-    monkeypatch.setattr(sample, "retry_delay_seconds", [0.01, 0.01, 0.01])
+    monkeypatch.setitem(ENGINE_TASK, "retry_delay_seconds", [0.01, 0.01, 0.01])
     monkeypatch.setattr(FakePolicy, "generate", die)
     line.mend()
     with asking(line), pytest.raises(EngineDied, match="out of memory"):

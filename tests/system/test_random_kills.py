@@ -16,10 +16,12 @@ from bare_stages import carry_out, without_prefect
 from mortal_lives import Mortal, kill_at_random, told_by
 
 from benchmarks.kill import COUNTS, TABLES, orphans, rows
+from overthink.storage.stage_kinds import ENGINES_OF
 from overthink.storage.stages import Stage
 from overthink.storage.store import Store
 from overthink.tasks.datasets.sources import load_problems
-from overthink.tasks.plan.run_plan import Plan, make_plan
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
+from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.recipes.recipe import Recipe
 
 KILLS = int(os.environ.get("OVERTHINK_KILLS", "12"))
@@ -41,12 +43,12 @@ def plan_of() -> Plan:
             "shard_size": 2,
         }
     )
-    return make_plan(recipe, load_problems(recipe.problems))
+    return plan_evaluation(recipe, load_problems(recipe.problems))
 
 
 def stages_of(root: Path, plan: Plan) -> list[Stage]:
     """Those that ask engines."""
-    keys = [key for method in plan.methods for key in (method.make_key, method.score_key) if key is not None]
+    keys = [node.key for node in plan.nodes if node.kind in ENGINES_OF]
     return [Store(root).stage(key) for key in keys]
 
 

@@ -17,7 +17,7 @@ from overthink.tasks.engines.registry import open_policy, open_prm
 from overthink.tasks.errors import EngineDied
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Sample, Sampling
-from overthink.tasks.stages.search import search
+from overthink.tasks.stages.shards import ENGINE_TASK
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("prefect_server")]
 
@@ -106,7 +106,7 @@ async def test_best_of_n_and_beam_search_over_servers_survive_the_death_of_one(
     servers: tuple[VllmServer, VllmServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoints, "SHORTEST_WAIT", 0.1)
-    monkeypatch.setattr(search, "retry_delay_seconds", [0.01, 0.01, 0.01])
+    monkeypatch.setitem(ENGINE_TASK, "retry_delay_seconds", [0.01, 0.01, 0.01])
     answered, killed = 0, False
     write = CompletionsPolicy._write
 

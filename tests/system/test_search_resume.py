@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bare_stages import without_prefect
+from bare_stages import execution, without_prefect
 from mortal_lives import Mortal, kill_at_random, timeless, told_by
 
-from overthink.flows.evaluate import Evaluation
 from overthink.storage.stages import Stage
 from overthink.storage.store import Store
 from overthink.tasks.datasets.sources import load_problems
-from overthink.tasks.plan.run_plan import Plan, make_plan
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
+from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.recipes.recipe import Recipe
-from overthink.tasks.stages.progress import RunProgress
 
 KILLS = 20
 TABLES = ("rollouts", "steps", "scores", "nodes", "calls")
@@ -42,17 +41,17 @@ def plan_of(method: str) -> Plan:
             "shard_size": 3,
         }
     )
-    return make_plan(recipe, load_problems(recipe.problems))
+    return plan_evaluation(recipe, load_problems(recipe.problems))
 
 
 def stage_of(root: Path, plan: Plan) -> Stage:
-    return Store(root).stage(plan.methods[0].make_key)
+    return Store(root).stage(plan.nodes[1].key)
 
 
 def live(root: Path, plan: Plan) -> None:
     """One life of a run's search stage."""
     without_prefect(setattr)
-    asyncio.run(Evaluation(plan, Store(root), RunProgress(None)).make_rollouts(plan.methods[0]))
+    asyncio.run(execution(plan, root).runner.make(plan.nodes[1]))
 
 
 def result_of(root: Path, plan: Plan) -> dict[str, Any]:

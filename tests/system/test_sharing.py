@@ -14,20 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bare_stages import carry_out, without_prefect
+from bare_stages import carry_out, execution, without_prefect
 from conftest import recipe_of
 from mortal_lives import asked, has_ended, journaled, noted, timeless, told_by, watch_engines
 from storage_samples import forked, status_of, stored_keys
 
-from overthink.flows.evaluate import Evaluation
 from overthink.storage.storage_errors import StoreBusy
 from overthink.storage.store import Store
 from overthink.tasks.datasets.sources import load_problems
 from overthink.tasks.engines.fakes.fake import FakePolicy
 from overthink.tasks.errors import BadReply
-from overthink.tasks.plan.run_plan import Plan, is_finished, make_plan
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
+from overthink.tasks.plan.run_plan import Plan, is_finished
 from overthink.tasks.recipes.recipe import Recipe
-from overthink.tasks.stages.progress import RunProgress
 
 WORKERS, ROUNDS = 3, 10
 TABLES = {
@@ -53,13 +52,12 @@ def plan_of(**changes: Any) -> Plan:
         }
         | changes
     )
-    return make_plan(recipe, load_problems(recipe.problems))
+    return plan_evaluation(recipe, load_problems(recipe.problems))
 
 
 def work(root: Path, plan: Plan) -> bool:
     """One worker; whether it was the one that ended the run."""
-    evaluation = Evaluation(plan, Store(root), RunProgress(None), shared=True)
-    return asyncio.run(evaluation.run_with_others())
+    return asyncio.run(execution(plan, root, shared=True).run_with_others())
 
 
 def born(root: Path, plan: Plan) -> int:
@@ -181,7 +179,7 @@ def test_workers_of_one_run_that_cut_other_shards_are_refused(tmp_path: Path, mo
     without_prefect(monkeypatch.setattr)
     monkeypatch.setattr("overthink.storage.lock.PATIENCE_SECONDS", 0.1)
     plan, store = plan_of(), Store(tmp_path)
-    stage = store.stage(plan.methods[0].make_key)
+    stage = store.stage(plan.nodes[1].key)
     refused = pytest.raises(StoreBusy, match=f"stage {stage.key} is being written by")
     with store.share_stage(stage, f"{plan.run_id}, 2 problems a shard", lambda: None), refused:
         work(tmp_path, plan_of(shard_size=3))
@@ -198,7 +196,7 @@ def test_a_worker_that_fails_leaves_the_run_to_the_others(tmp_path: Path, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(FakePolicy, "generate", refuse)
-        with store.share_run(plan.run_id, Evaluation(plan, store, RunProgress(None)).begin):
+        with store.share_run(plan.run_id, lambda: plan.begin(store)):
             with pytest.raises(BadReply):
                 work(tmp_path, plan)
             assert store.find_run(plan.run_id).status == "running", "another is at it"
@@ -214,7 +212,7 @@ def test_a_worker_that_comes_after_the_end_has_nothing_to_do(tmp_path: Path, mon
     plan = plan_of()
     assert work(tmp_path, plan)
     before = Store(tmp_path).find_run(plan.run_id)
-    monkeypatch.setattr(Evaluation, "begin", lambda _: pytest.fail("it is finished"))
+    monkeypatch.setattr(Plan, "begin", lambda _: pytest.fail("it is finished"))
     assert not work(tmp_path, plan)
     assert Store(tmp_path).find_run(plan.run_id) == before
 

@@ -12,11 +12,11 @@ from overthink.storage.storage_errors import StorageError
 from overthink.tasks.analysis.flops import PRETRAINING, efficiency_gain, performance_gain
 from overthink.tasks.analysis.intervals import paired_difference
 from overthink.tasks.analysis.method_ids import family
-from overthink.tasks.plan.regrading import graders_of
 from overthink.tasks.reporting.costs import COST_SQL, LINES, cost_rows
 from overthink.tasks.reporting.html.facts import RunFacts
 from overthink.tasks.reporting.html.markup import behind, paragraph, table
 from overthink.tasks.reporting.results import SUMMARY_SQL, accuracy_text
+from overthink.tasks.stages.identity import graders_of
 
 ACCURACIES_SQL = """SELECT problem_id, accuracy FROM selections WHERE run_id = '{run_id}' AND method_id = '{method_id}'
 AND selector = '{selector}' AND n = {n} ORDER BY problem_id"""

@@ -1,0 +1,27 @@
+"""What would stop a run for certain once its engines are loaded, told before."""
+
+import asyncio
+
+from overthink.tasks.engines.registry import check_engine
+from overthink.tasks.plan.gpus import check_shared_gpus
+from overthink.tasks.plan.prompt_check import check_prompts
+from overthink.tasks.plan.run_plan import Plan
+from overthink.tasks.stages.node import asks
+
+
+async def check(plan: Plan) -> None:
+    """Raise ProblemError for a prompt that is too long, EngineUnavailable for a model that cannot be loaded."""
+    policy, prm = plan.policy_config, plan.prm_config
+    if policy is not None:
+        check_prompts(policy, plan.problems.all)
+    for config in (policy, prm):
+        if config is not None:
+            await asyncio.to_thread(check_engine, config)
+    check_devices(plan)
+
+
+def check_devices(plan: Plan) -> None:
+    """Raise EngineUnavailable where a stage would load two models at once into more memory than their GPU has."""
+    for node in plan.nodes:
+        if asks(node, "policy") and asks(node, "prm"):
+            check_shared_gpus(plan.policy_config, plan.prm_config, str(node.method_id))

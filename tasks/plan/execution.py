@@ -1,0 +1,54 @@
+"""Carries out a plan: the stages of its graph in the order of a schedule, its manifest kept true."""
+
+from contextlib import AbstractContextManager
+
+from overthink.storage.store import Store
+from overthink.tasks.plan.checks import check
+from overthink.tasks.plan.run_plan import Plan, is_finished
+from overthink.tasks.stages.node import Engines, StageNode
+from overthink.tasks.stages.progress import RunProgress
+from overthink.tasks.stages.run_manifest import concluded
+from overthink.tasks.stages.runner import StageRunner
+from overthink.tasks.stages.schedule import Address, Job, Schedule, address
+from overthink.tasks.stages.sharing import with_others
+
+
+class Execution:
+    """One run under way, with engines that may be those of other runs too."""
+
+    def __init__(self, plan: Plan, store: Store, progress: RunProgress, engines: Engines, shared: bool = False) -> None:
+        self.plan = plan
+        self.store = store
+        self.runner = StageRunner(store, progress, plan.run_id, engines, plan.grader, shared)
+
+    async def run(self) -> None:
+        """The whole run, its manifest kept true."""
+        with self.under_way():
+            await self.make()
+
+    def under_way(self) -> AbstractContextManager[None]:
+        """Write the run's manifest, and at the end how it ended."""
+        return concluded(self.store, self.plan.begin(self.store))
+
+    async def run_with_others(self) -> bool:
+        """The whole run together with all processes that share it; whether it was this one that ended it."""
+        plan, store = self.plan, self.store
+        if is_finished(plan, store):
+            return False
+        return await with_others(store, plan.run_id, lambda: plan.begin(store), self.make)
+
+    async def make(self) -> None:
+        """Make what is missing of all stages. Raises what `check` and the stages raise."""
+        await check(self.plan)
+        schedule = Schedule(self.jobs())
+        async with schedule.engines():
+            while (job := schedule.next()) is not None:
+                await job.make()
+                await schedule.done(job)
+
+    def jobs(self) -> list[Job]:
+        """A job a stage; those that two methods share to the same number of samples only once."""
+        unique: dict[Address, StageNode] = {}
+        for node in self.plan.nodes:
+            unique.setdefault(address(node), node)
+        return [Job(node, self.runner) for node in unique.values()]

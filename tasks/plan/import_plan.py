@@ -1,0 +1,82 @@
+"""From the recipe of an import to the graphs of its runs, one for each set of rollouts that its path holds."""
+
+from overthink.tasks.analysis.selectors import SELECTORS, SelectorName, needs_prm
+from overthink.tasks.engines.registry import EngineIdentity
+from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_tts
+from overthink.tasks.importers.imported import ImportedSet
+from overthink.tasks.importers.mapped_jsonl import read_mapped_jsonl
+from overthink.tasks.importers.search_and_learn import read_search_and_learn
+from overthink.tasks.plan.method_nodes import problems_of
+from overthink.tasks.plan.run_plan import Plan, run_id
+from overthink.tasks.recipes.import_recipe import ImportRecipe
+from overthink.tasks.stages.grade import GradeNode
+from overthink.tasks.stages.import_nodes import ImportNode
+from overthink.tasks.stages.node import ProblemsNode
+from overthink.tasks.stages.select import SelectNode, SelectSettings
+
+
+def plan_imports(recipe: ImportRecipe) -> list[Plan]:
+    """Read everything, then address every stage. Raises ProblemError; nothing is written."""
+    return [_plan(recipe, imported) for imported in read_sets(recipe)]
+
+
+def read_sets(recipe: ImportRecipe) -> list[ImportedSet]:
+    """All that a recipe's path holds. Raises ProblemError naming file, line and field of what cannot be used."""
+    match recipe.format:
+        case "compute-optimal-tts":
+            return read_compute_optimal_tts(recipe.path)
+        case "search-and-learn":
+            return [read_search_and_learn(recipe.path, recipe.independent)]
+        case "jsonl":
+            how = recipe.independent, recipe.score_transform, recipe.explode
+            return [read_mapped_jsonl(recipe.path, recipe.columns, *how)]
+
+
+def selectors_of(imported: ImportedSet) -> tuple[SelectorName, ...]:
+    """All selectors that the rollouts allow."""
+    return tuple(name for name in SELECTORS if imported.is_scored or not needs_prm(name))
+
+
+def _plan(recipe: ImportRecipe, imported: ImportedSet) -> Plan:
+    problems, method_id, n = problems_of(imported.problem_set.in_domain(recipe.domain)), imported.method_id, imported.n
+    prm = _prm(imported)
+    rollouts = ImportNode(
+        problems=problems,
+        method_id=method_id,
+        n=n,
+        imported=imported,
+        format=recipe.format,
+        columns=recipe.columns,
+        prm=None if prm is None else prm.address,
+    )
+    grades = GradeNode(
+        problems=problems,
+        method_id=method_id,
+        n=n,
+        shard_size=recipe.shard_size,
+        rollouts=rollouts,
+        grader=recipe.grader,
+    )
+    chosen = SelectNode(
+        problems=problems,
+        method_id=method_id,
+        n=n,
+        grades=grades,
+        scores=rollouts if imported.is_scored else None,
+        settings=SelectSettings(imported.budgets, selectors_of(imported), imported.independent, recipe.seed),
+    )
+    # What tells this set from the others of one import is part of its name.
+    named = recipe.model_copy(update={"name": "-".join(filter(None, (recipe.name, imported.label)))})
+    nodes = (ProblemsNode(problems=problems), rollouts, grades, chosen)
+    policy = None if imported.policy is None else EngineIdentity(imported.policy, None, {})
+    return Plan(named, run_id(named.name, [problems.key, chosen.identity]), problems, nodes, policy, prm)
+
+
+def _prm(imported: ImportedSet) -> EngineIdentity | None:
+    """The PRM as the other tool names it; None where the rollouts bring no scores.
+
+    Its weights are unknown, so it is never taken for one of ours of that name, nor one without a name for another.
+    """
+    if not imported.is_scored:
+        return None
+    return EngineIdentity(imported.prm or "unknown", None, {"imported": imported.prm or imported.content})

@@ -1,0 +1,109 @@
+"""The stages of one method of a recipe: rollouts, their scores, their grades, and what is chosen among them."""
+
+from dataclasses import dataclass
+
+from overthink.tasks.datasets.sources import ProblemSet
+from overthink.tasks.engines.registry import EngineIdentity
+from overthink.tasks.recipes.methods import AnyMethod, Cot
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.stages.grade import GradeNode
+from overthink.tasks.stages.node import Input, Problems, StageNode
+from overthink.tasks.stages.sample import SampleNode
+from overthink.tasks.stages.score import ScoreNode
+from overthink.tasks.stages.search import SearchNode
+from overthink.tasks.stages.select import SelectNode, SelectSettings
+
+
+def problems_of(problem_set: ProblemSet) -> Problems:
+    """The problems of a run that grades, whose stage holds their references too."""
+    problems = problem_set.problems
+    return Problems(problem_set.name, problems, [[problem.problem_key, problem.reference] for problem in problems])
+
+
+def grade_node(recipe: Recipe, problems: Problems, made: Input) -> GradeNode:
+    """The grades of a stage's rollouts."""
+    return GradeNode(
+        problems=problems,
+        method_id=made.method_id,
+        n=made.n,
+        shard_size=recipe.shard_size,
+        rollouts=made,
+        grader=recipe.grader,
+    )
+
+
+def select_node(recipe: Recipe, method: AnyMethod, grades: GradeNode, scores: Input | None) -> SelectNode:
+    """What a recipe's selectors choose among a method's graded, perhaps scored, rollouts."""
+    settings = SelectSettings(recipe.budgets_of(method), recipe.chosen_selectors(), method.independent, recipe.seed)
+    return SelectNode(
+        problems=grades.problems,
+        method_id=grades.method_id,
+        n=grades.n,
+        grades=grades,
+        scores=scores,
+        settings=settings,
+    )
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Makes the nodes of a recipe on some problems, with the engines it names."""
+
+    recipe: Recipe
+    problems: Problems
+    policy: EngineIdentity
+    prm: EngineIdentity | None
+
+    def method(self, method: AnyMethod) -> list[StageNode]:
+        """All stages of a method."""
+        made = self.searched(method) if method.is_search else self.sampled(method, method.method_id)
+        scores = made if method.is_search else self.scores(made)
+        grades = grade_node(self.recipe, self.problems, made)
+        chosen = select_node(self.recipe, method, grades, scores)
+        return [made, *([] if scores in (None, made) else [scores]), grades, chosen]
+
+    def sampled(self, method: AnyMethod, method_id: str) -> SampleNode:
+        """The rollouts of a method that needs no verifier."""
+        recipe = self.recipe
+        return SampleNode(
+            problems=self.problems,
+            method_id=method_id,
+            n=method.n,
+            shard_size=recipe.shard_size,
+            policy=self.policy,
+            seed=0 if isinstance(method, Cot) else recipe.seed,
+            sampling=recipe.sampling,
+            grader=recipe.grader,
+            method=method,
+        )
+
+    def searched(self, method: AnyMethod) -> SearchNode:
+        """The rollouts of a search."""
+        recipe = self.recipe
+        assert self.prm is not None, "a recipe with a search names a PRM"
+        return SearchNode(
+            problems=self.problems,
+            method_id=method.method_id,
+            n=method.n,
+            shard_size=recipe.shard_size,
+            policy=self.policy,
+            prm=self.prm,
+            seed=recipe.seed,
+            sampling=recipe.sampling,
+            grader=recipe.grader,
+            method=method,
+        )
+
+    def scores(self, made: Input) -> ScoreNode | None:
+        """The PRM's scores of a stage's rollouts, where the recipe names one."""
+        if self.prm is None:
+            return None
+        return ScoreNode(
+            problems=self.problems,
+            method_id=made.method_id,
+            n=made.n,
+            shard_size=self.recipe.shard_size,
+            prm=self.prm,
+            seed=self.recipe.seed,
+            rollouts=made,
+        )

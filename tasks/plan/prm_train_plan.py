@@ -1,0 +1,52 @@
+"""From a recipe of `prm-train` to the graph of its run: rollouts, their grades, and the labels of their steps."""
+
+from overthink.storage.schemas import SCHEMA_VERSION
+from overthink.tasks.datasets.sources import ProblemSet
+from overthink.tasks.engines.engine_config import ModelConfig
+from overthink.tasks.engines.models import locate_model
+from overthink.tasks.engines.registry import identify
+from overthink.tasks.plan.method_nodes import Planner, grade_node, problems_of
+from overthink.tasks.plan.run_plan import Plan, run_id
+from overthink.tasks.recipes.recipe import PrmTrainRecipe
+from overthink.tasks.stages.identity import JsonObject
+from overthink.tasks.stages.label import LabelNode
+from overthink.tasks.stages.node import ProblemsNode
+
+
+def plan_prm_train(recipe: PrmTrainRecipe, problem_set: ProblemSet) -> Plan:
+    """Address every stage. Raises EngineUnavailable where policy or base cannot be found."""
+    base = locate_model(ModelConfig(**recipe.training.base.model_dump())).fingerprint
+    drawing = recipe.rolling_out()
+    planner = Planner(drawing, problems_of(problem_set.in_domain(drawing.domain)), identify(drawing.policy), None)
+    (method,) = drawing.fixed_methods
+    made = planner.sampled(method, method.method_id)
+    grades = grade_node(drawing, planner.problems, made)
+    labels = LabelNode(
+        problems=planner.problems,
+        method_id=method.method_id,
+        shard_size=recipe.shard_size,
+        policy=planner.policy,
+        seed=recipe.seed,
+        rollouts=made,
+        grades=grades,
+        drawn=recipe.rollouts,
+        continuations=recipe.continuations,
+        sampling=recipe.sampling,
+        grader=recipe.grader,
+    )
+    nodes = (ProblemsNode(problems=planner.problems), made, grades, labels)
+    name = run_id(recipe.name, _trained(recipe, labels, base))
+    return Plan(recipe, name, planner.problems, nodes, policy=planner.policy)
+
+
+def _trained(recipe: PrmTrainRecipe, labels: LabelNode, base: dict[str, str]) -> JsonObject:
+    """What the trained weights depend on."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "stage": "train",  # none of the store: the run's id alone holds it
+        "labels": labels.key,
+        "problems": list(labels.problems.units),
+        "base": base,
+        "training": recipe.training.model_dump(exclude={"base"}),
+        "seed": recipe.seed,
+    }

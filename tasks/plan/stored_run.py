@@ -1,0 +1,31 @@
+"""The stages of a finished run as its manifest names them, for those that read them again."""
+
+from overthink.storage.completeness import problems_key
+from overthink.storage.stage_kinds import StageKind
+from overthink.storage.storage_errors import StorageError
+from overthink.storage.store import Run, Store
+from overthink.tasks.datasets.sources import ProblemSet
+from overthink.tasks.plan.method_nodes import problems_of
+from overthink.tasks.records import Problem
+from overthink.tasks.stages.node import Problems, StoredStage
+
+
+def stored_stage(run: Run, method_id: str | None, *kinds: StageKind) -> StoredStage:
+    """A method's stage of the first of some kinds that it has. Raises StorageError where it has none."""
+    for kind in kinds:
+        for use in run.stages:
+            if (use.kind, use.method_id) == (kind, method_id):
+                return StoredStage(use.key, method_id, use.n or 1)
+    raise StorageError(f"run {run.run_id} names no {' or '.join(kinds)} stage of {method_id}: run its recipe again")
+
+
+def stored_problem_set(store: Store, run: Run) -> ProblemSet:
+    """The problems of a run, as they are stored."""
+    rows = store.stage(problems_key(run)).table("problems").to_pylist()
+    problems = tuple(Problem(**{name: row[name] for name in Problem.__dataclass_fields__}) for row in rows)
+    return ProblemSet(title=run.problem_set.rpartition("@")[0], problems=problems)
+
+
+def stored_problems(store: Store, run: Run) -> Problems:
+    """The same, as the nodes of a graph are about them."""
+    return problems_of(stored_problem_set(store, run))

@@ -1,0 +1,121 @@
+"""The stages of `compute_optimal` in a recipe: a pilot, what is decided from it, and the rollouts that follow."""
+
+from functools import partial
+from pathlib import Path
+
+from overthink.tasks.engines.registry import EngineIdentity
+from overthink.tasks.errors import UserError
+from overthink.tasks.plan.method_nodes import Planner, grade_node
+from overthink.tasks.recipes.methods import BestOfN, ComputeOptimal
+from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.recipes.strategy_file import Strategy, read_strategy
+from overthink.tasks.stages.choose import Applied, ChooseNode
+from overthink.tasks.stages.decide import DecideNode, FixedDecisionNode, Pilot
+from overthink.tasks.stages.identity import JsonObject
+from overthink.tasks.stages.node import StageNode
+from overthink.tasks.stages.search import FollowingNode
+from overthink.tasks.strategy.decisions import decide, decide_alike
+
+
+def strategies(planner: Planner) -> list[StageNode]:
+    """The stages of every strategy of a recipe. Raises UserError where one does not fit it, or two are one method."""
+    methods: dict[str, ComputeOptimal] = {}
+    nodes: list[StageNode] = []
+    for method in planner.recipe.strategies:
+        strategy = read_strategy(method.strategy)
+        _check_fits(strategy, method.strategy, planner.recipe, planner.policy, planner.prm)
+        _check_limit(strategy, method)
+        method_id = method.method_id(strategy.name)
+        earlier = methods.setdefault(method_id, method)
+        if earlier is not method:
+            names = f"{earlier.strategy} and {method.strategy}"
+            raise UserError(f"{names} both make {method_id}: give one of the strategies another `name`")
+        nodes += _nodes(planner, method, strategy)
+    return nodes
+
+
+def _nodes(planner: Planner, method: ComputeOptimal, strategy: Strategy) -> list[StageNode]:
+    recipe, method_id = planner.recipe, method.method_id(strategy.name)
+    fixed = None if method.n is None else strategy.fixed_choice(method.n)
+    pilot = None if fixed is not None else _pilot(planner, strategy, method_id)
+    decided = _decided(planner, method, strategy, pilot)
+    assert planner.prm is not None, "a recipe with a strategy names a PRM"
+    rest = FollowingNode(
+        problems=planner.problems,
+        method_id=method_id,
+        n=method.n or strategy.budgets[-1],
+        shard_size=recipe.shard_size,
+        policy=planner.policy,
+        prm=planner.prm,
+        seed=recipe.seed,
+        sampling=recipe.sampling,
+        grader=recipe.grader,
+        strategy=strategy,
+        fixed=fixed,
+        decided=decided,
+    )
+    grades = grade_node(recipe, planner.problems, rest)
+    applied = Applied(pilot, decided, rest, grades, rest.n)
+    selectors = {choice.selector for choice in (*strategy.choices, *strategy.without_pilot)}
+    chosen = ChooseNode(problems=planner.problems, method_id=method_id, n=rest.n, applied=applied, selectors=selectors)
+    before = () if pilot is None else (pilot.rollouts, pilot.scores, pilot.grades)
+    return [*before, decided, rest, grades, chosen]
+
+
+def _pilot(planner: Planner, strategy: Strategy, method_id: str) -> Pilot:
+    """The beginning of a best-of-N, in stages that any best-of-N shares."""
+    made = planner.sampled(BestOfN(method="best_of_n", n=strategy.difficulty.pilot), method_id)
+    scores = planner.scores(made)
+    assert scores is not None, "a recipe with a strategy names a PRM"
+    return Pilot(made, scores, grade_node(planner.recipe, planner.problems, made), made.n)
+
+
+def _decided(
+    planner: Planner, method: ComputeOptimal, strategy: Strategy, pilot: Pilot | None
+) -> DecideNode | FixedDecisionNode:
+    problems, grader, method_id = planner.problems, planner.recipe.grader, method.method_id(strategy.name)
+    limit = method.model_dump(include={"n", "total_tokens", "total_flops"})
+    if pilot is not None:
+        return DecideNode(
+            problems=problems,
+            method_id=method_id,
+            strategy=strategy,
+            limit=limit,
+            grader=grader,
+            pilot=pilot,
+            decide=partial(decide, strategy, method),
+        )
+    fixed = None if method.n is None else strategy.fixed_choice(method.n)
+    assert fixed is not None, "without a pilot all problems get the same"
+    return FixedDecisionNode(
+        problems=problems,
+        method_id=method_id,
+        strategy=strategy,
+        limit=limit,
+        grader=grader,
+        decision=decide_alike(fixed),
+    )
+
+
+def _check_fits(
+    strategy: Strategy, path: Path, recipe: Recipe, policy: EngineIdentity, prm: EngineIdentity | None
+) -> None:
+    fitted: JsonObject = {"policy": strategy.policy_id, "prm": strategy.prm_id}
+    given: JsonObject = {"policy": policy.address, "prm": None if prm is None else prm.address}
+    fitted |= {f"sampling.{name}": value for name, value in strategy.sampling}
+    given |= {f"sampling.{name}": value for name, value in recipe.sampling}
+    fitted["grading.extraction"], given["grading.extraction"] = strategy.grading.extraction, recipe.grading.extraction
+    fitted["domain"], given["domain"] = strategy.domain, recipe.domain
+    for name, value in fitted.items():
+        if given[name] != value:
+            raise UserError(
+                f"{path}: strategy {strategy.name} was fitted with {name} = {value}, and here it is {given[name]}: "
+                f"say {name} as the strategy does, or fit one to runs with this"
+            )
+
+
+def _check_limit(strategy: Strategy, method: ComputeOptimal) -> None:
+    if method.n is not None:
+        strategy.choice(method.n, pass_at_1=0.0)
+    if method.total_flops is not None and any(choice.flops is None for choice in strategy.choices):
+        raise UserError(f"{method.strategy}: not all choices say their flops, so give a total in tokens instead")

@@ -1,0 +1,54 @@
+"""What the stages' keys are hashes of: all that determines what a stage holds, and nothing else."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from overthink.storage.files import read_json
+from overthink.storage.schemas import SCHEMA_VERSION
+from overthink.storage.stage_kinds import StageKind
+from overthink.storage.store import Run, StageUse, Store
+from overthink.tasks.recipes.grading import grader_of
+
+JsonObject = dict[str, Any]
+Graders = frozenset[str]
+
+# Versions of our own code where it determines what a stage holds: raise one with every change of what it computes. Only
+# those above 1 enter keys, so that what earlier versions stored keeps its address. A domain's version is its own.
+VERSIONS = {
+    "extraction": 2,  # tasks/domains/math/extraction.py, by which `adaptive` stops
+    "candidates": 1,  # tasks/methods/candidates.py: which drawn steps count, and when a path ends
+    "decision": 1,  # tasks/strategy/decisions.py, tasks/analysis/difficulty.py and allocation.py
+    "labels": 1,  # tasks/stages/label.py, tasks/methods/continuations.py
+    "selection": 2,  # tasks/stages/select.py and choosing.py, tasks/analysis/selectors.py and estimators.py
+    "rollout_measures": 2,  # tasks/stages/measure.py: a PRM held against graded rollouts
+    "solution_measures": 1,  # and against labelled solutions
+}
+
+
+def stage_identity(kind: StageKind, **determinants: Any) -> JsonObject:
+    """What a stage's key is the hash of."""
+    return {"schema_version": SCHEMA_VERSION, "stage": kind, **determinants}
+
+
+def own_code(*parts: str) -> JsonObject:
+    """The versions of some of our own code, as part of an identity."""
+    later = {part: VERSIONS[part] for part in parts if VERSIONS[part] > 1}
+    return {"code": later} if later else {}
+
+
+def current_graders(run: Run) -> Graders:
+    """Who grades a run and chooses in it today. Raises UserError where the package of its domain is not installed."""
+    return frozenset({_grader({"grader": grader_of(run.recipe).identity()}), _grader(own_code("selection"))})
+
+
+def graders_of(store: Store, uses: Iterable[StageUse]) -> Graders:
+    """Who made some grade and select stages: figures are comparable where they are the same.
+
+    Raises StorageError where the store no longer says so.
+    """
+    return frozenset(_grader(read_json(store.stage(use.key).folder / "stage.json")) for use in uses)
+
+
+def _grader(identity: JsonObject) -> str:
+    return json.dumps([identity.get("grader"), identity.get("code")], sort_keys=True)

@@ -1,0 +1,106 @@
+"""Stage import: rollouts that nobody here wrote, with the scores or the step labels that came with them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from overthink.storage.keys import content_key
+from overthink.storage.manifest import Cover
+from overthink.storage.part_tables import rows_table
+from overthink.storage.stage_kinds import StageKind
+from overthink.tasks.datasets.labelled import LabelledSolution
+from overthink.tasks.importers.imported import ImportedSet
+from overthink.tasks.importers.imported_tables import imported_tables
+from overthink.tasks.stages.identity import JsonObject, stage_identity
+from overthink.tasks.stages.node import PlainNode, ShardContext
+
+STEP_DELIMITER = "\n\n"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ImportNode(PlainNode):
+    """What another tool stored in a `format`, all in one part; `prm` is the name of the PRM whose scores it brings."""
+
+    kind: ClassVar[StageKind] = StageKind.IMPORT
+    tables: ClassVar[tuple[str, ...]] = ("rollouts", "steps", "scores", "reported")
+
+    imported: ImportedSet
+    format: str
+    columns: Mapping[str, Any]
+    prm: str | None
+
+    @property
+    def identity(self) -> JsonObject:
+        """What was read, and how."""
+        return stage_identity(self.kind, format=self.format, columns=dict(self.columns), content=self.imported.content)
+
+    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:
+        """The rows of all problems."""
+        for _ in cover.units:
+            context.on_problem()
+        return imported_tables(self.key, self.imported, self.prm)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SolutionsNode(PlainNode):
+    """Labelled solutions as rollouts, one each; `solutions` by problem key."""
+
+    kind: ClassVar[StageKind] = StageKind.IMPORT
+    tables: ClassVar[tuple[str, ...]] = ("rollouts", "steps", "step_labels")
+    instant: ClassVar[bool] = True
+
+    labeller: str
+    solutions: Mapping[str, LabelledSolution]
+
+    @property
+    def identity(self) -> JsonObject:
+        """What the solutions have in common; each has its own content in its unit's address."""
+        return stage_identity(self.kind, labeller=self.labeller)
+
+    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:  # noqa: ARG002
+        """The solutions that the stage lacks."""
+        return solution_tables(self.key, self.labeller, self.solutions, cover)
+
+
+def solution_tables(
+    stage_key: str, labeller: str, solutions: Mapping[str, LabelledSolution], cover: Cover
+) -> dict[str, pa.Table]:
+    """The rollouts, steps and step labels of a shard; `solutions` by problem key, one rollout each.
+
+    Tokens and log-probabilities are unknown, and so is whether a step after the first wrong one is right.
+    """
+    rollouts: list[dict[str, Any]] = []
+    steps: list[dict[str, Any]] = []
+    labels: list[dict[str, Any]] = []
+    for unit in cover.units:
+        solution = solutions[unit]
+        rollout_id = content_key([stage_key, unit, 0])
+        rollouts.append(
+            {
+                "problem_key": unit,
+                "problem_id": solution.solution_id,
+                "sample_index": 0,
+                "rollout_id": rollout_id,
+                "text": STEP_DELIMITER.join(solution.steps),
+                "step_count": len(solution.steps),
+            }
+        )
+        place = {"rollout_id": rollout_id}
+        steps += [place | {"step_index": index, "text": text} for index, text in enumerate(solution.steps)]
+        labels += [
+            place | {"labeller": labeller, "step_index": index, "label": label}
+            for index, label in enumerate(_labels(solution))
+        ]
+    return {
+        "rollouts": rows_table("rollouts", rollouts),
+        "steps": rows_table("steps", steps),
+        "step_labels": rows_table("step_labels", labels),
+    }
+
+
+def _labels(solution: LabelledSolution) -> Sequence[float]:
+    if solution.first_wrong is None:
+        return [1.0] * len(solution.steps)
+    return [1.0] * solution.first_wrong + [0.0]

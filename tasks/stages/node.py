@@ -1,0 +1,303 @@
+"""A stage of a run as a node of its graph: what determines it, which stages it reads, and how its parts are made."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Protocol, TypeVar, cast
+
+import pyarrow as pa
+
+from overthink.storage.keys import labelled_key
+from overthink.storage.manifest import Cover, Entry
+from overthink.storage.part_tables import calls_table, rows_table
+from overthink.storage.stage_kinds import ENGINES_OF, Role, StageKind
+from overthink.storage.stages import Stage
+from overthink.storage.store import StageUse
+from overthink.tasks.domains.domain import Judge
+from overthink.tasks.engines.engine_protocol import Policy, Prm
+from overthink.tasks.engines.registry import EngineIdentity, EngineSlot
+from overthink.tasks.errors import EngineDied
+from overthink.tasks.records import Problem
+from overthink.tasks.stages.driver import Driver, EngineAccess
+from overthink.tasks.stages.identity import JsonObject, stage_identity
+
+Result = TypeVar("Result")
+OpenStage = Callable[[str], Stage]  # by the stage's key
+
+
+@dataclass(frozen=True)
+class Problems:
+    """What a run is about: a named set, and `content`, which determines the stage that holds it."""
+
+    name: str
+    all: tuple[Problem, ...]
+    content: Sequence[Any]
+
+    @cached_property
+    def identity(self) -> JsonObject:
+        """What the key is the hash of."""
+        return stage_identity(StageKind.PROBLEMS, problem_set=self.name, problems=self.content)
+
+    @cached_property
+    def key(self) -> str:
+        """The address of the stage that holds the problems."""
+        return labelled_key(StageKind.PROBLEMS, self.identity)
+
+    @cached_property
+    def by_key(self) -> dict[str, Problem]:
+        """The problems by their content address, in the set's order."""
+        return {problem.problem_key: problem for problem in self.all}
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The problems' content addresses."""
+        return tuple(self.by_key)
+
+
+@dataclass(frozen=True)
+class ShardContext:
+    """What the parts of a stage are made with: its place, those of other stages, and who compares answers."""
+
+    stage: Stage
+    stage_of: OpenStage
+    judge: Judge
+    on_problem: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Engines:
+    """The places of a run's engines; None where the run has no such engine."""
+
+    policy: EngineSlot[Policy] | None = None
+    prm: EngineSlot[Prm] | None = None
+
+    async def close(self) -> None:
+        """Free both."""
+        for slot in (self.policy, self.prm):
+            if slot is not None:
+                await slot.close()
+
+
+@dataclass(frozen=True)
+class EngineContext(ShardContext):
+    """The same for a stage that asks engines, and how its calls are made."""
+
+    engines: Engines
+    access: EngineAccess
+
+    @property
+    def policy(self) -> EngineSlot[Policy]:
+        """The place of the policy, which the stage needs."""
+        assert self.engines.policy is not None, "a run with a stage that draws has a policy"
+        return self.engines.policy
+
+    @property
+    def prm(self) -> EngineSlot[Prm]:
+        """The place of the PRM, which the stage needs."""
+        assert self.engines.prm is not None, "a run with a stage that scores has a PRM"
+        return self.engines.prm
+
+
+class Input(Protocol):
+    """A stage that another one reads."""
+
+    @property
+    def key(self) -> str:
+        """Its address in the store."""
+
+    @property
+    def method_id(self) -> str | None:
+        """Whose rollouts it is about."""
+
+    @property
+    def n(self) -> int:
+        """How many samples of each problem are read of it."""
+
+
+@dataclass(frozen=True)
+class StoredStage:
+    """A stage that a finished run left, and that nobody makes anew: an `Input`."""
+
+    key: str
+    method_id: str | None
+    n: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StageNode(ABC):
+    """One stage of a run: `n` samples of each problem, made `shard_size` problems a task, None for all in one."""
+
+    kind: ClassVar[StageKind]
+    tables: ClassVar[tuple[str, ...]]
+
+    problems: Problems
+    method_id: str | None = None
+    n: int = 1
+    shard_size: int | None = None
+
+    @property
+    @abstractmethod
+    def identity(self) -> JsonObject:
+        """What the key is the hash of: all that determines what the stage holds, and nothing else."""
+
+    @cached_property
+    def key(self) -> str:
+        """The stage's address in the store."""
+        return labelled_key(self.kind, self.identity)
+
+    @property
+    def reads(self) -> tuple[tuple[Input, str], ...]:
+        """The stages and tables that parts are computed from; a part is made again where one of them was."""
+        return ()
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """All stages that this one stands on."""
+        return (StoredStage(self.problems.key, None, 1), *(read for read, _ in self.reads))
+
+    @property
+    def title(self) -> str:
+        """What the stage is called where its progress is shown."""
+        return f"{self.kind} {self.method_id}"
+
+    @property
+    def samples(self) -> int | None:
+        """How many samples of each problem the run's manifest says it holds; None where it holds something else."""
+        return self.n
+
+    @property
+    def use(self) -> StageUse:
+        """What the run's manifest says of the stage, but for the GPUs it takes."""
+        inputs = tuple(dict.fromkeys(each.key for each in self.inputs))
+        return StageUse(self.kind, self.key, self.method_id, self.samples, inputs=inputs)
+
+    def sources(self, stage_of: OpenStage, units: Sequence[str] | None = None) -> tuple[str, ...]:
+        """The sha256 of the files that the parts, or those of some problems, are computed from."""
+        return tuple(digest for read, table in self.reads for digest in stage_of(read.key).digests(table, units))
+
+    def write(self, context: ShardContext, cover: Cover, tables: Mapping[str, pa.Table]) -> Entry:
+        """Write a part. Raises StorageError."""
+        assert set(tables) == set(self.tables), f"a {self.kind} stage holds {self.tables}, not {sorted(tables)}"
+        return context.stage.write_part(cover, tables, self.sources(context.stage_of, cover.units))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PlainNode(StageNode):
+    """A stage that needs no engine; `instant` tells that it takes no time, so that nothing need be shown of it."""
+
+    instant: ClassVar[bool] = False
+
+    @abstractmethod
+    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:
+        """The tables of one part. Raises StorageError where what it reads cannot be read."""
+
+    def make_now(self, context: ShardContext, cover: Cover) -> Entry:
+        """Compute and write one part. Raises StorageError."""
+        return self.write(context, cover, self.part(context, cover))
+
+    async def make(self, context: ShardContext, cover: Cover) -> Entry:
+        """The same beside other work."""
+        return await asyncio.to_thread(self.make_now, context, cover)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ProblemsNode(PlainNode):
+    """The problems themselves."""
+
+    kind: ClassVar[StageKind] = StageKind.PROBLEMS
+    tables: ClassVar[tuple[str, ...]] = ("problems",)
+    instant: ClassVar[bool] = True
+
+    @property
+    def identity(self) -> JsonObject:
+        """See `Problems`."""
+        return self.problems.identity
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """None: all else begins here."""
+        return ()
+
+    @property
+    def samples(self) -> None:
+        """It holds problems, not samples of them."""
+
+    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:  # noqa: ARG002
+        """The problems that the stage lacks."""
+        name, by_key = self.problems.name, self.problems.by_key
+        rows = [{"problem_set": name, **vars(by_key[unit])} for unit in cover.units]
+        return {"problems": rows_table("problems", rows)}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EngineNode(StageNode):
+    """A stage that asks engines. Each answered call is journaled before anyone acts on it."""
+
+    policy: EngineIdentity | None
+    prm: EngineIdentity | None
+    seed: int
+
+    @property
+    def calls(self) -> tuple[int, int] | None:
+        """The numbers of the first and one past the last sample that calls are made for; None: those of the part."""
+        return None
+
+    @abstractmethod
+    async def part(self, context: EngineContext, cover: Cover) -> dict[str, pa.Table]:
+        """The tables of one part but for the calls. Raises EngineDied (worth a retry), BadReply or StorageError."""
+
+    async def make(self, context: EngineContext, cover: Cover) -> Entry:
+        """Ask, and write one part with the calls it took, which the journal may then forget.
+
+        Raises EngineDied (worth a retry), BadReply or StorageError; journaled calls are safe in every case.
+        """
+        tables = await self.part(context, cover)
+        recorder = context.access.recorder
+        calls = await recorder.take(cover.units, *(self.calls or (cover.first, cover.last)))
+        tables |= {"calls": calls_table(calls)}
+        entry = await asyncio.to_thread(self.write, context, cover, tables)
+        await recorder.forget([call.call_key for call in calls])
+        return entry
+
+    async def for_each(
+        self, context: EngineContext, units: Sequence[str], work: Callable[[Driver, str], Awaitable[Result]]
+    ) -> list[Result]:
+        """What `work` makes of each problem, all at once, over the engines that the stage asks.
+
+        An engine that died is dropped: the next who needs it loads it anew. Where both were asked, both are dropped:
+        an error does not say which of them died.
+        """
+        policy = await context.policy.get() if asks(self, "policy") else None
+        prm = await context.prm.get() if asks(self, "prm") else None
+        driver = Driver(
+            stage_key=self.key,
+            seed=self.seed,
+            model=None if self.policy is None else self.policy.name,
+            prm_id=None if self.prm is None else self.prm.address,
+            policy=policy,
+            prm=prm,
+            access=context.access,
+        )
+
+        async def solve(unit: str) -> Result:
+            result = await work(driver, unit)
+            context.on_problem()
+            return result
+
+        results = await asyncio.gather(*map(solve, units), return_exceptions=True)
+        for result in results:
+            if isinstance(result, EngineDied):
+                if policy is not None:
+                    await context.policy.discard(policy)
+                if prm is not None:
+                    await context.prm.discard(prm)
+            if isinstance(result, BaseException):
+                raise result
+        return cast(list[Result], results)
+
+
+def asks(node: StageNode, role: Role) -> bool:
+    """Whether a stage needs the engine of a role."""
+    return role in ENGINES_OF.get(node.kind, ())
