@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from applied import fitted, plan_of, recipe_value, written
-from plans import build_model, methods_of, searched
-from strategies import strategy_value
+from plans import build_model, methods_of, plan, searched
+from strategies import fixed_choice, strategy_value
 
 from overthink.tasks.datasets.labelled import load_solutions
 from overthink.tasks.datasets.sources import load_problems
@@ -30,6 +30,22 @@ FIRST = {
     "particle_filtering": ("search-b6c0352060578dfb1a7b", None),
     "mcts": ("search-88b0d9f4ca851c266e95", None),
 }
+RUN_IDS = {
+    "run": "trial-5d3d7326cf",
+    "without a PRM": "trial-f1a32ef7c7",
+    "strategy": "applied-47f8d1e04f",
+    "total": "applied-475edf1f22",
+    "without a pilot": "applied-ddf9e1949a",
+    "prm-eval": "judged-49ca50c2ad",
+    "prm-train": "trained-3e16175421",
+}
+SEARCHES = ("beam_search", "dvts", "rebase", "particle_filtering", "mcts")
+ALL_METHODS: list[dict[str, Any]] = [
+    {"method": "cot"},
+    *({"method": "best_of_n", "n": n} for n in (8, 4)),
+    {"method": "adaptive", "n": 8},
+    *({"method": method, "n": 8} for method in SEARCHES),
+]
 FIRST_ADAPTIVE = "sample-0f46e83f07b063190f12"
 
 
@@ -72,12 +88,15 @@ def train_keys(folder: Path) -> Keys:
     return {str(node.kind): node.key for node in train_plan(folder).nodes}
 
 
-def eval_keys() -> Keys:
+def eval_plan() -> Plan:
     recipe = PrmEvalRecipe.model_validate(
         {"name": "judged", "solutions": {"source": "chains", "count": 8}, "prm": {"engine": "fake"}}
     )
-    found = plan_prm_eval(recipe, load_solutions(recipe.solutions, False))
-    return {str(node.kind): node.key for node in found.nodes}
+    return plan_prm_eval(recipe, load_solutions(recipe.solutions, False))
+
+
+def eval_keys() -> Keys:
+    return {str(node.kind): node.key for node in eval_plan().nodes}
 
 
 @pytest.fixture
@@ -151,3 +170,19 @@ def test_grades_depend_on_the_version_of_the_library_that_computes(monkeypatch: 
     monkeypatch.setattr(known_domains, "version", lambda _: "0.0.1")
     after = method_keys({"method": "best_of_n", "n": 8})
     assert {stage for stage in before if before[stage] != after[stage]} == GRADED
+
+
+# The run ids of every kind of run, literally: a run whose id changes is made anew beside the old one.
+def test_runs_are_called_what_they_were_called(tmp_path: Path) -> None:
+    found = {
+        "run": plan(methods=ALL_METHODS, budgets=[1, 4, 8]).run_id,
+        "without a PRM": plan(methods=ALL_METHODS[:4], budgets=[1, 4], prm=None).run_id,
+        "strategy": plan_of(recipe_value(written(tmp_path), {"n": 16})).run_id,
+        "total": plan_of(recipe_value(written(tmp_path), {"total_tokens": 100_000})).run_id,
+        "without a pilot": plan_of(
+            recipe_value(written(tmp_path, without_pilot=[fixed_choice(16)]), {"n": 16}, {"n": 4})
+        ).run_id,
+        "prm-eval": eval_plan().run_id,
+        "prm-train": train_plan(build_model(tmp_path / "model")).run_id,
+    }
+    assert found == RUN_IDS
