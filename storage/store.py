@@ -247,12 +247,6 @@ def read_run(path: Path) -> Run:
     for use in run.stages:
         if not use.key.startswith(f"{use.kind}-"):
             raise StorageError(f"{path} calls {use.key} a {use.kind} stage: delete it and run the recipe again")
-        strange = set(use.inputs or ()).difference(other.key for other in run.stages)
-        if strange:
-            raise StorageError(
-                f"{path} has {use.key} stand on {min(strange)}, which it does not name: delete it and run the recipe "
-                "again"
-            )
     return run
 
 

@@ -25,7 +25,7 @@ from overthink.tasks.errors import Regression, UserError
 from overthink.tasks.recipes.recipe import GateConfig, Recipe
 from overthink.tasks.reporting.compare_runs import compare_runs
 from overthink.tasks.reporting.gate import earlier_run, judge
-from overthink.tasks.stages import runner
+from overthink.tasks.stages import run_manifest
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 PROBLEMS = 40
@@ -60,7 +60,7 @@ def night(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Sets the clock that runs are dated by."""
 
     def fall(number: int) -> None:
-        monkeypatch.setattr(runner, "_now", lambda: f"2026-11-{number:02d}T02:00:00+00:00")
+        monkeypatch.setattr(run_manifest, "_now", lambda: f"2026-11-{number:02d}T02:00:00+00:00")
 
     yield fall
 
@@ -104,7 +104,7 @@ def nights(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("nights")
     with pytest.MonkeyPatch.context() as patch:
         for number, answers in ((1, GOOD), (2, GOOD), (3, WORSE)):
-            patch.setattr(runner, "_now", lambda number=number: f"2026-11-{number:02d}T02:00:00+00:00")
+            patch.setattr(run_manifest, "_now", lambda number=number: f"2026-11-{number:02d}T02:00:00+00:00")
             asyncio.run(evaluate(recipe_of(folder, answers, seed=number, gate=None), folder / "store"))
         other = folder / "other"
         other.mkdir()

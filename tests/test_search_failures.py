@@ -11,8 +11,8 @@ from conftest import recipe_of
 from search_runs import Row, base, one, rows
 from storage_samples import stored_keys
 
-import overthink.flows.evaluate as module
 from overthink.flows.evaluate import evaluate
+from overthink.flows.orchestration import secret_blocks
 from overthink.storage.store import Store
 from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm
 from overthink.tasks.errors import BadReply, EngineDied
@@ -71,7 +71,7 @@ async def test_a_search_whose_engine_dies_is_retried_and_goes_on_where_it_was(
 
     monkeypatch.setattr(Mortal, "lives", 0)
     monkeypatch.setattr(Mortal, "answered", 0)
-    monkeypatch.setattr(module, opened, opener)
+    monkeypatch.setattr(secret_blocks, opened, opener)
     monkeypatch.setitem(ENGINE_TASK, "retry_delay_seconds", [0.01, 0.01, 0.01])
     await evaluate(recipe, tmp_path / "store")
     assert Mortal.lives == 2
@@ -112,7 +112,7 @@ async def test_a_prm_that_answers_nonsense_in_a_search_stops_the_run_and_nothing
     async def opener(config: Any) -> Forgetful:
         return Forgetful(config)
 
-    monkeypatch.setattr(module, "open_prm", opener)
+    monkeypatch.setattr(secret_blocks, "open_prm", opener)
     store = tmp_path / "store"
     with pytest.raises(BadReply, match=rf"PRM fake@\w+ {reason}"):
         await evaluate(recipe_of(base(tmp_path)), store)
