@@ -114,6 +114,12 @@ def test_a_domain_is_only_known_by_its_name(module: str) -> None:
     assert reaches(module, {"overthink.tasks.domains.math"}) == set()
 
 
+@pytest.mark.parametrize("module", modules(*TOPS))
+def test_nothing_of_prefects_that_is_private_is_used(module: str) -> None:
+    private = re.compile(r"\._(?!_)")
+    assert set(filter(private.search, reaches(module, {"prefect"}))) == set()
+
+
 @pytest.mark.parametrize("module", sorted({*modules(*TOPS)} - {*modules("tasks/training", "zoo")}))
 def test_engine_packages_are_only_imported_by_require(module: str) -> None:
     assert reaches(module, ENGINE_PACKAGES) == set()
