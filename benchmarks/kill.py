@@ -67,7 +67,7 @@ def orphans(store: Path) -> list[str]:
     known = {opened.root / "stages" / stage.key / "stage.json" for stage in opened.stages()}
     for stage in opened.stages():
         for entry in stage.entries():
-            known.add(stage.manifest_folder / f"{entry.cover.name}.json")
+            known.add(stage.manifest_folder / f"{entry.extent.name}.json")
             known.update(stage.parts_folder / part_file.name for part_file in entry.files)
     return sorted(str(path) for path in (store / "stages").rglob("*") if path.is_file() and path not in known)
 

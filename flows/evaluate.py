@@ -5,7 +5,7 @@ import asyncio
 from prefect import flow
 
 from overthink.flows.orchestration.artifacts import publish_summary
-from overthink.flows.orchestration.gate_events import keep_gate
+from overthink.flows.orchestration.gate_events import apply_gate
 from overthink.flows.orchestration.secret_blocks import engines_of
 from overthink.storage.opening import open_store
 from overthink.tasks.datasets.sources import load_problems
@@ -42,5 +42,5 @@ async def evaluate(recipe: Recipe, store: StorePlace, skip_bad_rows: bool = Fals
         if ended_here:
             await publish_summary(opened, plan.run_id)
     if recipe.gate is not None and ended_here:
-        await asyncio.to_thread(keep_gate, opened, plan.run_id, recipe.gate)
+        await asyncio.to_thread(apply_gate, opened, plan.run_id, recipe.gate)
     return plan.run_id

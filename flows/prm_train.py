@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow
 
 from overthink.flows.orchestration.secret_blocks import engines_of
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.opening import open_store
 from overthink.storage.store import Store
 from overthink.tasks.datasets.sources import load_problems
@@ -48,7 +48,7 @@ async def _train(plan: Plan, recipe: PrmTrainRecipe, store: Store, progress: Run
         store.stage(labels.rollouts.key),
         store.stage(labels.key),
         plan.problems.by_key,
-        Cover(plan.problems.units, 0, recipe.rollouts),
+        Extent(plan.problems.units, 0, recipe.rollouts),
     )
     line = progress.stage("train", recipe.training.updates)
     cancelled = threading.Event()

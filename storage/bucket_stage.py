@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from overthink.storage.manifest import Cover, Entry, PartFile
+from overthink.storage.manifest import Entry, Extent, PartFile
 from overthink.storage.s3.mirror import Mirror, MirroredFile
 from overthink.storage.schemas import SCHEMAS
 from overthink.storage.stages import Stage
@@ -36,15 +36,15 @@ class BucketStage(Stage):
         with self._mirror.told():
             return super().entries()
 
-    def write_part(self, cover: Cover, tables: Mapping[str, pa.Table], sources: Sequence[str] = ()) -> Entry:
+    def write_part(self, extent: Extent, tables: Mapping[str, pa.Table], sources: Sequence[str] = ()) -> Entry:
         """Write one part, send its files, then its entry; returns the entry that counts.
 
         Raises StorageError as a folder does, and BucketUnreachable: then the part is safe here, and is sent when the
         store is next opened.
         """
-        path = self._entry_path(cover.name)
+        path = self._entry_path(extent.name)
         self._mirror.mark(path)
-        super().write_part(cover, tables, sources)
+        super().write_part(extent, tables, sources)
         self.send(path)
         return Entry.read(path)
 
@@ -116,7 +116,7 @@ class BucketStage(Stage):
     def _set_aside(self, entry: Entry, reason: str) -> None:
         if not self._is_unsent(entry):
             mirror = self._mirror
-            mirror.bucket.remove(mirror.key(self._entry_path(entry.cover.name)))
+            mirror.bucket.remove(mirror.key(self._entry_path(entry.extent.name)))
             for key in map(mirror.object_key, map(self._mirrored, entry.files)):
                 if mirror.bucket.find(key) is not None:
                     mirror.bucket.move(key, f"{mirror.key(self.set_aside_folder)}/{Path(key).name}")
@@ -134,4 +134,4 @@ class BucketStage(Stage):
         return self.manifest_folder / f"{name}.json"
 
     def _is_unsent(self, entry: Entry) -> bool:
-        return self._mirror.is_unsent(self._mirror.key(self._entry_path(entry.cover.name)))
+        return self._mirror.is_unsent(self._mirror.key(self._entry_path(entry.extent.name)))

@@ -52,7 +52,7 @@ def lack(manifests: Manifests, run: Run, use: StageUse) -> str | None:
     """Why a stage is not what a run needs, by the manifests alone; None where it is."""
     samples, entries = samples_of(run, use), manifests.entries(use.key)
     # The problems' addresses, by the manifest: the part itself may be lost.
-    units = [unit for entry in manifests.entries(problems_key(run)) for unit in entry.cover.units]
+    units = [unit for entry in manifests.entries(problems_key(run)) for unit in entry.extent.units]
     if not entries or any(gaps_of(entries, units, samples).values()):
         return "parts are missing"
     stage = manifests.store.stage(use.key)

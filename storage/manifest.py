@@ -1,12 +1,12 @@
 """The entries of a stage's manifest: what a part covers, its files and their digests; each held against its name."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from overthink.storage.keys import content_key
 from overthink.storage.record_files import EXACT, read_record, write_record
@@ -15,7 +15,7 @@ from overthink.storage.storage_errors import StorageError
 
 
 @dataclass(frozen=True)
-class Cover:
+class Extent:
     """The work a part holds: samples `first` up to but not including `last` of each unit (a problem's key)."""
 
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
@@ -49,21 +49,21 @@ class Entry:
 
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
 
-    cover: Cover
+    extent: Annotated[Extent, Field(alias="cover")]  # as version 0.1 wrote it
     files: tuple[PartFile, ...]
     sources: tuple[str, ...] = field(default=())
 
     def write(self, folder: Path) -> Path:
         """Write the entry into a manifest's folder, under the name of what it covers; returns its path."""
-        path = folder / f"{self.cover.name}.json"
-        write_record(path, asdict(self))
+        path = folder / f"{self.extent.name}.json"
+        write_record(path, _ENTRY.dump_python(self, mode="json", by_alias=True))
         return path
 
     @staticmethod
     def read(path: Path) -> "Entry":
         """Parse a manifest entry. Raises StorageError where it is not one, or not of the part that its name names."""
         entry = read_record(path, _ENTRY, "a manifest entry")
-        name = entry.cover.name
+        name = entry.extent.name
         if name != path.stem:
             raise StorageError(
                 f"{path} describes part {name}, as {name}.json should: delete this file, or give it back its name; "
@@ -86,8 +86,8 @@ def require_disjoint(folder: Path, entries: Iterable[Entry]) -> None:
     """Raise StorageError where two entries of a manifest hold the same sample of a unit, which would count twice."""
     held: dict[str, list[tuple[int, int, str]]] = {}
     for entry in entries:
-        for unit in entry.cover.units:
-            held.setdefault(unit, []).append((entry.cover.first, entry.cover.last, entry.cover.name))
+        for unit in entry.extent.units:
+            held.setdefault(unit, []).append((entry.extent.first, entry.extent.last, entry.extent.name))
     for unit, ranges in held.items():
         ranges.sort()
         for (_, end, one), (begin, _, other) in pairwise(ranges):
@@ -102,9 +102,9 @@ def gaps_of(entries: Iterable[Entry], units: Sequence[str], samples: int) -> dic
     """Of each unit the stretches of its samples 0..`samples` that no entry holds."""
     held: dict[str, list[tuple[int, int]]] = {unit: [] for unit in units}
     for entry in entries:
-        for unit in entry.cover.units:
+        for unit in entry.extent.units:
             if unit in held:
-                held[unit].append((entry.cover.first, entry.cover.last))
+                held[unit].append((entry.extent.first, entry.extent.last))
     return {unit: _gaps(ranges, samples) for unit, ranges in held.items()}
 
 

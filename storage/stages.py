@@ -23,7 +23,7 @@ from overthink.storage.files import TEMPORARY_SUFFIX, disk_errors, read_json, sh
 from overthink.storage.journals import Journals
 from overthink.storage.keys import content_key, labelled_key
 from overthink.storage.lock import lease
-from overthink.storage.manifest import Cover, Entry, PartFile, gaps_of, require_disjoint
+from overthink.storage.manifest import Entry, Extent, PartFile, gaps_of, require_disjoint
 from overthink.storage.schemas import SCHEMAS, with_columns_of
 from overthink.storage.storage_errors import StorageError
 
@@ -35,7 +35,7 @@ class Shard:
     """The problems that one task handles, and what they lack."""
 
     units: tuple[str, ...]
-    covers: tuple[Cover, ...]
+    extents: tuple[Extent, ...]
 
     @property
     def name(self) -> str:
@@ -45,7 +45,7 @@ class Shard:
     @property
     def lacking(self) -> frozenset[str]:
         """The problems that lack anything."""
-        return frozenset(unit for cover in self.covers for unit in cover.units)
+        return frozenset(unit for extent in self.extents for unit in extent.units)
 
 
 class Stage:
@@ -114,7 +114,7 @@ class Stage:
         return [
             part_file
             for entry in self.entries()
-            if wanted is None or wanted.intersection(entry.cover.units)
+            if wanted is None or wanted.intersection(entry.extent.units)
             for part_file in entry.files
             if part_file.table in tables
         ]
@@ -128,9 +128,9 @@ class Stage:
         """The sha256 of the files of `table`: all of them, or those that hold any of `units`."""
         return tuple(sorted(part_file.sha256 for part_file in self._part_files({table}, units)))
 
-    def missing(self, units: Sequence[str], samples: int, shard_size: int) -> list[Cover]:
+    def missing(self, units: Sequence[str], samples: int, shard_size: int) -> list[Extent]:
         """The work still to do for `samples` samples of each unit, in shards of at most `shard_size` units."""
-        return [cover for shard in self.shards(units, samples, shard_size) for cover in shard.covers]
+        return [extent for shard in self.shards(units, samples, shard_size) for extent in shard.extents]
 
     def shards(self, units: Sequence[str], samples: int, shard_size: int) -> list[Shard]:
         """The shards that lack something.
@@ -145,31 +145,31 @@ class Stage:
             for unit in members:
                 for gap in gaps[unit]:
                     lacking.setdefault(gap, []).append(unit)
-            covers = tuple(Cover(tuple(lagging), first, last) for (first, last), lagging in sorted(lacking.items()))
-            if covers:
-                shards.append(Shard(members, covers))
+            extents = tuple(Extent(tuple(lagging), first, last) for (first, last), lagging in sorted(lacking.items()))
+            if extents:
+                shards.append(Shard(members, extents))
         return shards
 
-    def holds(self, cover: Cover) -> bool:
+    def holds(self, extent: Extent) -> bool:
         """Whether the manifest has an entry for exactly this work."""
-        return (self.manifest_folder / f"{cover.name}.json").exists()
+        return (self.manifest_folder / f"{extent.name}.json").exists()
 
     def lease(self, shard: Shard) -> AbstractContextManager[None]:
         """Be the only one at a shard. Raises StoreBusy where another process is; a dead one's lease is gone."""
         return lease(self.lease_folder / shard.name, f"shard {shard.name} of stage {self.key}")
 
-    def write_part(self, cover: Cover, tables: Mapping[str, pa.Table], sources: Sequence[str] = ()) -> Entry:
+    def write_part(self, extent: Extent, tables: Mapping[str, pa.Table], sources: Sequence[str] = ()) -> Entry:
         """Write the files of one part, then its manifest entry; returns the entry.
 
         Raises StorageError on a full or failing disk, leaving nothing that counts as done.
         """
-        files = tuple(self._write_file(cover, name, table) for name, table in tables.items())
-        entry = Entry(cover, files, tuple(sources))
+        files = tuple(self._write_file(extent, name, table) for name, table in tables.items())
+        entry = Entry(extent, files, tuple(sources))
         entry.write(self.manifest_folder)
         return entry
 
-    def _write_file(self, cover: Cover, name: str, table: pa.Table) -> PartFile:
-        path = self.parts_folder / f"{cover.name}.{name}.parquet"
+    def _write_file(self, extent: Extent, name: str, table: pa.Table) -> PartFile:
+        path = self.parts_folder / f"{extent.name}.{name}.parquet"
         with whole_file(path) as temporary:
             pq.write_table(table.cast(SCHEMAS[name]), temporary, compression="zstd")
         with disk_errors(path):
@@ -212,7 +212,7 @@ class Stage:
         with disk_errors(shelf):
             shelf.mkdir(exist_ok=True)
             # The entry goes first: from then on the part does not exist, wherever a crash falls.
-            os.replace(self.manifest_folder / f"{entry.cover.name}.json", shelf / f"{entry.cover.name}.json")
+            os.replace(self.manifest_folder / f"{entry.extent.name}.json", shelf / f"{entry.extent.name}.json")
             for part_file in entry.files:
                 if (self.parts_folder / part_file.name).exists():
                     os.replace(self.parts_folder / part_file.name, shelf / part_file.name)

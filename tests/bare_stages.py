@@ -27,7 +27,7 @@ async def no_artifact(*_: Any) -> NoArtifact:
 
 def bare_task(_: StageNode) -> Callable[..., Any]:
     """The function of a stage's task, given what Prefect is given."""
-    return lambda make, cover: make_part.fn(make.unquote(), cover)
+    return lambda make, extent: make_part.fn(make.unquote(), extent)
 
 
 def without_prefect(replace: Callable[[Any, str, Any], object]) -> None:

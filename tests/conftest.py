@@ -127,7 +127,7 @@ def count_calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 @pytest.fixture
 def whole(told: list[dict[str, Any]]) -> dict[str, Any]:
-    """The store that was never killed, of those that a file's `told` tells of (mortal_lives.py)."""
+    """The store that was never killed, of those that a file's `told` tells of (killed_runs.py)."""
     return told[0]
 
 

@@ -1,4 +1,4 @@
-"""A world in which difficulty tells nothing: all problems are alike, and so is what every way is worth to them."""
+"""A world in which difficulty tells nothing: all problems are alike, and so is the accuracy of every option."""
 
 from functools import lru_cache
 
@@ -7,7 +7,7 @@ import numpy as np
 from overthink.tasks.analysis.difficulty import FEATURES
 from overthink.tasks.analysis.estimators import estimates_after
 from overthink.tasks.analysis.selectors import Candidates, Floats, candidates, choose
-from overthink.tasks.strategy.fit_strategy import Evidence, Option
+from overthink.tasks.strategy.fit_strategy import Observations, Option
 from overthink.tasks.strategy.known_difficulty import known_difficulty
 
 PILOT = 4
@@ -21,30 +21,30 @@ def rollouts(generator: np.random.Generator, count: int) -> Candidates:
 
 
 @lru_cache
-def worth(budget: int) -> float:
+def accuracy_at(budget: int) -> float:
     """The accuracy of a majority of so many."""
     generator = np.random.default_rng(0)
     pools = [rollouts(generator, budget) for _ in range(20_000)]
     return float(np.mean([pool.correct[choose("majority", pool) or 0] for pool in pools]))
 
 
-def world(problems: int, count: int, budgets: tuple[int, ...], seed: int) -> Evidence:
-    """Best-of-N by majority and two searches that are as often right, `worth` of a budget, by rollouts of their own."""
+def world(problems: int, count: int, budgets: tuple[int, ...], seed: int) -> Observations:
+    """Best-of-N by majority and two searches that are right as often, by rollouts of their own."""
     generator = np.random.default_rng(seed)
     pools = [rollouts(generator, count) for _ in range(problems)]
-    ways: list[Option] = []
+    options: list[Option] = []
     for budget in budgets:
         voted = np.array([estimates_after(["majority"], pool, PILOT, budget, 0)["majority"].accuracy for pool in pools])
-        ways.append(_option(voted, budget, "best_of_n"))
+        options.append(_option(voted, budget, "best_of_n"))
         for search in ("beam_search", "dvts"):
-            ways.append(_option((generator.random(problems) < worth(budget)).astype(float), budget, search))
-    found = {budget: known_difficulty(budget, pools, PILOT, ways, ways, 0) for budget in budgets}
-    return Evidence(
+            options.append(_option((generator.random(problems) < accuracy_at(budget)).astype(float), budget, search))
+    found = {budget: known_difficulty(budget, pools, PILOT, options, options, 0) for budget in budgets}
+    return Observations(
         features=generator.random((problems, len(FEATURES))),
         pilot_tokens=np.full(problems, 40.0),
         pass_at_1=np.array([pool.correct.mean() for pool in pools]),
-        options=ways,
-        fixed=ways,
+        options=options,
+        fixed=options,
         any_right={},
         known={budget: known for budget, known in found.items() if known is not None},
     )

@@ -1,4 +1,4 @@
-"""Small stores, covers, rows and calls for the tests of `storage/`, and processes that die over them."""
+"""Small stores, extents, rows and calls for the tests of `storage/`, and processes that die over them."""
 
 import json
 import os
@@ -8,14 +8,14 @@ import sqlite3
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pydantic import TypeAdapter
 
 from overthink.storage.journal import Journal, JournaledCall
-from overthink.storage.manifest import Cover, Entry, PartFile
+from overthink.storage.manifest import Entry, Extent, PartFile
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stages import Stage
 from overthink.storage.store import Run, StageUse
@@ -23,8 +23,8 @@ from overthink.storage.store import Run, StageUse
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def rollouts_of(cover: Cover) -> pa.Table:
-    """One rollout for each unit and sample of a cover."""
+def rollouts_of(extent: Extent) -> pa.Table:
+    """One rollout for each unit and sample of a extent."""
     return rows_table(
         "rollouts",
         [
@@ -36,29 +36,31 @@ def rollouts_of(cover: Cover) -> pa.Table:
                 "text": f"text of {unit}/{index}",
                 "logprob_sum": -0.1 * index,
             }
-            for unit in cover.units
-            for index in range(cover.first, cover.last)
+            for unit in extent.units
+            for index in range(extent.first, extent.last)
         ],
     )
 
 
 def write_rollouts(stage: Stage, units: str, first: int, last: int) -> Entry:
     """A part of rollouts, one unit a letter."""
-    cover = Cover(tuple(units), first, last)
-    return stage.write_part(cover, {"rollouts": rollouts_of(cover)})
+    extent = Extent(tuple(units), first, last)
+    return stage.write_part(extent, {"rollouts": rollouts_of(extent)})
 
 
-def write_entry_only(stage: Stage, cover: Cover) -> None:
+def write_entry_only(stage: Stage, extent: Extent) -> None:
     """A manifest entry as 0.1 wrote it, without its file and the cost of an fsync."""
     stage.manifest_folder.mkdir(parents=True, exist_ok=True)
-    path = stage.manifest_folder / f"{cover.name}.json"
-    part_file = PartFile("rollouts", f"{cover.name}.rollouts.parquet", 0, 0, "0" * 64)
-    path.write_text(json.dumps(asdict(Entry(cover, (part_file,)))), encoding="utf-8")
+    path = stage.manifest_folder / f"{extent.name}.json"
+    part_file = PartFile("rollouts", f"{extent.name}.rollouts.parquet", 0, 0, "0" * 64)
+    path.write_bytes(TypeAdapter(Entry).dump_json(Entry(extent, (part_file,)), by_alias=True))
 
 
-def pairs(covers: list[Cover]) -> list[tuple[str, int]]:
-    """Every (unit, sample) of some covers, with repeats, in order."""
-    return sorted((unit, index) for cover in covers for unit in cover.units for index in range(cover.first, cover.last))
+def pairs(extents: list[Extent]) -> list[tuple[str, int]]:
+    """Every (unit, sample) of some extents, with repeats, in order."""
+    return sorted(
+        (unit, index) for extent in extents for unit in extent.units for index in range(extent.first, extent.last)
+    )
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from object_store import BucketView, Network
 from obstore.exceptions import GenericError
 from storage_samples import rollouts_of, run_named, write_rollouts
 
-from overthink.storage.manifest import Cover, Entry
+from overthink.storage.manifest import Entry, Extent
 from overthink.storage.opening import open_store
 from overthink.storage.s3.bucket import Address, Bucket
 from overthink.storage.s3.mirror import Mirror, MirroredFile
@@ -67,15 +67,15 @@ def test_of_two_machines_that_make_the_same_part_one_is_first(
         send(mirror, file)
 
     def write(store: Store, race: int, rows: int) -> Entry:
-        cover = Cover((str(race),), 0, 2)
-        return store.stage(STAGE).write_part(cover, {"rollouts": rollouts_of(cover).slice(0, rows)})
+        extent = Extent((str(race),), 0, 2)
+        return store.stage(STAGE).write_part(extent, {"rollouts": rollouts_of(extent).slice(0, rows)})
 
     monkeypatch.setattr(Mirror, "send", send_together)
     with ThreadPoolExecutor(2) as pool:
         for race in range(RACES):
             ours, theirs = pool.map(write, (here, there), (race, race), (1, 2))
             assert ours == theirs
-            assert json.loads(bucket.read(f"stages/{STAGE}/manifest/{ours.cover.name}.json"))["files"][0] == vars(
+            assert json.loads(bucket.read(f"stages/{STAGE}/manifest/{ours.extent.name}.json"))["files"][0] == vars(
                 ours.files[0]
             )
     tables = [store.stage(STAGE).table("rollouts").sort_by("rollout_id") for store in (here, there)]

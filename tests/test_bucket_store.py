@@ -12,7 +12,7 @@ from storage_samples import rollouts_of, run_named, write_rollouts
 from overthink.storage.garbage import find_garbage, remove_garbage
 from overthink.storage.integrity import Finding, store_findings
 from overthink.storage.keys import labelled_key
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.opening import open_store, working_folder
 from overthink.storage.part_tables import rows_table
 from overthink.storage.sql import query
@@ -36,7 +36,7 @@ def fill(store: Store) -> None:
     for key in (PROBLEMS, STAGE):
         store.stage(key).describe(IDENTITIES[key])
     rows = [{"problem_set": "sums", "problem_key": key, "problem_id": key, "question": key} for key in "ab"]
-    store.stage(PROBLEMS).write_part(Cover(("a", "b"), 0, 1), {"problems": rows_table("problems", rows)})
+    store.stage(PROBLEMS).write_part(Extent(("a", "b"), 0, 1), {"problems": rows_table("problems", rows)})
     write_rollouts(store.stage(STAGE), "ab", 0, 2)
     store.write_run(run_named("first-1", StageUse("problems", PROBLEMS), StageUse("sample", STAGE, "cot", 2)))
 
@@ -57,7 +57,7 @@ def part_key(bucket: BucketView) -> str:
     return key
 
 
-def made_again(store: Store) -> list[Cover]:
+def made_again(store: Store) -> list[Extent]:
     """What a run would make again, after it has looked at what is there."""
     stage = store.stage(STAGE)
     stage.verify()
@@ -77,13 +77,13 @@ def local_parts(store: Store) -> list[str]:
 
 def test_objects_are_named_by_their_bytes_and_records_as_in_a_folder(store: Store, bucket: BucketView) -> None:
     ((entry,), (problems,)) = (store.stage(key).entries() for key in (STAGE, PROBLEMS))
-    part, problem_part = f"{entry.cover.name}.rollouts", f"{problems.cover.name}.problems"
+    part, problem_part = f"{entry.extent.name}.rollouts", f"{problems.extent.name}.problems"
     assert bucket.list_keys() == [
         "runs/first-1/run.json",
-        f"stages/{PROBLEMS}/manifest/{problems.cover.name}.json",
+        f"stages/{PROBLEMS}/manifest/{problems.extent.name}.json",
         f"stages/{PROBLEMS}/parts/{problem_part}-{problems.files[0].sha256[:16]}.parquet",
         f"stages/{PROBLEMS}/stage.json",
-        f"stages/{STAGE}/manifest/{entry.cover.name}.json",
+        f"stages/{STAGE}/manifest/{entry.extent.name}.json",
         f"stages/{STAGE}/parts/{part}-{entry.files[0].sha256[:16]}.parquet",
         f"stages/{STAGE}/stage.json",
     ]
@@ -95,7 +95,7 @@ def test_another_machine_sees_what_is_there_and_fetches_what_it_reads(
 ) -> None:
     there = elsewhere()
     assert [run.run_id for run in there.runs()] == ["first-1"]
-    assert there.stage(STAGE).missing("abc", 2, 9) == [Cover(("c",), 0, 2)]
+    assert there.stage(STAGE).missing("abc", 2, 9) == [Extent(("c",), 0, 2)]
     assert local_parts(there) == []
     assert there.stage(STAGE).table("rollouts") == store.stage(STAGE).table("rollouts")
     assert len(local_parts(there)) == 1
@@ -219,7 +219,7 @@ def test_a_damaged_object_is_found_set_aside_and_made_again(
     assert before in finding.what
     with pytest.raises(StorageError, match="run its recipe again"):
         query(there, "SELECT * FROM rollouts")
-    assert made_again(there) == [Cover(("a", "b"), 0, 2)]
+    assert made_again(there) == [Extent(("a", "b"), 0, 2)]
     assert not bucket.list_keys(f"stages/{STAGE}/manifest/")
     assert len(bucket.list_keys(f"stages/{STAGE}/set-aside/")) == (damage is not removed)
     write_rollouts(there.stage(STAGE), "ab", 0, 2)
@@ -267,16 +267,16 @@ def test_what_another_machine_made_again_takes_the_place_of_a_copy(
     there = elsewhere()
     assert made_again(there) != []
     time.sleep(1.1)  # a bucket dates objects in whole seconds
-    cover = Cover(("a", "b"), 0, 2)
-    other = rollouts_of(cover).drop_columns("text").append_column("text", [["other"] * 4]).select(ROLLOUT_COLUMNS)
-    there.stage(STAGE).write_part(cover, {"rollouts": other})
+    extent = Extent(("a", "b"), 0, 2)
+    other = rollouts_of(extent).drop_columns("text").append_column("text", [["other"] * 4]).select(ROLLOUT_COLUMNS)
+    there.stage(STAGE).write_part(extent, {"rollouts": other})
     store.refresh()
     assert set(store.stage(STAGE).table("rollouts")["text"].to_pylist()) == {"other"}
     assert made_again(store) == []
     assert broken(store) == []
 
 
-ROLLOUT_COLUMNS = rollouts_of(Cover((), 0, 0)).column_names
+ROLLOUT_COLUMNS = rollouts_of(Extent((), 0, 0)).column_names
 
 
 def test_the_first_of_two_machines_counts_and_no_object_is_written_over(
@@ -284,11 +284,11 @@ def test_the_first_of_two_machines_counts_and_no_object_is_written_over(
 ) -> None:
     here = open_store(bucket.place)
     there = elsewhere()
-    cover = Cover(("a",), 0, 1)
-    first = here.stage(STAGE).write_part(cover, {"rollouts": rollouts_of(cover)})
+    extent = Extent(("a",), 0, 1)
+    first = here.stage(STAGE).write_part(extent, {"rollouts": rollouts_of(extent)})
     before = {key: bucket.read(key) for key in bucket.list_keys()}
-    empty = rollouts_of(cover).slice(0, 0)
-    assert there.stage(STAGE).write_part(cover, {"rollouts": empty}) == first
+    empty = rollouts_of(extent).slice(0, 0)
+    assert there.stage(STAGE).write_part(extent, {"rollouts": empty}) == first
     assert {key: bucket.read(key) for key in bucket.list_keys()} == before
     assert there.stage(STAGE).table("rollouts").num_rows == 1
     assert "was made on another machine too" in caplog.text
@@ -347,7 +347,7 @@ def test_a_part_that_was_torn_before_it_was_sent_is_never_sent(bucket: BucketVie
     network.mend()
     again = open_store(bucket.place)
     assert bucket.list_keys() == []
-    assert made_again(again) == [Cover(("a", "b"), 0, 2)]
+    assert made_again(again) == [Extent(("a", "b"), 0, 2)]
 
 
 def test_what_another_process_has_just_sent_stays(

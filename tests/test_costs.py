@@ -8,7 +8,7 @@ from storage_samples import call, run_named
 from typer.testing import CliRunner
 
 from overthink.flows.commands.cli import app
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import calls_table, rows_table
 from overthink.storage.sql import query
 from overthink.storage.store import StageUse, Store
@@ -23,12 +23,12 @@ def put_calls(store: Store, stage: str, *calls: Row) -> None:
     whole = {"cached_tokens": 0, "latency_ms": 1000.0, "started_at": 0.0}
     made = [call(f"{stage} {number}", **{**whole, **changes}) for number, changes in enumerate(calls)]
     reach = 1 + max(one.sample_index for one in made)
-    store.stage(stage).write_part(Cover(("a", "b"), 0, reach), {"calls": calls_table(made)})
+    store.stage(stage).write_part(Extent(("a", "b"), 0, reach), {"calls": calls_table(made)})
 
 
 def put_run(store: Store, *uses: StageUse, **changes: Any) -> None:
     problems = [{"problem_set": "sums", "problem_key": unit, "problem_id": f"id-{unit}"} for unit in "ab"]
-    store.stage("problems-1").write_part(Cover(("a", "b"), 0, 1), {"problems": rows_table("problems", problems)})
+    store.stage("problems-1").write_part(Extent(("a", "b"), 0, 1), {"problems": rows_table("problems", problems)})
     store.write_run(run_named("r", StageUse("problems", "problems-1"), *uses, **changes))
 
 
@@ -205,7 +205,7 @@ def test_the_summarys_flops_are_those_of_the_costs(tmp_path: Path) -> None:
     put_calls(store, "score-1", {"kind": "score", "input_tokens": 9, "cached_tokens": 4, "output_tokens": 0})
     estimates = [{"selector": name, "n": n, "problems": 2} for name in ("majority", "prm_last_max") for n in (1, 2)]
     table = {"estimates": rows_table("estimates", estimates)}
-    store.stage("select-1").write_part(Cover(("a", "b"), 0, 2), table)
+    store.stage("select-1").write_part(Extent(("a", "b"), 0, 2), table)
     put_run(store, SAMPLED, SCORED, StageUse("select", "select-1", "bon"), prm="judge", prm_parameters=1000)
     policy, prm = (sum(row[name] for row in costs(store).values()) for name in ("policy_flops", "prm_flops"))
     found = query(store, "SELECT selector, n, flops FROM summary").to_pylist()

@@ -17,7 +17,7 @@ from overthink.flows.commands.cli import app
 from overthink.flows.evaluate import evaluate
 from overthink.storage.files import read_json
 from overthink.storage.keys import labelled_key
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.store import StageUse, Store, Sweep
 from overthink.tasks.engines.registry import identify
@@ -68,7 +68,7 @@ def put_run(store: Path, run_id: str, prm: str | None = "the same", count: int =
     problems = opened.stage(next(use.key for use in whole.stages if use.kind == "problems")).table("problems")
     first = opened.stage(f"problems-{count}")
     units = tuple(problems["problem_key"].to_pylist()[:count])
-    first.write_part(Cover(units, 0, 1), {"problems": problems.slice(0, count)})
+    first.write_part(Extent(units, 0, 1), {"problems": problems.slice(0, count)})
     changed = {} if prm == "the same" else {"prm": prm}
     stages = [StageUse("problems", first.key), *stages]
     opened.write_run(replace(whole, run_id=run_id, recipe=recipe, stages=tuple(stages), **changed))
@@ -88,8 +88,10 @@ def put_regraded(store: Path, run_id: str, grader: str, unknown: str | None = No
             answers, grades = stage.table("answers").to_pylist(), stage.table("grades").to_pylist()
             hard = {row["rollout_id"] for row in answers if row["problem_key"] == unknown}
             grades = [row | ({"correct": None} if row["rollout_id"] in hard else {}) for row in grades]
-            cover = Cover(tuple({row["problem_key"] for row in answers}), 0, use.n or 1)
-            other.write_part(cover, {"answers": rows_table("answers", answers), "grades": rows_table("grades", grades)})
+            extent = Extent(tuple({row["problem_key"] for row in answers}), 0, use.n or 1)
+            other.write_part(
+                extent, {"answers": rows_table("answers", answers), "grades": rows_table("grades", grades)}
+            )
             stages[use] = replace(use, key=other.key)
     opened.write_run(replace(whole, run_id=run_id, stages=tuple(stages.values())))
 
@@ -125,13 +127,13 @@ def in_order(store: Path, sql: str) -> list[Any]:
 def test_a_fixed_way_is_worth_what_the_summary_says_and_costs_what_its_calls_do(
     store: Path, findings: Findings
 ) -> None:
-    for option in findings.evidence.fixed:
+    for option in findings.observations.fixed:
         if option.budget == 16:
             where = f"method_id = '{option.method_id}' AND selector = '{option.selector}' AND n = 16"
             expected = one(store, f"SELECT accuracy FROM summary WHERE {where}")
             assert option.accuracy.mean() == pytest.approx(expected), option.method_id
             assert option.tokens.tolist() == in_order(store, COSTS.format(option.method_id))
-    assert {option.method_id for option in findings.evidence.fixed if option.budget == 16} == {
+    assert {option.method_id for option in findings.observations.fixed if option.budget == 16} == {
         "best_of_n-n16",
         "dvts-n16-m4",
         "adaptive-n16",
@@ -139,12 +141,12 @@ def test_a_fixed_way_is_worth_what_the_summary_says_and_costs_what_its_calls_do(
 
 
 def test_the_budgets_are_those_of_the_recipe_that_hold_a_pilot(findings: Findings) -> None:
-    assert findings.evidence.budgets == (4, 8, 16)
-    assert sorted(findings.evidence.any_right) == [4, 8, 16]
+    assert findings.observations.budgets == (4, 8, 16)
+    assert sorted(findings.observations.any_right) == [4, 8, 16]
 
 
 def test_fewer_samples_cost_the_calls_for_these_samples(store: Path, findings: Findings) -> None:
-    (option,) = [one for one in findings.evidence.options if (one.budget, one.selector) == (8, "majority")]
+    (option,) = [one for one in findings.observations.options if (one.budget, one.selector) == (8, "majority")]
     sql = """SELECT problem_id, sum(completion_tokens) AS value FROM rollouts
              WHERE method_id = 'best_of_n-n16' AND sample_index < 8 GROUP BY ALL"""
     assert option.tokens.tolist() == in_order(store, sql)
@@ -155,11 +157,13 @@ def test_what_goes_on_from_the_pilot_costs_the_pilot_too(store: Path, findings: 
                 WHERE method_id = 'best_of_n-n16' AND sample_index < 4 GROUP BY ALL"""
     expected = np.array(in_order(store, pilots)) + np.array(in_order(store, COSTS.format("beam_search-n12-m4")))
     (option,) = [
-        one for one in findings.evidence.options if (one.method_id, one.selector) == ("beam_search-n12-m4", "majority")
+        one
+        for one in findings.observations.options
+        if (one.method_id, one.selector) == ("beam_search-n12-m4", "majority")
     ]
     assert option.budget == 16
     assert option.tokens.tolist() == expected.tolist()
-    assert findings.evidence.pilot_tokens.tolist() == in_order(store, pilots)
+    assert findings.observations.pilot_tokens.tolist() == in_order(store, pilots)
 
 
 def test_a_vote_is_taken_over_pilot_and_search_together(store: Path, findings: Findings) -> None:
@@ -178,7 +182,7 @@ def test_a_vote_is_taken_over_pilot_and_search_together(store: Path, findings: F
     # Counter.most_common keeps the first encountered in front, as a vote does.
     expected = [right[key, ballots.most_common(1)[0][0]] for key, ballots in sorted(votes.items())]
     (option,) = [
-        one for one in findings.evidence.options if (one.method_id, one.selector) == ("dvts-n12-m4", "majority")
+        one for one in findings.observations.options if (one.method_id, one.selector) == ("dvts-n12-m4", "majority")
     ]
     assert option.accuracy.tolist() == [float(value) for value in expected]
 
@@ -186,8 +190,8 @@ def test_a_vote_is_taken_over_pilot_and_search_together(store: Path, findings: F
 def test_pass_at_1_and_pass_at_n_are_over_all_samples(store: Path, findings: Findings) -> None:
     sql = """SELECT problem_id, {} AS value FROM rollouts JOIN grades USING (rollout_id)
              WHERE method_id = 'best_of_n-n16' GROUP BY ALL"""
-    assert findings.evidence.pass_at_1.tolist() == in_order(store, sql.format("avg(correct::INT)"))
-    assert findings.evidence.any_right[16].accuracy.tolist() == in_order(store, sql.format("max(correct::INT)"))
+    assert findings.observations.pass_at_1.tolist() == in_order(store, sql.format("avg(correct::INT)"))
+    assert findings.observations.any_right[16].accuracy.tolist() == in_order(store, sql.format("max(correct::INT)"))
 
 
 def test_the_strategy_holds_what_it_takes_to_apply_it(recipe: Row, store: Path, fitted: Fit) -> None:
@@ -215,16 +219,20 @@ def test_where_a_fixed_way_is_always_right_its_budget_has_no_pilot(
 ) -> None:
     best = (16, "dvts-n16-m4", "majority")
     fixed = [
-        replace(way, accuracy=np.ones(PROBLEMS)) if (way.budget, way.method_id, way.selector) == best else way
-        for way in findings.evidence.fixed
+        replace(option, accuracy=np.ones(PROBLEMS))
+        if (option.budget, option.method_id, option.selector) == best
+        else option
+        for option in findings.observations.fixed
     ]
-    known = replace(findings, evidence=replace(findings.evidence, fixed=fixed))
+    known = replace(findings, observations=replace(findings.observations, fixed=fixed))
     monkeypatch.setattr(Collector, "collect", lambda _: known)
     (found,) = fit(Store(store), ["whole"], "trial")
     (choice,) = [choice for choice in found.strategy.without_pilot if choice.budget == 16]
     assert (choice.budget, choice.method.method_id, choice.selector) == best
     assert (choice.problems, choice.accuracy) == (PROBLEMS, 1.0)
-    tokens = next(way.tokens.mean() for way in fixed if (way.budget, way.method_id, way.selector) == best)
+    tokens = next(
+        option.tokens.mean() for option in fixed if (option.budget, option.method_id, option.selector) == best
+    )
     assert choice.policy_tokens == pytest.approx(tokens, rel=1e-5)
     assert found.strategy.fixed_choice(16) is choice
     assert len([choice for choice in found.strategy.choices if choice.budget == 16]) == 3, "for totals"
@@ -250,7 +258,7 @@ def test_runs_of_one_policy_and_prm_count_as_one(more: Path, fitted: Fit) -> Non
     put_run(more, "searches", methods=[*AFTER_PILOT, *FIXED])
     (both,) = fit(Store(more), ["searches", "samples", "samples"], "trial")
     assert both.strategy.fitted_from == ("searches", "samples")
-    arrays = {name: getattr(fitted, name) for name in ("strategy", "evidence", "validation", "shared")}
+    arrays = {name: getattr(fitted, name) for name in ("strategy", "observations", "validation", "shared")}
     assert replace(both, **arrays) == fitted
     assert repr(both.shared) == repr(fitted.shared)
     assert both.strategy.model_copy(update={"fitted_from": fitted.strategy.fitted_from}) == fitted.strategy
@@ -287,7 +295,7 @@ def test_a_way_that_some_problems_lack_is_left_out_and_said(more: Path, tmp_path
     put_run(more, "fewer", count=PROBLEMS - 3, methods=AFTER_PILOT[:1], budgets=[12])
     found = findings_of(more, "samples", "fewer")
     assert found.left_out == ("beam_search-n12-m4",)
-    assert {option.method for option in found.evidence.options} == {"best_of_n"}
+    assert {option.method for option in found.observations.options} == {"best_of_n"}
     code, told = overthink_fit("samples", "fewer", "--store", more, "--out", tmp_path / "s.yaml")
     assert code == 0 and "left out: beam_search-n12-m4, which some of the problems lack" in told
 
@@ -296,8 +304,8 @@ def test_only_selectors_that_every_recipe_lists_are_chosen_among(more: Path) -> 
     listed = ["majority", "prm_min_vote"]
     put_run(more, "listed", methods=[SAMPLES], selectors=listed)
     found = findings_of(more, "listed")
-    assert {option.selector for option in found.evidence.options} == set(listed)
-    assert found.evidence.any_right[16].selector == "oracle", "the bound needs no listing"
+    assert {option.selector for option in found.observations.options} == set(listed)
+    assert found.observations.any_right[16].selector == "oracle", "the bound needs no listing"
 
 
 REFUSED: dict[str, tuple[Row, str]] = {
@@ -339,8 +347,8 @@ def test_a_problem_without_a_known_verdict_is_left_out_and_said(more: Path, tmp_
     put_regraded(more, "hard", grader="0.0.1", unknown=lost)
     found, whole = findings_of(more, "hard"), findings_of(more, "whole")
     assert (found.unknown, whole.unknown) == (1, 0)
-    assert found.evidence.pass_at_1.tolist() == whole.evidence.pass_at_1.tolist()[1:]
-    assert len(found.evidence.fixed) == len(whole.evidence.fixed)
+    assert found.observations.pass_at_1.tolist() == whole.observations.pass_at_1.tolist()[1:]
+    assert len(found.observations.fixed) == len(whole.observations.fixed)
     code, told = overthink_fit("hard", "--store", more, "--out", tmp_path / "s.yaml")
     assert code == 0 and "left out: 1 problem, of which" in told
 

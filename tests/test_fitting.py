@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from evidence_samples import drawn_evidence, evidence, option
+from fitting_samples import drawn_evidence, observations, option
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overthink.tasks.analysis.difficulty import DIFFICULTIES, DifficultyConfig
 from overthink.tasks.analysis.selectors import Integers
-from overthink.tasks.strategy.baselines import ANY_RIGHT, KNOWN_BINS, PAPER, STRATEGY, standings
+from overthink.tasks.strategy.baselines import ANY_RIGHT, KNOWN_BINS, PAPER, STRATEGY, compare_baselines
 from overthink.tasks.strategy.fit_strategy import (
     FEWEST,
-    Evidence,
+    Observations,
     Option,
     Validation,
     cross_validate,
@@ -51,8 +51,8 @@ def test_the_error_is_that_of_the_paired_difference() -> None:
 
 
 def test_of_equally_cheap_ones_the_most_accurate_is_taken_and_of_those_the_first() -> None:
-    ways = [option(rights(right), name) for right, name in [(7, "a"), (8, "b"), (8, "c")]]
-    assert pick(ways, TEN).method_id == "b"
+    options = [option(rights(right), name) for right, name in [(7, "a"), (8, "b"), (8, "c")]]
+    assert pick(options, TEN).method_id == "b"
 
 
 def test_where_one_costs_unknown_flops_the_tokens_decide() -> None:
@@ -69,12 +69,12 @@ def test_the_cost_is_that_of_these_problems() -> None:
 def test_each_difficulty_gets_the_method_that_suits_it() -> None:
     pass_at_1 = np.array([0.02] * 20 + [0.3] * 20 + [0.9] * 20)
     suits = {"hard": (0, 20), "medium": (20, 40), "easy": (40, 60)}
-    ways = []
+    options = []
     for difficulty, (begin, end) in suits.items():
         accuracy = np.zeros(60)
         accuracy[begin:end] = 1
-        ways.append(option(accuracy, difficulty))
-    rule = learn(evidence(pass_at_1, ways), BINS, np.arange(60))
+        options.append(option(accuracy, difficulty))
+    rule = learn(observations(pass_at_1, options), BINS, np.arange(60))
     assert {difficulty: rule.picked[16, difficulty].option.method_id for difficulty in DIFFICULTIES} == {
         difficulty: difficulty for difficulty in DIFFICULTIES
     }
@@ -85,8 +85,8 @@ def test_a_difficulty_of_too_few_problems_takes_the_choice_of_all() -> None:
     pass_at_1 = np.array([0.9] * 40 + [0.0] * (FEWEST - 1))
     few = np.zeros(len(pass_at_1))
     few[40:] = 1
-    ways = [option(1 - few, "for most"), option(few, "for few")]
-    rule = learn(evidence(pass_at_1, ways), BINS, np.arange(len(pass_at_1)), by_known=True)
+    options = [option(1 - few, "for most"), option(few, "for few")]
+    rule = learn(observations(pass_at_1, options), BINS, np.arange(len(pass_at_1)), by_known=True)
     assert rule.picked[16, "hard"].option.method_id == "for most"
     assert len(rule.picked[16, "hard"].members) == len(pass_at_1)
 
@@ -94,7 +94,7 @@ def test_a_difficulty_of_too_few_problems_takes_the_choice_of_all() -> None:
 def test_where_a_fixed_way_is_better_than_any_choice_no_pilot_is_paid_for() -> None:
     pass_at_1 = np.linspace(0, 1, 40)
     after = [option(np.array([0.0, 1.0] * 20), "best_of_n-n16")]
-    rule = learn(evidence(pass_at_1, after, [*after, option(np.ones(40), "dvts-n16-m4")]), BINS, np.arange(40))
+    rule = learn(observations(pass_at_1, after, [*after, option(np.ones(40), "dvts-n16-m4")]), BINS, np.arange(40))
     assert rule.without_pilot[16].method_id == "dvts-n16-m4"
     assert {rule.best(16, difficulty).method_id for difficulty in DIFFICULTIES} == {"dvts-n16-m4"}
     assert {rule.after_pilot(16, difficulty).method_id for difficulty in DIFFICULTIES} == {"best_of_n-n16"}
@@ -103,11 +103,11 @@ def test_where_a_fixed_way_is_better_than_any_choice_no_pilot_is_paid_for() -> N
 def test_a_pilot_is_paid_for_where_choosing_is_better_or_as_good_and_cheaper() -> None:
     pass_at_1 = np.array([0.9] * 20 + [0.0] * 20)
     easy = np.array([1.0] * 20 + [0.0] * 20)
-    ways = [option(easy, "for easy", flops=1), option(1 - easy, "for hard", flops=5)]
+    options = [option(easy, "for easy", flops=1), option(1 - easy, "for hard", flops=5)]
     for fixed, paid in ((option(rights(20, 40), flops=1), True), (option(np.ones(40), flops=9), True)):
-        assert (learn(evidence(pass_at_1, ways, [fixed]), BINS, np.arange(40)).without_pilot == {}) is paid
+        assert (learn(observations(pass_at_1, options, [fixed]), BINS, np.arange(40)).without_pilot == {}) is paid
     cheap = option(np.ones(40), "cheap", flops=0.5)
-    assert learn(evidence(pass_at_1, ways, [cheap]), BINS, np.arange(40)).without_pilot[16].method_id == "cheap"
+    assert learn(observations(pass_at_1, options, [cheap]), BINS, np.arange(40)).without_pilot[16].method_id == "cheap"
 
 
 @pytest.mark.parametrize("count", [16, 17, 60])
@@ -123,7 +123,7 @@ def test_too_few_problems_for_two_folds_are_told() -> None:
         folds_of(15, seed=0)
 
 
-def disturbed(known: Evidence, members: Integers) -> Evidence:
+def disturbed(known: Observations, members: Integers) -> Observations:
     """Every outcome, cost and pass@1 of these problems turned upside down; their pilots look as before."""
 
     def other(one: Option) -> Option:
@@ -182,38 +182,38 @@ def test_fitting_again_gives_the_same() -> None:
     assert one.strategy[4].accuracy.tolist() == other.strategy[4].accuracy.tolist()
 
 
-def suited(count: int = 400) -> tuple[Evidence, Validation]:
+def suited(count: int = 400) -> tuple[Observations, Validation]:
     """Half of the problems are for one method, half for the other, and the pilot tells which."""
     draw = np.random.default_rng(0)
     easy = draw.random(count) < 0.5
     right = [draw.random(count) < np.where(easy == liked, 0.9, 0.3) for liked in (True, False)]
-    ways = [
+    options = [
         option(right[0].astype(float), "best_of_n-n16", flops=1.0, tokens=1.0),
         option(right[1].astype(float), "beam_search-n16-m4", flops=2.0, tokens=2.0),
     ]
-    known = evidence(np.where(easy, 0.9, 0.05), ways, ways)
+    known = observations(np.where(easy, 0.9, 0.05), options, options)
     return known, cross_validate(known, BINS, seed=0)
 
 
 def test_where_methods_suit_difficulties_the_strategy_is_ahead_of_every_fixed_way() -> None:
     known, validation = suited()
-    rows = standings(known, validation, BEAM, BINS)
-    assert [row.way for row in rows][:3] == [STRATEGY, KNOWN_BINS, PAPER]
-    fixed = [row for row in rows if row.way.endswith(("-n16", "-m4"))]
+    rows = compare_baselines(known, validation, BEAM, BINS)
+    assert [row.name for row in rows][:3] == [STRATEGY, KNOWN_BINS, PAPER]
+    fixed = [row for row in rows if row.name.endswith(("-n16", "-m4"))]
     assert len(fixed) == 2 and fixed[0].accuracy >= fixed[1].accuracy
     for row in fixed:
         assert row.lead.interval is not None and row.lead.interval[0] > 0.1
         assert row.lead.accuracy == pytest.approx(rows[0].accuracy - row.accuracy)
-    assert rows[-1].way == ANY_RIGHT and rows[-1].accuracy == 1.0 and rows[-1].lead.accuracy < 0
+    assert rows[-1].name == ANY_RIGHT and rows[-1].accuracy == 1.0 and rows[-1].lead.accuracy < 0
     assert rows[0].accuracy == pytest.approx(0.9, abs=0.05)
     assert 1.0 < (rows[0].tokens or 0) < 2.0, "each problem bears what its own method costs"
 
 
 def test_unknown_costs_stay_unknown() -> None:
-    known = evidence(np.linspace(0, 1, 20), [option(rights(10, of=20), flops=float("nan"))])
-    rows = standings(known, cross_validate(known, BINS, seed=0), None, BINS)
+    known = observations(np.linspace(0, 1, 20), [option(rights(10, of=20), flops=float("nan"))])
+    rows = compare_baselines(known, cross_validate(known, BINS, seed=0), None, BINS)
     assert (rows[0].flops, rows[0].tokens) == (None, 10.0)
-    assert PAPER not in [row.way for row in rows]
+    assert PAPER not in [row.name for row in rows]
 
 
 def test_the_papers_rule_goes_by_known_difficulty_and_takes_the_selector_of_the_other_fold() -> None:
@@ -221,7 +221,7 @@ def test_the_papers_rule_goes_by_known_difficulty_and_takes_the_selector_of_the_
     votes = option(pass_at_1 > 0.5, "dvts-n16-m4", "majority")
     scores = option(np.zeros(20), "dvts-n16-m4", "prm_last_max")
     beams = option(pass_at_1 < 0.5, "beam_search-n16-m4", "majority")
-    known = evidence(pass_at_1, [votes], [scores, votes, beams])
+    known = observations(pass_at_1, [votes], [scores, votes, beams])
     validation = cross_validate(known, BINS, seed=0)
     rule = paper_rule("policy", 8_000_000_000, {"math500"})
     assert rule is not None
@@ -230,13 +230,13 @@ def test_the_papers_rule_goes_by_known_difficulty_and_takes_the_selector_of_the_
 
 
 def test_a_rule_that_names_its_selector_takes_no_other() -> None:
-    ways = [option(np.zeros(20)), option(np.ones(20), selector="prm_last_max")]
-    known = evidence(np.linspace(0, 1, 20), ways, ways)
+    options = [option(np.zeros(20)), option(np.ones(20), selector="prm_last_max")]
+    known = observations(np.linspace(0, 1, 20), options, options)
     rule = PaperRule(dict.fromkeys(DIFFICULTIES, "best_of_n"), "majority")
     followed = follow_paper(known, cross_validate(known, BINS, seed=0), rule, BINS, 16)
     assert followed is not None and followed.accuracy.sum() == 0
 
 
 def test_a_rule_whose_method_was_not_run_cannot_be_followed() -> None:
-    known = evidence(np.linspace(0, 1, 20), [option(rights(10, of=20))])
+    known = observations(np.linspace(0, 1, 20), [option(rights(10, of=20))])
     assert follow_paper(known, cross_validate(known, BINS, seed=0), BEAM, BINS, 16) is None

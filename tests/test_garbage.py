@@ -39,11 +39,11 @@ def uses(*keys: str) -> tuple[StageUse, ...]:
 
 
 def write_problems(store: Store) -> None:
-    from overthink.storage.manifest import Cover
+    from overthink.storage.manifest import Extent
     from overthink.storage.part_tables import rows_table
 
     rows = [{"problem_set": "sums", "problem_key": key, "problem_id": key, "question": key} for key in "ab"]
-    store.stage("problems-1").write_part(Cover(("a", "b"), 0, 1), {"problems": rows_table("problems", rows)})
+    store.stage("problems-1").write_part(Extent(("a", "b"), 0, 1), {"problems": rows_table("problems", rows)})
 
 
 def names(found: list[Any], store: Store) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.store import Store
 from overthink.tasks.domains.known_domains import MATH
@@ -39,7 +39,7 @@ class Graded:
         self.samples, self.stage = store.stage("sample-1"), store.stage("grade-1")
         for unit, boxed in answers.items():
             rows = [rollout(unit, index, f"\\boxed{{{answer}}}") for index, answer in enumerate(boxed)]
-            self.samples.write_part(Cover((unit,), 0, len(rows)), {"rollouts": rows_table("rollouts", rows)})
+            self.samples.write_part(Extent((unit,), 0, len(rows)), {"rollouts": rows_table("rollouts", rows)})
         self.done: list[None] = []
         problems = tuple(Problem(unit, unit, "question", reference) for unit in answers)
         self.context = ShardContext(self.stage, store.stage, judge, lambda: self.done.append(None))
@@ -49,9 +49,9 @@ class Graded:
             grader=Grader(MATH, GradingConfig()),
         )
 
-    def grade(self, *covers: Cover) -> None:
-        for cover in covers:
-            self.node.make_now(self.context, cover)
+    def grade(self, *extents: Extent) -> None:
+        for extent in extents:
+            self.node.make_now(self.context, extent)
 
     def verdicts(self) -> dict[str, bool | None]:
         table = self.stage.table("grades")
@@ -71,20 +71,20 @@ def test_the_verdict_on_an_answer_is_the_same_in_every_order(
     alone = {}
     for place, answer in enumerate(answers):
         single = Graded(tmp_path / f"alone-{place}", judge, {"p": [answer]}, reference)
-        single.grade(Cover(("p",), 0, 1))
+        single.grade(Extent(("p",), 0, 1))
         (alone[answer],) = single.verdicts().values()
     assert alone[reference] is True, "identical text is right"
     for place, order in enumerate(itertools.permutations(answers)):
         graded = Graded(tmp_path / str(place), judge, {"p": order}, reference)
-        graded.grade(Cover(("p",), 0, len(order)))
+        graded.grade(Extent(("p",), 0, len(order)))
         assert list(graded.verdicts().values()) == [alone[answer] for answer in order]
 
 
 def test_parts_added_later_are_those_of_all_at_once(judge: MathJudge, tmp_path: Path) -> None:
     answers = {"p": ["\\frac{1}{2}", "7", "0.5", "7.0", "0.50", "x"], "q": ["0.5", "1", "2", "3", "4", "5"]}
     whole, grown = (Graded(tmp_path / name, judge, answers, "0.5") for name in ("whole", "grown"))
-    whole.grade(Cover(("p", "q"), 0, 6))
-    grown.grade(Cover(("p", "q"), 0, 2), Cover(("q", "p"), 2, 6))
+    whole.grade(Extent(("p", "q"), 0, 6))
+    grown.grade(Extent(("p", "q"), 0, 2), Extent(("q", "p"), 2, 6))
     for table in ("answers", "grades"):
         assert grown.rows(table) == whole.rows(table)
     assert len(grown.done) == 4, "each problem of each part is told"
@@ -94,7 +94,7 @@ def test_problems_are_graded_at_the_same_time_and_written_in_order(tmp_path: Pat
     units = tuple(f"p{number:02d}" for number in range(20))
     with MathJudge(time_limit=30) as judge:
         graded = Graded(tmp_path, judge, {unit: ["\\frac{1}{2}", "2"] for unit in units}, "0.5")
-        graded.grade(Cover(units, 0, 2))
+        graded.grade(Extent(units, 0, 2))
     assert graded.stage.table("answers")["problem_key"].to_pylist() == [unit for unit in units for _ in range(2)]
     assert list(graded.verdicts().values()) == [True, False] * 20
 
@@ -116,7 +116,7 @@ def test_every_verdict_has_its_reason(
     reference: str | None, answer: str, correct: bool | None, detail: str, judge: MathJudge, tmp_path: Path
 ) -> None:
     graded = Graded(tmp_path, judge, {"p": [answer]}, reference)
-    graded.grade(Cover(("p",), 0, 1))
+    graded.grade(Extent(("p",), 0, 1))
     (row,) = graded.rows("grades")
     assert (row["correct"], row["detail"], row["reference"]) == (correct, detail, reference)
     assert row["grader"] == "math (boxed)"
@@ -125,13 +125,13 @@ def test_every_verdict_has_its_reason(
 def test_a_comparison_that_was_cut_off_says_so(tmp_path: Path) -> None:
     with MathJudge(time_limit=0.0) as judge:
         graded = Graded(tmp_path, judge, {"p": ["\\frac{1}{2}"]}, "\\sqrt{2}")
-        graded.grade(Cover(("p",), 0, 1))
+        graded.grade(Extent(("p",), 0, 1))
     assert graded.rows("grades")[0]["detail"] == DETAILS["limit"]
 
 
 def test_what_cannot_be_compared_in_time_is_unknown(tmp_path: Path) -> None:
     with MathJudge(time_limit=1) as judge:
         graded = Graded(tmp_path, judge, {"p": ["9^{9^{9^{9}}}", "2"]}, "\\sqrt{2}")
-        graded.grade(Cover(("p",), 0, 2))
+        graded.grade(Extent(("p",), 0, 2))
     assert list(graded.verdicts().values()) == [None, False]
     assert graded.rows("grades")[0]["detail"] == DETAILS["undecided"]

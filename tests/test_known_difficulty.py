@@ -1,23 +1,25 @@
-"""Difficulty as if it were known: worth nothing where there is nothing to know."""
+"""Difficulty as if it were known: it gains nothing where there is nothing to know."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from no_signal import PILOT, rollouts, world, worth
+from no_signal import PILOT, accuracy_at, rollouts, world
 
 from overthink.tasks.analysis.difficulty import DifficultyConfig
-from overthink.tasks.strategy.baselines import KNOWN_BINS, standings
-from overthink.tasks.strategy.fit_strategy import Evidence, KnownDifficulty, cross_validate
+from overthink.tasks.strategy.baselines import KNOWN_BINS, compare_baselines
+from overthink.tasks.strategy.fit_strategy import KnownDifficulty, Observations, cross_validate
 from overthink.tasks.strategy.known_difficulty import known_difficulty
 
 BINS = DifficultyConfig()
 BUDGET, ROLLOUTS, WORLDS = 8, 16, 40
 
 
-def gain(evidence: Evidence, seed: int) -> float:
-    """By how much choosing by known difficulty is ahead of what every way is worth."""
-    return float(cross_validate(evidence, BINS, 1000 + seed).known_bins[BUDGET].accuracy.mean()) - worth(BUDGET)
+def gain(observations: Observations, seed: int) -> float:
+    """By how much choosing by known difficulty is ahead of the accuracy of every option."""
+    return float(cross_validate(observations, BINS, 1000 + seed).known_bins[BUDGET].accuracy.mean()) - accuracy_at(
+        BUDGET
+    )
 
 
 def test_where_difficulty_tells_nothing_it_gains_nothing() -> None:
@@ -37,8 +39,8 @@ def test_told_by_the_rollouts_that_are_scored_it_would_seem_to_gain() -> None:
 def test_the_difficulty_does_not_move_with_what_is_scored_nor_the_other_way_round() -> None:
     generator = np.random.default_rng(0)
     pools = [rollouts(generator, ROLLOUTS) for _ in range(20)]
-    ways = world(20, ROLLOUTS, (BUDGET,), 0).options
-    was = known_difficulty(BUDGET, pools, PILOT, ways, ways, 0)
+    options = world(20, ROLLOUTS, (BUDGET,), 0).options
+    was = known_difficulty(BUDGET, pools, PILOT, options, options, 0)
     assert was is not None
     for half, same, other in (
         (slice(0, 8), "pass_at_1", "accuracy"),
@@ -47,7 +49,7 @@ def test_the_difficulty_does_not_move_with_what_is_scored_nor_the_other_way_roun
         turned = [replace(pool, correct=pool.correct.copy()) for pool in pools]
         for pool in turned:
             pool.correct[half] = ~pool.correct[half]
-        now = known_difficulty(BUDGET, turned, PILOT, ways, ways, 0)
+        now = known_difficulty(BUDGET, turned, PILOT, options, options, 0)
         assert now is not None
         found = {
             "pass_at_1": (was.pass_at_1, now.pass_at_1),
@@ -55,12 +57,14 @@ def test_the_difficulty_does_not_move_with_what_is_scored_nor_the_other_way_roun
         }
         assert np.array_equal(*found[same])
         assert not np.array_equal(*found[other])
-    assert [way.accuracy.tolist() for way in was.fixed[1:]] == [way.accuracy.tolist() for way in ways[1:]], "searches"
+    assert [option.accuracy.tolist() for option in was.fixed[1:]] == [
+        option.accuracy.tolist() for option in options[1:]
+    ], "searches"
 
 
 def test_where_all_rollouts_are_scored_there_is_no_known_difficulty_and_no_row_of_it() -> None:
-    evidence = world(40, ROLLOUTS, (BUDGET, ROLLOUTS), 0)
-    assert list(evidence.known) == [BUDGET]
-    evidence = replace(evidence, any_right=dict.fromkeys((BUDGET, ROLLOUTS), evidence.fixed[0]))
-    rows = standings(evidence, cross_validate(evidence, BINS, 0), None, BINS)
-    assert [row.budget for row in rows if row.way == KNOWN_BINS] == [BUDGET]
+    observations = world(40, ROLLOUTS, (BUDGET, ROLLOUTS), 0)
+    assert list(observations.known) == [BUDGET]
+    observations = replace(observations, any_right=dict.fromkeys((BUDGET, ROLLOUTS), observations.fixed[0]))
+    rows = compare_baselines(observations, cross_validate(observations, BINS, 0), None, BINS)
+    assert [row.budget for row in rows if row.name == KNOWN_BINS] == [BUDGET]

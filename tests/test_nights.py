@@ -265,7 +265,7 @@ def test_without_a_server_the_gate_judges_all_the_same(nights: Path, monkeypatch
     def refuse(*_: Any) -> None:
         raise AssertionError("nobody is there to be told")
 
-    monkeypatch.setattr(gate_events, "tell_prefect", refuse)
+    monkeypatch.setattr(gate_events, "emit_verdict", refuse)
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
         assert told("gate", "nightly", "--store", nights)[0] == 3
 

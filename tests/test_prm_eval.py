@@ -15,7 +15,7 @@ from overthink.flows.evaluate import evaluate
 from overthink.flows.orchestration import secret_blocks
 from overthink.flows.prm_eval import prm_eval
 from overthink.flows.prm_eval_run import prm_eval_run
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.sql import query
 from overthink.storage.storage_errors import StorageError
@@ -264,7 +264,7 @@ async def test_labelled_steps_of_a_finished_run_give_an_f1(fake_recipe: dict[str
         for row in scored
     ]
     stage = Store(tmp_path).stage("import-labels")
-    stage.write_part(Cover(("x",), 0, 1), {"step_labels": rows_table("step_labels", labels)})
+    stage.write_part(Extent(("x",), 0, 1), {"step_labels": rows_table("step_labels", labels)})
     await prm_eval_run(run_id, tmp_path)
     assert figure(tmp_path, "f1", "labeller = 'agrees'") > 0.85
     assert figure(tmp_path, "threshold", "labeller = 'agrees'") == pytest.approx(0.5, abs=0.1)

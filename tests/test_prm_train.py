@@ -22,9 +22,9 @@ from overthink.tasks.errors import EngineDied, EngineUnavailable, UserError
 from overthink.tasks.methods.continuations import (
     ContinuationCounts,
     continue_prefixes,
-    evidence_of,
+    count_prefixes,
+    count_verdicts,
     hopeful,
-    rollouts_as_evidence,
 )
 from overthink.tasks.methods.requests import Generate
 from overthink.tasks.plan.prm_train_plan import plan_prm_train
@@ -58,10 +58,10 @@ def recipe_in(folder: Path, **changes: Any) -> PrmTrainRecipe:
 
 
 def test_rollouts_are_evidence_for_each_of_their_prefixes() -> None:
-    found = rollouts_as_evidence([(("a", "b", "c"), True), (("a", "x"), False), (("a", "b"), None), ((), True)])
+    found = count_prefixes([(("a", "b", "c"), True), (("a", "x"), False), (("a", "b"), None), ((), True)])
     assert found == {("a",): ContinuationCounts(right=1, wrong=1), ("a", "b"): ContinuationCounts(right=1, wrong=0)}
     assert found[("a",)].label == 0.5
-    assert evidence_of([None]).label is None
+    assert count_verdicts([None]).label is None
 
 
 def test_nothing_is_spent_after_a_step_from_which_nothing_ended_right() -> None:

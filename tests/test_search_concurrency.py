@@ -10,7 +10,7 @@ import pytest
 from conftest import recipe_of
 from search_runs import PROBLEMS, SEARCHES, Row, base
 
-from overthink.storage.manifest import Cover, Entry
+from overthink.storage.manifest import Entry, Extent
 from overthink.storage.store import Store
 from overthink.tasks.datasets.sources import load_problems
 from overthink.tasks.engines.engine_config import FakePolicyConfig, FakePrmConfig
@@ -49,7 +49,7 @@ class Worksite:
         try:
             with plan.grader.judge() as judge:
                 context = EngineContext(stage, store.stage, judge, self.on_problem, slots, access)
-                return await node.make(context, Cover(plan.problems.units, 0, node.n))
+                return await node.make(context, Extent(plan.problems.units, 0, node.n))
         finally:
             await recorder.close()
 

@@ -143,7 +143,7 @@ async def test_a_cancelled_search_leaves_a_store_to_go_on_with(
     await evaluate(recipe, tmp_path / "store")
     calls = one(tmp_path / "store", "SELECT count(*) FROM calls")
     assert calls == one(tmp_path / "store", "SELECT count(DISTINCT call_key) FROM calls")
-    written = sum(entry.cover.units != () for entry in stage.entries())
+    written = sum(entry.extent.units != () for entry in stage.entries())
     assert written == 3
     assert count_calls.total() - asked <= calls - journaled, "no journaled call was made again"
     whole = recipe_of(base(tmp_path))  # latency determines nothing

@@ -9,7 +9,7 @@ from prefect import flow
 from prefect.runtime import task_run
 from prefect.utilities.annotations import quote
 
-from overthink.storage.manifest import Cover, Entry
+from overthink.storage.manifest import Entry, Extent
 from overthink.storage.stages import Shard
 from overthink.storage.storage_errors import StoreBusy
 from overthink.tasks.stages import shards as module
@@ -71,23 +71,23 @@ class Made:
     problems: Watched
     names: list[str]
 
-    async def __call__(self, cover: Cover) -> Entry:
+    async def __call__(self, extent: Extent) -> Entry:
         self.names.append(task_run.name)
-        return Entry(cover, ())
+        return Entry(extent, ())
 
 
-async def handed_over(make: Any, cover: Cover) -> None:
+async def handed_over(make: Any, extent: Extent) -> None:
     @flow(persist_result=False)
     async def watching() -> None:
-        await part_task(ProblemsNode(problems=Problems("set", (), [])))(make, cover)
+        await part_task(ProblemsNode(problems=Problems("set", (), [])))(make, extent)
 
     await watching()
 
 
 async def test_prefect_hands_what_a_part_is_made_with_through_untouched(prefect_server: str) -> None:
-    cover, made = Cover(("a",), 0, 1), Made(Watched(a=1), [])
-    await handed_over(quote(made), cover)
-    assert made.names == [f"problems {cover.name}"]
+    extent, made = Extent(("a",), 0, 1), Made(Watched(a=1), [])
+    await handed_over(quote(made), extent)
+    assert made.names == [f"problems {extent.name}"]
     assert made.problems.walks == 0
-    await handed_over(made, cover)
+    await handed_over(made, extent)
     assert made.problems.walks > 0, "as it would otherwise"

@@ -8,7 +8,7 @@ import pytest
 from storage_samples import rollouts_of
 
 from benchmarks.sizes import Measured, measured, size_of
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.store import Store
 
 PAGE = (Path(__file__).parents[1] / "docs" / "sizes.md").read_text(encoding="utf-8")
@@ -30,11 +30,11 @@ def test_a_run_is_counted_by_rollouts_shards_and_length() -> None:
 
 
 def test_bytes_a_rollout_are_those_of_the_files(tmp_path: Path) -> None:
-    cover = Cover(("a", "b"), 0, 2)
-    table = rollouts_of(cover)
+    extent = Extent(("a", "b"), 0, 2)
+    table = rollouts_of(extent)
     rows = [row | {"step_count": 3, "completion_tokens": 30} for row in table.to_pylist()]
     written = {"rollouts": pa.Table.from_pylist(rows, schema=table.schema)}
-    (file,) = Store(tmp_path).stage("sample-1").write_part(cover, written).files
+    (file,) = Store(tmp_path).stage("sample-1").write_part(extent, written).files
     unit = measured(Store(tmp_path))
     assert (unit.steps, unit.tokens, unit.bytes_on_disk["rollouts"]) == (3.0, 30.0, file.size / 4)
 

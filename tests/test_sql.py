@@ -7,7 +7,7 @@ import pytest
 from storage_samples import call, rollouts_of, run_named, tree
 
 import overthink.storage.sql
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import calls_table, rows_table
 from overthink.storage.schemas import SCHEMAS
 from overthink.storage.sql import query
@@ -67,7 +67,7 @@ REFUSED = {
 
 
 def put(store: Store, key: str, table: str, rows: list[dict[str, Any]], units: str = "a", reach: int = 1) -> None:
-    store.stage(key).write_part(Cover(tuple(units), 0, reach), {table: rows_table(table, rows)})
+    store.stage(key).write_part(Extent(tuple(units), 0, reach), {table: rows_table(table, rows)})
 
 
 def put_problems(store: Store, key: str, units: str) -> None:
@@ -76,8 +76,8 @@ def put_problems(store: Store, key: str, units: str) -> None:
 
 
 def put_rollouts(store: Store, key: str, units: str, n: int) -> None:
-    cover = Cover(tuple(units), 0, n)
-    store.stage(key).write_part(cover, {"rollouts": rollouts_of(cover)})
+    extent = Extent(tuple(units), 0, n)
+    store.stage(key).write_part(extent, {"rollouts": rollouts_of(extent)})
 
 
 def rows(store: Store, sql: str) -> list[tuple[Any, ...]]:
@@ -96,7 +96,7 @@ def store(tmp_path: Path) -> Store:
     graded = [{"rollout_id": one, "grader": "math", "correct": one == "a/0"} for one in ids]
     answers = [{"rollout_id": one, "answer": f"answer {one}", "answer_key": "k"} for one in ids]
     tables = {"grades": rows_table("grades", graded), "answers": rows_table("answers", answers)}
-    made.stage("grade-1").write_part(Cover(("a", "b"), 0, 3), tables)
+    made.stage("grade-1").write_part(Extent(("a", "b"), 0, 3), tables)
     for run_id, problems, n in (("long", "problems-2", 3), ("short", "problems-1", 2)):
         uses = [StageUse(kind, f"{kind}-1", f"bon-n{n}", n) for kind in ("sample", "score", "grade")]  # type: ignore[arg-type]
         made.write_run(run_named(run_id, StageUse("problems", problems), *uses))
@@ -273,7 +273,7 @@ def test_runs_carry_their_recipe_and_versions_as_json(store: Store) -> None:
 
 def test_calls_belong_to_runs_within_their_problems_and_samples(store: Store) -> None:
     calls = calls_table([call(f"{unit}{index}", unit, index) for unit in "ab" for index in range(3)])
-    store.stage("sample-1").write_part(Cover(("a",), 3, 4), {"calls": calls})
+    store.stage("sample-1").write_part(Extent(("a",), 3, 4), {"calls": calls})
     found = rows(store, "SELECT run_id, count(*), sum(output_tokens) FROM calls GROUP BY ALL ORDER BY ALL")
     assert found == [("long", 6, 30), ("short", 2, 10)]
 
@@ -284,9 +284,9 @@ def test_the_summary_counts_the_tokens_and_flops_of_a_budget(tmp_path: Path) -> 
     generated = [call(f"g{index}", "a", index, input_tokens=3, cached_tokens=1, output_tokens=5) for index in range(4)]
     read = {"kind": "score", "input_tokens": 9, "cached_tokens": 4, "output_tokens": 0}
     scored = [call(f"s{index}", "a", index, **read) for index in range(4)]
-    cover = Cover(("a",), 0, 4)
-    store.stage("sample-1").write_part(cover, {"calls": calls_table(generated)})
-    store.stage("score-1").write_part(cover, {"calls": calls_table(scored)})
+    extent = Extent(("a",), 0, 4)
+    store.stage("sample-1").write_part(extent, {"calls": calls_table(generated)})
+    store.stage("score-1").write_part(extent, {"calls": calls_table(scored)})
     estimates = [{"selector": one, "n": 2, "problems": 1, "accuracy": 0.5} for one in ("majority", "prm_last_max")]
     put(store, "select-1", "estimates", estimates, "a", 4)
     uses = [StageUse(kind, f"{kind}-1", "bon", 4) for kind in ("sample", "score", "select")]  # type: ignore[arg-type]
@@ -329,8 +329,8 @@ def test_a_part_that_was_written_before_a_column_was_there_has_null_in_it(
     with monkeypatch.context() as earlier:
         newer = SCHEMAS["rollouts"]
         earlier.setitem(SCHEMAS, "rollouts", newer.remove(newer.get_field_index("logprob_sum")))
-        cover = Cover(("a",), 0, 1)
-        store.stage("sample-1").write_part(cover, {"rollouts": rollouts_of(cover)})
+        extent = Extent(("a",), 0, 1)
+        store.stage("sample-1").write_part(extent, {"rollouts": rollouts_of(extent)})
     if beside:
         put_rollouts(store, "sample-2", "b", 2)
     found = query(store, "SELECT rollout_id, logprob_sum, stage_key FROM parts_rollouts ORDER BY ALL")

@@ -19,7 +19,7 @@ from storage_samples import pairs, rollouts_of, tree, write_entry_only, write_ro
 import overthink.storage.stages
 from overthink.storage.files import sha256_of
 from overthink.storage.keys import labelled_key
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.schemas import SCHEMAS
 from overthink.storage.stages import Stage
 from overthink.storage.storage_errors import StorageError
@@ -46,14 +46,14 @@ def test_a_stage_that_never_began_has_nothing(stage: Stage) -> None:
     assert stage.entries() == []
     assert stage.files("rollouts") == []
     assert stage.table("rollouts").schema == SCHEMAS["rollouts"]
-    assert stage.missing("ab", 2, 10) == [Cover(("a", "b"), 0, 2)]
+    assert stage.missing("ab", 2, 10) == [Extent(("a", "b"), 0, 2)]
 
 
 def test_rows_come_back_as_written(stage: Stage) -> None:
     write_rollouts(stage, "ab", 0, 2)
     write_rollouts(stage, "c", 0, 2)
     rows = stage.table("rollouts").sort_by("rollout_id").to_pylist()
-    assert rows == rollouts_of(Cover(("a", "b", "c"), 0, 2)).sort_by("rollout_id").to_pylist()
+    assert rows == rollouts_of(Extent(("a", "b", "c"), 0, 2)).sort_by("rollout_id").to_pylist()
     assert stage.table("rollouts").schema == SCHEMAS["rollouts"]
 
 
@@ -64,8 +64,8 @@ def written_before(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
     early = pa.schema([field for field in now if field.name not in ("logprob_sum", "stop_reason")])
     with monkeypatch.context() as patch:
         patch.setitem(SCHEMAS, "rollouts", early)
-        cover = Cover(("a", "b"), 0, 2)
-        stage.write_part(cover, {"rollouts": rollouts_of(cover).select(early.names)})
+        extent = Extent(("a", "b"), 0, 2)
+        stage.write_part(extent, {"rollouts": rollouts_of(extent).select(early.names)})
     return stage
 
 
@@ -93,15 +93,15 @@ def test_an_entry_tells_rows_size_and_digest_of_its_files(stage: Stage) -> None:
 
 
 def test_a_part_may_hold_several_tables(stage: Stage) -> None:
-    cover = Cover(("a",), 0, 1)
-    stage.write_part(cover, {"rollouts": rollouts_of(cover), "steps": SCHEMAS["steps"].empty_table()})
+    extent = Extent(("a",), 0, 1)
+    stage.write_part(extent, {"rollouts": rollouts_of(extent), "steps": SCHEMAS["steps"].empty_table()})
     assert [len(stage.files(name)) for name in ("rollouts", "steps", "scores")] == [1, 1, 0]
 
 
 def test_a_table_of_other_columns_is_refused_and_does_not_count(stage: Stage) -> None:
     with pytest.raises(ValueError, match="names"):
-        stage.write_part(Cover(("a",), 0, 1), {"rollouts": pa.table({"x": [1]})})
-    assert stage.missing("a", 1, 1) == [Cover(("a",), 0, 1)]
+        stage.write_part(Extent(("a",), 0, 1), {"rollouts": pa.table({"x": [1]})})
+    assert stage.missing("a", 1, 1) == [Extent(("a",), 0, 1)]
     assert list(stage.folder.rglob("*.*")) == []
 
 
@@ -115,9 +115,9 @@ def test_digests_are_those_of_a_table_or_of_some_units(stage: Stage) -> None:
 
 
 def test_the_same_work_has_the_same_name_and_other_work_another() -> None:
-    names = {Cover(tuple(units), first, 9).name for units, first in product(("ab", "ba", "a"), (0, 1))}
+    names = {Extent(tuple(units), first, 9).name for units, first in product(("ab", "ba", "a"), (0, 1))}
     assert len(names) == 6
-    assert Cover(("a", "b"), 0, 9).name in names
+    assert Extent(("a", "b"), 0, 9).name in names
 
 
 def test_what_determines_a_stage_is_written_once(stage: Stage) -> None:
@@ -128,7 +128,7 @@ def test_what_determines_a_stage_is_written_once(stage: Stage) -> None:
 
 def test_more_samples_ask_only_for_the_new_ones(stage: Stage) -> None:
     write_rollouts(stage, "ab", 0, 2)
-    assert stage.missing("ab", 5, 10) == [Cover(("a", "b"), 2, 5)]
+    assert stage.missing("ab", 5, 10) == [Extent(("a", "b"), 2, 5)]
 
 
 def test_fewer_samples_ask_for_nothing(stage: Stage) -> None:
@@ -138,12 +138,12 @@ def test_fewer_samples_ask_for_nothing(stage: Stage) -> None:
 
 def test_more_problems_ask_only_for_the_new_ones(stage: Stage) -> None:
     write_rollouts(stage, "ab", 0, 2)
-    assert stage.missing("cab", 2, 10) == [Cover(("c",), 0, 2)]
+    assert stage.missing("cab", 2, 10) == [Extent(("c",), 0, 2)]
 
 
 def test_another_shard_size_cuts_only_what_is_left(stage: Stage) -> None:
     write_rollouts(stage, "abc", 0, 2)
-    assert stage.missing(UNITS, 2, 2) == [Cover(("d",), 0, 2), Cover(("e", "f"), 0, 2)]
+    assert stage.missing(UNITS, 2, 2) == [Extent(("d",), 0, 2), Extent(("e", "f"), 0, 2)]
 
 
 STEPS = st.lists(
@@ -161,14 +161,14 @@ def test_missing_is_exactly_what_no_part_holds_however_a_run_grew(
         stage = Stage(Path(folder))
         held: set[tuple[str, int]] = set()
         for units, reach, size, done in steps:
-            for number, cover in enumerate(stage.missing(sorted(units), reach, size)):
+            for number, extent in enumerate(stage.missing(sorted(units), reach, size)):
                 if done >> number & 1:
-                    assert held.isdisjoint(pairs([cover]))
-                    held.update(pairs([cover]))
-                    write_entry_only(stage, cover)
+                    assert held.isdisjoint(pairs([extent]))
+                    held.update(pairs([extent]))
+                    write_entry_only(stage, extent)
         missing = stage.missing(UNITS, samples, shard_size)
         assert pairs(missing) == sorted(set(product(UNITS, range(samples))) - held)
-        assert all(len(cover.units) <= shard_size for cover in missing)
+        assert all(len(extent.units) <= shard_size for extent in missing)
 
 
 @settings(max_examples=60, deadline=None)
@@ -178,20 +178,20 @@ def test_missing_is_exactly_what_no_part_holds_whatever_parts_are_left(
 ) -> None:
     with TemporaryDirectory() as folder:
         stage = Stage(Path(folder))
-        covers = [Cover((unit,), 2 * block, 2 * block + 2) for unit, block in kept]
-        for cover in covers:
-            write_entry_only(stage, cover)
-        wanted = set(product("ab", range(samples))) - set(pairs(covers))
+        extents = [Extent((unit,), 2 * block, 2 * block + 2) for unit, block in kept]
+        for extent in extents:
+            write_entry_only(stage, extent)
+        wanted = set(product("ab", range(samples))) - set(pairs(extents))
         assert pairs(stage.missing("ab", samples, shard_size)) == sorted(wanted)
 
 
 def test_a_lost_first_part_does_not_make_the_samples_after_it_twice(stage: Stage) -> None:
     write_rollouts(stage, "a", 0, 2)
     write_rollouts(stage, "a", 2, 4)
-    (stage.parts_folder / f"{Cover(('a',), 0, 2).name}.rollouts.parquet").unlink()
+    (stage.parts_folder / f"{Extent(('a',), 0, 2).name}.rollouts.parquet").unlink()
     stage.verify()
-    for cover in stage.missing("a", 4, 1):
-        stage.write_part(cover, {"rollouts": rollouts_of(cover)})
+    for extent in stage.missing("a", 4, 1):
+        stage.write_part(extent, {"rollouts": rollouts_of(extent)})
     assert sorted(stage.table("rollouts")["sample_index"].to_pylist()) == [0, 1, 2, 3]
 
 
@@ -226,12 +226,12 @@ def test_a_damaged_part_is_set_aside_alone_and_asked_for_again(
 
     stage.verify()
 
-    assert stage.missing("abcde", 2, 9) == [Cover(("c", "d"), 0, 2)]
+    assert stage.missing("abcde", 2, 9) == [Extent(("c", "d"), 0, 2)]
     (warning,) = caplog.records
     assert warning.levelname == "WARNING"
     assert f"{SAMPLE}: {name}" in warning.message
     assert re.search(reason, warning.message)
-    moved = {path for path in before if entry.cover.name in path}
+    moved = {path for path in before if entry.extent.name in path}
     after = states(stage)
     assert {path: after[path] for path in before if path not in moved} == {
         path: state for path, state in before.items() if path not in moved
@@ -251,8 +251,8 @@ def test_a_part_made_again_after_damage_is_as_it_was(stage: Stage) -> None:
 
 
 def test_one_damaged_table_takes_the_whole_part_with_it(stage: Stage) -> None:
-    cover = Cover(("a",), 0, 1)
-    entry = stage.write_part(cover, {"rollouts": rollouts_of(cover), "steps": SCHEMAS["steps"].empty_table()})
+    extent = Extent(("a",), 0, 1)
+    entry = stage.write_part(extent, {"rollouts": rollouts_of(extent), "steps": SCHEMAS["steps"].empty_table()})
     flip_a_byte(stage.parts_folder / entry.files[1].name)
     stage.verify()
     assert stage.files("rollouts") == stage.files("steps") == []
@@ -264,16 +264,16 @@ def test_a_part_damaged_twice_can_be_set_aside_twice(stage: Stage) -> None:
         entry = write_rollouts(stage, "a", 0, 1)
         truncate(stage.parts_folder / entry.files[0].name)
         stage.verify()
-    assert stage.missing("a", 1, 1) == [Cover(("a",), 0, 1)]
+    assert stage.missing("a", 1, 1) == [Extent(("a",), 0, 1)]
 
 
 def test_a_part_without_its_manifest_entry_does_not_exist(stage: Stage) -> None:
     write_rollouts(stage, "ab", 0, 2)
     entry = write_rollouts(stage, "c", 0, 2)
-    (stage.manifest_folder / f"{entry.cover.name}.json").unlink()
+    (stage.manifest_folder / f"{entry.extent.name}.json").unlink()
     assert len(stage.files("rollouts")) == 1
     stage.verify()
-    assert stage.missing("abc", 2, 9) == [Cover(("c",), 0, 2)]
+    assert stage.missing("abc", 2, 9) == [Extent(("c",), 0, 2)]
     assert [path.name for path in stage.parts_folder.iterdir()] == [stage.files("rollouts")[0].name]
 
 
@@ -293,10 +293,10 @@ def test_a_stage_that_never_began_is_whole(stage: Stage) -> None:
 
 def test_parts_whose_sources_are_gone_are_set_aside(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     for unit, sources in (("a", ["1"]), ("b", ["1", "2"]), ("c", [])):
-        cover = Cover((unit,), 0, 1)
-        stage.write_part(cover, {"rollouts": rollouts_of(cover)}, sources)
+        extent = Extent((unit,), 0, 1)
+        stage.write_part(extent, {"rollouts": rollouts_of(extent)}, sources)
     stage.verify(frozenset({"1", "3"}))
-    assert stage.missing("abc", 1, 9) == [Cover(("b",), 0, 1)]
+    assert stage.missing("abc", 1, 9) == [Extent(("b",), 0, 1)]
     (warning,) = caplog.records
     assert "made again" in warning.message
 
@@ -339,7 +339,7 @@ def test_a_damaged_manifest_entry_is_an_error_that_names_the_file_and_touches_no
 def test_a_disk_that_fails_at_any_sync_leaves_nothing_that_counts_as_done(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, failing_at: int, code: int
 ) -> None:
-    cover, count, fsync = Cover(("a",), 0, 1), [0], os.fsync
+    extent, count, fsync = Extent(("a",), 0, 1), [0], os.fsync
 
     def failing(descriptor: int) -> None:
         count[0] += 1
@@ -347,26 +347,26 @@ def test_a_disk_that_fails_at_any_sync_leaves_nothing_that_counts_as_done(
             raise OSError(code, os.strerror(code))
         fsync(descriptor)
 
-    tables = {"rollouts": rollouts_of(cover), "steps": SCHEMAS["steps"].empty_table()}
+    tables = {"rollouts": rollouts_of(extent), "steps": SCHEMAS["steps"].empty_table()}
     stage.parts_folder.mkdir(parents=True)
     stage.manifest_folder.mkdir()
     with monkeypatch.context() as patched, pytest.raises(StorageError, match=r"sample-8b80.*same command again"):
         patched.setattr(os, "fsync", failing)
-        stage.write_part(cover, tables)
+        stage.write_part(extent, tables)
     assert not list(stage.folder.rglob("*.partial"))
     entry_is_there = failing_at == 6  # only the folder's own sync failed: the entry's file is already whole
-    assert stage.missing("a", 1, 1) == ([] if entry_is_there else [cover])
+    assert stage.missing("a", 1, 1) == ([] if entry_is_there else [extent])
     stage.verify()
-    stage.write_part(cover, tables)
+    stage.write_part(extent, tables)
     assert stage.table("rollouts").num_rows == 1
 
 
 def test_a_full_disk_under_parquet_is_told(stage: Stage) -> None:
-    cover = Cover(("a",), 0, 1)
+    extent = Extent(("a",), 0, 1)
     stage.parts_folder.mkdir(parents=True)
-    (stage.parts_folder / f".{cover.name}.rollouts.parquet.partial").symlink_to("/dev/full")
-    with pytest.raises(StorageError, match=f"disk full while writing .*{cover.name}"):
-        stage.write_part(cover, {"rollouts": rollouts_of(cover)})
+    (stage.parts_folder / f".{extent.name}.rollouts.parquet.partial").symlink_to("/dev/full")
+    with pytest.raises(StorageError, match=f"disk full while writing .*{extent.name}"):
+        stage.write_part(extent, {"rollouts": rollouts_of(extent)})
     assert not list(stage.parts_folder.iterdir())
 
 
@@ -377,7 +377,7 @@ def test_a_disk_that_cannot_be_read_is_told_with_the_place(stage: Stage, monkeyp
         raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
     monkeypatch.setattr(overthink.storage.stages, "sha256_of", failing)
-    with pytest.raises(StorageError, match=entry.cover.name):
+    with pytest.raises(StorageError, match=entry.extent.name):
         stage.verify()
 
 

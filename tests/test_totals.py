@@ -3,31 +3,31 @@
 from dataclasses import replace
 
 import numpy as np
-from evidence_samples import drawn_evidence, evidence, option
+from fitting_samples import drawn_evidence, observations, option
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overthink.tasks.analysis.difficulty import DifficultyConfig
-from overthink.tasks.strategy.fit_strategy import Evidence, cross_validate
+from overthink.tasks.strategy.fit_strategy import Observations, cross_validate
 from overthink.tasks.strategy.totals import Shared, share_out
 
 BINS = DifficultyConfig()
 HALF = 40
 
 
-def shared(known: Evidence, seed: int = 0) -> list[Shared]:
+def shared(known: Observations, seed: int = 0) -> list[Shared]:
     return share_out(known, cross_validate(known, BINS, seed), BINS)
 
 
-def two_kinds(hard_at_64: float) -> Evidence:
+def two_kinds(hard_at_64: float) -> Observations:
     """Easy problems that 4 solutions solve, and hard ones that only 64 may solve; 16 solve no more than 4 do."""
     easy = np.array([1.0] * HALF + [0.0] * HALF)
     most = np.maximum(easy, hard_at_64)
-    ways = [
+    options = [
         option(accuracy, f"best_of_n-n{n}", budget=n, tokens=50.0 * n / 4, flops=float(n))
         for n, accuracy in ((4, easy), (16, easy), (32, easy), (64, most))
     ]
-    return evidence(np.where(easy > 0, 0.9, 0.01), ways, ways)
+    return observations(np.where(easy > 0, 0.9, 0.01), options, options)
 
 
 def test_what_easy_problems_do_not_need_solves_hard_ones() -> None:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from overthink.flows.commands.cli import app
 from overthink.flows.evaluate import evaluate
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.sql import query
 from overthink.storage.store import StageUse, Store
@@ -80,7 +80,7 @@ beam_search-n4-m2, id-a: Take 20, plus 11. What is [bold]it[/bold]?
 
 
 def put(store: Store, key: str, table: str, rows: list[Row]) -> None:
-    store.stage(key).write_part(Cover(("a",), 0, 4), {table: rows_table(table, rows)})
+    store.stage(key).write_part(Extent(("a",), 0, 4), {table: rows_table(table, rows)})
 
 
 def problem(problem_set: str = "sums", problem_id: str = "id-a") -> Row:

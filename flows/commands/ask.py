@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from overthink.flows.commands.options import DEFAULT_STORE, RunArgument, StoreOption, existing
-from overthink.flows.commands.terminal import console, print_note, told_plainly, unfolded
+from overthink.flows.commands.terminal import console, plain_errors, print_note, unfolded
 from overthink.storage.opening import open_store
 from overthink.tasks.recipes.loading import shipped_recipes
 
@@ -25,7 +25,7 @@ def sql(
     from overthink.flows.commands.output import print_rows
     from overthink.storage.sql import stream
 
-    with told_plainly(), stream(open_store(store), query, say=print_note) as rows:
+    with plain_errors(), stream(open_store(store), query, say=print_note) as rows:
         print_rows(rows, output)
 
 
@@ -37,7 +37,7 @@ def cost(
     """Print what a run cost: tokens, FLOPs, seconds, GPU-seconds, by method and in all."""
     from overthink.tasks.reporting.costs import cost_rows, cost_table
 
-    with told_plainly():
+    with plain_errors():
         opened = existing(store)
         run_id = opened.find_run(run_name).run_id
         rows = cost_rows(opened, run_id)
@@ -53,7 +53,7 @@ def tree(
     """Print the tree a search grew for one problem: scores, steps, what was pruned, and where paths ended (■)."""
     from overthink.tasks.reporting.tree_text import tree_of
 
-    with told_plainly():
+    with plain_errors():
         opened = existing(store)
         drawn = tree_of(opened, opened.find_run(run_name).run_id, problem, method)
         # Deep trees are wider than any terminal; folded into what is left beside their branches they cannot be read.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing
-from overthink.flows.commands.terminal import console, told_plainly
+from overthink.flows.commands.terminal import console, plain_errors
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
 from overthink.tasks.analysis.selectors import selector_of
@@ -37,7 +37,7 @@ def compare(
     With one RUN, an imported one: our choices beside those that the other tool reported, every difference with its
     reason.
     """
-    with told_plainly():
+    with plain_errors():
         opened = existing(store)
         run = opened.find_run(run_name)
         if other is None:
@@ -58,18 +58,18 @@ def gate(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Exit with code 3 where a run is less accurate than an earlier one, beyond the interval; 0 where it holds."""
-    with told_plainly():
+    with plain_errors():
         opened = existing(store)
         run = _newest(opened, run_name)
         config = _gate_of(run, selector, against)
         from prefect.settings import PREFECT_API_URL
 
-        from overthink.flows.orchestration.gate_events import tell_prefect
+        from overthink.flows.orchestration.gate_events import emit_verdict
         from overthink.tasks.reporting.gate import judge, raise_fallen
 
         verdict = judge(opened, run, config)
         if PREFECT_API_URL.value() is not None:  # without a server there is nobody to tell
-            tell_prefect(verdict, run.name)
+            emit_verdict(verdict, run.name)
         if output == "json":
             _print_json(asdict(verdict))
             raise_fallen(verdict)

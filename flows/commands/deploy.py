@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
-from overthink.flows.commands.terminal import console, quiet, told_plainly
+from overthink.flows.commands.terminal import console, plain_errors, quiet
 from overthink.tasks.recipes.loading import find_recipe, read_recipe
 
 
@@ -22,7 +22,7 @@ def deploy(
     name: Annotated[str | None, typer.Option(help="The deployment's name, instead of the recipe's.")] = None,
 ) -> None:
     """Register a recipe on a Prefect server, for its workers to run on a schedule or on demand."""
-    with told_plainly():
+    with plain_errors():
         quiet()
         wanted = read_recipe(find_recipe(recipe), changes or [])
         from overthink.flows.evaluate import evaluate

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from overthink.flows.commands.options import RecipeArgument
-from overthink.flows.commands.terminal import console, told_plainly
+from overthink.flows.commands.terminal import console, plain_errors
 from overthink.tasks.analysis.planning import ACCELERATORS, Assumptions
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.loading import find_recipe, read_runs
@@ -27,7 +27,7 @@ def estimate(
     size: Annotated[list[str] | None, typer.Option(help="MODEL=PARAMETERS of a model not known here.")] = None,
 ) -> None:
     """Estimate tokens, FLOPs and GPU hours of a recipe of `run` or `sweep`: rough, and with every assumption said."""
-    with told_plainly():
+    with plain_errors():
         from overthink.tasks.plan.cost_estimate import estimate_table, estimates
 
         if gpu not in ACCELERATORS:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing
-from overthink.flows.commands.terminal import console, quiet, told_plainly
+from overthink.flows.commands.terminal import console, plain_errors, quiet
 
 DEFAULT_FILE = Path("strategy.yaml")
 
@@ -19,8 +19,8 @@ def fit(
     name: Annotated[str | None, typer.Option(help="The strategy's name, instead of the file's.")] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Find what to use for which difficulty under which budget, from finished runs, and how much that is worth."""
-    with told_plainly():
+    """Find what to use for which difficulty under which budget, from finished runs, and how much that gains."""
+    with plain_errors():
         quiet()
         opened = existing(store)
         from overthink.tasks.recipes.strategy_file import write_strategy
@@ -34,7 +34,7 @@ def fit(
                 console().print(f"left out: {method_id}, which some of the problems lack", highlight=False)
             if fitted.unknown:
                 count = f"{fitted.unknown} problem{'s' if fitted.unknown > 1 else ''}"
-                told = f"left out: {count}, of which some way has no answer whose verdict is known"
+                told = f"left out: {count}, of which some option has no answer whose verdict is known"
                 console().print(told, highlight=False)
             path = out.with_stem(out.stem + fitted.suffix)
             write_strategy(fitted.strategy, path)

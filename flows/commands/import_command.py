@@ -7,7 +7,7 @@ import typer
 
 from overthink.flows.commands.options import DEFAULT_STORE, StoreOption
 from overthink.flows.commands.report import print_report
-from overthink.flows.commands.terminal import carry_out, console, quiet, told_plainly
+from overthink.flows.commands.terminal import carry_out, console, plain_errors, quiet
 from overthink.storage.opening import open_store
 from overthink.tasks.domains.domain import Extraction
 from overthink.tasks.domains.known_domains import MATH
@@ -39,7 +39,7 @@ def import_(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Bring rollouts that another tool stored into the store, graded and chosen from like our own."""
-    with told_plainly():
+    with plain_errors():
         quiet()
         jsonl = JsonlOptions(mapping or [], transform, explode)
         recipe = import_recipe(layout, path, jsonl, name, GradedAs(domain, extraction), independent)

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from overthink.flows.commands.terminal import console, told_plainly
+from overthink.flows.commands.terminal import console, plain_errors
 from overthink.tasks.analysis.selectors import SELECTORS, Selector
 from overthink.tasks.domains.known_domains import DOMAINS, load_domain
 from overthink.tasks.errors import UserError
@@ -23,7 +23,7 @@ KINDS: Mapping[Group, tuple[Mapping[str, Any], Load]] = {
 
 def list_plugins() -> None:
     """List methods, selectors and domains: the built-in ones, and those of installed packages."""
-    with told_plainly():
+    with plain_errors():
         table = Table("kind", "name", "distribution", "version")
         broken: list[str] = []
         for group in KINDS:

@@ -8,7 +8,7 @@ import typer
 from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption, existing, write_text
 from overthink.flows.commands.report import print_report
 from overthink.flows.commands.run import print_dropped
-from overthink.flows.commands.terminal import carry_out, console, quiet, told_plainly
+from overthink.flows.commands.terminal import carry_out, console, plain_errors, quiet
 from overthink.storage.opening import open_store
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
@@ -26,7 +26,7 @@ def prm_eval(
     html: Annotated[Path | None, typer.Option(help="Also write the curves to this file, as one page.")] = None,
 ) -> None:
     """How far a PRM can be trusted: against labelled solutions, or against the grades of a finished run."""
-    with told_plainly():
+    with plain_errors():
         if (recipe is None) == (run_name is None):
             raise UserError("name a recipe, such as prm-eval, or a finished run with --run; not both")
         quiet()
@@ -80,7 +80,7 @@ def prm_train(
     skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
 ) -> None:
     """Train a PRM on what a policy's rollouts are worth, or go on with it; a finished one is only reported."""
-    with told_plainly():
+    with plain_errors():
         quiet()
         wanted = read_recipe_of(PrmTrainRecipe, find_recipe(recipe), changes or [])
         from overthink.flows.prm_train import prm_train

@@ -10,7 +10,7 @@ from rich.markdown import Markdown
 
 from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing, write_text
 from overthink.flows.commands.status import status_of
-from overthink.flows.commands.terminal import Screen, carry_out, console, quiet, told_plainly
+from overthink.flows.commands.terminal import Screen, carry_out, console, plain_errors, quiet
 from overthink.storage.completeness import incomplete_stages
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
@@ -30,7 +30,7 @@ def report(
     pictures: Annotated[Path | None, typer.Option(help="Also write the page's figures to this folder.")] = None,
 ) -> None:
     """Print what runs found; as a page, with curves, trees, gains, cost, and the SQL behind each."""
-    with told_plainly():
+    with plain_errors():
         opened = existing(store)
         runs = [stored for name in run_names for stored in opened.find_runs(name)]
         for stored in runs:

@@ -11,7 +11,7 @@ import typer
 from overthink.flows.commands.compare import print_verdict
 from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
 from overthink.flows.commands.report import print_report
-from overthink.flows.commands.terminal import carry_out, console, quiet, told_plainly
+from overthink.flows.commands.terminal import carry_out, console, plain_errors, quiet
 from overthink.flows.orchestration.untold import notes
 from overthink.storage.opening import open_store
 from overthink.storage.store import Store
@@ -41,7 +41,7 @@ def run(
     wait: Annotated[bool, typer.Option(help="Wait for the end of a run that was handed over.")] = False,
 ) -> None:
     """Run a recipe, or go on with it; a finished one is only reported."""
-    with told_plainly():
+    with plain_errors():
         quiet()
         wanted = read_recipe(find_recipe(recipe), changes or [])
         if wait and deployment is None:

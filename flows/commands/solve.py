@@ -8,7 +8,7 @@ import typer
 from overthink.flows.commands.options import DEFAULT_STORE, StoreOption
 from overthink.flows.commands.report import print_report
 from overthink.flows.commands.run import run_to_end
-from overthink.flows.commands.terminal import console, quiet, told_plainly
+from overthink.flows.commands.terminal import console, plain_errors, quiet
 from overthink.tasks.errors import UserError
 
 
@@ -31,7 +31,7 @@ def solve(
 
     All problems get the same budget, or share a total that goes where it helps most. A finished run is only reported.
     """
-    with told_plainly():
+    with plain_errors():
         quiet()
         from overthink.tasks.reporting.solve_tables import solved_lines, solved_rows, solved_table, spending_lines
         from overthink.tasks.strategy.solve_recipe import problem_source, solve_recipe

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from rich.table import Column, Table
 
 from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing
-from overthink.flows.commands.terminal import console, told_plainly, unfolded
+from overthink.flows.commands.terminal import console, plain_errors, unfolded
 from overthink.storage.store import Run, Store
 from overthink.tasks.analysis.method_ids import method_name
 
 
 def status(store: StoreOption = DEFAULT_STORE) -> None:
     """List the runs of a store, and the sweeps they belong to."""
-    with told_plainly():
+    with plain_errors():
         opened = existing(store)
         runs = {stored.run_id: stored for stored in opened.runs()}
         states = {run_id: status_of(opened, stored) for run_id, stored in runs.items()}

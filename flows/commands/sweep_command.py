@@ -7,7 +7,7 @@ import typer
 
 from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
 from overthink.flows.commands.run import print_dropped
-from overthink.flows.commands.terminal import carry_out, console, quiet, told_plainly
+from overthink.flows.commands.terminal import carry_out, console, plain_errors, quiet
 from overthink.storage.opening import open_store
 from overthink.tasks.errors import CellsFailed
 from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
@@ -21,7 +21,7 @@ def sweep(
     skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
 ) -> None:
     """Run a grid of policies, PRMs and problem sets, or go on with it; a finished one is only reported."""
-    with told_plainly():
+    with plain_errors():
         failures = _sweep(recipe, changes or [], store, skip_bad_rows)
     if failures:
         words = ["overthink", "sweep", recipe, *(word for change in changes or [] for word in ("--set", change))]

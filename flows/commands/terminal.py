@@ -134,7 +134,7 @@ def _chatter_to(log: Path) -> Iterator[Console]:
 
 
 @contextlib.contextmanager
-def told_plainly() -> Iterator[None]:
+def plain_errors() -> Iterator[None]:
     """The user's mistakes as one message, without a traceback, and exit code 2; a regression likewise, and 3.
 
     SIGTERM is told likewise, and is 143.

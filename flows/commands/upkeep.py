@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing
-from overthink.flows.commands.terminal import console, quiet, told_plainly, unfolded
+from overthink.flows.commands.terminal import console, plain_errors, quiet, unfolded
 from overthink.storage.garbage import Garbage, find_garbage, remove_garbage
 from overthink.storage.store import Store
 from overthink.tasks.errors import UserError
@@ -34,7 +34,7 @@ def gc(
 
     What engines made is listed apart, and removed only by --confirm with the name of each stage.
     """
-    with told_plainly():
+    with plain_errors():
         opened = existing(store)
         forgotten = {run_id for name in run_names or [] for run_id in _forgotten(opened, name)}
         found, named = find_garbage(opened, forgotten), set(confirmed or [])
@@ -89,7 +89,7 @@ def doctor(
     ] = None,
 ) -> None:
     """Look over Python, packages, engines, GPUs, Prefect, endpoints and a store; exits with 1 where one is broken."""
-    with told_plainly():
+    with plain_errors():
         quiet()
         opened = None if store is None else existing(store)
         from overthink.flows.commands.doctor_findings import findings, served_models

@@ -9,7 +9,7 @@ from overthink.tasks.reporting.gate import Verdict, judge, raise_fallen
 PASSED, FAILED = "overthink.gate.passed", "overthink.gate.failed"
 
 
-def tell_prefect(verdict: Verdict, recipe_name: str) -> None:
+def emit_verdict(verdict: Verdict, recipe_name: str) -> None:
     """Emit the verdict as an event, for automations to act on. A server that cannot be reached stops nothing."""
     from prefect.events import emit_event
 
@@ -24,9 +24,9 @@ def tell_prefect(verdict: Verdict, recipe_name: str) -> None:
     )
 
 
-def keep_gate(store: Store, run_id: str, gate: GateConfig) -> None:
+def apply_gate(store: Store, run_id: str, gate: GateConfig) -> None:
     """Judge a finished run and tell Prefect. Raises Regression where it is less accurate."""
     run = store.find_run(run_id)
     verdict = judge(store, run, gate)
-    tell_prefect(verdict, run.name)
+    emit_verdict(verdict, run.name)
     raise_fallen(verdict)

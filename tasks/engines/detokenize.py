@@ -6,14 +6,14 @@ from typing import Any
 UNFINISHED = "\ufffd"  # what a decoder writes for bytes that are not yet a character
 
 
-class Speller:
+class Detokenizer:
     """Decodes whole samples at once; much cheaper than an engine's token-by-token decoding."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._lengths: dict[int, int] = {}
 
-    def spell(self, tokens: list[int]) -> tuple[str, tuple[int, ...]]:
+    def decode(self, tokens: list[int]) -> tuple[str, tuple[int, ...]]:
         """The text of some tokens, special ones left out, and for each token the end of its text, ascending."""
         text = self._decode(tokens)
         lengths = [self._length(token) for token in tokens]

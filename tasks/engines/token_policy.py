@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from overthink.tasks.engines.detokenize import Speller, StopTokens
+from overthink.tasks.engines.detokenize import Detokenizer, StopTokens
 from overthink.tasks.engines.policy_prompts import PolicyPrompts
 from overthink.tasks.errors import BadReply
 from overthink.tasks.records import Sample, SampleStop, Sampling
@@ -31,7 +31,7 @@ class TokenPolicy(ABC):
         self.tokens = prompts.tokens
         self._limit = limit
         self._vocabulary = prompts.vocabulary
-        self._speller = Speller(prompts.tokenizer)
+        self._speller = Detokenizer(prompts.tokenizer)
         self._stops = StopTokens(prompts.tokenizer)
 
     async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
@@ -53,7 +53,7 @@ class TokenPolicy(ABC):
             raise BadReply(f"vLLM ended a request with {written.finish_reason!r}")
         self._check(written, prompt_tokens, sampling)
         tokens = written.tokens
-        text, ends = self._speller.spell(tokens)
+        text, ends = self._speller.decode(tokens)
         reason: SampleStop = "stop" if written.finish_reason == "stop" else "length"
         stops = [(text.index(stop), stop) for stop in sampling.stop if stop in text]
         if stops:

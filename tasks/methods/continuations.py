@@ -31,12 +31,12 @@ class ContinuationCounts:
         return self.right / self.count if self.count else None
 
 
-def evidence_of(verdicts: Sequence[bool | None]) -> ContinuationCounts:
+def count_verdicts(verdicts: Sequence[bool | None]) -> ContinuationCounts:
     """What grades say; a grade that is unknown says nothing."""
     return ContinuationCounts(right=verdicts.count(True), wrong=verdicts.count(False))
 
 
-def rollouts_as_evidence(rollouts: Sequence[tuple[Prefix, bool | None]]) -> dict[Prefix, ContinuationCounts]:
+def count_prefixes(rollouts: Sequence[tuple[Prefix, bool | None]]) -> dict[Prefix, ContinuationCounts]:
     """Every prefix of some graded rollouts that is not the whole of one, with how those that go through it ended.
 
     Rollouts are draws from the policy after each of their own prefixes, so they need not be drawn again.
@@ -44,7 +44,7 @@ def rollouts_as_evidence(rollouts: Sequence[tuple[Prefix, bool | None]]) -> dict
     found: dict[Prefix, ContinuationCounts] = defaultdict(ContinuationCounts)
     for steps, verdict in rollouts:
         for end in range(1, len(steps)):
-            found[steps[:end]] += evidence_of([verdict])
+            found[steps[:end]] += count_verdicts([verdict])
     return dict(found)
 
 

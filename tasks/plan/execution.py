@@ -7,7 +7,7 @@ from overthink.tasks.plan.checks import check
 from overthink.tasks.plan.run_plan import Plan, is_finished
 from overthink.tasks.stages.node import Engines, StageNode
 from overthink.tasks.stages.progress import RunProgress
-from overthink.tasks.stages.run_manifest import concluded
+from overthink.tasks.stages.run_manifest import recorded_end
 from overthink.tasks.stages.runner import StageRunner
 from overthink.tasks.stages.schedule import Address, Job, Schedule, address
 from overthink.tasks.stages.sharing import with_others
@@ -28,7 +28,7 @@ class Execution:
 
     def under_way(self) -> AbstractContextManager[None]:
         """Write the run's manifest, and at the end how it ended."""
-        return concluded(self.store, self.plan.begin(self.store))
+        return recorded_end(self.store, self.plan.begin(self.store))
 
     async def run_with_others(self) -> bool:
         """The whole run together with all processes that share it; whether it was this one that ended it."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from overthink.storage.files import read_json
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.stage_kinds import MAKE_ROLLOUTS, StageKind
 from overthink.storage.stages import Stage
 from overthink.storage.storage_errors import StorageError
@@ -48,8 +48,8 @@ class Regrading:
         """The rows of `selections` of one method. Raises StorageError where what it takes is not whole."""
         decided = any(use.kind == StageKind.DECIDE for use in self._run.stages if use.method_id == method_id)
         chosen = self._choose(method_id) if decided else self._select(method_id)
-        cover = Cover(self._problems.units, 0, chosen.n)
-        return list(chosen.part(self._context(chosen.key), cover)["selections"].to_pylist())
+        extent = Extent(self._problems.units, 0, chosen.n)
+        return list(chosen.part(self._context(chosen.key), extent)["selections"].to_pylist())
 
     def _select(self, method_id: str) -> ChoiceNode:
         made = stored_stage(self._run, method_id, *MAKE_ROLLOUTS)
@@ -87,9 +87,9 @@ class Regrading:
         node = GradeNode(
             problems=self._problems, method_id=made.method_id, n=made.n, rollouts=made, grader=self._grader
         )
-        context, cover = self._context(node.key), Cover(self._problems.units, 0, node.n)
-        if not context.stage.holds(cover):
-            node.make_now(context, cover)
+        context, extent = self._context(node.key), Extent(self._problems.units, 0, node.n)
+        if not context.stage.holds(extent):
+            node.make_now(context, extent)
         return node
 
     def _context(self, key: str) -> ShardContext:

@@ -19,7 +19,7 @@ QUANTILES = 5
 def fit_tables(fit: Fit) -> Iterator[Table]:
     """What is chosen, how it stands beside everything else, and how well the difficulty is predicted."""
     yield choices_table(fit)
-    yield standings_table(fit)
+    yield baselines_table(fit)
     if fit.shared:
         yield sharing_table(fit)
     yield calibration_table(fit)
@@ -40,60 +40,61 @@ def choices_table(fit: Fit) -> Table:
         interval = None if choice.ci_low is None or choice.ci_high is None else (choice.ci_low, choice.ci_high)
         accuracy = "" if choice.accuracy is None else _percent(choice.accuracy, interval)
         difficulty = choice.difficulty if isinstance(choice, Choice) else "all, no pilot"
-        ways = (str(choice.budget), difficulty, choice.method.method_id, choice.selector)
-        table.add_row(*ways, str(choice.problems), accuracy, _count(choice.policy_tokens), _flops(choice.flops))
+        options = (str(choice.budget), difficulty, choice.method.method_id, choice.selector)
+        table.add_row(*options, str(choice.problems), accuracy, _count(choice.policy_tokens), _flops(choice.flops))
     return table
 
 
-def standings_table(fit: Fit) -> Table:
-    """Every way at every budget."""
+def baselines_table(fit: Fit) -> Table:
+    """Every option at every budget."""
     table = Table(
-        title=f"held out: {len(fit.evidence.pass_at_1)} problems, two folds",
-        caption="ahead: accuracy of the strategy less that of the way, in points, on the same problems, with its 95 % "
-        "interval; known difficulty: by rollouts of best-of-N that are not scored, so it has no row where all are; "
-        f"best-of-N below its N: by {SUBSETS} random subsets a problem where there are more; tokens: completion "
+        title=f"held out: {len(fit.observations.pass_at_1)} problems, two folds",
+        caption="ahead: accuracy of the strategy less that of the option, in points, on the same problems, with its "
+        "95 % interval; known difficulty: by rollouts of best-of-N that are not scored, so it has no row where all "
+        f"are; best-of-N below its N: by {SUBSETS} random subsets a problem where there are more; tokens: completion "
         "tokens a problem; FLOPs: of policy and PRM a problem",
     )
-    for header in ("budget", "way", "selector"):
+    for header in ("budget", "option", "selector"):
         table.add_column(header, overflow="fold")
     for header in ("accuracy", "strategy ahead by", "tokens", "FLOPs"):
         table.add_column(header, justify="right", no_wrap=True)
-    for one in fit.standings:
-        if one.way == STRATEGY:
+    for one in fit.baselines:
+        if one.name == STRATEGY:
             table.add_section()
-        lead = "" if one.way == STRATEGY else _lead(one.lead)
+        lead = "" if one.name == STRATEGY else _lead(one.lead)
         costs = _count(one.tokens), _flops(one.flops)
-        selector = "any right" if one.way == ANY_RIGHT else one.selector or ""
-        table.add_row(str(one.budget), one.way, selector, _percent(one.accuracy, one.interval), lead, *costs)
+        selector = "any right" if one.name == ANY_RIGHT else one.selector or ""
+        table.add_row(str(one.budget), one.name, selector, _percent(one.accuracy, one.interval), lead, *costs)
     return table
 
 
 def sharing_table(fit: Fit) -> Table:
-    """What a total is worth that is shared out, beside the same budget for every problem."""
+    """The accuracy of a total that is shared out, beside the same budget for every problem."""
     table = Table(
         title="a total of tokens shared out, held out",
-        caption="each total is what the best fixed way takes at that budget; foreseen: shared out by what each budget "
-        "comes to for each problem, which bounds what any prediction could do; ahead: of the fixed way, in points",
+        caption="each total is what the best fixed option takes at that budget; foreseen: shared out by what each "
+        "budget comes to for each problem, which "
+        "bounds what any prediction could do; ahead: of the fixed option, in points",
     )
-    for header in ("budget", "best fixed way", "selector"):
+    for header in ("budget", "best fixed option", "selector"):
         table.add_column(header, overflow="fold")
     for header in ("accuracy", "shared out", "ahead by", "tokens", "foreseen"):
         table.add_column(header, justify="right", no_wrap=True)
     for one in fit.shared:
         lead = paired_difference(one.shared.accuracy, one.uniform.accuracy)
         accuracies = [
-            _percent(float(way.accuracy.mean()), mean_interval(way.accuracy))
-            for way in (one.uniform, one.shared, one.foreseen)
+            _percent(float(option.accuracy.mean()), mean_interval(option.accuracy))
+            for option in (one.uniform, one.shared, one.foreseen)
         ]
         tokens = f"{one.shared.tokens.mean():,.0f} of {one.uniform.tokens.mean():,.0f}"
-        ways = str(one.budget), one.uniform.method_id, one.uniform.selector
-        table.add_row(*ways, *accuracies[:2], _lead(lead), tokens, accuracies[2])
+        options = str(one.budget), one.uniform.method_id, one.uniform.selector
+        table.add_row(*options, *accuracies[:2], _lead(lead), tokens, accuracies[2])
     return table
 
 
 def calibration_table(fit: Fit) -> Table:
     """Whether the pass@1 that pilots predict is the one that comes."""
-    curve = calibration_curve(fit.validation.predicted, fit.evidence.pass_at_1)
+    curve = calibration_curve(fit.validation.predicted, fit.observations.pass_at_1)
     error = calibration_error(curve)
     table = Table(
         title="pass@1 predicted from the pilot, held out",
@@ -109,7 +110,7 @@ def calibration_table(fit: Fit) -> Table:
 
 def difficulty_table(fit: Fit) -> Table:
     """Known bins and quantiles of pass@1, side by side, by the bins that pilots predict."""
-    bins, known = fit.strategy.difficulty, fit.evidence.pass_at_1
+    bins, known = fit.strategy.difficulty, fit.observations.pass_at_1
     predicted = np.array([bins.of(chance) for chance in fit.validation.predicted.tolist()])
     absolute = np.array([bins.of(chance) for chance in known.tolist()])
     table = Table(

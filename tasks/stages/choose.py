@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.tasks.analysis.estimators import Estimate
 from overthink.tasks.analysis.intervals import KIND
@@ -37,9 +37,9 @@ class Applied:
         """Pilot and rest of some problems together, by problem key."""
         grades, rest = stage_of(self.grades.key), stage_of(self.rest.key)
         if self.pilot is None:
-            return read_graded(grades, rest, Cover(units, 0, self.most))
+            return read_graded(grades, rest, Extent(units, 0, self.most))
         pilots = self.pilot.graded(stage_of, units)
-        following = read_graded(grades, rest, Cover(units, self.pilot.n, self.most))
+        following = read_graded(grades, rest, Extent(units, self.pilot.n, self.most))
         return {unit: [*pilots[unit], *following[unit]] for unit in units}
 
     @property
@@ -73,13 +73,13 @@ class ChooseNode(ChoiceNode):
         """See `Applied`."""
         return self.applied.reads
 
-    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:
+    def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:
         """Choose for all problems of the run."""
-        pools = join_all(self.applied.rollouts(context.stage_of, cover.units), context.judge)
+        pools = join_all(self.applied.rollouts(context.stage_of, extent.units), context.judge)
         decided = context.stage_of(self.applied.decisions.key).table("decisions").to_pylist()
         decisions = {row["problem_key"]: row for row in decided}
         rows = []
-        for unit in cover.units:
+        for unit in extent.units:
             rows.append(decided_choice(self.problems.by_key[unit], pools[unit], decisions[unit]))
             context.on_problem()
         # Under a total each problem has a budget of its own; over all of them it is their mean.

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.analysis.difficulty import Difficulty, features_of
@@ -19,7 +19,7 @@ from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import Graded, join_all, read_graded
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
 from overthink.tasks.stages.node import Input, OpenStage, PlainNode, ShardContext
-from overthink.tasks.stages.score import covered_rows
+from overthink.tasks.stages.score import rows_within
 
 DECISIVE = {
     "difficulty",
@@ -41,11 +41,11 @@ class Pilot:
 
     def graded(self, stage_of: OpenStage, units: tuple[str, ...]) -> dict[str, Graded]:
         """The rollouts of some problems, by problem key."""
-        return read_graded(stage_of(self.grades.key), stage_of(self.scores.key), Cover(units, 0, self.n))
+        return read_graded(stage_of(self.grades.key), stage_of(self.scores.key), Extent(units, 0, self.n))
 
     def tokens(self, stage_of: OpenStage, units: tuple[str, ...]) -> dict[str, list[int]]:
         """The completion tokens of each rollout, by problem key."""
-        table = covered_rows(stage_of(self.rollouts.key).table("rollouts"), Cover(units, 0, self.n))
+        table = rows_within(stage_of(self.rollouts.key).table("rollouts"), Extent(units, 0, self.n))
         tokens: dict[str, list[int]] = {unit: [] for unit in units}
         for unit, count in zip(table["problem_key"].to_pylist(), table["completion_tokens"].to_pylist(), strict=True):
             tokens[unit].append(count)
@@ -140,9 +140,9 @@ class DecideNode(AnyDecisionNode):
         """See there."""
         return self.pilot.n
 
-    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:
+    def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:
         """Decide for all problems that lack it."""
-        units, stage_of = cover.units, context.stage_of
+        units, stage_of = extent.units, context.stage_of
         pilots, tokens = join_all(self.pilot.graded(stage_of, units), context.judge), self.pilot.tokens(stage_of, units)
         features = np.array([features_of(pilots[unit].all, tokens[unit]) for unit in units])
         spent = np.array([float(sum(tokens[unit])) for unit in units])
@@ -170,10 +170,10 @@ class FixedDecisionNode(AnyDecisionNode):
         """There is no pilot."""
         return 0
 
-    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:  # noqa: ARG002
+    def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:  # noqa: ARG002
         """Decide for the problems that lack it."""
-        decisions = [self.decision] * len(cover.units)
-        return {"decisions": decisions_table(self.problems.by_key, cover.units, decisions)}
+        decisions = [self.decision] * len(extent.units)
+        return {"decisions": decisions_table(self.problems.by_key, extent.units, decisions)}
 
 
 def decisions_table(problems: Mapping[str, Problem], units: Sequence[str], decisions: Sequence[Decision]) -> pa.Table:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from overthink.storage.keys import content_key
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.domains.domain import Judge, Judged
@@ -15,7 +15,7 @@ from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import on_all_cores
 from overthink.tasks.stages.identity import JsonObject, stage_identity
 from overthink.tasks.stages.node import Input, PlainNode, ShardContext
-from overthink.tasks.stages.score import covered_rows
+from overthink.tasks.stages.score import rows_within
 
 Row = dict[str, Any]
 NO_REFERENCE = "no reference to compare with"
@@ -56,10 +56,10 @@ class GradeNode(PlainNode):
         """The rollouts."""
         return ((self.rollouts, "rollouts"),)
 
-    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:
+    def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:
         """Grade one shard's rollouts, on all cores."""
-        rollouts = context.stage_of(self.rollouts.key).table("rollouts", cover.units)
-        by_problem = rollouts_by_problem(covered_rows(rollouts, cover))
+        rollouts = context.stage_of(self.rollouts.key).table("rollouts", extent.units)
+        by_problem = rollouts_by_problem(rows_within(rollouts, extent))
 
         def graded(unit: str) -> tuple[list[Row], list[Row]]:
             problem = self.problems.by_key[unit]
@@ -67,7 +67,7 @@ class GradeNode(PlainNode):
             context.on_problem()
             return rows
 
-        found = on_all_cores(graded, cover.units)
+        found = on_all_cores(graded, extent.units)
         return {
             "answers": rows_table("answers", [row for answers, _ in found for row in answers]),
             "grades": rows_table("grades", [row for _, grades in found for row in grades]),

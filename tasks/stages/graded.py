@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.stages import Stage
 from overthink.tasks.analysis.selectors import Candidates, candidates
 from overthink.tasks.domains.domain import Judge
-from overthink.tasks.stages.score import by_rollout, covered_rows
+from overthink.tasks.stages.score import by_rollout, rows_within
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -49,12 +49,12 @@ class Pool:
     all: Candidates
 
 
-def read_graded(grades: Stage, scores: Stage | None, cover: Cover) -> dict[str, Graded]:
+def read_graded(grades: Stage, scores: Stage | None, extent: Extent) -> dict[str, Graded]:
     """The graded (and, where there is a PRM, scored) rollouts of a shard, by problem key."""
-    correct = column_by_rollout(grades.table("grades", cover.units), "correct")
-    steps = None if scores is None else by_rollout(scores.table("scores", cover.units), "score")
-    graded: dict[str, list[GradedRollout]] = {unit: [] for unit in cover.units}
-    for row in covered_rows(grades.table("answers", cover.units), cover).to_pylist():
+    correct = column_by_rollout(grades.table("grades", extent.units), "correct")
+    steps = None if scores is None else by_rollout(scores.table("scores", extent.units), "score")
+    graded: dict[str, list[GradedRollout]] = {unit: [] for unit in extent.units}
+    for row in rows_within(grades.table("answers", extent.units), extent).to_pylist():
         rollout_id = row["rollout_id"]
         scored = None if steps is None else steps[rollout_id]
         identity = (rollout_id, row["sample_index"], row["answer"], row["answer_key"])

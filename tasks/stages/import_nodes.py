@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from overthink.storage.keys import content_key
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.datasets.labelled import LabelledSolution
@@ -36,9 +36,9 @@ class ImportNode(PlainNode):
         """What was read, and how."""
         return stage_identity(self.kind, format=self.format, columns=dict(self.columns), content=self.imported.content)
 
-    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:
+    def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:
         """The rows of all problems."""
-        for _ in cover.units:
+        for _ in extent.units:
             context.on_problem()
         return imported_tables(self.key, self.imported, self.prm)
 
@@ -59,13 +59,13 @@ class SolutionsNode(PlainNode):
         """What the solutions have in common; each has its own content in its unit's address."""
         return stage_identity(self.kind, labeller=self.labeller)
 
-    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:  # noqa: ARG002
+    def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:  # noqa: ARG002
         """The solutions that the stage lacks."""
-        return solution_tables(self.key, self.labeller, self.solutions, cover)
+        return solution_tables(self.key, self.labeller, self.solutions, extent)
 
 
 def solution_tables(
-    stage_key: str, labeller: str, solutions: Mapping[str, LabelledSolution], cover: Cover
+    stage_key: str, labeller: str, solutions: Mapping[str, LabelledSolution], extent: Extent
 ) -> dict[str, pa.Table]:
     """The rollouts, steps and step labels of a shard; `solutions` by problem key, one rollout each.
 
@@ -74,7 +74,7 @@ def solution_tables(
     rollouts: list[dict[str, Any]] = []
     steps: list[dict[str, Any]] = []
     labels: list[dict[str, Any]] = []
-    for unit in cover.units:
+    for unit in extent.units:
         solution = solutions[unit]
         rollout_id = content_key([stage_key, unit, 0])
         rollouts.append(

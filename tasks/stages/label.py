@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.stages import Stage
@@ -17,9 +17,9 @@ from overthink.tasks.methods.continuations import (
     ContinuationCounts,
     Prefix,
     continue_prefixes,
-    evidence_of,
+    count_prefixes,
+    count_verdicts,
     hopeful,
-    rollouts_as_evidence,
 )
 from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.recipes.recipe import SamplingConfig
@@ -103,19 +103,19 @@ class LabelNode(EngineNode):
         """Who says whether a step is right, in the table `step_labels`."""
         return f"{self.policy.name} × {self.continuations}"
 
-    async def part(self, context: EngineContext, cover: Cover) -> dict[str, pa.Table]:
+    async def part(self, context: EngineContext, extent: Extent) -> dict[str, pa.Table]:
         """Label every step of one shard's rollouts. Raises as every stage of engines."""
-        graded = await asyncio.to_thread(self._graded, context, cover)
+        graded = await asyncio.to_thread(self._graded, context, extent)
 
         async def label(driver: Driver, unit: str) -> list[dict[str, Any]]:
             return await Labelling(self, context.judge, driver).label(self.problems.by_key[unit], graded[unit])
 
-        found = await self.for_each(context, cover.units, label)
+        found = await self.for_each(context, extent.units, label)
         return {"step_labels": rows_table("step_labels", [row for rows in found for row in rows])}
 
-    def _graded(self, context: EngineContext, cover: Cover) -> dict[str, list[KnownRollout]]:
+    def _graded(self, context: EngineContext, extent: Extent) -> dict[str, list[KnownRollout]]:
         correct = column_by_rollout(context.stage_of(self.grades.key).table("grades"), "correct")
-        written = read_written(context.stage_of(self.rollouts.key), Cover(cover.units, 0, self.drawn))
+        written = read_written(context.stage_of(self.rollouts.key), Extent(extent.units, 0, self.drawn))
         return {
             unit: [KnownRollout(one.rollout_id, one.steps, correct[one.rollout_id]) for one in rollouts]
             for unit, rollouts in written.items()
@@ -132,7 +132,7 @@ class Labelling:
 
     async def label(self, problem: Problem, rollouts: Sequence[KnownRollout]) -> list[dict[str, Any]]:
         """The rows of `step_labels` of one problem's rollouts; a step of which nothing is known has none."""
-        known = rollouts_as_evidence([(rollout.steps, rollout.correct) for rollout in rollouts])
+        known = count_prefixes([(rollout.steps, rollout.correct) for rollout in rollouts])
         for depth in range(1, max(map(len, known), default=0) + 1):
             prefixes = hopeful(known, depth)
             for prefix, evidence in (await self._draw(problem, prefixes, known)).items():
@@ -171,7 +171,7 @@ class Labelling:
         verdicts: dict[Prefix, list[bool | None]] = {prefix: [] for prefix in texts}
         for (prefix, _), one in zip(drawn, judged, strict=True):
             verdicts[prefix].append(is_right(problem, one))
-        return {prefix: evidence_of(found) for prefix, found in verdicts.items()}
+        return {prefix: count_verdicts(found) for prefix, found in verdicts.items()}
 
 
 def _labels(rollout: KnownRollout, known: Mapping[Prefix, ContinuationCounts]) -> Iterator[float | None]:
@@ -183,7 +183,7 @@ def _labels(rollout: KnownRollout, known: Mapping[Prefix, ContinuationCounts]) -
 
 
 def labelled_rollouts(
-    samples: Stage, labels: Stage, problems: Mapping[str, Problem], cover: Cover
+    samples: Stage, labels: Stage, problems: Mapping[str, Problem], extent: Extent
 ) -> list[LabelledRollout]:
     """The rollouts of some problems with the labels of their steps."""
     by_id = labels_by_rollout(labels.table("step_labels"))
@@ -194,6 +194,6 @@ def labelled_rollouts(
             rollout.steps,
             tuple(by_id.get(rollout.rollout_id, {}).get(index) for index in range(len(rollout.steps))),
         )
-        for unit, rollouts in read_written(samples, cover).items()
+        for unit, rollouts in read_written(samples, extent).items()
         for rollout in rollouts
     ]

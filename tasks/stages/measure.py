@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from overthink.storage.keys import content_key
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.stages import Stage
@@ -29,7 +29,7 @@ from overthink.tasks.records import Problem
 from overthink.tasks.stages.graded import column_by_rollout, join_all, read_graded
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
 from overthink.tasks.stages.node import Input, PlainNode, ShardContext
-from overthink.tasks.stages.score import by_rollout, covered_rows
+from overthink.tasks.stages.score import by_rollout, rows_within
 
 PROBABLY_RIGHT = 0.5  # a label that is an estimated probability counts as right from here on
 
@@ -61,16 +61,16 @@ class MeasureNode(PlainNode):
     split: ThresholdSplit
 
     @abstractmethod
-    def figures(self, context: ShardContext, cover: Cover) -> Iterator[tuple[str | None, Figure]]:
+    def figures(self, context: ShardContext, extent: Extent) -> Iterator[tuple[str | None, Figure]]:
         """The figures, each with the labeller it rests on, if any."""
 
-    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:
+    def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:
         """Measure over all problems of the run."""
         rows = [
             {"prm": self.prm, "source": self.method_id, "labeller": labeller, **vars(figure)}
-            for labeller, figure in self.figures(context, cover)
+            for labeller, figure in self.figures(context, extent)
         ]
-        for _ in cover.units:
+        for _ in extent.units:
             context.on_problem()
         return {"prm_metrics": rows_table("prm_metrics", rows)}
 
@@ -97,11 +97,11 @@ class MeasureSolutionsNode(MeasureNode):
         """Scores, and what they are held against."""
         return ((self.scores, "scores"), (self.rollouts, "step_labels"))
 
-    def figures(self, context: ShardContext, cover: Cover) -> Iterator[tuple[str | None, Figure]]:
+    def figures(self, context: ShardContext, extent: Extent) -> Iterator[tuple[str | None, Figure]]:
         """Of the labels of each step, and of the solutions that are right or wrong by them."""
         imported = context.stage_of(self.rollouts.key)
         labels = labels_by_rollout(imported.table("step_labels"))
-        rollouts = covered_rows(imported.table("rollouts"), cover)
+        rollouts = rows_within(imported.table("rollouts"), extent)
         solutions = scored_rollouts(rollouts, context.stage_of(self.scores.key), labels)
         for figure in _label_figures(solutions, self.problems.by_key, self.split):
             yield self.labeller, figure
@@ -148,14 +148,14 @@ class MeasureRolloutsNode(MeasureNode):
         """The rollouts too, whose lengths are read."""
         return (*super().inputs, self.rollouts)
 
-    def figures(self, context: ShardContext, cover: Cover) -> Iterator[tuple[str | None, Figure]]:
+    def figures(self, context: ShardContext, extent: Extent) -> Iterator[tuple[str | None, Figure]]:
         """A rollout whose grade is unknown counts in nothing but the votes."""
         grades, scores = context.stage_of(self.grades.key), context.stage_of(self.scores.key)
-        rollouts = covered_rows(context.stage_of(self.rollouts.key).table("rollouts"), cover)
+        rollouts = rows_within(context.stage_of(self.rollouts.key).table("rollouts"), extent)
         for figure in _rollout_figures(rollouts, grades, scores):
             yield None, figure
-        graded = [pool.all for pool in join_all(read_graded(grades, scores, cover), context.judge).values()]
-        budgets = doubling_budgets(cover.last) if self.independent else [cover.last]
+        graded = [pool.all for pool in join_all(read_graded(grades, scores, extent), context.judge).values()]
+        budgets = doubling_budgets(extent.last) if self.independent else [extent.last]
         for figure in selection_figures(graded, budgets, self.seed):
             yield None, figure
         for labeller, by_id in self.labels.items():

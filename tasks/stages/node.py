@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, cast
 import pyarrow as pa
 
 from overthink.storage.keys import labelled_key
-from overthink.storage.manifest import Cover, Entry
+from overthink.storage.manifest import Entry, Extent
 from overthink.storage.part_tables import calls_table, rows_table
 from overthink.storage.stage_kinds import ENGINES_OF, Role, StageKind
 from overthink.storage.stages import Stage
@@ -177,10 +177,10 @@ class StageNode(ABC):
         """The sha256 of the files that the parts, or those of some problems, are computed from."""
         return tuple(digest for read, table in self.reads for digest in stage_of(read.key).digests(table, units))
 
-    def write(self, context: ShardContext, cover: Cover, tables: Mapping[str, pa.Table]) -> Entry:
+    def write(self, context: ShardContext, extent: Extent, tables: Mapping[str, pa.Table]) -> Entry:
         """Write a part. Raises StorageError."""
         assert set(tables) == set(self.tables), f"a {self.kind} stage holds {self.tables}, not {sorted(tables)}"
-        return context.stage.write_part(cover, tables, self.sources(context.stage_of, cover.units))
+        return context.stage.write_part(extent, tables, self.sources(context.stage_of, extent.units))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -190,16 +190,16 @@ class PlainNode(StageNode):
     instant: ClassVar[bool] = False
 
     @abstractmethod
-    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:
+    def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:
         """The tables of one part. Raises StorageError where what it reads cannot be read."""
 
-    def make_now(self, context: ShardContext, cover: Cover) -> Entry:
+    def make_now(self, context: ShardContext, extent: Extent) -> Entry:
         """Compute and write one part. Raises StorageError."""
-        return self.write(context, cover, self.part(context, cover))
+        return self.write(context, extent, self.part(context, extent))
 
-    async def make(self, context: ShardContext, cover: Cover) -> Entry:
+    async def make(self, context: ShardContext, extent: Extent) -> Entry:
         """The same beside other work."""
-        return await asyncio.to_thread(self.make_now, context, cover)
+        return await asyncio.to_thread(self.make_now, context, extent)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -224,10 +224,10 @@ class ProblemsNode(PlainNode):
     def samples(self) -> None:
         """It holds problems, not samples of them."""
 
-    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:  # noqa: ARG002
+    def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:  # noqa: ARG002
         """The problems that the stage lacks."""
         name, by_key = self.problems.name, self.problems.by_key
-        rows = [{"problem_set": name, **vars(by_key[unit])} for unit in cover.units]
+        rows = [{"problem_set": name, **vars(by_key[unit])} for unit in extent.units]
         return {"problems": rows_table("problems", rows)}
 
 
@@ -245,19 +245,19 @@ class EngineNode(StageNode):
         return None
 
     @abstractmethod
-    async def part(self, context: EngineContext, cover: Cover) -> dict[str, pa.Table]:
+    async def part(self, context: EngineContext, extent: Extent) -> dict[str, pa.Table]:
         """The tables of one part but for the calls. Raises EngineDied (worth a retry), BadReply or StorageError."""
 
-    async def make(self, context: EngineContext, cover: Cover) -> Entry:
+    async def make(self, context: EngineContext, extent: Extent) -> Entry:
         """Ask, and write one part with the calls it took, which the journal may then forget.
 
         Raises EngineDied (worth a retry), BadReply or StorageError; journaled calls are safe in every case.
         """
-        tables = await self.part(context, cover)
+        tables = await self.part(context, extent)
         recorder = context.access.recorder
-        calls = await recorder.take(cover.units, *(self.calls or (cover.first, cover.last)))
+        calls = await recorder.take(extent.units, *(self.calls or (extent.first, extent.last)))
         tables |= {"calls": calls_table(calls)}
-        entry = await asyncio.to_thread(self.write, context, cover, tables)
+        entry = await asyncio.to_thread(self.write, context, extent, tables)
         await recorder.forget([call.call_key for call in calls])
         return entry
 

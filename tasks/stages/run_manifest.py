@@ -49,7 +49,7 @@ def begin_run(
 
 
 @contextmanager
-def concluded(store: Store, run: Run) -> Iterator[None]:
+def recorded_end(store: Store, run: Run) -> Iterator[None]:
     """Write how a run ended: complete, or failed with the error that is raised."""
     try:
         yield

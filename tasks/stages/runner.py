@@ -8,7 +8,7 @@ from functools import partial
 
 from prefect.utilities.annotations import quote
 
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.stages import Shard, Stage
 from overthink.storage.store import Store
 from overthink.tasks.domains.domain import Judge
@@ -23,7 +23,7 @@ from overthink.tasks.stages.shards import MakePart, part_task, run_shards
 
 DEFAULT_IN_FLIGHT = 256
 QUEUE_AHEAD = 4  # a policy never runs dry, though in a search half of what is in flight may wait for the PRM
-CarryOut = Callable[[StageProgress, Shard, Sequence[Cover]], Awaitable[None]]
+CarryOut = Callable[[StageProgress, Shard, Sequence[Extent]], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,16 @@ class StageRunner:
         def write() -> None:
             stage.describe(node.identity)
             stage.verify()
-            for cover in stage.missing(node.problems.units, 1, len(node.problems.units)):
-                node.make_now(context, cover)
+            for extent in stage.missing(node.problems.units, 1, len(node.problems.units)):
+                node.make_now(context, extent)
 
         with self._locked(stage, self.run_id, write):
             pass
 
     def _plain(self, node: PlainNode, stage: Stage, judge: Judge) -> CarryOut:
-        async def carry_out(line: StageProgress, _: Shard, covers: Sequence[Cover]) -> None:
+        async def carry_out(line: StageProgress, _: Shard, extents: Sequence[Extent]) -> None:
             context = ShardContext(stage, self.store.stage, judge, line.on_problem)
-            await _in_turn(node, partial(node.make, context), covers)
+            await _in_turn(node, partial(node.make, context), extents)
 
         return carry_out
 
@@ -73,12 +73,12 @@ class StageRunner:
         asked = self.engines.policy if asks(node, "policy") else self.engines.prm
         turn = asyncio.Semaphore(in_flight_of(None if asked is None else asked.config))  # for all shards together
 
-        async def carry_out(line: StageProgress, shard: Shard, covers: Sequence[Cover]) -> None:
+        async def carry_out(line: StageProgress, shard: Shard, extents: Sequence[Extent]) -> None:
             recorder = Recorder(await asyncio.to_thread(stage.journals.open, shard.name))
             access = EngineAccess(recorder, turn, line.on_call)
             context = EngineContext(stage, self.store.stage, judge, line.on_problem, self.engines, access)
             try:
-                await _in_turn(node, partial(node.make, context), covers)
+                await _in_turn(node, partial(node.make, context), extents)
             finally:
                 await recorder.close()
 
@@ -95,9 +95,9 @@ class StageRunner:
 
             async def finish(shard: Shard) -> None:
                 with stage.lease(shard):
-                    covers = [cover for cover in shard.covers if not stage.holds(cover)]
-                    if covers:
-                        await carry_out(line, shard, covers)
+                    extents = [extent for extent in shard.extents if not stage.holds(extent)]
+                    if extents:
+                        await carry_out(line, shard, extents)
                     else:  # done by another process, which may have died before it dropped the journal
                         stage.journals.drop(shard.name)
                         line.advance(len(shard.lacking))
@@ -125,10 +125,10 @@ class StageRunner:
                 yield
 
 
-async def _in_turn(node: StageNode, make: MakePart, covers: Sequence[Cover]) -> None:
+async def _in_turn(node: StageNode, make: MakePart, extents: Sequence[Extent]) -> None:
     part = part_task(node)
-    for cover in covers:
-        await part(quote(make), cover)
+    for extent in extents:
+        await part(quote(make), extent)
 
 
 def in_flight_of(config: object) -> int:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from overthink.storage.keys import content_key
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.engines.registry import EngineIdentity
@@ -32,7 +32,7 @@ class RolloutNode(EngineNode):
     grader: Grader
 
     @abstractmethod
-    def searches(self, context: EngineContext, cover: Cover) -> Callable[[str], Method]:
+    def searches(self, context: EngineContext, extent: Extent) -> Callable[[str], Method]:
         """What makes a fresh search of a problem, by its key."""
 
     def search_of(self, method: AnyMethod, unit: str, first: int, last: int) -> Method:
@@ -48,15 +48,15 @@ class RolloutNode(EngineNode):
         )
         return method.build(draws)
 
-    async def part(self, context: EngineContext, cover: Cover) -> dict[str, pa.Table]:
+    async def part(self, context: EngineContext, extent: Extent) -> dict[str, pa.Table]:
         """Run the searches of a shard's problems, all at once. Raises as every stage of engines."""
-        search_of_unit = self.searches(context, cover)
+        search_of_unit = self.searches(context, extent)
 
         async def solve(driver: Driver, unit: str) -> Outcome:
             return await driver.run(self.problems.by_key[unit], search_of_unit(unit))
 
-        outcomes = await self.for_each(context, cover.units, solve)
-        return self.tables_of(dict(zip(cover.units, outcomes, strict=True)))
+        outcomes = await self.for_each(context, extent.units, solve)
+        return self.tables_of(dict(zip(extent.units, outcomes, strict=True)))
 
     def tables_of(self, outcomes: Mapping[str, Outcome]) -> dict[str, pa.Table]:
         """The rollouts of some problems and their steps; `outcomes` by problem key."""
@@ -119,9 +119,9 @@ class MethodNode(RolloutNode):
             found |= self.grader.further_identity()
         return found
 
-    def searches(self, context: EngineContext, cover: Cover) -> Callable[[str], Method]:  # noqa: ARG002
+    def searches(self, context: EngineContext, extent: Extent) -> Callable[[str], Method]:  # noqa: ARG002
         """The method itself for every problem."""
-        return lambda unit: self.search_of(self.method, unit, cover.first, cover.last)
+        return lambda unit: self.search_of(self.method, unit, extent.first, extent.last)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.stages import Stage
@@ -55,21 +55,21 @@ class ScoreNode(EngineNode):
         """The rollouts."""
         return ((self.rollouts, "rollouts"),)
 
-    async def part(self, context: EngineContext, cover: Cover) -> dict[str, pa.Table]:
+    async def part(self, context: EngineContext, extent: Extent) -> dict[str, pa.Table]:
         """Score one shard's rollouts.
 
         Raises as every stage of engines does, and PromptTooLong where no rollout of the shard fits into the PRM's
         context, or one does not that must.
         """
         made = context.stage_of(self.rollouts.key)
-        written = await asyncio.to_thread(read_written, made, cover)
-        known = await asyncio.to_thread(read_known, context.stage, made, cover)
+        written = await asyncio.to_thread(read_written, made, extent)
+        known = await asyncio.to_thread(read_known, context.stage, made, extent)
 
         async def judge(driver: Driver, unit: str) -> ScoredRollouts:
             search = score_rollouts(written[unit], known[unit], self.prm.address)
             return await driver.run(self.problems.by_key[unit], search)
 
-        found = await self.for_each(context, cover.units, judge)
+        found = await self.for_each(context, extent.units, judge)
         rows = [row for scored in found for row in scored.rows]
         unscored = [one for scored in found for one in scored.unscored]
         if unscored and (self.all_must_fit or not rows):
@@ -111,25 +111,25 @@ def score_rollouts(
     return ScoredRollouts(rows, [reply for reply in replies if isinstance(reply, Unscored)])
 
 
-def read_known(scored: Stage, rollouts: Stage, cover: Cover) -> dict[str, dict[tuple[str, ...], list[float]]]:
+def read_known(scored: Stage, rollouts: Stage, extent: Extent) -> dict[str, dict[tuple[str, ...], list[float]]]:
     """The scores that earlier samples of a shard's problems already have, by problem key and steps."""
-    if cover.first == 0:
-        return {unit: {} for unit in cover.units}
-    scores = by_rollout(scored.table("scores", cover.units), "score")
-    earlier = read_written(rollouts, Cover(cover.units, 0, cover.first))
+    if extent.first == 0:
+        return {unit: {} for unit in extent.units}
+    scores = by_rollout(scored.table("scores", extent.units), "score")
+    earlier = read_written(rollouts, Extent(extent.units, 0, extent.first))
     return {
         unit: {rollout.steps: scores[rollout.rollout_id] for rollout in rollouts if rollout.rollout_id in scores}
         for unit, rollouts in earlier.items()
     }
 
 
-def read_written(samples: Stage, cover: Cover) -> dict[str, list[Written]]:
+def read_written(samples: Stage, extent: Extent) -> dict[str, list[Written]]:
     """The rollouts of a shard with their steps, by problem key, in the order of their sample index."""
-    rollouts = covered_rows(samples.table("rollouts", cover.units), cover)
-    table = samples.table("steps", cover.units)
+    rollouts = rows_within(samples.table("rollouts", extent.units), extent)
+    table = samples.table("steps", extent.units)
     table = table.filter(pc.is_in(table["rollout_id"], rollouts["rollout_id"].combine_chunks()))
     steps = by_rollout(table, "text")
-    written: dict[str, list[Written]] = {unit: [] for unit in cover.units}
+    written: dict[str, list[Written]] = {unit: [] for unit in extent.units}
     for row in rollouts.select(["problem_key", "rollout_id", "sample_index"]).to_pylist():
         rollout = Written(row["rollout_id"], row["sample_index"], tuple(steps[row["rollout_id"]]))
         written[row["problem_key"]].append(rollout)
@@ -145,9 +145,9 @@ def by_rollout(table: pa.Table, column: str) -> dict[str, list[Any]]:
     return values
 
 
-def covered_rows(table: pa.Table, cover: Cover) -> pa.Table:
+def rows_within(table: pa.Table, extent: Extent) -> pa.Table:
     """The rows of a shard's problems and samples, by problem and sample index."""
     index = table["sample_index"]
-    inside = pc.and_(pc.greater_equal(index, cover.first), pc.less(index, cover.last))
-    inside = pc.and_(inside, pc.is_in(table["problem_key"], pa.array(cover.units)))
+    inside = pc.and_(pc.greater_equal(index, extent.first), pc.less(index, extent.last))
+    inside = pc.and_(inside, pc.is_in(table["problem_key"], pa.array(extent.units)))
     return table.filter(inside).sort_by([("problem_key", "ascending"), ("sample_index", "ascending")])

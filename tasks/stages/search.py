@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from overthink.storage.keys import content_key
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.engines.registry import EngineIdentity
@@ -135,9 +135,9 @@ class FollowingNode(TreeSearchNode):
         """What was decided."""
         return ((self.decided, "decisions"),)
 
-    def searches(self, context: EngineContext, cover: Cover) -> Callable[[str], Method]:
+    def searches(self, context: EngineContext, extent: Extent) -> Callable[[str], Method]:
         """The search decided for each problem, numbered after its pilot."""
-        choices, pilot = self._choices(context, cover), self.decided.pilot_size
+        choices, pilot = self._choices(context, extent), self.decided.pilot_size
 
         def search(unit: str) -> Method:
             method = choices[unit].method
@@ -145,8 +145,8 @@ class FollowingNode(TreeSearchNode):
 
         return search
 
-    def _choices(self, context: EngineContext, cover: Cover) -> Mapping[str, FixedChoice]:
+    def _choices(self, context: EngineContext, extent: Extent) -> Mapping[str, FixedChoice]:
         if self.fixed is not None:
-            return dict.fromkeys(cover.units, self.fixed)
-        rows = context.stage_of(self.decided.key).table("decisions", cover.units).to_pylist()
+            return dict.fromkeys(extent.units, self.fixed)
+        rows = context.stage_of(self.decided.key).table("decisions", extent.units).to_pylist()
         return {row["problem_key"]: self.strategy.choice(row["budget"], row["predicted"]) for row in rows}

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.analysis.estimators import SUBSETS, Estimate, estimates
@@ -82,13 +82,13 @@ class SelectNode(ChoiceNode):
         scores = () if self.scores is None else ((self.scores, "scores"),)
         return ((self.grades, "answers"), *scores)
 
-    def part(self, context: ShardContext, cover: Cover) -> dict[str, pa.Table]:
+    def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:
         """Choose for all problems of the run."""
         scores = None if self.scores is None else context.stage_of(self.scores.key)
-        pools = join_all(read_graded(context.stage_of(self.grades.key), scores, cover), context.judge)
+        pools = join_all(read_graded(context.stage_of(self.grades.key), scores, extent), context.judge)
         settings = self.settings if self.scores is not None else without_prm(self.settings)
         rows: list[Row] = []
-        for unit in cover.units:
+        for unit in extent.units:
             rows += choices(self.problems.by_key[unit], pools[unit], settings)
             context.on_problem()
         selectors, budgets = settings.selectors, settings.budgets

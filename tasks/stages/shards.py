@@ -10,13 +10,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 from prefect.utilities.annotations import quote
 
-from overthink.storage.manifest import Cover, Entry
+from overthink.storage.manifest import Entry, Extent
 from overthink.storage.stages import Shard
 from overthink.storage.storage_errors import StoreBusy
 from overthink.tasks.errors import EngineDied
 from overthink.tasks.stages.node import EngineNode, StageNode
 
-MakePart = Callable[[Cover], Awaitable[Entry]]
+MakePart = Callable[[Extent], Awaitable[Entry]]
 
 SHARDS_AT_ONCE = 2  # while one shard's last searches end, the next keeps the engines busy
 POLL_SECONDS = 0.2  # between looks at a shard that another process is at
@@ -38,19 +38,19 @@ ENGINE_TASK: dict[str, Any] = PLAIN_TASK | {
 
 
 @task(**PLAIN_TASK)
-async def make_part(make: MakePart, cover: Cover) -> Entry:
+async def make_part(make: MakePart, extent: Extent) -> Entry:
     """One part of a stage: what Prefect knows as a task."""
-    return await make(cover)
+    return await make(extent)
 
 
-def part_task(node: StageNode) -> Callable[[quote, Cover], Awaitable[Entry]]:
+def part_task(node: StageNode) -> Callable[[quote, Extent], Awaitable[Entry]]:
     """The task under the name of its stage's kind; where it asks engines, one that died is worth another try.
 
     What it makes the part with is quoted, or Prefect would walk through all problems for each shard.
     """
     settings = ENGINE_TASK if isinstance(node, EngineNode) else {}
-    named = make_part.with_options(name=str(node.kind), task_run_name=f"{node.kind} {{cover.name}}", **settings)
-    return cast(Callable[[quote, Cover], Awaitable[Entry]], named)
+    named = make_part.with_options(name=str(node.kind), task_run_name=f"{node.kind} {{extent.name}}", **settings)
+    return cast(Callable[[quote, Extent], Awaitable[Entry]], named)
 
 
 async def run_shards(shards: Sequence[Shard], work: Callable[[Shard], Awaitable[None]]) -> None:

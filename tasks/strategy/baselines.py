@@ -1,4 +1,4 @@
-"""How a fitted strategy stands at every budget: beside each fixed way, the paper's rule and what bounds them all."""
+"""How a fitted strategy stands at every budget: beside each fixed option, the paper's rule and what bounds them all."""
 
 import math
 from collections.abc import Iterator
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from overthink.tasks.analysis.difficulty import DifficultyConfig
 from overthink.tasks.analysis.intervals import PairedDifference, mean_interval, paired_difference
 from overthink.tasks.analysis.selectors import Floats, SelectorName
-from overthink.tasks.strategy.fit_strategy import Evidence, Followed, Option, Validation, follow_paper
+from overthink.tasks.strategy.fit_strategy import Followed, Observations, Option, Validation, follow_paper
 from overthink.tasks.strategy.paper_rule import PaperRule
 
 STRATEGY, KNOWN_BINS, PAPER, ANY_RIGHT = "strategy", "strategy, known difficulty", "paper's rule", "pass@n"
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One way at one budget, over all problems; what was fitted is scored on problems it was not fitted to.
+class BaselineResult:
+    """One option at one budget, over all problems; what was fitted is scored on problems it was not fitted to.
 
     `selector` is None where it differs from problem to problem or nothing is selected. `lead` is by how much the
-    strategy is ahead of this way. `tokens` and `flops` are means, None where unknown.
+    strategy is ahead of this option. `tokens` and `flops` are means, None where unknown.
     """
 
     budget: int
-    way: str
+    name: str
     selector: SelectorName | None
     accuracy: float
     interval: tuple[float, float] | None
@@ -31,35 +31,35 @@ class Standing:
     flops: float | None
 
 
-def standings(
-    evidence: Evidence, validation: Validation, rule: PaperRule | None, bins: DifficultyConfig
-) -> list[Standing]:
+def compare_baselines(
+    observations: Observations, validation: Validation, rule: PaperRule | None, bins: DifficultyConfig
+) -> list[BaselineResult]:
     """At each budget the strategy, itself with known difficulty where other rollouts tell it, the paper's rule where it
-    can be followed, all fixed ways from the most accurate on, and pass@n."""
+    can be followed, all fixed options from the most accurate on, and pass@n."""
     found = []
     for budget, followed in validation.strategy.items():
-        for way, selector, spent in _ways(evidence, validation, rule, bins, budget):
+        for option, selector, spent in _baselines(observations, validation, rule, bins, budget):
             accuracy = spent.accuracy
             lead = paired_difference(followed.accuracy, accuracy)
             interval = mean_interval(accuracy)
             costs = _known(spent.tokens), _known(spent.flops)
-            found.append(Standing(budget, way, selector, float(accuracy.mean()), interval, lead, *costs))
+            found.append(BaselineResult(budget, option, selector, float(accuracy.mean()), interval, lead, *costs))
     return found
 
 
-def _ways(
-    evidence: Evidence, validation: Validation, rule: PaperRule | None, bins: DifficultyConfig, budget: int
+def _baselines(
+    observations: Observations, validation: Validation, rule: PaperRule | None, bins: DifficultyConfig, budget: int
 ) -> Iterator[tuple[str, SelectorName | None, Followed | Option]]:
     yield STRATEGY, None, validation.strategy[budget]
     if budget in validation.known_bins:
         yield KNOWN_BINS, None, validation.known_bins[budget]
-    paper = None if rule is None else follow_paper(evidence, validation, rule, bins, budget)
+    paper = None if rule is None else follow_paper(observations, validation, rule, bins, budget)
     if paper is not None:
         yield PAPER, None, paper
-    fixed = [option for option in evidence.fixed if option.budget == budget]
+    fixed = [option for option in observations.fixed if option.budget == budget]
     for option in sorted(fixed, key=lambda option: -option.accuracy.mean()):
         yield option.method_id, option.selector, option
-    yield ANY_RIGHT, None, evidence.any_right[budget]
+    yield ANY_RIGHT, None, observations.any_right[budget]
 
 
 def _known(costs: Floats) -> float | None:

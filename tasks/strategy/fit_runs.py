@@ -18,8 +18,8 @@ from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.strategy_file import NAME, Choice, Expectation, FixedChoice, Strategy
 from overthink.tasks.stages.identity import graders_of
 from overthink.tasks.stages.scored_run import scored_run
-from overthink.tasks.strategy.baselines import Standing, standings
-from overthink.tasks.strategy.fit_strategy import Evidence, Picked, Rule, Validation, cross_validate, learn
+from overthink.tasks.strategy.baselines import BaselineResult, compare_baselines
+from overthink.tasks.strategy.fit_strategy import Observations, Picked, Rule, Validation, cross_validate, learn
 from overthink.tasks.strategy.outcomes import Collector, Findings
 from overthink.tasks.strategy.paper_rule import paper_rule
 from overthink.tasks.strategy.run_reader import RunReader
@@ -37,9 +37,9 @@ class Fit:
     suffix: str
     policy: str
     prm: str
-    evidence: Evidence
+    observations: Observations
     validation: Validation
-    standings: tuple[Standing, ...]
+    baselines: tuple[BaselineResult, ...]
     shared: tuple[Shared, ...]
     left_out: tuple[str, ...]
     unknown: int
@@ -84,12 +84,12 @@ def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str, su
     _check_alike(readers)
     _check_graders(store, runs)
     findings = Collector(readers).collect()
-    recipe, evidence = readers[0].recipe, findings.evidence
+    recipe, observations = readers[0].recipe, findings.observations
     try:
-        validation = cross_validate(evidence, recipe.difficulty, recipe.seed)
+        validation = cross_validate(observations, recipe.difficulty, recipe.seed)
     except ValueError as error:
         raise UserError(f"{', '.join(run.run_id for run in runs)}: {error}") from error
-    rule = learn(evidence, recipe.difficulty, np.arange(len(evidence.pass_at_1)))
+    rule = learn(observations, recipe.difficulty, np.arange(len(observations.pass_at_1)))
     assert recipe.prm is not None, "a run with PRM scores has a PRM in its recipe"
     strategy = Strategy(
         name=name + suffix,
@@ -107,15 +107,15 @@ def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str, su
         choices=_choices(findings, validation, rule, recipe.difficulty),
         without_pilot=_fixed_choices(findings, validation, rule),
         expectations=tuple(
-            Expectation(budget=budget, accuracy=fit_predictor(evidence.features, followed.accuracy))
+            Expectation(budget=budget, accuracy=fit_predictor(observations.features, followed.accuracy))
             for budget, followed in validation.after_pilot.items()
         ),
     )
     paper = paper_rule(policy, runs[0].policy_parameters, {run.problem_set for run in runs})
-    stand = standings(evidence, validation, paper, recipe.difficulty)
-    shared = share_out(evidence, validation, recipe.difficulty)
+    stand = compare_baselines(observations, validation, paper, recipe.difficulty)
+    shared = share_out(observations, validation, recipe.difficulty)
     left_out, unknown = findings.left_out, findings.unknown
-    return Fit(strategy, suffix, policy, prm, evidence, validation, tuple(stand), tuple(shared), left_out, unknown)
+    return Fit(strategy, suffix, policy, prm, observations, validation, tuple(stand), tuple(shared), left_out, unknown)
 
 
 def _check_alike(readers: Sequence[RunReader]) -> None:
@@ -143,9 +143,9 @@ def _check_graders(store: Store, runs: Sequence[Run]) -> None:
 
 
 def _choices(findings: Findings, validation: Validation, rule: Rule, bins: DifficultyConfig) -> tuple[Choice, ...]:
-    """Chosen on all problems; what they are worth is as each problem was scored by the other fold's rule."""
+    """Chosen on all problems; their accuracy is as each problem was scored by the other fold's rule."""
     predicted = np.array([bins.of(chance) for chance in validation.predicted.tolist()])
-    pilots = findings.evidence.pilot_tokens
+    pilots = findings.observations.pilot_tokens
     choices = []
     for budget, followed in validation.after_pilot.items():
         for difficulty in DIFFICULTIES:
@@ -157,7 +157,7 @@ def _choices(findings: Findings, validation: Validation, rule: Rule, bins: Diffi
 
 
 def _fixed_choices(findings: Findings, validation: Validation, rule: Rule) -> tuple[FixedChoice, ...]:
-    everyone = np.arange(len(findings.evidence.pass_at_1))
+    everyone = np.arange(len(findings.observations.pass_at_1))
     return tuple(
         FixedChoice(**_figures(findings, Picked(option, everyone), validation.strategy[budget].accuracy))
         for budget, option in rule.without_pilot.items()

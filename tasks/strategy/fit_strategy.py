@@ -1,4 +1,4 @@
-"""Fit a strategy to what ways of spending a budget were worth on problems, and judge it on problems it never saw.
+"""Fit a strategy to what the options of a budget achieved on problems, and judge it on problems it never saw.
 
 Two folds, as Snell et al. do it: on one the difficulty's predictor is fitted and, for each difficulty and budget, the
 best option chosen; the other is scored by them; then they swap. Nothing of the scored fold enters what is chosen.
@@ -21,9 +21,9 @@ TOLERANCE = 1e-12  # a difference that is one standard error exactly is within o
 
 @dataclass(frozen=True)
 class Option:
-    """One way to spend a budget, and what it was worth and cost on each problem, each (problems,).
+    """One option to spend a budget, its accuracy and its costs on each problem, each (problems,).
 
-    `accuracy` in [0, 1]; `tokens` completion tokens and `flops` of policy and PRM, all that the way takes; NaN where
+    `accuracy` in [0, 1]; `tokens` completion tokens and `flops` of policy and PRM, all that the option takes; NaN where
     unknown.
     """
 
@@ -42,7 +42,7 @@ class Option:
 
 @dataclass(frozen=True)
 class KnownDifficulty:
-    """One budget's ways, and a `pass_at_1` (problems,) by rollouts that none of them was scored on."""
+    """One budget's options, and a `pass_at_1` (problems,) by rollouts that none of them was scored on."""
 
     pass_at_1: Floats
     options: Sequence[Option]
@@ -50,7 +50,7 @@ class KnownDifficulty:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Observations:
     """All that a strategy is fitted to, over the same problems.
 
     `features` (problems, FEATURES) and `pilot_tokens` (problems,) are of the pilots, `pass_at_1` (problems,) is known
@@ -84,7 +84,7 @@ class Picked:
 class Rule:
     """What was learnt from some problems: how to predict a pass@1, and what to do at each budget and difficulty.
 
-    `without_pilot` is the one way for all problems at each budget where choosing by difficulty is not worth the pilot.
+    `without_pilot` is the one option for all problems at each budget where choosing does not repay the pilot.
     """
 
     predictor: Predictor
@@ -149,70 +149,74 @@ def pick(options: Sequence[Option], members: Integers) -> Option:
     return options[min(near, key=lambda number: (costs[number], -means[number]))]
 
 
-def learn(evidence: Evidence, bins: DifficultyConfig, members: Integers, by_known: bool = False) -> Rule:
+def learn(observations: Observations, bins: DifficultyConfig, members: Integers, by_known: bool = False) -> Rule:
     """What these problems teach; their own difficulty is the predicted one, or the known one.
 
-    To choose by difficulty is one way among the fixed ones, and held to the same rule.
+    To choose by difficulty is one option among the fixed ones, and held to the same rule.
     """
-    predictor = fit_predictor(evidence.features[members], evidence.pass_at_1[members])
-    chances = evidence.pass_at_1[members] if by_known else predictor.pass_at_1(evidence.features[members])
+    predictor = fit_predictor(observations.features[members], observations.pass_at_1[members])
+    chances = observations.pass_at_1[members] if by_known else predictor.pass_at_1(observations.features[members])
     difficulties = [bins.of(chance) for chance in chances.tolist()]
     picked: dict[tuple[int, Difficulty], Picked] = {}
     without_pilot: dict[int, Option] = {}
-    for budget in evidence.budgets:
-        options = [option for option in evidence.options if option.budget == budget]
+    for budget in observations.budgets:
+        options = [option for option in observations.options if option.budget == budget]
         for difficulty in DIFFICULTIES:
             alike = members[np.array(difficulties) == difficulty]
             basis = alike if len(alike) >= FEWEST else members
             picked[budget, difficulty] = Picked(pick(options, basis), basis)
         chosen = [picked[budget, difficulty].option for difficulty in difficulties]
-        best = _unless_choosing_pays(evidence, budget, members, chosen)
+        best = _unless_choosing_pays(observations, budget, members, chosen)
         if best is not None:
             without_pilot[budget] = best
     return Rule(predictor, picked, without_pilot)
 
 
 def _unless_choosing_pays(
-    evidence: Evidence, budget: int, members: Integers, chosen: Sequence[Option]
+    observations: Observations, budget: int, members: Integers, chosen: Sequence[Option]
 ) -> Option | None:
-    """The fixed way to prefer to the options `chosen` for each of these problems; None where there is none."""
-    followed = np.full((3, len(evidence.pass_at_1)), np.nan)
+    """The fixed option to prefer to the options `chosen` for each of these problems; None where there is none."""
+    followed = np.full((3, len(observations.pass_at_1)), np.nan)
     followed[:, members] = gathered(dict(zip(members.tolist(), chosen, strict=True)))
     choosing = Option(budget, "by difficulty", "majority", *followed)
-    fixed = [option for option in evidence.fixed if option.budget == budget]
+    fixed = [option for option in observations.fixed if option.budget == budget]
     best = pick([choosing, *fixed], members)
     return None if best is choosing else best
 
 
-def cross_validate(evidence: Evidence, bins: DifficultyConfig, seed: int) -> Validation:
+def cross_validate(observations: Observations, bins: DifficultyConfig, seed: int) -> Validation:
     """Score each fold by what the other teaches. Raises ValueError for too few problems."""
-    folds = folds_of(len(evidence.pass_at_1), seed)
-    predicted = np.full(len(evidence.pass_at_1), np.nan)
+    folds = folds_of(len(observations.pass_at_1), seed)
+    predicted = np.full(len(observations.pass_at_1), np.nan)
     by_predicted: list[tuple[Integers, Rule]] = []
     for scored, choosing in turns(folds):
-        rule = learn(evidence, bins, choosing)
-        predicted[scored] = rule.predictor.pass_at_1(evidence.features[scored])
+        rule = learn(observations, bins, choosing)
+        predicted[scored] = rule.predictor.pass_at_1(observations.features[scored])
         by_predicted.append((scored, rule))
     return Validation(
         folds,
         predicted,
-        {budget: _followed(by_predicted, predicted, bins, budget, Rule.best) for budget in evidence.budgets},
-        {budget: _by_known(evidence, known, bins, folds, budget) for budget, known in evidence.known.items()},
-        {budget: _followed(by_predicted, predicted, bins, budget, Rule.after_pilot) for budget in evidence.budgets},
+        {budget: _followed(by_predicted, predicted, bins, budget, Rule.best) for budget in observations.budgets},
+        {budget: _by_known(observations, known, bins, folds, budget) for budget, known in observations.known.items()},
+        {budget: _followed(by_predicted, predicted, bins, budget, Rule.after_pilot) for budget in observations.budgets},
     )
 
 
 def _by_known(
-    evidence: Evidence, known: KnownDifficulty, bins: DifficultyConfig, folds: tuple[Integers, Integers], budget: int
+    observations: Observations,
+    known: KnownDifficulty,
+    bins: DifficultyConfig,
+    folds: tuple[Integers, Integers],
+    budget: int,
 ) -> Followed:
     """What comes of choosing by known difficulty: of other problems, and by other rollouts than are scored."""
-    told = replace(evidence, pass_at_1=known.pass_at_1, options=known.options, fixed=known.fixed)
+    told = replace(observations, pass_at_1=known.pass_at_1, options=known.options, fixed=known.fixed)
     rules = [(scored, learn(told, bins, choosing, by_known=True)) for scored, choosing in turns(folds)]
     return _followed(rules, known.pass_at_1, bins, budget, Rule.best)
 
 
 def follow_paper(
-    evidence: Evidence, validation: Validation, rule: PaperRule, bins: DifficultyConfig, budget: int
+    observations: Observations, validation: Validation, rule: PaperRule, bins: DifficultyConfig, budget: int
 ) -> Followed | None:
     """The paper's rule at a budget: known difficulties, no pilot. None where a method it asks for was not run.
 
@@ -222,12 +226,12 @@ def follow_paper(
     for scored, choosing in turns(validation.folds):
         best: dict[Difficulty, Option] = {}
         for difficulty, method in rule.methods.items():
-            alike = [one for one in evidence.fixed if (one.budget, one.method) == (budget, method)]
+            alike = [one for one in observations.fixed if (one.budget, one.method) == (budget, method)]
             alike = [one for one in alike if rule.selector in (None, one.selector)]
             if not alike:
                 return None
             best[difficulty] = max(alike, key=lambda one: float(one.accuracy[choosing].mean()))
-        taken |= {problem: best[bins.of(evidence.pass_at_1[problem])] for problem in scored.tolist()}
+        taken |= {problem: best[bins.of(observations.pass_at_1[problem])] for problem in scored.tolist()}
     return gathered(taken)
 
 

@@ -1,7 +1,7 @@
 """Difficulties as if they were known, told by rollouts that nothing is scored on.
 
 A problem whose rollouts were lucky looks easy, and best-of-N among them looks good at it. A difficulty that is told by
-the rollouts it scores is worth points even where all problems are alike. So the rollouts are parted.
+the rollouts it scores gains points even where all problems are alike. So the rollouts are parted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from overthink.tasks.strategy.fit_strategy import KnownDifficulty, Option
 def known_difficulty(
     budget: int, pools: Sequence[Candidates], pilot: int, options: Sequence[Option], fixed: Sequence[Option], seed: int
 ) -> KnownDifficulty | None:
-    """What the ways of a budget are worth to each problem, and its pass@1 by other rollouts of best-of-N.
+    """The accuracy of the options of a budget on each problem, and its pass@1 by other rollouts of best-of-N.
 
     `pools` are the rollouts of best-of-N for each problem. The first half of them is scored, or as many as the budget
     takes, and the others tell the difficulty; None where a problem has no others, or their verdicts are unknown.
@@ -25,19 +25,19 @@ def known_difficulty(
     parts = [max(budget, pool.count // 2) for pool in pools]
     if any(part >= pool.count for part, pool in zip(parts, pools, strict=True)):
         return None
-    ways = [[option for option in listed if option.budget == budget] for listed in (options, fixed)]
-    selectors = list(dict.fromkeys(option.selector for option in (*ways[0], *ways[1])))
+    at_budget = [[option for option in listed if option.budget == budget] for listed in (options, fixed)]
+    selectors = list(dict.fromkeys(option.selector for option in (*at_budget[0], *at_budget[1])))
     told = np.array([_pass_at_1(pool, part) for part, pool in zip(parts, pools, strict=True)])
-    worth = [
+    expected = [
         estimates_after(selectors, pool.first(part), pilot, budget, seed)
         for part, pool in zip(parts, pools, strict=True)
     ]
     accuracy = {
-        selector: np.array([found[selector].accuracy for found in worth], dtype=np.float64) for selector in selectors
+        selector: np.array([found[selector].accuracy for found in expected], dtype=np.float64) for selector in selectors
     }
     if np.isnan([told, *accuracy.values()]).any():
         return None
-    return KnownDifficulty(told, *([_rescored(option, accuracy) for option in listed] for listed in ways))
+    return KnownDifficulty(told, *([_rescored(option, accuracy) for option in listed] for listed in at_budget))
 
 
 def _pass_at_1(pool: Candidates, first: int) -> float:

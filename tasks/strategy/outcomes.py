@@ -1,4 +1,4 @@
-"""What finished runs know together of their problems: the pilots, and what each way of going on was worth."""
+"""What finished runs know together of their problems: the pilots, and what each option achieved."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from overthink.tasks.domains.domain import Judge
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.methods import AnyMethod, BestOfN
 from overthink.tasks.stages.graded import Graded, Pool, join_all
-from overthink.tasks.strategy.fit_strategy import Evidence, KnownDifficulty, Option
+from overthink.tasks.strategy.fit_strategy import KnownDifficulty, Observations, Option
 from overthink.tasks.strategy.known_difficulty import known_difficulty
 from overthink.tasks.strategy.run_reader import RunReader
 
@@ -29,26 +29,26 @@ class PilotOutcomes:
     tokens: Sequence[int]
 
 
-class Worth(NamedTuple):
-    """What one way was worth to one problem, and cost; `accuracy` is None where no verdict is known."""
+class OptionResult(NamedTuple):
+    """The accuracy of one option on one problem, and its cost; `accuracy` is None where no verdict is known."""
 
     accuracy: float | None
     tokens: float
     flops: float
 
 
-Way = tuple[int, str, SelectorName]  # budget, method_id
-Table = dict[Way, dict[str, Worth]]  # by problem key
+OptionKey = tuple[int, str, SelectorName]  # budget, method_id
+Table = dict[OptionKey, dict[str, OptionResult]]  # by problem key
 
 
 @dataclass(frozen=True)
 class Findings:
-    """The evidence of some runs, the methods in it by their ids, and those left out, as some problems lack them.
+    """The observations of some runs, the methods in it by their ids, and those left out, as some problems lack them.
 
-    `unknown` counts the problems left out, since of some way only unknown verdicts are there.
+    `unknown` counts the problems left out, since of some option only unknown verdicts are there.
     """
 
-    evidence: Evidence
+    observations: Observations
     methods: Mapping[str, AnyMethod]
     left_out: tuple[str, ...]
     unknown: int
@@ -89,7 +89,7 @@ class Collector:
         options, fixed = _columns(self._options, pilots), _columns(self._fixed, pilots)
         known = {option.method_id for option in (*options, *fixed)}
         lacking = {method_id for _, method_id, _ in (*self._options, *self._fixed)} - known
-        evidence = Evidence(
+        observations = Observations(
             features=np.array([features_of(pools[key].all.first(self._pilot), pilots[key].tokens) for key in pilots]),
             pilot_tokens=np.array([sum(pilot.tokens) for pilot in pilots.values()], dtype=np.float64),
             pass_at_1=np.array([pools[key].all.correct[~pools[key].all.unknown].mean() for key in pilots]),
@@ -97,13 +97,13 @@ class Collector:
             fixed=[option for option in fixed if option.selector != "oracle"],
             any_right={one.budget: one for one in fixed if (one.method, one.selector) == ("best_of_n", "oracle")},
         )
-        evidence = replace(evidence, known=self._known(evidence, [pools[key].all for key in pilots]))
-        return Findings(evidence, methods, tuple(sorted(lacking)), len(unknown))
+        observations = replace(observations, known=self._known(observations, [pools[key].all for key in pilots]))
+        return Findings(observations, methods, tuple(sorted(lacking)), len(unknown))
 
-    def _known(self, evidence: Evidence, pools: Sequence[Candidates]) -> dict[int, KnownDifficulty]:
+    def _known(self, observations: Observations, pools: Sequence[Candidates]) -> dict[int, KnownDifficulty]:
         """Of each budget that leaves rollouts to tell the difficulty by."""
-        ways = evidence.options, evidence.fixed
-        found = {one: known_difficulty(one, pools, self._pilot, *ways, self._seed) for one in self._budgets}
+        options = observations.options, observations.fixed
+        found = {one: known_difficulty(one, pools, self._pilot, *options, self._seed) for one in self._budgets}
         return {budget: known for budget, known in found.items() if known is not None}
 
     def _read_pilots(self) -> dict[str, PilotOutcomes]:
@@ -135,17 +135,19 @@ class Collector:
         return budgets
 
     def _collect_samples(self, method: BestOfN, pools: Mapping[str, Pool]) -> None:
-        """Best-of-N is its own continuation: what it was worth after the pilot is what it was worth at all."""
+        """Best-of-N is its own continuation: its accuracy after the pilot is its accuracy."""
         for problem_key, pilot in self._pilots.items():
             spent = pilot.reader.spent(pilot.method, problem_key, method.n)
             found = estimates_after(self._selectors, pools[problem_key].all, self._pilot, method.n, self._seed)
             for selector, estimate in found.items():
-                way = method.n, method.method_id, selector
-                self._options[way][problem_key] = Worth(estimate.accuracy, spent.tokens, spent.flops)
-                self._fixed[way][problem_key] = Worth(estimate.accuracy, spent.tokens, spent.flops_for(selector))
+                option = method.n, method.method_id, selector
+                self._options[option][problem_key] = OptionResult(estimate.accuracy, spent.tokens, spent.flops)
+                self._fixed[option][problem_key] = OptionResult(
+                    estimate.accuracy, spent.tokens, spent.flops_for(selector)
+                )
 
     def _collect_others(self, reader: RunReader, method: AnyMethod, judge: Judge) -> None:
-        """A search with the whole budget is a fixed way, one with the budget less the pilot goes on from it."""
+        """A search with the whole budget is a fixed option, one with the budget less the pilot goes on from it."""
         graded = {key: found for key, found in reader.graded(method).items() if key in self._pilots}
         pilots = {key: self._pilots[key].graded[: self._pilot] for key in graded}
         searched = join_all(graded, judge)
@@ -156,15 +158,15 @@ class Collector:
             if method.n in self._budgets:
                 for selector, accuracy in self._of_all(searched[problem_key].all):
                     flops = spent.flops if method.is_search else spent.flops_for(selector)
-                    self._fixed[method.n, method.method_id, selector][problem_key] = Worth(
+                    self._fixed[method.n, method.method_id, selector][problem_key] = OptionResult(
                         accuracy, spent.tokens, flops
                     )
             budget = method.n + self._pilot
             if budget in self._budgets:
                 both = spent.and_then(pilot.reader.spent(pilot.method, problem_key, self._pilot))
                 for selector, accuracy in self._of_all(both_joined[problem_key].all):
-                    way = budget, method.method_id, selector
-                    self._options[way][problem_key] = Worth(accuracy, both.tokens, both.flops)
+                    option = budget, method.method_id, selector
+                    self._options[option][problem_key] = OptionResult(accuracy, both.tokens, both.flops)
 
     def _of_all(self, rollouts: Candidates) -> Iterator[tuple[SelectorName, float | None]]:
         """The accuracy of each selector on all rollouts; of none nothing is right."""
@@ -174,15 +176,15 @@ class Collector:
 
 
 def _unknown(*tables: Table) -> set[str]:
-    """The problems of which some way has no known verdict: what it was worth to them nobody can say."""
-    worths = (by_problem.items() for table in tables for by_problem in table.values())
-    return {key for items in worths for key, worth in items if worth.accuracy is None}
+    """The problems of which some option has no known verdict: its accuracy on them is unknown."""
+    results = (by_problem.items() for table in tables for by_problem in table.values())
+    return {key for items in results for key, result in items if result.accuracy is None}
 
 
 def _columns(table: Table, pilots: Mapping[str, PilotOutcomes]) -> list[Option]:
-    """The ways that every problem has gone, each with its numbers in the order of the problems."""
+    """The options that every problem has gone, each with its numbers in the order of the problems."""
     return [
-        Option(*way, *np.array([by_problem[key] for key in pilots], dtype=np.float64).T)
-        for way, by_problem in table.items()
+        Option(*option, *np.array([by_problem[key] for key in pilots], dtype=np.float64).T)
+        for option, by_problem in table.items()
         if by_problem.keys() >= pilots.keys()
     ]

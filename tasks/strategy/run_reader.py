@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.sql import query
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, Store
@@ -14,7 +14,7 @@ from overthink.tasks.analysis.selectors import SelectorName, needs_prm
 from overthink.tasks.recipes.methods import AnyMethod
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.stages.graded import Graded, read_graded
-from overthink.tasks.stages.score import covered_rows
+from overthink.tasks.stages.score import rows_within
 
 COSTS_SQL = """
 SELECT method_id, problem_id, sample_index,
@@ -72,7 +72,7 @@ class RunReader:
         making = StageKind.SEARCH if method.is_search else StageKind.SAMPLE
         made = self._store.stage(self._keys[making, method.method_id])
         tokens: dict[str, list[int]] = defaultdict(list)
-        for row in covered_rows(made.table("rollouts"), self._cover(samples)).to_pylist():
+        for row in rows_within(made.table("rollouts"), self._cover(samples)).to_pylist():
             tokens[row["problem_key"]].append(row["completion_tokens"])
         return tokens
 
@@ -83,5 +83,5 @@ class RunReader:
             return Spent(np.nan, np.nan, np.nan)
         return Spent(*np.array([spent for index, spent in calls if index < samples]).sum(axis=0).tolist())
 
-    def _cover(self, samples: int) -> Cover:
-        return Cover(tuple(self._problem_ids), 0, samples)
+    def _cover(self, samples: int) -> Extent:
+        return Extent(tuple(self._problem_ids), 0, samples)

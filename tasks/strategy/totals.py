@@ -1,4 +1,4 @@
-"""What it is worth to share out a total of tokens among problems, beside the same budget for each; held out."""
+"""What sharing out a total of tokens among problems gains, beside the same budget for each; held out."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,23 @@ import numpy as np
 from overthink.tasks.analysis.difficulty import Difficulty, DifficultyConfig, fit_predictor
 from overthink.tasks.analysis.selectors import Floats, Integers
 from overthink.tasks.strategy.allocation import allocate
-from overthink.tasks.strategy.fit_strategy import Evidence, Followed, Option, Rule, Validation, gathered, learn, turns
+from overthink.tasks.strategy.fit_strategy import (
+    Followed,
+    Observations,
+    Option,
+    Rule,
+    Validation,
+    gathered,
+    learn,
+    turns,
+)
 
 
 @dataclass(frozen=True)
 class Shared:
-    """The tokens that a budget takes where each problem gets it, given out in two other ways.
+    """The tokens that a budget takes where each problem gets it, given out in two other options.
 
-    `uniform` is the fixed way that is best at that budget, picked after the fact. `shared` goes by what the pilots
+    `uniform` is the fixed option that is best at that budget, picked after the fact. `shared` goes by what the pilots
     promise; `foreseen` by what each budget will come to for each problem, which nobody knows: with the same choices no
     sharing out does better.
     """
@@ -29,20 +38,20 @@ class Shared:
 class _Fold:
     """Problems whose total is shared out by what other problems taught, and the budgets it is shared out in."""
 
-    evidence: Evidence
+    observations: Observations
     bins: DifficultyConfig
     rule: Rule
     scored: Integers
     choosing: Integers
 
     def difficulties(self, problems: Integers) -> list[Difficulty]:
-        chances = self.rule.predictor.pass_at_1(self.evidence.features[problems])
+        chances = self.rule.predictor.pass_at_1(self.observations.features[problems])
         return [self.bins.of(chance) for chance in chances.tolist()]
 
     def real(self) -> tuple[Floats, Floats]:
         """What each budget comes to: accuracies and tokens, both (problems, budgets)."""
         difficulties = self.difficulties(self.scored)
-        options = [[self.rule.after_pilot(budget, one) for budget in self.evidence.budgets] for one in difficulties]
+        options = [[self.rule.after_pilot(budget, one) for budget in self.observations.budgets] for one in difficulties]
         pairs = list(zip(options, self.scored.tolist(), strict=True))
         return (
             np.array([[option.accuracy[problem] for option in row] for row, problem in pairs]),
@@ -52,15 +61,15 @@ class _Fold:
     def promised(self) -> tuple[Floats, Floats]:
         """What each budget is expected to come to, as a strategy's `prospects` tell it."""
         known = self.difficulties(self.choosing)
-        pilots = self.evidence.pilot_tokens
+        pilots = self.observations.pilot_tokens
         values, costs = [], []
-        for budget in self.evidence.budgets:
+        for budget in self.observations.budgets:
             followed = [
                 self.rule.after_pilot(budget, difficulty).accuracy[problem]
                 for difficulty, problem in zip(known, self.choosing.tolist(), strict=True)
             ]
-            predictor = fit_predictor(self.evidence.features[self.choosing], np.array(followed))
-            values.append(predictor.pass_at_1(self.evidence.features[self.scored]))
+            predictor = fit_predictor(self.observations.features[self.choosing], np.array(followed))
+            values.append(predictor.pass_at_1(self.observations.features[self.scored]))
             picked = [self.rule.picked[budget, difficulty] for difficulty in self.difficulties(self.scored)]
             shares = [one.option.tokens[one.members].mean() / pilots[one.members].mean() for one in picked]
             costs.append(np.array(shares) * pilots[self.scored])
@@ -68,26 +77,26 @@ class _Fold:
 
     def taken(self, numbers: Integers) -> dict[int, Option]:
         """The option of each problem, where it gets the budget of this number."""
-        budgets = [self.evidence.budgets[number] for number in numbers.tolist()]
+        budgets = [self.observations.budgets[number] for number in numbers.tolist()]
         options = map(self.rule.after_pilot, budgets, self.difficulties(self.scored))
         return dict(zip(self.scored.tolist(), options, strict=True))
 
 
-def share_out(evidence: Evidence, validation: Validation, bins: DifficultyConfig) -> list[Shared]:
-    """What the tokens of each budget are worth, but of the smallest, which leaves nothing to share out.
+def share_out(observations: Observations, validation: Validation, bins: DifficultyConfig) -> list[Shared]:
+    """The accuracy that the tokens of each budget buy, but of the smallest, which leaves nothing to share out.
 
     A budget is left out whose tokens do not even pay for what is cheapest after the pilots.
     """
     folds = [
-        _Fold(evidence, bins, learn(evidence, bins, choosing), scored, choosing)
+        _Fold(observations, bins, learn(observations, bins, choosing), scored, choosing)
         for scored, choosing in turns(validation.folds)
     ]
-    found = [_shared(evidence, folds, budget) for budget in evidence.budgets[1:]]
+    found = [_shared(observations, folds, budget) for budget in observations.budgets[1:]]
     return [one for one in found if one is not None]
 
 
-def _shared(evidence: Evidence, folds: list[_Fold], budget: int) -> Shared | None:
-    fixed = [option for option in evidence.fixed if option.budget == budget]
+def _shared(observations: Observations, folds: list[_Fold], budget: int) -> Shared | None:
+    fixed = [option for option in observations.fixed if option.budget == budget]
     uniform = max(fixed, key=lambda option: float(option.accuracy.mean()))
     shared: dict[int, Option] = {}
     foreseen: dict[int, Option] = {}

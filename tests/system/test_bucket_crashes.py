@@ -34,8 +34,8 @@ def live(place: str, cache: Path) -> None:
         with store.lock_stage(stage):
             stage.describe(IDENTITY)
             stage.verify()
-            for cover in stage.missing("abc", 2, 2):
-                stage.write_part(cover, {"rollouts": rollouts_of(cover)})
+            for extent in stage.missing("abc", 2, 2):
+                stage.write_part(extent, {"rollouts": rollouts_of(extent)})
         store.write_run(run_named("run-1", USE))
 
 

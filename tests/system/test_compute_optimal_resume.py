@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from applied import plan_of, recipe_value, written
 from bare_stages import carry_out, without_prefect
-from mortal_lives import Mortal, kill_at_random, timeless, told_by
+from killed_runs import Mortal, kill_at_random, timeless, told_by
 
 from overthink.storage.sql import query
 from overthink.storage.stage_kinds import ENGINES_OF

@@ -19,7 +19,7 @@ from storage_samples import ROOT, call, forked, rollouts_of, status_of
 
 from overthink.storage.journal import Journal
 from overthink.storage.keys import labelled_key
-from overthink.storage.manifest import Cover
+from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import calls_table
 from overthink.storage.stages import Stage
 from overthink.storage.store import Store
@@ -52,22 +52,22 @@ def live(root: Path, units: str) -> None:
         for shard in shards:
             with stage.lease(shard):
                 journal = stage.journals.open(shard.name)
-                for cover in shard.covers:
-                    make(root, stage, journal, cover)
+                for extent in shard.extents:
+                    make(root, stage, journal, extent)
                 journal.close()
 
 
-def make(root: Path, stage: Stage, journal: Journal, cover: Cover) -> None:
-    for unit in cover.units:
-        answered = [call(f"{unit}-{index}", unit, index) for index in range(cover.first, cover.last)]
+def make(root: Path, stage: Stage, journal: Journal, extent: Extent) -> None:
+    for unit in extent.units:
+        answered = [call(f"{unit}-{index}", unit, index) for index in range(extent.first, extent.last)]
         answered = [one for one in answered if journal.reply(one.call_key) is None]
         if answered:
             note(root, "\n".join(f"made {one.call_key}" for one in answered))
             journal.append(answered)
             note(root, "\n".join(f"journaled {one.call_key}" for one in answered))
-    calls = list(journal.calls(cover.units, cover.first, cover.last))
-    stage.write_part(cover, {"rollouts": rollouts_of(cover), "calls": calls_table(calls)})
-    note(root, f"wrote {cover.name}")
+    calls = list(journal.calls(extent.units, extent.first, extent.last))
+    stage.write_part(extent, {"rollouts": rollouts_of(extent), "calls": calls_table(calls)})
+    note(root, f"wrote {extent.name}")
     journal.forget([one.call_key for one in calls])
 
 

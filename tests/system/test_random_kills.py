@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from bare_stages import carry_out, without_prefect
-from mortal_lives import Mortal, kill_at_random, told_by
+from killed_runs import Mortal, kill_at_random, told_by
 
 from benchmarks.kill import COUNTS, TABLES, orphans, rows
 from overthink.storage.stage_kinds import ENGINES_OF

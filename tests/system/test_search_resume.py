@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from bare_stages import execution, without_prefect
-from mortal_lives import Mortal, kill_at_random, timeless, told_by
+from killed_runs import Mortal, kill_at_random, timeless, told_by
 
 from overthink.storage.stages import Stage
 from overthink.storage.store import Store

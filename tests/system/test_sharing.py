@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from bare_stages import carry_out, execution, without_prefect
 from conftest import recipe_of
-from mortal_lives import asked, has_ended, journaled, noted, timeless, told_by, watch_engines
+from killed_runs import asked, has_ended, journaled, noted, timeless, told_by, watch_engines
 from storage_samples import forked, status_of, stored_keys
 
 from overthink.storage.storage_errors import StoreBusy

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from overthink.tasks.engines.detokenize import Speller, StopTokens
+from overthink.tasks.engines.detokenize import Detokenizer, StopTokens
 
 TOKENIZER = AutoTokenizer.from_pretrained(str(Path(__file__).parents[1] / "zoo" / "abacus-1m"))
 
@@ -17,7 +17,7 @@ TOKENIZER = AutoTokenizer.from_pretrained(str(Path(__file__).parents[1] / "zoo" 
 @settings(max_examples=200, deadline=None)
 def test_ends_ascend_to_the_end_of_any_text(text: str) -> None:
     tokens = TOKENIZER.encode(text, add_special_tokens=False, split_special_tokens=True)
-    spelled, ends = Speller(TOKENIZER).spell(tokens)
+    spelled, ends = Detokenizer(TOKENIZER).decode(tokens)
     assert spelled == normalize("NFC", text), "the tokenizer's own normal form"
     assert len(ends) == len(tokens)
     assert list(ends) == sorted(ends)
@@ -35,12 +35,12 @@ def test_ends_ascend_to_the_end_of_any_text(text: str) -> None:
 )
 def test_a_character_ends_with_the_last_of_its_tokens(text: str, expected: tuple[int, ...]) -> None:
     tokens = TOKENIZER.encode(text, add_special_tokens=False)
-    assert Speller(TOKENIZER).spell(tokens) == (text, expected)
+    assert Detokenizer(TOKENIZER).decode(tokens) == (text, expected)
 
 
 def test_special_tokens_have_no_text() -> None:
     tokens = [*TOKENIZER.encode("7", add_special_tokens=False), TOKENIZER.eos_token_id]
-    assert Speller(TOKENIZER).spell(tokens) == ("7", (1, 1))
+    assert Detokenizer(TOKENIZER).decode(tokens) == ("7", (1, 1))
 
 
 @pytest.mark.parametrize("stop", ["\n\n", "\n", "7", "system", " "])

@@ -1,4 +1,4 @@
-"""Evidence made by hand or by lot, for the tests of fitting."""
+"""Observations made by hand or by lot, for the tests of fitting."""
 
 from collections.abc import Sequence
 from itertools import count as count_up
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from overthink.tasks.analysis.difficulty import FEATURES
 from overthink.tasks.analysis.selectors import Floats, SelectorName
-from overthink.tasks.strategy.fit_strategy import Evidence, KnownDifficulty, Option
+from overthink.tasks.strategy.fit_strategy import KnownDifficulty, Observations, Option
 
 
 def option(
@@ -25,20 +25,20 @@ def option(
     return Option(budget, method_id, selector, values, np.full(len(values), tokens), np.full(len(values), flops))
 
 
-def evidence(pass_at_1: Floats, options: Sequence[Option], fixed: Sequence[Option] = ()) -> Evidence:
+def observations(pass_at_1: Floats, options: Sequence[Option], fixed: Sequence[Option] = ()) -> Observations:
     """The first feature tells the pass@1, the others nothing."""
     features = np.zeros((len(pass_at_1), len(FEATURES)))
     features[:, 0] = pass_at_1
     any_right = {one.budget: option(np.ones(len(pass_at_1)), selector="oracle", budget=one.budget) for one in options}
     known = {budget: KnownDifficulty(pass_at_1, of(budget, options), of(budget, fixed)) for budget in any_right}
-    return Evidence(features, np.full(len(pass_at_1), 50.0), pass_at_1, options, fixed, any_right, known)
+    return Observations(features, np.full(len(pass_at_1), 50.0), pass_at_1, options, fixed, any_right, known)
 
 
-def of(budget: int, ways: Sequence[Option]) -> list[Option]:
-    return [one for one in ways if one.budget == budget]
+def of(budget: int, options: Sequence[Option]) -> list[Option]:
+    return [one for one in options if one.budget == budget]
 
 
-def drawn_evidence(count: int, seed: int) -> Evidence:
+def drawn_evidence(count: int, seed: int) -> Observations:
     """Three methods of which each suits another difficulty, two selectors, two budgets; all of it noisy."""
     draw = np.random.default_rng(seed)
     pass_at_1 = draw.choice([0.0, 0.05, 0.25, 0.4, 0.7, 1.0], size=count)
@@ -56,4 +56,4 @@ def drawn_evidence(count: int, seed: int) -> Evidence:
         for selector in ("majority", "prm_min_vote")
         for budget in (4, 16)
     ]
-    return evidence(pass_at_1, options, options)
+    return observations(pass_at_1, options, options)
