@@ -11,6 +11,7 @@ import asyncio
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bare import BareEngine
+from overthink.flows.orchestration.run_flow import run_flow
 from overthink.flows.orchestration.secret_blocks import engines_of
 from overthink.storage.store import Store
 from overthink.tasks.datasets.sources import load_problems
@@ -116,7 +118,8 @@ def main(
     assert isinstance(policy, VllmPolicyConfig)
     bare = Bare(policy)
     with tempfile.TemporaryDirectory() as root:
-        pairs = asyncio.run(pipeline_rounds(plans, Path(root), bare))
+        rounds_of = partial(pipeline_rounds, plans, Path(root), bare)
+        pairs = asyncio.run(run_flow(Store(Path(root)), "benchmark", rounds_of, typer.echo))
     table = Table("round", "bare LLM.generate, tokens/s", "whole pipeline, tokens/s", "ratio")
     for number, (limit, ours) in enumerate(pairs):
         table.add_row(str(number), f"{limit:,.0f}", f"{ours:,.0f}", f"{ours / limit:.2f}")

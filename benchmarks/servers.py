@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.vllm_server import VllmServer
+from overthink.flows.orchestration.run_flow import run_flow
 from overthink.storage.store import Store
 from overthink.tasks.datasets.sources import load_problems
 from overthink.tasks.engines.engine_config import (
@@ -146,7 +148,8 @@ def main(
                 OpenAIPolicyConfig(model="abacus-1m", tokenizer=POLICY.model, endpoints=(policy.url,)),
                 ServedPrmConfig(model="abacus-prm", tokenizer=PRM.model, endpoints=(prm.url,)),
             )
-            found = asyncio.run(alternate(here, served, root, problems, n, rounds))
+            flow = partial(alternate, here, served, root, problems, n, rounds)
+            found = asyncio.run(run_flow(Store(root), "benchmark", flow, typer.echo))
         finally:
             policy.kill()
             prm.kill()

@@ -6,7 +6,7 @@ The flow engine asks a stand-in on loopback; where PREFECT_API_URL names a serve
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from anyio.from_thread import start_blocking_portal
 from prefect.events.worker import EventsWorker
@@ -18,11 +18,12 @@ from overthink.flows.orchestration.server import asking, server_address
 from overthink.flows.orchestration.stand_in import StandIn, served
 from overthink.storage.store import Store
 
+Result = TypeVar("Result")
 SECONDS_TO_SEND = 30.0  # the last events
 
 
-async def run_flow(store: Store, run_id: str, flow: Callable[[], Coroutine[Any, Any, object]], say: Say) -> None:
-    """Run a flow; no Prefect server that is away stops it.
+async def run_flow(store: Store, run_id: str, flow: Callable[[], Coroutine[Any, Any, Result]], say: Say) -> Result:
+    """Run a flow, and return what it does; no Prefect server that is away stops it.
 
     An end that the server has not heard of is kept in the run's folder, and told by the next run into the store.
     """
@@ -35,7 +36,7 @@ async def run_flow(store: Store, run_id: str, flow: Callable[[], Coroutine[Any, 
             stand_in = stack.enter_context(portal.wrap_async_context_manager(relaying))
         with asking(stack.enter_context(served(stand_in, portal))):
             try:
-                await flow()
+                return await flow()
             finally:
                 await asyncio.to_thread(EventsWorker.drain_all, SECONDS_TO_SEND)
                 await APILogHandler.aflush()
