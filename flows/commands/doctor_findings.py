@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -18,6 +19,9 @@ from overthink.tasks.engines.engine_config import ServedModelConfig
 from overthink.tasks.engines.engine_health import endpoint_findings, engine_findings, gpu_findings
 from overthink.tasks.errors import EngineUnavailable, UserError
 from overthink.tasks.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 OLDEST_PYTHON = (3, 11)
 LITTLE_SPACE = 5 * 2**30
@@ -80,7 +84,6 @@ def _prefect() -> Iterator[Finding]:
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL
 
-    from overthink.flows.orchestration.deployments import old_deployments
     from overthink.tasks.stages.prefect_faults import FAULTS, SECONDS_TO_ANSWER, words_for
 
     address = PREFECT_API_URL.value()
@@ -91,14 +94,25 @@ def _prefect() -> Iterator[Finding]:
         with get_client(sync_client=True, httpx_settings={"timeout": SECONDS_TO_ANSWER}) as client:
             answer = client.api_version()
             Version(answer)
-            old = old_deployments(client)
+            deployments = _old_deployments(client)
     except (RuntimeError, *FAULTS) as error:
         remedy = "start it with `prefect server start`, mend PREFECT_API_URL, or unset it"
         yield Finding("broken", "Prefect", f"the server at {address} does not answer ({words_for(error)})", remedy)
     else:
         yield Finding("ok", "Prefect", f"the server at {address} answers, version {answer}")
-        for name, what, remedy in old:
-            yield Finding("broken", f"deployment {name}", what, remedy)
+        yield from deployments
+
+
+def _old_deployments(client: "SyncPrefectClient") -> list[Finding]:
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    from overthink.flows.orchestration.deployments import old_deployments
+
+    try:
+        return [Finding("broken", f"deployment {name}", *told) for name, *told in old_deployments(client)]
+    except PrefectHTTPStatusError as error:
+        refusal = f"the server does not list them (status {error.response.status_code})"
+        return [Finding("warning", "deployments", refusal, "ask with a key that may read deployments")]
 
 
 async def _served(config: ServedModelConfig) -> list[Finding]:
