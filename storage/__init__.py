@@ -1,1 +1,1 @@
-"""Parquet tables and their schemas, the journal, run manifests, SQL. Imports nothing else of ours."""
+"""Parquet tables and their schemas, the journal, run manifests, SQL. Imports no other package of Overthink."""

@@ -25,10 +25,10 @@ class BucketStage(Stage):
         self._mirror = mirror
 
     def describe(self, identity: Mapping[str, Any]) -> None:
-        """Leave what determines this stage beside its parts, and in the bucket."""
+        """Write this stage's identity into `stage.json`, here and in the bucket."""
         path = self.folder / "stage.json"
         if not path.exists():
-            with suppress(WrittenElsewhere), self._mirror.recorded(path):  # by any machine, it says the same
+            with suppress(WrittenElsewhere), self._mirror.recorded(path):  # the content is the same
                 super().describe(identity)
 
     def entries(self) -> list[Entry]:
@@ -49,24 +49,24 @@ class BucketStage(Stage):
         return Entry.read(path)
 
     def send(self, path: Path) -> None:
-        """Send a part and then its entry; where the bucket has another by now, that one takes its place here."""
+        """Send a part, then its entry; another machine's entry that is in the bucket already replaces it here."""
         mirror, entry = self._mirror, Entry.read(path)
         theirs = mirror.bucket.read(mirror.key(path)) or self._send_first(path, entry)
         if theirs is not None and theirs != path.read_bytes():
-            logger.warning("%s: %s was made on another machine too, which was first", self.key, path.stem)
+            logger.warning("%s: %s another machine wrote this part first; its version is used", self.key, path.stem)
             self.take_over(path, theirs)
         mirror.unmark(path)
 
     def take_over(self, path: Path, content: bytes) -> None:
-        """Have an entry of the bucket here, in place of another of that name and of the files that it named."""
+        """Write an entry from the bucket here; it replaces an entry of the same name and that entry's files."""
         if path.exists():
-            with suppress(StorageError):  # one that was damaged here names nothing that could be trusted
+            with suppress(StorageError):  # a damaged entry names no files that can be trusted
                 for part_file in Entry.read(path).files:
                     (self.parts_folder / part_file.name).unlink(missing_ok=True)
         self._mirror.keep_record(self._mirror.key(path), content)
 
     def _send_first(self, path: Path, entry: Entry) -> bytes | None:
-        """Send a part and then its entry; returns the entry of a machine that was first after all."""
+        """Send a part and then its entry; returns the entry of another machine where that one was first."""
         if (reason := super().damage(entry)) is not None:
             super()._set_aside(entry, reason)
             return None
@@ -75,7 +75,7 @@ class BucketStage(Stage):
         return self._mirror.offer(path)
 
     def files(self, table: str, units: Iterable[str] | None = None) -> list[Path]:
-        """The files of one table, as in a folder, fetched if need be. Raises where one cannot be had."""
+        """The files of one table, as in a folder, fetched where necessary. Raises where a file cannot be fetched."""
         self._mirror.bring(self.lacking({table}, units))
         return super().files(table, units)
 
@@ -85,22 +85,22 @@ class BucketStage(Stage):
         return [file for file in named if not file.path.exists()]
 
     def damage(self, entry: Entry) -> str | None:
-        """What is wrong with a part, or None; a copy in the folder that is not as it was written is fetched anew."""
+        """What is wrong with a part, or None; a damaged copy in the folder is fetched again."""
         if self._is_unsent(entry):
             return super().damage(entry)
         files = [self._mirrored(part_file) for part_file in entry.files]
         if not all(file.path.exists() for file in files):
-            self._mirror.fetch_all(self.lacking(SCHEMAS))  # of all parts together, not one part after the other
+            self._mirror.fetch_all(self.lacking(SCHEMAS))  # all parts at once, not part by part
         reasons = self._mirror.fetch_all(files) or filter(None, map(self._mirror.damage_there, files))
         return next(iter(reasons), None)
 
     def damage_at_rest(self, entry: Entry) -> str | None:
-        """The same of the bytes that the bucket has, whatever copies there are here."""
+        """What is wrong with a part's bytes in the bucket, regardless of the copies here; None where they are right."""
         reasons = (self._mirror.damage_at_rest(self._mirrored(part_file)) for part_file in entry.files)
         return super().damage(entry) if self._is_unsent(entry) else next(filter(None, reasons), None)
 
     def verify(self, living_sources: frozenset[str] | None = None) -> None:
-        """Check every part, as in a folder; objects that are lost or torn are sent again where there is a copy here."""
+        """Check every part, as in a folder; lost or torn objects are sent again from the copy here, if any."""
         for entry in self.entries():
             if not self._is_unsent(entry):
                 for part_file in entry.files:

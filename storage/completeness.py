@@ -1,4 +1,4 @@
-"""Is a run whole? What each of its stages must hold, and which of them do not hold it, or not as it was written."""
+"""Is a run whole? What each of its stages must hold, and which stages lack parts or hold damaged ones."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, StageUse, Store
 
-# `n` of a label stage is that of the continuations behind a label.
+# `n` of a label stage is the number of continuations behind each label.
 ONE_A_PROBLEM = (StageKind.PROBLEMS, StageKind.DECIDE, StageKind.LABEL)
 
 
@@ -35,7 +35,7 @@ def is_whole(store: Store, run_id: str, uses: Iterable[StageUse]) -> bool:
 
 
 def incomplete_stages(store: Store, run: Run) -> list[IncompleteStage]:
-    """What a run lacks, in the order of its stages. Reads every byte of every part."""
+    """The stages of a run that are incomplete or damaged, in the run's order. Reads every byte of every part."""
     found, manifests = [], Manifests(store)
     for use in run.stages:
         stage = store.stage(use.key)
@@ -49,9 +49,9 @@ def incomplete_stages(store: Store, run: Run) -> list[IncompleteStage]:
 
 
 def lack(manifests: Manifests, run: Run, use: StageUse) -> str | None:
-    """Why a stage is not what a run needs, by the manifests alone; None where it is."""
+    """Why a stage does not hold what a run needs, by the manifests alone; None where it does."""
     samples, entries = samples_of(run, use), manifests.entries(use.key)
-    # The problems' addresses, by the manifest: the part itself may be lost.
+    # The problems' keys, from the manifest: the part itself may be lost.
     units = [unit for entry in manifests.entries(problems_key(run)) for unit in entry.extent.units]
     if not entries or any(gaps_of(entries, units, samples).values()):
         return "parts are missing"
@@ -62,7 +62,7 @@ def lack(manifests: Manifests, run: Run, use: StageUse) -> str | None:
 
 
 def samples_of(run: Run, use: StageUse) -> int:
-    """How many samples of each problem a stage holds; a select stage those of its method's rollouts."""
+    """How many samples of each problem a stage holds; for a select stage, of its method's rollouts."""
     if use.kind in ONE_A_PROBLEM:
         return 1
     if use.kind == StageKind.SELECT:
@@ -71,7 +71,7 @@ def samples_of(run: Run, use: StageUse) -> int:
 
 
 def problems_key(run: Run) -> str:
-    """The address of the stage that holds a run's problems. Raises StorageError where it has none."""
+    """The address of the stage that holds a run's problems. Raises StorageError where there is none."""
     for use in run.stages:
         if use.kind == StageKind.PROBLEMS:
             return use.key

@@ -16,7 +16,7 @@ TEMPORARY_SUFFIX = ".partial"  # no reader's glob for *.parquet or *.json matche
 
 @contextmanager
 def disk_errors(place: Path) -> Iterator[None]:
-    """Turn the operating system's errors on writing into one that names the place and the remedy."""
+    """Turn the operating system's write errors into a StorageError that names the place and the remedy."""
     try:
         yield
     except OSError as error:
@@ -31,9 +31,9 @@ def disk_errors(place: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_file(path: Path, writer: str = "") -> Iterator[Path]:
-    """Yield a temporary path to write to; on leaving without an error it becomes `path`, durably.
+    """Yield a temporary path to write to; when the block ends without an error, it is renamed to `path`, durably.
 
-    `writer` tells it from that of others who write the same at the same time.
+    `writer` keeps the temporary names of concurrent writers of the same file apart.
     """
     temporary = path.with_name(f".{path.name}{writer}{TEMPORARY_SUFFIX}")
     with disk_errors(path):
@@ -49,7 +49,7 @@ def whole_file(path: Path, writer: str = "") -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each durable in its parent."""
+    """Make a folder and its missing parents, each durable in its own parent."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):
         each.mkdir(exist_ok=True)
@@ -57,7 +57,7 @@ def make_folder(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all."""
+    """Write a JSON file atomically: whole or not at all."""
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -1,7 +1,7 @@
-"""What no run refers to: found, and removed so that a kill at any moment leaves a whole store.
+"""Garbage collection: finds what no run refers to, and removes it so that a kill at any moment leaves a whole store.
 
-A stage or run leaves the place where it counts by one rename, into `removed/`, and is deleted from there. Each is
-looked at again under its lock, so nothing goes that a running process holds or a new run has come to need.
+One rename moves a stage or run into `removed/`; it is deleted from there. Each is checked again under its lock, so
+nothing is removed that a running process holds or that a new run has begun to use.
 """
 
 import json
@@ -26,9 +26,9 @@ _STAGE_KEY = re.compile(r"[a-z]+-[0-9a-f]{20}")
 
 @dataclass(frozen=True)
 class Garbage:
-    """Something that no run refers to, and the bytes it takes.
+    """Something that no run refers to, and its size in bytes.
 
-    What took an engine's time to make goes only where `confirm`, its stage's key or its run's id, is named.
+    What an engine spent time on is removed only where the caller names `confirm`, its stage's key or its run's id.
     """
 
     path: Path
@@ -39,7 +39,7 @@ class Garbage:
 
 @dataclass(frozen=True)
 class Owner:
-    """A stage or run that garbage may belong to, by its key or id; its lock guards it."""
+    """A stage or run that garbage may belong to, by its key or id; its lock protects it."""
 
     kind: str
     name: str
@@ -47,7 +47,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Known:
-    """The runs and the ids of the sweeps that are to stay, and the ids of those that are to be forgotten."""
+    """The runs and the ids of the sweeps to keep, and the ids of the runs and sweeps to forget."""
 
     runs: tuple[Run, ...]
     sweep_ids: frozenset[str]
@@ -57,7 +57,7 @@ class Known:
 def find_garbage(store: Store, forgotten: Collection[str] = ()) -> list[Garbage]:
     """All garbage, as if the runs and sweeps whose ids are `forgotten` were gone.
 
-    Raises StorageError where a run's manifest cannot be read, because what it refers to is then unknown.
+    Raises StorageError where a run's manifest cannot be read, because its references are then unknown.
     """
     known = _known(store, forgotten)
     leftover = [_garbage(store, path, "left by a removal that was killed") for path in _leftovers_of_removal(store)]
@@ -67,9 +67,9 @@ def find_garbage(store: Store, forgotten: Collection[str] = ()) -> list[Garbage]
 def remove_garbage(
     store: Store, forgotten: Collection[str] = (), confirmed: Collection[str] = ()
 ) -> tuple[list[Garbage], list[str]]:
-    """Remove it, but of what engines made only what is `confirmed`; returns what went, and why some was left.
+    """Remove garbage, of engines' output only what is `confirmed`; returns what was removed, and why the rest was left.
 
-    Raises StoreBusy where another process removes garbage already, or writes a run that is to be forgotten.
+    Raises StoreBusy where another process is removing garbage, or is writing a run to forget.
     """
     gone: list[Garbage] = []
     left: list[str] = []
@@ -94,7 +94,7 @@ def _remove(store: Store, owner: Owner, forgotten: Collection[str], confirmed: C
         store.refresh("runs/")
         found = _removable(_of(store, owner, _known(store, forgotten)), confirmed)
         if owner.kind == "run" and found:
-            # The records first, and in a folder all at once: then the run does not exist, wherever a kill falls.
+            # The records first, in a folder all at once: from then on the run does not exist, whenever a kill comes.
             for name in ("run.json", "sweep.json"):
                 store.forget(store.run_folder(owner.name) / name)
         for item in found:
@@ -133,7 +133,7 @@ def _of_run(store: Store, run_id: str, known: Known) -> Iterator[Garbage]:
         return
     model = store.model_folder(run_id)
     named = any(f"{model.parent.name}/{run_id}" in json.dumps(run.recipe) for run in runs)
-    confirm = None if run_id in known.forgotten else run_id  # a run that is named takes along what it trained
+    confirm = None if run_id in known.forgotten else run_id  # naming a run also confirms the model it trained
     if store.run_folder(run_id).is_dir():
         record = confirm if store.has_model(run_id) else None  # in a bucket the model's files are listed there
         yield _garbage(store, store.run_folder(run_id), "a run without a manifest, or one that was named", record)
@@ -159,7 +159,7 @@ def _of_stage(store: Store, key: str, runs: Iterable[Run]) -> Iterator[Garbage]:
     if all(run.status == "complete" for run in users):
         for path in (each for journal in stage.journals.paths() for each in Journal.files(journal)):
             yield _garbage(store, path, "a journal of complete runs", confirm)
-    # What looks left over may be about to get its manifest entry; a run that was killed clears up when it goes on.
+    # An apparent leftover may be about to get its manifest entry; a killed run cleans up when it is resumed.
     if not any(run.status == "running" for run in users):
         for path in (*stage.leftovers(), *stage.orphans()):
             yield _garbage(store, path, "left by a crash")
@@ -178,7 +178,7 @@ def _leftovers_of_removal(store: Store) -> list[Path]:
 
 
 def _move(store: Store, path: Path) -> None:
-    """Out of the place where it counts, durably; then away."""
+    """Move it into `removed/`, durably; then delete it."""
     store.forget(path)
     if not path.exists():
         return

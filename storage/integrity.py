@@ -1,4 +1,4 @@
-"""Is a store whole? Every part against its manifest, every record, and what each finished run stands on."""
+"""Is a store whole? Checks every part against its manifest, every record, and the stages of each complete run."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,13 +16,13 @@ from overthink.storage.stages import Stage
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store, Sweep, read_run, read_sweep
 
-MAKE_ANEW = "run its recipe again, which makes it anew"
+MAKE_ANEW = "run its recipe again, which rebuilds it"
 Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: where, what was found there, and, unless all is well, what to do about it."""
+    """The result of one check: the place, what was found there, and, unless all is well, the remedy."""
 
     level: Literal["ok", "warning", "broken"]
     place: str
@@ -31,7 +31,7 @@ class Finding:
 
 
 def store_findings(store: Store) -> Iterator[Finding]:
-    """What is wrong with a store, or one line that says that nothing is. Reads every byte of every part."""
+    """What is wrong with a store, or one line that says that all is well. Reads every byte of every part."""
     found: list[Finding] = []
     runs, sweeps, stages = list[Run](), list[Sweep](), list[Stage]()
     with _noted(found, store.root):
@@ -52,7 +52,7 @@ def store_findings(store: Store) -> Iterator[Finding]:
 
 @contextmanager
 def _noted(found: list[Finding], place: Path) -> Iterator[None]:
-    """A StorageError inside becomes a finding."""
+    """Turn a StorageError inside the block into a finding."""
     try:
         yield
     except StorageError as error:
@@ -61,7 +61,7 @@ def _noted(found: list[Finding], place: Path) -> Iterator[None]:
 
 
 def _readable(found: list[Finding], paths: Iterable[Path], read: Callable[[Path], Record]) -> list[Record]:
-    """The records that can be read; what is wrong with the others joins `found`."""
+    """The readable records; errors of the others are appended to `found`."""
     records = []
     for path in paths:
         with _noted(found, path):
@@ -70,14 +70,14 @@ def _readable(found: list[Finding], paths: Iterable[Path], read: Callable[[Path]
 
 
 def _check_stage(stage: Stage, runs: Sequence[Run], found: list[Finding]) -> int:
-    """The number of parts that were looked at; what is wrong joins `found`."""
+    """The number of parts checked; what is wrong is appended to `found`."""
     users = ", ".join(run.run_id for run in runs if any(use.key == stage.key for use in run.stages))
     remedy = f"{MAKE_ANEW} ({users})" if users else "`overthink gc` lists this stage: no run refers to it"
     paths = sorted(stage.manifest_folder.glob("*.json"))
     entries = _readable(found, paths, Entry.read)
     if len(entries) == len(paths):
         with _noted(found, stage.folder):
-            stage.entries()  # together: their stage, and what they hold twice
+            stage.entries()  # as a whole: wrong stage, samples held twice
     for entry in entries:
         with _noted(found, stage.parts_folder), disk_errors(stage.folder):
             damage = stage.damage_at_rest(entry)
@@ -87,14 +87,14 @@ def _check_stage(stage: Stage, runs: Sequence[Run], found: list[Finding]) -> int
 
 
 def _unsupported(manifests: Manifests, run: Run) -> Iterator[Finding]:
-    """What a complete run stands on and is not there."""
+    """What a complete run depends on but the store lacks."""
     if run.status != "complete":
         return
     store = manifests.store
     for use in run.stages:
         try:
             reason = lack(manifests, run, use)
-        except StorageError:  # of a record that has a finding of its own
+        except StorageError:  # this record already has its own finding
             continue
         if reason is not None:
             place = str(store.stage(use.key).folder)
@@ -108,7 +108,7 @@ def _unsupported(manifests: Manifests, run: Run) -> Iterator[Finding]:
 def _lost_runs(store: Store) -> Iterator[Finding]:
     for folder in store.lost_runs():
         what = "run.json is missing, so that the run is in no table and its stages look like garbage"
-        remedy = "restore it from a copy, or run its recipe again, which writes it anew and goes on from what is stored"
+        remedy = "restore it from a copy, or run its recipe again, which writes it and resumes from what is stored"
         yield Finding("broken", str(folder), what, remedy)
 
 
@@ -135,7 +135,7 @@ def _garbage_warnings(store: Store) -> Iterator[Finding]:
 
 
 def network_file_system(path: Path, mounts: str) -> str | None:
-    """The kind of network file system that `path` lies on, by the text of /proc/mounts; None where it is local."""
+    """The type of the network file system that holds `path`, from the text of /proc/mounts; None where it is local."""
     rows = [line.split() for line in mounts.splitlines()]
     above = [row for row in rows if len(row) > 2 and Path(row[1].replace("\\040", " ")) in (path, *path.parents)]
     kind = max(above, key=lambda row: len(row[1]))[2] if above else ""

@@ -1,7 +1,7 @@
-"""The journal of answered engine calls: on disk before anything acts on them, replayed on resume.
+"""The journal of answered engine calls: each is on disk before anything acts on it, and is replayed on resume.
 
-SQLite in WAL mode with full synchronisation, one connection, used from one thread at a time. The connection keeps the
-file to itself: otherwise WAL needs memory that all who open the file share, as two machines one after the other do not.
+SQLite in WAL mode with full synchronisation, one connection, used from one thread at a time. The connection locks the
+file exclusively: otherwise WAL needs memory shared by all who open the file, and two machines share none.
 A full commit costs as much for one call as for hundreds, so callers commit in batches.
 """
 
@@ -39,12 +39,12 @@ class JournaledCall:
 
 
 COLUMNS = [field.name for field in fields(JournaledCall)]
-CHECKSUM = "checksum"  # of all other columns; null in what 0.1 wrote
+CHECKSUM = "checksum"  # a digest of all other columns; null in journals of version 0.1
 row_of = attrgetter(*COLUMNS)
 
 
 def _checksum(row: Sequence[object]) -> str:
-    """Of a call's columns; none of ours is bytes, so what SQLite reads as such matches nothing."""
+    """The digest of a call's columns. No column holds bytes, so what SQLite reads as bytes matches no digest."""
     return "" if any(isinstance(value, bytes) for value in row) else content_key(list(row))
 
 
@@ -69,7 +69,7 @@ class Journal:
         self._drop_damaged()
 
     def _drop_damaged(self) -> None:
-        """Calls that are not as they were answered are not there: they are asked again, as parts are made again."""
+        """Drop calls whose digest differs; they are asked again, as damaged parts are made again."""
         with self._failures():
             rows = self._connection.execute(f"SELECT {', '.join(COLUMNS)}, {CHECKSUM} FROM calls")
             damaged = [row[0] for *row, checksum in rows if checksum not in (None, _checksum(row))]
@@ -83,7 +83,7 @@ class Journal:
             return {row[0] for row in self._connection.execute("SELECT call_key FROM calls")}
 
     def problem_keys(self) -> set[str]:
-        """The problems that any call is of."""
+        """The keys of the problems that have calls here."""
         with self._failures():
             return {row[0] for row in self._connection.execute("SELECT DISTINCT problem_key FROM calls")}
 
@@ -94,14 +94,14 @@ class Journal:
         return None if row is None else str(row[0])
 
     def append(self, calls: Sequence[JournaledCall]) -> None:
-        """Commit answered calls, durably, all or none. A call that is already there is an error: it was made twice."""
+        """Commit answered calls, durably, all or none. Raises StorageError for a call that is already there."""
         names, marks = ", ".join((*COLUMNS, CHECKSUM)), ", ".join("?" * (len(COLUMNS) + 1))
         rows = ((*row, _checksum(row)) for row in map(row_of, calls))
         with self._transaction():
             self._connection.executemany(f"INSERT INTO calls ({names}) VALUES ({marks})", rows)
 
     def calls(self, problem_keys: Iterable[str], first: int, last: int) -> Iterator[JournaledCall]:
-        """The calls of samples `first` up to but not including `last` of some problems, in a fixed order."""
+        """The calls for samples `first` (inclusive) to `last` (exclusive) of some problems, in a fixed order."""
         query = (
             f"SELECT {', '.join(COLUMNS)} FROM calls WHERE problem_key = ? AND sample_index >= ? AND sample_index < ? "
             "ORDER BY sample_index, kind, call_key"
@@ -127,14 +127,14 @@ class Journal:
 
     @staticmethod
     def remove(path: Path) -> None:
-        """Delete a closed journal with the files SQLite keeps beside it."""
+        """Delete a closed journal and the files that SQLite keeps beside it."""
         for each in Journal.files(path):
             with disk_errors(path):
                 each.unlink(missing_ok=True)
 
     @staticmethod
     def files(path: Path) -> list[Path]:
-        """The files of a journal that are there, those that SQLite keeps beside it last."""
+        """The existing files of a journal; those that SQLite keeps beside it come last."""
         every = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
         return [each for each in every if each.exists()]
 
@@ -155,12 +155,12 @@ class Journal:
         try:
             yield
         except sqlite3.IntegrityError as error:
-            raise StorageError(f"{self.path}: a call was answered twice ({error}); this is a fault of ours") from error
+            raise StorageError(f"{self.path}: a call was answered twice ({error}); this is a bug") from error
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 raise StorageError(
                     f"the journal {self.path} is damaged ({error}): delete it and run the same command again, which "
-                    "asks anew for what it held"
+                    "repeats the calls that it held"
                 ) from error
             remedy = "free space or mend the disk, then run the same command again; committed calls are safe"
             raise StorageError(f"cannot use the journal {self.path}: {error}; {remedy}") from error

@@ -1,4 +1,4 @@
-"""A stage's journals: one for each shard that is under way, so that several processes write side by side."""
+"""A stage's journals: one for each shard in progress, so that several processes can write at the same time."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from overthink.storage.journal import Journal
 
 ANY_SAMPLE = 2**63 - 1
-OF_WHOLE_STAGES = "journal.sqlite"  # until 0.1 a stage had one journal
+OF_WHOLE_STAGES = "journal.sqlite"  # up to version 0.1 a stage had one journal
 
 
 class Journals:
@@ -17,22 +17,22 @@ class Journals:
         self._folder = stage_folder / "journals"
 
     def open(self, shard: str) -> Journal:
-        """The journal of a shard, by the shard's name; one connection at a time, under the shard's lease."""
+        """The journal of a shard, by the shard's name. The caller holds the shard's lease: one connection at a time."""
         return Journal(self._path(shard))
 
     def drop(self, shard: str) -> None:
-        """Remove the journal of a shard that lacks nothing: a crash may have left calls that parts already hold."""
+        """Remove the journal of a complete shard: a crash may have left calls that parts already hold."""
         Journal.remove(self._path(shard))
 
     def paths(self) -> list[Path]:
-        """The journals that are there."""
+        """The existing journals."""
         return [*self._stage_folder.glob(OF_WHOLE_STAGES), *sorted(self._folder.glob("*.sqlite"))]
 
     def settle(self, units: Collection[str], lacking: Mapping[str, Collection[str]]) -> None:
-        """Bring all calls of `units` to the journals of the shards that lack them, and drop those that parts hold.
+        """Move all calls of `units` into the journals of the shards that lack them, and drop calls that parts hold.
 
-        `lacking` are the units of each such shard by its name. Calls lie elsewhere where a killed run goes on with
-        other problems, or another number of them a shard. Call it under the stage's lock.
+        `lacking` maps each such shard's name to its units. Calls are in another shard's journal where a killed run is
+        resumed with other problems or another shard size. The caller holds the stage's lock.
         """
         for path in self.paths():
             if path.parent == self._folder and path.stem in lacking:
@@ -50,7 +50,7 @@ class Journals:
             return
         calls = list(source.calls(units, 0, ANY_SAMPLE))
         target = self.open(shard)
-        known = target.known()  # by a move that was killed before its source forgot
+        known = target.known()  # copied by a move that was killed before it deleted the source
         target.append([call for call in calls if call.call_key not in known])
         target.close()
         source.forget([call.call_key for call in calls])

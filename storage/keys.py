@@ -1,4 +1,4 @@
-"""Content addresses: short hashes of everything that determines an output, and of nothing else."""
+"""Content addresses: short hashes of everything that determines an output, and nothing else."""
 
 import hashlib
 import json
@@ -18,5 +18,5 @@ def content_key(identity: Any) -> str:
 
 
 def labelled_key(label: str, identity: Mapping[str, Any]) -> str:
-    """A content address that starts with a word for the reader: `sample-1f2e…`."""
+    """A content address with a readable prefix: `sample-1f2e…`."""
     return f"{label}-{content_key(identity)}"

@@ -1,4 +1,4 @@
-"""What an answer in SQL leaves out: rows of complete runs whose stages no longer hold all that they held."""
+"""What an SQL answer leaves out: rows of complete runs whose stages have lost parts."""
 
 from collections.abc import Collection, Iterable
 
@@ -10,17 +10,15 @@ from overthink.storage.store import Run
 
 
 def left_out(manifests: Manifests, runs: Iterable[Run], tables: Collection[str]) -> str | None:
-    """One line on what of some stored tables complete runs lack, and the remedy; None where they lack nothing.
+    """One line on the rows of `tables` that complete runs lack, and the remedy; None where they lack none.
 
-    By the manifests alone: no byte of a part is read.
+    Reads only the manifests, no byte of a part.
     """
     lacking = {run.run_id: lacks for run in runs if (lacks := _lacking(manifests, run, tables)) is not None}
     if not lacking:
         return None
     run_id, lacks = next(iter(lacking.items()))
-    note = (
-        f"rows of run {run_id}, which is complete, are left out: {lacks}; run its recipe again, which makes them anew"
-    )
+    note = f"rows of run {run_id}, which is complete, are left out: {lacks}; run its recipe again, which rebuilds them"
     others = (
         f" ({len(lacking) - 1} more lack parts: `overthink doctor --store {manifests.store.address}` names them all)"
     )
@@ -35,7 +33,7 @@ def _lacking(manifests: Manifests, run: Run, tables: Collection[str]) -> str | N
             continue
         try:
             reason = lack(manifests, run, use)
-        except StorageError as error:  # no stage of problems: none of its rows is found
+        except StorageError as error:  # the run has no problems stage: none of its rows can be found
             return str(error)
         if reason is not None:
             return str(IncompleteStage(use, reason))

@@ -1,4 +1,4 @@
-"""One writer, or several at the same work: an operating-system lock that dies with its process and says whose it is."""
+"""Locks for one writer, or for several at the same work. The OS frees them with their process; they name the holder."""
 
 import fcntl
 import json
@@ -13,14 +13,14 @@ from typing import IO, Any, TextIO
 from overthink.storage.files import disk_errors, make_folder
 from overthink.storage.storage_errors import StorageError, StoreBusy
 
-PATIENCE_SECONDS = 2.0  # a lock is taken a moment before its holder has written who it is
+PATIENCE_SECONDS = 2.0  # between taking a lock and writing the holder's name into it
 RETRY_SECONDS = 0.05
 
 _held: set[TextIO] = set()
 
 
 def _let_go() -> None:
-    """A forked child must not keep its parent's locks: engines fork, and may outlive a killed parent."""
+    """Release locks in a forked child: engines fork, and may outlive a killed parent."""
     for stream in _held:
         os.close(stream.fileno())
     _held.clear()
@@ -31,7 +31,7 @@ os.register_at_fork(after_in_child=_let_go)
 
 @contextmanager
 def only_writer(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock file at `path`. Raises StoreBusy with the holder's process and host where it is taken."""
+    """Hold the lock file at `path`. Raises StoreBusy, naming the holder's process and host, where it is taken."""
     stream = _locked(path, fcntl.LOCK_EX)
     if stream is None:
         raise _busy(path, what)
@@ -41,9 +41,9 @@ def only_writer(path: Path, what: str) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether anyone holds the lock file at `path`; nothing is written, so that a store may be read only."""
+    """Whether anyone holds the lock file at `path`. Writes nothing, so it works on a read-only store."""
     try:
-        stream = path.open("rb+" if os.access(path, os.W_OK) else "rb")  # NFS gives locks of this kind to writers alone
+        stream = path.open("rb+" if os.access(path, os.W_OK) else "rb")  # NFS grants exclusive locks only to writers
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -54,7 +54,7 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def lease(path: Path, what: str) -> Iterator[None]:
-    """Be the only one at a piece of work; the lock file goes with the lease. Raises StoreBusy where it is taken."""
+    """Hold a piece of work exclusively; the lock file is deleted at the end. Raises StoreBusy where it is taken."""
     with only_writer(path, what):
         try:
             yield
@@ -65,17 +65,17 @@ def lease(path: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def fellow_writer(path: Path, what: str, work: str, prepare: Callable[[], object]) -> Iterator[Callable[[], bool]]:
-    """Hold the lock file at `path` together with all who do the same `work`.
+    """Share the lock file at `path` with all processes that do the same `work`.
 
-    Whoever comes while nobody holds it calls `prepare` before anyone else may enter. Yields a function, to be called
-    last: whether the others have left. Raises StoreBusy where the holder does other work, or bears no company.
+    The process that finds it free calls `prepare` before any other may enter. Yields a function to call last: whether
+    all others have left. Raises StoreBusy where the holder does other work, or holds the lock exclusively.
     """
     with _held_on(_joined(path, what, work, prepare)) as stream:
         yield lambda: _take(stream, fcntl.LOCK_EX)
 
 
 def _joined(path: Path, what: str, work: str, prepare: Callable[[], object]) -> TextIO:
-    """The lock file, locked together with those of the same work."""
+    """The lock file, locked and shared with the processes of the same work."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         if (stream := _locked(path, fcntl.LOCK_EX)) is not None:
@@ -87,13 +87,13 @@ def _joined(path: Path, what: str, work: str, prepare: Callable[[], object]) -> 
                 raise
             if _take(stream, fcntl.LOCK_SH):
                 return stream
-            _release(stream)  # a lock is not changed in one step: somebody came in between
+            _release(stream)  # the change of lock type is not atomic: another process got in between
         elif (stream := _locked(path, fcntl.LOCK_SH)) is not None:
             if _note(path).get("work") == work:
                 return stream
             _release(stream)
             raise _busy(path, what)
-        # It is held by one alone: who prepares the same work, unless what is written there says otherwise for long.
+        # One process holds it exclusively: it prepares the same work, unless the file names other work for too long.
         if _note(path).get("work") == work:
             deadline = time.monotonic() + PATIENCE_SECONDS
         elif time.monotonic() > deadline:
@@ -110,14 +110,14 @@ def _held_on(stream: TextIO) -> Iterator[TextIO]:
 
 
 def _release(stream: TextIO) -> None:
-    # Unlocking, unlike closing, also holds for children that were forked and have not yet let go.
+    # Unlocking, unlike closing, also frees the lock in forked children that have not yet released it.
     fcntl.flock(stream, fcntl.LOCK_UN)
     _held.discard(stream)
     stream.close()
 
 
 def _locked(path: Path, kind: int) -> TextIO | None:
-    """The lock file, locked; None where it is taken. One that was removed meanwhile guards nothing, so the next is."""
+    """The lock file, locked; None where it is taken. If the file was removed meanwhile, a new one is locked."""
     while True:
         with disk_errors(path):
             make_folder(path.parent)

@@ -1,4 +1,4 @@
-"""The entries of a stage's manifest: what a part covers, its files and their digests; each held against its name."""
+"""The entries of a stage's manifest: what a part covers, its files, their digests; each is checked against its name."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from overthink.storage.storage_errors import StorageError
 
 @dataclass(frozen=True)
 class Extent:
-    """The work a part holds: samples `first` up to but not including `last` of each unit (a problem's key)."""
+    """What a part covers: samples `first` (inclusive) to `last` (exclusive) of each unit (a problem's key)."""
 
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
 
@@ -45,11 +45,11 @@ class PartFile:
 
 @dataclass(frozen=True)
 class Entry:
-    """What the manifest says of one part. `sources` are the sha256 of the files it was computed from."""
+    """The manifest's record of one part. `sources` are the sha256 of the files it was computed from."""
 
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
 
-    extent: Annotated[Extent, Field(alias="cover")]  # as version 0.1 wrote it
+    extent: Annotated[Extent, Field(alias="cover")]  # the key that version 0.1 wrote
     files: tuple[PartFile, ...]
     sources: tuple[str, ...] = field(default=())
 
@@ -61,7 +61,7 @@ class Entry:
 
     @staticmethod
     def read(path: Path) -> "Entry":
-        """Parse a manifest entry. Raises StorageError where it is not one, or not of the part that its name names."""
+        """Parse a manifest entry. Raises StorageError where it is not one, or its file is named after another part."""
         entry = read_record(path, _ENTRY, "a manifest entry")
         name = entry.extent.name
         if name != path.stem:
@@ -99,7 +99,7 @@ def require_disjoint(folder: Path, entries: Iterable[Entry]) -> None:
 
 
 def gaps_of(entries: Iterable[Entry], units: Sequence[str], samples: int) -> dict[str, list[tuple[int, int]]]:
-    """Of each unit the stretches of its samples 0..`samples` that no entry holds."""
+    """For each unit, the ranges of samples in 0..`samples` that no entry holds."""
     held: dict[str, list[tuple[int, int]]] = {unit: [] for unit in units}
     for entry in entries:
         for unit in entry.extent.units:
@@ -109,7 +109,7 @@ def gaps_of(entries: Iterable[Entry], units: Sequence[str], samples: int) -> dic
 
 
 def _gaps(ranges: Iterable[tuple[int, int]], samples: int) -> list[tuple[int, int]]:
-    """The stretches of 0..samples that no range holds."""
+    """The parts of 0..`samples` that no range holds."""
     gaps, reached = [], 0
     for first, last in sorted(ranges):
         if reached < min(first, samples):

@@ -34,14 +34,14 @@ _MODEL_FILES = TypeAdapter(RecordedModel)
 
 
 def write_model_record(record: Path, folder: Path) -> None:
-    """Write down the files in a model's folder."""
+    """Write the record of the files in a model's folder."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     files = [ModelFile(str(path.relative_to(folder)), path.stat().st_size, sha256_of(path)) for path in paths]
     write_record(record, asdict(RecordedModel(tuple(files))))
 
 
 def read_model_record(record: Path) -> tuple[ModelFile, ...]:
-    """The files of a model. Raises StorageError naming the record and the remedy where it is none."""
+    """The files of a model. Raises StorageError naming the record and the remedy where it is invalid."""
     value = read_json(record)
-    value = {"files": value} if isinstance(value, list) else value  # as 0.1 wrote it
+    value = {"files": value} if isinstance(value, list) else value  # the format of version 0.1
     return checked_record(record, value, _MODEL_FILES, "the list of a model's files").files

@@ -14,12 +14,12 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]*:/")
 
 
 def is_in_bucket(place: str) -> bool:
-    """Whether a store's name is an address and not that of a folder."""
+    """Whether a store's name is a bucket's address, not a folder's path."""
     return _URL.match(place) is not None
 
 
 def open_store(place: str | Path) -> Store:
-    """The store in a folder, or at s3://BUCKET/PREFIX; made on the first write to it.
+    """The store in a folder, or at s3://BUCKET/PREFIX; the first write creates it.
 
     Raises StorageError with the remedy where a bucket cannot be reached or used.
     """

@@ -1,7 +1,7 @@
 """The parts that a query may read, as a file system for DuckDB that can open them for reading and nothing else.
 
-DuckDB's own file system is shut, and its settings cannot tell reading from writing: a path that it may read it may also
-overwrite. So it is given none. The names here exist nowhere else, and no call of this file system writes.
+DuckDB's own file system is disabled, because its settings do not distinguish reading from writing: it may overwrite
+any path it may read. The names here exist nowhere else, and no call of this file system writes.
 """
 
 import os
@@ -18,30 +18,30 @@ SCHEME = "parts://"
 
 
 class PartFiles(AbstractFileSystem):  # type: ignore[misc]
-    """Files by name, `SCHEME` and a path of our choosing; each is a file on disk or the bytes of one."""
+    """Files by name, `SCHEME` and an internal path; each is a file on disk or its bytes."""
 
     protocol = "parts"
-    cachable = False  # fsspec would hand out one object for all stores
+    cachable = False  # else fsspec would share one object among all stores
 
     def __init__(self, files: Mapping[str, Path | bytes]) -> None:
         super().__init__()
         self._files = files
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> "PartReader | BytesIO":
-        """Open a file. Raises PermissionError but for reading, and FileNotFoundError for any other name."""
+        """Open a file. Raises PermissionError for any mode but reading, and FileNotFoundError for an unknown name."""
         if mode != "rb":
             raise PermissionError(f"{path} is only read")
         file = self._file(path)
         return BytesIO(file) if isinstance(file, bytes) else PartReader(file)
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
-        """What fsspec wants to know of a file; its size in bytes."""
+        """A file's name, size in bytes and type, as fsspec asks for them."""
         file = self._file(path)
         size = len(file) if isinstance(file, bytes) else file.stat().st_size
         return {"name": path, "size": size, "type": "file"}
 
     def glob(self, path: str, **_: Any) -> list[str]:
-        """The file of exactly this name; names are no patterns here."""
+        """The file of exactly this name; patterns are not supported."""
         return [path] if path in self._files else []
 
     def modified(self, path: str) -> datetime:
@@ -56,7 +56,7 @@ class PartFiles(AbstractFileSystem):  # type: ignore[misc]
 
 
 class PartReader:
-    """A file opened for reading. DuckDB seeks, then reads, from several threads: each has a place of its own in it."""
+    """A file opened for reading. DuckDB seeks, then reads, from several threads: each thread has its own position."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb", buffering=0)  # DuckDB only drops it; the last reference closes it
@@ -72,7 +72,7 @@ class PartReader:
         return getattr(self._place, "now", 0)
 
     def read(self, count: int) -> bytes:
-        """The next `count` bytes. Raises EOFError where the file has fewer, which DuckDB would not notice."""
+        """The next `count` bytes. Raises EOFError where the file has fewer; DuckDB would not notice."""
         pieces, place = [], self.tell()
         while count:
             piece = os.pread(self._file.fileno(), count, place)
@@ -84,5 +84,5 @@ class PartReader:
         return b"".join(pieces)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the file."""
         self._file.close()

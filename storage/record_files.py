@@ -1,6 +1,6 @@
 """Records: the small JSON files that say what exists. Each carries a digest of itself and has the types of its class.
 
-A record without a digest is one that 0.1 wrote; it is held to its types and to what it names alone.
+Records of version 0.1 have no digest; only their types and names are checked.
 """
 
 import json
@@ -15,23 +15,23 @@ from overthink.storage.keys import content_key
 from overthink.storage.storage_errors import StorageError
 
 DIGEST = "digest"
-EXACT = ConfigDict(strict=True, extra="forbid")  # of a record's class, as `__pydantic_config__`
+EXACT = ConfigDict(strict=True, extra="forbid")  # `__pydantic_config__` of a record's class
 Record = TypeVar("Record")
 
 
 def write_record(path: Path, value: Mapping[str, Any]) -> None:
     """Write a record with its digest, whole or not at all. Raises ValueError for NaN and infinity."""
-    plain = json.loads(json.dumps(value))  # as it will be read, so that the digest is of the same
+    plain = json.loads(json.dumps(value))  # as it will be read, so that both digests agree
     write_json(path, {**plain, DIGEST: content_key(plain)})
 
 
 def read_record(path: Path, shape: TypeAdapter[Record], what: str) -> Record:
-    """Read a record. Raises StorageError naming the file and the remedy where it is not `what`, or was changed."""
+    """Read a record. Raises StorageError naming the file and the remedy where it is not `what` or was changed."""
     return checked_record(path, read_json(path), shape, what)
 
 
 def checked_record(path: Path, value: Any, shape: TypeAdapter[Record], what: str) -> Record:
-    """The record that a JSON value of a file holds; see `read_record`."""
+    """The record in a file's JSON value; see `read_record`."""
     remedy = "restore it from a copy, or delete it and run the recipe again"
     try:
         if isinstance(value, dict) and DIGEST in value:

@@ -1,10 +1,10 @@
-"""The columns of every table, as they lie in Parquet.
+"""The columns of every stored table, as in the Parquet files.
 
 Parts are shared between runs, so they carry no run_id: the SQL views add it (see `storage/views.py`). `problem_key` is
 the content address of a problem's id and question, and ties a rollout to its problem in every run that holds it.
 
-`logprob_sum` is of the policy's own distribution, at temperature 1 and before top_p: how likely the model finds the
-text, whatever `sampling` it was drawn with.
+`logprob_sum` is under the policy's own distribution, at temperature 1 and before top_p, whatever `sampling` the text
+was drawn with.
 """
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pyarrow as pa
 SCHEMA_VERSION = 2
 
 _PROBLEM = [("problem_key", pa.string()), ("problem_id", pa.string())]
-# Of the answers whose verdict is known; with all others wrong, with all others right; and the share of those others.
+# Over the answers with a known verdict; bounds with all unknown ones wrong, and all right; the share of unknown ones.
 _ESTIMATE = [
     ("accuracy", pa.float64()),
     ("accuracy_low", pa.float64()),
@@ -148,7 +148,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             *_ESTIMATE,
             ("ci_low", pa.float64()),
             ("ci_high", pa.float64()),
-            ("reads_prm", pa.bool_()),  # whether the selector reads step scores; null in parts of before this column
+            ("reads_prm", pa.bool_()),  # whether the selector reads step scores; null in older parts
         ]
     ),
     "reported": pa.schema(
@@ -182,7 +182,7 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 
 def with_columns_of(schema: pa.Schema, table: pa.Table) -> pa.Table:
-    """A table with exactly the columns of `schema`: null where it was written before there was such a column."""
+    """A table with exactly the columns of `schema`: null where the table was written before a column existed."""
     absent = pa.nulls(table.num_rows)
     named = [table[name] if name in table.column_names else absent for name in schema.names]
     return pa.table(dict(zip(schema.names, named, strict=True))).cast(schema)

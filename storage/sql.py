@@ -1,8 +1,8 @@
 """SQL over a store: the public tables as views in one locked DuckDB connection.
 
 Only files that a manifest names are visible. A statement that does more than read is refused before anything is opened
-(`storage/sql_statements.py`), and the connection could not do more either: no file of the disk, no network, no
-extensions, the parts behind a file system that cannot write (`storage/part_files.py`), bounded memory and time.
+(`storage/sql_statements.py`), and the connection could not do more either: no files of the disk, no network, no
+extensions, parts only through a file system that cannot write (`storage/part_files.py`), bounded memory and time.
 """
 
 import json
@@ -81,7 +81,7 @@ _USE_COLUMNS = pa.schema(
 
 @dataclass(frozen=True)
 class AnswerRows:
-    """An answer while it is computed: its columns, no two of one name, and its rows batch by batch."""
+    """An answer while it is computed: its columns, with distinct names, and its rows in batches."""
 
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
@@ -90,7 +90,7 @@ class AnswerRows:
 def query(store: Store, sql: str, time_limit: float = TIME_LIMIT_SECONDS, say: Say | None = None) -> pa.Table:
     """Answer one SELECT. Raises QueryError, with one line, for anything else, and for more than RESULT_LIMIT bytes.
 
-    `say` is told, in one line, where the store lacks rows that belong into the answer.
+    `say` is called with one line where the store lacks rows that belong to the answer.
     """
     with stream(store, sql, time_limit, say) as rows:
         size, batches = 0, []
@@ -106,9 +106,9 @@ def query(store: Store, sql: str, time_limit: float = TIME_LIMIT_SECONDS, say: S
 def stream(
     store: Store, sql: str, time_limit: float = TIME_LIMIT_SECONDS, say: Say | None = None
 ) -> Iterator[AnswerRows]:
-    """Answer one SELECT in batches of at most BATCH_ROWS rows, so that no answer is too large to be written somewhere.
+    """Answer one SELECT in batches of at most BATCH_ROWS rows, so that an answer of any size can be written to a file.
 
-    `time_limit` is the seconds that DuckDB may take, not those that the reader does. Raises QueryError as `query` does.
+    `time_limit` bounds DuckDB's time in seconds, not the reader's. Raises QueryError as `query` does.
     """
     with _connect(store, sql, say) as connection, _Asked(connection, time_limit) as asked:
         relation = asked.wait(lambda: connection.sql(sql))
@@ -120,7 +120,7 @@ def stream(
 
 
 class _Asked:
-    """DuckDB at work in a thread of its own, so that the waiting one hears signals and ends it after its time."""
+    """Runs DuckDB in its own thread, so that the waiting thread receives signals and enforces the time limit."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, time_limit: float) -> None:
         self._connection, self._limit, self._taken = connection, time_limit, 0.0
@@ -133,7 +133,7 @@ class _Asked:
         self._thread.shutdown()
 
     def wait(self, work: Callable[[], Made]) -> Made:
-        """What `work` returns. Interrupted by a signal or the limit, it ends before this does."""
+        """What `work` returns. A signal or the time limit interrupts `work`, and it has ended when this returns."""
         began, doing = monotonic(), self._thread.submit(work)
         try:
             return doing.result(max(0.0, self._limit - self._taken))
@@ -142,7 +142,7 @@ class _Asked:
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise QueryError(one_line(str(error))) from error
         finally:
-            while not doing.done():  # an interrupt that comes before the query has begun is lost
+            while not doing.done():  # DuckDB ignores an interrupt that comes before the query has begun
                 self._connection.interrupt()
                 futures.wait([doing], timeout=0.01)
             self._taken += monotonic() - began
@@ -150,12 +150,12 @@ class _Asked:
 
 @contextmanager
 def _connect(store: Store, sql: str, say: Say | None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A locked connection with the tables of the data contract as views; those that `sql` reads have their rows."""
+    """A locked connection with the public tables as views; only the tables that `sql` reads are filled."""
     if not store.exists():
         raise QueryError(
             f"there is no store at {store.address}: name one with --store, or make it with `overthink run`"
         )
-    # Without a temporary directory a query that outgrows its memory ends with an error instead of filling the disk.
+    # Without a temporary directory a query that exceeds its memory fails instead of filling the disk.
     limits: dict[str, str | bool | int | float | list[str]] = {
         "threads": 2,
         "memory_limit": MEMORY_LIMIT,
@@ -192,7 +192,7 @@ def _create_views(
     _create_table(connection, "stored_runs", _runs_table(runs))
     _create_table(connection, "stage_uses", _uses_table(runs))
     parts = {table: _parts(manifests, table) if table in tables else {} for table in SCHEMAS}
-    # A part of no rows first: it has all columns of the table, those too that no stored part has.
+    # First an empty part with all columns of the table, because stored parts may lack some.
     files: dict[str, dict[str, Path | bytes]] = {
         table: {f"{SCHEME}none/{table}.parquet": _no_rows(table), **paths} for table, paths in parts.items()
     }
@@ -214,7 +214,7 @@ def _create_views(
 
 
 def _parts(manifests: Manifests, table: str) -> dict[str, Path]:
-    """The files of one table that a manifest names, by the names that DuckDB knows them under."""
+    """The files of one table that a manifest names, by the names that DuckDB sees."""
     parts = {
         f"{SCHEME}{stage.key}/{file.name}": (stage.parts_folder / file.name).resolve()
         for stage in manifests.store.stages()
@@ -224,7 +224,7 @@ def _parts(manifests: Manifests, table: str) -> dict[str, Path]:
     }
     lost = [path for path in parts.values() if not path.exists()]
     if lost:
-        raise QueryError(f"{lost[0]} is missing: run its recipe again, which makes it anew")
+        raise QueryError(f"{lost[0]} is missing: run its recipe again, which rebuilds it")
     return parts
 
 
@@ -243,18 +243,18 @@ def _create_parts_view(connection: duckdb.DuckDBPyConnection, view: str, names: 
             f"FROM read_parquet([{quoted}], filename = true, union_by_name = true, hive_partitioning = false)"
         )
     except duckdb.Error as error:
-        raise QueryError(f"{one_line(str(error))}; run its recipe again, which makes the part anew") from error
+        raise QueryError(f"{one_line(str(error))}; run its recipe again, which rebuilds the part") from error
 
 
 def _in_arrow(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """The same rows, with the columns as text that Arrow's types hold otherwise than DuckDB's or not at all."""
+    """The same rows; columns whose DuckDB type Arrow lacks or represents differently become text."""
     odd = [column.id in NOT_IN_ARROW for column in relation.types]
     columns = (f"#{place}::VARCHAR" if as_text else f"#{place}" for place, as_text in enumerate(odd, 1))
     return relation.project(", ".join(columns)) if any(odd) else relation
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """Names of columns, of which the second `x` becomes `x_1`: a row is then one value a name in every format."""
+    """Distinct column names: the second `x` becomes `x_1`, so that a row can be a mapping in every format."""
     taken: list[str] = []
     for name in names:
         others = (f"{name}_{count}" for count in range(1, len(names) + 1))

@@ -1,7 +1,7 @@
 """Which SQL may be asked of a store: one statement whose whole tree reads the store's tables and does nothing else.
 
-The tree is DuckDB's own. What is not known to read is refused, whatever it is wrapped in, so that a kind of node or of
-function that a later DuckDB adds is refused until somebody has looked at it.
+The tree is DuckDB's own. Anything not known to be read-only is refused, however it is nested, so that the new kinds
+of nodes and functions of a later DuckDB are refused until somebody has reviewed them.
 """
 
 import json
@@ -19,7 +19,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Every kind of node that may stand in the tree of a statement: queries, what they read from, clauses and expressions.
+# All kinds of nodes that a statement's tree may contain: queries, what they read from, clauses and expressions.
 _READING = _words(
     """
     SELECT_NODE SET_OPERATION_NODE RECURSIVE_CTE_NODE CTE_NODE BASE_TABLE SUBQUERY JOIN TABLE_FUNCTION
@@ -28,14 +28,14 @@ _READING = _words(
     DEFAULT FUNCTION LAMBDA LAMBDA_REF OPERATOR PARAMETER POSITIONAL_REFERENCE STAR TYPE WINDOW
     """
 )
-# Functions to select from. The others read files, run SQL given as text, take addresses in memory or tell settings.
+# Allowed table functions. The others read files, run SQL given as text, take memory addresses or show settings.
 _TABLE_FUNCTIONS = _words(
     """
     unnest range generate_series repeat json_each json_tree duckdb_columns duckdb_functions duckdb_tables
     duckdb_views
     """
 )
-# Not the same at every call, yet without an effect on anything.
+# Their values vary from call to call, but they have no side effects.
 _FICKLE = _words(
     """
     random uuid uuidv4 uuidv7 gen_random_uuid error now today current_date current_localtime
@@ -46,10 +46,10 @@ _FICKLE = _words(
 _INERT = """
 SELECT function_name FROM duckdb_functions() WHERE function_type IN ('scalar', 'aggregate', 'window', 'macro')
 GROUP BY function_name HAVING bool_and(coalesce(stability, 'CONSISTENT') = 'CONSISTENT')"""
-_NOT_INERT = frozenset({"json_serialize_plan", "pg_sleep"})  # the first binds a statement that it is given as text
+_NOT_INERT = frozenset({"json_serialize_plan", "pg_sleep"})  # the first binds a statement given as text
 _SCHEMAS = frozenset({"main", "memory", "information_schema"})
-_FILE = re.compile(r"[./\\:*?\[]")  # what the name of a file or an address has and that of a table has not
-_SYSTEM = ("duckdb_", "pg_", "pragma_", "sqlite_")  # their views tell settings, paths and secrets
+_FILE = re.compile(r"[./\\:*?\[]")  # in names of files and addresses, never in names of tables
+_SYSTEM = ("duckdb_", "pg_", "pragma_", "sqlite_")  # their views show settings, paths and secrets
 
 
 def tables_read(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
@@ -93,7 +93,7 @@ def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
 def _kind(statement: duckdb.Statement) -> str:
     try:
         return statement.type.name
-    except ValueError:  # DuckDB has kinds that its Python module has no name for
+    except ValueError:  # DuckDB has kinds that its Python module does not name
         return "this statement"
 
 
@@ -133,7 +133,7 @@ def _refusal(what: str) -> QueryError:
 
 @cache
 def _inert() -> frozenset[str]:
-    """The functions of values and groups that have no effect and look at nothing but their arguments."""
+    """The scalar and aggregate functions without side effects that depend only on their arguments."""
     with duckdb.connect(":memory:") as connection:
         found = frozenset(name for (name,) in connection.execute(_INERT).fetchall() if not name.startswith("__"))
     return (found | _FICKLE | _TABLE_FUNCTIONS) - _NOT_INERT
@@ -141,7 +141,7 @@ def _inert() -> frozenset[str]:
 
 @cache
 def _functions() -> frozenset[str]:
-    """All that DuckDB has. Of any other name it says itself that there is none, or it is a macro of ours."""
+    """All functions of DuckDB. It reports an unknown name itself, unless the name is one of our macros."""
     with duckdb.connect(":memory:") as connection:
         return frozenset(
             name for (name,) in connection.execute("SELECT function_name FROM duckdb_functions()").fetchall()
@@ -149,6 +149,6 @@ def _functions() -> frozenset[str]:
 
 
 def one_line(message: str) -> str:
-    """The first paragraph of a message of DuckDB's as one line; of a traceback in it only the last."""
+    """The first paragraph of a DuckDB message as one line; only the last line of it where it is a traceback."""
     paragraph = message.split("\n\n", 1)[0].splitlines()
     return " ".join(" ".join(paragraph[-1:] if message.startswith("Traceback") else paragraph).split())

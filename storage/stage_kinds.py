@@ -1,4 +1,4 @@
-"""The kinds of stages that a run stands on. Their names begin keys and lie in records, so none of them may change."""
+"""The kinds of stages. Their names are prefixes of keys and are stored in records, so none of them may change."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -22,7 +22,7 @@ class StageKind(StrEnum):
 
 Role = Literal["policy", "prm"]
 
-# Whose time a stage takes; a stage of any other kind needs no engine.
+# The engines that a stage of each kind needs; other kinds need none.
 ENGINES_OF: Mapping[StageKind, tuple[Role, ...]] = {
     StageKind.SAMPLE: ("policy",),
     StageKind.SEARCH: ("policy", "prm"),
@@ -30,7 +30,7 @@ ENGINES_OF: Mapping[StageKind, tuple[Role, ...]] = {
     StageKind.LABEL: ("policy",),
 }
 MAKE_ROLLOUTS = frozenset({StageKind.SAMPLE, StageKind.SEARCH, StageKind.IMPORT})
-# What a stage of a kind may write; one of a run without scores, say, writes less.
+# The tables that a stage of each kind may write; some runs, such as those without scores, write fewer.
 TABLES_OF: Mapping[StageKind, frozenset[str]] = {
     StageKind.PROBLEMS: frozenset({"problems"}),
     StageKind.IMPORT: frozenset({"rollouts", "steps", "scores", "step_labels", "reported"}),

@@ -4,8 +4,8 @@ stages/sample-1f2e…/stage.json                       what determines this stag
 stages/sample-1f2e…/parts/<part>.<table>.parquet     the rows
 stages/sample-1f2e…/manifest/<part>.json             written last: files, rows, size, sha256, what it covers
 stages/sample-1f2e…/set-aside/                       parts whose bytes no longer matched
-stages/sample-1f2e…/journals/<shard>.sqlite          answered calls of a shard that is under way
-stages/sample-1f2e…/leases/<shard>                   who is at it
+stages/sample-1f2e…/journals/<shard>.sqlite          answered calls of a shard in progress
+stages/sample-1f2e…/leases/<shard>                   the process that works on the shard
 """
 
 import logging
@@ -32,14 +32,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Shard:
-    """The problems that one task handles, and what they lack."""
+    """The problems that one task handles, and the samples they still lack."""
 
     units: tuple[str, ...]
     extents: tuple[Extent, ...]
 
     @property
     def name(self) -> str:
-        """The same for the same problems, whatever they lack."""
+        """A name that depends only on the problems, not on what they lack."""
         return content_key(list(self.units))[:12]
 
     @property
@@ -61,23 +61,23 @@ class Stage:
         self.journals = Journals(folder)
 
     def describe(self, identity: Mapping[str, Any]) -> None:
-        """Leave what determines this stage beside its parts, for the reader."""
+        """Write this stage's identity into `stage.json`, for readers."""
         if not self.is_described:
             write_json(self.folder / "stage.json", identity)
 
     @property
     def is_described(self) -> bool:
-        """Whether what determines this stage lies beside its parts, as it does from the first moment on."""
+        """Whether `stage.json` exists; it is written before any part."""
         return (self.folder / "stage.json").exists()
 
     def identity(self) -> dict[str, Any]:
-        """What determines this stage. Raises StorageError where that was not left beside its parts, or is another's."""
+        """What determines this stage. Raises StorageError where `stage.json` is missing or another stage's."""
         path = self.folder / "stage.json"
         identity = read_json(path)
         if not isinstance(identity, dict) or labelled_key(str(identity.get("stage")), identity) != self.key:
             raise StorageError(
                 f"{path} describes another stage than {self.key}: if {self.key} is a copy, move it out of the store; "
-                "else delete this file and run the recipe again, which writes it anew"
+                "else delete this file and run the recipe again, which writes it again"
             )
         return identity
 
@@ -85,7 +85,7 @@ class Stage:
         """The manifest, in the order of part names.
 
         Raises StorageError naming the file and the remedy where an entry is damaged or not of this stage, where two
-        hold the same samples, or where parts would be read through a symbolic link.
+        entries hold the same samples, or where parts would be read through a symbolic link.
         """
         self._require_own_files((self.parts_folder, self.manifest_folder))
         if not self.manifest_folder.is_dir():
@@ -98,7 +98,7 @@ class Stage:
         return entries
 
     def _require_own_files(self, paths: Iterable[Path]) -> None:
-        """A row is known to be of this stage by its file's place, which a link hides."""
+        """Raise StorageError for symbolic links: SQL finds a row's stage by its file's path, which a link hides."""
         for path in paths:
             if path.is_symlink():
                 raise StorageError(
@@ -120,7 +120,7 @@ class Stage:
         ]
 
     def table(self, name: str, units: Iterable[str] | None = None) -> pa.Table:
-        """All rows of one table, or of the parts that hold any of `units`, with the columns that it has now."""
+        """All rows of one table, or of the parts that hold any of `units`, with the columns of today's schema."""
         pieces = [pq.ParquetFile(path).read() for path in self.files(name, units)]
         return pa.concat_tables([SCHEMAS[name].empty_table(), *(with_columns_of(SCHEMAS[name], one) for one in pieces)])
 
@@ -135,7 +135,7 @@ class Stage:
     def shards(self, units: Sequence[str], samples: int, shard_size: int) -> list[Shard]:
         """The shards that lack something.
 
-        Units are cut into shards by their places alone, so all who ask at whatever moment see the same ones.
+        Units are cut into shards by position alone, so all processes see the same shards at all times.
         """
         gaps = gaps_of(self.entries(), units, samples)
         shards = []
@@ -155,13 +155,13 @@ class Stage:
         return (self.manifest_folder / f"{extent.name}.json").exists()
 
     def lease(self, shard: Shard) -> AbstractContextManager[None]:
-        """Be the only one at a shard. Raises StoreBusy where another process is; a dead one's lease is gone."""
+        """Hold a shard exclusively. Raises StoreBusy where another process does; a dead process holds no lease."""
         return lease(self.lease_folder / shard.name, f"shard {shard.name} of stage {self.key}")
 
     def write_part(self, extent: Extent, tables: Mapping[str, pa.Table], sources: Sequence[str] = ()) -> Entry:
         """Write the files of one part, then its manifest entry; returns the entry.
 
-        Raises StorageError on a full or failing disk, leaving nothing that counts as done.
+        Raises StorageError on a full or failing disk, and then leaves nothing that counts as done.
         """
         files = tuple(self._write_file(extent, name, table) for name, table in tables.items())
         entry = Entry(extent, files, tuple(sources))
@@ -179,7 +179,7 @@ class Stage:
         """Check every part against the manifest; set aside what no longer matches, with a warning.
 
         A part is also set aside where one of its sources is not in `living_sources` (None: sources are not checked).
-        Files that no entry names (left by a crash) are removed. Call it under the stage's lock.
+        Files that no entry names (left by a crash) are removed. The caller holds the stage's lock.
         """
         for entry in self.entries():
             with disk_errors(self.folder):
@@ -203,7 +203,7 @@ class Stage:
         return None
 
     def damage_at_rest(self, entry: Entry) -> str | None:
-        """The same, of the bytes that are kept for good."""
+        """As `damage`, for the permanent copy: in a bucket's stage that is the object, here the same file."""
         return self.damage(entry)
 
     def _set_aside(self, entry: Entry, reason: str) -> None:
@@ -211,14 +211,14 @@ class Stage:
         shelf = self.set_aside_folder
         with disk_errors(shelf):
             shelf.mkdir(exist_ok=True)
-            # The entry goes first: from then on the part does not exist, wherever a crash falls.
+            # The entry is removed first: from then on the part does not exist, whenever a crash comes.
             os.replace(self.manifest_folder / f"{entry.extent.name}.json", shelf / f"{entry.extent.name}.json")
             for part_file in entry.files:
                 if (self.parts_folder / part_file.name).exists():
                     os.replace(self.parts_folder / part_file.name, shelf / part_file.name)
 
     def leftovers(self) -> list[Path]:
-        """Files of a crash, under the stage's lock: temporary ones, leases, and parts that no manifest entry names."""
+        """Files left by a crash: temporary ones, leases, and parts without a manifest entry. Needs the stage's lock."""
         folders = (self.folder, self.parts_folder, self.manifest_folder)
         temporary = [path for folder in folders for path in sorted(folder.glob(f".*{TEMPORARY_SUFFIX}"))]
         temporary += sorted(self.lease_folder.glob("*"))
@@ -226,7 +226,7 @@ class Stage:
         return temporary + [path for path in sorted(self.parts_folder.glob("*.parquet")) if path.name not in known]
 
     def orphans(self) -> list[Path]:
-        """What no manifest entry names and does not lie in the folder."""
+        """Objects outside the folder that no manifest entry names; a folder's stage has none."""
         return []
 
     def _sweep(self) -> None:

@@ -2,7 +2,7 @@
 
 
 class StorageError(Exception):
-    """The store cannot be read or written; what is in a manifest is still safe."""
+    """The store cannot be read or written; everything in a manifest is still safe."""
 
 
 class StoreBusy(StorageError):
@@ -26,4 +26,4 @@ class ObjectDamaged(StorageError):
 
 
 class WrittenElsewhere(StorageError):
-    """Another machine has written a record of a bucket meanwhile; its version counts, and is here now."""
+    """Another machine has written a bucket's record meanwhile; its version counts and replaces the copy here."""

@@ -21,10 +21,10 @@ Status = Literal["running", "complete", "failed"]
 
 @dataclass(frozen=True)
 class StageUse:
-    """One stage that a run stands on: `n` samples of each problem of the stage at `key`.
+    """One stage that a run uses: `n` samples of each problem from the stage at `key`.
 
-    `gpus` is how many GPUs its engines take, 0 on a CPU; None where unknown, and for stages without engines. `inputs`
-    are the keys of the stages that it stands on itself; None in manifests of version 0.1, which did not say so.
+    `gpus` is the number of GPUs that it takes, 0 on a CPU; None where unknown, and for stages without engines. `inputs`
+    are the keys of the stages that it reads; None in manifests of version 0.1, which did not store them.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
@@ -41,7 +41,7 @@ class StageUse:
 class Run:
     """One recipe on one set of problems. Times are ISO 8601 in UTC; parameter counts are None where unknown.
 
-    `policy` is None where the solutions were not written here.
+    `policy` is None where the solutions were imported.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
@@ -64,7 +64,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Runs that were made together as one grid. A run may belong to several."""
+    """The runs of one grid. A run may belong to several sweeps."""
 
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
 
@@ -81,7 +81,7 @@ class Store:
 
     @property
     def address(self) -> str:
-        """What `--store` names it by."""
+        """The store's name, as given to `--store`."""
         return str(self.root)
 
     def exists(self) -> bool:
@@ -89,14 +89,14 @@ class Store:
         return self.root.is_dir()
 
     def refresh(self, folder: str = "") -> None:
-        """Take note of what was written elsewhere; a folder is read anew at every question."""
+        """Fetch what other machines wrote; a folder needs nothing, because every query reads it again."""
 
     def stage(self, key: str) -> Stage:
-        """The stage at a content address, made or not."""
+        """The stage at a content address, whether it exists or not."""
         return Stage(self.root / "stages" / key)
 
     def stages(self) -> list[Stage]:
-        """All stages that have begun. Raises StorageError naming a folder that is no stage, or one that is lost."""
+        """All stages that have begun. Raises StorageError naming a folder that is not a stage's, or a dead link."""
         folders = self.folders("stages")
         for folder in folders:
             if not _STAGE_KEY.fullmatch(folder.name) or folder.resolve().name != folder.name:
@@ -104,11 +104,11 @@ class Store:
         return [self.stage(folder.name) for folder in folders]
 
     def records(self, name: str) -> list[Path]:
-        """The files of a name in the folders of runs."""
+        """The files called `name` in the folders of runs."""
         return [path for folder in self.folders("runs") if (path := folder / name).exists()]
 
     def folders(self, name: str) -> list[Path]:
-        """The folders in one of the store's, but for hidden ones, which other programs make. Raises for a dead link."""
+        """The folders in a folder of the store, without hidden ones (of other programs). Raises for a dead link."""
         paths = [path for path in sorted((self.root / name).glob("*")) if not path.name.startswith(".")]
         for path in paths:
             if path.is_symlink() and not path.exists():
@@ -120,44 +120,44 @@ class Store:
         return self.root / "runs" / run_id
 
     def model_folder(self, run_id: str) -> Path:
-        """Where a model lies that a run trained."""
+        """The path of the model that a run trained."""
         return self.root / "models" / run_id
 
     def has_model(self, run_id: str) -> bool:
-        """Whether the model that a run trained is there."""
+        """Whether the model that a run trained exists."""
         return self.model_folder(run_id).is_dir()
 
     def model(self, run_id: str) -> Path:
-        """The folder of the model that a run trained, with everything in it."""
+        """The folder of the model that a run trained, with all its files."""
         return self.model_folder(run_id)
 
     def keep_model(self, run_id: str) -> None:
-        """Have what was trained into its folder where the store keeps its files."""
+        """Move a newly trained model's files to where the store keeps them; in a folder they are there already."""
 
     def model_damage(self, run_id: str) -> str | None:
         """What is wrong with the model that a run trained, or None."""
         return None if self.has_model(run_id) else "is missing"
 
     def bring(self, tables: Collection[str]) -> None:
-        """Have the files of some tables where SQL reads them."""
+        """Fetch the files of some tables to where SQL reads them; in a folder they are there already."""
 
     def write_run(self, run: Run) -> None:
-        """Write a run's manifest whole."""
+        """Write a run's manifest atomically."""
         write_record(self.run_folder(run.run_id) / "run.json", asdict(run))
 
     def runs(self) -> list[Run]:
-        """All runs, oldest first. Raises StorageError naming a manifest that is not whole, or not of its folder."""
+        """All runs, oldest first. Raises StorageError naming a manifest that is damaged or in a wrong folder."""
         return sorted(map(read_run, self.records("run.json")), key=lambda run: (run.created_at, run.run_id))
 
     def lost_runs(self) -> list[Path]:
-        """The folders of runs whose manifest is gone: a run takes its lock, then writes it, and it never goes alone."""
+        """Folders of runs with a lock but no manifest: a run writes its manifest right after it takes the lock."""
         begun = [folder for folder in self.folders("runs") if (folder / "lock").exists()]
         return [folder for folder in begun if not {"run.json", "sweep.json"} & {path.name for path in folder.iterdir()}]
 
     def find_run(self, name: str) -> Run:
-        """The run whose id is `name`, or else the only one of that name, or else whose id alone starts with it.
+        """The run whose id is `name`, else the only run of that name, else the only run whose id starts with it.
 
-        Raises StorageError with the known runs otherwise.
+        Raises StorageError listing the known runs where there is none or several.
         """
         runs = self.runs()
         begin = [run for run in runs if run.run_id.startswith(name)]
@@ -169,25 +169,25 @@ class Store:
         raise StorageError(f"{self.root} holds {problem} named {name!r}; runs there: {known}")
 
     def write_sweep(self, sweep: Sweep) -> None:
-        """Write down which runs a sweep is made of."""
+        """Write the list of a sweep's runs."""
         write_record(self.run_folder(sweep.sweep_id) / "sweep.json", asdict(sweep))
 
     def sweeps(self) -> list[Sweep]:
-        """All sweeps, by id. Raises StorageError naming a file that is not whole, or not of its folder."""
+        """All sweeps, by id. Raises StorageError naming a file that is damaged or in a wrong folder."""
         return [read_sweep(path) for path in self.records("sweep.json")]
 
     def find_runs(self, name: str) -> list[Run]:
-        """The runs of the sweep whose id is, or alone starts with, `name`; else the one run that `find_run` finds.
+        """The runs of the sweep whose id is `name`, or is the only one starting with it; else the run of `find_run`.
 
-        Raises StorageError where `name` could be several sweeps, or is neither.
+        Raises StorageError where `name` matches several sweeps, or nothing.
         """
         sweep = self.find_sweep(name)
         return [self.find_run(name)] if sweep is None else [run for run in self.runs() if run.run_id in sweep.run_ids]
 
     def find_sweep(self, name: str) -> Sweep | None:
-        """The sweep whose id is, or alone starts with, `name`; None where there is none, or a run has this very id.
+        """The sweep whose id is `name`, or is the only one starting with it; None if none is, or a run has that id.
 
-        Raises StorageError where `name` could be several sweeps.
+        Raises StorageError where `name` matches several sweeps.
         """
         sweeps = [] if any(run.run_id == name for run in self.runs()) else self.sweeps()
         found = [sweep for sweep in sweeps if sweep.sweep_id == name] or [
@@ -203,27 +203,27 @@ class Store:
         return path.exists()
 
     def size_of(self, path: Path) -> int:
-        """The bytes that a file or folder takes."""
+        """The size of a file or folder in bytes."""
         files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
         return sum(each.stat().st_size for each in files)
 
     def forget(self, path: Path) -> None:
-        """Remove what lies elsewhere of something that is about to be removed here."""
+        """Remove the remote objects of something that is about to be removed here; a folder has none."""
 
     def lock_run(self, run_id: str) -> AbstractContextManager[None]:
-        """Be the only writer of a run. Raises StoreBusy where another process is."""
+        """Lock a run as its only writer. Raises StoreBusy where another process writes it."""
         return only_writer(self.run_folder(run_id) / "lock", f"run {run_id}")
 
     def is_being_written(self, run_id: str) -> bool:
-        """Whether any process writes a run at this moment."""
+        """Whether any process is writing a run now."""
         return is_held(self.run_folder(run_id) / "lock")
 
     def share_run(self, run_id: str, begin: Callable[[], object]) -> AbstractContextManager[Callable[[], bool]]:
-        """Write a run with other processes that share it; see `fellow_writer`. Raises StoreBusy where one does not."""
+        """Share the writing of a run with other processes (`fellow_writer`). Raises StoreBusy where it is not shared."""
         return fellow_writer(self.run_folder(run_id) / "lock", f"run {run_id}", run_id, begin)
 
     def ending_run(self, run_id: str) -> AbstractContextManager[None]:
-        """Be the one that ends a shared run. Raises StoreBusy where another process is."""
+        """Lock the end of a shared run. Raises StoreBusy where another process is ending it."""
         return lease(self.run_folder(run_id) / "ending", f"the end of run {run_id}")
 
     def share_stage(
@@ -233,7 +233,7 @@ class Store:
         return fellow_writer(self.root / "locks" / stage.key, f"stage {stage.key}", work, prepare)
 
     def lock_stage(self, stage: Stage) -> AbstractContextManager[None]:
-        """Be the only writer of a stage, which several runs may share. Raises StoreBusy where another process is."""
+        """Lock a stage, which several runs may share, as its only writer. Raises StoreBusy where another writes it."""
         return only_writer(self.root / "locks" / stage.key, f"stage {stage.key}")
 
 
@@ -241,7 +241,7 @@ _RUN, _SWEEP = TypeAdapter(Run), TypeAdapter(Sweep)
 
 
 def read_run(path: Path) -> Run:
-    """Parse a run's manifest. Raises StorageError where it is not one, or not of the run that its folder names."""
+    """Parse a run's manifest. Raises StorageError where it is not one, or its folder has another run's name."""
     run = read_record(path, _RUN, "a run's manifest")
     _require_own(path, run.run_id)
     for use in run.stages:
@@ -251,7 +251,7 @@ def read_run(path: Path) -> Run:
 
 
 def read_sweep(path: Path) -> Sweep:
-    """Parse the list of a sweep. Raises StorageError where it is not one, or not of the sweep that its folder names."""
+    """Parse the list of a sweep. Raises StorageError where it is not one, or its folder has another sweep's name."""
     sweep = read_record(path, _SWEEP, "the list of a sweep")
     _require_own(path, sweep.sweep_id)
     return sweep

@@ -1,8 +1,8 @@
-"""The public tables that are views: how each is made of stored parts and of what the runs use."""
+"""The public tables as SQL views over stored parts and the stages that runs use."""
 
 from overthink.storage.stage_kinds import MAKE_ROLLOUTS, StageKind
 
-# What some rows of `call_costs` add up to; unknown where it is unknown for one of them, and 0 where there are none.
+# Sums over rows of `call_costs`: null where a row's value is null, 0 where there are no rows.
 COST_SUMS = """
     sum_of(input_tokens, kind = 'generate') AS policy_prompt_tokens,
     sum_of(cached_tokens, kind = 'generate') AS policy_cached_tokens,
@@ -16,11 +16,11 @@ COST_SUMS = """
 SUM_OF = """CREATE MACRO sum_of(amount, counted) AS
     CASE WHEN count(*) FILTER (counted) = count(amount) FILTER (counted)
          THEN coalesce(sum(amount) FILTER (counted), 0) END"""
-# Whether a selector reads step scores. Older parts do not say; they hold selectors of that time, whose names do.
+# Whether a selector reads step scores. Older parts lack the column; the names of their selectors say it.
 READS_PRM = "coalesce(e.reads_prm, starts_with(e.selector, 'prm_'))"
 
 ROLLOUT_KINDS = ", ".join(f"'{kind}'" for kind in sorted(MAKE_ROLLOUTS))
-# Which of a stage's calls are a run's: of those that go by sample only the samples that it uses.
+# Which calls of a stage belong to a run: where calls are per sample, only those of the samples that the run uses.
 CALLS_OF_USE = f"""(u.kind IN ('{StageKind.SEARCH}', '{StageKind.LABEL}')
               OR u.kind IN ('{StageKind.SAMPLE}', '{StageKind.SCORE}') AND c.sample_index < u.n)"""
 
@@ -44,8 +44,8 @@ VIEWS = {
         SELECT u.run_id, u.method_id, n.* EXCLUDE (stage_key, problem_key) FROM parts_nodes n
         JOIN stage_uses u ON u.kind = '{StageKind.SEARCH}' AND u.stage_key = n.stage_key
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = n.problem_key""",
-    # Of several versions of a grader the latest speaks, so that a rollout that was graded anew is there once. Version 1
-    # of the grader of mathematics bore the name of the library that it asked.
+    # Of several versions of a grader the latest counts, so that a regraded rollout is there once. Version 1
+    # of the grader of mathematics had the name of the library that it used.
     "grades": """
         SELECT rollout_id, latest.* EXCLUDE (stage_key), reference FROM (
             SELECT rollout_id, reference, replace(grader, 'math-verify ', 'math ') AS name, arg_max(

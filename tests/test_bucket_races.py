@@ -206,6 +206,6 @@ def test_a_server_without_conditional_writes_is_told(
         raise GenericError("Server returned non-2xx status code: 501 Not Implemented: ")
 
     monkeypatch.setattr("overthink.storage.s3.bucket.S3Store.put", refuse)
-    with pytest.raises(StorageError, match="knows no conditional writes") as told:
+    with pytest.raises(StorageError, match="does not support conditional writes") as told:
         here.write_run(run_named("run-1"))
     assert not isinstance(told.value, BucketUnreachable)

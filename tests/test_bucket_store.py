@@ -291,7 +291,7 @@ def test_the_first_of_two_machines_counts_and_no_object_is_written_over(
     assert there.stage(STAGE).write_part(extent, {"rollouts": empty}) == first
     assert {key: bucket.read(key) for key in bucket.list_keys()} == before
     assert there.stage(STAGE).table("rollouts").num_rows == 1
-    assert "was made on another machine too" in caplog.text
+    assert "another machine wrote this part first" in caplog.text
 
 
 # A network that is cut

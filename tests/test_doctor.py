@@ -49,7 +49,7 @@ def test_a_flipped_byte_is_found_with_place_and_run(store: Store) -> None:
     (finding,) = broken(store)
     assert finding.place == str(store.stage(SHARED).parts_folder)
     assert finding.what == f"{path.name} has other bytes than were written"
-    assert finding.remedy == "run its recipe again, which makes it anew (first-1)"
+    assert finding.remedy == "run its recipe again, which rebuilds it (first-1)"
 
 
 @pytest.mark.parametrize(

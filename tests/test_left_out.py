@@ -79,7 +79,7 @@ def test_a_query_that_reads_what_a_complete_run_lacks_says_so(
     for table in lost_to:
         (note,) = notes_of(store, f"SELECT count(*) FROM {table}")
         assert note.startswith(f"rows of run {store.runs()[0].run_id}, which is complete, are left out: {kind}")
-        assert f"({use.key}): parts are missing; run its recipe again, which makes them anew" in note
+        assert f"({use.key}): parts are missing; run its recipe again, which rebuilds them" in note
     for table in kept_to:
         assert notes_of(store, f"SELECT count(*) FROM {table}") == []
 

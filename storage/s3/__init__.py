@@ -1,1 +1,1 @@
-"""Stores that lie in a bucket."""
+"""Stores in a bucket."""

@@ -1,7 +1,7 @@
-"""Objects under one address of an S3-compatible store, asked for with patience while the network is down.
+"""Objects under one address of an S3-compatible store; requests are retried while the network is down.
 
-Endpoint, region and keys are those of the usual variables (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, …). Only
-the endpoint's host and the bucket's name are ever told.
+Endpoint, region and keys come from the usual variables (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, …). Messages
+and logs show only the endpoint's host and the bucket's name.
 """
 
 import hashlib
@@ -33,10 +33,10 @@ SCHEME = "s3://"
 PATIENCE_VARIABLE = "OVERTHINK_BUCKET_PATIENCE"
 PATIENCE_SECONDS = 120.0
 LONGEST_WAIT_SECONDS = 10.0
-RETRIES_AT_ONCE = 1  # of obstore itself, which hears no signal meanwhile; then we wait, and hear them
+RETRIES_AT_ONCE = 1  # obstore's own retries hear no signal; we retry beyond them, and hear signals
 STALLED_SECONDS = 60  # without one byte of an answer
-LONGEST_REQUEST_SECONDS = 6 * 3600  # of obstore's default of 30 s a large object on a slow line would die
-UPLOADS_AT_ONCE = 4  # pieces of 5 MiB of one object
+LONGEST_REQUEST_SECONDS = 6 * 3600  # obstore's default of 30 s is too short for a large object on a slow line
+UPLOADS_AT_ONCE = 4  # parts of 5 MiB of one object
 PASSING_STATUSES = (408, 409, 429)
 _ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<prefix>(/[\w.=-]+)*)/?")
 _STATUS = re.compile(r"status code: (?P<status>\d{3})(?:.*?<Code>(?P<code>[A-Za-z]{1,64})</Code>)?", re.DOTALL)
@@ -56,7 +56,7 @@ class Address:
         """Read s3://BUCKET/PREFIX. Raises StorageError where it is not one."""
         found = _ADDRESS.fullmatch(text)
         if found is None or {".", ".."} & set(text.split("/")):
-            # What is wrong with it may be keys that were written into it, so it is not told.
+            # The text may contain keys, so the message does not show it.
             raise StorageError(
                 "a store in a bucket is named s3://BUCKET or s3://BUCKET/PREFIX, with letters, digits and ._=- in the "
                 "prefix, and nothing else: keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -76,10 +76,10 @@ class StoredObject:
 
 
 class Bucket:
-    """The objects at one address, and the folder that keeps what they lack.
+    """The objects at one address, and the folder that keeps what has not been sent.
 
     Raises StorageError with the remedy where a request is refused, ObjectMissing where there is no such object, and
-    BucketUnreachable where no answer came for as long as patience lasts; from then on it has none.
+    BucketUnreachable where no answer comes within the patience limit; later requests are then not retried.
     """
 
     def __init__(self, address: Address, folder: Path) -> None:
@@ -87,7 +87,7 @@ class Bucket:
         self._folder = folder
         scheme, host = endpoint()
         self._host = host or "AWS"
-        self._patience = 0.0  # at first contact a wrong name is likelier than a cut network
+        self._patience = 0.0  # on first contact a wrong name is more likely than a network failure
         self._objects = self._connected(scheme, host)
         self._patiently(lambda: self._objects.list("first-contact").collect())
         self._patience = _patience()
@@ -110,7 +110,7 @@ class Bucket:
         )
 
     def _keys(self) -> "Boto3CredentialProvider | None":
-        """What gives the keys of ~/.aws, a role or this machine; None where the environment holds them."""
+        """The provider of keys from ~/.aws, a role or this machine; None where the environment holds them."""
         if os.environ.get("AWS_ACCESS_KEY_ID"):
             return None
         from botocore.exceptions import BotoCoreError
@@ -122,12 +122,12 @@ class Bucket:
             raise StorageError(self._refused(f"no keys, {type(error).__name__}")) from None
 
     def objects(self, folder: str = "") -> dict[str, StoredObject]:
-        """What lies under a folder, by key; what has no bytes only marks a folder."""
+        """The objects under a folder, by key; empty objects only mark folders and are left out."""
         found = self._patiently(lambda: self._objects.list(folder).collect())
         return {each["path"]: _stored(each) for each in found if each["size"]}
 
     def find(self, key: str) -> StoredObject | None:
-        """One object as it is now, or None."""
+        """The current state of one object, or None."""
         try:
             return _stored(self._patiently(lambda: self._objects.head(key), key))
         except ObjectMissing:
@@ -139,7 +139,7 @@ class Bucket:
         return version and version[0]
 
     def version(self, key: str) -> tuple[bytes, str] | None:
-        """An object's bytes and what tells this version of it from others, or None."""
+        """An object's bytes and its version tag, or None."""
 
         def read() -> tuple[bytes, str]:
             found = self._objects.get(key)
@@ -172,9 +172,9 @@ class Bucket:
             self._patiently(copy, key)
 
     def write(self, key: str, content: bytes, over: str | None = None) -> bool:
-        """Make an object, or put another in the place of one version; whole or not at all.
+        """Create an object, or replace version `over` of it; whole or not at all.
 
-        False where there is another version by now, which stays.
+        Returns False, and writes nothing, where another version is there by now.
         """
         mode: PutMode = "create" if over is None else {"e_tag": over}
         try:
@@ -184,7 +184,7 @@ class Bucket:
         return True
 
     def upload(self, key: str, path: Path) -> None:
-        """Make an object of a file's bytes."""
+        """Upload a file as an object."""
         with disk_errors(path), path.open("rb") as file:
 
             def copy() -> None:
@@ -194,7 +194,7 @@ class Bucket:
             self._patiently(copy, key)
 
     def move(self, key: str, target: str) -> None:
-        """Give an object another key."""
+        """Move an object to another key."""
         self._patiently(lambda: self._objects.rename(key, target), key)
 
     def remove(self, key: str) -> None:
@@ -207,7 +207,7 @@ class Bucket:
         self._patiently(lambda: self._objects.delete(keys))
 
     def _patiently(self, request: Callable[[], Result], key: str = "") -> Result:
-        """Make a request, again and again where no answer comes, at growing intervals."""
+        """Make a request; retry at growing intervals while no answer comes."""
         deadline, wait = time.monotonic() + self._patience, 0.5
         while True:
             try:
@@ -232,14 +232,14 @@ class Bucket:
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)
 
     def _refusal(self, status: int, reason: str) -> str | None:
-        """What to tell where the bucket did answer, so that asking again would not help; None elsewhere."""
+        """The message for an error that a retry would not mend, because the bucket did answer; None for others."""
         if "NoSuchBucket" in reason:
             return (
                 f"there is no bucket {self.address.bucket!r} at {self._host}: make it, or mend --store or "
                 "AWS_ENDPOINT_URL"
             )
         if status == 501:
-            return f"{self._host} knows no conditional writes ({reason}): use a server that does, as S3 itself does"
+            return f"{self._host} does not support conditional writes ({reason}): use one that does, as S3 itself does"
         return self._refused(reason) if 300 <= status < 500 and status not in PASSING_STATUSES else None
 
     def _refused(self, reason: str) -> str:
@@ -250,7 +250,7 @@ class Bucket:
 
 
 def endpoint() -> tuple[str, str]:
-    """Scheme and host of the endpoint that the environment names; no host for AWS itself."""
+    """Scheme and host of the endpoint in the environment; an empty host for AWS itself."""
     address = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     if not address:
         return "https", ""
@@ -276,9 +276,9 @@ def _stored(found: "ObjectMeta") -> StoredObject:
 
 
 def _told(error: BaseError) -> tuple[int, str]:
-    """The status of an answer, 0 where there was none, and the kind of an error.
+    """The HTTP status of an answer, 0 where there was none, and the kind of the error.
 
-    The kind alone: what servers say about it may hold what nobody should read in a log.
+    Only the kind: a server's message may contain secrets, which must not reach a log.
     """
     text = str(error)
     if (found := _STATUS.search(text)) is not None:

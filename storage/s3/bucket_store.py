@@ -1,8 +1,8 @@
-"""A store in a bucket: an ordinary store in a working folder, whose writes are sent on, manifests last.
+"""A store in a bucket: an ordinary store in a working folder, whose writes are sent to the bucket, manifests last.
 
-A part counts once its entry is in the bucket. The first entry there counts: one is only made where there is none, and
-the part of a machine that was first is taken over by others. Entries are removed together with parts that no longer
-matched. Journals, locks and logs stay in the folder.
+A part counts once its entry is in the bucket. The first entry wins: an entry is created only where there is none, and
+other machines adopt the part of the first. An entry is removed together with a part that no longer matches it.
+Journals, locks and logs stay in the folder.
 """
 
 import logging
@@ -43,9 +43,9 @@ class BucketStore(Store):
         return BucketStage(self.root / "stages" / key, self._mirror)
 
     def refresh(self, folder: str = "") -> None:
-        """Take over what the bucket has learnt elsewhere, and send what it was to get from here.
+        """Fetch what other machines wrote to the bucket, and send what this one has not sent yet.
 
-        What another process of this machine is writing is left to it.
+        Skips what another process of this machine is writing.
         """
         lacking, removed = self._mirror.look(folder)
         contents = self._mirror.read_records(lacking)
@@ -66,7 +66,7 @@ class BucketStore(Store):
         return self.lock_run(name) if kind == "runs" else self.lock_stage(self.stage(name))
 
     def _settle(self, key: str, content: bytes | None, was_removed: bool) -> None:
-        """Deal with one record under its lock; what another process has sent meanwhile needs nothing."""
+        """Fetch, send or remove one record under its lock; does nothing where another process has sent it meanwhile."""
         path = self.root / key
         if self._mirror.is_unsent(key):
             self._send(path)
@@ -78,7 +78,7 @@ class BucketStore(Store):
             self._mirror.keep_record(key, content)
 
     def _send(self, path: Path) -> None:
-        """Send a record that was marked, if the process that marked it lived to write it."""
+        """Send a record that was marked, if it was written before its process ended."""
         if not path.exists():
             self._mirror.unmark(path)
         elif path.parent.name == "manifest":
@@ -102,7 +102,7 @@ class BucketStore(Store):
     def write_run(self, run: Run) -> None:
         """Write a run's manifest, here and in the bucket. Raises WrittenElsewhere where another machine did meanwhile.
 
-        That it failed may be here alone: it may have failed because the bucket cannot be reached.
+        The status "failed" may be written here alone: the bucket may be unreachable, which may be why the run failed.
         """
         path = self.run_folder(run.run_id) / "run.json"
         try:
@@ -114,13 +114,13 @@ class BucketStore(Store):
             logger.warning("that run %s failed is not in the bucket: %s", run.run_id, error)
 
     def write_sweep(self, sweep: Sweep) -> None:
-        """Write down which runs a sweep is made of, here and in the bucket."""
+        """Write the list of a sweep's runs, here and in the bucket."""
         path = self.run_folder(sweep.sweep_id) / "sweep.json"
         with self._mirror.recorded(path):
             super().write_sweep(sweep)
 
     def bring(self, tables: Collection[str]) -> None:
-        """Have the files of some tables in the folder. Raises StorageError naming one that cannot be had."""
+        """Fetch the files of some tables into the folder. Raises StorageError naming one that cannot be fetched."""
         self._mirror.bring([file for stage in self.stages() for file in self.stage(stage.key).lacking(tables)])
 
     # Models
@@ -130,7 +130,7 @@ class BucketStore(Store):
         return self._model_record(run_id).exists() or super().has_model(run_id)
 
     def model(self, run_id: str) -> Path:
-        """The folder of the model that a run trained, fetched if need be."""
+        """The folder of the model that a run trained, fetched where necessary."""
         if self._model_record(run_id).exists():
             self._mirror.bring(self._model_files(run_id))
         return super().model(run_id)
@@ -146,7 +146,7 @@ class BucketStore(Store):
     def _send_model(self, record: Path) -> None:
         files = self._model_files(record.parent.name)
         if any(file.damage for file in files):
-            record.unlink()  # the run is not complete yet, and sends what there is then
+            record.unlink()  # the run is not complete yet, and sends the model when it is
             self._mirror.unmark(record)
             return
         for file in files:
@@ -170,7 +170,7 @@ class BucketStore(Store):
         return [MirroredFile(folder / file.name, file.size, file.sha256) for file in files]
 
     def lost_runs(self) -> list[Path]:
-        """None that could be told from runs which were removed on another machine."""
+        """None: they cannot be distinguished from runs that were removed on another machine."""
         return []
 
     # Garbage
@@ -180,7 +180,7 @@ class BucketStore(Store):
         return super().holds(path) or bool(self._mirror.under(path))
 
     def size_of(self, path: Path) -> int:
-        """The bytes that something takes in the bucket or, where it is not there, here."""
+        """The size in bytes of something in the bucket or, where it is not there, here."""
         return sum(found.size for found in self._mirror.under(path).values()) or super().size_of(path)
 
     def forget(self, path: Path) -> None:

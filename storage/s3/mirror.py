@@ -1,10 +1,10 @@
-"""A folder beside a bucket. What it holds of the bucket, what it has not sent yet, and how either gets across.
+"""A local folder that mirrors a bucket: what it holds of the bucket, what it has not sent yet, and both transfers.
 
 *Records* are the small JSON files that say what exists (manifests of runs, entries of stages): the folder has all of
-them. Other files are fetched once they are read, and checked on arrival. A record is marked as unsent before it is
-written, so that whatever is killed wherever, an unmarked record is one that the bucket had.
+them. Other files are fetched when they are first read, and checked on arrival. A record is marked as unsent before it
+is written, so that after a kill at any moment the bucket has every unmarked record.
 
-An object's key ends in a piece of the digest of its bytes, so no write can change what a record names.
+An object's key ends in part of the digest of its bytes, so no write can change what a record names.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ class MirroredFile:
 
     @property
     def damage(self) -> str | None:
-        """What is wrong with it here, or None."""
+        """What is wrong with the copy here, or None."""
         if not self.path.exists():
             return f"{self.path.name} is missing"
         if self.path.stat().st_size != self.size:
@@ -70,9 +70,9 @@ class Mirror:
     # Records
 
     def look(self, folder: str = "") -> tuple[set[str], set[str]]:
-        """Look at the bucket again; the keys of records to fetch, and of those that were removed there.
+        """List the bucket again; returns the keys of records to fetch, and of records that were removed there.
 
-        The folder is looked at first: what is sent while the bucket is being listed must not count as removed.
+        The folder is listed first: a record that is sent while the bucket is being listed must not count as removed.
         """
         sent = {key for key in self.records(folder) if not self.is_unsent(key)}
         found = self.bucket.objects(folder)
@@ -81,14 +81,14 @@ class Mirror:
         return {key for key in there if self._is_older(key) and not self.is_unsent(key)}, sent - there
 
     def records(self, folder: str = "") -> Iterator[str]:
-        """The keys of the records that are here."""
+        """The keys of the records in the folder."""
         for path in (path for pattern in _PATTERNS for path in self.root.glob(pattern)):
             key = self.key(path)
             if key.startswith(folder) and _RECORD.fullmatch(key):
                 yield key
 
     def _is_older(self, key: str) -> bool:
-        """Whether a record is not here as it is there. It bears the time of the object that it is of."""
+        """Whether the copy here is not the bucket's version; a copy has its object's modification time."""
         path, there = self.root / key, self.listed[key]
         if not path.exists():
             return True
@@ -96,7 +96,7 @@ class Mirror:
         return (here.st_size, int(here.st_mtime)) != (there.size, there.written_at)
 
     def read_records(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """Records as they are in the bucket, but for those that were removed meanwhile."""
+        """The records' bytes in the bucket, without those that were removed meanwhile."""
 
         wanted = sorted(keys)
         with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -115,26 +115,26 @@ class Mirror:
             os.utime(path, (found.written_at, found.written_at))
 
     def mark(self, path: Path) -> None:
-        """Note, durably, that a record is about to be written that the bucket lacks, and over which version."""
+        """Mark a record, durably, as unsent before it is written, and note which version it replaces."""
         versions = self._marked(path) | ({sha256_of(path)} if path.exists() else set())
         with whole_file(self.root / UNSENT / self.key(path)) as temporary:
             temporary.write_text("\n".join(sorted(versions)), encoding="ascii")
 
     def _marked(self, path: Path) -> set[str]:
-        """The digests of the versions in the place of which a record was written since the bucket had it."""
+        """The digests of the versions that a record has replaced since it was last sent."""
         mark = self.root / UNSENT / self.key(path)
         return set(mark.read_text(encoding="ascii").split()) if mark.exists() else set()
 
     def unmark(self, path: Path) -> None:
-        """Note that the bucket has a record."""
+        """Remove the mark: the bucket has the record."""
         (self.root / UNSENT / self.key(path)).unlink(missing_ok=True)
 
     def is_unsent(self, key: str) -> bool:
-        """Whether a record may be one that the bucket lacks."""
+        """Whether the bucket may lack a record."""
         return (self.root / UNSENT / key).exists()
 
     def unsent(self) -> list[Path]:
-        """The records that the bucket may lack, where they would lie in the folder: stages before runs."""
+        """The paths in the folder of the records that the bucket may lack: stages before runs."""
         marks = self.root / UNSENT
         return sorted(
             (self.root / path.relative_to(marks) for path in marks.rglob("*.json")),
@@ -143,15 +143,15 @@ class Mirror:
 
     @contextmanager
     def recorded(self, path: Path) -> Iterator[None]:
-        """Write a record in here: it is marked before, and sent after."""
+        """Mark a record before the block, which writes it, and send it afterwards."""
         self.mark(path)
         yield
         self.send_record(path)
 
     def send_record(self, path: Path) -> None:
-        """Send a record, in place of the version that it was made of.
+        """Send a record; it replaces the version that it was derived from.
 
-        Raises WrittenElsewhere where the bucket has another by now: that one counts, and takes its place here.
+        Raises WrittenElsewhere where the bucket has a newer version: that one counts, and replaces the copy here.
         """
         theirs = self.offer(path)
         if theirs is not None:
@@ -163,7 +163,7 @@ class Mirror:
             )
 
     def offer(self, path: Path) -> bytes | None:
-        """Send a record, if the bucket has none or one that it was made of; else what another machine made of it."""
+        """Send a record if the bucket has none, or the version it replaces; else return another machine's version."""
         key, content, versions = self.key(path), path.read_bytes(), self._marked(path)
         there = self.bucket.version(key) if versions else None
         while there is None or hashlib.sha256(there[0]).hexdigest() in versions:
@@ -171,7 +171,7 @@ class Mirror:
                 break
             there = self.bucket.version(key)
         else:
-            if there[0] != content:  # else it arrived, but the answer did not
+            if there[0] != content:  # else the record arrived, but the answer was lost
                 return there[0]
         self._date(path, self.bucket.find(key))
         self.unmark(path)
@@ -179,7 +179,7 @@ class Mirror:
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """Where a record is found wrong, say that it is a copy: deleted here alone, it comes back from the bucket."""
+        """Add to an error about a record that the bucket holds it too: deleted only here, it would be fetched again."""
         try:
             yield
         except StorageError as error:
@@ -194,7 +194,7 @@ class Mirror:
         self.listed[key] = StoredObject(file.size, 0)
 
     def fetch(self, file: MirroredFile) -> None:
-        """Have a file in the folder, as it was written. Raises ObjectMissing or ObjectDamaged where that cannot be."""
+        """Fetch a file into the folder and check it. Raises ObjectMissing or ObjectDamaged."""
         if file.damage is None:
             return
         key = self.object_key(file)
@@ -204,7 +204,7 @@ class Mirror:
                 raise ObjectDamaged(f"{self.bucket.address}/{key} has other bytes than were written")
 
     def fetch_all(self, files: Iterable[MirroredFile]) -> list[str]:
-        """Have files in the folder, several fetched at once; returns which of them are missing or damaged."""
+        """Fetch files into the folder, several at once; returns the errors of those that are missing or damaged."""
 
         def attempt(file: MirroredFile) -> str | None:
             try:
@@ -217,12 +217,12 @@ class Mirror:
             return [reason for reason in pool.map(attempt, files) if reason is not None]
 
     def bring(self, files: Iterable[MirroredFile]) -> None:
-        """Have files in the folder. Raises StorageError naming the first that cannot be had."""
+        """Fetch files into the folder. Raises StorageError naming the first that cannot be fetched."""
         for reason in self.fetch_all(files):
-            raise StorageError(f"{reason}: run its recipe again, which makes it anew")
+            raise StorageError(f"{reason}: run its recipe again, which rebuilds it")
 
     def damage_there(self, file: MirroredFile) -> str | None:
-        """What is wrong with a file's object, by its size alone, or None."""
+        """What is wrong with a file's object, judged by its size alone, or None."""
         key = self.object_key(file)
         if not self._has_size(self.listed.get(key), file):
             found = self.bucket.find(key)  # it may have been sent since the bucket was listed
@@ -235,7 +235,7 @@ class Mirror:
         return found is not None and found.size == file.size
 
     def damage_at_rest(self, file: MirroredFile) -> str | None:
-        """What is wrong with a file's object, by all of its bytes, or None."""
+        """What is wrong with a file's object, judged by all of its bytes, or None."""
         key = self.object_key(file)
         reason = self.damage_there(file)
         if reason is None and self.bucket.sha256(key) != file.sha256:
@@ -245,7 +245,7 @@ class Mirror:
     # Garbage
 
     def under(self, path: Path) -> dict[str, StoredObject]:
-        """The objects at or under a path of the folder, as they were listed."""
+        """The objects at or under a path of the folder, from the last listing."""
         key = self.key(path)
         return {each: found for each, found in self.listed.items() if each == key or each.startswith(f"{key}/")}
 
