@@ -219,7 +219,7 @@ class Store:
         return is_held(self.run_folder(run_id) / "lock")
 
     def share_run(self, run_id: str, begin: Callable[[], object]) -> AbstractContextManager[Callable[[], bool]]:
-        """Share the writing of a run with other processes (`fellow_writer`). Raises StoreBusy where it is not shared."""
+        """Share the writing of a run with others (see `fellow_writer`). Raises StoreBusy where it is not shared."""
         return fellow_writer(self.run_folder(run_id) / "lock", f"run {run_id}", run_id, begin)
 
     def ending_run(self, run_id: str) -> AbstractContextManager[None]:

@@ -45,7 +45,7 @@ def test_a_search_whose_models_do_not_fit_on_one_gpu_together_is_refused_with_th
 ) -> None:
     expected = (
         rf"dvts-n8-m4 has policy and prm loaded at once, and together they ask for {together} of the memory of GPU "
-        rf"{gpu}: lower placement.gpu_memory, or give each placement.gpus of its own"
+        rf"{gpu}: lower placement.gpu_memory, or give each its own placement.gpus"
     )
     with pytest.raises(EngineUnavailable, match=expected):
         check_devices(on_gpus(model, policy, prm, engine))

@@ -137,7 +137,7 @@ def test_other_problems_only_add_to_the_store(strategy: Path, count_calls: Count
         (["q?", "--budget", "8"], "no choice for a budget of 8: take one of 4, 16"),
         (["q?", "--budget", "4", "--name", "Not A Name"], "name: String should match pattern"),
         (["q?", "--total-tokens", "5"], "total_tokens = 5 is less than"),
-        (["q?", "--total-flops", "1e12"], "not all choices say their flops"),
+        (["q?", "--total-flops", "1e12"], "some choices have no flops"),
     ],
 )
 def test_a_mistake_is_told_with_its_remedy(words: list[str], message: str, strategy: Path) -> None:

@@ -144,7 +144,7 @@ def test_a_budget_that_was_not_fitted_is_told_which_were(tmp_path: Path) -> None
 
 
 def test_a_total_of_flops_needs_choices_that_know_theirs(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not all choices say their flops, so give a total in tokens"):
+    with pytest.raises(UserError, match="some choices have no flops, so give a total in tokens"):
         applied(written(tmp_path), {"total_flops": 1e9})
 
 

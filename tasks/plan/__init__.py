@@ -1,1 +1,1 @@
-"""From a recipe to the stages it stands on: identities, completeness, estimates."""
+"""From a recipe to the graph of its stages: identities, completeness, estimates."""

@@ -1,4 +1,4 @@
-"""What would stop a run for certain once its engines are loaded, told before."""
+"""Checks, before any engine is loaded, for what would stop a run for certain later."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from overthink.tasks.stages.node import asks
 
 
 async def check(plan: Plan) -> None:
-    """Raise ProblemError for a prompt that is too long, EngineUnavailable for a model that cannot be loaded."""
+    """Raise ProblemError for a prompt that is too long, and EngineUnavailable for a model that cannot be loaded."""
     policy, prm = plan.policy_config, plan.prm_config
     if policy is not None:
         check_prompts(policy, plan.problems.all)

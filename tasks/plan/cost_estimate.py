@@ -14,13 +14,13 @@ from overthink.tasks.engines.models import locate_model
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.recipe import Recipe
 
-# Rows of the test splits, as the data sets' pages on the hub state them: an estimate needs no network.
+# Rows of the test splits, from the data sets' pages on the hub, so that an estimate needs no network.
 HUB_ROWS = {"HuggingFaceH4/MATH-500": 500, "HuggingFaceH4/aime_2024": 30}
 
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What one method of one run needs. A stage that several runs share counts for the first of them alone."""
+    """What one method of one run needs. A stage that several runs share counts only for the first of them."""
 
     policy: str
     prm: str
@@ -38,11 +38,11 @@ def estimates(
 ) -> list[CostEstimate]:
     """An estimate for each method of each run.
 
-    `sizes` are parameters by model name, besides those that are known; `problems` is how many problems each set has,
-    where that cannot be read without a network. Raises UserError where either is wanting, and for a strategy.
+    `sizes` maps names of further models to their parameters; `problems` is the number of problems of each set that
+    cannot be read without a network. Raises UserError where either is missing, and for a strategy.
     """
     if any(recipe.strategies for recipe in recipes):
-        raise UserError("what compute_optimal takes stands in its strategy: policy_tokens and flops of each choice")
+        raise UserError("the cost of compute_optimal is in its strategy file: policy_tokens and flops of each choice")
     counts = {source: problems or _count(source) for source in {recipe.problems for recipe in recipes}}
     drawn: set[object] = set()
     found = []
@@ -62,7 +62,7 @@ def estimates(
 
 
 def estimate_table(title: str, groups: Sequence[str], rows: Iterable[CostEstimate]) -> Table:
-    """What needs are in all and for each group: of the runs, or of the methods; `groups` are fields of an estimate."""
+    """The costs in all and for each group of runs or methods; `groups` are fields of an estimate."""
     sums: dict[tuple[str, ...], Needs] = {}
     for row in rows:
         key = tuple(getattr(row, group) for group in groups)
@@ -85,7 +85,7 @@ def _cells(taken: Needs) -> tuple[str, ...]:
 
 
 def _rounded(amount: float, shape: str) -> str:
-    """Two digits: there is no more to know."""
+    """Two significant digits: an estimate is no more precise."""
     return "unknown" if math.isnan(amount) else format(float(f"{amount:.2g}"), shape)
 
 
@@ -98,7 +98,7 @@ def _size(config: object, sizes: Mapping[str, float]) -> float:
     if known is None and isinstance(config, ModelConfig) and (name.startswith("zoo/") or Path(name).exists()):
         known = locate_model(config).parameters
     if known is None:
-        raise UserError(f"the size of {name} is not known here: say it, such as --size {name}=7e9")
+        raise UserError(f"the size of {name} is unknown: give it, as in --size {name}=7e9")
     return known
 
 
@@ -107,7 +107,7 @@ def _count(source: Source) -> int:
         return len(load_problems(source).problems)
     rows = HUB_ROWS.get(source.dataset)
     if rows is None and source.limit is None:
-        raise UserError(f"how many problems {source.dataset} has is not known here: say it with --problems")
+        raise UserError(f"how many problems {source.dataset} has is unknown: give it with --problems")
     return min(count for count in (rows, source.limit) if count is not None)
 
 

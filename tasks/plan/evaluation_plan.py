@@ -16,9 +16,9 @@ from overthink.tasks.stages.select import ChoiceNode
 def plan_evaluation(
     recipe: Recipe, problem_set: ProblemSet, identity_of: Callable[[EngineConfig], EngineIdentity] = identify
 ) -> Plan:
-    """Address every stage of a recipe.
+    """Compute the key of every stage of a recipe.
 
-    Raises EngineUnavailable where a model cannot be found, UserError where a strategy cannot be used in it.
+    Raises EngineUnavailable where a model cannot be found, and UserError where a strategy does not fit the recipe.
     """
     policy = identity_of(recipe.policy)
     prm = None if recipe.prm is None else identity_of(recipe.prm)

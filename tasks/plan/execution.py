@@ -1,4 +1,4 @@
-"""Carries out a plan: the stages of its graph in the order of a schedule, its manifest kept true."""
+"""Executes a plan: makes the stages of its graph as a schedule orders them, and keeps the run's manifest up to date."""
 
 from contextlib import AbstractContextManager
 
@@ -14,7 +14,7 @@ from overthink.tasks.stages.sharing import with_others
 
 
 class Execution:
-    """One run under way, with engines that may be those of other runs too."""
+    """A running run; other runs may use the same engines."""
 
     def __init__(self, plan: Plan, store: Store, progress: RunProgress, engines: Engines, shared: bool = False) -> None:
         self.plan = plan
@@ -22,23 +22,23 @@ class Execution:
         self.runner = StageRunner(store, progress, plan.run_id, engines, plan.grader, shared)
 
     async def run(self) -> None:
-        """The whole run, its manifest kept true."""
+        """Execute the whole run and keep its manifest up to date."""
         with self.under_way():
             await self.make()
 
     def under_way(self) -> AbstractContextManager[None]:
-        """Write the run's manifest, and at the end how it ended."""
+        """Write the run's manifest at the start, and its final status at the end."""
         return recorded_end(self.store, self.plan.begin(self.store))
 
     async def run_with_others(self) -> bool:
-        """The whole run together with all processes that share it; whether it was this one that ended it."""
+        """Execute the run with the other processes that share it; returns whether this process ended it."""
         plan, store = self.plan, self.store
         if is_finished(plan, store):
             return False
         return await with_others(store, plan.run_id, lambda: plan.begin(store), self.make)
 
     async def make(self) -> None:
-        """Make what is missing of all stages. Raises what `check` and the stages raise."""
+        """Make what the stages lack. Raises what `check` and the stages raise."""
         await check(self.plan)
         schedule = Schedule(self.jobs())
         async with schedule.engines():
@@ -47,7 +47,7 @@ class Execution:
                 await schedule.done(job)
 
     def jobs(self) -> list[Job]:
-        """A job a stage; those that two methods share to the same number of samples only once."""
+        """One job per stage; a stage that two methods share with the same number of samples has one job."""
         unique: dict[Address, StageNode] = {}
         for node in self.plan.nodes:
             unique.setdefault(address(node), node)

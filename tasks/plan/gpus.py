@@ -1,4 +1,4 @@
-"""Which GPUs the engines of a stage take: checked before they are loaded, and written down for what they cost."""
+"""Which GPUs the engines of a stage use: checked before loading, and recorded for the run's cost."""
 
 from overthink.storage.stage_kinds import ENGINES_OF, StageKind
 from overthink.tasks.engines.engine_config import ModelConfig, ServedModelConfig, VllmPolicyConfig
@@ -8,7 +8,7 @@ from overthink.tasks.recipes.recipe import AnyRecipe, Recipe
 
 
 def gpus_taken(recipe: AnyRecipe, kind: StageKind) -> int | None:
-    """How many GPUs the engines of a stage take; None for a stage without engines, or where a server has them."""
+    """The number of GPUs of a stage's engines; None for a stage without engines, or where a server runs them."""
     if kind not in ENGINES_OF:
         return None
     engines = tuple(getattr(recipe, role) for role in ENGINES_OF[kind])
@@ -19,7 +19,7 @@ def gpus_taken(recipe: AnyRecipe, kind: StageKind) -> int | None:
 
 
 def gpus_named(recipe: Recipe) -> int:
-    """How many GPUs the policy and the PRM of a recipe take together, on a machine that has them."""
+    """The number of GPUs that the recipe's policy and PRM use in total, on a machine with GPUs."""
     return _count((recipe.policy, recipe.prm))
 
 
@@ -35,12 +35,12 @@ def check_shared_gpus(policy: object, prm: object, method_id: str) -> None:
         gpu, together = overfull
         raise EngineUnavailable(
             f"{method_id} has policy and prm loaded at once, and together they ask for {together:g} of the memory of "
-            f"GPU {gpu}: lower placement.gpu_memory, or give each placement.gpus of its own"
+            f"GPU {gpu}: lower placement.gpu_memory, or give each its own placement.gpus"
         )
 
 
 def overfull_gpu(policy: object, prm: object) -> tuple[int, float] | None:
-    """A GPU of which policy and PRM ask for more than all memory, and what share they ask for; None where they fit."""
+    """A GPU whose memory policy and PRM together exceed, and the share they ask for; None where they fit."""
     if not (isinstance(policy, VllmPolicyConfig) and isinstance(prm, ModelConfig) and gpu_is_there()):
         return None
     shared = set(policy.placement.devices) & set(prm.placement.devices)

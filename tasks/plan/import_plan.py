@@ -1,4 +1,4 @@
-"""From the recipe of an import to the graphs of its runs, one for each set of rollouts that its path holds."""
+"""From the recipe of an import to the graphs of its runs, one for each set of rollouts in its path."""
 
 from overthink.tasks.analysis.selectors import SELECTORS, SelectorName, needs_prm
 from overthink.tasks.engines.registry import EngineIdentity
@@ -16,12 +16,12 @@ from overthink.tasks.stages.select import SelectNode, SelectSettings
 
 
 def plan_imports(recipe: ImportRecipe) -> list[Plan]:
-    """Read everything, then address every stage. Raises ProblemError; nothing is written."""
+    """Read everything, then compute the key of every stage. Writes nothing. Raises ProblemError."""
     return [_plan(recipe, imported) for imported in read_sets(recipe)]
 
 
 def read_sets(recipe: ImportRecipe) -> list[ImportedSet]:
-    """All that a recipe's path holds. Raises ProblemError naming file, line and field of what cannot be used."""
+    """All rollouts in a recipe's path. Raises ProblemError naming the file, line and field of what cannot be used."""
     match recipe.format:
         case "compute-optimal-tts":
             return read_compute_optimal_tts(recipe.path)
@@ -65,7 +65,7 @@ def _plan(recipe: ImportRecipe, imported: ImportedSet) -> Plan:
         scores=rollouts if imported.is_scored else None,
         settings=SelectSettings(imported.budgets, selectors_of(imported), imported.independent, recipe.seed),
     )
-    # What tells this set from the others of one import is part of its name.
+    # The name contains what distinguishes this set from the import's other sets.
     named = recipe.model_copy(update={"name": "-".join(filter(None, (recipe.name, imported.label)))})
     nodes = (ProblemsNode(problems=problems), rollouts, grades, chosen)
     policy = None if imported.policy is None else EngineIdentity(imported.policy, None, {})
@@ -73,9 +73,9 @@ def _plan(recipe: ImportRecipe, imported: ImportedSet) -> Plan:
 
 
 def _prm(imported: ImportedSet) -> EngineIdentity | None:
-    """The PRM as the other tool names it; None where the rollouts bring no scores.
+    """The PRM as the other tool names it; None where the rollouts have no scores.
 
-    Its weights are unknown, so it is never taken for one of ours of that name, nor one without a name for another.
+    Its weights are unknown, so it never counts as the same as a local PRM of that name, or as another unnamed PRM.
     """
     if not imported.is_scored:
         return None

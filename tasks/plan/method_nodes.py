@@ -1,4 +1,4 @@
-"""The stages of one method of a recipe: rollouts, their scores, their grades, and what is chosen among them."""
+"""The stages of one method of a recipe: rollouts, their scores, their grades, and the selected answers."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ def grade_node(recipe: Recipe, problems: Problems, made: Input) -> GradeNode:
 
 
 def select_node(recipe: Recipe, method: AnyMethod, grades: GradeNode, scores: Input | None) -> SelectNode:
-    """What a recipe's selectors choose among a method's graded, perhaps scored, rollouts."""
+    """The recipe's selectors applied to a method's graded and, with a PRM, scored rollouts."""
     settings = SelectSettings(recipe.budgets_of(method), recipe.chosen_selectors(), method.independent, recipe.seed)
     return SelectNode(
         problems=grades.problems,
@@ -47,7 +47,7 @@ def select_node(recipe: Recipe, method: AnyMethod, grades: GradeNode, scores: In
 
 @dataclass(frozen=True)
 class Planner:
-    """Makes the nodes of a recipe on some problems, with the engines it names."""
+    """Makes the nodes of a recipe for a set of problems, with the engines it names."""
 
     recipe: Recipe
     problems: Problems

@@ -13,7 +13,7 @@ from overthink.tasks.stages.score import ScoreNode
 
 
 def plan_prm_eval(recipe: PrmEvalRecipe, labelled: LabelledSet) -> Plan:
-    """Address every stage. Raises EngineUnavailable, or ProblemError where the solutions cannot give an F1."""
+    """Compute the key of every stage. Raises EngineUnavailable, or ProblemError where the solutions allow no F1."""
     split = ThresholdSplit(recipe.threshold_share, recipe.seed)
     _check_kinds(labelled, split)
     prm, labeller = identify(recipe.prm), labelled.labeller

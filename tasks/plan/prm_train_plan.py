@@ -14,7 +14,7 @@ from overthink.tasks.stages.node import ProblemsNode
 
 
 def plan_prm_train(recipe: PrmTrainRecipe, problem_set: ProblemSet) -> Plan:
-    """Address every stage. Raises EngineUnavailable where policy or base cannot be found."""
+    """Compute the key of every stage. Raises EngineUnavailable where policy or base cannot be found."""
     base = locate_model(ModelConfig(**recipe.training.base.model_dump())).fingerprint
     drawing = recipe.rolling_out()
     planner = Planner(drawing, problems_of(problem_set.in_domain(drawing.domain)), identify(drawing.policy), None)
@@ -43,7 +43,7 @@ def _trained(recipe: PrmTrainRecipe, labels: LabelNode, base: dict[str, str]) ->
     """What the trained weights depend on."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "stage": "train",  # none of the store: the run's id alone holds it
+        "stage": "train",  # not a stage of the store: it only enters the run's id
         "labels": labels.key,
         "problems": list(labels.problems.units),
         "base": base,

@@ -1,4 +1,4 @@
-"""Does every prompt leave the policy room? Asked before any engine is loaded."""
+"""Checks, before any engine is loaded, that every prompt leaves the policy room for an answer."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from overthink.tasks.records import Problem
 
 
 def check_prompts(config: PolicyConfig, problems: Iterable[Problem]) -> None:
-    """Raise ProblemError for the first problem whose prompt leaves the policy no room; before any engine is loaded."""
+    """Raise ProblemError for the first problem whose prompt leaves the policy no room for an answer."""
     model = files_of_prompts(config)
     if model is None:
         return

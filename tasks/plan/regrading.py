@@ -1,4 +1,4 @@
-"""A run's choices as today's grader makes them, from its stored rollouts, without any engine; nothing is stored."""
+"""A run's selections by today's grader, from its stored rollouts, without any engine; nothing is stored."""
 
 import tempfile
 from collections.abc import Iterator
@@ -27,14 +27,14 @@ Row = dict[str, Any]
 
 @contextmanager
 def regrading(store: Store, run: Run) -> Iterator["Regrading"]:
-    """Grade a run's methods anew by its own domain, in a folder that is gone afterwards. Raises as `grader_of` does."""
+    """Grade a run's methods again by its own domain, in a temporary folder. Raises as `grader_of` does."""
     grader = grader_of(run.recipe)
     with tempfile.TemporaryDirectory() as folder, grader.judge() as judge:
         yield Regrading(store, run, grader, Store(Path(folder)), judge)
 
 
 class Regrading:
-    """The stored rollouts of a run, graded anew into a store of their own."""
+    """The stored rollouts of a run, graded again into a temporary store."""
 
     def __init__(self, store: Store, run: Run, grader: Grader, scratch: Store, judge: Judge) -> None:
         self._store = store
@@ -45,7 +45,7 @@ class Regrading:
         self._problems = stored_problems(store, run)
 
     def selections(self, method_id: str) -> list[Row]:
-        """The rows of `selections` of one method. Raises StorageError where what it takes is not whole."""
+        """The rows of `selections` of one method. Raises StorageError where a stage that it needs is incomplete."""
         decided = any(use.kind == StageKind.DECIDE for use in self._run.stages if use.method_id == method_id)
         chosen = self._choose(method_id) if decided else self._select(method_id)
         extent = Extent(self._problems.units, 0, chosen.n)
@@ -71,7 +71,7 @@ class Regrading:
         )
 
     def _choose(self, method_id: str) -> ChoiceNode:
-        """What was decided stays as it is; only the choice among the rollouts is made again."""
+        """The decisions stay as they are; only the selection among the rollouts is repeated."""
         pilot = None
         if any(use.kind == StageKind.SAMPLE for use in self._run.stages if use.method_id == method_id):
             sampled = stored_stage(self._run, method_id, StageKind.SAMPLE)
@@ -96,7 +96,7 @@ class Regrading:
         return ShardContext(self._scratch.stage(key), self._stage_of, self._judge, lambda: None)
 
     def _stage_of(self, key: str) -> Stage:
-        """The stage as it was made here, or else as it is stored."""
+        """The stage in the temporary store, or else the run's stored one."""
         made_here = self._scratch.stage(key)
         return made_here if made_here.entries() else self._store.stage(key)
 
@@ -111,7 +111,7 @@ class Regrading:
 
 
 def _was_independent(run: Run, method_id: str) -> bool:
-    """Whether a method's rollouts are independent, which select stages did not always say."""
+    """Whether a method's rollouts are independent, which select stages of early versions do not say."""
     if Recipe.own_key not in run.recipe:
         return bool(run.recipe.get("independent", False))
     methods = Recipe.model_validate(run.recipe).fixed_methods

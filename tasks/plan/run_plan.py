@@ -1,4 +1,4 @@
-"""What a run of any kind is: the graph of its stages, before any engine is loaded, and whether it is whole."""
+"""The plan of a run of any kind: the graph of its stages, before any engine is loaded, and whether it is complete."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +18,7 @@ from overthink.tasks.stages.run_manifest import RunModels, begin_run
 
 @dataclass(frozen=True)
 class Plan:
-    """One run: its recipe, the nodes of its graph, inputs first, and who writes and scores, None where nobody does."""
+    """One run: its recipe, the nodes of its graph, inputs first, and its policy and PRM, None where it has none."""
 
     recipe: AnyRecipe
     run_id: str
@@ -29,42 +29,42 @@ class Plan:
 
     @property
     def policy_config(self) -> PolicyConfig | None:
-        """The policy as the recipe names it, where the run asks one."""
+        """The recipe's policy; None where the run uses none."""
         config: PolicyConfig | None = getattr(self.recipe, "policy", None)
         return config
 
     @property
     def prm_config(self) -> PrmConfig | None:
-        """The PRM as the recipe names it, where the run asks one."""
+        """The recipe's PRM; None where the run uses none."""
         config: PrmConfig | None = getattr(self.recipe, "prm", None)
         return config
 
     @property
     def method_ids(self) -> tuple[str, ...]:
-        """The methods, or what else the stages are about, each once."""
+        """The distinct method ids of the stages, or the names they have in other kinds of runs."""
         return tuple(dict.fromkeys(node.method_id for node in self.nodes if node.method_id is not None))
 
     @property
     def grader(self) -> Grader:
-        """Who reads and compares answers; mathematics where the recipe has no answers."""
+        """The grader that reads and compares answers; that of mathematics where the recipe has no answers."""
         grader: Grader = getattr(self.recipe, "grader", Grader(MATH, GradingConfig()))
         return grader
 
     def uses(self) -> tuple[StageUse, ...]:
-        """The graph as the run's manifest holds it."""
+        """The graph in the form of the run's manifest."""
         return tuple(replace(node.use, gpus=gpus_taken(self.recipe, node.kind)) for node in self.nodes)
 
     def begin(self, store: Store) -> Run:
-        """Write the run's manifest: it is running."""
+        """Write the run's manifest with status running."""
         models = RunModels(self.policy, self.prm)
         return begin_run(store, self.run_id, self.recipe, self.problems.name, models, self.uses())
 
 
 def is_finished(plan: Plan, store: Store) -> bool:
-    """Whether every part of a run is there and whole, so that nothing need be loaded to report it."""
+    """Whether every part of a run exists and is whole, so that it can be reported without loading anything."""
     return is_whole(store, plan.run_id, plan.uses())
 
 
 def run_id(name: str, determinants: Any) -> str:
-    """The same for the same recipe on the same problems and models, wherever and whenever it runs."""
+    """The run's id: it depends only on the recipe, its problems and models, not on place or time."""
     return f"{name}-{content_key(determinants)[:10]}"

@@ -1,4 +1,4 @@
-"""The stages of a finished run as its manifest names them, for those that read them again."""
+"""The stages of a finished run, by its manifest, for commands that read them again."""
 
 from overthink.storage.completeness import problems_key
 from overthink.storage.stage_kinds import StageKind
@@ -11,7 +11,7 @@ from overthink.tasks.stages.node import Problems, StoredStage
 
 
 def stored_stage(run: Run, method_id: str | None, *kinds: StageKind) -> StoredStage:
-    """A method's stage of the first of some kinds that it has. Raises StorageError where it has none."""
+    """A method's stage of the first kind in `kinds` that it has. Raises StorageError where it has none."""
     for kind in kinds:
         for use in run.stages:
             if (use.kind, use.method_id) == (kind, method_id):
@@ -20,12 +20,12 @@ def stored_stage(run: Run, method_id: str | None, *kinds: StageKind) -> StoredSt
 
 
 def stored_problem_set(store: Store, run: Run) -> ProblemSet:
-    """The problems of a run, as they are stored."""
+    """The stored problems of a run, as a ProblemSet."""
     rows = store.stage(problems_key(run)).table("problems").to_pylist()
     problems = tuple(Problem(**{name: row[name] for name in Problem.__dataclass_fields__}) for row in rows)
     return ProblemSet(title=run.problem_set.rpartition("@")[0], problems=problems)
 
 
 def stored_problems(store: Store, run: Run) -> Problems:
-    """The same, as the nodes of a graph are about them."""
+    """The stored problems of a run, for the nodes of a graph."""
     return problems_of(stored_problem_set(store, run))

@@ -1,4 +1,4 @@
-"""The stages of `compute_optimal` in a recipe: a pilot, what is decided from it, and the rollouts that follow."""
+"""The stages of `compute_optimal` in a recipe: a pilot, the decisions from it, and the rollouts that follow."""
 
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from overthink.tasks.strategy.decisions import decide, decide_alike
 
 
 def strategies(planner: Planner) -> list[StageNode]:
-    """The stages of every strategy of a recipe. Raises UserError where one does not fit it, or two are one method."""
+    """The stages of every strategy of a recipe. Raises UserError for one that does not fit, or two of one method id."""
     methods: dict[str, ComputeOptimal] = {}
     nodes: list[StageNode] = []
     for method in planner.recipe.strategies:
@@ -63,7 +63,7 @@ def _nodes(planner: Planner, method: ComputeOptimal, strategy: Strategy) -> list
 
 
 def _pilot(planner: Planner, strategy: Strategy, method_id: str) -> Pilot:
-    """The beginning of a best-of-N, in stages that any best-of-N shares."""
+    """The first rollouts of best-of-N, in the stages that every best-of-N shares."""
     made = planner.sampled(BestOfN(method="best_of_n", n=strategy.difficulty.pilot), method_id)
     scores = planner.scores(made)
     assert scores is not None, "a recipe with a strategy names a PRM"
@@ -86,7 +86,7 @@ def _decided(
             decide=partial(decide, strategy, method),
         )
     fixed = None if method.n is None else strategy.fixed_choice(method.n)
-    assert fixed is not None, "without a pilot all problems get the same"
+    assert fixed is not None, "without a pilot all problems get the same choice"
     return FixedDecisionNode(
         problems=problems,
         method_id=method_id,
@@ -118,4 +118,4 @@ def _check_limit(strategy: Strategy, method: ComputeOptimal) -> None:
     if method.n is not None:
         strategy.choice(method.n, pass_at_1=0.0)
     if method.total_flops is not None and any(choice.flops is None for choice in strategy.choices):
-        raise UserError(f"{method.strategy}: not all choices say their flops, so give a total in tokens instead")
+        raise UserError(f"{method.strategy}: some choices have no flops, so give a total in tokens instead")

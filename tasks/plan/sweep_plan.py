@@ -25,24 +25,24 @@ class SweepPlan:
 
     @property
     def sweep_id(self) -> str:
-        """The same for the same grid of the same runs."""
+        """The sweep's id: it depends only on the recipe's name and the runs."""
         return f"{self.recipe.name}-{content_key(sorted(run.run_id for run in self.runs))[:10]}"
 
     @property
     def listing(self) -> Sweep:
-        """What the store writes down of it."""
+        """The sweep as the store records it."""
         return Sweep(self.sweep_id, self.recipe.name, tuple(run.run_id for run in self.runs))
 
     def unfinished(self, store: Store) -> list[Plan]:
-        """The runs of which anything is missing."""
+        """The incomplete runs."""
         return [run for run in self.runs if not is_finished(run, store)]
 
 
 def plan_sweep(recipe: SweepRecipe, skip_bad_rows: bool) -> SweepPlan:
-    """Read all problems and address every stage of every run.
+    """Read all problems and compute the key of every stage of every run.
 
     Raises ProblemError for a bad row, EngineUnavailable where a model cannot be found, and UserError where two entries
-    of the recipe come to the same.
+    of the recipe give the same run.
     """
     problem_sets = {source: load_problems(source, skip_bad_rows) for source in recipe.problems}
     identity_of = cache(identify)
@@ -58,7 +58,7 @@ def plan_sweep(recipe: SweepRecipe, skip_bad_rows: bool) -> SweepPlan:
 
 
 def check_runs(plans: list[Plan]) -> None:
-    """Raise UserError for whatever would stop a run for certain once its engines are loaded."""
+    """Raise UserError for anything that is certain to stop a run once its engines are loaded."""
     checked = set()
     for plan in plans:
         check_devices(plan)
@@ -69,6 +69,6 @@ def check_runs(plans: list[Plan]) -> None:
 
 
 def label_of(plan: Plan) -> str:
-    """A run of a sweep in words: its id, policy, PRM and problem set."""
+    """A readable label of a sweep's run: its id, policy, PRM and problem set."""
     engines = [engine.name for engine in (plan.policy, plan.prm) if engine is not None]
     return f"{plan.run_id} ({' × '.join((*engines, plan.problems.name))})"

@@ -1,1 +1,1 @@
-"""The stages of a run, and what carries them out: runner, driver, recorder."""
+"""The stages of a run, and what executes them: runner, driver, recorder."""

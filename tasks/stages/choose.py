@@ -1,4 +1,4 @@
-"""Stage select of a strategy: the answer that the decided selector chooses among pilot and rest."""
+"""The select stage of a strategy: the answer that the decided selector chooses among the pilot's and later rollouts."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from overthink.tasks.stages.select import ChoiceNode, Row, estimate_columns, gro
 
 @dataclass(frozen=True)
 class Applied:
-    """What the application of a strategy left: the pilot, what was decided, and the rollouts that follow.
+    """The output of applying a strategy: the pilot, the decisions, and the rollouts that follow.
 
-    `rest` holds those with their scores, `grades` their grades; with the pilot, if there was one, a problem has at most
-    `most`.
+    `rest` holds the later rollouts with their scores, `grades` their grades; with the pilot, if any, a problem has at
+    most `most` rollouts.
     """
 
     pilot: Pilot | None
@@ -34,7 +34,7 @@ class Applied:
     most: int
 
     def rollouts(self, stage_of: OpenStage, units: tuple[str, ...]) -> dict[str, Graded]:
-        """Pilot and rest of some problems together, by problem key."""
+        """The pilot's and later rollouts of some problems, by problem key."""
         grades, rest = stage_of(self.grades.key), stage_of(self.rest.key)
         if self.pilot is None:
             return read_graded(grades, rest, Extent(units, 0, self.most))
@@ -44,7 +44,7 @@ class Applied:
 
     @property
     def reads(self) -> tuple[tuple[Input, str], ...]:
-        """All that is chosen from and by."""
+        """The tables that the selection reads."""
         pilot = () if self.pilot is None else ((self.pilot.grades, "answers"), (self.pilot.scores, "scores"))
         return (*pilot, (self.decisions, "decisions"), (self.grades, "answers"), (self.rest, "scores"))
 
@@ -58,7 +58,7 @@ class ChooseNode(ChoiceNode):
 
     @property
     def identity(self) -> JsonObject:
-        """What is chosen from, for which problems, and by whom; what was decided is in the grades' key."""
+        """The rollouts, the problems and the grader; the decisions are in the grades' key."""
         return stage_identity(
             self.kind,
             grades=self.applied.grades.key,
@@ -82,7 +82,7 @@ class ChooseNode(ChoiceNode):
         for unit in extent.units:
             rows.append(decided_choice(self.problems.by_key[unit], pools[unit], decisions[unit]))
             context.on_problem()
-        # Under a total each problem has a budget of its own; over all of them it is their mean.
+        # Under a total each problem has its own budget; the row over all problems has the mean.
         n = round(sum(row["n"] for row in rows) / len(rows))
         estimates = [row | {"n": n} for row in over_problems(rows)]
         return {
@@ -93,7 +93,7 @@ class ChooseNode(ChoiceNode):
 
 
 def decided_choice(problem: Problem, pool: Pool, decision: Row) -> Row:
-    """What the decided selector chooses among all rollouts of a problem, as a row of `selections`."""
+    """The decided selector's choice among all rollouts of a problem, as a row of `selections`."""
     row = selection(problem, pool, decision["selector"], pool.all.count, None)
     if problem.reference is not None:
         right, unknown = row["correct"] is True, row["correct"] is None

@@ -1,4 +1,4 @@
-"""Stage decide: what to do with each problem, from its pilot where it has one."""
+"""The decide stage: the method, selector and budget for each problem, from its pilot where it has one."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ DECISIVE = {
     "choices",
     "expectations",
     "without_pilot",
-}  # what else a strategy holds decides nothing
+}  # a strategy's other fields do not affect decisions
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class Pilot:
 
 @dataclass(frozen=True)
 class Decision:
-    """What is done with a problem, and what is expected of it.
+    """The decision for a problem, and the expected result.
 
-    `predicted` is its pass@1 in (0, 1) (like `difficulty` None without a pilot), `budget` its rollouts in all, `chosen`
-    the method_id of what follows the pilot; tokens are completion tokens, FLOPs those of policy and PRM (None where
-    unknown), the pilot's included.
+    `predicted` is the predicted pass@1 in (0, 1) (None without a pilot, as `difficulty`), `budget` the number of its
+    rollouts, `chosen` the method_id that follows the pilot. Tokens are completion tokens, FLOPs those of policy and PRM
+    (None where unknown); all include the pilot.
     """
 
     predicted: float | None
@@ -76,7 +76,7 @@ Decide = Callable[[Floats, Floats], Sequence[Decision]]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AnyDecisionNode(PlainNode):
-    """What is done with each problem under a strategy, and a `limit`: a budget for each, or a total for all."""
+    """The decisions for problems under a strategy and a `limit`: a budget for each problem, or a total for all."""
 
     kind: ClassVar[StageKind] = StageKind.DECIDE
     tables: ClassVar[tuple[str, ...]] = ("decisions",)
@@ -89,7 +89,7 @@ class AnyDecisionNode(PlainNode):
     def determinants(self) -> JsonObject:
         """What a decision depends on besides the pilot."""
         limit = dict(self.limit)
-        if limit["n"] is None:  # a total is shared out among all problems, so it takes all of them to decide
+        if limit["n"] is None:  # a total is allocated over all problems, so a decision depends on all of them
             limit["problems"] = self.problems.key
         return {
             "grading": self.grader.grading.model_dump(),
@@ -100,12 +100,12 @@ class AnyDecisionNode(PlainNode):
 
     @property
     def samples(self) -> None:
-        """It holds decisions, one a problem."""
+        """None: it holds decisions, one for each problem."""
 
     @property
     @abstractmethod
     def pilot_size(self) -> int:
-        """How many rollouts of each problem come before what was decided."""
+        """The number of rollouts of each problem before the decided method begins."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -113,7 +113,7 @@ class DecideNode(AnyDecisionNode):
     """Decisions from a pilot.
 
     `decide` makes a decision for each problem, from the pilots' features (problems, FEATURES) and completion tokens
-    (problems,); it raises UserError where the total is too small.
+    (problems,), and raises UserError where the total is too small.
     """
 
     pilot: Pilot
@@ -121,27 +121,27 @@ class DecideNode(AnyDecisionNode):
 
     @property
     def identity(self) -> JsonObject:
-        """What is read of the pilot; whether its answers agree depends on who finds and compares them."""
+        """The pilot's inputs and the grader, because agreement depends on how answers are read and compared."""
         pilot = {"samples": self.pilot.rollouts.key, "scores": self.pilot.scores.key, "grader": self.grader.identity()}
         return stage_identity(self.kind, **pilot, **self.determinants)
 
     @property
     def reads(self) -> tuple[tuple[Input, str], ...]:
-        """What a decision is made of; answers follow from the rollouts."""
+        """The pilot's rollouts and scores; the answers follow from the rollouts."""
         return ((self.pilot.rollouts, "rollouts"), (self.pilot.scores, "scores"))
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """The grades too, in which the answers lie."""
+        """The grades too, which hold the answers."""
         return (*super().inputs, self.pilot.grades)
 
     @property
     def pilot_size(self) -> int:
-        """See there."""
+        """The pilot's number of rollouts."""
         return self.pilot.n
 
     def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:
-        """Decide for all problems that lack it."""
+        """Decide for all problems without a decision."""
         units, stage_of = extent.units, context.stage_of
         pilots, tokens = join_all(self.pilot.graded(stage_of, units), context.judge), self.pilot.tokens(stage_of, units)
         features = np.array([features_of(pilots[unit].all, tokens[unit]) for unit in units])
@@ -167,17 +167,17 @@ class FixedDecisionNode(AnyDecisionNode):
 
     @property
     def pilot_size(self) -> int:
-        """There is no pilot."""
+        """0: there is no pilot."""
         return 0
 
     def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:  # noqa: ARG002
-        """Decide for the problems that lack it."""
+        """Decide for the problems without a decision."""
         decisions = [self.decision] * len(extent.units)
         return {"decisions": decisions_table(self.problems.by_key, extent.units, decisions)}
 
 
 def decisions_table(problems: Mapping[str, Problem], units: Sequence[str], decisions: Sequence[Decision]) -> pa.Table:
-    """What was decided about each of `units`, problem keys, as rows of the `decisions` table."""
+    """The decisions for `units` (problem keys), as rows of the `decisions` table."""
     rows = [
         {"problem_key": unit, "problem_id": problems[unit].problem_id, **vars(decision)}
         for unit, decision in zip(units, decisions, strict=True)

@@ -1,7 +1,7 @@
-"""Runs many searches at once over the engines, each going on as soon as its own replies land.
+"""Runs many searches at once over the engines; each resumes as soon as its own replies arrive.
 
-What is in flight is bounded; every answered call is journaled before its search sees it; a call that was answered in
-an earlier life is replayed instead of made.
+The number of calls in flight is bounded. Every answered call is journaled before its search sees it; a call that an
+earlier, killed run journaled is replayed instead of made.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from overthink.tasks.stages.recorder import Recorder, decode_sample, decode_scor
 
 @dataclass(frozen=True)
 class Called:
-    """One answered call, for whoever shows progress; `tokens` is None where nobody counted them."""
+    """One answered call, for the progress display; `tokens` is None where unknown."""
 
     tokens: int | None
     replayed: bool
@@ -40,7 +40,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class EngineAccess:
-    """How a shard's calls are made: journaled, so many in flight at once, and told to who counts them."""
+    """How a shard's calls are made: the journal, the limit on calls in flight, and the callback that counts them."""
 
     recorder: Recorder
     in_flight: asyncio.Semaphore
@@ -60,7 +60,7 @@ class Driver:
     access: EngineAccess
 
     async def run(self, problem: Problem, search: Search[Result]) -> Result:
-        """Carry one search to its end. Raises EngineDied or BadReply, after the replies that did land are journaled."""
+        """Run one search to its end. Raises EngineDied or BadReply, after the replies that arrived are journaled."""
         replies: Sequence[Any] | None = None
         while True:
             try:
@@ -91,7 +91,7 @@ class Driver:
             return sample
         async with self.access.in_flight:
             started, clock = time.time(), time.perf_counter()
-            # Engines take seeds of 32 bits at least; the key already depends on all that the draw should.
+            # Engines take seeds of at least 32 bits; the key already depends on everything that determines the draw.
             sample = await self.policy.generate(question, path, sampling, int(call_key[:8], 16) & 0x7FFFFFFF)
             timing = Timing(started, time.perf_counter() - clock)
         call = self._call(call_key, problem, request, sample, timing)
@@ -100,7 +100,7 @@ class Driver:
         return sample
 
     def _prompt_digest(self, question: str, path: tuple[Sample, ...]) -> str:
-        """A hash of the exact prompt tokens; many times cheaper than to write them all out."""
+        """A hash of the exact prompt tokens; much shorter than the tokens themselves."""
         assert self.policy is not None
         digest = hashlib.sha256(array("Q", self.policy.prompt(question)))
         for sample in path:
@@ -120,7 +120,7 @@ class Driver:
             try:
                 scores = await self.prm.score(problem.question, request.steps, request.from_step)
             except PromptTooLong as error:
-                # Not journaled: nothing was computed, and the next life finds the same.
+                # Not journaled: nothing was computed, and a resumed run gets the same result.
                 return Unscored(f"problem {problem.problem_id}: {error}")
             timing = Timing(started, time.perf_counter() - clock)
         check_scores(scores, len(request.steps) - request.from_step, problem.problem_id, str(self.prm_id))
@@ -163,7 +163,7 @@ def check_scores(scores: Scores, expected: int, problem_id: str, prm: str) -> No
 
 
 async def _all(answers: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """Every reply, in order. Where one fails the others still land (and are journaled) before its error is raised."""
+    """Every reply, in order. Where one fails, the others are awaited (and journaled) before its error is raised."""
     if len(answers) == 1:
         return [await answers[0]]
     results = await asyncio.gather(*answers, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Stage grade: each rollout's answer, a canonical form of it alone, and whether it is right."""
+"""The grade stage: each rollout's answer, its canonical form, and whether it is right."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -20,7 +20,7 @@ from overthink.tasks.stages.score import rows_within
 Row = dict[str, Any]
 NO_REFERENCE = "no reference to compare with"
 NO_ANSWER = "no answer found"
-DETAILS = {  # a domain's own reasons stand for themselves
+DETAILS = {  # a domain's own reasons are stored as they are
     "equal": "equals the reference",
     "different": "differs from the reference",
     "unknown": "could not be compared",
@@ -42,7 +42,7 @@ class GradeNode(PlainNode):
 
     @property
     def identity(self) -> JsonObject:
-        """Whose answers, held against which references by whom."""
+        """The rollouts, the references and the grader."""
         return stage_identity(
             self.kind,
             samples=self.rollouts.key,
@@ -97,13 +97,13 @@ def grade_rollouts(problem: Problem, rollouts: list[Row], grader: Grader, judge:
 
 
 def judge_answers(problem: Problem, answers: list[str | None], judge: Judge) -> list[Judged | None]:
-    """What is known of each answer to one problem, each held against the reference itself; None for no answer."""
+    """The comparison of each answer to one problem with the reference; None for no answer."""
     judged = iter(judge.grade(problem, [answer for answer in answers if answer is not None]))
     return [None if answer is None else next(judged) for answer in answers]
 
 
 def is_right(problem: Problem, judged: Judged | None) -> bool | None:
-    """The verdict on one answer, or on none; None without a reference, or where the comparison was not finished."""
+    """The verdict on one answer, or on none; None without a reference, or where the comparison did not finish."""
     if problem.reference is None:
         return None
     if judged is None:

@@ -1,4 +1,4 @@
-"""Graded rollouts as they lie in the store, and the groups of equal answers among those that are chosen from."""
+"""Stored graded rollouts, and the groups of equal answers among those that a selector chooses from."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,8 +22,8 @@ Result = TypeVar("Result")
 class GradedRollout:
     """One rollout; `answer` is as written, None where there is none.
 
-    `key` is a canonical form of the answer alone, `correct` is None where unknown, `scores` holds a number in [0, 1]
-    for each step, None where no PRM scored the rollouts.
+    `key` is the answer's canonical form, `correct` is None where unknown, `scores` holds a number in [0, 1] for each
+    step, and is None where no PRM scored the rollouts.
     """
 
     rollout_id: str
@@ -34,14 +34,14 @@ class GradedRollout:
     scores: Sequence[float] | None = None
 
 
-Graded = Sequence[GradedRollout]  # of one problem, by ascending sample index
+Graded = Sequence[GradedRollout]  # of one problem, in the order of the sample index
 
 
 @dataclass(frozen=True)
 class Pool:
-    """The rollouts of one problem that are chosen from, their equal answers joined.
+    """The rollouts of one problem that a selector chooses from, with equal answers grouped.
 
-    `groups` names the group of each rollout by the least of its answers' keys, None where there is no answer.
+    `groups` names the group of each rollout by the smallest key of its answers, None where there is no answer.
     """
 
     rollouts: Graded
@@ -63,7 +63,7 @@ def read_graded(grades: Stage, scores: Stage | None, extent: Extent) -> dict[str
 
 
 def join(rollouts: Graded, judge: Judge) -> Pool:
-    """Join the equal answers among one problem's rollouts; the groups are the same for every order of them."""
+    """Group the equal answers among one problem's rollouts; the groups do not depend on the order of the rollouts."""
     answered = [rollout for rollout in rollouts if rollout.answer is not None]
     numbers = judge.groups([str(rollout.answer) for rollout in answered])
     least: dict[int, str] = {}
@@ -77,17 +77,17 @@ def join(rollouts: Graded, judge: Judge) -> Pool:
 
 
 def join_all(graded: Mapping[str, Graded], judge: Judge) -> dict[str, Pool]:
-    """The same for many problems, on all cores."""
+    """`join` for many problems, on all cores."""
     pools = on_all_cores(lambda rollouts: join(rollouts, judge), graded.values())
     return dict(zip(graded, pools, strict=True))
 
 
 def on_all_cores(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """What `work` makes of each item, in order; for work that waits for a judge's processes."""
+    """Map `work` over the items, in order, with a thread for each core; for work that waits for a judge's processes."""
     with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as threads:
         return list(threads.map(work, items))
 
 
 def column_by_rollout(table: pa.Table, column: str) -> dict[str, Any]:
-    """One column of a table with a row a rollout, by rollout id, in the order of the table."""
+    """One column of a table with one row per rollout, by rollout id, in the order of the table."""
     return dict(zip(table["rollout_id"].to_pylist(), table[column].to_pylist(), strict=True))

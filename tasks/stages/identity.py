@@ -1,4 +1,4 @@
-"""What the stages' keys are hashes of: all that determines what a stage holds, and nothing else."""
+"""The identities whose hashes are the stages' keys: all that determines a stage's content, and nothing else."""
 
 import json
 from collections.abc import Iterable
@@ -13,39 +13,39 @@ from overthink.tasks.recipes.grading import grader_of
 JsonObject = dict[str, Any]
 Graders = frozenset[str]
 
-# Versions of our own code where it determines what a stage holds: raise one with every change of what it computes. Only
-# those above 1 enter keys, so that what earlier versions stored keeps its address. A domain's version is its own.
+# Versions of our own code where it determines a stage's content: raise one whenever its results change. Only versions
+# above 1 enter keys, so that stages of earlier releases keep their keys. Domains have their own versions.
 VERSIONS = {
-    "extraction": 2,  # tasks/domains/math/extraction.py, by which `adaptive` stops
+    "extraction": 2,  # tasks/domains/math/extraction.py, which stops `adaptive`
     "candidates": 1,  # tasks/methods/candidates.py: which drawn steps count, and when a path ends
     "decision": 1,  # tasks/strategy/decisions.py, tasks/analysis/difficulty.py and allocation.py
     "labels": 1,  # tasks/stages/label.py, tasks/methods/continuations.py
     "selection": 2,  # tasks/stages/select.py and choosing.py, tasks/analysis/selectors.py and estimators.py
-    "rollout_measures": 2,  # tasks/stages/measure.py: a PRM held against graded rollouts
-    "solution_measures": 1,  # and against labelled solutions
+    "rollout_measures": 2,  # tasks/stages/measure.py: a PRM measured on graded rollouts
+    "solution_measures": 1,  # and on labelled solutions
 }
 
 
 def stage_identity(kind: StageKind, **determinants: Any) -> JsonObject:
-    """What a stage's key is the hash of."""
+    """The identity that a stage's key is the hash of."""
     return {"schema_version": SCHEMA_VERSION, "stage": kind, **determinants}
 
 
 def own_code(*parts: str) -> JsonObject:
-    """The versions of some of our own code, as part of an identity."""
+    """The versions of the named parts of our own code, for an identity."""
     later = {part: VERSIONS[part] for part in parts if VERSIONS[part] > 1}
     return {"code": later} if later else {}
 
 
 def current_graders(run: Run) -> Graders:
-    """Who grades a run and chooses in it today. Raises UserError where the package of its domain is not installed."""
+    """Today's grader and selection for a run. Raises UserError where the package of its domain is not installed."""
     return frozenset({_grader({"grader": grader_of(run.recipe).identity()}), _grader(own_code("selection"))})
 
 
 def graders_of(store: Store, uses: Iterable[StageUse]) -> Graders:
-    """Who made some grade and select stages: figures are comparable where they are the same.
+    """The graders and selections behind some grade and select stages; equal ones make figures comparable.
 
-    Raises StorageError where the store no longer says so.
+    Raises StorageError where the store has lost a stage's identity.
     """
     return frozenset(_grader(read_json(store.stage(use.key).folder / "stage.json")) for use in uses)
 

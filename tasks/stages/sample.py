@@ -1,4 +1,4 @@
-"""Stage sample: a method's rollouts of one shard of problems, and their steps."""
+"""The sample stage: a method's rollouts of one shard of problems, and their steps."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ from overthink.tasks.stages.node import EngineContext, EngineNode
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RolloutNode(EngineNode):
-    """What the stages that make rollouts have in common: a search a problem, written down as rollouts and steps."""
+    """Base of the stages that make rollouts: one search per problem, stored as rollouts and steps."""
 
     policy: EngineIdentity
     sampling: SamplingConfig
@@ -33,10 +33,10 @@ class RolloutNode(EngineNode):
 
     @abstractmethod
     def searches(self, context: EngineContext, extent: Extent) -> Callable[[str], Method]:
-        """What makes a fresh search of a problem, by its key."""
+        """A factory of new searches, by problem key."""
 
     def search_of(self, method: AnyMethod, unit: str, first: int, last: int) -> Method:
-        """A fresh search by a method for one problem's samples `first` up to but not including `last`."""
+        """A new search by a method for one problem's samples `first` (inclusive) to `last` (exclusive)."""
         settings = self.sampling
         draws = Draws(
             indices=range(first, last),
@@ -49,7 +49,7 @@ class RolloutNode(EngineNode):
         return method.build(draws)
 
     async def part(self, context: EngineContext, extent: Extent) -> dict[str, pa.Table]:
-        """Run the searches of a shard's problems, all at once. Raises as every stage of engines."""
+        """Run the searches of a shard's problems, all at once. Raises as `EngineNode.part`."""
         search_of_unit = self.searches(context, extent)
 
         async def solve(driver: Driver, unit: str) -> Outcome:
@@ -70,7 +70,7 @@ class RolloutNode(EngineNode):
         return {"rollouts": rows_table("rollouts", rollouts), "steps": rows_table("steps", steps)}
 
     def rollout_id(self, problem: Problem, rollout: Rollout) -> str:
-        """A rollout's address: its stage, its problem and its number."""
+        """A rollout's id: a hash of its stage, its problem and its number."""
         return content_key([self.key, problem.problem_key, rollout.sample_index])
 
     def _rows(self, problem: Problem, rollout: Rollout) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -99,9 +99,9 @@ class MethodNode(RolloutNode):
 
     @property
     def determinants(self) -> JsonObject:
-        """What sample and search stages have in common as what determines them."""
-        # Of independent rollouts n is left out: a larger n adds rollouts to the same stage. Problems are left out too:
-        # they address the units inside the stage, so a larger set adds units (docs/decisions.md).
+        """The part of the identity that sample and search stages have in common."""
+        # n of independent rollouts is left out: a larger n adds rollouts to the same stage. Problems are left out too:
+        # their keys are the units inside the stage, so a larger set adds units (docs/decisions.md).
         method = self.method
         plugged = plugin_identities("methods", [method.method])
         found = {
@@ -111,7 +111,7 @@ class MethodNode(RolloutNode):
             "seed": self.seed,
             **plugged,
         }
-        if isinstance(method, Cot):  # greedy: neither the recipe's temperature nor its seed determines anything
+        if isinstance(method, Cot):  # greedy: neither the recipe's temperature nor its seed has any effect
             found["sampling"] |= {"temperature": 0.0, "top_p": 1.0}
         if isinstance(method, Adaptive):
             found |= {"extraction": self.grader.grading.extraction, **own_code("extraction")}
@@ -120,13 +120,13 @@ class MethodNode(RolloutNode):
         return found
 
     def searches(self, context: EngineContext, extent: Extent) -> Callable[[str], Method]:  # noqa: ARG002
-        """The method itself for every problem."""
+        """The method's own search for every problem."""
         return lambda unit: self.search_of(self.method, unit, extent.first, extent.last)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SampleNode(MethodNode):
-    """The rollouts of a method that needs no verifier; of independent ones, the stage is the same for every n."""
+    """The rollouts of a method that needs no verifier; independent rollouts have the same stage for every n."""
 
     kind: ClassVar[StageKind] = StageKind.SAMPLE
     tables: ClassVar[tuple[str, ...]] = ("rollouts", "steps", "calls")

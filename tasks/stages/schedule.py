@@ -1,4 +1,4 @@
-"""In which order the stages of one or many runs are made: inputs first, and each engine loaded as seldom as can be."""
+"""The order in which the stages of one or many runs are made: inputs first, with as few engine loads as possible."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -16,18 +16,18 @@ ROLES: tuple[Role, Role] = ("policy", "prm")
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A stage to be made, and who makes it for the runs that stand on it."""
+    """A stage to be made, and the runner that makes it."""
 
     node: StageNode
     runner: StageRunner
 
     def slot(self, role: Role) -> EngineSlot[Any] | None:
-        """The place of the engine of a role, where the stage asks it."""
+        """The engine slot of a role; None where the stage does not use it."""
         return getattr(self.runner.engines, role) if asks(self.node, role) else None
 
     @property
     def slots(self) -> tuple[EngineSlot[Any], ...]:
-        """The places of all engines that the stage asks."""
+        """The slots of all engines that the stage uses."""
         return tuple(slot for slot in map(self.slot, ROLES) if slot is not None)
 
     async def make(self) -> None:
@@ -36,7 +36,7 @@ class Job:
 
 
 class Schedule:
-    """The jobs that are left; whoever makes one says whether it is done, or dropped with others."""
+    """The remaining jobs; the caller reports each as done, or drops it with others."""
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         self.remaining = list(jobs)
@@ -45,9 +45,9 @@ class Schedule:
     def next(self) -> Job | None:
         """The job to make now; None where none is left.
 
-        Problems come before all else. Then whatever loads no engine in place of one that is still asked for; the policy
-        alone before both engines, so that it has the whole device for as long as can be; then what a job of the policy
-        waits for, the PRM alone, and last what needs no engine.
+        Problems come first. Then jobs that replace no engine that other jobs still need; jobs of the policy alone
+        before jobs of both engines, so that it has the whole device as long as possible; then jobs that a policy job
+        waits for, jobs of the PRM alone, and last jobs without engines.
         """
         awaited = _awaited(self.remaining)
         busy = {role: {job.slot(role) for job in self.remaining if _is_loaded(job.slot(role))} for role in ROLES}
@@ -67,11 +67,11 @@ class Schedule:
         return min(ready(self.remaining), key=rank, default=None)
 
     async def done(self, job: Job) -> None:
-        """Take a job off, and free the engines that none of the others asks."""
+        """Remove a job, and close the engines that no other job needs."""
         await self.drop(lambda other: other is job)
 
     async def drop(self, is_dropped: Callable[[Job], bool]) -> None:
-        """Take jobs off, and free the engines that none of the others asks."""
+        """Remove jobs, and close the engines that no other job needs."""
         self.remaining = [job for job in self.remaining if not is_dropped(job)]
         asked = {slot for job in self.remaining for slot in job.slots}
         for slot in self._slots - asked:
@@ -79,7 +79,7 @@ class Schedule:
 
     @asynccontextmanager
     async def engines(self) -> AsyncIterator[None]:
-        """Free all engines at the end, whatever happens."""
+        """Close all engines at the end, also after an error."""
         try:
             yield
         finally:
@@ -88,12 +88,12 @@ class Schedule:
 
 
 def address(stage: Input) -> Address:
-    """A stage's key and how many samples are wanted of it: the same stage may be asked for in two sizes."""
+    """A stage's key and the number of samples wanted: the same stage may be wanted in two sizes."""
     return stage.key, stage.n
 
 
 def ready(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs of which no input is still to be made."""
+    """The jobs whose inputs are all made."""
     unmade = {address(job.node) for job in jobs}
     return [job for job in jobs if unmade.isdisjoint(map(address, job.node.inputs))]
 
@@ -103,7 +103,7 @@ def _is_loaded(slot: EngineSlot[Any] | None) -> bool:
 
 
 def _awaited(jobs: Sequence[Job]) -> set[Address]:
-    """The addresses of the stages that some stage which asks the policy stands on, at whatever distance."""
+    """The addresses of all direct and indirect inputs of stages that use the policy."""
     inputs = {address(job.node): tuple(map(address, job.node.inputs)) for job in jobs}
     found: set[Address] = set()
     waiting = [each for job in jobs if job.slot("policy") is not None for each in inputs[address(job.node)]]

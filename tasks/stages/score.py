@@ -1,4 +1,4 @@
-"""Stage score: the PRM's number for every step of every rollout of one shard."""
+"""The score stage: the PRM's score of every step of every rollout of one shard."""
 
 import asyncio
 from collections import defaultdict
@@ -23,7 +23,7 @@ from overthink.tasks.stages.node import EngineContext, EngineNode, Input
 
 @dataclass(frozen=True)
 class Written:
-    """One rollout as it lies in the store: what a PRM is asked about."""
+    """A stored rollout, which a PRM scores."""
 
     rollout_id: str
     sample_index: int
@@ -34,7 +34,7 @@ class Written:
 class ScoreNode(EngineNode):
     """The PRM's scores of the rollouts of another stage.
 
-    A rollout that is longer than the PRM reads is left without scores, unless `all_must_fit`.
+    A rollout longer than the PRM's context gets no scores, unless `all_must_fit`, which makes it an error.
     """
 
     kind: ClassVar[StageKind] = StageKind.SCORE
@@ -47,7 +47,7 @@ class ScoreNode(EngineNode):
 
     @property
     def identity(self) -> JsonObject:
-        """Whose solutions, scored by whom. Problems address the units inside the stage."""
+        """The rollouts and the PRM. Problems' keys are the units inside the stage."""
         return stage_identity(self.kind, samples=self.rollouts.key, prm=self.prm.determinants)
 
     @property
@@ -58,8 +58,8 @@ class ScoreNode(EngineNode):
     async def part(self, context: EngineContext, extent: Extent) -> dict[str, pa.Table]:
         """Score one shard's rollouts.
 
-        Raises as every stage of engines does, and PromptTooLong where no rollout of the shard fits into the PRM's
-        context, or one does not that must.
+        Raises as `EngineNode.part`, and PromptTooLong where no rollout of the shard fits into the PRM's context, or one
+        does not fit though `all_must_fit`.
         """
         made = context.stage_of(self.rollouts.key)
         written = await asyncio.to_thread(read_written, made, extent)
@@ -80,7 +80,7 @@ class ScoreNode(EngineNode):
 
 @dataclass(frozen=True)
 class ScoredRollouts:
-    """Rows of the table `scores`, and what was said of the rollouts that have none."""
+    """Rows of the table `scores`, and the reasons why some rollouts have none."""
 
     rows: list[dict[str, Any]]
     unscored: list[Unscored]
@@ -91,8 +91,8 @@ def score_rollouts(
 ) -> Search[ScoredRollouts]:
     """A search that only scores; it makes no rollouts of its own.
 
-    Rollouts of the same steps are asked about once: at low temperatures a policy writes the same solution many times.
-    `known` holds the scores of those that were asked about before.
+    Rollouts with the same steps are scored once: at low temperatures a policy writes the same solution many times.
+    `known` holds the scores of steps that were scored before.
     """
     alike: dict[tuple[str, ...], list[Written]] = defaultdict(list)
     for rollout in written:
@@ -137,7 +137,7 @@ def read_written(samples: Stage, extent: Extent) -> dict[str, list[Written]]:
 
 
 def by_rollout(table: pa.Table, column: str) -> dict[str, list[Any]]:
-    """One column of a table of steps, by rollout id, in the order of the steps; a rollout without any has none."""
+    """One column of a table of steps, by rollout id, in the order of the steps; rollouts without steps are absent."""
     table = table.sort_by([("rollout_id", "ascending"), ("step_index", "ascending")])
     values: dict[str, list[Any]] = defaultdict(list)
     for rollout_id, value in zip(table["rollout_id"].to_pylist(), table[column].to_pylist(), strict=True):

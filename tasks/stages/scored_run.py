@@ -1,4 +1,4 @@
-"""A finished run whose rollouts are to be read again: what it lacks is told before anything is computed."""
+"""Finds a finished run to read again, and reports what it lacks before anything is computed."""
 
 from overthink.storage.completeness import incomplete_stages
 from overthink.storage.stage_kinds import StageKind
@@ -12,9 +12,9 @@ from overthink.tasks.recipes.recipe import AnyRecipe, Recipe
 
 
 def scored_run(store: Store, run_name: str, reader: str) -> Run:
-    """A finished run with PRM scores, whole, for the command `reader`.
+    """A complete run with PRM scores, for the command `reader`.
 
-    Raises UserError or StorageError with the remedy where it is not one.
+    Raises UserError or StorageError with the remedy where the run does not qualify.
     """
     run = store.find_run(run_name)
     if {StageKind.IMPORT, StageKind.SELECT} <= {use.kind for use in run.stages}:
@@ -34,7 +34,7 @@ def scored_run(store: Store, run_name: str, reader: str) -> Run:
 
 
 def remedy(run: Run) -> str:
-    """The command that brings back what an engine or another tool made of a finished run."""
+    """The command that restores what an engine or another tool made for a finished run."""
     kinds: tuple[type[AnyRecipe], ...] = (*KINDS, ImportRecipe)
     command = next(kind.command for kind in kinds if kind.own_key in run.recipe)
     return f"`overthink {command}` with the run's recipe brings it back, and asks only for what is missing"

@@ -1,4 +1,4 @@
-"""Stage search: one shard's trees, and the rollouts that came of them with the scores they were given on the way."""
+"""The search stage: the search trees of one shard, and their rollouts with the scores given during the search."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
 from overthink.tasks.stages.node import EngineContext, Input
 from overthink.tasks.stages.sample import MethodNode, RolloutNode
 
-MOST_DRAWS = 2**31 - 1  # repeated draws of a search have numbers far above n
+MOST_DRAWS = 2**31 - 1  # the numbers of a search's repeated draws are far above n
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TreeSearchNode(RolloutNode):
-    """What the stages have in common whose searches a PRM guides: scores and the nodes of the trees too.
+    """Base of the stages whose searches a PRM guides: they also store scores and the nodes of the trees.
 
-    A search that is stopped goes on from the last journaled call.
+    A search that was stopped resumes from the last journaled call.
     """
 
     kind: ClassVar[StageKind] = StageKind.SEARCH
@@ -40,7 +40,7 @@ class TreeSearchNode(RolloutNode):
 
     @property
     def calls(self) -> tuple[int, int]:
-        """All: draws are numbered through the whole tree."""
+        """The range of all draws, which are numbered through the whole tree."""
         return 0, MOST_DRAWS
 
     def tables_of(self, outcomes: Mapping[str, Outcome]) -> dict[str, pa.Table]:
@@ -99,7 +99,7 @@ class SearchNode(TreeSearchNode, MethodNode):
 
     @property
     def identity(self) -> JsonObject:
-        """See `determinants`; a search bounds its steps instead of its solutions."""
+        """See `determinants`; a search limits the tokens of a step instead of a solution."""
         determinants = self.determinants
         del determinants["sampling"]["max_tokens"]
         return stage_identity(self.kind, prm=self.prm.determinants, **determinants, **own_code("candidates"))
@@ -107,9 +107,9 @@ class SearchNode(TreeSearchNode, MethodNode):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FollowingNode(TreeSearchNode):
-    """The rollouts that follow the pilots of a strategy, each problem's by the method that was decided for it.
+    """The rollouts that follow the pilots of a strategy, each problem's by its decided method.
 
-    `decided` holds what was decided; `fixed` is what every problem gets, None where a pilot decides.
+    `decided` is the decide stage; `fixed` is the choice for every problem, None where a pilot decides.
     """
 
     strategy: Strategy
@@ -118,7 +118,7 @@ class FollowingNode(TreeSearchNode):
 
     @property
     def identity(self) -> JsonObject:
-        """What was decided determines all else."""
+        """The decisions determine everything else."""
         choices = (*self.strategy.choices, *self.strategy.without_pilot)
         adapts = any(isinstance(choice.method, Adaptive) for choice in choices)
         return stage_identity(
@@ -132,7 +132,7 @@ class FollowingNode(TreeSearchNode):
 
     @property
     def reads(self) -> tuple[tuple[Input, str], ...]:
-        """What was decided."""
+        """The decisions."""
         return ((self.decided, "decisions"),)
 
     def searches(self, context: EngineContext, extent: Extent) -> Callable[[str], Method]:

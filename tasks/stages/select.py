@@ -1,4 +1,4 @@
-"""Stage select: equal answers joined; for every budget and selector the answer chosen and the accuracy to expect."""
+"""The select stage: groups of equal answers; the chosen answer and expected accuracy of every selector and budget."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,10 +25,10 @@ NOTHING_CHOSEN = Estimate(0.0, 0.0, "exact")
 
 @dataclass(frozen=True)
 class SelectSettings:
-    """Which selectors choose among the first so many rollouts, for each of `budgets`.
+    """The selectors, and the budgets n: each selector chooses among the first n rollouts.
 
-    `independent` tells that any n rollouts stand for a budget of n, not the first n alone; `seed` is that of the
-    subsets that are drawn where there are too many.
+    `independent` means that any n rollouts, not only the first n, represent a budget of n; `seed` draws the subsets
+    where there are too many.
     """
 
     budgets: Sequence[int]
@@ -39,19 +39,19 @@ class SelectSettings:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ChoiceNode(PlainNode):
-    """What the stages have in common that choose answers: equal ones joined, all problems in one part."""
+    """Base of the stages that choose answers: they group equal answers, and hold all problems in one part."""
 
     kind: ClassVar[StageKind] = StageKind.SELECT
     tables: ClassVar[tuple[str, ...]] = ("groups", "selections", "estimates")
 
     @property
     def samples(self) -> None:
-        """It holds choices; its rollouts are those of what it reads."""
+        """None: it holds choices among the rollouts of other stages."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SelectNode(ChoiceNode):
-    """What the selectors choose among graded, perhaps scored, rollouts, and the accuracy to expect."""
+    """The selectors' choices among graded and, with a PRM, scored rollouts, and the expected accuracy."""
 
     grades: Input
     scores: Input | None
@@ -59,7 +59,7 @@ class SelectNode(ChoiceNode):
 
     @property
     def identity(self) -> JsonObject:
-        """What is chosen from, how, and by whom."""
+        """The rollouts, the settings and the grader."""
         settings = self.settings
         return stage_identity(
             self.kind,
@@ -92,7 +92,7 @@ class SelectNode(ChoiceNode):
             rows += choices(self.problems.by_key[unit], pools[unit], settings)
             context.on_problem()
         selectors, budgets = settings.selectors, settings.budgets
-        rows.sort(key=lambda row: (selectors.index(row["selector"]), budgets.index(row["n"])))  # problems as they come
+        rows.sort(key=lambda row: (selectors.index(row["selector"]), budgets.index(row["n"])))  # stable
         return {
             "groups": rows_table("groups", groups_of(self.problems.by_key, pools)),
             "selections": rows_table("selections", rows),
@@ -101,7 +101,7 @@ class SelectNode(ChoiceNode):
 
 
 def without_prm(settings: SelectSettings) -> SelectSettings:
-    """The same without the selectors that need scores."""
+    """The settings without the selectors that need scores."""
     return replace(settings, selectors=[selector for selector in settings.selectors if not needs_prm(selector)])
 
 
@@ -122,7 +122,7 @@ def groups_of(problems: Mapping[str, Problem], pools: Mapping[str, Pool]) -> lis
 
 
 def choices(problem: Problem, pool: Pool, settings: SelectSettings) -> list[Row]:
-    """What each selector chooses among the first n of one problem's rollouts, for each budget, and what to expect."""
+    """Each selector's choice among one problem's first n rollouts, for each budget n, and the expected accuracy."""
     expected: dict[tuple[SelectorName, int], Estimate] = {}
     if problem.reference is not None:
         expected = _expected(pool.all, settings)
@@ -138,7 +138,7 @@ def _expected(rollouts: Candidates, settings: SelectSettings) -> dict[tuple[Sele
     selectors, seed = settings.selectors, settings.seed
     if settings.independent:
         return estimates(selectors, rollouts, settings.budgets, seed)
-    # Of rollouts that are not independent only the first n stand for n, be they fewer; none at all answer nothing.
+    # Of dependent rollouts only the first n (or fewer, if fewer exist) represent n; no rollouts give no answer.
     found: dict[tuple[SelectorName, int], Estimate] = {}
     for n in settings.budgets:
         pool = rollouts.first(n)
@@ -148,9 +148,9 @@ def _expected(rollouts: Candidates, settings: SelectSettings) -> dict[tuple[Sele
 
 
 def selection(problem: Problem, pool: Pool, selector: SelectorName, n: int, expected: Estimate | None) -> Row:
-    """What a selector chooses among the first n rollouts; `expected` is None where there is no reference.
+    """A selector's choice among the first n rollouts; `expected` is None where there is no reference.
 
-    The answer is that of the rollout chosen, of a group the first encountered.
+    The answer is that of the chosen rollout; for a group, that of the first rollout in it.
     """
     chosen = choose(selector, pool.all.first(n))
     unanswered = None if problem.reference is None else False
@@ -165,7 +165,7 @@ def selection(problem: Problem, pool: Pool, selector: SelectorName, n: int, expe
 
 
 def estimate_columns(expected: Estimate) -> Row:
-    """An estimate as the tables hold it."""
+    """An estimate as columns of a table."""
     return {
         "accuracy": expected.accuracy,
         "accuracy_low": expected.low,
@@ -186,7 +186,7 @@ def estimate_rows(rows: Sequence[Row]) -> list[Row]:
 def over_problems(rows: Sequence[Row]) -> list[Row]:
     """The accuracy over the problems of one selector and budget, as a row; none where no problem has a reference.
 
-    It is the mean over the problems with a known verdict, None where there are none; the bounds are over all.
+    The accuracy is the mean over the problems with a known verdict, None if none has one; the bounds are over all.
     """
     judged = [row for row in rows if row.get("accuracy_low") is not None]
     if not judged:

@@ -1,4 +1,4 @@
-"""What the stages' tasks have in common: shards in parallel with what they share, retries for engine failures alone."""
+"""Runs a stage's shards in parallel as Prefect tasks; only engine failures are retried."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,16 +18,16 @@ from overthink.tasks.stages.node import EngineNode, StageNode
 
 MakePart = Callable[[Extent], Awaitable[Entry]]
 
-SHARDS_AT_ONCE = 2  # while one shard's last searches end, the next keeps the engines busy
-POLL_SECONDS = 0.2  # between looks at a shard that another process is at
+SHARDS_AT_ONCE = 2  # the next shard keeps the engines busy while the last searches of one end
+POLL_SECONDS = 0.2  # between checks of a shard that another process works on
 
 
 def engine_failed(_task: Any, _task_run: Any, state: Any) -> bool:
-    """Prefect's retry condition: only a dead engine is worth another try."""
+    """Prefect's retry condition: only a dead engine is retried."""
     return isinstance(state.data, EngineDied)
 
 
-# Our Parquet is the checkpoint: Prefect neither stores nor reuses what a task returns.
+# Our Parquet files are the checkpoint: Prefect neither stores nor reuses a task's result.
 PLAIN_TASK: dict[str, Any] = {"persist_result": False, "cache_policy": NO_CACHE}
 ENGINE_TASK: dict[str, Any] = PLAIN_TASK | {
     "retries": 3,
@@ -39,14 +39,14 @@ ENGINE_TASK: dict[str, Any] = PLAIN_TASK | {
 
 @task(**PLAIN_TASK)
 async def make_part(make: MakePart, extent: Extent) -> Entry:
-    """One part of a stage: what Prefect knows as a task."""
+    """Make one part of a stage; this is the Prefect task."""
     return await make(extent)
 
 
 def part_task(node: StageNode) -> Callable[[quote, Extent], Awaitable[Entry]]:
-    """The task under the name of its stage's kind; where it asks engines, one that died is worth another try.
+    """The task, named after its stage's kind; with engines, it is retried after one died.
 
-    What it makes the part with is quoted, or Prefect would walk through all problems for each shard.
+    Its argument is quoted: otherwise Prefect would walk through all problems for each shard.
     """
     settings = ENGINE_TASK if isinstance(node, EngineNode) else {}
     named = make_part.with_options(name=str(node.kind), task_run_name=f"{node.kind} {{extent.name}}", **settings)
@@ -54,9 +54,9 @@ def part_task(node: StageNode) -> Callable[[quote, Extent], Awaitable[Entry]]:
 
 
 async def run_shards(shards: Sequence[Shard], work: Callable[[Shard], Awaitable[None]]) -> None:
-    """Work off shards, a few at once; one that another process is at comes up again until it is done.
+    """Process shards, a few at once; a shard that another process works on is checked again until it is done.
 
-    One that fails does not stop the others; its error is raised at the end.
+    A failed shard does not stop the others; its error is raised at the end.
     """
     turn = asyncio.Semaphore(SHARDS_AT_ONCE)
 

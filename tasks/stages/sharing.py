@@ -1,4 +1,4 @@
-"""A run that several processes share: each goes through all stages and does the shards that no other is at."""
+"""A run that several processes share: each goes through all stages and takes the shards that no other works on."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,10 +12,10 @@ from overthink.tasks.stages.shards import POLL_SECONDS
 async def with_others(
     store: Store, run_id: str, begin: Callable[[], object], make_stages: Callable[[], Awaitable[None]]
 ) -> bool:
-    """Make a run's stages, and end it unless another process has; whether it was ended here.
+    """Make a run's stages, and end the run unless another process did; returns whether this process ended it.
 
-    The first to come begins the run, and the first to be through completes it. It has failed where nobody is left to go
-    on with it. Raises StoreBusy where a process writes the run that does not share it.
+    The first process begins the run, and the first to finish all stages completes it. The run fails where no process is
+    left to continue it. Raises StoreBusy where a process writes the run without sharing it.
     """
     with store.share_run(run_id, begin) as others_left:
         try:
