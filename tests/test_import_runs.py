@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commanding import overthink
 from conftest import SHARED_DATA
 from crash_steps import KILLED, Steps
 from storage_samples import ROOT
@@ -29,7 +30,6 @@ from overthink.tasks.reporting.results import summary_rows
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-COMMAND = Path(sys.executable).parent / "overthink"
 MAPPING = ["question=q", "reference=gold", "text=out", "scores=rewards", "problem_id=id", "tokens=len", "answer=said"]
 WANTING = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="real rollouts are not shipped: ../shared/data")
 
@@ -213,53 +213,48 @@ def test_an_import_killed_midway_goes_on_and_ends_as_if_it_had_not_been(tmp_path
         assert files(killed) == files(whole)
 
 
-def overthink(*words: str | Path, server: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PREFECT_API_URL": server}
-    return subprocess.run([COMMAND, *words], capture_output=True, text=True, timeout=300, env=environment)
-
-
-def test_the_command_imports_reports_and_compares(tmp_path: Path, prefect_server: str) -> None:
+def test_the_command_imports_reports_and_compares(tmp_path: Path) -> None:
     store = tmp_path / "store"
     path = three_lines(tmp_path)
-    made = overthink("import", "search-and-learn", path, "--store", store, "--name", "theirs", server=prefect_server)
+    made = overthink("import", "search-and-learn", path, "--store", store, "--name", "theirs")
     assert made.returncode == 0, made.stdout + made.stderr
     assert "unknown policy" in made.stdout and "prm_last_vote" in made.stdout
-    again = overthink("import", "search-and-learn", path, "--store", store, "--name", "theirs", server=prefect_server)
+    again = overthink("import", "search-and-learn", path, "--store", store, "--name", "theirs")
     assert "run theirs" not in again.stdout, "nothing was started"
-    assert "complete" in overthink("status", "--store", store, server=prefect_server).stdout
-    assert "oracle" in overthink("report", "theirs", "--store", store, server=prefect_server).stdout
-    compared = overthink("compare", "theirs", "--store", store, server=prefect_server)
+    assert "complete" in overthink("status", "--store", store).stdout
+    assert "oracle" in overthink("report", "theirs", "--store", store).stdout
+    compared = overthink("compare", "theirs", "--store", store)
     assert "extraction" in compared.stdout
-    asked = overthink("sql", "SELECT field FROM reported", "--format", "csv", "--store", store, server=prefect_server)
+    asked = overthink("sql", "SELECT field FROM reported", "--format", "csv", "--store", store)
     assert Counter(asked.stdout.split())['"pred_naive@2"'] == 3
-    refused = overthink("prm-eval", "--run", "theirs", "--store", store, server=prefect_server)
+    refused = overthink("prm-eval", "--run", "theirs", "--store", store)
     assert refused.returncode == 2 and "was imported" in refused.stderr
 
 
-def test_an_import_that_made_several_runs_is_found_by_its_name(tmp_path: Path, prefect_server: str) -> None:
+def test_an_import_that_made_several_runs_is_found_by_its_name(tmp_path: Path) -> None:
     tts_folder(tmp_path, {0: [record(), record()], 1: [record("other")]})
     store = tmp_path / "store"
-    imported = overthink("import", "compute-optimal-tts", tmp_path, "--store", store, server=prefect_server)
+    imported = overthink("import", "compute-optimal-tts", tmp_path, "--store", store)
     assert imported.returncode == 0
     assert len(Store(store).runs()) == 2
     for words in (["compare"], ["report"]):
-        told = overthink(*words, "compute-optimal-tts", "--store", store, server=prefect_server)
+        told = overthink(*words, "compute-optimal-tts", "--store", store)
         assert told.returncode == 0, told.stderr
 
 
-def test_a_file_of_a_reward_model_becomes_a_run(tmp_path: Path, prefect_server: str) -> None:
+def test_a_file_of_a_reward_model_becomes_a_run(tmp_path: Path) -> None:
     several = {"q": "2 + 2?", "gold": [4], "out": ["It is \\boxed{4}.", "\\boxed{5}"], "reward": [3.5, -0.5]}
     path, store = write_lines(tmp_path / "rewards.jsonl", several), tmp_path / "store"
     mapping = [
         word for pair in ("question=q", "reference=gold", "text=out", "scores=reward") for word in ("--map", pair)
     ]
     how = ["--independent", "--explode", "--score-transform", "sigmoid", "--store", store]
-    imported = overthink("import", "jsonl", path, *mapping, *how, server=prefect_server)
+    imported = overthink("import", "jsonl", path, *mapping, *how)
     assert imported.returncode == 0, imported.stderr
     assert [round(score, 4) for (score,) in rows(store, "SELECT score FROM scores ORDER BY score")] == [0.3775, 0.9707]
     sql = "SELECT correct FROM selections WHERE selector = 'prm_last_max' AND n = 2"
     assert rows(store, sql) == [(True,)]
-    refused = overthink("import", "jsonl", path, *mapping, "--explode", "--store", store, server=prefect_server)
+    refused = overthink("import", "jsonl", path, *mapping, "--explode", "--store", store)
     assert refused.returncode == 2 and "line 1, rollout 0: field 'reward': 3.5 is not in [0, 1]" in refused.stderr
 
 
@@ -281,7 +276,7 @@ def test_a_mistake_is_one_message_and_exit_code_2(name: str, tmp_path: Path, mon
     (tmp_path / "torn.jsonl").write_text(json.dumps(learned())[:50])
     write_lines(tmp_path / "unscored.jsonl", {key: value for key, value in learned().items() if key != "scores"})
     monkeypatch.chdir(tmp_path)
-    result = subprocess.run([COMMAND, "import", *words, "--store", "store"], capture_output=True, text=True)
+    result = overthink("import", *words, "--store", "store")
     assert result.returncode == 2
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commanding import overthink
 from conftest import recipe_of
 from search_runs import base
 
@@ -22,7 +21,6 @@ from overthink.storage.store import Run, Store
 from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm
 from overthink.tasks.stages.scored_run import remedy
 
-COMMAND = Path(sys.executable).parent / "overthink"
 RECOMPUTED = ("problems", "answers", "grades", "selections", "estimates", "prm_metrics")
 BY_ENGINES = ("rollouts", "steps", "scores", "nodes", "calls")
 METHODS = [{"method": "cot"}, {"method": "best_of_n", "n": 4}, {"method": "dvts", "n": 4}]
@@ -141,20 +139,19 @@ def test_a_whole_run_has_lost_nothing(store: Store) -> None:
     assert incomplete_stages(store, the_run(store)) == []
 
 
-def report(store: Store, address: str) -> subprocess.CompletedProcess[str]:
-    words = [COMMAND, "report", "trees", "--store", str(store.root)]
-    environment = os.environ | {"PREFECT_API_URL": address}
-    return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=300)
+def report(store: Store) -> subprocess.CompletedProcess[str]:
+    words = ["report", "trees", "--store", str(store.root)]
+    return overthink(*words)
 
 
-def test_report_mends_what_it_can_and_else_exits_with_1(store: Store, prefect_server: str) -> None:
-    whole = report(store, prefect_server)
+def test_report_mends_what_it_can_and_else_exits_with_1(store: Store) -> None:
+    whole = report(store)
     lose(store, "selections")
-    mended = report(store, prefect_server)
+    mended = report(store)
     assert mended.returncode == 0, mended.stderr
     assert mended.stdout.endswith(whole.stdout) and "computing anew select of cot" in mended.stdout
     lose(store, "steps")
-    lost = report(store, prefect_server)
+    lost = report(store)
     assert (lost.returncode, lost.stdout) == (1, "")
     assert "sample of best_of_n-n4" in lost.stderr and "search of dvts-n4-m4" in lost.stderr
     assert "`overthink run` with the run's recipe brings it back" in lost.stderr

@@ -1,14 +1,12 @@
 """`overthink sweep` and `overthink status` as their users meet them: exit codes, messages, tables, how to resume."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from commanding import overthink
 from storage_samples import run_named
 from typer.testing import CliRunner
 
@@ -16,7 +14,6 @@ from overthink.flows.commands.cli import app
 from overthink.flows.commands.status import in_short
 from overthink.storage.store import StageUse, Store, Sweep
 
-COMMAND = Path(sys.executable).parent / "overthink"
 BASE: dict[str, Any] = {
     "name": "grid",
     "problems": [{"source": "chains", "count": 2}],
@@ -41,11 +38,7 @@ def test_a_sweep_says_what_failed_and_how_to_go_on_and_one_that_is_finished_is_r
     scripted = {"engine": "scripted", "script": str(script)}
     words = ["sweep", written(tmp_path, prms=[{"engine": "fake"}, scripted]), "--store", str(tmp_path / "store")]
 
-    def overthink(*more: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"PREFECT_API_URL": prefect_server}
-        return subprocess.run([COMMAND, *words, *more], capture_output=True, text=True, env=environment)
-
-    failed = overthink()
+    failed = overthink(*words)
     assert failed.returncode == 1
     assert failed.stderr == ""
     assert "left out: beam_search: n = 2 is not a multiple of beam_width = 4" in failed.stdout
@@ -54,7 +47,7 @@ def test_a_sweep_says_what_failed_and_how_to_go_on_and_one_that_is_finished_is_r
     assert "fake × scripted × chains-test@" in ending
     assert "4 cells failed; all others are finished, and every answered call is safe." in ending
     assert ending.rstrip().splitlines()[-1] == f"overthink {' '.join(words)}"
-    finished = overthink("--set", "prms=[{engine: fake}]")
+    finished = overthink(*words, "--set", "prms=[{engine: fake}]")
     assert (finished.returncode, finished.stderr) == (0, "")
     assert "best_of_n-n4" in finished.stdout or "dvts-n4-m2" in finished.stdout
     assert "runs to do" not in finished.stdout, "the healthy half was finished before"
