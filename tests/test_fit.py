@@ -46,7 +46,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Row:
 
 
 @pytest.fixture(scope="module")
-def store(recipe: Row, prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(recipe: Row, stand_in: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fit") / "store"
     asyncio.run(evaluate(recipe_of(recipe), folder))
     return folder

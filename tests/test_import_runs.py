@@ -1,5 +1,9 @@
-"""An import as a run: graded and chosen from like any other, whole or resumed, beside what the other tool reported."""
+"""An import as a run: graded and chosen from like any other, whole or resumed, beside what the other tool reported.
 
+Run as a script, this file forks the imports that crash: `FILE FOLDER`. One line of JSON a store.
+"""
+
+import asyncio
 import itertools
 import json
 import os
@@ -14,10 +18,11 @@ import pytest
 from commanding import overthink
 from conftest import SHARED_DATA
 from crash_steps import KILLED, Steps
-from storage_samples import ROOT
+from storage_samples import ROOT, forked, status_of
 from test_importers import learned, output, record, row, tts_folder, write_lines
 
 from overthink.flows.import_rollouts import import_rollouts
+from overthink.flows.orchestration.run_flow import run_flow
 from overthink.storage.files import read_json
 from overthink.storage.sql import query
 from overthink.storage.store import Store
@@ -28,7 +33,7 @@ from overthink.tasks.recipes.import_recipe import GradedAs, ImportRecipe, JsonlO
 from overthink.tasks.reporting.compare_imports import compare_run
 from overthink.tasks.reporting.results import summary_rows
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("stand_in")
 
 MAPPING = ["question=q", "reference=gold", "text=out", "scores=rewards", "problem_id=id", "tokens=len", "answer=said"]
 WANTING = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="real rollouts are not shipped: ../shared/data")
@@ -180,13 +185,30 @@ async def test_verdicts_that_differ_are_told(tmp_path: Path) -> None:
     assert found == {"question_0": (True, "verdict"), "question_1": (True, None)}
 
 
-def life(path: Path, store: Path, server: str, crash_at: int = 0) -> tuple[int, int]:
-    """Import in a process of its own that ends before step `crash_at` on the disk; its exit code and its steps."""
-    command = [sys.executable, __file__, str(path), str(store), str(crash_at)]
-    folders = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    environment = os.environ | {"PYTHONPATH": folders, "PREFECT_API_URL": server}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-    return done.returncode, int(done.stdout.split()[-1]) if done.returncode == 0 else crash_at
+def life(path: Path, store: Path, crash_at: int, counted: int) -> None:
+    """Import as a process that ends before step `crash_at` on the disk; writes how many steps it took."""
+    steps = Steps(crash_at)
+    steps.install()
+    recipe = recipe_of("search-and-learn", path)
+    asyncio.run(run_flow(Store(store), "import", lambda: import_rollouts(recipe, store), print))
+    os.write(counted, str(steps.count).encode())
+
+
+def live_and_die(path: Path, folder: Path) -> None:
+    """An import into `whole`; then others, each crashed once and gone on with. One line of JSON a store."""
+    reading, writing = os.pipe()
+
+    def ended(store: str, crash_at: int = 0) -> int:
+        return status_of(forked(lambda: life(path, folder / store, crash_at, writing)))
+
+    print(json.dumps({"store": "whole", "ended": ended("whole")}), flush=True)
+    steps = int(os.read(reading, 100))
+    for tenth in (2, 4, 6, 8):
+        store = str(tenth)
+        crashed = ended(store, steps * tenth // 10)
+        (manifest,) = (folder / store).glob("runs/*/run.json")
+        case = {"store": store, "crashed": crashed, "status": read_json(manifest)["status"]}
+        print(json.dumps(case | {"ended": ended(store)}), flush=True)
 
 
 def contents(store: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -198,19 +220,17 @@ def files(store: Path) -> set[str]:
     return {str(file.relative_to(store)) for file in store.rglob("*") if file.is_file()}
 
 
-def test_an_import_killed_midway_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path, prefect_server: str) -> None:
-    path = three_lines(tmp_path)
-    whole = tmp_path / "whole"
-    ended, steps = life(path, whole, prefect_server)
-    assert ended == 0
-    for tenth in (2, 4, 6, 8):
-        killed = tmp_path / str(tenth)
-        assert life(path, killed, prefect_server, steps * tenth // 10)[0] == KILLED
-        (manifest,) = killed.glob("runs/*/run.json")
-        assert read_json(manifest)["status"] == "running"
-        assert life(path, killed, prefect_server)[0] == 0
-        assert contents(killed) == contents(whole)
-        assert files(killed) == files(whole)
+def test_an_import_killed_midway_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    command = [sys.executable, __file__, three_lines(tmp_path), tmp_path]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    told = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=True).stdout
+    whole, *killed = map(json.loads, told.splitlines())
+    assert whole == {"store": "whole", "ended": 0}
+    assert len(killed) == 4
+    for case in killed:
+        assert case == {"store": case["store"], "crashed": KILLED, "status": "running", "ended": 0}
+        assert contents(tmp_path / case["store"]) == contents(tmp_path / "whole")
+        assert files(tmp_path / case["store"]) == files(tmp_path / "whole")
 
 
 def test_the_command_imports_reports_and_compares(tmp_path: Path) -> None:
@@ -339,10 +359,4 @@ async def test_a_verdict_does_not_depend_on_the_answers_beside_it(case: dict[str
 
 
 if __name__ == "__main__":
-    import asyncio
-
-    given, into, crash = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    steps = Steps(crash)
-    steps.install()
-    asyncio.run(import_rollouts(recipe_of("search-and-learn", given), into))
-    print(steps.count)
+    live_and_die(Path(sys.argv[1]), Path(sys.argv[2]))

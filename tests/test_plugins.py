@@ -24,8 +24,6 @@ from overthink.tasks.errors import UserError
 from overthink.tasks.plugins import installed
 from overthink.tasks.recipes.methods import AnyMethod
 
-pytestmark = pytest.mark.usefixtures("address")
-
 RECIPE: dict[str, Any] = {
     "name": "extended",
     "problems": {"source": "chains", "count": 4},

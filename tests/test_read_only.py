@@ -13,8 +13,6 @@ MAPPING = [word for each in ("question=q", "reference=gold", "text=out") for wor
 COMMAND = Path(sys.executable).parent / "overthink"
 MOUNTED = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'  # root may write whatever modes say
 
-pytestmark = pytest.mark.usefixtures("address")
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:

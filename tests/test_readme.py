@@ -1,16 +1,14 @@
 """README tells the truth: its recipe validates, its SQL runs, its make targets exist."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import get_args
 
 import pytest
 import yaml
+from commanding import overthink
 from typer.testing import CliRunner
 
 from overthink.flows.commands.cli import app
@@ -33,7 +31,6 @@ SERVERS = (ROOT / "docs" / "servers.md").read_text(encoding="utf-8")
 BUCKETS = (ROOT / "docs" / "buckets.md").read_text(encoding="utf-8")
 SIZES = (ROOT / "docs" / "sizes.md").read_text(encoding="utf-8")
 NIGHTLY = (ROOT / "docs" / "nightly.md").read_text(encoding="utf-8")
-COMMAND = Path(sys.executable).parent / "overthink"
 
 
 def blocks(language: str, text: str = README) -> list[str]:
@@ -63,11 +60,10 @@ def help_of(command: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def store(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("readme") / "store"
     words = ["run", "smoke", "--set", "methods.1.n=64", "--set", "budgets=[1, 4, 16, 64]", "--store", str(folder)]
-    environment = os.environ | {"PREFECT_API_URL": prefect_server}
-    subprocess.run([COMMAND, *words], check=True, capture_output=True, env=environment)
+    assert overthink(*words).returncode == 0
     return folder
 
 

@@ -36,7 +36,7 @@ from overthink.tasks.reporting.plots import (
     write_pictures,
 )
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("stand_in")
 
 
 @pytest.fixture

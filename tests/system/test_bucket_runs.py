@@ -30,9 +30,9 @@ SLOW_RUN = ["run", "smoke", *(word for change in SLOW for word in ("--set", chan
 class Machine:
     """The command on one machine: with its own working folder, and its own way to the bucket."""
 
-    def __init__(self, bucket: BucketView, server: str, cache: Path, **changes: str) -> None:
+    def __init__(self, bucket: BucketView, cache: Path, **changes: str) -> None:
         self.cache = cache
-        self._environment = bucket.environment(cache, PREFECT_API_URL=server, OVERTHINK_STORE=bucket.place, **changes)
+        self._environment = bucket.environment(cache, OVERTHINK_STORE=bucket.place, **changes)
 
     def overthink(self, *words: str) -> subprocess.CompletedProcess[str]:
         return overthink(*words, **self._environment)
@@ -53,9 +53,9 @@ class Machine:
 
 
 @pytest.fixture
-def machine(bucket: BucketView, prefect_server: str, tmp_path: Path) -> Callable[..., Machine]:
+def machine(bucket: BucketView, stand_in: None, tmp_path: Path) -> Callable[..., Machine]:
     def made(name: str, **changes: str) -> Machine:
-        return Machine(bucket, prefect_server, tmp_path / name, **changes)
+        return Machine(bucket, tmp_path / name, **changes)
 
     return made
 
@@ -72,12 +72,12 @@ def kill(life: "subprocess.Popen[str]") -> None:
 
 
 @pytest.fixture
-def address(prefect_server: str, bucket: BucketView, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+def named(stand_in: None, bucket: BucketView, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bucket is the store that is meant where none is named."""
     monkeypatch.setenv("OVERTHINK_STORE", bucket.place)
 
 
-@pytest.mark.usefixtures("address")
+@pytest.mark.usefixtures("named")
 def test_every_command_reads_what_another_machine_wrote(
     bucket: BucketView, machine: Callable[..., Machine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,7 +98,7 @@ def test_every_command_reads_what_another_machine_wrote(
         assert expected in told.stdout
 
 
-@pytest.mark.usefixtures("address")
+@pytest.mark.usefixtures("named")
 async def test_a_second_run_loads_no_engine(
     bucket: BucketView, fake_recipe: dict[str, Any], count_calls: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +112,7 @@ async def test_a_second_run_loads_no_engine(
     assert {key: bucket.read(key) for key in bucket.list_keys("stages/")} == there
 
 
-@pytest.mark.usefixtures("address")
+@pytest.mark.usefixtures("named")
 async def test_only_a_damaged_part_and_what_stands_on_it_is_made_again(
     bucket: BucketView, fake_recipe: dict[str, Any], count_calls: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,7 +195,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.usefixtures("address")
+@pytest.mark.usefixtures("named")
 @pytest.mark.parametrize("name", MISTAKES)
 @pytest.mark.parametrize("words", [["run", "smoke"], ["sql", "SELECT 1"]])
 def test_a_mistake_is_one_message_with_its_remedy(name: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +208,7 @@ def test_a_mistake_is_one_message_with_its_remedy(name: str, words: list[str], m
     assert len(told.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.usefixtures("address")
+@pytest.mark.usefixtures("named")
 def test_keys_that_are_refused_are_one_message_without_them(
     strict_server: str, bucket: BucketView, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.stages import driver as drive
 from overthink.tasks.stages import run_manifest
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("stand_in")
 COMMAND = Path(sys.executable).parent / "overthink"
 
 
@@ -49,14 +49,13 @@ async def test_clocks_that_jump_change_no_result(
     assert [run.status for run in Store(tmp_path / "jumping").runs()] == ["complete"]
 
 
-def test_of_two_runs_of_a_recipe_at_once_one_is_refused_and_does_no_harm(prefect_server: str, tmp_path: Path) -> None:
-    environment = os.environ | {"PREFECT_API_URL": prefect_server}
+def test_of_two_runs_of_a_recipe_at_once_one_is_refused_and_does_no_harm(tmp_path: Path) -> None:
     words = [COMMAND, "run", "smoke", "--set", "policy.latency_ms=100", "--store", tmp_path]
-    first = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL)
+    first = subprocess.Popen(words, stdout=subprocess.DEVNULL)
     while not list(tmp_path.glob("stages/*/journals/*.sqlite")) and first.poll() is None:
         time.sleep(0.1)
     first.send_signal(signal.SIGSTOP)  # it holds its lock for as long as the second one needs
-    second = subprocess.run(words, env=environment, capture_output=True, text=True)
+    second = subprocess.run(words, capture_output=True, text=True)
     first.send_signal(signal.SIGCONT)
     assert second.returncode == 2
     assert f"is being written by process {first.pid}" in second.stderr

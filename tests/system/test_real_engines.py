@@ -17,7 +17,7 @@ from overthink.tasks.recipes.loading import find_recipe, read_recipe, read_recip
 from overthink.tasks.recipes.recipe import PrmEvalRecipe, Recipe
 from overthink.tasks.reporting.gate import judge
 
-pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("prefect_server")]
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("stand_in")]
 
 SMALL = ["problems.count=24", "methods.1.n=8", "budgets=[1, 8]", "shard_size=10"]
 NIGHTLY = ["problems.count=60", "methods.1.n=8", "budgets=[1, 8]", "gate={selector: prm_min_vote}"]
@@ -35,7 +35,7 @@ def kept() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def demo(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo(stand_in: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of a small demo."""
     store = tmp_path_factory.mktemp("demo")
     asyncio.run(evaluate(read_recipe(find_recipe("demo"), SMALL), store))
