@@ -32,6 +32,7 @@ from overthink.tasks.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from object_store import BucketView
+    from preloaded import Preloaded
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -218,6 +219,23 @@ def fake_recipe() -> dict[str, Any]:
 def recipe_of(value: dict[str, Any], **changes: Any) -> Recipe:
     """A validated recipe with top-level keys replaced."""
     return Recipe.model_validate(value | changes)
+
+
+@pytest.fixture(scope="session")
+def preloaded() -> "Iterator[Preloaded]":
+    """A process that has imported vLLM."""
+    from preloaded import Preloaded
+
+    process = Preloaded()
+    yield process
+    process.end()
+
+
+@pytest.fixture(scope="module")
+def forked_engines(preloaded: "Preloaded") -> Iterator[None]:
+    """vLLM's engines of a file are forked from a process that has imported it, which takes a quarter of the time."""
+    with preloaded.used():
+        yield
 
 
 @pytest.fixture(scope="session")

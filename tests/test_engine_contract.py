@@ -56,6 +56,8 @@ def with_script(config: dict[str, Any], folder: Path) -> dict[str, Any]:
 async def policy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Policy]:
     config = with_script(POLICIES[request.param], tmp_path_factory.mktemp("script"))
     async with serving(ModelServer()) as server:
+        if config["engine"] == "vllm":
+            request.getfixturevalue("forked_engines")
         served = policy_at(server) if config["engine"] == "openai" else None
         engine = await open_policy(served or TypeAdapter[Any](PolicyConfig).validate_python(config))
         yield engine
@@ -66,6 +68,8 @@ async def policy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 async def prm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prm]:
     config = with_script(PRMS[request.param], tmp_path_factory.mktemp("script"))
     async with serving(ModelServer()) as server:
+        if config["engine"] == "vllm":
+            request.getfixturevalue("forked_engines")
         served = prm_at(server) if config["engine"] == "vllm-server" else None
         engine = await open_prm(served or TypeAdapter[Any](PrmConfig).validate_python(config))
         yield engine

@@ -82,7 +82,7 @@ async def test_weights_that_are_none_are_named_before_vllm_is_started(tmp_path: 
 
 
 @pytest.mark.engine
-async def test_a_prompt_too_long_for_vllm_is_a_bad_reply_and_the_engine_lives_on() -> None:
+async def test_a_prompt_too_long_for_vllm_is_a_bad_reply_and_the_engine_lives_on(forked_engines: None) -> None:
     policy = await open_policy(VllmPolicyConfig(model="zoo/abacus-1m", max_model_len=64))
     with pytest.raises(BadReply, match="refused"):
         await policy.generate("9" * 400, (), Sampling(1.0, 1.0, 8), seed=0)

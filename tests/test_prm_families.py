@@ -268,7 +268,9 @@ async def test_auto_is_in_stage_keys_as_what_it_chose(family: PrmFamilyName, fol
 
 
 @pytest.mark.engine
-async def test_vllm_gives_the_same_scores_as_torch(family: PrmFamilyName, folder: Path, prm: Any) -> None:
+async def test_vllm_gives_the_same_scores_as_torch(
+    forked_engines: None, family: PrmFamilyName, folder: Path, prm: Any
+) -> None:
     config = VllmPrmConfig(model=str(folder), family=family, dtype="float32", max_model_len=4096)
     if family in ("skywork", "pqm"):
         with pytest.raises(EngineUnavailable, match="set engine: torch"):

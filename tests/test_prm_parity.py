@@ -90,7 +90,7 @@ class InBfloat16:
 
 
 @pytest.fixture(scope="module")
-def in_bfloat16() -> InBfloat16:
+def in_bfloat16(forked_engines: None) -> InBfloat16:
     rows = rollouts(200)
     vllm = VllmPrmConfig(model="zoo/abacus-prm", dtype="bfloat16", max_model_len=512)
     return InBfloat16(
@@ -115,7 +115,7 @@ def test_vllm_in_bfloat16_is_as_true_to_float32_as_torch(in_bfloat16: InBfloat16
 
 
 @pytest.mark.engine
-async def test_vllm_in_float32_equals_a_direct_forward_pass() -> None:
+async def test_vllm_in_float32_equals_a_direct_forward_pass(forked_engines: None) -> None:
     rows = rollouts(40)
     found = await scored(VllmPrmConfig(model="zoo/abacus-prm", dtype="float32", max_model_len=512), rows)
     for ours, expected in zip(found, by_hand(rows), strict=True):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import recipe_of
 from report_runs import facts_of
@@ -39,20 +40,26 @@ from overthink.tasks.reporting.plots import (
 pytestmark = pytest.mark.usefixtures("stand_in")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def store(report_pages: Path) -> Store:
     return Store(report_pages / "store")
+
+
+@pytest.fixture(scope="module")
+def both(store: Store) -> list[RunFacts]:
+    return facts_of(store, "small", "large")
+
+
+@pytest.fixture(scope="module")
+def pictures(store: Store, both: list[RunFacts]) -> list[Picture]:
+    """The pictures of both runs."""
+    return list(report_pictures(store, both))
 
 
 @pytest.fixture
 def page(report_pages: Path) -> str:
     """The page of two runs."""
     return (report_pages / "two.html").read_text(encoding="utf-8")
-
-
-@pytest.fixture
-def both(store: Store) -> list[RunFacts]:
-    return facts_of(store, "small", "large")
 
 
 def ends(row: dict[str, Any]) -> tuple[float, float, float | None, float | None]:
@@ -65,8 +72,7 @@ def lines_of(picture: Picture) -> Iterator[tuple[Panel, Line]]:
             yield panel, line
 
 
-def test_every_figure_draws_the_rows_of_its_query_and_nothing_else(store: Store, both: list[RunFacts]) -> None:
-    pictures = list(report_pictures(store, both))
+def test_every_figure_draws_the_rows_of_its_query_and_nothing_else(store: Store, pictures: list[Picture]) -> None:
     kinds = {picture.name.split("-")[0] for picture in pictures}
     assert kinds == {"budget", "selectors", "difficulty", "flops", "calibration", "length", "best"}
     for picture in pictures:
@@ -133,12 +139,18 @@ def test_the_intervals_by_difficulty_are_those_of_the_tables(store: Store, both:
     bins = {"easy": (0.5, 2.0), "medium": (0.1, 0.5), "hard": (-1.0, 0.1)}
     rates = f"""SELECT problem_id, avg(correct::INT) AS rate FROM rollouts JOIN grades USING (rollout_id)
         WHERE run_id = '{both[0].run_id}' AND method_id = 'best_of_n-n8' GROUP BY 1"""
+    sql = f"""SELECT regexp_replace(method_id, '-n\\d+', '') AS method, selector, n, rate, accuracy
+        FROM selections JOIN ({rates}) USING (problem_id) WHERE run_id = '{both[0].run_id}'"""
+    choices = query(store, sql).to_pylist()
     for row in query(store, by_difficulty(both[0]).sql).to_pylist():
         low, high = bins[row["difficulty"]]
-        sql = f"""SELECT accuracy FROM selections JOIN ({rates}) USING (problem_id) WHERE run_id = '{both[0].run_id}'
-            AND regexp_replace(method_id, '-n\\d+', '') = '{row["method"]}' AND selector = '{row["selector"]}'
-            AND n = {row["x"]} AND rate >= {low} AND rate < {high}"""
-        found = mean_interval(query(store, sql)["accuracy"].to_numpy())
+        drawn = [
+            choice["accuracy"]
+            for choice in choices
+            if (choice["method"], choice["selector"], choice["n"]) == (row["method"], row["selector"], row["x"])
+            and low <= choice["rate"] < high
+        ]
+        found = mean_interval(np.array(drawn, float))
         assert (row["low"], row["high"]) == pytest.approx(found, abs=1e-6), row
         assert row["high"] - row["low"] > 0.1, "an interval never shrinks to nothing"
 
@@ -258,8 +270,8 @@ def test_an_axis_of_powers_of_ten_is_written_as_by_hand(low: float, high: float,
     assert " ".join(map(power_of_ten, decimal_ticks(low, high))) == written
 
 
-def test_no_picture_holds_markup_that_nobody_sets(store: Store, both: list[RunFacts]) -> None:
-    for picture in report_pictures(store, both):
+def test_no_picture_holds_markup_that_nobody_sets(pictures: list[Picture]) -> None:
+    for picture in pictures:
         texts = re.findall(r"<text[^>]*>(.*?)</text>", picture_svg(picture), flags=re.DOTALL)
         assert len(texts) > 5, picture.name
         assert not [text for text in texts if re.search(r"[$\\{}]|math", text)], picture.name

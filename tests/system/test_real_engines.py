@@ -1,41 +1,28 @@
 """The main job on the embedded models in real vLLM, end to end: the demo, small, three nights of it, and its PRM."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kept_engines import KeptEngines
 from search_runs import one, rows
 
 from overthink.flows.evaluate import evaluate
 from overthink.flows.prm_eval import prm_eval
 from overthink.storage.store import Store
-from overthink.tasks.engines.vllm import copies
 from overthink.tasks.errors import Regression
 from overthink.tasks.recipes.loading import find_recipe, read_recipe, read_recipe_of
 from overthink.tasks.recipes.recipe import PrmEvalRecipe, Recipe
 from overthink.tasks.reporting.gate import judge
 
-pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("stand_in")]
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("stand_in", "forked_engines")]
 
 SMALL = ["problems.count=24", "methods.1.n=8", "budgets=[1, 8]", "shard_size=10"]
 NIGHTLY = ["problems.count=60", "methods.1.n=8", "budgets=[1, 8]", "gate={selector: prm_min_vote}"]
 NIGHTS = ((1, "zoo/abacus-5m"), (2, "zoo/abacus-5m"), (3, "zoo/abacus-1m"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def kept() -> Iterator[None]:
-    """Each engine is loaded once for all runs of this file."""
-    engines = KeptEngines()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(copies, "VllmProcess", engines)
-        yield
-    engines.end()
-
-
 @pytest.fixture(scope="module")
-def demo(stand_in: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo(stand_in: None, forked_engines: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of a small demo."""
     store = tmp_path_factory.mktemp("demo")
     asyncio.run(evaluate(read_recipe(find_recipe("demo"), SMALL), store))
