@@ -37,14 +37,42 @@ if TYPE_CHECKING:
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
-# Files that start model servers or databases of their own: minutes each, mostly of waiting. They come first, so that no
-# worker is left with one of them at the end.
-SLOWEST = ("test_composed.py", "test_over_postgres.py", "test_real_engines.py", "test_real_servers.py")
+# Files whose tests use something that is costly to start and lives as long as a worker: one worker has them all.
+TOGETHER = {
+    "a Prefect server": (
+        *("test_prefect_away", "test_deploying", "test_on_ray", "test_package", "test_served_runs", "test_nights"),
+        *("test_command", "test_doctor", "test_stand_in"),
+    ),
+    "a process that has imported vLLM": (
+        *("test_real_engines", "test_real_servers", "test_prm_families", "test_engine_contract", "test_prm_parity"),
+        *("test_engine_failures",),
+    ),
+}
+# The longest come first, so that no worker is left with one of them at the end.
+SLOWEST = (
+    "test_composed",
+    *(name for names in TOGETHER.values() for name in names),
+    *("test_over_postgres", "test_killed_commands", "test_killed_engine", "test_bucket_runs", "test_import_runs"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slowest files first, each as it was."""
-    items.sort(key=lambda item: SLOWEST.index(item.path.name) if item.path.name in SLOWEST else len(SLOWEST))
+    items.sort(key=lambda item: SLOWEST.index(item.path.stem) if item.path.stem in SLOWEST else len(SLOWEST))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hands out whole files, or all files of a group, to the workers."""
+    from xdist.scheduler import LoadFileScheduling
+
+    group_of = {name: group for group, names in TOGETHER.items() for name in names}
+
+    class ByGroup(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return group_of.get(Path(file).stem, file)
+
+    return ByGroup(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -125,6 +125,7 @@ def run_named(run_id: str, *stages: StageUse, **changes: Any) -> Run:
 
 def forked(life: Callable[[], None]) -> int:
     """Start a process that lives one life."""
+    pa.array([0])  # which loads pandas, where it is installed: once here instead of in every child
     child = os.fork()
     if child == 0:
         try:

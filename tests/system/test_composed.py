@@ -48,11 +48,11 @@ def client(box: Box) -> Iterator[SyncPrefectClient]:
         yield client
 
 
-def runs_of(client: SyncPrefectClient, deployment: str) -> list[FlowRun]:
-    """The runs of a deployment that have begun, in their order."""
+def first_run(client: SyncPrefectClient, deployment: str) -> FlowRun | None:
+    """The first run of a deployment that has begun."""
     named = DeploymentFilter(name=DeploymentFilterName(any_=[deployment]))
     begun = [run for run in client.read_flow_runs(deployment_filter=named) if run.start_time is not None]
-    return sorted(begun, key=lambda run: str(run.start_time))
+    return min(begun, key=lambda run: str(run.start_time), default=None)
 
 
 def ended(client: SyncPrefectClient, flow_run_id: UUID) -> FlowRun | None:
@@ -62,7 +62,8 @@ def ended(client: SyncPrefectClient, flow_run_id: UUID) -> FlowRun | None:
 
 def test_a_scheduled_run_goes_to_its_end_and_its_results_are_in_the_store(box: Box, client: SyncPrefectClient) -> None:
     assert box.ended("schedule-cpu") == 0, box.log("schedule-cpu")
-    first = until(lambda: runs_of(client, "nightly"), "the schedule starts a run")[0]
+    first = until(lambda: first_run(client, "nightly"), "the schedule starts a run")
+    client.pause_deployment(first.deployment_id)  # it would start one a minute, as long as this file takes
     run = until(lambda: ended(client, first.id), "it ends")
     assert run.state.is_completed(), f"{run.state.message}\n{box.log('worker-cpu')}"
     assert run.auto_scheduled
@@ -76,8 +77,8 @@ def test_a_scheduled_run_goes_to_its_end_and_its_results_are_in_the_store(box: B
     assert 0 < graded[0]["mean"] < 1, "the servers' models do solve some chains"
 
 
-def deployed(box: Box, name: str, folder: Path, *how: str) -> tuple[Path, Path]:
-    """Deploy a slow recipe; returns it and its store."""
+def deployed(box: Box, name: str, folder: Path) -> Path:
+    """Deploy a slow recipe; returns its store."""
     recipe = read_recipe(ROOT / "recipes" / "smoke.yaml").model_dump(mode="json")
     recipe["name"] = name
     recipe["policy"]["latency_ms"] = recipe["prm"]["latency_ms"] = 1000
@@ -85,9 +86,9 @@ def deployed(box: Box, name: str, folder: Path, *how: str) -> tuple[Path, Path]:
     written = folder / f"{name}.yaml"
     written.write_text(yaml.safe_dump(recipe))
     store = box.folder / f"{name}-store"
-    words = ["overthink", "deploy", str(written), "--name", name, "--store", str(store), *how]
+    words = ["overthink", "deploy", str(written), "--name", name, "--store", str(store)]
     assert box.run("schedule-cpu", words).returncode == 0
-    return written, store
+    return store
 
 
 def begun(store: Path, name: str) -> Path:
@@ -101,15 +102,16 @@ def begun(store: Path, name: str) -> Path:
 
 
 def test_a_run_that_is_killed_is_taken_up_by_the_next_one(box: Box, client: SyncPrefectClient, tmp_path: Path) -> None:
-    """The deployment gets a slow recipe; kill -9 hits the process that runs it, and the worker lives on."""
-    _, store = deployed(box, "slow", tmp_path, "--cron", "* * * * *")
+    """The deployment has a slow recipe; kill -9 hits the process that runs it, and the worker lives on."""
+    store = deployed(box, "slow", tmp_path)
+    deployment = client.read_deployment_by_name("evaluate/slow")
+    victim = client.create_flow_run_from_deployment(deployment.id)
     lock = begun(store, "slow")
     time.sleep(3)
-    victim = runs_of(client, "slow")[0]
     os.kill(json.loads(lock.read_text())["pid"], signal.SIGKILL)
     killed_at = time.time()
     assert until(lambda: ended(client, victim.id), "the worker tells of the death").state.is_crashed()
-    successor = until(lambda: runs_of(client, "slow")[1:], "the schedule starts another run")[0]
+    successor = client.create_flow_run_from_deployment(deployment.id)
     assert until(lambda: ended(client, successor.id), "it ends").state.is_completed(), box.log("worker-cpu")
     (found,) = rows(store, COUNTS)
     assert found["rollouts"] == found["different"] == 60 * 33

@@ -17,8 +17,6 @@ from test_prm_train import recipe_in
 
 from benchmarks.kill import COUNTS, TABLES, finish, live_and_die, orphans, rows
 
-pytestmark = pytest.mark.usefixtures("address")
-
 COMMAND = Path(sys.executable).parent / "overthink"
 
 
