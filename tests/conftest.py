@@ -40,8 +40,7 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 # Files whose tests use something that is costly to start and lives as long as a worker: one worker has them all.
 TOGETHER = {
     "a Prefect server": (
-        *("test_prefect_away", "test_deploying", "test_on_ray", "test_package", "test_served_runs", "test_nights"),
-        *("test_command", "test_doctor", "test_stand_in"),
+        *("test_prefect_away", "test_deploying", "test_on_ray", "test_served_runs", "test_doctor", "test_stand_in"),
     ),
     "a process that has imported vLLM": (
         *("test_real_engines", "test_real_servers", "test_prm_families", "test_engine_contract", "test_prm_parity"),
@@ -104,32 +103,6 @@ def real_prefect_server(prefect_server: str) -> Iterator[str]:
         yield str(PREFECT_API_URL.value())
 
 
-@pytest.fixture(scope="session")
-def stand_in_address() -> Iterator[str]:
-    """Where what stands in for a Prefect server is asked."""
-    from anyio.from_thread import start_blocking_portal
-
-    from overthink.flows.orchestration.stand_in import StandIn, served
-
-    with start_blocking_portal() as portal, served(StandIn(), portal) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def stand_in(stand_in_address: str) -> Iterator[None]:
-    """The flows of a file run as they do where no Prefect server is named: a hundred times cheaper than with one.
-
-    A file has this one or `prefect_server`, which stays for the session and would be left at this one's end.
-    """
-    from prefect.events.worker import EventsWorker
-
-    from overthink.flows.orchestration.server import asking
-
-    with asking(stand_in_address):
-        yield
-        EventsWorker.drain_all(timeout=30)
-
-
 @pytest.fixture
 def address(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Child processes use the session's server instead of starting one each."""
@@ -156,14 +129,11 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 
 
 @pytest.fixture(scope="session")
-def report_pages(stand_in_address: str, made_once: Callable[..., Path]) -> Path:
+def report_pages(prefect_server: str, made_once: Callable[..., Path]) -> Path:
     """A folder with a store of the runs `small` and `large`, the page of one (one.html) and of both (two.html)."""
     from report_runs import write_pages
 
-    from overthink.flows.orchestration.server import asking
-
-    with asking(stand_in_address):
-        return made_once("report", write_pages)
+    return made_once("report", write_pages)
 
 
 @pytest.fixture

@@ -1,12 +1,17 @@
-"""Packages installed in a folder of their own, which child processes find by PYTHONPATH."""
+"""Packages installed in a folder of their own, found by child processes or by this one."""
 
 import os
 import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
+
+from overthink.tasks.plugins import installed
 
 EXAMPLE = Path(__file__).parent / "example_plugin"
 COMMAND = Path(sys.executable).parent / "overthink"
@@ -29,6 +34,17 @@ def install_example(site: Path) -> None:
     project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
     shutil.copytree(EXAMPLE / "overthink_example", site / "overthink_example")
     distribution(site, project["name"], project["version"], project["entry-points"])
+
+
+@contextmanager
+def installed_here(*sites: Path) -> Iterator[None]:
+    """Inside, this process finds what is installed in some folders."""
+    with pytest.MonkeyPatch.context() as patched:
+        for site in sites:
+            patched.syspath_prepend(str(site))
+        installed.cache_clear()
+        yield
+    installed.cache_clear()
 
 
 def overthink(site: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

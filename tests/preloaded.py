@@ -87,7 +87,6 @@ class Preloaded:
 
 def become_engine(environment: Mapping[str, str], pipe: int, told: int) -> NoReturn:
     """Fork the loop of an engine, tell its number and, at its end, its exit code."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     child = os.fork()
     if child == 0:
         os.setsid()
@@ -108,10 +107,12 @@ def main(descriptor: int) -> None:
     """Import all, then fork until nobody asks any more."""
     for name in IMPORTED:
         import_module(name)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for an engine
     with socket.socket(fileno=descriptor) as requests:
         while True:
             content, descriptors, *_ = socket.recv_fds(requests, LARGEST, 2)
+            with suppress(ChildProcessError):  # there is none
+                while os.waitpid(-1, os.WNOHANG)[0]:  # whoever has seen an engine end
+                    pass
             if not content:
                 return
             if os.fork() == 0:

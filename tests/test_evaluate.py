@@ -23,7 +23,7 @@ from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Sample, Scores
 from overthink.tasks.stages.shards import ENGINE_TASK
 
-pytestmark = pytest.mark.usefixtures("stand_in")
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 def rows(store: Path, sql: str) -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Row:
 
 
 @pytest.fixture(scope="module")
-def store(recipe: Row, stand_in: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(recipe: Row, prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fit") / "store"
     asyncio.run(evaluate(recipe_of(recipe), folder))
     return folder
@@ -127,17 +127,16 @@ def in_order(store: Path, sql: str) -> list[Any]:
 def test_a_fixed_way_is_worth_what_the_summary_says_and_costs_what_its_calls_do(
     store: Path, findings: Findings
 ) -> None:
-    for option in findings.observations.fixed:
-        if option.budget == 16:
-            where = f"method_id = '{option.method_id}' AND selector = '{option.selector}' AND n = 16"
-            expected = one(store, f"SELECT accuracy FROM summary WHERE {where}")
-            assert option.accuracy.mean() == pytest.approx(expected), option.method_id
-            assert option.tokens.tolist() == in_order(store, COSTS.format(option.method_id))
-    assert {option.method_id for option in findings.observations.fixed if option.budget == 16} == {
-        "best_of_n-n16",
-        "dvts-n16-m4",
-        "adaptive-n16",
-    }
+    methods = {"best_of_n-n16", "dvts-n16-m4", "adaptive-n16"}
+    costs = {method_id: in_order(store, COSTS.format(method_id)) for method_id in methods}
+    summary = rows(store, "SELECT method_id, selector, accuracy FROM summary WHERE n = 16")
+    accuracies = {(row["method_id"], row["selector"]): row["accuracy"] for row in summary}
+    assert len(accuracies) == len(summary)
+    fixed = [option for option in findings.observations.fixed if option.budget == 16]
+    for option in fixed:
+        assert option.accuracy.mean() == pytest.approx(accuracies[option.method_id, option.selector]), option.method_id
+        assert option.tokens.tolist() == costs[option.method_id]
+    assert {option.method_id for option in fixed} == methods
 
 
 def test_the_budgets_are_those_of_the_recipe_that_hold_a_pilot(findings: Findings) -> None:

@@ -20,7 +20,7 @@ from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.run_plan import is_finished
 from overthink.tasks.recipes.loading import read_recipe
 
-pytestmark = pytest.mark.usefixtures("stand_in")
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 ENGINES = ("sample", "search", "score", "label", "import")
 ROWS = {"runs": 6, "problems": 23, "rollouts": 94, "scores": 177, "nodes": 36}

@@ -33,7 +33,7 @@ from overthink.tasks.recipes.import_recipe import GradedAs, ImportRecipe, JsonlO
 from overthink.tasks.reporting.compare_imports import compare_run
 from overthink.tasks.reporting.results import summary_rows
 
-pytestmark = pytest.mark.usefixtures("stand_in")
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 MAPPING = ["question=q", "reference=gold", "text=out", "scores=rewards", "problem_id=id", "tokens=len", "answer=said"]
 WANTING = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="real rollouts are not shipped: ../shared/data")

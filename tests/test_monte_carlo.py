@@ -40,7 +40,7 @@ def test_accuracies_by_other_subsets_are_as_far_apart_as_is_said() -> None:
     assert standard_error(tries[0].tolist()) == pytest.approx(tries.mean(axis=1).std(ddof=1), rel=0.25)
 
 
-@pytest.mark.usefixtures("stand_in")
+@pytest.mark.usefixtures("prefect_server")
 async def test_a_report_says_the_largest_error_of_its_estimates(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     recipe = recipe_of(base(tmp_path), methods=[{"method": "best_of_n", "n": 16}], budgets=[1, 8, 16])
@@ -55,7 +55,7 @@ async def test_a_report_says_the_largest_error_of_its_estimates(tmp_path: Path) 
     assert said in str(result_table(summary_rows(store, run_id), "", monte_carlo_note(store, run_id)).caption)
 
 
-@pytest.mark.usefixtures("stand_in")
+@pytest.mark.usefixtures("prefect_server")
 async def test_where_all_is_exact_nothing_is_said_of_estimates(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     recipe = recipe_of(base(tmp_path), methods=[{"method": "best_of_n", "n": 4}], budgets=[1, 4])

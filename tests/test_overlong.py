@@ -85,7 +85,7 @@ FROM steps GROUP BY rollout_id"""
 
 
 async def test_a_long_rollout_has_no_scores_and_the_others_have_all(
-    tmp_path: Path, limited: type[LimitedPrm], stand_in: None
+    tmp_path: Path, limited: type[LimitedPrm], prefect_server: str
 ) -> None:
     recipe = recipe_of(base(tmp_path), methods=[{"method": "best_of_n", "n": 8}], budgets=[8])
     run_id = await evaluate(recipe, tmp_path / "store")
@@ -99,7 +99,7 @@ async def test_a_long_rollout_has_no_scores_and_the_others_have_all(
 
 
 async def test_where_nothing_fits_the_run_stops_with_problem_limit_and_remedy(
-    tmp_path: Path, limited: type[LimitedPrm], monkeypatch: pytest.MonkeyPatch, stand_in: None
+    tmp_path: Path, limited: type[LimitedPrm], monkeypatch: pytest.MonkeyPatch, prefect_server: str
 ) -> None:
     monkeypatch.setattr(limited, "limit", 0)
     recipe = recipe_of(base(tmp_path), methods=[{"method": "best_of_n", "n": 8}], budgets=[8])
@@ -109,7 +109,7 @@ async def test_where_nothing_fits_the_run_stops_with_problem_limit_and_remedy(
 
 
 async def test_a_search_goes_on_without_the_paths_that_do_not_fit(
-    tmp_path: Path, limited: type[LimitedPrm], stand_in: None
+    tmp_path: Path, limited: type[LimitedPrm], prefect_server: str
 ) -> None:
     recipe = recipe_of(base(tmp_path), methods=[{"method": "dvts", "n": 8}], budgets=[8])
     await evaluate(recipe, tmp_path / "store")
@@ -120,7 +120,7 @@ async def test_a_search_goes_on_without_the_paths_that_do_not_fit(
 
 
 async def test_a_labelled_solution_that_does_not_fit_is_an_error(
-    tmp_path: Path, limited: type[LimitedPrm], monkeypatch: pytest.MonkeyPatch, stand_in: None
+    tmp_path: Path, limited: type[LimitedPrm], monkeypatch: pytest.MonkeyPatch, prefect_server: str
 ) -> None:
     async def opener(config: Any) -> LimitedPrm:
         return LimitedPrm(config)

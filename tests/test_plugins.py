@@ -5,13 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import commanding
 import pytest
 import yaml
-from installed import EXAMPLE, distribution, install_example, overthink
+from installed import EXAMPLE, distribution, install_example, installed_here, overthink
 from pydantic import TypeAdapter
 from typer.testing import CliRunner
 
@@ -21,7 +22,6 @@ from overthink.storage.store import Store
 from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.domains.known_domains import DomainName
 from overthink.tasks.errors import UserError
-from overthink.tasks.plugins import installed
 from overthink.tasks.recipes.methods import AnyMethod
 
 RECIPE: dict[str, Any] = {
@@ -47,10 +47,10 @@ def ran(site: Path, folder: Path, *words: str, **changes: Any) -> str:
     return result.stdout
 
 
-def sql(site: Path, folder: Path, statement: str) -> Any:
-    result = overthink(site, "sql", statement, "--format", "json", "--store", str(folder / "store"))
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
+def told(*words: str, sites: Sequence[Path] = ()) -> "subprocess.CompletedProcess[str]":
+    """What the command says in this process, where some folders are installed."""
+    with installed_here(*sites):
+        return commanding.overthink(*words, COLUMNS="200")
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,9 @@ def test_each_is_one_file_of_at_most_forty_lines() -> None:
 
 def test_an_example_package_runs_end_to_end(site: Path, tmp_path: Path) -> None:
     assert "prm_median_vote" in ran(site, tmp_path)
-    summary = sql(site, tmp_path, "SELECT method_id, selector, n, prm_tokens FROM summary ORDER BY ALL")
+    store = str(tmp_path / "store")
+    sql = "SELECT method_id, selector, n, prm_tokens FROM summary ORDER BY ALL"
+    summary = json.loads(told("sql", sql, "--format", "json", "--store", store).stdout)
     by_selector = {row["selector"]: row["prm_tokens"] for row in summary if row["method_id"] == "two_temperatures-n4"}
     assert by_selector["majority"] == 0 and by_selector["prm_median_vote"] > 0
     assert [row["n"] for row in summary if row["method_id"] == "best_of_n-n4" and row["selector"] == "majority"] == [
@@ -79,12 +81,12 @@ def test_an_example_package_runs_end_to_end(site: Path, tmp_path: Path) -> None:
         2,
         4,
     ]
-    report = overthink(site, "report", "extended", "--store", str(tmp_path / "store"))
+    report = told("report", "extended", "--store", store, sites=[site])
     assert report.returncode == 0 and "two_temperatures-n4" in report.stdout
-    words = ("extended", "extended", "--selector", "prm_median_vote", "--store", str(tmp_path / "store"))
-    compared = overthink(site, "compare", *words)
+    words = ("extended", "extended", "--selector", "prm_median_vote", "--store", store)
+    compared = overthink(site, "compare", *words)  # a selector must be there from the start
     assert (compared.returncode, compared.stderr) == (0, "") and "prm_median_vote" in compared.stdout
-    without = overthink(tmp_path / "nothing", "report", "extended", "--store", str(tmp_path / "store"))
+    without = told("report", "extended", "--store", store)
     assert (without.returncode, without.stdout) == (0, report.stdout), "a finished run needs no code of theirs"
 
 
@@ -109,10 +111,10 @@ def estimated(site: Path, made_once: Callable[[str, Callable[[Path], object]], P
 
 
 def test_a_domain_grades_and_groups_end_to_end(estimated: Path) -> None:
-    def told(statement: str) -> Any:
+    def found(statement: str) -> Any:
         return query(Store(estimated / "store"), statement).to_pylist()
 
-    graded = told(VERDICTS)
+    graded = found(VERDICTS)
     assert {row["answer"]: (row["answer_key"], row["correct"], row["detail"]) for row in graded} == {
         "0": ("0", None, "zero has no magnitude"),
         "1": ("1e0", True, "equals the reference"),
@@ -122,10 +124,10 @@ def test_a_domain_grades_and_groups_end_to_end(estimated: Path) -> None:
     joined = (
         "SELECT DISTINCT answer FROM rollouts JOIN groups USING (rollout_id) WHERE answer_group = '1e0' ORDER BY ALL"
     )
-    assert told(joined) == [{"answer": "1"}, {"answer": "2"}], "they vote together"
+    assert found(joined) == [{"answer": "1"}, {"answer": "2"}], "they vote together"
     # The same rollouts as mathematics: sampled once, graded apart, and told apart.
-    assert told("SELECT count(DISTINCT call_key) AS n FROM calls WHERE kind = 'generate'") == [{"n": 24}]
-    assert told("SELECT domain, count(*) AS n FROM problems GROUP BY ALL ORDER BY ALL") == [
+    assert found("SELECT count(DISTINCT call_key) AS n FROM calls WHERE kind = 'generate'") == [{"n": 24}]
+    assert found("SELECT domain, count(*) AS n FROM problems GROUP BY ALL ORDER BY ALL") == [
         {"domain": "estimates", "n": 6},  # of mathematics the set
         {"domain": "fermi", "n": 6},
     ]
@@ -135,11 +137,11 @@ def test_without_its_package_a_domain_is_told_and_a_finished_run_reported(
     site: Path, estimated: Path, tmp_path: Path
 ) -> None:
     words = ("--store", str(estimated / "store"))
-    nothing, there = tmp_path / "nothing", overthink(site, "report", "estimates", *words)
-    assert there.returncode == 0 and overthink(nothing, "report", "estimates", *words).stdout == there.stdout
-    assert overthink(site, "compare", "sums", "estimates", *words).returncode == 0
+    there = told("report", "estimates", *words, sites=[site])
+    assert there.returncode == 0 and told("report", "estimates", *words).stdout == there.stdout
+    assert told("compare", "sums", "estimates", *words, sites=[site]).returncode == 0
     for command in (("run", recipe(tmp_path, **ESTIMATES)), ("compare", "sums", "estimates")):
-        result = overthink(nothing, *command, *words)
+        result = told(*command, *words)
         assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
         assert "there is no domain 'fermi': name one of math, or install the package that has it" in result.stderr
 
@@ -205,14 +207,10 @@ def test_a_preset_names_the_domain_of_its_rows_and_a_recipe_goes_first(site: Pat
 
 
 @pytest.fixture
-def here(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(site: Path, tmp_path: Path) -> Iterator[Path]:
     """The example, and a folder for others, installed in this process."""
-    for folder in (site, tmp_path):
-        monkeypatch.syspath_prepend(str(folder))
-    installed.cache_clear()
-    yield tmp_path
-    monkeypatch.undo()
-    installed.cache_clear()
+    with installed_here(site, tmp_path):
+        yield tmp_path
 
 
 def test_they_are_listed(here: Path) -> None:

@@ -31,7 +31,7 @@ from overthink.tasks.records import Scores
 from overthink.tasks.reporting.prm_tables import prm_pictures, prm_table
 from overthink.tasks.stages.measure import ThresholdSplit
 
-pytestmark = pytest.mark.usefixtures("stand_in")
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 ROW = {"problem": "1+1+1?", "steps": ["1+1=2", "2+1=4"]}
 

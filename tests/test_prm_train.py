@@ -32,7 +32,7 @@ from overthink.tasks.plan.run_plan import is_finished
 from overthink.tasks.recipes.recipe import PrmTrainRecipe
 from overthink.tasks.records import Sample, Sampling
 
-pytestmark = pytest.mark.usefixtures("stand_in")
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 SAMPLING = Sampling(0.7, 1.0, 64)
 K = 6

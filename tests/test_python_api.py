@@ -40,7 +40,7 @@ def test_the_examples_of_its_page(golden: Path) -> None:
     assert found.failed == 0
 
 
-@pytest.mark.usefixtures("stand_in")
+@pytest.mark.usefixtures("prefect_server")
 def test_a_run_from_a_mapping_is_the_run_of_the_command_and_is_not_made_twice(tmp_path: Path) -> None:
     made = overthink.run(RECIPE, tmp_path / "store", ["problems.count=2"])
     assert (made.status, made.name) == ("complete", "api")
@@ -53,7 +53,7 @@ def test_a_run_from_a_mapping_is_the_run_of_the_command_and_is_not_made_twice(tm
     assert all(len(row["steps"]) == len(row["scores"]) == row["step_count"] for row in frame.to_pylist())
 
 
-@pytest.mark.usefixtures("stand_in")
+@pytest.mark.usefixtures("prefect_server")
 async def test_inside_a_loop_it_is_awaited_and_a_notebook_may_do_without(tmp_path: Path) -> None:
     made = await overthink.run_async(RECIPE, tmp_path / "store")
     assert overthink.run(RECIPE, tmp_path / "store") == made

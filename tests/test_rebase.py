@@ -38,7 +38,7 @@ def test_paths_that_ended_take_their_part_of_the_budget() -> None:
     assert played.draws[-3:] == [("b/g", 0), ("b/g", 1), ("b/g", 2)]
 
 
-@pytest.mark.usefixtures("stand_in")
+@pytest.mark.usefixtures("prefect_server")
 async def test_a_run_of_the_time_when_balance_was_a_tenth_is_read_and_resumed_as_what_it_was(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     was = recipe_of(base(tmp_path), methods=[{"method": "rebase", "n": 8, "balance": 0.1}], budgets=[8])

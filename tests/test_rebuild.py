@@ -25,11 +25,11 @@ RECOMPUTED = ("problems", "answers", "grades", "selections", "estimates", "prm_m
 BY_ENGINES = ("rollouts", "steps", "scores", "nodes", "calls")
 METHODS = [{"method": "cot"}, {"method": "best_of_n", "n": 4}, {"method": "dvts", "n": 4}]
 
-pytestmark = pytest.mark.usefixtures("stand_in")
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 @pytest.fixture(scope="module")
-def finished(stand_in: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of best-of-4 and a search, its PRM measured; the problems lie in a file beside the store."""
     folder = tmp_path_factory.mktemp("finished")
     run_id = asyncio.run(evaluate(recipe_of(base(folder), methods=METHODS, budgets=[1, 4]), folder / "store"))

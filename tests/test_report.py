@@ -37,7 +37,7 @@ from overthink.tasks.reporting.plots import (
     write_pictures,
 )
 
-pytestmark = pytest.mark.usefixtures("stand_in")
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ async def test_a_search_whose_engine_dies_is_retried_and_goes_on_where_it_was(
     mortal: Callable[[Any], Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    stand_in: None,
+    prefect_server: str,
 ) -> None:
     recipe = recipe_of(base(tmp_path), methods=[{"method": "dvts", "n": 8}])
     await evaluate(recipe, tmp_path / "whole")
@@ -100,7 +100,7 @@ async def test_a_prm_that_answers_nonsense_in_a_search_stops_the_run_and_nothing
     reason: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    stand_in: None,
+    prefect_server: str,
 ) -> None:
     class Forgetful(FakePrm):
         async def score(self, question: str, steps: tuple[str, ...], from_step: int) -> Scores:
@@ -126,7 +126,7 @@ async def test_a_prm_that_answers_nonsense_in_a_search_stops_the_run_and_nothing
 
 
 async def test_a_cancelled_search_leaves_a_store_to_go_on_with(
-    tmp_path: Path, stand_in: None, count_calls: Counter[str]
+    tmp_path: Path, prefect_server: str, count_calls: Counter[str]
 ) -> None:
     slow = {"engine": "fake", "steps": 6, "latency_ms": 20}
     recipe = recipe_of(base(tmp_path), policy=slow)

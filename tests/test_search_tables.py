@@ -51,7 +51,7 @@ class Finished:
 
 
 @pytest.fixture(scope="module")
-def finished(stand_in: None, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def finished(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     folder = tmp_path_factory.mktemp("searches")
     methods = [*OTHERS.values(), *SEARCHES.values()]
     recipe = recipe_of(base(folder), methods=methods, shard_size=3)

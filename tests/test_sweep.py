@@ -22,7 +22,7 @@ from overthink.tasks.plan.sweep_plan import plan_sweep
 from overthink.tasks.recipes.sweep_recipe import SweepRecipe
 from overthink.tasks.records import Scores
 
-pytestmark = pytest.mark.usefixtures("stand_in")
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 PROBLEMS = 3
 BEST_OF_4 = {"method": "best_of_n"}

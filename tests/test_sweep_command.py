@@ -31,7 +31,7 @@ def written(folder: Path, **changes: Any) -> str:
 
 
 def test_a_sweep_says_what_failed_and_how_to_go_on_and_one_that_is_finished_is_reported(
-    stand_in: None, tmp_path: Path
+    prefect_server: str, tmp_path: Path
 ) -> None:
     script = tmp_path / "script.json"
     script.write_text(json.dumps({"prm": {}}))

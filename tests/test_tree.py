@@ -175,7 +175,7 @@ def test_a_path_of_forty_steps_is_shown_to_its_end_a_line_a_step(tmp_path: Path)
 
 
 @pytest.fixture(scope="module")
-def store(stand_in: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with two searches, and two that stand on a part of its stages: one search, and none."""
     folder = tmp_path_factory.mktemp("trees")
     recipe: Row = {

@@ -21,7 +21,7 @@ from overthink.tasks.reporting.gate import judge
 from overthink.tasks.reporting.html.contents import report_facts, report_page, report_pictures
 from overthink.tasks.reporting.results import accuracy_text, summary_rows
 
-pytestmark = pytest.mark.usefixtures("stand_in")
+pytestmark = pytest.mark.usefixtures("prefect_server")
 SLOW = "9^{9^{9^{9}}}"  # no comparison with it ends
 REFERENCE = "5"
 

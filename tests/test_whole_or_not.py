@@ -42,7 +42,7 @@ from overthink.tasks.recipes.sweep_recipe import SweepRecipe
 from overthink.tasks.stages.scored_run import scored_run
 from overthink.tasks.strategy.solve_recipe import problem_source, solve_recipe
 
-pytestmark = pytest.mark.usefixtures("stand_in")
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 KINDS = ("run", "sweep", "prm-eval", "prm-train", "import", "solve")
 METHODS = [{"method": "cot"}, {"method": "best_of_n", "n": 4}, {"method": "dvts", "n": 4}]
@@ -112,7 +112,7 @@ MAKERS = dict(zip(KINDS, (make_run, make_sweep, make_prm_eval, make_prm_train, m
 
 @pytest.fixture(scope="module", params=KINDS)
 def made(
-    request: pytest.FixtureRequest, stand_in: None, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, prefect_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Store, Made]:
     """A store with a finished run of one kind."""
     folder = tmp_path_factory.mktemp("made")

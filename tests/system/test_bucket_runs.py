@@ -53,7 +53,7 @@ class Machine:
 
 
 @pytest.fixture
-def machine(bucket: BucketView, stand_in: None, tmp_path: Path) -> Callable[..., Machine]:
+def machine(bucket: BucketView, prefect_server: str, tmp_path: Path) -> Callable[..., Machine]:
     def made(name: str, **changes: str) -> Machine:
         return Machine(bucket, tmp_path / name, **changes)
 
@@ -72,7 +72,7 @@ def kill(life: "subprocess.Popen[str]") -> None:
 
 
 @pytest.fixture
-def named(stand_in: None, bucket: BucketView, monkeypatch: pytest.MonkeyPatch) -> None:
+def named(prefect_server: str, bucket: BucketView, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bucket is the store that is meant where none is named."""
     monkeypatch.setenv("OVERTHINK_STORE", bucket.place)
 

@@ -22,7 +22,7 @@ from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.stages import driver as drive
 from overthink.tasks.stages import run_manifest
 
-pytestmark = pytest.mark.usefixtures("stand_in")
+pytestmark = pytest.mark.usefixtures("prefect_server")
 COMMAND = Path(sys.executable).parent / "overthink"
 
 

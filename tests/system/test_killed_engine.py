@@ -13,7 +13,7 @@ from overthink.tasks.engines.vllm.vllm_policy import VllmPolicy
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.stages.shards import ENGINE_TASK
 
-pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("stand_in")]
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("prefect_server")]
 
 RECIPE = {
     "name": "killed-engine",

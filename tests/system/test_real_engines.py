@@ -14,7 +14,7 @@ from overthink.tasks.recipes.loading import find_recipe, read_recipe, read_recip
 from overthink.tasks.recipes.recipe import PrmEvalRecipe, Recipe
 from overthink.tasks.reporting.gate import judge
 
-pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("stand_in", "forked_engines")]
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("prefect_server", "forked_engines")]
 
 SMALL = ["problems.count=24", "methods.1.n=8", "budgets=[1, 8]", "shard_size=10"]
 NIGHTLY = ["problems.count=60", "methods.1.n=8", "budgets=[1, 8]", "gate={selector: prm_min_vote}"]
@@ -22,7 +22,7 @@ NIGHTS = ((1, "zoo/abacus-5m"), (2, "zoo/abacus-5m"), (3, "zoo/abacus-1m"))
 
 
 @pytest.fixture(scope="module")
-def demo(stand_in: None, forked_engines: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo(prefect_server: str, forked_engines: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store of a small demo."""
     store = tmp_path_factory.mktemp("demo")
     asyncio.run(evaluate(read_recipe(find_recipe("demo"), SMALL), store))

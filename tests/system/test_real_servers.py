@@ -19,7 +19,7 @@ from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Sample, Sampling
 from overthink.tasks.stages.shards import ENGINE_TASK
 
-pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("stand_in", "forked_engines")]
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("prefect_server", "forked_engines")]
 
 POLICY = VllmPolicyConfig(model="zoo/abacus-1m", dtype="float32", max_model_len=512)
 PRM = VllmPrmConfig(model="zoo/abacus-prm", dtype="float32", max_model_len=512)
