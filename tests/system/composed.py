@@ -22,6 +22,7 @@ from benchmarks.vllm_server import free_port
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PATIENCE = 3600  # seconds; only a guard against hanging for ever
+THREADS = ("OMP_NUM_THREADS", "VLLM_CPU_OMP_THREADS_BIND")  # of engines, on cores that the tests' workers share
 PORTS = {"postgres": "5432", "server": "4200", "policy": "8000", "prm": "8000", "worker": "8080"}
 
 
@@ -90,11 +91,12 @@ class Box:
         return [self.local(word, service) for word in self.services[service]["command"]]
 
     def environment(self, service: str) -> dict[str, str]:
-        """A service's environment, and nothing of ours but what finds programs."""
+        """A service's environment, and nothing of ours but what finds programs and bounds threads."""
         own = {name: self.local(value, service) for name, value in self.services[service]["environment"].items()}
         path = f"{BIN}:{postgres_folder()}:{os.environ['PATH']}"
         base = {"PATH": path, "HOME": str(self.folder), "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
-        return base | {"OVERTHINK_BOX": str(self.folder)} | own
+        threads = {name: os.environ[name] for name in THREADS if name in os.environ}
+        return base | threads | {"OVERTHINK_BOX": str(self.folder)} | own
 
     def up(self, *names: str) -> None:
         """Start every service, or those that are named, once those it depends on are as it wants them."""
