@@ -4,6 +4,7 @@ import atexit
 import fcntl
 import os
 import secrets
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the machine's cores: threads that spin for one another's results would cost them most of it.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Whoever starts the tests in the background of a shell hands down that Ctrl-C be ignored, to every command too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # DuckDB's bindings print a page about reference counts when the interpreter ends; it says nothing about our tests.
 atexit.register(os.dup2, os.open(os.devnull, os.O_WRONLY), 2)

@@ -32,8 +32,6 @@ def test_signals_stop_at_once_and_leave_a_store_to_go_on_with(sent: signal.Signa
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Whoever starts the tests in the background of a shell hands down that Ctrl-C be ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
     journals = []
     while not journals and life.poll() is None:
