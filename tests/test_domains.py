@@ -8,11 +8,12 @@ import pytest
 import yaml
 from applied import applying, fitted, recipe_value, written
 from bare_stages import carry_out, without_prefect
-from plans import BASE
+from plans import BASE, methods_of
 from typer.testing import CliRunner
 
 from overthink.flows.commands.cli import app
 from overthink.storage.sql import query
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Store
 from overthink.tasks.datasets.sources import load_problems
 from overthink.tasks.domains import known_domains
@@ -22,7 +23,8 @@ from overthink.tasks.domains.prompts import KnownStyle, Message
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig
 from overthink.tasks.engines.registry import identify
 from overthink.tasks.errors import UserError
-from overthink.tasks.plan.run_plan import Plan, make_plan
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
+from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.recipes.loading import read_recipe, read_runs
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Problem
@@ -109,7 +111,7 @@ def test_a_policy_is_asked_in_the_words_of_its_domain_and_they_are_in_its_identi
 def plan_in(domain: str, value: dict[str, Any]) -> Plan:
     """A plan in a domain that only this process has."""
     recipe = Recipe.model_validate(value).model_copy(update={"domain": domain})
-    return make_plan(recipe, load_problems(recipe.problems))
+    return plan_evaluation(recipe, load_problems(recipe.problems))
 
 
 def test_a_domain_is_in_the_keys_of_what_it_reads_and_of_nothing_else(
@@ -172,14 +174,15 @@ def test_a_strategy_holds_for_its_domain(tmp_path: Path) -> None:
 def test_a_domain_is_in_what_a_strategy_decides_and_draws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path)
     found = fitted().model_copy(update={"domain": "words"})
-    monkeypatch.setattr("overthink.tasks.plan.strategy_plan.read_strategy", lambda _: found)
+    monkeypatch.setattr("overthink.tasks.plan.strategy_nodes.read_strategy", lambda _: found)
     value = recipe_value(path, methods=applying(path, {"n": 16}))
-    (one,) = plan_in("words", value).strategies
+    (one,) = methods_of(plan_in("words", value))
     monkeypatch.setattr(Words, "version", 2)
-    (other,) = plan_in("words", value).strategies
-    names = ("decide", "search", "grade", "select")
-    assert [name for name in names if getattr(one, f"{name}_key") == getattr(other, f"{name}_key")] == []
-    assert one.pilot is not None and other.pilot is not None and one.pilot.make_key == other.pilot.make_key
+    (other,) = methods_of(plan_in("words", value))
+    kinds = (StageKind.DECIDE, StageKind.SEARCH)
+    assert [kind for kind in kinds if one.key(kind) is None or one.key(kind) == other.key(kind)] == []
+    assert one.grade_key != other.grade_key and one.select_key != other.select_key
+    assert one.key(StageKind.SAMPLE) == other.key(StageKind.SAMPLE) is not None, "of the pilot"
 
 
 TOLD = "there is no domain 'lettres': name one of math, or install the package that has it"
