@@ -25,6 +25,7 @@ from overthink.tasks.engines.registry import identify
 from overthink.tasks.errors import UserError
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.run_plan import Plan
+from overthink.tasks.plan.stored_run import stored_problems
 from overthink.tasks.recipes.loading import read_recipe, read_runs
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Problem
@@ -161,6 +162,14 @@ def test_two_runs_are_compared_by_their_own_domain(tmp_path: Path, monkeypatch: 
     monkeypatch.undo()
     with pytest.raises(UserError, match="there is no domain 'words': name one of math, or install the package"):
         compare_runs(store, before, after)
+
+
+@pytest.mark.usefixtures("words")
+def test_a_finished_run_has_its_problems_where_it_put_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_prefect(monkeypatch.setattr)
+    store, plan = Store(tmp_path / "store"), plan_in("words", BASE)
+    carry_out(plan, store.root)
+    assert stored_problems(store, store.find_run(plan.run_id)).key == plan.problems.key
 
 
 @pytest.mark.usefixtures("words")

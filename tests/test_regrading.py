@@ -147,6 +147,20 @@ def test_grading_anew_gives_what_is_stored_where_the_grader_is_the_same(tmp_path
 
 
 @pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("budgets", [(4, 16), (16, 4), (16,)])
+def test_rollouts_that_several_methods_share_are_graded_anew_once(budgets: Sequence[int], tmp_path: Path) -> None:
+    samples = [{"method": "best_of_n", "n": n} for n in budgets]
+    run = made(tmp_path, 1, methods=[*applying(written(tmp_path), {"n": 16}), *samples])
+    store = Store(tmp_path / "store")
+    choices = [use for use in run.stages if use.kind == "select"]
+    assert len(choices) == len(budgets) + 1
+    with regrading(store, run) as anew:
+        for use in choices:
+            stored = store.stage(use.key).table("selections").to_pylist()
+            assert anew.selections(str(use.method_id)) == stored
+
+
+@pytest.mark.usefixtures("bare")
 def test_a_report_of_two_graders_says_so(tmp_path: Path) -> None:
     before, after = made(tmp_path, 1, yesterday=True), made(tmp_path, 2)
     store = Store(tmp_path / "store")

@@ -87,8 +87,8 @@ class Regrading:
         node = GradeNode(
             problems=self._problems, method_id=made.method_id, n=made.n, rollouts=made, grader=self._grader
         )
-        context, extent = self._context(node.key), Extent(self._problems.units, 0, node.n)
-        if not context.stage.holds(extent):
+        context, units = self._context(node.key), self._problems.units
+        for extent in context.stage.missing(units, node.n, len(units)):
             node.make_now(context, extent)
         return node
 

@@ -5,6 +5,7 @@ from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
 from overthink.tasks.datasets.sources import ProblemSet
+from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.plan.method_nodes import problems_of
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.node import Problems, StoredStage
@@ -27,5 +28,5 @@ def stored_problem_set(store: Store, run: Run) -> ProblemSet:
 
 
 def stored_problems(store: Store, run: Run) -> Problems:
-    """The stored problems of a run, for the nodes of a graph."""
-    return problems_of(stored_problem_set(store, run))
+    """The stored problems of a run, for the nodes of a graph, at the address that the run has them at."""
+    return problems_of(stored_problem_set(store, run).in_domain(run.recipe.get("domain", MATH.name)))
