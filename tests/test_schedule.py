@@ -154,3 +154,21 @@ def test_a_job_is_ready_when_none_of_its_inputs_is_left() -> None:
     assert [job.node.kind for job in ready(jobs)] == ["problems"]
     assert [job.node.kind for job in ready(jobs[1:])] == ["sample"]
     assert [job.node.kind for job in ready(jobs[2:])] == ["score", "grade"]
+
+
+@pytest.mark.parametrize("broken", ["policy", "prm"])
+async def test_an_engine_that_cannot_be_closed_leaves_no_other_one_open(broken: str) -> None:
+    log: list[str] = []
+    engines = Engines(slot("policy", log), slot("prm", log))
+    schedule = Schedule(jobs_of(plan(methods=[{"method": "dvts", "n": 8}]), engines))
+    assert engines.policy is not None and engines.prm is not None
+    loaded = [await engines.policy.get(), await engines.prm.get()]
+
+    async def refuse() -> None:
+        raise OSError("it does not end")
+
+    loaded[broken == "prm"].close = refuse  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="it does not end"):
+        async with schedule.engines():
+            pass
+    assert log[2:] == [f"close {other}" for other in ("policy", "prm") if other != broken]

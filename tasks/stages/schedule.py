@@ -1,7 +1,7 @@
 """The order in which the stages of one or many runs are made: inputs first, with as few engine loads as possible."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,8 +74,7 @@ class Schedule:
         """Remove jobs, and close the engines that no other job needs."""
         self.remaining = [job for job in self.remaining if not is_dropped(job)]
         asked = {slot for job in self.remaining for slot in job.slots}
-        for slot in self._slots - asked:
-            await slot.close()
+        await _close_all(self._slots - asked)
 
     @asynccontextmanager
     async def engines(self) -> AsyncIterator[None]:
@@ -83,8 +82,14 @@ class Schedule:
         try:
             yield
         finally:
-            for slot in self._slots:
-                await slot.close()
+            await _close_all(self._slots)
+
+
+async def _close_all(slots: Iterable[EngineSlot[Any]]) -> None:
+    """Close engines, each even where another one cannot be closed; its error is raised after the last."""
+    async with AsyncExitStack() as closing:
+        for slot in slots:
+            closing.push_async_callback(slot.close)
 
 
 def address(stage: Input) -> Address:
