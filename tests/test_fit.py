@@ -316,7 +316,7 @@ REFUSED: dict[str, tuple[Row, str]] = {
     ),
     "of few problems": ({"count": 15}, "bad: 15 problems are too few for two folds: take 16 at least"),
     "of other sampling": ({"sampling": {"max_tokens": 255}}, "whole and bad differ in sampling: "),
-    "of another seed": ({"seed": 1}, "whole and bad differ in seed: a strategy is fitted to runs that are alike in it"),
+    "of another seed": ({"seed": 1}, "whole and bad differ in seed: a strategy needs runs with the same value"),
     "of another pilot": ({"difficulty": {"pilot": 2}}, "whole and bad differ in difficulty: "),
 }
 
@@ -365,7 +365,7 @@ def test_a_run_that_is_not_whole_is_told(more: Path) -> None:
 
 def test_a_name_that_no_method_id_can_hold_is_refused(store: Path, tmp_path: Path) -> None:
     code, told = overthink_fit("whole", "--store", store, "--out", tmp_path / "s.yaml", "--name", "it's mine")
-    assert code == 2 and "can be no strategy's name" in told
+    assert code == 2 and "cannot be a strategy's name" in told
     assert not (tmp_path / "s.yaml").exists()
 
 

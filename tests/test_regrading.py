@@ -102,7 +102,7 @@ def test_the_gate_is_not_deceived_by_a_new_grader(tmp_path: Path) -> None:
     verdict = judge(store, later, GateConfig(against=good.run_id))
     assert not verdict.fallen, "by the stored grades it fell from almost always to never right"
     assert verdict.regraded == (later.run_id,)
-    assert "graded anew by today's grader" in verdict.message
+    assert "graded again by today's grader" in verdict.message
 
 
 @pytest.mark.usefixtures("bare")

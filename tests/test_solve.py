@@ -127,7 +127,7 @@ def test_other_problems_only_add_to_the_store(strategy: Path, count_calls: Count
         (["q?", "--budget", "4", "--total-tokens", "9"], "one of --budget, --total-tokens and --total-flops"),
         (["--budget", "4"], "give one QUESTION, or a file of them with --problems"),
         (["q?", "--problems", "p.jsonl", "--budget", "4"], "give one QUESTION, or a file of them with --problems"),
-        (["q?", "--map", "question=q", "--budget", "4"], "--map says which column of --problems holds what"),
+        (["q?", "--map", "question=q", "--budget", "4"], "--map names the columns of --problems"),
         (
             ["--problems", "p.jsonl", "--map", "answer=a", "--budget", "4"],
             "with a KEY of question, reference, problem_id",

@@ -1,1 +1,1 @@
-"""What is read back from a store: tables, comparisons, plots and pages."""
+"""Reports from a store: tables, comparisons, plots and pages."""

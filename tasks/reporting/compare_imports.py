@@ -1,4 +1,4 @@
-"""Our choices beside those that another tool reported of the same rollouts: what is equal, and why the rest is not."""
+"""Our choices against those that another tool reported for the same rollouts: which are equal, why others differ."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ ANSWERS_SQL = """
 SELECT problem_id, list(answer ORDER BY sample_index) AS answers
 FROM rollouts WHERE run_id = '{run_id}' GROUP BY problem_id"""
 
-# What the other tool's labels of single rollouts say of the answers that our selectors choose.
+# Our selectors' accuracy by the other tool's labels of single rollouts.
 LABELLED_SQL = """
 WITH labelled AS (
     SELECT r.problem_id, r.answer, arg_min(l.correct, r.sample_index) AS label
@@ -39,18 +39,18 @@ WHERE s.run_id = '{run_id}' GROUP BY ALL"""
 
 Reason = Literal["extraction", "grouping", "verdict"]
 REASONS: dict[Reason, str] = {
-    "extraction": "their answer equals none that we read in these rollouts: read elsewhere, or spelt otherwise",
-    "grouping": "we read both answers; the vote counts others as equal",
-    "verdict": "the same answer, but one of us calls it right",
+    "extraction": "their answer equals none that we extract from these rollouts: extracted or written differently",
+    "grouping": "we extract both answers; the votes group different answers as equal",
+    "verdict": "the same answer, but only one grader calls it right",
 }
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One choice of ours beside theirs. `reason` is None where nothing differs.
+    """One of our choices against theirs. `reason` is None where they agree.
 
-    Answers are equal where they are the same but for blanks, or equal mathematically; `equal` is None where their
-    answer is unknown, or that cannot be told within the limits.
+    Answers are equal where they differ only in blanks, or are mathematically equal; `equal` is None where their answer
+    is unknown, or the comparison exceeds its limits.
     """
 
     problem_id: str
@@ -65,7 +65,7 @@ class Comparison:
 
 
 def compare_run(store: Store, run_id: str) -> list[Comparison]:
-    """Every choice that was reported of a run's rollouts beside ours. Raises UserError where its domain is gone."""
+    """Every reported choice for a run's rollouts against ours. Raises UserError where its domain is not installed."""
     rows = query(store, CHOICES_SQL.format(run_id=run_id)).to_pylist()
     answers = {row["problem_id"]: row["answers"] for row in query(store, ANSWERS_SQL.format(run_id=run_id)).to_pylist()}
     with grader_of(store.find_run(run_id).recipe).judge() as judge:
@@ -83,14 +83,14 @@ def _compared(row: Mapping[str, Any], answers: Sequence[str | None], judge: Judg
 
 
 def _equal(ours: Sequence[str | None], theirs: str, judge: Judge) -> list[bool | None]:
-    """Whether each of our answers equals theirs; None where that cannot be told."""
+    """Whether each of our answers equals theirs; None where undecided."""
     asked = [answer for answer in ours if answer and theirs and _squeezed(answer) != _squeezed(theirs)]
     verdicts = {"equal": True, "different": False, "unknown": None, None: None}
     judged = judge.grade(Problem("", "", "", reference=theirs), asked)
     told = {answer: verdicts[one.verdict] for answer, one in zip(asked, judged, strict=True)}
     return [
         told[answer] if answer in told else _squeezed(answer or "") == _squeezed(theirs) for answer in ours
-    ]  # an empty answer is none
+    ]  # an empty answer counts as none
 
 
 def _squeezed(answer: str) -> str:
@@ -98,7 +98,7 @@ def _squeezed(answer: str) -> str:
 
 
 def totals_table(store: Store, run_id: str, compared: Iterable[Comparison]) -> Table:
-    """For each selector and budget: equal choices, and accuracies by our verdicts, by their labels, and theirs."""
+    """For each selector and budget: equal choices, our accuracy by our verdicts and by their labels, and theirs."""
     labels = {
         (row["selector"], row["n"]): None if row["unknown"] else row["accuracy"]
         for row in query(store, LABELLED_SQL.format(run_id=run_id)).to_pylist()
@@ -125,7 +125,7 @@ def _share(value: float | None) -> str:
 
 
 def differences_table(compared: Iterable[Comparison]) -> Table:
-    """Every choice that is not equal or not judged alike, with the reason."""
+    """Every choice that differs in answer or verdict, with the reason."""
     table = Table("problem", "selector", "n")
     for header in ("ours", "theirs"):
         table.add_column(header, overflow="fold")

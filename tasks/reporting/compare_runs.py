@@ -1,4 +1,4 @@
-"""What changed from one run to another: accuracy on the problems both have, problems that flipped, and cost."""
+"""What changed between two runs: accuracy on their common problems, problems that flipped, and cost."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from overthink.tasks.stages.identity import Graders, current_graders, graders_of
 
 Row = dict[str, Any]
 
-# A problem is the same where id, question and reference are: rows that are only numbered are not paired by chance.
+# Problems are paired by id, question and reference, so that equal row numbers of different sets do not match.
 PROBLEMS_SQL = """
 WITH a AS (SELECT problem_key, reference FROM problems JOIN runs USING (problem_set) WHERE run_id = '{before}'),
      b AS (SELECT problem_key, reference FROM problems JOIN runs USING (problem_set) WHERE run_id = '{after}')
@@ -47,11 +47,11 @@ COSTS = (
 
 @dataclass(frozen=True)
 class Difference:
-    """What one way to choose is worth in two runs, over the problems both have.
+    """The accuracy of one choice (method, selector, n) in two runs, over their common problems.
 
-    Accuracies are those to expect of n rollouts, in [0, 1], over the problems that have one in both runs; `difference`
-    is after less before, with its interval. `lost` and `won` count problems whose choice flipped to wrong and to right,
-    as far as both verdicts are known; `unknown_before` and `unknown_after` are the shares of choices without one.
+    Accuracies are the expected ones of n rollouts, in [0, 1], over the problems with an accuracy in both runs;
+    `difference` is after minus before, with its interval. `lost` and `won` count choices that flipped to wrong and to
+    right, where both verdicts are known; `unknown_before` and `unknown_after` are the shares of choices without one.
     """
 
     method_id: str
@@ -71,7 +71,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Flip:
-    """A problem that was answered rightly in one run and wrongly in the other. No answer is None."""
+    """A problem that was answered correctly in one run and incorrectly in the other. A missing answer is None."""
 
     method_id: str
     selector: str
@@ -86,7 +86,7 @@ class Flip:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a method cost in two runs, over all problems of each; None where unknown. `method_id` may be `all`."""
+    """The cost of a method in two runs, over all problems of each; None where unknown. `method_id` may be `all`."""
 
     method_id: str
     measure: str
@@ -97,7 +97,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Two runs side by side. `regraded` names those whose rollouts were graded anew, since the graders differ."""
+    """Two runs side by side. `regraded` names those that were graded again because the graders differ."""
 
     before: str
     after: str
@@ -111,7 +111,7 @@ class RunComparison:
 
 
 def compare_runs(store: Store, before: Run, after: Run) -> RunComparison:
-    """Two finished runs, both by one grader.
+    """Compare two complete runs, both by one grader.
 
     Raises StorageError where they share no problem, or no method, selector and n, or cannot be graded by one grader.
     """
@@ -143,17 +143,17 @@ Choice = tuple[str, str, int]  # method, selector, n
 
 @dataclass(frozen=True)
 class Paired:
-    """A row for each problem of both runs, by the choices of both; methods as the later run has them."""
+    """For each common choice, one row per common problem; methods in the order of the later run."""
 
     choices: Mapping[Choice, Sequence[Row]]
     regraded: tuple[str, ...]
 
 
 def paired_choices(store: Store, before: Run, after: Run) -> Paired:
-    """What was chosen in both runs, by one grader.
+    """The choices of both runs, by one grader.
 
-    Where the graders of a method differ, its rollouts are graded anew in the run whose grader is not today's, or in
-    both. Raises StorageError where that cannot be done.
+    Where the graders of a method differ, its rollouts are graded again in the runs whose grader is not today's.
+    Raises StorageError where that is impossible.
     """
     problems = query(store, SHARED_SQL.format(before=before.run_id, after=after.run_id)).to_pylist()
     shared = {row["problem_id"]: row for row in problems}
@@ -167,7 +167,7 @@ def paired_choices(store: Store, before: Run, after: Run) -> Paired:
 
 
 class _Side:
-    """The choices of one run, as they are stored or graded anew."""
+    """The choices of one run, as stored or graded again."""
 
     def __init__(self, store: Store, run: Run) -> None:
         self.store = store
@@ -183,7 +183,7 @@ class _Side:
         return [row for row in self._stored if row["method_id"] == method_id]
 
     def current(self, method_id: str) -> list[Row]:
-        """By today's grader; graded anew where it was another's."""
+        """The choices by today's grader; graded again where the stored ones are another's."""
         if self.graders(method_id) == current_graders(self.run):
             return self.stored(method_id)
         self.regraded = True
@@ -224,7 +224,7 @@ def _paired(method_id: str, shared: Mapping[str, Row], before: list[Row], after:
 
 
 def _unknown(row: Row) -> float:
-    """The share of choices without a known verdict; parts of earlier versions only tell it of the choice itself."""
+    """The share of choices without a known verdict; older parts only have the verdict of the choice itself."""
     return float(row["correct"] is None) if row["unknown"] is None else row["unknown"]
 
 

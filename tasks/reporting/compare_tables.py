@@ -43,12 +43,12 @@ def difference_text(one: Difference) -> str:
 
 
 def regraded_text(run_ids: Sequence[str]) -> str:
-    """Which rollouts were graded anew, so that one grader judges both runs."""
-    return f"graded anew by today's grader, as the two were not graded alike: {', '.join(run_ids)}"
+    """A line on the runs that were graded again, so that one grader judges both runs."""
+    return f"graded again by today's grader, because the graders of the two differ: {', '.join(run_ids)}"
 
 
 def flip_table(flips: Sequence[Flip]) -> Table:
-    """The first flips, those that are wrong now before those that are right now."""
+    """The first flips: first the problems that are wrong now, then those that are right now."""
     table = Table("problem", "method", "question", "before", "after", "now", title="problems that flipped")
     for flip in sorted(flips, key=lambda flip: flip.now_right)[:MOST_FLIPS]:
         question = " ".join(flip.question.split())
@@ -60,7 +60,7 @@ def flip_table(flips: Sequence[Flip]) -> Table:
 
 
 def cost_difference_table(costs: Sequence[Cost]) -> Table:
-    """What both runs cost in all, and the difference."""
+    """The total costs of both runs, and the difference."""
     table = Table("", title="cost in all, over all problems of each run")
     for header in ("before", "after", "difference"):
         table.add_column(header, justify="right")
@@ -72,7 +72,7 @@ def cost_difference_table(costs: Sequence[Cost]) -> Table:
 
 
 def problems_line(compared: RunComparison) -> str:
-    """Over which problems two runs are compared."""
+    """A line on the problems over which two runs are compared."""
     left_out = [
         f"{count} only in {run_id}"
         for run_id, count in ((compared.before, compared.only_before), (compared.after, compared.only_after))
@@ -82,7 +82,7 @@ def problems_line(compared: RunComparison) -> str:
 
 
 def _without_repeats(differences: Sequence[Difference]) -> list[Difference]:
-    """Every selector picks cot's one rollout: one line says it all."""
+    """Keep one line for cot: every selector chooses its only rollout."""
     seen: set[str] = set()
     kept = []
     for one in differences:

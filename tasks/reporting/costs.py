@@ -1,4 +1,4 @@
-"""What a run cost, read from the store by SQL, as rows and as a terminal table."""
+"""A run's costs, read from the store by SQL, as rows and as a terminal table."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Store
 from overthink.storage.views import COST_SUMS
 
-# A call that two methods of a run share is in all of them, and once in what they cost together.
+# A call that two methods of a run share counts in each of them, and once in the total.
 COST_SQL = f"""WITH own AS (SELECT * FROM call_costs WHERE run_id = '{{run_id}}'),
 once AS (SELECT DISTINCT ON (call_key) * FROM own)
 SELECT method_id, count(DISTINCT problem_id) AS problems, {COST_SUMS} FROM own GROUP BY method_id
@@ -34,7 +34,7 @@ def cost_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
     """A row for each method of a run as its recipe lists them, then one for all. Raises StorageError without calls."""
     rows = known_costs(store, run_id)
     if not rows:
-        raise StorageError(f"{run_id} has no finished part with calls yet: run its recipe to go on with it")
+        raise StorageError(f"{run_id} has no finished part with calls yet: run its recipe to continue it")
     return rows
 
 
@@ -48,7 +48,7 @@ def known_costs(store: Store, run_id: str) -> list[dict[str, Any]]:
 
 
 def cost_table(rows: Sequence[dict[str, Any]], title: str, price_per_hour: float | None) -> Table:
-    """Tokens, FLOPs and time, a column for each row; with a price of the machine's hour, what the time comes to."""
+    """Tokens, FLOPs and time, a column for each row; with a price per machine hour, the price of the time."""
     table = Table(title=title, caption="engine seconds: a model was at work; loading and pauses are left out")
     table.add_column("", no_wrap=True)
     for row in rows:

@@ -1,4 +1,4 @@
-"""A fitted strategy and how it was judged, as terminal tables."""
+"""A fitted strategy and its evaluation, as terminal tables."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ QUANTILES = 5
 
 
 def fit_tables(fit: Fit) -> Iterator[Table]:
-    """What is chosen, how it stands beside everything else, and how well the difficulty is predicted."""
+    """The strategy's choices, its baselines, and the quality of its difficulty predictions."""
     yield choices_table(fit)
     yield baselines_table(fit)
     if fit.shared:
@@ -27,7 +27,7 @@ def fit_tables(fit: Fit) -> Iterator[Table]:
 
 
 def choices_table(fit: Fit) -> Table:
-    """The strategy itself; accuracies are of problems that the choosing fold did not hold."""
+    """The strategy's choices; accuracies are held out."""
     table = Table(
         title=f"strategy {fit.strategy.name}: {fit.policy} with {fit.prm}",
         caption=f"after a pilot of {fit.strategy.difficulty.pilot}; accuracy in % with its 95 % interval, held out",
@@ -49,8 +49,8 @@ def baselines_table(fit: Fit) -> Table:
     """Every option at every budget."""
     table = Table(
         title=f"held out: {len(fit.observations.pass_at_1)} problems, two folds",
-        caption="ahead: accuracy of the strategy less that of the option, in points, on the same problems, with its "
-        "95 % interval; known difficulty: by rollouts of best-of-N that are not scored, so it has no row where all "
+        caption="ahead: accuracy of the strategy minus that of the option, in points, on the same problems, with its "
+        "95 % interval; known difficulty: from rollouts of best-of-N that are not scored, so it has no row where all "
         f"are; best-of-N below its N: by {SUBSETS} random subsets a problem where there are more; tokens: completion "
         "tokens a problem; FLOPs: of policy and PRM a problem",
     )
@@ -69,12 +69,12 @@ def baselines_table(fit: Fit) -> Table:
 
 
 def sharing_table(fit: Fit) -> Table:
-    """The accuracy of a total that is shared out, beside the same budget for every problem."""
+    """The accuracy of an allocated total against the same budget for every problem."""
     table = Table(
         title="a total of tokens shared out, held out",
-        caption="each total is what the best fixed option takes at that budget; foreseen: shared out by what each "
-        "budget comes to for each problem, which "
-        "bounds what any prediction could do; ahead: of the fixed option, in points",
+        caption="each total is what the best fixed option takes at that budget; foreseen: shared out by each "
+        "problem's actual accuracy and tokens at each budget, which bounds what any prediction could do; "
+        "ahead: of the fixed option, in points",
     )
     for header in ("budget", "best fixed option", "selector"):
         table.add_column(header, overflow="fold")
@@ -93,7 +93,7 @@ def sharing_table(fit: Fit) -> Table:
 
 
 def calibration_table(fit: Fit) -> Table:
-    """Whether the pass@1 that pilots predict is the one that comes."""
+    """The pass@1 that pilots predict against the known pass@1."""
     curve = calibration_curve(fit.validation.predicted, fit.observations.pass_at_1)
     error = calibration_error(curve)
     table = Table(
@@ -109,7 +109,7 @@ def calibration_table(fit: Fit) -> Table:
 
 
 def difficulty_table(fit: Fit) -> Table:
-    """Known bins and quantiles of pass@1, side by side, by the bins that pilots predict."""
+    """Known bins and quantiles of pass@1 against the bins that pilots predict."""
     bins, known = fit.strategy.difficulty, fit.observations.pass_at_1
     predicted = np.array([bins.of(chance) for chance in fit.validation.predicted.tolist()])
     absolute = np.array([bins.of(chance) for chance in known.tolist()])

@@ -1,4 +1,4 @@
-"""The regression gate: is a run less accurate than the one before it, beyond what chance explains?"""
+"""The regression gate: is a run significantly less accurate than the one before it?"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from overthink.tasks.reporting.compare_runs import Difference, difference_of, pa
 from overthink.tasks.reporting.compare_tables import difference_text, regraded_text
 
 LAST = "last"
-FALSE_ALARMS = 0.05  # of both tails together and over all methods looked at; the gate heeds one tail
+FALSE_ALARMS = 0.05  # two-sided, over all methods; the gate uses only the lower tail
 UNKNOWN_SQL = """
 SELECT method_id, arg_max(unknown, n) AS unknown FROM (
     SELECT method_id, n, avg(coalesce(unknown, (correct IS NULL)::INT)) AS unknown FROM selections
@@ -23,9 +23,9 @@ SELECT method_id, arg_max(unknown, n) AS unknown FROM (
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate saw: one difference a method. `against` is None where there is nothing to compare with yet.
+    """The gate's result: one difference per method. `against` is None where there is no earlier run.
 
-    `regraded` names the runs whose rollouts were graded anew, since the graders differ.
+    `regraded` names the runs that were graded again because the graders differ.
     """
 
     run_id: str
@@ -36,7 +36,7 @@ class Verdict:
 
     @property
     def fallen(self) -> tuple[Difference, ...]:
-        """The differences that lie below zero with their whole interval."""
+        """The differences whose whole interval is below zero."""
         return tuple(one for one in self.differences if one.ci_high is not None and one.ci_high < 0)
 
     @property
@@ -52,11 +52,11 @@ class Verdict:
 
 
 def judge(store: Store, run: Run, gate: GateConfig) -> Verdict:
-    """Hold a run against an earlier one: each method at its largest n, by the gate's selector.
+    """Compare a run with an earlier one: each method at its largest n, by the gate's selector.
 
-    Each method is a chance of a false alarm, so intervals are widened for their number (Bonferroni). Raises UserError
-    where the two runs share no such choice, or fewer than two problems, or too many verdicts are unknown; StorageError
-    where they cannot be graded by one grader.
+    Intervals are widened for the number of methods (Bonferroni). Raises UserError where the two runs share no such
+    choice, or fewer than two problems, or too many verdicts are unknown; StorageError where they cannot be graded by
+    one grader.
     """
     _check_known(run.run_id, _unknown_shares(store, run, gate.selector), gate)
     against = earlier_run(store, run, gate.against)
@@ -66,10 +66,10 @@ def judge(store: Store, run: Run, gate: GateConfig) -> Verdict:
     paired = paired_choices(store, against, run)
     for (method_id, selector, n), rows in paired.choices.items():
         if selector == gate.selector:
-            looks[method_id] = (n, rows)  # n rises, so the largest stays
+            looks[method_id] = (n, rows)  # n ascends, so the largest remains
     if any(len(rows) < 2 for _, rows in looks.values()) or not looks:
         raise UserError(
-            f"{run.run_id} cannot be held against {against.run_id}: they share no choice by {gate.selector} on two "
+            f"{run.run_id} cannot be compared with {against.run_id}: they share no choice by {gate.selector} on two "
             "problems or more; name another selector or run"
         )
     confidence = 1 - FALSE_ALARMS / len(looks)
@@ -96,9 +96,9 @@ def _check_known(run_id: str, unknown: Mapping[str, float], gate: GateConfig) ->
 
 
 def earlier_run(store: Store, run: Run, against: str) -> Run | None:
-    """The run that is named, or the last complete one of the same name that began before; None where there is none.
+    """The named run, or the latest earlier complete run of the same name; None where there is none.
 
-    Raises UserError where the named one is not there, not complete, or the run itself.
+    Raises UserError where the named run is missing, incomplete, or the run itself.
     """
     if against == LAST:
         earlier = [one for one in store.runs() if one.name == run.name and one.created_at < run.created_at]
@@ -106,12 +106,12 @@ def earlier_run(store: Store, run: Run, against: str) -> Run | None:
         return complete[-1] if complete else None
     found = _named(store, against)
     if found.run_id == run.run_id:
-        raise UserError(f"{found.run_id} is the run itself: hold it against another one")
+        raise UserError(f"{found.run_id} is the run itself: compare it with another one")
     return found
 
 
 def check_gate(store: Store, gate: GateConfig) -> None:
-    """Raise UserError where a gate names a run that is not there or not complete; before any engine is loaded."""
+    """Raise UserError, before any engine is loaded, where a gate names a run that is missing or incomplete."""
     if gate.against != LAST:
         _named(store, gate.against)
 
@@ -127,11 +127,11 @@ def _named(store: Store, name: str) -> Run:
 
 
 def has_choices(run: Run) -> bool:
-    """Whether anything was chosen in a run, so that it has an accuracy."""
+    """Whether a run has selections, and so an accuracy."""
     return any(use.kind == StageKind.SELECT for use in run.stages)
 
 
 def raise_fallen(verdict: Verdict) -> None:
-    """Raise Regression where anything has fallen."""
+    """Raise Regression where any accuracy has fallen."""
     if verdict.fallen:
         raise Regression(verdict.message)

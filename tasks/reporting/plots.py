@@ -1,7 +1,7 @@
 """Curves by matplotlib: panels of lines with bands, labelled where they end, as SVG for a page and as files.
 
-Colours follow Okabe and Ito's palette, which colour-blind readers can tell apart, dark enough to be read as text. In a
-page each is a CSS variable, so that one drawing serves light and dark.
+Colours follow Okabe and Ito's palette, which colour-blind readers can distinguish, dark enough for text. In a page
+each is a CSS variable, so that one drawing serves the light and the dark theme.
 """
 
 import io
@@ -25,18 +25,18 @@ VARIABLES = {
 }  # fmt: skip
 DASHES: dict[str, Any] = {"solid": "-", "dashed": (0, (4, 2)), "dotted": (0, (1, 1.6))}
 WIDTH, HEIGHT = 4.9, 3.3  # inches of one panel; 72 of SVG's units each
-PLACE = (0.115, 0.155, 0.575, 0.755)  # of the axes in their panel; to their right stand the names of lines
-LEAST_RATIO = 1.4  # of two budgets that are both written under the axis
+PLACE = (0.115, 0.155, 0.575, 0.755)  # of the axes in their panel; the names of lines are to the right
+LEAST_RATIO = 1.4  # between two labelled budgets of the axis
 MOST_TICKS = 8
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-LETTER = 0.75  # of a bold letter's size, its width at the most
+LETTER = 0.75  # the largest width of a bold letter, in letter sizes
 LABEL_GAP = 0.075  # of a panel's height, between two labels
 SVG_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "overthink", "text.parse_math": False}
 
 
 @dataclass(frozen=True)
 class Point:
-    """A measured value with its interval; the ends are None where there is none."""
+    """A measured value with its interval; the bounds are None where there is none."""
 
     x: float
     y: float
@@ -46,9 +46,9 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """Points under one name, x rising.
+    """Points under one name, by ascending x.
 
-    A faint line is drawn thin, without band and label; a level is one point drawn as a line across, to compare with.
+    A faint line is drawn thin, without band and label; a level is one point, drawn as a horizontal line.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Axes:
 
 @dataclass(frozen=True)
 class Picture:
-    """Panels that share their axes, what they show, and the query that gives their points."""
+    """Panels with common axes, their caption, and the query for their points."""
 
     name: str
     title: str
@@ -98,7 +98,7 @@ def panel_svg(picture: Picture, panel: Panel) -> str:
         figure = Figure(figsize=(WIDTH, HEIGHT), facecolor="none")
         _draw(figure.add_axes(PLACE), picture, panel)
         drawn = _svg(figure)
-    drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)  # they would be the same in every panel of a page
+    drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)  # ids would repeat in every panel of a page
     drawn = re.sub(r"font: ((?:\d+ )?[\d.]+px) [^;\"]+", r"font: \1 var(--sans)", drawn)
     for colour, variable in VARIABLES.items():
         drawn = drawn.replace(colour, f"var(--{variable})")
@@ -107,7 +107,7 @@ def panel_svg(picture: Picture, panel: Panel) -> str:
 
 
 def write_pictures(folder: Path, pictures: Iterable[Picture]) -> list[Path]:
-    """Each picture whole, as SVG and as PNG on white; returns the files. Raises UserError where it cannot write."""
+    """Write each picture atomically, as SVG and as PNG on white; returns the files. Raises UserError on failure."""
     written: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def picture_svg(picture: Picture) -> str:
 
 
 def picture_png(picture: Picture) -> bytes:
-    """The same as PNG."""
+    """`picture_svg` as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     stream = io.BytesIO()
@@ -137,7 +137,7 @@ def picture_png(picture: Picture) -> bytes:
 
 
 def panels_figure(picture: Picture) -> Any:
-    """A matplotlib Figure with an Axes for each panel, in order; the lines in it bear their names as `gid`."""
+    """A matplotlib Figure with an Axes for each panel, in order; its lines have their names as `gid`."""
     from matplotlib.figure import Figure
 
     columns = min(3, len(picture.panels))
@@ -226,7 +226,7 @@ def _frame(plot: Any, picture: Picture, panel: Panel) -> None:
 
 
 def budget_ticks(budgets: Sequence[float]) -> list[float]:
-    """Which of the budgets, rising, are written under the axis: of close neighbours the larger, and 8 at most."""
+    """The labelled ones of the budgets, which ascend: of close neighbours the larger, and 8 at most."""
     told: list[float] = []
     for budget in reversed(budgets):
         if not told or told[-1] / budget >= LEAST_RATIO:

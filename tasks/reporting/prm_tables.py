@@ -1,4 +1,4 @@
-"""What `prm-eval` found, read from the store by SQL: as a terminal table and as pictures."""
+"""The figures of `prm-eval`, read from the store by SQL: as a terminal table and as pictures."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -53,7 +53,7 @@ PICTURES = (
     (
         "best-of",
         "Best of n",
-        "Accuracy of the best-scored of n rollouts. Where it falls with n, high scores are found that mislead.",
+        "Accuracy of the best-scored of n rollouts. Where it falls with n, the highest scores are misleading.",
         BUDGET_SQL,
         Axes("n", "accuracy", base=2, percent=True),
     ),
@@ -91,7 +91,7 @@ def figure_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
 
 
 def prm_table(store: Store, run_id: str) -> Table:
-    """A line a figure; a column for single steps (or where no score is read) and one for each aggregation."""
+    """One line per figure; a column for single steps (or figures without scores) and one for each aggregation."""
     columns: tuple[str | None, ...] = (None, *AGGREGATIONS)
     table = Table(title=f"{run_id}: {store.find_run(run_id).prm}", caption=CAPTION)
     table.add_column("source")
@@ -133,7 +133,7 @@ def prm_pictures(store: Store, run_id: str) -> Iterator[Picture]:
             lines = [
                 Line(curve, points, COLOURS[place % len(COLOURS)])
                 for place, (curve, points) in enumerate(sorted(curves.items()))
-                if len(points) > 1  # a single n is no curve
+                if len(points) > 1  # a single n gives no curve
             ]
             if lines:
                 panel = Panel(source, lines)

@@ -20,7 +20,7 @@ OVERLONG_SQL = """SELECT count(*) AS overlong FROM rollouts JOIN runs USING (run
 WHERE run_id = '{run_id}' AND step_count > 0
   AND NOT EXISTS (SELECT * FROM scores WHERE scores.rollout_id = rollouts.rollout_id AND scores.prm = runs.prm)"""
 
-# Subsets are drawn for each problem, right with a chance of its accuracy; so their errors add up like coins'.
+# Subsets are drawn for each problem, and are right with probability `accuracy`: the errors are binomial.
 MONTE_CARLO_SQL = f"""SELECT max(error) AS error FROM (
     SELECT sqrt(sum(accuracy * (1 - accuracy)) / {SUBSETS}) / count(accuracy) AS error
     FROM selections WHERE run_id = '{{run_id}}' AND estimator = 'monte_carlo' GROUP BY method_id, selector, n)"""
@@ -31,7 +31,7 @@ WHERE run_id = '{{run_id}}' AND {NAME_SQL} = 'adaptive' GROUP BY ALL ORDER BY AL
 
 
 def summary_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
-    """A run's rows of `summary`: methods as the recipe lists them, selectors from majority to oracle, n rising."""
+    """A run's rows of `summary`: methods in the recipe's order, selectors from majority to oracle, n ascending."""
     methods = list(dict.fromkeys(use.method_id for use in store.find_run(run_id).stages))
     rows = query(store, SUMMARY_SQL.format(run_id=run_id)).to_pylist()
     place = places(row["selector"] for row in rows)
@@ -49,7 +49,7 @@ def overlong_rollouts(store: Store, run_id: str) -> int:
 
 
 def monte_carlo_note(store: Store, run_id: str) -> str:
-    """What ~ means, with the largest standard error of a run's accuracies that bear it; empty where none does."""
+    """A note on the mark ~, with the largest standard error of the accuracies that have it; empty where none has."""
     error = query(store, MONTE_CARLO_SQL.format(run_id=run_id)).to_pylist()[0]["error"]
     if error is None:
         return ""
@@ -57,7 +57,7 @@ def monte_carlo_note(store: Store, run_id: str) -> str:
 
 
 def samples_saved(store: Store, run_id: str) -> list[str]:
-    """For each adaptive method, how much of its budget it drew."""
+    """For each adaptive method, the share of its budget that it drew."""
     rows = query(store, DRAWN_SQL.format(run_id=run_id)).to_pylist()
     return [
         f"{row['method_id']} drew {row['drawn']:,} of {row['budget']:,} samples: "
@@ -69,7 +69,7 @@ def samples_saved(store: Store, run_id: str) -> list[str]:
 def accuracy_text(row: Mapping[str, Any]) -> str:
     """A row's accuracy in percent, with its interval and its bounds: `~60.1 (54–66) ?59.5–60.5`.
 
-    ~ marks an estimate by Monte Carlo; the bounds are there where chosen answers have no known verdict.
+    ~ marks a Monte Carlo estimate; bounds are given where chosen answers have no known verdict.
     """
     sign = "" if row["estimator"] == "exact" else "~"
     told = "unknown" if row["accuracy"] is None else f"{sign}{100 * row['accuracy']:.1f}"
@@ -79,12 +79,12 @@ def accuracy_text(row: Mapping[str, Any]) -> str:
 
 
 def bounds_text(row: Mapping[str, Any]) -> str:
-    """The accuracies with all unknown verdicts wrong and all right; nothing where none is unknown."""
+    """The accuracies with all unknown verdicts wrong and all right; empty where none is unknown."""
     return f" ?{100 * row['accuracy_low']:.1f}–{100 * row['accuracy_high']:.1f}" if row["unknown"] else ""
 
 
 def unknown_line(store: Store, run_id: str, rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """How many rollouts have no verdict and what that does to the figures in `rows`; None where all have one."""
+    """A line on the rollouts without a verdict and their effect on the figures in `rows`; None where all have one."""
     count = unknown_grades(store, run_id)
     if not count:
         return None
@@ -101,16 +101,16 @@ def _grid(rows: Sequence[dict[str, Any]]) -> tuple[list[int], dict[tuple[str, st
     budgets = sorted({row["n"] for row in rows})
     lines: dict[tuple[str, str], dict[int, str]] = {}
     for row in rows:
-        # Every selector picks cot's one rollout: one line says it all.
+        # Every selector chooses cot's only rollout: one line is enough.
         selector = "greedy" if row["method_id"] == "cot" else row["selector"]
         lines.setdefault((row["method_id"], selector), {})[row["n"]] = accuracy_text(row)
     return budgets, lines
 
 
 def result_table(rows: Sequence[dict[str, Any]], title: str, note: str) -> Table:
-    """Accuracy in percent with 95 % intervals, a line for each method and selector, a column for each budget.
+    """Accuracy in percent with 95 % intervals, one line per method and selector, one column per budget.
 
-    `note` goes on with the caption, as `monte_carlo_note` does.
+    `note` is appended to the caption; see `monte_carlo_note`.
     """
     budgets, lines = _grid(rows)
     table = Table(title=title, caption=f"{CAPTION}{note}")
@@ -124,7 +124,7 @@ def result_table(rows: Sequence[dict[str, Any]], title: str, note: str) -> Table
 
 
 def result_markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """The same as a markdown table."""
+    """The result table in markdown."""
     budgets, lines = _grid(rows)
     header = ["method", "selector", *(f"n = {n}" for n in budgets)]
     body = [[method, selector, *(cells.get(n, "") for n in budgets)] for (method, selector), cells in lines.items()]

@@ -1,4 +1,4 @@
-"""What came of `overthink solve`, read from the store by SQL."""
+"""The results of `overthink solve`, read from the store by SQL."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,13 +26,13 @@ FROM decisions d JOIN costs c USING (run_id, method_id, problem_id) WHERE run_id
 
 
 def solved_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
-    """A row for each problem that a strategy was applied to: what was decided, what came of it, what it took."""
+    """A row for each problem that a strategy was applied to: its decision, its answer and its cost."""
     rows: list[dict[str, Any]] = query(store, SOLVED_SQL.format(run_id=run_id)).to_pylist()
     return rows
 
 
 def solved_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
-    """The answers, a line a problem, the first 200 of them."""
+    """The answers, one line per problem, of the first 200 problems."""
     table = Table(title=title)
     judged = any(row["correct"] is not None for row in rows)
     for name in ("problem", "answer", *(["right"] if judged else []), "difficulty", "method", "selector"):
@@ -50,7 +50,7 @@ def solved_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
 
 
 def solved_lines(row: dict[str, Any]) -> list[str]:
-    """One problem's answer, how it was found and what it took."""
+    """One problem's answer, how it was found and its cost."""
     flops = "unknown FLOPs" if row["flops"] is None else f"{row['flops']:.3g} FLOPs"
     seconds = "unknown time" if row["engine_seconds"] is None else f"{row['engine_seconds']:.1f} engine seconds"
     return [
@@ -63,7 +63,7 @@ def solved_lines(row: dict[str, Any]) -> list[str]:
 
 
 def spending_lines(store: Store, run: Run) -> list[str]:
-    """For each strategy of a run that shared out a total: what it spent of it, and what it had expected to."""
+    """For each strategy of a run with a total: the actual and the expected cost."""
     ids = [use.method_id for use in run.stages if use.kind == StageKind.DECIDE]
     if not ids:
         return []

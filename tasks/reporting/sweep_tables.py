@@ -1,4 +1,4 @@
-"""What a sweep found, read from the store by SQL: the best choice of each pair under each budget."""
+"""The results of a sweep, read from the store by SQL: the best choice of each pair at each budget."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.reporting.results import accuracy_text
 
-# Greedy answers have a column of their own; `oracle` needs the answers, so it is no choice.
+# Greedy answers have their own column; `oracle` needs the references, so it is not a choice.
 BEST_SQL = """SELECT r.policy, r.prm, r.problem_set, s.run_id, s.n, s.method_id = 'cot' AS greedy, s.method_id,
        s.selector, s.accuracy, s.ci_low, s.ci_high, s.accuracy_low, s.accuracy_high, s.unknown, s.estimator,
        s.flops
@@ -26,16 +26,16 @@ def sweep_sql(run_ids: Sequence[str]) -> str:
 
 
 def sweep_rows(store: Store, run_ids: Sequence[str], budgets: Sequence[int]) -> list[dict[str, Any]]:
-    """The best choice of each run at each budget, of equal ones the cheaper, and its greedy answers."""
+    """The best choice of each run at each budget, the cheapest of equal ones, and its greedy answers."""
     rows = query(store, sweep_sql(run_ids)).to_pylist()
     return [row for row in rows if row["greedy"] or row["n"] in budgets]
 
 
 def sweep_table(rows: Sequence[dict[str, Any]], budgets: Sequence[int], title: str) -> Table:
-    """A line for each run: greedy accuracy, and for each budget the best accuracy and the choice that reached it."""
+    """One line per run: greedy accuracy, and for each budget the best accuracy and its choice."""
     caption = (
-        "best accuracy in % with its 95 % interval; chosen on these very problems, so it flatters a little; ~ by Monte "
-        "Carlo, whose error `overthink report RUN` says"
+        "best accuracy in % with its 95 % interval; chosen on the same problems, so slightly too high; ~ by Monte "
+        "Carlo, `overthink report RUN` shows its error"
     )
     table = Table(title=title, caption=caption, show_lines=True)
     for header in ("run", "policy", "PRM", "problem set"):

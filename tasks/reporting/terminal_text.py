@@ -1,8 +1,8 @@
-"""Text and tables from a store, fit for a terminal."""
+"""Text and tables from a store, made safe for a terminal."""
 
 
 def printable(text: str) -> str:
-    """Text from elsewhere, fit for a terminal: what could steer it, or cannot be written to it, is spelt out."""
+    """Make untrusted text safe for a terminal: control and unencodable characters are written as escapes."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 

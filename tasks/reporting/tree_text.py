@@ -1,4 +1,4 @@
-"""A search tree, redrawn from the `nodes` table for the terminal."""
+"""A search tree, drawn from the `nodes` table for the terminal."""
 
 from collections import defaultdict
 from typing import Any

@@ -1,1 +1,1 @@
-"""Compute-optimal strategies: outcomes of runs, fitting, allocation, baselines."""
+"""Compute-optimal strategies: results of runs, fitting, allocation, baselines."""

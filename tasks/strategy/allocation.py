@@ -1,4 +1,4 @@
-"""A total of compute shared out among problems, where it helps most."""
+"""Allocates a total of compute to the problems where it raises accuracy most."""
 
 import numpy as np
 
@@ -6,16 +6,16 @@ from overthink.tasks.analysis.selectors import Floats, Integers
 
 
 def allocate(values: Floats, costs: Floats, total: float) -> Integers:
-    """An option for each problem, (problems,), so that the values add up to as much as the total of the costs allows.
+    """An option for each problem, (problems,), that maximises the sum of values under a total of costs.
 
     `values` and `costs` are (problems, options). Each problem starts at its cheapest option and climbs the concave hull
-    of its options; the steps that gain most for their cost come first. What is left then goes to whatever single change
-    still fits and gains most for its cost. The sum is short of the best by less than the largest of the hulls' steps.
+    of its options, in the order of gain per cost. The remainder goes to single changes that still fit, by gain per
+    cost too. The sum falls short of the optimum by less than the largest step of the hulls.
 
     Raises ValueError where the cheapest options together cost more than the total, or a number is not finite.
     """
     if not (np.isfinite(values).all() and np.isfinite(costs).all()):
-        raise ValueError("a total is shared out by values and costs that are known")
+        raise ValueError("a total can be allocated only with known values and costs")
     everyone = np.arange(len(costs))
     chosen: Integers = np.lexsort((-values, costs), axis=1)[:, 0]
     left = total - costs[everyone, chosen].sum()
@@ -31,7 +31,7 @@ def allocate(values: Floats, costs: Floats, total: float) -> Integers:
 
 
 def _hull_steps(values: Floats, costs: Floats) -> list[tuple[float, float, int]]:
-    """(gain for its cost, extra cost, option) of each step up one problem's concave hull; gains for cost fall."""
+    """(gain per cost, extra cost, option) of each step up one problem's concave hull, by falling gain per cost."""
     option = int(np.lexsort((-values, costs))[0])
     steps: list[tuple[float, float, int]] = []
     while True:
@@ -40,7 +40,7 @@ def _hull_steps(values: Floats, costs: Floats) -> list[tuple[float, float, int]]
         if not rates.max() > 0:
             return steps
         best = np.flatnonzero(rates == rates.max())
-        option = int(best[np.argmax(extra[best])])  # of equal rates the longest step: those between lie on it
+        option = int(best[np.argmax(extra[best])])  # of equal rates the longest step: the others lie on its line
         steps.append((float(rates.max()), float(extra[option]), option))
 
 
@@ -52,7 +52,7 @@ def _filled(chosen: Integers, values: Floats, costs: Floats, left: float) -> Int
         useful = (gain > 0) & (extra <= left)
         if not useful.any():
             return chosen
-        rates = np.where(useful, np.inf, 0.0)  # what costs no more comes first
+        rates = np.where(useful, np.inf, 0.0)  # gains without extra cost come first
         np.divide(gain, extra, out=rates, where=useful & (extra > 0))
         problem, option = np.unravel_index(int(rates.argmax()), rates.shape)
         left -= extra[problem, option]

@@ -1,4 +1,4 @@
-"""How a fitted strategy stands at every budget: beside each fixed option, the paper's rule and what bounds them all."""
+"""A fitted strategy against its baselines at every budget: fixed options, the rule of Liu et al. 2025, and pass@n."""
 
 import math
 from collections.abc import Iterator
@@ -10,15 +10,15 @@ from overthink.tasks.analysis.selectors import Floats, SelectorName
 from overthink.tasks.strategy.fit_strategy import Followed, Observations, Option, Validation, follow_paper
 from overthink.tasks.strategy.paper_rule import PaperRule
 
-STRATEGY, KNOWN_BINS, PAPER, ANY_RIGHT = "strategy", "strategy, known difficulty", "paper's rule", "pass@n"
+STRATEGY, KNOWN_BINS, PAPER, ANY_RIGHT = "strategy", "strategy, known difficulty", "rule of Liu et al.", "pass@n"
 
 
 @dataclass(frozen=True)
 class BaselineResult:
-    """One option at one budget, over all problems; what was fitted is scored on problems it was not fitted to.
+    """One option at one budget, over all problems; fitted options are scored on problems they were not fitted to.
 
-    `selector` is None where it differs from problem to problem or nothing is selected. `lead` is by how much the
-    strategy is ahead of this option. `tokens` and `flops` are means, None where unknown.
+    `selector` is None where it differs between problems or nothing is selected. `lead` is the strategy's accuracy minus
+    this option's, paired. `tokens` and `flops` are means per problem, None where unknown.
     """
 
     budget: int
@@ -34,8 +34,8 @@ class BaselineResult:
 def compare_baselines(
     observations: Observations, validation: Validation, rule: PaperRule | None, bins: DifficultyConfig
 ) -> list[BaselineResult]:
-    """At each budget the strategy, itself with known difficulty where other rollouts tell it, the paper's rule where it
-    can be followed, all fixed options from the most accurate on, and pass@n."""
+    """For each budget: the strategy, the strategy with known difficulty where spare rollouts measure it, the rule of
+    Liu et al. 2025 where it applies, all fixed options by falling accuracy, and pass@n."""
     found = []
     for budget, followed in validation.strategy.items():
         for option, selector, spent in _baselines(observations, validation, rule, bins, budget):

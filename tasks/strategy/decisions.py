@@ -1,4 +1,4 @@
-"""What a strategy decides for each problem from its pilot: at one budget, or under a total for all of them."""
+"""A strategy's decision for each problem from its pilot: at one budget, or under a total for all problems."""
 
 import numpy as np
 
@@ -11,9 +11,9 @@ from overthink.tasks.strategy.allocation import allocate
 
 
 def decide(strategy: Strategy, method: ComputeOptimal, features: Floats, tokens: Floats) -> list[Decision]:
-    """A decision a problem, from features (problems, FEATURES) and completion tokens (problems,) of the pilots.
+    """One decision per problem, from features (problems, FEATURES) and completion tokens (problems,) of the pilots.
 
-    Raises UserError where a total is less than what the smallest budget takes.
+    Raises UserError where the total is less than the cost of the smallest budget.
     """
     prospects = strategy.prospects(features, tokens)
     options = _options(method, prospects)
@@ -37,7 +37,7 @@ def decide(strategy: Strategy, method: ComputeOptimal, features: Floats, tokens:
 
 
 def decide_alike(choice: FixedChoice) -> Decision:
-    """The decision about every problem where none has a pilot: nothing is predicted of it."""
+    """The decision for every problem where no problem has a pilot, and so no prediction."""
     return Decision(
         predicted=None,
         difficulty=None,
@@ -51,7 +51,7 @@ def decide_alike(choice: FixedChoice) -> Decision:
 
 
 def _options(method: ComputeOptimal, prospects: Prospects) -> Integers:
-    """(problems,) which of the budgets each problem gets."""
+    """(problems,) the index of the budget that each problem gets."""
     if method.n is not None:
         return np.full(len(prospects.tokens), np.flatnonzero(prospects.budgets == method.n)[0])
     if method.total_tokens is not None:

@@ -25,13 +25,13 @@ from overthink.tasks.strategy.paper_rule import paper_rule
 from overthink.tasks.strategy.run_reader import RunReader
 from overthink.tasks.strategy.totals import Shared, share_out
 
-# What runs must share for their rollouts to stand together.
+# The recipe's keys that runs must share for their rollouts to be pooled.
 ALIKE = ("domain", "sampling", "grading", "difficulty", "seed")
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A strategy, and what it was fitted to and judged by. `suffix` tells it from others of the same runs."""
+    """A strategy, the data it was fitted to, and its evaluation. `suffix` distinguishes the strategies of one fit."""
 
     strategy: Strategy
     suffix: str
@@ -46,13 +46,13 @@ class Fit:
 
 
 def fit(store: Store, run_names: Sequence[str], name: str) -> list[Fit]:
-    """A strategy for each policy and PRM of the runs (or sweeps), named `name`, and after the models where several.
+    """A strategy for each policy and PRM of the runs (or sweeps), named `name`, with model names if several.
 
-    Raises UserError or StorageError with the remedy where the runs cannot be fitted to.
+    Raises UserError or StorageError with the remedy where no strategy can be fitted to the runs.
     """
     if not re.fullmatch(NAME, name):
         raise UserError(
-            f"{name!r} can be no strategy's name: use letters, digits, dots, dashes and underscores, or give --name"
+            f"{name!r} cannot be a strategy's name: use letters, digits, dots, dashes and underscores, or give --name"
         )
     run_ids = dict.fromkeys(run.run_id for wanted in run_names for run in store.find_runs(wanted))
     pairs: dict[tuple[str, str], list[Run]] = defaultdict(list)
@@ -65,7 +65,7 @@ def fit(store: Store, run_names: Sequence[str], name: str) -> list[Fit]:
 
 
 def _suffixes(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """What tells the pairs apart: nothing, or the models' names, or their addresses where names are not enough."""
+    """Suffixes that distinguish the pairs: empty for one pair, else the models' names, or hashes where names repeat."""
     if len(pairs) == 1:
         return [""]
     names = [f"-{policy.split('@')[0]}-{prm.split('@')[0]}" for policy, prm in pairs]
@@ -73,7 +73,7 @@ def _suffixes(pairs: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def policy_address(store: Store, run: Run) -> str:
-    """A run's policy as it was, fingerprint included, by what the key of its rollouts' stage is the hash of."""
+    """A hash of a run's policy with its weights' fingerprint, from the identity of its rollouts' stage."""
     made = next(use.key for use in run.stages if use.kind in (StageKind.SAMPLE, StageKind.SEARCH))
     determinants: dict[str, Any] = store.stage(made).identity()["policy"]
     return EngineIdentity(str(run.policy), run.policy_parameters, determinants).address
@@ -124,8 +124,8 @@ def _check_alike(readers: Sequence[RunReader]) -> None:
         for key in ALIKE:
             if getattr(first.recipe, key) != getattr(other.recipe, key):
                 raise UserError(
-                    f"{first.run.run_id} and {other.run.run_id} differ in {key}: a strategy is fitted to runs that are "
-                    "alike in it; fit them apart, or run one again with the other's"
+                    f"{first.run.run_id} and {other.run.run_id} differ in {key}: a strategy needs runs with the same "
+                    "value; fit them separately, or run one again with the other's"
                 )
 
 
@@ -138,12 +138,12 @@ def _check_graders(store: Store, runs: Sequence[Run]) -> None:
         if graders[other] != graders[first]:
             raise UserError(
                 f"{first} and {other} were not graded by the same grader: run the recipe of the older one again, which "
-                "only grades and chooses anew, and fit to the run that it makes"
+                "only grades and selects again, and fit to the new run"
             )
 
 
 def _choices(findings: Findings, validation: Validation, rule: Rule, bins: DifficultyConfig) -> tuple[Choice, ...]:
-    """Chosen on all problems; their accuracy is as each problem was scored by the other fold's rule."""
+    """The choices fitted on all problems; accuracies are held out: each problem is scored by the other fold's rule."""
     predicted = np.array([bins.of(chance) for chance in validation.predicted.tolist()])
     pilots = findings.observations.pilot_tokens
     choices = []

@@ -1,7 +1,7 @@
-"""Fit a strategy to what the options of a budget achieved on problems, and judge it on problems it never saw.
+"""Fit a strategy to the results of each budget's options, and evaluate it on held-out problems.
 
-Two folds, as Snell et al. do it: on one the difficulty's predictor is fitted and, for each difficulty and budget, the
-best option chosen; the other is scored by them; then they swap. Nothing of the scored fold enters what is chosen.
+Two folds, as in Snell et al. 2024: one fold fits the predictor of difficulty and chooses the best option for each
+difficulty and budget; these are scored on the other fold; then the folds swap. Choices never see the scored fold.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,15 +15,15 @@ from overthink.tasks.analysis.method_ids import method_name
 from overthink.tasks.analysis.selectors import Floats, Integers, SelectorName
 from overthink.tasks.strategy.paper_rule import PaperRule
 
-FEWEST = 8  # problems that a choice rests on; a rarer difficulty takes the choice of all problems
-TOLERANCE = 1e-12  # a difference that is one standard error exactly is within one
+FEWEST = 8  # problems behind a choice; a rarer difficulty gets the choice for all problems
+TOLERANCE = 1e-12  # so that a difference of exactly one standard error counts as within one
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option to spend a budget, its accuracy and its costs on each problem, each (problems,).
+    """One option at one budget, with its accuracy and costs on each problem, each (problems,).
 
-    `accuracy` in [0, 1]; `tokens` completion tokens and `flops` of policy and PRM, all that the option takes; NaN where
+    `accuracy` is in [0, 1]; `tokens` are all its completion tokens, `flops` all those of policy and PRM; NaN where
     unknown.
     """
 
@@ -42,7 +42,7 @@ class Option:
 
 @dataclass(frozen=True)
 class KnownDifficulty:
-    """One budget's options, and a `pass_at_1` (problems,) by rollouts that none of them was scored on."""
+    """One budget's options, and `pass_at_1` (problems,) from rollouts that score none of them."""
 
     pass_at_1: Floats
     options: Sequence[Option]
@@ -51,11 +51,11 @@ class KnownDifficulty:
 
 @dataclass(frozen=True)
 class Observations:
-    """All that a strategy is fitted to, over the same problems.
+    """The data that a strategy is fitted to, over one set of problems.
 
-    `features` (problems, FEATURES) and `pilot_tokens` (problems,) are of the pilots, `pass_at_1` (problems,) is known
-    from graded rollouts. `options` go on from the pilot, `fixed` ones do without it; `any_right` is pass@n by budget.
-    `known` is by budget, for those budgets that leave rollouts to tell the difficulty by.
+    `features` (problems, FEATURES) and `pilot_tokens` (problems,) are of the pilots, `pass_at_1` (problems,) is that of
+    the graded rollouts. `options` continue after the pilot, `fixed` options have none; `any_right` is pass@n by budget.
+    `known` has the budgets that leave spare rollouts to measure the difficulty.
     """
 
     features: Floats
@@ -68,7 +68,7 @@ class Observations:
 
     @property
     def budgets(self) -> tuple[int, ...]:
-        """The budgets that there are options for, rising."""
+        """The budgets of the options, in ascending order."""
         return tuple(sorted({option.budget for option in self.options}))
 
 
@@ -82,9 +82,9 @@ class Picked:
 
 @dataclass(frozen=True)
 class Rule:
-    """What was learnt from some problems: how to predict a pass@1, and what to do at each budget and difficulty.
+    """A rule fitted to some problems: a predictor of pass@1, and an option for each budget and difficulty.
 
-    `without_pilot` is the one option for all problems at each budget where choosing does not repay the pilot.
+    `without_pilot` holds one option for all problems, at the budgets where choosing by difficulty is not worth a pilot.
     """
 
     predictor: Predictor
@@ -92,16 +92,16 @@ class Rule:
     without_pilot: Mapping[int, Option]
 
     def after_pilot(self, budget: int, difficulty: Difficulty) -> Option:
-        """What to do with a problem whose pilot has been paid for."""
+        """The option for a problem that has a pilot."""
         return self.picked[budget, difficulty].option
 
     def best(self, budget: int, difficulty: Difficulty) -> Option:
-        """What to do with a problem."""
+        """The option for a problem before any pilot."""
         return self.without_pilot.get(budget) or self.after_pilot(budget, difficulty)
 
 
 class Followed(NamedTuple):
-    """What came of following a rule on problems it was not learnt from, each (problems,)."""
+    """The results of a rule on problems it was not fitted to, each (problems,)."""
 
     accuracy: Floats
     tokens: Floats
@@ -110,11 +110,11 @@ class Followed(NamedTuple):
 
 @dataclass(frozen=True)
 class Validation:
-    """Both folds' problems as each was scored by the rule of the other.
+    """The held-out results of both folds: each fold is scored by the rule of the other.
 
-    `predicted` (problems,) is the pass@1 by the other fold's predictor. `strategy` follows the predicted difficulties,
-    `known_bins` the known ones, at the budgets at which they are; `after_pilot` is the strategy where every problem has
-    a pilot, as under a total. All by budget.
+    `predicted` (problems,) is the pass@1 by the other fold's predictor. By budget: `strategy` uses the predicted
+    difficulties, `known_bins` the known ones, where they are known; `after_pilot` is the strategy where every problem
+    has a pilot, as under a total.
     """
 
     folds: tuple[Integers, Integers]
@@ -125,7 +125,7 @@ class Validation:
 
 
 def folds_of(count: int, seed: int) -> tuple[Integers, Integers]:
-    """The numbers below `count` in two random halves, each rising. Raises ValueError for fewer than 2 * FEWEST."""
+    """The numbers below `count` in two random halves, each ascending. Raises ValueError for fewer than 2 * FEWEST."""
     if count < 2 * FEWEST:
         raise ValueError(f"{count} problems are too few for two folds: take {2 * FEWEST} at least")
     order = np.random.default_rng(seed).permutation(count)
@@ -133,10 +133,10 @@ def folds_of(count: int, seed: int) -> tuple[Integers, Integers]:
 
 
 def pick(options: Sequence[Option], members: Integers) -> Option:
-    """The cheapest of the options that are within one standard error of the best on these problems.
+    """The cheapest of the options within one standard error of the best on the problems `members`.
 
-    The error is that of the paired difference from the best. Of equally cheap ones the most accurate is taken, of
-    equally accurate ones the first. Where the FLOPs of any are unknown, completion tokens decide.
+    The error is that of the paired difference from the best. Ties in cost go to the most accurate option, then to the
+    first. The cost is in FLOPs, or in completion tokens where any option's FLOPs are unknown.
     """
     accuracies = np.array([option.accuracy[members] for option in options])
     means = accuracies.mean(axis=1)
@@ -150,9 +150,9 @@ def pick(options: Sequence[Option], members: Integers) -> Option:
 
 
 def learn(observations: Observations, bins: DifficultyConfig, members: Integers, by_known: bool = False) -> Rule:
-    """What these problems teach; their own difficulty is the predicted one, or the known one.
+    """Fit a rule to the problems `members`, by their predicted difficulty or, with `by_known`, by their known pass@1.
 
-    To choose by difficulty is one option among the fixed ones, and held to the same rule.
+    Choosing by difficulty competes with the fixed options under the same rule, `pick`.
     """
     predictor = fit_predictor(observations.features[members], observations.pass_at_1[members])
     chances = observations.pass_at_1[members] if by_known else predictor.pass_at_1(observations.features[members])
@@ -175,7 +175,7 @@ def learn(observations: Observations, bins: DifficultyConfig, members: Integers,
 def _unless_choosing_pays(
     observations: Observations, budget: int, members: Integers, chosen: Sequence[Option]
 ) -> Option | None:
-    """The fixed option to prefer to the options `chosen` for each of these problems; None where there is none."""
+    """The fixed option that is preferable to the options `chosen` for the problems; None where there is none."""
     followed = np.full((3, len(observations.pass_at_1)), np.nan)
     followed[:, members] = gathered(dict(zip(members.tolist(), chosen, strict=True)))
     choosing = Option(budget, "by difficulty", "majority", *followed)
@@ -185,7 +185,7 @@ def _unless_choosing_pays(
 
 
 def cross_validate(observations: Observations, bins: DifficultyConfig, seed: int) -> Validation:
-    """Score each fold by what the other teaches. Raises ValueError for too few problems."""
+    """Score each fold by the rule fitted to the other. Raises ValueError for too few problems."""
     folds = folds_of(len(observations.pass_at_1), seed)
     predicted = np.full(len(observations.pass_at_1), np.nan)
     by_predicted: list[tuple[Integers, Rule]] = []
@@ -209,7 +209,7 @@ def _by_known(
     folds: tuple[Integers, Integers],
     budget: int,
 ) -> Followed:
-    """What comes of choosing by known difficulty: of other problems, and by other rollouts than are scored."""
+    """The results of choosing by known difficulty, fitted to other problems and measured on other rollouts."""
     told = replace(observations, pass_at_1=known.pass_at_1, options=known.options, fixed=known.fixed)
     rules = [(scored, learn(told, bins, choosing, by_known=True)) for scored, choosing in turns(folds)]
     return _followed(rules, known.pass_at_1, bins, budget, Rule.best)
@@ -218,9 +218,9 @@ def _by_known(
 def follow_paper(
     observations: Observations, validation: Validation, rule: PaperRule, bins: DifficultyConfig, budget: int
 ) -> Followed | None:
-    """The paper's rule at a budget: known difficulties, no pilot. None where a method it asks for was not run.
+    """The rule of Liu et al. 2025 at a budget: known difficulties, no pilot. None where its methods were not all run.
 
-    Where it names no selector, and never does it name parameters, each fold takes what was best on the other.
+    The rule names no parameters, and rarely a selector: each fold takes those that were best on the other.
     """
     taken: dict[int, Option] = {}
     for scored, choosing in turns(validation.folds):
@@ -236,7 +236,7 @@ def follow_paper(
 
 
 def turns(folds: tuple[Integers, Integers]) -> tuple[tuple[Integers, Integers], tuple[Integers, Integers]]:
-    """(scored, choosing) of each fold."""
+    """The two pairs of folds (scored, choosing)."""
     return folds, (folds[1], folds[0])
 
 
@@ -256,6 +256,6 @@ def _followed(
 
 
 def gathered(taken: Mapping[int, Option]) -> Followed:
-    """What each problem gets of its own option."""
+    """Each problem's results under its own option."""
     rows = [(option.accuracy[one], option.tokens[one], option.flops[one]) for one, option in sorted(taken.items())]
     return Followed(*np.array(rows, dtype=np.float64).T)

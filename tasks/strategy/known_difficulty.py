@@ -1,7 +1,7 @@
-"""Difficulties as if they were known, told by rollouts that nothing is scored on.
+"""Known difficulties, measured on rollouts that score no option.
 
-A problem whose rollouts were lucky looks easy, and best-of-N among them looks good at it. A difficulty that is told by
-the rollouts it scores gains points even where all problems are alike. So the rollouts are parted.
+A problem with lucky rollouts looks easy, and best-of-N over the same rollouts looks good on it. Difficulty measured on
+the rollouts that are scored therefore gains accuracy even where all problems are alike. So the rollouts are split.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,10 @@ from overthink.tasks.strategy.fit_strategy import KnownDifficulty, Option
 def known_difficulty(
     budget: int, pools: Sequence[Candidates], pilot: int, options: Sequence[Option], fixed: Sequence[Option], seed: int
 ) -> KnownDifficulty | None:
-    """The accuracy of the options of a budget on each problem, and its pass@1 by other rollouts of best-of-N.
+    """The accuracy of a budget's options on each problem, and its pass@1 from other rollouts of best-of-N.
 
     `pools` are the rollouts of best-of-N for each problem. The first half of them is scored, or as many as the budget
-    takes, and the others tell the difficulty; None where a problem has no others, or their verdicts are unknown.
+    takes, and the others measure the difficulty; None where a problem has no others, or their verdicts are unknown.
     """
     parts = [max(budget, pool.count // 2) for pool in pools]
     if any(part >= pool.count for part, pool in zip(parts, pools, strict=True)):
@@ -41,11 +41,11 @@ def known_difficulty(
 
 
 def _pass_at_1(pool: Candidates, first: int) -> float:
-    """By the rollouts from `first` on; NaN where none of them has a verdict."""
+    """pass@1 over the rollouts from `first` on; NaN where none of them has a verdict."""
     verdicts = pool.correct[first:][~pool.unknown[first:]]
     return float(verdicts.mean()) if len(verdicts) else float("nan")
 
 
 def _rescored(option: Option, accuracy: Mapping[SelectorName, Floats]) -> Option:
-    """An option as it is on the part that is scored; a search has rollouts of its own."""
+    """An option with its accuracy on the scored part; a search has its own rollouts and is unchanged."""
     return replace(option, accuracy=accuracy[option.selector]) if option.method == "best_of_n" else option

@@ -1,4 +1,4 @@
-"""What finished runs know together of their problems: the pilots, and what each option achieved."""
+"""Collects from finished runs the pilots of their problems and the results of each option."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,9 +43,9 @@ Table = dict[OptionKey, dict[str, OptionResult]]  # by problem key
 
 @dataclass(frozen=True)
 class Findings:
-    """The observations of some runs, the methods in it by their ids, and those left out, as some problems lack them.
+    """The observations of some runs, their methods by id, and the methods left out because some problems lack them.
 
-    `unknown` counts the problems left out, since of some option only unknown verdicts are there.
+    `unknown` counts the problems left out because all verdicts of some option on them are unknown.
     """
 
     observations: Observations
@@ -55,10 +55,10 @@ class Findings:
 
 
 class Collector:
-    """Gathers what runs of one policy and PRM know, runs that are alike in sampling, grading, pilot and seed."""
+    """Collects the results of runs of one policy and PRM with the same sampling, grading, pilot and seed."""
 
     def __init__(self, readers: Sequence[RunReader]) -> None:
-        """Raises UserError where the runs hold no pilots, or no budget to decide about."""
+        """Raises UserError where the runs hold no pilots, or share no budget."""
         self._readers = readers
         self._names = ", ".join(reader.run.run_id for reader in readers)
         recipe = readers[0].recipe
@@ -72,7 +72,7 @@ class Collector:
         self._fixed: Table = defaultdict(dict)
 
     def collect(self) -> Findings:
-        """All there is to know."""
+        """All findings of the runs."""
         methods: dict[str, AnyMethod] = {}
         with self._grader.judge() as judge:
             pools = join_all({key: pilot.graded for key, pilot in self._pilots.items()}, judge)
@@ -101,13 +101,13 @@ class Collector:
         return Findings(observations, methods, tuple(sorted(lacking)), len(unknown))
 
     def _known(self, observations: Observations, pools: Sequence[Candidates]) -> dict[int, KnownDifficulty]:
-        """Of each budget that leaves rollouts to tell the difficulty by."""
+        """The known difficulties at each budget that leaves spare rollouts to measure them."""
         options = observations.options, observations.fixed
         found = {one: known_difficulty(one, pools, self._pilot, *options, self._seed) for one in self._budgets}
         return {budget: known for budget, known in found.items() if known is not None}
 
     def _read_pilots(self) -> dict[str, PilotOutcomes]:
-        """By problem key, in its order; where several runs have sampled a problem, the largest best-of-N."""
+        """The pilots by problem key, sorted; where several runs sampled a problem, from the largest best-of-N."""
         found: dict[str, PilotOutcomes] = {}
         for reader in self._readers:
             for method in (method for method in reader.recipe.fixed_methods if isinstance(method, BestOfN)):
@@ -123,7 +123,7 @@ class Collector:
         return dict(sorted(found.items()))
 
     def _common_budgets(self) -> list[int]:
-        """The budgets of the recipes with a best_of_n that a pilot is part of and every problem's rollouts reach."""
+        """The budgets of recipes with a best_of_n, from the pilot's size to the number of every problem's rollouts."""
         most = min(pilot.method.n for pilot in self._pilots.values())
         listed = {budget for pilot in self._pilots.values() for budget in pilot.reader.recipe.budgets}
         budgets = sorted(budget for budget in listed if self._pilot <= budget <= most)
@@ -135,7 +135,7 @@ class Collector:
         return budgets
 
     def _collect_samples(self, method: BestOfN, pools: Mapping[str, Pool]) -> None:
-        """Best-of-N is its own continuation: its accuracy after the pilot is its accuracy."""
+        """Add best-of-N, which continues its own pilot: its accuracy after the pilot is its accuracy."""
         for problem_key, pilot in self._pilots.items():
             spent = pilot.reader.spent(pilot.method, problem_key, method.n)
             found = estimates_after(self._selectors, pools[problem_key].all, self._pilot, method.n, self._seed)
@@ -147,7 +147,7 @@ class Collector:
                 )
 
     def _collect_others(self, reader: RunReader, method: AnyMethod, judge: Judge) -> None:
-        """A search with the whole budget is a fixed option, one with the budget less the pilot goes on from it."""
+        """Add searches: with the whole budget as fixed options, with the budget minus the pilot as options after it."""
         graded = {key: found for key, found in reader.graded(method).items() if key in self._pilots}
         pilots = {key: self._pilots[key].graded[: self._pilot] for key in graded}
         searched = join_all(graded, judge)
@@ -169,20 +169,20 @@ class Collector:
                     self._options[option][problem_key] = OptionResult(accuracy, both.tokens, both.flops)
 
     def _of_all(self, rollouts: Candidates) -> Iterator[tuple[SelectorName, float | None]]:
-        """The accuracy of each selector on all rollouts; of none nothing is right."""
+        """The accuracy of each selector on all rollouts; 0 where there are none."""
         found = estimates(self._selectors, rollouts, [rollouts.count], self._seed) if rollouts.count else {}
         for selector in self._selectors:
             yield selector, found[selector, rollouts.count].accuracy if found else 0.0
 
 
 def _unknown(*tables: Table) -> set[str]:
-    """The problems of which some option has no known verdict: its accuracy on them is unknown."""
+    """The problems on which some option has no known verdict, so that its accuracy there is unknown."""
     results = (by_problem.items() for table in tables for by_problem in table.values())
     return {key for items in results for key, result in items if result.accuracy is None}
 
 
 def _columns(table: Table, pilots: Mapping[str, PilotOutcomes]) -> list[Option]:
-    """The options that every problem has gone, each with its numbers in the order of the problems."""
+    """The options that were run on every problem, each with its numbers in the order of the problems."""
     return [
         Option(*option, *np.array([by_problem[key] for key in pilots], dtype=np.float64).T)
         for option, by_problem in table.items()

@@ -1,4 +1,4 @@
-"""The paper's own rule, which is not fitted: what method suits which policy and difficulty (paper section 1)."""
+"""The rule of Liu et al. 2025 ("Can 1B LLM Surpass 405B LLM?"), not fitted: a method for each policy and difficulty."""
 
 import math
 from collections.abc import Collection
@@ -10,7 +10,7 @@ from overthink.tasks.analysis.selectors import SelectorName
 
 @dataclass(frozen=True)
 class PaperRule:
-    """A method for each difficulty, and the selector where the rule names one."""
+    """A method for each difficulty, and a selector where the rule names one."""
 
     methods: dict[Difficulty, str]
     selector: SelectorName | None = None
@@ -23,7 +23,7 @@ def _always(method: str) -> dict[Difficulty, str]:
 BEST_OF_N = PaperRule(_always("best_of_n"))
 REASONING = PaperRule(_always("best_of_n"), "majority")
 
-# (parameters below which it holds, rule), smallest first. A "32B" has up to a billion more than its name says.
+# (upper bound of parameters, rule), smallest first. A "32B" model has up to a billion parameters more than its name.
 Sizes = tuple[tuple[float, PaperRule], ...]
 MATH: Sizes = (
     (7e9, PaperRule(_always("beam_search"))),
@@ -34,7 +34,7 @@ AIME: Sizes = ((14e9, PaperRule(_always("dvts"))), (math.inf, BEST_OF_N))
 
 
 def paper_rule(policy: str, parameters: int | None, problem_sets: Collection[str]) -> PaperRule | None:
-    """The rule for a policy, None where its size is unknown; what holds for MATH-500 stands for every set but AIME."""
+    """The rule for a policy, None where its size is unknown; the rule for MATH-500 applies to every set but AIME."""
     if "r1-distill" in policy.lower():
         return REASONING
     if parameters is None:

@@ -1,4 +1,4 @@
-"""A finished run's graded rollouts and what each of them cost, read from the store."""
+"""A finished run's graded rollouts and their costs, read from the store."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -33,15 +33,15 @@ class Spent(NamedTuple):
 
     @property
     def flops(self) -> float:
-        """Of both models."""
+        """The FLOPs of both models."""
         return self.policy_flops + self.prm_flops
 
     def flops_for(self, selector: SelectorName) -> float:
-        """Of the models that a selector needs where the method itself needs no PRM."""
+        """The FLOPs of the models that a selector needs, for a method that needs no PRM itself."""
         return self.flops if needs_prm(selector) else self.policy_flops
 
     def and_then(self, more: "Spent") -> "Spent":
-        """Both together."""
+        """The sum of both."""
         return Spent(*(mine + theirs for mine, theirs in zip(self, more, strict=True)))
 
 
@@ -77,7 +77,7 @@ class RunReader:
         return tokens
 
     def spent(self, method: AnyMethod, problem_key: str, samples: int = EVERY_SAMPLE) -> Spent:
-        """What a problem's first samples cost."""
+        """The cost of a problem's first samples."""
         calls = self._calls.get((method.method_id, self._problem_ids[problem_key]))
         if calls is None:
             return Spent(np.nan, np.nan, np.nan)

@@ -1,4 +1,4 @@
-"""What `overthink solve` does: the recipe made of a strategy, and what came of it, read from the store by SQL."""
+"""The recipe of `overthink solve`, made from a strategy and its problems."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,15 +22,15 @@ def problem_source(question: str | None, path: Path | None, mapping: Sequence[st
         raise UserError("give one QUESTION, or a file of them with --problems; not both")
     if path is None:
         if mapping:
-            raise UserError("--map says which column of --problems holds what; one QUESTION has none")
+            raise UserError("--map names the columns of --problems; one QUESTION has none")
         return {"source": "questions", "questions": [question]}
-    # Without a column of references, which is how most problems to be solved come, nothing is graded.
+    # Problems to be solved seldom have a column of references; without it nothing is graded.
     columns = {"reference": None, **named_columns(mapping, COLUMNS)}
     return {"source": "file", "path": str(path), "columns": columns}
 
 
 def solve_recipe(strategy_path: Path, source: dict[str, Any], limit: dict[str, float | None], name: str) -> Recipe:
-    """The recipe that applies a strategy to problems, with all else as it was fitted.
+    """The recipe that applies a strategy to problems, with all other settings as in the fit.
 
     `limit` holds `n`, `total_tokens` and `total_flops`, two of them None. Raises UserError naming what is wrong.
     """

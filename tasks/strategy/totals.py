@@ -1,4 +1,4 @@
-"""What sharing out a total of tokens among problems gains, beside the same budget for each; held out."""
+"""The gain from allocating a total of tokens over problems instead of giving each the same budget; held out."""
 
 from dataclasses import dataclass
 
@@ -21,11 +21,11 @@ from overthink.tasks.strategy.fit_strategy import (
 
 @dataclass(frozen=True)
 class Shared:
-    """The tokens that a budget takes where each problem gets it, given out in two other options.
+    """The total tokens of a uniform budget, allocated in two other ways.
 
-    `uniform` is the fixed option that is best at that budget, picked after the fact. `shared` goes by what the pilots
-    promise; `foreseen` by what each budget will come to for each problem, which nobody knows: with the same choices no
-    sharing out does better.
+    `uniform` is the best fixed option at that budget, chosen in hindsight. `shared` uses the pilots' predictions;
+    `foreseen` by each problem's actual accuracy and tokens at each budget, which bounds every allocation of the same
+    choices.
     """
 
     budget: int
@@ -36,7 +36,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class _Fold:
-    """Problems whose total is shared out by what other problems taught, and the budgets it is shared out in."""
+    """The scored problems of a fold, with the rule that the other fold's problems fitted."""
 
     observations: Observations
     bins: DifficultyConfig
@@ -49,7 +49,7 @@ class _Fold:
         return [self.bins.of(chance) for chance in chances.tolist()]
 
     def real(self) -> tuple[Floats, Floats]:
-        """What each budget comes to: accuracies and tokens, both (problems, budgets)."""
+        """Actual accuracies and tokens at each budget, both (problems, budgets)."""
         difficulties = self.difficulties(self.scored)
         options = [[self.rule.after_pilot(budget, one) for budget in self.observations.budgets] for one in difficulties]
         pairs = list(zip(options, self.scored.tolist(), strict=True))
@@ -59,7 +59,7 @@ class _Fold:
         )
 
     def promised(self) -> tuple[Floats, Floats]:
-        """What each budget is expected to come to, as a strategy's `prospects` tell it."""
+        """Predicted accuracies and tokens at each budget, both (problems, budgets), as in a strategy's `prospects`."""
         known = self.difficulties(self.choosing)
         pilots = self.observations.pilot_tokens
         values, costs = [], []
@@ -76,16 +76,16 @@ class _Fold:
         return np.column_stack(values), np.column_stack(costs)
 
     def taken(self, numbers: Integers) -> dict[int, Option]:
-        """The option of each problem, where it gets the budget of this number."""
+        """Each problem's option, by the index of its budget."""
         budgets = [self.observations.budgets[number] for number in numbers.tolist()]
         options = map(self.rule.after_pilot, budgets, self.difficulties(self.scored))
         return dict(zip(self.scored.tolist(), options, strict=True))
 
 
 def share_out(observations: Observations, validation: Validation, bins: DifficultyConfig) -> list[Shared]:
-    """The accuracy that the tokens of each budget buy, but of the smallest, which leaves nothing to share out.
+    """The accuracy from allocating each budget's total tokens, except the smallest budget's, which cannot be divided.
 
-    A budget is left out whose tokens do not even pay for what is cheapest after the pilots.
+    A budget is left out where its total does not pay for the pilots and the cheapest options.
     """
     folds = [
         _Fold(observations, bins, learn(observations, bins, choosing), scored, choosing)

@@ -1,1 +1,1 @@
-"""The report of one or several runs: its figures, its tables, and the page that holds them."""
+"""The report of one or several runs: its figures, its tables, and the page."""

@@ -1,4 +1,4 @@
-"""What stands in a report: its sections, in order, and its pictures."""
+"""The contents of a report: its sections, in order, and its pictures."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -30,7 +30,7 @@ NO_FLOPS = (
 
 
 def report_facts(store: Store, runs: Sequence[Run]) -> list[RunFacts]:
-    """The facts of runs that chose among rollouts. Raises StorageError naming one that did not."""
+    """The facts of runs that chose among rollouts. Raises StorageError naming a run that did not."""
     for run in runs:
         if not any(use.kind == StageKind.SELECT for use in run.stages):
             raise StorageError(f"run {run.run_id} chose no answers, so there is no accuracy to draw: leave it out")
@@ -66,12 +66,12 @@ def report_pictures(store: Store, runs: Sequence[RunFacts]) -> Iterator[Picture]
 
 
 def budget_pictures(facts: RunFacts) -> list[Picture]:
-    """Accuracy against budget, where there is more than one."""
+    """The figures of accuracy against budget; empty where there is one budget."""
     return [by_method(facts), by_selector(facts)] if len(facts.budgets) > 1 else []
 
 
 def headline(facts: RunFacts) -> Markup:
-    """What ran and what came out, and how to do it again."""
+    """The run's setup, its main results, and how to reproduce it."""
     run = facts.run
     methods = ", ".join(dict.fromkeys(row["method_id"] for row in facts.rows))
     unknown = unknown_line(facts.store, run.run_id, facts.rows)
@@ -110,7 +110,7 @@ def _stats(facts: RunFacts) -> Iterator[dict[str, str]]:
 
 
 def _again(facts: RunFacts) -> Markup:
-    """How to come by the same numbers: the recipe, and the query."""
+    """How to reproduce the numbers: the recipe and the queries."""
     verb = "import" if facts.is_imported else "run"
     report = f"overthink report {facts.run_id} --store {facts.store.address} --html report.html"
     return paragraph(
@@ -134,14 +134,14 @@ def budget_part(facts: RunFacts) -> Markup:
 
 
 def difficulty_part(facts: RunFacts) -> Markup:
-    """The curves by difficulty, or why there are none."""
+    """The curves by difficulty, or the reason why there are none."""
     if facts.independent is None:
         return paragraph(NOT_INDEPENDENT.format(run_id=facts.run_id), "note")
     return figure(by_difficulty(facts))
 
 
 def flops_part(store: Store, runs: Sequence[RunFacts]) -> Markup:
-    """Accuracy against FLOPs of all runs, and for which they are unknown."""
+    """Accuracy against FLOPs of all runs, and the runs whose FLOPs are unknown."""
     picture = against_flops(store, runs)
     known = set() if picture is None else {panel.title for panel in picture.panels}
     unknown = [facts.run_id for facts in runs if facts.run_id not in known]
@@ -150,7 +150,7 @@ def flops_part(store: Store, runs: Sequence[RunFacts]) -> Markup:
 
 
 def prm_part(facts: RunFacts) -> Markup:
-    """Calibration, length bias and what best-of-n makes of the scores, where they have been measured."""
+    """Calibration, length bias and best-of-n accuracy of the scores, where measured."""
     if facts.run.prm is None:
         return paragraph(f"Run {facts.run_id} has no PRM.", "note")
     pictures = list(prm_pictures(facts.store, facts.run_id))
@@ -163,7 +163,7 @@ def prm_part(facts: RunFacts) -> Markup:
 
 
 def _each(runs: Sequence[RunFacts], part: Callable[[RunFacts], Markup]) -> Markup:
-    """One part a run, under the run's name where there are several."""
+    """One part per run, under the run's name where there are several."""
     if len(runs) == 1:
         return part(runs[0])
     return lines(Markup('<h3 class="run">{}</h3>\n{}').format(facts.run_id, part(facts)) for facts in runs)

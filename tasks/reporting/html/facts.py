@@ -1,4 +1,4 @@
-"""What a report needs to know of a run before it draws: its methods, its best selector, its bins of difficulty."""
+"""The facts of a run that a report's figures need: its methods, best selector and bins of difficulty."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -40,17 +40,17 @@ class RunFacts:
 
     @property
     def known(self) -> list[Row]:
-        """The rows with an accuracy: those of which any verdict is known."""
+        """The rows with an accuracy: those with any known verdict."""
         return [row for row in self.rows if row["accuracy"] is not None]
 
     @property
     def families(self) -> list[str]:
-        """The methods without their budgets, in the recipe's order; cot, a single greedy solution, is none."""
+        """The methods without their budgets, in the recipe's order; cot, a single greedy solution, is left out."""
         return list(dict.fromkeys(family(row["method_id"]) for row in self.known if row["method_id"] != "cot"))
 
     @property
     def budgets(self) -> list[int]:
-        """All n of those methods, rising."""
+        """All n of those methods, ascending."""
         return sorted({row["n"] for row in self.known if row["method_id"] != "cot"})
 
     @property
@@ -60,20 +60,20 @@ class RunFacts:
 
     @property
     def best(self) -> Row | None:
-        """The most accurate row but for cot and the oracle; of several the one with the smallest n."""
+        """The most accurate row, apart from cot and the oracle; of equal ones the one with the smallest n."""
         rows = [row for row in self.known if row["method_id"] != "cot" and row["selector"] != "oracle"]
         return max(rows, key=lambda row: (row["accuracy"], -row["n"]), default=None)
 
     @property
     def lead(self) -> str:
-        """The selector of the best row, the one that figures draw in full."""
+        """The selector of the best row, which figures draw in full."""
         return "majority" if self.best is None else str(self.best["selector"])
 
     @property
     def independent(self) -> str | None:
-        """The method whose independent rollouts tell pass@1, the one with most of them."""
+        """The method whose independent rollouts give pass@1: the one with the most rollouts."""
         if self.is_imported:
-            # Imported rollouts may be what is left of a search: only who imported them knows.
+            # Imported rollouts may be those that a search kept: only the importer's recipe says it.
             known = [row for row in self.known if self.run.recipe.get("independent")]
         else:
             known = [row for row in self.known if method_name(row["method_id"]) == "best_of_n"]
@@ -87,11 +87,11 @@ class RunFacts:
 
     @property
     def difficulty(self) -> DifficultyConfig:
-        """Where the recipe's bins of pass@1 lie."""
+        """The recipe's bins of pass@1."""
         return DifficultyConfig.model_validate(self.run.recipe.get("difficulty", {}))
 
     def label(self, name: str) -> str:
-        """A family, short enough to stand beside its curve: without its parameters where they tell nothing apart."""
+        """A family's label, short enough for its curve: without parameters where they distinguish no families."""
         short = method_name(name)
         if [method_name(one) for one in self.families].count(short) == 1:
             return short

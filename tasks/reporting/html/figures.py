@@ -49,7 +49,7 @@ Row = dict[str, Any]
 
 
 def by_method(facts: RunFacts) -> Picture:
-    """Accuracy against budget, a panel a method: the best selector, majority and oracle in full, the others faint."""
+    """Accuracy against budget, one panel per method: best selector, majority and oracle in full, the others faint."""
     sql = BUDGET_SQL.format(run_id=facts.run_id)
     rows = query(facts.store, sql).to_pylist()
     panels = [
@@ -65,7 +65,7 @@ def by_method(facts: RunFacts) -> Picture:
 
 
 def by_selector(facts: RunFacts) -> Picture:
-    """Accuracy against budget, a panel a selector, every method with its band."""
+    """Accuracy against budget, one panel per selector, every method with its band."""
     sql = BUDGET_SQL.format(run_id=facts.run_id)
     rows = query(facts.store, sql).to_pylist()
 
@@ -76,12 +76,12 @@ def by_selector(facts: RunFacts) -> Picture:
 
     present = dict.fromkeys(row["selector"] for row in facts.rows)
     panels = [Panel(selector, [*lines(selector), *_greedy(rows)]) for selector in present]
-    caption = "A colour a method, the same on the whole page. Bands and bars are 95 % intervals over problems."
+    caption = "One colour per method, the same on the whole page. Bands and bars are 95 % intervals over problems."
     return Picture(f"selectors-{facts.run_id}", "Accuracy against budget, by selector", caption, BUDGET, panels, sql)
 
 
 def by_difficulty(facts: RunFacts) -> Picture:
-    """Accuracy against budget in each bin of pass@1, with how many problems lie in it; needs independent rollouts."""
+    """Accuracy against budget in each bin of pass@1, with its number of problems; needs independent rollouts."""
     bins = facts.difficulty
     sql = DIFFICULTY_SQL.format(run_id=facts.run_id, independent=facts.independent, easy=bins.easy, hard=bins.hard)
     rows = query(facts.store, sql).to_pylist()
@@ -95,14 +95,14 @@ def by_difficulty(facts: RunFacts) -> Picture:
     caption = (
         f"Easy: pass@1 of {100 * bins.easy:g} % or more; hard: below {100 * bins.hard:g} %, by the rollouts of "
         f"{facts.independent}, whose majority and oracle are dashed and dotted. These rollouts are scored here too, so "
-        f"{facts.independent} is flattered on easy problems and wronged on hard ones. Solid: {facts.lead}. Bands and "
+        f"{facts.independent} looks too good on easy problems and too bad on hard ones. Solid: {facts.lead}. Bands and "
         "bars: 95 % intervals over the bin's problems. An empty bin has no panel."
     )
     return Picture(f"difficulty-{facts.run_id}", "Accuracy by difficulty", caption, BUDGET, panels, sql)
 
 
 def against_flops(store: Store, runs: Sequence[RunFacts]) -> Picture | None:
-    """Accuracy against FLOPs a problem, policy and PRM together, a panel a run; None where they are unknown for all."""
+    """Accuracy against FLOPs a problem, policy plus PRM, one panel per run; None where they are unknown for all."""
     run_ids = ", ".join(f"'{facts.run_id}'" for facts in runs)
     sql = FLOPS_SQL.format(run_ids=run_ids)
     rows = query(store, sql).to_pylist()
@@ -115,7 +115,7 @@ def against_flops(store: Store, runs: Sequence[RunFacts]) -> Picture | None:
     if not panels:
         return None
     caption = (
-        "Inference alone, 2·N for each token computed, policy and PRM; what came from a prefix cache was not computed. "
+        "Inference only, 2·N for each computed token, policy and PRM; tokens from a prefix cache are not computed. "
         "Solid: the run's most accurate selector. Dashed and dotted: majority and oracle, which need no PRM."
     )
     axes = Axes("FLOPs a problem", "accuracy", base=10, percent=True)
@@ -131,7 +131,7 @@ def _selector_lines(facts: RunFacts, rows: Sequence[Row]) -> Iterator[Line]:
 
 
 def _method_lines(facts: RunFacts, rows: Sequence[Row]) -> Iterator[Line]:
-    """All methods: the best selector of each, majority and oracle of the independent one; the rest is faint."""
+    """All methods: the best selector of each, majority and oracle of the independent one; the others are faint."""
     main = None if facts.independent is None else method_name(facts.independent)
     alone = len(facts.families) == 1
     for (method, selector), group in _grouped(rows, lambda row: (row["method"], row["selector"])):

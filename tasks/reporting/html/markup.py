@@ -1,6 +1,6 @@
 """HTML of a report's parts: tables, figures with their numbers and SQL, sections, and the page around them.
 
-All of it comes from the templates beside this file, in which text is escaped, and nothing else is Markup.
+All markup comes from the templates beside this file, which escape text.
 """
 
 import re
@@ -24,12 +24,12 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """Where links to it lead."""
+        """The id that links to it use."""
         return self.title.lower().replace(" ", "-")
 
 
 def render(template: str, **values: object) -> Markup:
-    """A template with its values put in."""
+    """A template rendered with its values."""
     return Markup(_templates().get_template(template).render(values))
 
 
@@ -39,13 +39,13 @@ def page(title: str, sections: Sequence[Section]) -> str:
 
 
 def figure(picture: Picture) -> Markup:
-    """A picture's panels, what it shows, and folded away the points and the query that gives them."""
+    """A picture's panels and caption, and, folded, its points and their query."""
     panels = [Markup(panel_svg(picture, panel)) for panel in picture.panels]
     return _part("figure", picture, panels, points(picture))
 
 
 def points(picture: Picture) -> Markup:
-    """A picture's points as a table; each once, though several panels may show it."""
+    """A picture's points as a table; a point that several panels show is listed once."""
     rows = dict.fromkeys(
         (panel.title, line.name, *(number(value) for value in (point.x, point.y, point.low, point.high)))
         for panel in picture.panels
@@ -68,7 +68,7 @@ def table(
 
 
 def behind(sql: str, numbers: str = "") -> Markup:
-    """The query behind a figure or table, folded away, with its numbers where they stand nowhere else."""
+    """The query behind a figure or table, folded, with its numbers where the page does not show them."""
     return _part("behind", sql, numbers)
 
 
@@ -79,7 +79,7 @@ def paragraph(text: str, kind: str = "") -> Markup:
 
 
 def lines(parts: Iterable[Markup]) -> Markup:
-    """Parts under one another."""
+    """Parts, one below the other."""
     return Markup("\n").join(parts)
 
 

@@ -1,4 +1,4 @@
-"""The tables of a report: every accuracy, gains as the paper defines them, small against large, and cost."""
+"""The tables of a report: every accuracy, gains as Liu et al. 2025 define them, small against large, and cost."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 
 def accuracy_table(facts: RunFacts) -> Markup:
-    """Accuracy with intervals of every method, selector and budget; the best of the run stands out."""
+    """Accuracy with intervals of every method, selector and budget; the run's best is highlighted."""
     budgets = sorted({row["n"] for row in facts.rows})
     lines: dict[tuple[str, str], dict[int, Row]] = {}
     for row in facts.rows:
@@ -55,8 +55,8 @@ def gains_table(runs: Sequence[RunFacts]) -> Markup:
     told = paragraph(
         "Gain: (best − CoT) / CoT. Efficiency: the budget at which majority voting peaks over the budget at which the "
         "best choice is as accurate; “>” where its smallest budget already is, “<” where its largest is not. The best "
-        "choice is taken in hindsight at each budget, from all methods and selectors, which flatters it a little. "
-        "Where majority voting is flat, chance decides at which budget it peaks, and the efficiency with it."
+        "choice is taken in hindsight at each budget, from all methods and selectors, which raises it slightly. "
+        "Where majority voting is flat, chance decides at which budget it peaks, and so the efficiency."
     )
     return told + table(header, body) + behind(_choices_sql(runs))
 
@@ -86,7 +86,7 @@ def _gains(facts: RunFacts) -> list[str]:
 
 
 def against_table(runs: Sequence[RunFacts]) -> Markup:
-    """Each method's best accuracy of each run against the greedy solution of every other policy; what it costs both."""
+    """Each method's best accuracy of each run against the greedy solution of every other policy; and both costs."""
     pairs = [
         (small, large)
         for small in runs
@@ -108,7 +108,7 @@ def against_table(runs: Sequence[RunFacts]) -> Markup:
     body = [row for small, large in pairs for row in _against(small, large)]
     told = paragraph(
         "Difference in points over the problems that both runs hold, with its 95 % interval, paired. "
-        "FLOPs: what the other policy's greedy solution takes over what the row's method takes (above 1× the row is "
+        "FLOPs: those of the other policy's greedy solution divided by those of the row's method (above 1× the row is "
         "cheaper), inference of policy and PRM, and with the policies' pre-training (6·N·D) where its tokens are "
         "known. Selectors and budgets are the best in hindsight."
     )
@@ -116,7 +116,7 @@ def against_table(runs: Sequence[RunFacts]) -> Markup:
 
 
 def _graders_note(runs: Sequence[RunFacts]) -> Markup:
-    """A warning where not all runs were graded alike; nothing where they were."""
+    """A warning where the runs' graders differ; empty where they do not."""
     graders = {
         graders_of(facts.store, (use for use in facts.run.stages if use.kind in (StageKind.GRADE, StageKind.SELECT)))
         for facts in runs
@@ -125,7 +125,7 @@ def _graders_note(runs: Sequence[RunFacts]) -> Markup:
         return Markup()
     return paragraph(
         "These runs were graded by different versions of the grader, which may explain a part of the differences. "
-        "`overthink compare` judges two runs by one grader; running the recipe of an older run again grades it anew, "
+        "`overthink compare` judges two runs by one grader; running the recipe of an older run again regrades it, "
         "without an engine.",
         "note",
     )
@@ -180,12 +180,12 @@ def _choices_sql(runs: Sequence[RunFacts]) -> str:
 
 
 def _inference(row: Row) -> float | None:
-    """A problem's; None where unknown, or where no call was recorded at all."""
+    """Inference FLOPs per problem; None where unknown, or where no call was recorded."""
     return row["flops"] / row["problems"] if row["flops"] else None
 
 
 def _with_pretraining(facts: RunFacts, row: Row) -> float | None:
-    """All problems' inference with the policy's pre-training, which is paid once."""
+    """Inference FLOPs over all problems plus the policy's pre-training, which is paid once."""
     name = str(facts.run.policy).split("/")[-1].removesuffix("-Instruct")
     known = PRETRAINING.get(name)
     return None if known is None or not row["flops"] else known.flops + row["flops"]
@@ -196,7 +196,7 @@ def _ratio(large: float | None, small: float | None) -> str:
 
 
 def cost_section(facts: RunFacts) -> Markup:
-    """What a run cost, by method and in all."""
+    """A run's costs, by method and in all."""
     try:
         rows = cost_rows(facts.store, facts.run_id)
     except StorageError:

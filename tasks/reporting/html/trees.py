@@ -1,4 +1,4 @@
-"""Example trees: what a search kept and pruned on a problem it solved and on one it did not, as nested lists."""
+"""Example trees: the kept and pruned steps of a search on a solved and on an unsolved problem, as nested lists."""
 
 from collections import defaultdict
 from typing import Any
@@ -11,7 +11,7 @@ from overthink.tasks.reporting.html.facts import RunFacts
 from overthink.tasks.reporting.html.markup import behind, paragraph, render
 from overthink.tasks.reporting.tree_text import NODES_SQL
 
-# Of the solved and of the unsolved problems the one whose tree has about as many nodes as most.
+# Of the solved and of the unsolved problems, the one whose tree is closest to the median size.
 EXAMPLES_SQL = """WITH sizes AS (SELECT problem_id, count(*) AS size FROM nodes
     WHERE run_id = '{run_id}' AND method_id = '{method_id}' GROUP BY problem_id)
 SELECT problem_id, s.answer, s.correct, p.reference, size
@@ -34,7 +34,7 @@ def example_trees(facts: RunFacts) -> Markup:
     sql = EXAMPLES_SQL.format(run_id=facts.run_id, method_id=method_id, selector=facts.lead)
     examples = query(facts.store, sql).to_pylist()
     told = paragraph(
-        f"By {method_id}, chosen among by {facts.lead}. Each step is shown with its score; a step that goes on below "
+        f"By {method_id}; {facts.lead} chose the answer. Each step is shown with its score; a step below "
         "another of the same indent is its only continuation. Pruned steps are folded."
     )
     for correct, word in ((True, "solved"), (False, "failed to solve")):
@@ -63,7 +63,7 @@ def _example(facts: RunFacts, method_id: str, row: Row) -> Row:
 
 
 def _branch(children: dict[str | None, list[Row]], parent: str | None) -> list[Row]:
-    """The steps after one: those kept, then the pruned ones in a fold. A single one does not indent."""
+    """The child steps of one: the kept ones, then the pruned ones, folded. An only child is not indented."""
     items: list[Row] = []
     while True:
         here = children[parent]
