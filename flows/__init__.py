@@ -1,1 +1,1 @@
-"""What you run: the recipe, one module a flow, and the `overthink` command."""
+"""The flows, one per module, and the `overthink` command."""

@@ -19,13 +19,13 @@ from overthink.tasks.stages.progress import RunProgress, terminal
 
 @flow(name="evaluate", flow_run_name="evaluate {recipe.name}", persist_result=False)
 async def evaluate(recipe: Recipe, store: StorePlace, skip_bad_rows: bool = False, shared: bool = False) -> str:
-    """Run a recipe, or what is missing of it, into a store; returns the run's id.
+    """Run a recipe, or resume it, into a store; returns the run's id.
 
-    A run that is `shared` is worked off together with all other processes that share it, each at shards of its own.
+    All processes that run the recipe with `shared` divide its shards among them.
 
-    Raises UserError for what the user can mend, StorageError, EngineDied or BadReply for what went wrong underneath;
-    whatever was finished or journaled before is safe, and running the same recipe again goes on from there. Raises
-    Regression where the recipe has a gate and the complete run does not pass it.
+    Raises UserError for what the user can fix, and StorageError, EngineDied or BadReply for failures below; everything
+    finished or journaled before is safe, and running the same recipe again resumes. Raises Regression where the recipe
+    has a gate and the complete run does not pass it.
     """
     plan, opened = plan_evaluation(recipe, load_problems(recipe.problems, skip_bad_rows)), open_store(store)
     progress = RunProgress(terminal.get())

@@ -1,4 +1,4 @@
-"""The flow `import`: rollouts that another tool stored become a run of ours, graded and chosen from by our stages."""
+"""The flow `import`: turns rollouts that another tool stored into a run, graded and selected from by our stages."""
 
 from prefect import flow
 
@@ -14,10 +14,10 @@ from overthink.tasks.stages.progress import RunProgress, terminal
 
 @flow(name="import", flow_run_name="import {recipe.name}", persist_result=False)
 async def import_rollouts(recipe: ImportRecipe, store: StorePlace) -> list[str]:
-    """Import what another tool stored, grade it and choose from it; returns the runs' ids.
+    """Import what another tool stored, grade it and select from it; returns the runs' ids.
 
     Everything is read and checked before anything is written. Raises UserError or StorageError; what was written is
-    safe, and importing the same again goes on from there.
+    safe, and importing the same again resumes.
     """
     opened = open_store(store)
     plans = plan_imports(recipe)

@@ -1,7 +1,7 @@
 """The flow `evaluate-on-ray`: one run, shared by workers on a Ray cluster.
 
-A worker is one Ray task that goes through the whole run, so it loads each engine once. Ray starts a task anew whose
-node died; like any other worker it goes on with what is there.
+A worker is one Ray task that goes through the whole run, so it loads each engine once. Ray restarts a task whose node
+died; like any other worker it resumes from what is stored.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from overthink.tasks.stages.shards import PLAIN_TASK
 @task(name="work", **PLAIN_TASK)
 async def work(recipe: Recipe, store: str, skip_bad_rows: bool) -> str:
     """One worker of a shared run. Raises what `evaluate` raises."""
-    # Imported where it runs: Ray sends this function by its value, and what it names with it.
+    # Imported where it runs: Ray pickles this function by value, with all that it refers to.
     from overthink.flows.evaluate import evaluate
 
     return await evaluate(recipe, store, skip_bad_rows, shared=True)
@@ -41,10 +41,10 @@ async def work(recipe: Recipe, store: str, skip_bad_rows: bool) -> str:
     persist_result=False,
 )
 async def evaluate_on_ray(recipe: Recipe, store: StorePlace, workers: int, skip_bad_rows: bool = False) -> str:
-    """Run a recipe by `workers` workers on the cluster at RAY_ADDRESS, or on one that is started here; the run's id.
+    """Run a recipe with `workers` workers on the cluster at RAY_ADDRESS, or on one started here; returns the run's id.
 
-    Every node needs this package, the store under the same path, and the Prefect server at PREFECT_API_URL. What a
-    worker that fails leaves, the others do; raises what one of them raised where the run is not complete in the end.
+    Every node needs this package, the store under the same path, and the Prefect server at PREFECT_API_URL. When a
+    worker fails, the others take its shards over; raises a worker's error where the run is incomplete in the end.
     """
     if is_in_bucket(store):
         raise UserError(

@@ -1,4 +1,4 @@
-"""The flow `prm-eval`: a PRM held against solutions whose first wrong step is known, resumable."""
+"""The flow `prm-eval`: measures a PRM on solutions whose first wrong step is known, resumable."""
 
 from prefect import flow
 
@@ -18,7 +18,7 @@ from overthink.tasks.stages.progress import RunProgress, terminal
 async def prm_eval(recipe: PrmEvalRecipe, store: StorePlace, skip_bad_rows: bool = False) -> str:
     """Import labelled solutions, score their steps and measure the PRM; returns the run's id.
 
-    Raises what `evaluate` raises, and like it goes on where it was stopped.
+    Raises what `evaluate` raises, and resumes like it.
     """
     plan, opened = plan_prm_eval(recipe, load_solutions(recipe.solutions, skip_bad_rows)), open_store(store)
     progress = RunProgress(terminal.get())

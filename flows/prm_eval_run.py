@@ -1,4 +1,4 @@
-"""The flow `prm-eval-run`: the PRM of a finished run held against the grades of its rollouts, without any engine."""
+"""The flow `prm-eval-run`: measures the PRM of a finished run against its rollouts' grades, without any engine."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,7 +27,7 @@ SPLIT = ThresholdSplit(share=0.5, seed=0)  # of the rollouts whose steps a label
 
 @flow(name="prm-eval-run", flow_run_name="prm-eval {run_name}", persist_result=False)
 async def prm_eval_run(run_name: str, store: StorePlace) -> str:
-    """Measure the PRM scores that a finished run left in the store, without any engine; returns the run's id.
+    """Measure the stored PRM scores of a finished run, without any engine; returns the run's id.
 
     Raises UserError or StorageError where there is nothing to measure.
     """
@@ -45,7 +45,7 @@ async def prm_eval_run(run_name: str, store: StorePlace) -> str:
 
 
 def _nodes(store: Store, run: Run) -> list[MeasureRolloutsNode]:
-    """A measure stage for each method, over what the run left."""
+    """A measure stage for each method, over the run's stored stages."""
     recipe = Recipe.model_validate(run.recipe)
     methods = recipe.fixed_methods
     if not methods:

@@ -23,15 +23,15 @@ from overthink.tasks.training.examples import TrainingRollouts
 
 @flow(name="prm-train", flow_run_name="prm-train {recipe.name}", persist_result=False)
 async def prm_train(recipe: PrmTrainRecipe, store: StorePlace, skip_bad_rows: bool = False) -> str:
-    """Train a PRM on what a policy's rollouts are worth; returns the run's id.
+    """Train a PRM on Monte Carlo labels of a policy's rollouts (Wang et al. 2024, Math-Shepherd); returns the run's id.
 
-    Raises what `evaluate` raises, and like it goes on where it was stopped, in the middle of the training too.
+    Raises what `evaluate` raises, and resumes like it, also in the middle of the training.
     """
     plan, opened = plan_prm_train(recipe, load_problems(recipe.problems, skip_bad_rows)), open_store(store)
     progress = RunProgress(terminal.get())
     execution = Execution(plan, opened, progress, engines_of(plan))
     with opened.lock_run(plan.run_id), progress.shown(), execution.under_way():
-        await execution.make()  # the policy is gone before the training begins, which may want the whole device
+        await execution.make()  # closes the policy before the training begins, which may need the whole device
         if not opened.has_model(plan.run_id):
             await _train(plan, recipe, opened, progress)
         await asyncio.to_thread(opened.keep_model, plan.run_id)

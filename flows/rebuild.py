@@ -1,7 +1,7 @@
-"""The flow `rebuild`: what a finished run has lost and can be computed again from what is left, without any engine.
+"""The flow `rebuild`: computes what a finished run has lost from what is left, without any engine.
 
-Everything is read from the store: neither models nor, but for lost problems, their source need be there. A stage is
-made anew only under the address it had; where other code or packages would give it another, the run must be run again.
+Everything is read from the store: neither models nor, except for lost problems, the problems' source are needed. A
+stage is rebuilt only under its old key; where new code or packages change the key, the recipe must be run again.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from overthink.tasks.stages.runner import StageRunner
 
 
 def irreparable(store: Store, run: Run, lost: Sequence[IncompleteStage]) -> list[str]:
-    """Why a run cannot be rebuilt, a line each; none where it can. Nothing is written."""
+    """The reasons why a run cannot be rebuilt, one per line; empty where it can. Writes nothing."""
     if Recipe.own_key not in run.recipe:
         return [str(loss) for loss in lost]
     engines = [f"{loss}; only an engine makes it" for loss in lost if loss.use.kind in ENGINES_OF]
@@ -44,7 +44,7 @@ def irreparable(store: Store, run: Run, lost: Sequence[IncompleteStage]) -> list
 
 @flow(name="rebuild", flow_run_name="rebuild {run_id}", persist_result=False)
 async def rebuild(run_id: str, store: StorePlace) -> None:
-    """Compute anew what a finished run lacks; see `irreparable` for what stands in the way."""
+    """Compute what a finished run lacks; see `irreparable` for what can prevent it."""
     opened, progress = open_store(store), RunProgress(terminal.get())
     with opened.lock_run(run_id), progress.shown():
         run = opened.find_run(run_id)
@@ -56,9 +56,9 @@ async def rebuild(run_id: str, store: StorePlace) -> None:
 
 
 def rebuilt(store: Store, run: Run) -> list[StageNode]:
-    """The nodes of a run's graph that need no engine, on the rollouts and scores that it left.
+    """The nodes of a run's graph that need no engine, on its stored rollouts and scores.
 
-    Raises StorageError where an address is not the one it had.
+    Raises StorageError where a key differs from the run's.
     """
     recipe = Recipe.model_validate(run.recipe)
     problems = problems_of(_problem_set(store, run, recipe).in_domain(recipe.domain))
@@ -85,7 +85,7 @@ def _made_and_scored(run: Run, method_id: str, n: int) -> tuple[StoredStage, Sto
 
 
 def _problem_set(store: Store, run: Run, recipe: Recipe) -> ProblemSet:
-    """The problems as they are stored, or, where they are lost, as their source gives them."""
+    """The stored problems or, where they are lost, those of their source."""
     stage = store.stage(problems_key(run))
     if not stage.entries() or any(stage.damage(entry) for entry in stage.entries()):
         return load_problems(recipe.problems, skip_bad_rows=True)

@@ -29,10 +29,10 @@ logger = logging.getLogger(__name__)
 
 @flow(name="sweep", flow_run_name="sweep {recipe.name}", persist_result=False)
 async def sweep(recipe: SweepRecipe, store: StorePlace, skip_bad_rows: bool = False) -> str:
-    """Run a grid, or what is missing of it, into a store; returns the sweep's id.
+    """Run a grid, or resume it, into a store; returns the sweep's id.
 
-    A cell, which is a method of a run, that fails does not stop the others. Raises CellsFailed at the end with all that
-    did, and before anything starts what `evaluate` raises for what the user can mend.
+    A failed cell (a method of a run) does not stop the others. Raises CellsFailed with all failures at the end, and,
+    before anything starts, what `evaluate` raises for what the user can fix.
     """
     plan, opened = plan_sweep(recipe, skip_bad_rows), open_store(store)
     unfinished = plan.unfinished(opened)
@@ -56,7 +56,7 @@ async def sweep(recipe: SweepRecipe, store: StorePlace, skip_bad_rows: bool = Fa
 
 
 class SweptRun:
-    """One run of the grid under way; `failures` are the reasons by method, `has_ended` tells that all was tried."""
+    """One run of the grid in progress; `failures` are the reasons by method, `has_ended` is set when all was tried."""
 
     def __init__(self, plan: Plan, store: Store, engines: SweepEngines) -> None:
         slots = Engines(engines.policy(plan.policy_config), engines.prm(plan.prm_config))
@@ -68,7 +68,7 @@ class SweptRun:
 
 
 class Cell(NamedTuple):
-    """One method of one run; None stands for what is of no method."""
+    """One method of one run; None for stages that belong to no method."""
 
     run: SweptRun
     method_id: str | None
@@ -80,7 +80,7 @@ class Cell(NamedTuple):
 
 
 class Sweeping:
-    """The graphs of all runs made as one: a stage that several share is made once, for the first of them."""
+    """Makes the graphs of all runs as one: a stage that several share is made once, for the first of them."""
 
     def __init__(self, store: Store, plans: Sequence[Plan]) -> None:
         engines = SweepEngines()
@@ -96,7 +96,7 @@ class Sweeping:
         self._heading = ""
 
     async def run(self) -> None:
-        """All runs, to their ends."""
+        """Make all runs."""
         async with self.schedule.engines():
             while (job := self.schedule.next()) is not None:
                 await self._make(job)
@@ -105,7 +105,7 @@ class Sweeping:
                 await self._end_runs()
 
     async def _make(self, job: Job) -> None:
-        """A failure is that of the methods that need the stage, and nobody else's."""
+        """Make a job's stage; a failure counts only for the methods that need the stage."""
         cells = [cell for cell in self.cells[job] if not cell.has_failed]
         screen = terminal.get()
         progress = RunProgress(screen)
@@ -125,7 +125,7 @@ class Sweeping:
         return all(cell.has_failed for cell in self.cells[job])
 
     async def _end_runs(self) -> None:
-        """Write how the runs ended of which no stage is left."""
+        """Write the final status of the runs that have no stages left."""
         going_on = {id(cell.run) for job in self.schedule.remaining for cell in self.cells[job]}
         for run in self.runs:
             if id(run) not in going_on and not run.has_ended:

@@ -147,7 +147,7 @@ def test_a_local_model_is_counted_and_a_fake_has_no_size(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["math500", "--gpu", "abacus"], "the peak of 'abacus' is not known here: name one of a10, a100"),
+        (["math500", "--gpu", "abacus"], "the peak of 'abacus' is unknown: name one of a10, a100"),
         (["math500", "--set", "policy.model=some/model"], "the size of some/model is unknown: give it, as in"),
         (["math500", "--size", "seven"], "--size takes MODEL=PARAMETERS"),
         (["math500", "--size", "some/model=-1"], "--size takes MODEL=PARAMETERS"),

@@ -149,7 +149,7 @@ def test_report_mends_what_it_can_and_else_exits_with_1(store: Store) -> None:
     lose(store, "selections")
     mended = report(store)
     assert mended.returncode == 0, mended.stderr
-    assert mended.stdout.endswith(whole.stdout) and "computing anew select of cot" in mended.stdout
+    assert mended.stdout.endswith(whole.stdout) and "rebuilding select of cot" in mended.stdout
     lose(store, "steps")
     lost = report(store)
     assert (lost.returncode, lost.stdout) == (1, "")

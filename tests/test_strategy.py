@@ -50,7 +50,7 @@ def test_what_is_written_is_read_again_and_says_so_in_words(tmp_path: Path) -> N
 
 
 def test_a_strategy_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot write .*name a file in a folder that is there"):
+    with pytest.raises(UserError, match="cannot write .*name a file in an existing folder"):
         write_strategy(strategy(), tmp_path / "nowhere" / "strategy.yaml")
 
 

@@ -1,1 +1,1 @@
-"""The commands of `overthink`, one module a group."""
+"""The commands of `overthink`, one module per group."""

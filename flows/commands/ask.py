@@ -18,9 +18,9 @@ def sql(
     output: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = "table",
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Ask the store: runs, problems, rollouts, steps, scores, grades, selections, calls, costs, summary and more.
+    """Query the store: runs, problems, rollouts, steps, scores, grades, selections, calls, costs, summary and more.
 
-    Imported runs also fill reported, measured PRMs prm_metrics.
+    Imported runs also fill the table reported, measured PRMs the table prm_metrics.
     """
     from overthink.flows.commands.output import print_rows
     from overthink.storage.sql import stream
@@ -34,7 +34,7 @@ def cost(
     price_per_hour: Annotated[float | None, typer.Option(min=0, help="What an hour of the machine costs.")] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Print what a run cost: tokens, FLOPs, seconds, GPU-seconds, by method and in all."""
+    """Print a run's costs: tokens, FLOPs, seconds, GPU-seconds, by method and in all."""
     from overthink.tasks.reporting.costs import cost_rows, cost_table
 
     with plain_errors():
@@ -50,13 +50,13 @@ def tree(
     method: Annotated[str | None, typer.Option(help="Which search, where the run has several.")] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Print the tree a search grew for one problem: scores, steps, what was pruned, and where paths ended (■)."""
+    """Print a search's tree for one problem: scores, steps, pruned steps, and ends of paths (■)."""
     from overthink.tasks.reporting.tree_text import tree_of
 
     with plain_errors():
         opened = existing(store)
         drawn = tree_of(opened, opened.find_run(run_name).run_id, problem, method)
-        # Deep trees are wider than any terminal; folded into what is left beside their branches they cannot be read.
+        # Deep trees are wider than any terminal; wrapped beside their branches they are unreadable.
         unfolded(drawn).print(drawn)
 
 

@@ -1,4 +1,4 @@
-"""The `overthink` command: its groups put together."""
+"""The `overthink` command with all its groups."""
 
 from importlib.metadata import version
 from typing import Annotated

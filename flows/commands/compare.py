@@ -1,4 +1,4 @@
-"""`overthink compare` and `overthink gate`: a run beside another tool's figures, or beside an earlier run."""
+"""`overthink compare` and `overthink gate`: a run against another tool's figures, or against an earlier run."""
 
 import json
 from dataclasses import asdict
@@ -19,14 +19,18 @@ if TYPE_CHECKING:
 
 Output = Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")]
 SelectorOption = Annotated[
-    str | None, typer.Option(help="Whose choices decide: majority, prm_min_vote, … (the recipe's gate, else majority).")
+    str | None,
+    typer.Option(
+        help="The selector to compare: majority, prm_min_vote, … (default: the recipe's gate, else majority)."
+    ),
 ]
 
 
 def compare(
     run_name: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")],
     other: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="A later run; without one, RUN is beside the tool it is from.")
+        str | None,
+        typer.Argument(metavar="[RUN]", help="A later run; without one, RUN is compared with the tool it is from."),
     ] = None,
     selector: SelectorOption = None,
     output: Output = "table",
@@ -34,8 +38,8 @@ def compare(
 ) -> None:
     """Print what changed from one run to another: accuracy, flipped problems, cost.
 
-    With one RUN, an imported one: our choices beside those that the other tool reported, every difference with its
-    reason.
+    With one RUN, which was imported: compare our choices with those that the other tool reported, and give the reason
+    for every difference.
     """
     with plain_errors():
         opened = existing(store)
@@ -51,13 +55,13 @@ def gate(
         str, typer.Argument(metavar="RUN", help="A run's id or its beginning, or a recipe's name: then its newest run.")
     ],
     against: Annotated[
-        str | None, typer.Option(metavar="RUN", help="An earlier run, or `last`: the one of this name before.")
+        str | None, typer.Option(metavar="RUN", help="An earlier run, or `last`: the previous one of this name.")
     ] = None,
     selector: SelectorOption = None,
     output: Output = "table",
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Exit with code 3 where a run is less accurate than an earlier one, beyond the interval; 0 where it holds."""
+    """Exit with code 3 where a run is less accurate than an earlier one, beyond the interval; with 0 otherwise."""
     with plain_errors():
         opened = existing(store)
         run = _newest(opened, run_name)
@@ -68,7 +72,7 @@ def gate(
         from overthink.tasks.reporting.gate import judge, raise_fallen
 
         verdict = judge(opened, run, config)
-        if PREFECT_API_URL.value() is not None:  # without a server there is nobody to tell
+        if PREFECT_API_URL.value() is not None:  # without a server there are no events
             emit_verdict(verdict, run.name)
         if output == "json":
             _print_json(asdict(verdict))
@@ -78,7 +82,7 @@ def gate(
 
 
 def print_verdict(verdict: "Verdict") -> None:
-    """Print what a gate says of a run. Raises Regression where the run does not pass."""
+    """Print a gate's verdict on a run. Raises Regression where the run does not pass."""
     from overthink.tasks.reporting.compare_tables import difference_table
     from overthink.tasks.reporting.gate import raise_fallen
 
@@ -125,7 +129,7 @@ def _compare_runs(store: Store, before: Run, after: Run, selector: str | None, o
     console().print(problems_line(compared), markup=False, soft_wrap=True)
     if compared.regraded:
         console().print(regraded_text(compared.regraded), markup=False, soft_wrap=True)
-    largest = {one.method_id: one.n for one in compared.differences}  # n rises, so the largest stays
+    largest = {one.method_id: one.n for one in compared.differences}  # n ascends, so the largest remains
     flips = [flip for flip in compared.flips if (flip.selector, flip.n) == (decides, largest[flip.method_id])]
     if flips:
         console().print(flip_table(flips))

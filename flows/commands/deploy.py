@@ -16,7 +16,7 @@ def deploy(
     store: StoreOption = DEFAULT_STORE,
     skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
     cron: Annotated[str | None, typer.Option(help="When it runs, as '0 3 * * *'; without it only on demand.")] = None,
-    timezone: Annotated[str, typer.Option(help="The place whose clock the schedule goes by.")] = "UTC",
+    timezone: Annotated[str, typer.Option(help="The time zone of the schedule.")] = "UTC",
     pool: Annotated[str, typer.Option(help="The work pool whose workers run it.")] = "overthink",
     workers: Annotated[int, typer.Option(min=1, help="How many workers of the pool share each run.")] = 1,
     name: Annotated[str | None, typer.Option(help="The deployment's name, instead of the recipe's.")] = None,

@@ -1,4 +1,4 @@
-"""What `overthink doctor` looks at: the environment, the engines, Prefect, and a store."""
+"""The checks of `overthink doctor`: the environment, the engines, Prefect, and a store."""
 
 import asyncio
 import platform
@@ -31,7 +31,7 @@ MOUNTS = Path("/proc/mounts")
 def findings(
     store: Store | None, served: Sequence[ServedModelConfig] = (), urls: Sequence[str] = ()
 ) -> Iterator[Finding]:
-    """Everything in turn; a store, the endpoints of served models, and bare URLs only where they are named."""
+    """All checks in turn; those of a store, of the endpoints of served models and of bare URLs only where named."""
     yield from _python()
     yield from _packages()
     yield from engine_findings()
@@ -56,7 +56,7 @@ def _python() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    """What our own metadata asks for against what is installed."""
+    """Compare the requirements in our metadata with the installed packages."""
     wrong = list(_unmet(requires("overthink") or []))
     yield from wrong
     if not wrong:
@@ -88,7 +88,7 @@ def _prefect() -> Iterator[Finding]:
 
     address = PREFECT_API_URL.value()
     if address is None:
-        yield Finding("ok", "Prefect", "no PREFECT_API_URL: runs do without a server")
+        yield Finding("ok", "Prefect", "no PREFECT_API_URL: runs need no server")
         return
     try:
         with get_client(sync_client=True, httpx_settings={"timeout": SECONDS_TO_ANSWER}) as client:
@@ -126,13 +126,13 @@ async def _served(config: ServedModelConfig) -> list[Finding]:
 
 
 def served_models(recipes: Iterable[Recipe]) -> tuple[ServedModelConfig, ...]:
-    """The served policies and PRMs of some recipes, each once."""
+    """The distinct served policies and PRMs of some recipes."""
     engines = [engine for recipe in recipes for engine in (recipe.policy, recipe.prm)]
     return tuple(dict.fromkeys(engine for engine in engines if isinstance(engine, ServedModelConfig)))
 
 
 def bare_endpoint(url: str) -> ServedModelConfig:
-    """A URL of which it does not matter what it serves. Raises UserError where it is none."""
+    """An endpoint whose model does not matter. Raises UserError where `url` is not a URL."""
     try:
         return ServedModelConfig(model="any", endpoints=(url,))
     except ValidationError as error:
@@ -148,7 +148,7 @@ def _disk(root: Path) -> Iterator[Finding]:
         yield Finding("ok", str(root), what)
     kind = network_file_system(root.resolve(), MOUNTS.read_text(encoding="utf-8") if MOUNTS.exists() else "")
     if kind is not None:
-        remedy = "see that it carries locks from machine to machine, or keep the store on a local disk (docs/sizes.md)"
+        remedy = "check that its locks work across machines, or keep the store on a local disk (docs/sizes.md)"
         yield Finding(
             "warning", str(root), f"a network file system ({kind}), as safe for journals as its locks are", remedy
         )

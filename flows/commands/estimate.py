@@ -1,4 +1,4 @@
-"""`overthink estimate`: what a run or a sweep will take, before any of it is paid for."""
+"""`overthink estimate`: what a run or a sweep will cost, before it starts."""
 
 from typing import Annotated
 
@@ -10,7 +10,9 @@ from overthink.tasks.analysis.planning import ACCELERATORS, Assumptions
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.loading import find_recipe, read_runs
 
-Share = Annotated[float, typer.Option(min=0.001, max=1, help="Share of the card's peak that the model reaches.")]
+Share = Annotated[
+    float, typer.Option(min=0.001, max=1, help="Share of the card's peak throughput that the model reaches.")
+]
 
 
 def estimate(
@@ -24,14 +26,14 @@ def estimate(
     policy_utilisation: Share = Assumptions.policy_utilisation,
     prm_utilisation: Share = Assumptions.prm_utilisation,
     problems: Annotated[int | None, typer.Option(min=1, help="Problems of each set, where not known.")] = None,
-    size: Annotated[list[str] | None, typer.Option(help="MODEL=PARAMETERS of a model not known here.")] = None,
+    size: Annotated[list[str] | None, typer.Option(help="MODEL=PARAMETERS of an unknown model.")] = None,
 ) -> None:
-    """Estimate tokens, FLOPs and GPU hours of a recipe of `run` or `sweep`: rough, and with every assumption said."""
+    """Estimate roughly the tokens, FLOPs and GPU hours of a recipe of `run` or `sweep`; prints every assumption."""
     with plain_errors():
         from overthink.tasks.plan.cost_estimate import estimate_table, estimates
 
         if gpu not in ACCELERATORS:
-            raise UserError(f"the peak of {gpu!r} is not known here: name one of {', '.join(ACCELERATORS)}")
+            raise UserError(f"the peak of {gpu!r} is unknown: name one of {', '.join(ACCELERATORS)}")
         card = ACCELERATORS[gpu]
         assumed = Assumptions(tokens_per_rollout, prompt_tokens, policy_utilisation, prm_utilisation)
         runs = read_runs(find_recipe(recipe), changes or [])
@@ -43,8 +45,8 @@ def estimate(
             f"{tokens_per_rollout:g} tokens a solution, {prompt_tokens:g} a prompt, each computed once (prefix cache).",
             f"{gpu}: {card.peak / 1e12:,.1f} TFLOP/s in bfloat16 ({card.source}); of it the policy reaches "
             f"{policy_utilisation:.0%}, the PRM {prm_utilisation:.0%}.",
-            "A search counts its whole budget; what runs share counts once, with the first of them.",
-            "A guide to the order of magnitude: measure a small run with `overthink cost`, then say what you found.",
+            "A search counts with its whole budget; a stage that runs share counts once, in the first of them.",
+            "This gives the order of magnitude: measure a small run with `overthink cost`, then set these options.",
         )
         for line in lines:
             screen.print(line, highlight=False, soft_wrap=True)

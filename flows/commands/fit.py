@@ -19,7 +19,7 @@ def fit(
     name: Annotated[str | None, typer.Option(help="The strategy's name, instead of the file's.")] = None,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Find what to use for which difficulty under which budget, from finished runs, and how much that gains."""
+    """Fit, from finished runs, the best method for each difficulty and budget, and measure the gain."""
     with plain_errors():
         quiet()
         opened = existing(store)
@@ -31,10 +31,10 @@ def fit(
             for table in fit_tables(fitted):
                 console().print(table)
             for method_id in fitted.left_out:
-                console().print(f"left out: {method_id}, which some of the problems lack", highlight=False)
+                console().print(f"left out: {method_id}, which was not run on all problems", highlight=False)
             if fitted.unknown:
                 count = f"{fitted.unknown} problem{'s' if fitted.unknown > 1 else ''}"
-                told = f"left out: {count}, of which some option has no answer whose verdict is known"
+                told = f"left out: {count}, where all verdicts of some option are unknown"
                 console().print(told, highlight=False)
             path = out.with_stem(out.stem + fitted.suffix)
             write_strategy(fitted.strategy, path)

@@ -1,4 +1,4 @@
-"""`overthink import`: rollouts that other tools stored."""
+"""`overthink import`: imports rollouts that other tools stored."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,29 +16,29 @@ from overthink.tasks.recipes.import_recipe import GradedAs, ImportFormat, JsonlO
 
 
 def import_(
-    layout: Annotated[ImportFormat, typer.Argument(metavar="FORMAT", help="Who stored them.")],
-    path: Annotated[Path, typer.Argument(help="The folder or file they lie in.")],
+    layout: Annotated[ImportFormat, typer.Argument(metavar="FORMAT", help="The format of the tool that stored them.")],
+    path: Annotated[Path, typer.Argument(help="The folder or file of the rollouts.")],
     mapping: Annotated[
-        list[str] | None, typer.Option("--map", metavar="KEY=COLUMN", help="For jsonl: which column holds what.")
+        list[str] | None, typer.Option("--map", metavar="KEY=COLUMN", help="For jsonl: the columns of the keys.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name, instead of the format's.")] = None,
-    domain: Annotated[str, typer.Option(help="What kind of task the problems are.")] = MATH.name,
-    extraction: Annotated[Extraction, typer.Option(help="How answers are read in the rollouts.")] = "lenient",
+    domain: Annotated[str, typer.Option(help="The domain of the problems.")] = MATH.name,
+    extraction: Annotated[Extraction, typer.Option(help="How answers are extracted from the rollouts.")] = "lenient",
     independent: Annotated[
-        bool, typer.Option(help="The rollouts are independent samples: any n of them stand for a budget of n.")
+        bool, typer.Option(help="The rollouts are independent samples: any n of them represent a budget of n.")
     ] = False,
     transform: Annotated[
         ScoreTransform,
         typer.Option(
-            "--score-transform", help="For jsonl: how raw scores come into [0, 1], by themselves or per file."
+            "--score-transform", help="For jsonl: how raw scores are mapped into [0, 1], each alone or per file."
         ),
     ] = "none",
     explode: Annotated[
-        bool, typer.Option("--explode", help="For jsonl: a row holds lists with a value for each of its rollouts.")
+        bool, typer.Option("--explode", help="For jsonl: each row holds lists, with one value per rollout.")
     ] = False,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Bring rollouts that another tool stored into the store, graded and chosen from like our own."""
+    """Import rollouts that another tool stored; they are graded and selected from like any others."""
     with plain_errors():
         quiet()
         jsonl = JsonlOptions(mapping or [], transform, explode)

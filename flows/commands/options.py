@@ -18,7 +18,7 @@ RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or 
 
 
 def existing(place: str) -> Store:
-    """The store that is there. Raises StorageError where none is."""
+    """The existing store at a place. Raises StorageError where there is none."""
     opened = open_store(place)
     if not opened.exists():
         raise StorageError(f"there is no store at {place}: name one with --store, or make it with `overthink run`")
@@ -30,4 +30,4 @@ def write_text(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error}; name a file in a folder that is there") from error
+        raise UserError(f"cannot write {path}: {error}; name a file in an existing folder") from error

@@ -27,7 +27,7 @@ ROW_GROUP_BYTES = 64_000_000
 def print_rows(rows: AnswerRows, output: str) -> None:
     """Print rows in one of the formats; the terminal table stops after 200 rows and says so.
 
-    Raises UserError where a value has no form in the format.
+    Raises UserError where the format cannot represent a value.
     """
     try:
         PRINTERS[output](rows)
@@ -54,7 +54,7 @@ def _flat(column: pa.Array, shown: Callable[[str], str]) -> pa.Array:
 
 
 def _is_plain(kind: pa.DataType) -> bool:
-    """Whether pyarrow writes a type into CSV as we would."""
+    """Whether pyarrow's own CSV text of a type is the one we want."""
     return (
         pa.types.is_primitive(kind)
         or pa.types.is_decimal(kind)
@@ -74,7 +74,7 @@ def _print_json(rows: AnswerRows) -> None:
 def _print_parquet(rows: AnswerRows) -> None:
     if sys.stdout.isatty():
         raise UserError("Parquet is not text: send it to a file, as in --format parquet > rows.parquet")
-    with TemporaryFile() as file:  # a query that fails leaves no file that looks whole
+    with TemporaryFile() as file:  # a query that fails must not leave a file that looks complete
         with pa.parquet.ParquetWriter(file, rows.schema) as writer:
             waiting: list[pa.RecordBatch] = []
             size = 0
@@ -108,7 +108,7 @@ def _cell(value: Any) -> Text:
 
 
 def _text(value: Any) -> str:
-    """A value as it stands in a cell; lists and structs as JSON."""
+    """A value as the text of a cell; lists and structs as JSON."""
     match value:
         case list() | dict() | tuple():
             return _json(value)
@@ -123,7 +123,7 @@ def _text(value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    """A value as JSON: decimals with all of their digits, NaN and the infinities as null, a map as pairs."""
+    """A value as JSON: decimals with all digits, NaN and infinities as null, a map as pairs."""
     match value:
         case None | bool() | int():
             return json.dumps(value)
@@ -140,6 +140,6 @@ def _json(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A string of JSON in which whatever is not printable is escaped."""
+    """A JSON string in which all unprintable characters are escaped."""
     quoted = json.dumps(text, ensure_ascii=False)
     return quoted if quoted.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in quoted)

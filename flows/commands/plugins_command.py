@@ -1,4 +1,4 @@
-"""`overthink plugins`: the methods, selectors and domains there are, and which installed package each comes from."""
+"""`overthink plugins`: the methods, selectors and domains, and the installed package that each comes from."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from overthink.tasks.plugins import Group, Plugin, plugins
 from overthink.tasks.recipes.methods import INSTALLED, METHODS
 
 Load = Callable[[Plugin], Any]
-# What is built in, and how an installed one is loaded.
+# The built-in ones, and the loaders of installed ones.
 KINDS: Mapping[Group, tuple[Mapping[str, Any], Load]] = {
     "methods": (METHODS, INSTALLED.load),
     "selectors": (SELECTORS, lambda plugin: plugin.load_as(Selector)),

@@ -1,4 +1,4 @@
-"""`overthink prm-eval` and `overthink prm-train`: what a PRM is worth, and how to make one."""
+"""`overthink prm-eval` and `overthink prm-train`: measure a PRM, or train one."""
 
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +25,7 @@ def prm_eval(
     skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count solutions that cannot be used.")] = False,
     html: Annotated[Path | None, typer.Option(help="Also write the curves to this file, as one page.")] = None,
 ) -> None:
-    """How far a PRM can be trusted: against labelled solutions, or against the grades of a finished run."""
+    """Measure a PRM against labelled solutions, or against the grades of a finished run."""
     with plain_errors():
         if (recipe is None) == (run_name is None):
             raise UserError("name a recipe, such as prm-eval, or a finished run with --run; not both")
@@ -79,7 +79,7 @@ def prm_train(
     store: StoreOption = DEFAULT_STORE,
     skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
 ) -> None:
-    """Train a PRM on what a policy's rollouts are worth, or go on with it; a finished one is only reported."""
+    """Train a PRM on Monte Carlo labels of a policy's rollouts, or resume it; a finished one is only reported."""
     with plain_errors():
         quiet()
         wanted = read_recipe_of(PrmTrainRecipe, find_recipe(recipe), changes or [])

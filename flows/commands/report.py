@@ -29,7 +29,7 @@ def report(
     html: Annotated[Path | None, typer.Option(help="Also write everything to this file, as one page.")] = None,
     pictures: Annotated[Path | None, typer.Option(help="Also write the page's figures to this folder.")] = None,
 ) -> None:
-    """Print what runs found; as a page, with curves, trees, gains, cost, and the SQL behind each."""
+    """Print the results of runs; --html writes a page with curves, trees, gains, cost, and the SQL behind each."""
     with plain_errors():
         opened = existing(store)
         runs = [stored for name in run_names for stored in opened.find_runs(name)]
@@ -45,7 +45,7 @@ def report(
 
 
 def _make_whole(store: Store, stored: Run) -> None:
-    """Compute anew what a finished run has lost. Exits with code 1, changing nothing, where that takes an engine."""
+    """Rebuild what a finished run has lost. Exits with code 1, changing nothing, where that needs an engine."""
     if stored.status != "complete":
         return
     lost = incomplete_stages(store, stored)
@@ -56,7 +56,7 @@ def _make_whole(store: Store, stored: Run) -> None:
 
     complaints = irreparable(store, stored, lost)
     if not complaints:
-        what = "computing anew " + ", ".join(str(loss) for loss in lost)
+        what = "rebuilding " + ", ".join(str(loss) for loss in lost)
         carry_out(store, stored.run_id, what, lambda: rebuild(stored.run_id, store.address))
         complaints = [str(loss) for loss in incomplete_stages(store, stored)]
     if complaints:
@@ -77,7 +77,7 @@ def _draw(store: Store, runs: Sequence[Run], html: Path | None, pictures: Path |
 
 
 def print_report(paper: Console, store: Store, stored: Run, only_prm: bool = False) -> None:
-    """Print what a finished run found. Raises StorageError where it is not finished."""
+    """Print the results of a finished run. Raises StorageError where it is not finished."""
     if stored.status != "complete":
         raise StorageError(f"run {stored.run_id} is {status_of(store, stored)}: run its recipe again to finish it")
     kinds = {use.kind for use in stored.stages}
@@ -86,7 +86,7 @@ def print_report(paper: Console, store: Store, stored: Run, only_prm: bool = Fal
     if StageKind.LABEL in kinds:
         folder = store.model(stored.run_id)
         paper.print(Markdown((folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)[2]))
-        paper.print(f"The model lies in {folder}", markup=False, soft_wrap=True)
+        paper.print(f"The model is in {folder}", markup=False, soft_wrap=True)
     if StageKind.MEASURE in kinds:
         from overthink.tasks.reporting.prm_tables import prm_table
 
@@ -117,8 +117,8 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
         paper.print(unknown, highlight=False, soft_wrap=True)
     overlong = overlong_rollouts(store, stored.run_id) if kinds & {StageKind.SCORE, StageKind.SEARCH} else 0
     if overlong:
-        paper.print(f"{overlong} rollouts are longer than the PRM reads: unscored, they have no say in prm_ selectors.")
-    table = "summary" if rows else "selections"  # without references there are answers, but nothing to sum up
+        paper.print(f"{overlong} rollouts are longer than the PRM reads: without scores, prm_ selectors ignore them.")
+    table = "summary" if rows else "selections"  # without references there are answers, but no accuracies
     paper.print(f'overthink sql --store {store.address} "SELECT * FROM {table}"', markup=False, soft_wrap=True)
     if StageKind.IMPORT in kinds:
         paper.print(f"overthink compare --store {store.address} {stored.run_id}", markup=False, soft_wrap=True)

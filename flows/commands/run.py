@@ -1,4 +1,4 @@
-"""`overthink run`: from problems to graded choices, here or by a worker."""
+"""`overthink run`: from problems to graded selections, here or on workers."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -28,19 +28,19 @@ def run(
     store: StoreOption = DEFAULT_STORE,
     skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
     shared: Annotated[
-        bool, typer.Option("--shared", help="Work on it together with every process started with --shared.")
+        bool, typer.Option("--shared", help="Share the run with all other processes started with --shared.")
     ] = False,
     deployment: Annotated[
         str | None,
         typer.Option(help="Hand the run to a worker by this deployment, into its store unless one is named."),
     ] = None,
     on_ray: Annotated[
-        bool, typer.Option("--ray", help="Have it done on the Ray cluster at RAY_ADDRESS, or here.")
+        bool, typer.Option("--ray", help="Run it on the Ray cluster at RAY_ADDRESS, or on one started here.")
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="How many workers of a deployment or a cluster share it.")] = 1,
     wait: Annotated[bool, typer.Option(help="Wait for the end of a run that was handed over.")] = False,
 ) -> None:
-    """Run a recipe, or go on with it; a finished one is only reported."""
+    """Run a recipe, or resume it; a finished one is only reported."""
     with plain_errors():
         quiet()
         wanted = read_recipe(find_recipe(recipe), changes or [])
@@ -49,7 +49,7 @@ def run(
         if workers > 1 and deployment is None and not on_ray:
             raise UserError(
                 "--workers are those of a --deployment or of a cluster (--ray): name one, or start the same command "
-                "with --shared as often as you want workers"
+                "with --shared once for each worker"
             )
         if deployment is None:
             _run(wanted, store, skip_bad_rows, _flow_on_ray(workers) if on_ray else _flow_here(shared))
@@ -68,8 +68,8 @@ def _run(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow) -> No
 
 
 def run_to_end(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow | None = None) -> tuple[Store, str]:
-    """Run what is missing of a recipe, nothing if it is finished; returns the store and the run's id."""
-    # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
+    """Run what a recipe lacks, nothing if it is finished; returns the store and the run's id."""
+    # Prefect and the engines' packages take seconds to import; report mistakes in the recipe before that.
     from overthink.tasks.datasets.sources import load_problems
     from overthink.tasks.plan.evaluation_plan import plan_evaluation
     from overthink.tasks.plan.run_plan import is_finished
@@ -80,7 +80,7 @@ def run_to_end(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow 
     print_dropped(problem_set.dropped)
     if not is_finished(plan, opened):
         what = "1 problem" if len(plan.problems.units) == 1 else f"{len(plan.problems.units)} problems"
-        with suppress(Regression):  # `run` tells it under the report
+        with suppress(Regression):  # `run` reports it below the results
             carry_out(opened, plan.run_id, what, lambda: (flow or _flow_here())(recipe, place, skip_bad_rows))
     elif notes(opened):
         from overthink.flows.orchestration.run_flow import send_kept_reports
@@ -128,6 +128,6 @@ def _hand_over(
 
 
 def print_dropped(complaints: Sequence[str]) -> None:
-    """Say which rows were left out, and why."""
+    """Print which rows were left out, and why."""
     for complaint in complaints:
         console().print(f"dropped: {complaint}", markup=False)

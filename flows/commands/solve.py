@@ -1,4 +1,4 @@
-"""`overthink solve`: a fitted strategy, applied to problems whose answers nobody knows."""
+"""`overthink solve`: applies a fitted strategy to problems without known answers."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,18 +18,21 @@ def solve(
     problems: Annotated[Path | None, typer.Option(help="A .jsonl or .parquet file of problems.")] = None,
     mapping: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="KEY=COLUMN", help="Which column of the file holds what; `question` by default."),
+        typer.Option("--map", metavar="KEY=COLUMN", help="The columns of the file; `question` by default."),
     ] = None,
     budget: Annotated[int | None, typer.Option(min=1, help="Solutions of each problem.")] = None,
-    total_tokens: Annotated[int | None, typer.Option(min=1, help="Instead: tokens written for all problems.")] = None,
-    total_flops: Annotated[float | None, typer.Option(min=0, help="Or: FLOPs of policy and PRM for them.")] = None,
+    total_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Instead: a total of completion tokens for all problems.")
+    ] = None,
+    total_flops: Annotated[float | None, typer.Option(min=0, help="Or: a total of FLOPs of policy and PRM.")] = None,
     name: Annotated[str, typer.Option(help="The run's name.")] = "solve",
     store: StoreOption = DEFAULT_STORE,
     skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
 ) -> None:
-    """Solve one question, or a file of problems: a few solutions of each tell how hard it is, a strategy what follows.
+    """Solve one question, or a file of problems: a few solutions predict the difficulty, a strategy chooses the method.
 
-    All problems get the same budget, or share a total that goes where it helps most. A finished run is only reported.
+    All problems get the same budget, or share a total, which is spent where it helps most. A finished run is only
+    reported.
     """
     with plain_errors():
         quiet()
@@ -38,7 +41,7 @@ def solve(
 
         limit = {"n": budget, "total_tokens": total_tokens, "total_flops": total_flops}
         if list(limit.values()).count(None) != 2:
-            raise UserError("say how much to spend: one of --budget, --total-tokens and --total-flops")
+            raise UserError("give one of --budget, --total-tokens and --total-flops")
         recipe = solve_recipe(strategy, problem_source(question, problems, mapping or []), limit, name)
         opened, run_id = run_to_end(recipe, store, skip_bad_rows)
         rows, paper = solved_rows(opened, run_id), console()

@@ -36,14 +36,14 @@ def status(store: StoreOption = DEFAULT_STORE) -> None:
 
 
 def status_of(store: Store, stored: Run) -> str:
-    """A run's status; one that says it is running, though no process holds it, is interrupted."""
+    """A run's status; a run with status running that no process holds is interrupted."""
     if stored.status != "running":
         return stored.status
     return "running" if store.is_being_written(stored.run_id) else "interrupted"
 
 
 def in_short(method_ids: Iterable[str]) -> str:
-    """Methods by name, several sizes of one together: `cot, best_of_n-n64, dvts × 5`."""
+    """Methods by name, several sizes of one combined: `cot, best_of_n-n64, dvts × 5`."""
     families: dict[str, dict[str, None]] = defaultdict(dict)
     for method_id in method_ids:
         families[method_name(method_id)][method_id] = None

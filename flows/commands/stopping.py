@@ -1,4 +1,4 @@
-"""SIGTERM to a command: one message, exit code 143, mostly at once, and soon whatever the command is at."""
+"""SIGTERM to a command: one message and exit code 143, mostly at once, and soon whatever the command is doing."""
 
 import asyncio
 import os
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-EXIT_CODE = 128 + signal.SIGTERM  # as a shell says of a process that a signal ended
-PATIENCE_SECONDS = 30.0  # for what must be told at the end, to a Prefect server that may be away
+EXIT_CODE = 128 + signal.SIGTERM  # a shell's exit code for a process that a signal ended
+PATIENCE_SECONDS = 30.0  # for final reports to a Prefect server, which may be unreachable
 MESSAGE = "stopped by SIGTERM: whatever was stored is whole; run the same command again"
 
 
 @dataclass
 class _Work:
-    """What a command does in an event loop; `cancelled` tells that SIGTERM came meanwhile."""
+    """A command's work in an event loop; `cancelled` is set when SIGTERM comes meanwhile."""
 
     loop: asyncio.AbstractEventLoop
     main: "asyncio.Task[Any]"
@@ -34,7 +34,7 @@ _at_work: list[_Work] = []
 
 
 class Terminated(SystemExit):
-    """SIGTERM came. Of SystemExit's kind, because tasks of asyncio keep all others to themselves."""
+    """SIGTERM came. A SystemExit, because asyncio's tasks keep other exceptions to themselves."""
 
     def __init__(self) -> None:
         super().__init__(EXIT_CODE)
@@ -42,10 +42,10 @@ class Terminated(SystemExit):
 
 @contextmanager
 def stopped_by_sigterm() -> Iterator[None]:
-    """Raise Terminated inside where SIGTERM comes; after PATIENCE_SECONDS the process ends in any case.
+    """Raise Terminated inside the block when SIGTERM comes; after PATIENCE_SECONDS the process ends in any case.
 
-    Python calls a handler between two steps of its own, so a library that computes for long, threads that are waited
-    for, or a task that keeps what it is told could hold it up.
+    Python calls a signal handler only between its own instructions, so a long computation in a library, a wait for
+    threads, or a task that swallows the exception could delay it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -59,17 +59,17 @@ def stopped_by_sigterm() -> Iterator[None]:
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGTERM) is _raise:  # else it came, and its end is near
+        if signal.getsignal(signal.SIGTERM) is _raise:  # else SIGTERM came, and the process is about to end
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGTERM, before)
-            os.close(writing)  # ends the watch
+            os.close(writing)  # ends the watching thread
 
 
 async def ending_with_its_tasks(work: Coroutine[Any, Any, object]) -> None:
-    """Do `work` and cancel all tasks beside it where SIGTERM comes; raises Terminated where that ends it.
+    """Run `work`, and cancel all other tasks when SIGTERM comes; raises Terminated where SIGTERM ended it.
 
-    Within a flow Prefect's own handler raises, in whatever task is running at the moment. asyncio keeps the exception
-    there, and who waits for that task waits for the others first.
+    Within a flow Prefect's own handler raises in whatever task is running. asyncio keeps the exception in that task,
+    and whoever awaits it awaits the others first.
     """
     main = asyncio.current_task()
     assert main is not None, "a coroutine runs in a task"
@@ -86,12 +86,12 @@ async def ending_with_its_tasks(work: Coroutine[Any, Any, object]) -> None:
 
 
 def _raise(number: int, _: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_DFL)  # the second one ends the process at once
+    signal.signal(number, signal.SIG_DFL)  # a second SIGTERM ends the process at once
     raise Terminated
 
 
 def _watch(reading: int, screen: int) -> None:
-    """End the process some time after SIGTERM came; the pipe is written to the moment it does."""
+    """End the process PATIENCE_SECONDS after SIGTERM; the signal itself writes to the pipe."""
     with os.fdopen(reading, "rb", buffering=0) as signals, os.fdopen(screen, "wb", buffering=0) as terminal:
         while came := signals.read(1):
             if came[0] == signal.SIGTERM:
@@ -105,7 +105,7 @@ def _watch(reading: int, screen: int) -> None:
 
 
 def _forget() -> None:
-    """A forked child ends by SIGTERM as other processes do, and its parent does not hear of it."""
+    """Restore the default SIGTERM in a forked child, without effect on its parent."""
     if signal.getsignal(signal.SIGTERM) is _raise:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)

@@ -20,7 +20,7 @@ def sweep(
     store: StoreOption = DEFAULT_STORE,
     skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
 ) -> None:
-    """Run a grid of policies, PRMs and problem sets, or go on with it; a finished one is only reported."""
+    """Run a grid of policies, PRMs and problem sets, or resume it; a finished one is only reported."""
     with plain_errors():
         failures = _sweep(recipe, changes or [], store, skip_bad_rows)
     if failures:
@@ -30,8 +30,8 @@ def sweep(
         for failure in failures:
             screen.print(f"failed: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
         screen.print(
-            f"{len(failures)} cells failed; all others are finished, and every answered call is safe. Mend the cause, "
-            f"then go on with what is missing:\n{shlex.join(words)}",
+            f"{len(failures)} cells failed; all others are finished, and every answered call is safe. Fix the cause, "
+            f"then run what is missing:\n{shlex.join(words)}",
             markup=False,
             highlight=False,
             soft_wrap=True,
@@ -40,10 +40,10 @@ def sweep(
 
 
 def _sweep(name: str, changes: list[str], place: str, skip_bad_rows: bool) -> tuple[str, ...]:
-    """Run what is missing and print what was found; returns what failed."""
+    """Run what is missing and print the results; returns the failures."""
     quiet()
     recipe = read_recipe_of(SweepRecipe, find_recipe(name), changes)
-    # Prefect and the engines' packages take seconds to import; a mistake in the recipe is told before.
+    # Prefect and the engines' packages take seconds to import; report mistakes in the recipe before that.
     from overthink.flows.sweep import sweep as sweep_flow
     from overthink.tasks.plan.sweep_plan import check_runs, plan_sweep
     from overthink.tasks.reporting.sweep_tables import sweep_rows, sweep_table

@@ -1,4 +1,4 @@
-"""The terminal of the `overthink` command: what it shows, what goes to a run's log, and how mistakes are told."""
+"""The terminal of the `overthink` command: what it shows, what goes to a run's log, and how errors are reported."""
 
 import asyncio
 import atexit
@@ -36,18 +36,18 @@ QUIET = {
 
 
 def quiet() -> None:
-    """Set what makes Prefect and the tokenizers talk less, where the user has not set it."""
+    """Reduce the output of Prefect and the tokenizers, unless the user has set it."""
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
-    # What stands in for Prefect's server is on loopback, where a proxy of the environment does not look.
+    # The stand-in for Prefect's server is on loopback, which a proxy of the environment cannot reach.
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     os.environ["no_proxy"] = direct if LOOPBACK in direct else f"{direct},{LOOPBACK}".lstrip(",")
 
 
 def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """Run a flow, all chatter to the run's log. Exits with code 1, saying what is safe, where it fails.
+    """Run a flow, with all library output in the run's log. On failure prints what is safe and exits with code 1.
 
-    What its caller can tell better is raised on: UserError, StoreBusy and CellsFailed.
+    Raises UserError, StoreBusy and CellsFailed, which the caller reports better.
     """
     from prefect.exceptions import TerminationSignal
 
@@ -72,13 +72,13 @@ def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine
 
 
 class Screen(Console):
-    """A terminal on which text is text: brackets and colons mean nothing in it, and nothing in it steers."""
+    """A terminal that prints text literally: no markup, no emoji codes, no control characters."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """What rich makes of every plain string, in tables and titles too."""
+        """The hook by which rich renders every plain string, in tables and titles too."""
         return super().render_str(printable(text), **options)
 
 
@@ -89,12 +89,12 @@ def console() -> Screen:
 
 
 def print_note(note: str) -> None:
-    """What is no mistake and no result, in one line on standard error."""
+    """Print a note (neither an error nor a result) as one line on standard error."""
     Screen(stderr=True).print(f"note: {note}", style="yellow", soft_wrap=True, highlight=False)
 
 
 def unfolded(drawn: RenderableType) -> Screen:
-    """Paper as wide as what is drawn on it: for what cannot be read, or copied, in folds."""
+    """A screen as wide as what is drawn: for output that is unreadable, or cannot be copied, when wrapped."""
     width = Screen(width=WIDEST).measure(drawn).maximum
     return Screen(width=max(width, console().width))
 
@@ -102,7 +102,7 @@ def unfolded(drawn: RenderableType) -> Screen:
 def _stopped(screen: Console, reason: str, log: Path, code: int = 1) -> NoReturn:
     screen.print(
         f"The run stopped: {reason}\nEvery finished part and every answered call is safe. Run the same command again "
-        f"to go on from there. Log: {log}",
+        f"to resume. Log: {log}",
         style="red",
         markup=False,
         soft_wrap=True,
@@ -129,15 +129,15 @@ def _chatter_to(log: Path) -> Iterator[Console]:
             sys.stderr.flush()
             os.dup2(saved[0], 1)
             os.dup2(saved[1], 2)
-            # Native libraries and Prefect's server also talk while the interpreter ends.
+            # Native libraries also write while the interpreter ends.
             atexit.register(os.dup2, sink, 2)
 
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """The user's mistakes as one message, without a traceback, and exit code 2; a regression likewise, and 3.
+    """Report the user's mistakes as one message, without a traceback, with exit code 2; a regression with 3.
 
-    SIGTERM is told likewise, and is 143.
+    SIGTERM is reported the same way, with 143.
     """
     try:
         with stopped_by_sigterm():

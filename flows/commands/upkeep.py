@@ -1,4 +1,4 @@
-"""`overthink gc` and `overthink doctor`: a store kept small, and everything looked over."""
+"""`overthink gc` and `overthink doctor`: remove garbage from a store, and check everything."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -32,7 +32,7 @@ def gc(
 ) -> None:
     """List, and with --yes remove, what no run refers to: stages, set-aside parts, journals, models, locks.
 
-    What engines made is listed apart, and removed only by --confirm with the name of each stage.
+    What engines made is listed separately, and removed only by --confirm with the name of each stage.
     """
     with plain_errors():
         opened = existing(store)
@@ -51,7 +51,7 @@ def gc(
         else:
             found = [item for item in found if item not in kept]
             _print_garbage(opened, found, f"{_total(found)}; nothing was removed, --yes removes it")
-        _print_garbage(opened, kept, f"{_total(kept)} that engines made; --yes --confirm NAME removes what is NAME's")
+        _print_garbage(opened, kept, f"{_total(kept)} that engines made; --yes --confirm NAME removes those of NAME")
         if not found and not kept and not left:
             console().print("no garbage")
 
@@ -88,7 +88,7 @@ def doctor(
         list[str] | None, typer.Option("--endpoint", metavar="URL", help="Also ask this endpoint what it serves.")
     ] = None,
 ) -> None:
-    """Look over Python, packages, engines, GPUs, Prefect, endpoints and a store; exits with 1 where one is broken."""
+    """Check Python, packages, engines, GPUs, Prefect, endpoints and a store; exits with 1 where one is broken."""
     with plain_errors():
         quiet()
         opened = None if store is None else existing(store)

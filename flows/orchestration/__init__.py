@@ -1,1 +1,1 @@
-"""Prefect's own things: deployments, artifacts, secret blocks, and runs without a server."""
+"""Use of Prefect: deployments, artifacts, secret blocks, and runs without a server."""

@@ -1,6 +1,6 @@
-"""Prefect artifacts: a progress bar a stage, the result as table, as picture, and the SQL behind it.
+"""Prefect artifacts: the result as a table and as a picture, and the SQL behind it.
 
-They are for looking at; a server that is away, or slow, holds up no run. It is then left alone for a while.
+They are only for display: an unreachable or slow server delays no run. It is then not asked for a while.
 """
 
 import base64
@@ -31,7 +31,7 @@ async def publish_rows(run_id: str, name: str, rows: list[dict[str, Any]], sql: 
 
 async def publish_summary(store: Store, run_id: str) -> None:
     """The result as a table, as markdown with the SQL behind it, as a picture, and a link to the store."""
-    if server_address() is None:  # nobody looks
+    if server_address() is None:  # without a server there is no display
         return
     rows = summary_rows(store, run_id)
     await publish_rows(run_id, "summary", rows, SUMMARY_SQL)

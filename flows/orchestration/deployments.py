@@ -1,4 +1,4 @@
-"""Deployments: the flow `evaluate` on a Prefect server, run by workers on a schedule or when it is handed a recipe."""
+"""Deployments: the flow `evaluate` on a Prefect server, run by workers on a schedule or on demand."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -26,22 +26,20 @@ from overthink.tasks.stages.prefect_faults import fault_of, words_for
 
 FLOW = "evaluate"
 ENTRYPOINT = "overthink.flows.evaluate.evaluate"
-OF_0_1 = "flows.evaluate.evaluate"  # what deployments of version 0.1 name; no such package is installed any more
+OF_0_1 = "flows.evaluate.evaluate"  # the entry point of version 0.1's deployments; that package no longer exists
 POLL_SECONDS = 2
 OURS = FlowFilter(name=FlowFilterName(any_=[FLOW]))
 
 
 def flow_parameters(recipe: Recipe, store: str | None, skip_bad_rows: bool, workers: int = 1) -> dict[str, Any]:
-    """The flow's parameters as plain JSON; without a store the deployment's own holds. Several workers share a run.
+    """The flow's parameters as plain JSON; without a store the deployment's own is used. Several workers share a run.
 
     Raises UserError for a relative path: a worker has another working folder, and may be another machine.
     """
     places = [] if store is None or is_in_bucket(store) else [("--store", Path(store))]
     for key, path in [*_paths(recipe.model_dump(), ""), *places]:
         if not path.is_absolute():
-            raise UserError(
-                f"{key}: {path} is relative, but a worker runs in a folder of its own: write the whole path"
-            )
+            raise UserError(f"{key}: {path} is relative, but a worker runs in another folder: write the absolute path")
     parameters: dict[str, Any] = {"recipe": recipe.model_dump(mode="json"), "skip_bad_rows": skip_bad_rows}
     if workers > 1:
         parameters["shared"] = True
@@ -49,7 +47,7 @@ def flow_parameters(recipe: Recipe, store: str | None, skip_bad_rows: bool, work
 
 
 def cron_schedule(cron: str, timezone: str) -> CronSchedule:
-    """A schedule in the time of a place. Raises UserError where either is not one."""
+    """A cron schedule in a time zone. Raises UserError where either is invalid."""
     try:
         return CronSchedule(cron=cron, timezone=timezone)
     except ValidationError as error:
@@ -66,9 +64,9 @@ async def register(
     schedule: CronSchedule | None,
     workers: int = 1,
 ) -> str:
-    """Deploy `evaluate` to the workers of a pool, in place of an earlier deployment of that name; returns its page.
+    """Deploy `evaluate` to the workers of a pool, replacing an earlier deployment of that name; returns its URL.
 
-    The schedule is kept once for each of `workers`, so that as many start at the same time.
+    The schedule is registered once for each of `workers`, so that they start at the same time.
     Raises UserError where there is no server, no such pool, or the server refuses the parameters.
     """
     async with _server() as client:
@@ -96,7 +94,7 @@ async def register(
 
 
 async def ask_for_runs(name: str, parameters: dict[str, Any], workers: int = 1) -> list[FlowRun]:
-    """Ask a deployment for a run now, by as many workers; these parameters go before its own.
+    """Start a run of a deployment now, with `workers` workers; `parameters` override the deployment's own.
 
     Raises UserError where there is no server, no such deployment, one that no worker can run any more, or the server
     refuses the parameters.
@@ -117,13 +115,13 @@ async def ask_for_runs(name: str, parameters: dict[str, Any], workers: int = 1) 
 
 
 def old_deployments(client: SyncPrefectClient) -> list[tuple[str, str, str]]:
-    """The deployments that no worker can run any more: of each its name, what is wrong with it, and the remedy."""
+    """The deployments that no worker can run any more: for each its name, what is wrong, and the remedy."""
     names = [found.name for found in client.read_deployments(flow_filter=OURS) if found.entrypoint == OF_0_1]
     return [(name, _of_0_1(), _again(name)) for name in sorted(names)]
 
 
 async def finished(flow_run: FlowRun) -> State[Any]:
-    """Wait for a run to end; returns how it did."""
+    """Wait for a run to end; returns its final state."""
     async with _server() as client:
         while True:
             state = (await client.read_flow_run(flow_run.id)).state

@@ -1,4 +1,4 @@
-"""What a Prefect server should know of a flow run, and the notes in a store of what it has not heard."""
+"""Reports of flow runs for a Prefect server, and the notes in a store of reports that it has not received."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ Say = Callable[[str], None]
 
 
 class FlowRunReport(BaseModel):
-    """What a server should know of a flow run; `flow_run_id` is its name for it, null before it has heard of it."""
+    """A flow run's report for a server; `flow_run_id` is the server's id, null before the server knows the run."""
 
     api: str
     flow: str
@@ -34,7 +34,7 @@ class FlowRunReport(BaseModel):
 
 
 async def send(report: FlowRunReport, client: PrefectClient) -> bool:
-    """Bring a server up to date, whatever it takes the run for; whether it is there to hear it."""
+    """Send a report, whatever state the server has for the run; returns whether the server received it."""
     if await fault_of(client) is not None:
         return False
     try:
@@ -53,7 +53,7 @@ async def _send(report: FlowRunReport, client: PrefectClient) -> None:
             await client.set_flow_run_state(report.flow_run_id, state, force=True)
             await client.set_flow_run_name(report.flow_run_id, report.name)
             return
-        except ObjectNotFound:  # its database is another one by now
+        except ObjectNotFound:  # the server has a new database by now
             pass
     flow_id = await client.create_flow_from_name(report.flow)
     created = FlowRunCreate(flow_id=flow_id, name=report.name, parameters=report.parameters)
@@ -63,9 +63,9 @@ async def _send(report: FlowRunReport, client: PrefectClient) -> None:
 
 
 def kept_reports(store: Store, say: Say) -> Iterator[tuple[Path, FlowRunReport]]:
-    """The notes of a store; one that cannot be read is no reason to stop a run."""
+    """The notes of a store; one that cannot be read is reported and skipped."""
     for path in notes(store):
         try:
             yield path, FlowRunReport.model_validate(read_json(path))
         except (StorageError, ValidationError):
-            say(f"{path} should tell the Prefect server how a run ended, and cannot be read: delete it.")
+            say(f"{path}, a note for the Prefect server on how a run ended, cannot be read: delete it.")

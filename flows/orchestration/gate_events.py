@@ -10,7 +10,7 @@ PASSED, FAILED = "overthink.gate.passed", "overthink.gate.failed"
 
 
 def emit_verdict(verdict: Verdict, recipe_name: str) -> None:
-    """Emit the verdict as an event, for automations to act on. A server that cannot be reached stops nothing."""
+    """Emit the verdict as an event, for automations to act on. An unreachable server is ignored."""
     from prefect.events import emit_event
 
     emit_event(
@@ -25,7 +25,7 @@ def emit_verdict(verdict: Verdict, recipe_name: str) -> None:
 
 
 def apply_gate(store: Store, run_id: str, gate: GateConfig) -> None:
-    """Judge a finished run and tell Prefect. Raises Regression where it is less accurate."""
+    """Judge a finished run and emit the verdict. Raises Regression where the run is less accurate."""
     run = store.find_run(run_id)
     verdict = judge(store, run, gate)
     emit_verdict(verdict, run.name)

@@ -1,4 +1,4 @@
-"""A relay to a Prefect server, which stands in for it while it is away and tells it what it missed when it is back."""
+"""A relay to a Prefect server: replaces it while it is unreachable, and reports to it when it is back."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,14 +21,14 @@ from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Store
 from overthink.tasks.stages.prefect_faults import FAULTS, fault_of, is_away, refuse_others, words_for
 
-TRIED_EVERY = 30.0  # seconds between attempts to tell a server that is away
+TRIED_EVERY = 30.0  # seconds between attempts to reach a server
 JSON = {"Content-Type": "application/json"}
 
 
 class Relay(StandIn):
-    """Passes on what the flow engine asks; answers itself, and keeps the last state, while the server is away.
+    """Forwards the flow engine's requests; while the server is unreachable, answers them and keeps the last state.
 
-    An end that the server has not heard of lies in `folder` as a note.
+    A final state that the server has not received is kept in `folder` as a note.
     """
 
     def __init__(self, api: str, client: PrefectClient, folder: Path, say: Say) -> None:
@@ -36,11 +36,11 @@ class Relay(StandIn):
         self.away = False
         self._api, self._client, self._folder, self._say = api, client, folder, say
         self._said = False
-        self._theirs: dict[str, str] = {}  # the server's ids of flow runs, by those that the engine knows
+        self._theirs: dict[str, str] = {}  # the server's ids of flow runs, by the engine's ids
 
     async def reply(self, request: ApiRequest) -> Response:
-        """The server's reply, or our own where it is away."""
-        if request.words == VERSION:  # a server of another version was refused before
+        """The server's reply, or our own where it is unreachable."""
+        if request.words == VERSION:  # a server of another version has been refused earlier
             return self.answer(request)
         heard = await self._pass_on(request)
         if heard is not None and heard.is_success and request.creates in self.kept:
@@ -48,7 +48,7 @@ class Relay(StandIn):
             if request.creates == "flow_runs":
                 self._theirs[thing["id"]] = thing["id"]
         else:
-            own = self.answer(request)  # which keeps what is said, for the case that the server goes later
+            own = self.answer(request)  # this keeps the request, in case the server fails later
             if heard is None or (heard.status_code == 404 and request.method in ("GET", "PATCH")):
                 self._note_ends()
                 return own
@@ -56,23 +56,23 @@ class Relay(StandIn):
         return Response(content, heard.status_code, media_type=heard.headers.get("content-type"))
 
     async def hear(self, event: str) -> None:
-        """Pass an event on; one that the server cannot hear is lost."""
+        """Forward an event; it is lost where the server is unreachable."""
         await self._pass_on(ApiRequest("POST", "/events", f"[{event}]".encode()))
 
     async def send_kept(self, store: Store) -> None:
-        """Tell the server what it could not be told when earlier runs into this store ended."""
+        """Send the notes that earlier runs left in this store."""
         for path, report in kept_reports(store, self._say):
             if report.api == self._api and not self.away and await send(report, self._client):
                 path.unlink(missing_ok=True)
 
     async def watch(self) -> None:
-        """Tell the server what it missed as soon as it is back."""
+        """Send the server what it missed as soon as it is back."""
         while True:
             await asyncio.sleep(TRIED_EVERY)
             await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Tell the server what it missed, if it is back."""
+        """Send the server what it missed, if it is back."""
         if not self.away or not self._runs:
             return
         for run_id in self._runs:
@@ -83,14 +83,14 @@ class Relay(StandIn):
         self._say(f"The Prefect server at {self._api} is back, and has been told: {states}.")
 
     def say_what_is_left(self) -> None:
-        """Say that an end lies in a note."""
+        """Report that a final state is kept in a note."""
         for run_id in self._runs:
             if note_path(self._folder, run_id).exists():
                 state = self._report(run_id).state
                 self._say(f"The Prefect server has not heard that the run is {state}: the next run tells it.")
 
     def missed(self, error: Exception) -> None:
-        """The server is away; this is said once."""
+        """Report, once, that the server is unreachable."""
         self.away = True
         if not self._said:
             self._say(
@@ -100,12 +100,12 @@ class Relay(StandIn):
             self._said = True
 
     async def _pass_on(self, request: ApiRequest) -> httpx.Response | None:
-        """What the server replies, a refusal too; None where it is away."""
+        """The server's reply, also a refusal; None where it is unreachable."""
         if self.away:
             return None
         path = _translated(request.path.encode(), self._theirs).decode()
         content = _translated(request.content, self._theirs)
-        forward: Any = self._client.request  # its type knows Prefect's routes alone
+        forward: Any = self._client.request  # typed for Prefect's own routes only
         try:
             heard: httpx.Response = await forward(request.method, path, content=content, headers=JSON)
             _check(request, heard)
@@ -117,7 +117,7 @@ class Relay(StandIn):
             return None
 
     def _note_ends(self) -> None:
-        """Keep ends in notes; at once, as Prefect lets SIGTERM end the process right after a last state."""
+        """Keep final states in notes; at once, as Prefect lets SIGTERM end the process right after a final state."""
         for run_id in self._runs if self.away else ():
             report = self._report(run_id)
             if report.type in TERMINAL_STATES:
@@ -128,7 +128,7 @@ class Relay(StandIn):
 
     async def _send(self, run_id: str) -> bool:
         told: FlowRunReport | None = None
-        while (report := self._report(run_id)) != told:  # the run may go on while it is told
+        while (report := self._report(run_id)) != told:  # the run's state may change during the transfer
             if not await send(report, self._client):
                 return False
             self._theirs[run_id] = str(report.flow_run_id)
@@ -142,7 +142,7 @@ class Relay(StandIn):
         return FlowRunReport(
             api=self._api,
             flow=flow,
-            name=run["name"] or flow,  # it gets its name when it starts
+            name=run["name"] or flow,  # a flow run gets its name when it starts
             parameters=run["parameters"],
             flow_run_id=self._theirs.get(run_id),
             type=run["state"]["type"],
@@ -162,7 +162,7 @@ def _translated(text: bytes, words: dict[str, str]) -> bytes:
 
 
 def _check(request: ApiRequest, heard: httpx.Response) -> None:
-    """Raises what Prefect's client raises of replies that are not Prefect's."""
+    """Raise what Prefect's client raises for replies that are not Prefect's."""
     match request.method, request.words:
         case "POST", [kind] if kind in KINDS:
             UUID(heard.json()["id"])
@@ -174,9 +174,9 @@ def _check(request: ApiRequest, heard: httpx.Response) -> None:
 
 @asynccontextmanager
 async def relay_to(api: str, folder: Path, say: Say) -> AsyncIterator[Relay]:
-    """A relay to the server that PREFECT_API_URL names, whether it is there or not.
+    """A relay to the server at PREFECT_API_URL, whether it is reachable or not.
 
-    Raises RuntimeError where it is of another version, and httpx.HTTPStatusError where it does not let us in.
+    Raises RuntimeError where its version differs, and httpx.HTTPStatusError where it denies access.
     """
     async with get_client(httpx_settings={"event_hooks": {"response": [refuse_others]}}) as client:
         relay = Relay(api, client, folder, say)

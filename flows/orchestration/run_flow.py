@@ -1,6 +1,6 @@
-"""Runs a flow whether or not a Prefect server is there, and starts none.
+"""Runs a flow with or without a Prefect server, and starts none.
 
-The flow engine asks a stand-in on loopback; where PREFECT_API_URL names a server, that is a relay to it.
+The flow engine uses a stand-in on loopback; where PREFECT_API_URL names a server, the stand-in is a relay to it.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from overthink.flows.orchestration.stand_in import StandIn, served
 from overthink.storage.store import Store
 
 Result = TypeVar("Result")
-SECONDS_TO_SEND = 30.0  # the last events
+SECONDS_TO_SEND = 30.0  # for the last events
 
 
 async def run_flow(store: Store, run_id: str, flow: Callable[[], Coroutine[Any, Any, Result]], say: Say) -> Result:
-    """Run a flow, and return what it does; no Prefect server that is away stops it.
+    """Run a flow and return its result; an unreachable Prefect server does not stop it.
 
-    An end that the server has not heard of is kept in the run's folder, and told by the next run into the store.
+    A final state that the server has not received is kept in the run's folder; the next run into the store sends it.
     """
     api = server_address()
-    # A thread of their own, so that neither a busy flow nor its end by SIGTERM holds up what must be told.
+    # They have their own thread, so that neither a busy flow nor its end by SIGTERM delays the reports.
     with start_blocking_portal(name="prefect-stand-in") as portal, ExitStack() as stack:
         stand_in = StandIn()
         if api is not None:
@@ -43,7 +43,7 @@ async def run_flow(store: Store, run_id: str, flow: Callable[[], Coroutine[Any, 
 
 
 async def send_kept_reports(store: Store, say: Say) -> None:
-    """Tell the server what it could not be told when earlier runs into this store ended."""
+    """Send the notes that earlier runs left in this store."""
     api = server_address()
     if api is not None:
         async with relay_to(api, store.root, say) as relay:

@@ -1,4 +1,4 @@
-"""Served models whose keys are kept in Prefect's Secret blocks: fetched each time one is opened, and kept nowhere."""
+"""Served models with keys in Prefect's Secret blocks: a key is fetched when a model is opened, and never stored."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from overthink.tasks.stages.node import Engines
 
 
 def engines_of(plan: Plan) -> Engines:
-    """The places of the engines that a run asks."""
+    """The slots of the engines that a run uses."""
     policy, prm = plan.policy_config, plan.prm_config
     return Engines(
         policy=None if policy is None else EngineSlot(policy, open_policy),
@@ -38,7 +38,7 @@ async def open_prm(config: PrmConfig) -> Prm:
 
 
 async def fetch_key(config: object) -> None:
-    """Hand over the key of a model whose recipe names a block. Raises EngineUnavailable where there is none."""
+    """Provide the key of a model whose recipe names a block. Raises EngineUnavailable where there is none."""
     if not isinstance(config, ServedModelConfig) or config.api_key_block is None:
         return
     block = config.api_key_block
@@ -49,7 +49,7 @@ async def fetch_key(config: object) -> None:
         )
     try:
         secret: Any = await Secret.aload(block)
-    except ValueError as error:  # what Prefect raises where there is no such block
+    except ValueError as error:  # Prefect raises it where there is no such block
         raise EngineUnavailable(
             f"{config.model}: the Prefect server has no Secret block {block!r}: create it on its page, under Blocks"
         ) from error

@@ -1,4 +1,4 @@
-"""Which Prefect server there is: while a flow runs, PREFECT_API_URL names what stands in for it."""
+"""The Prefect server's address: while a flow runs, PREFECT_API_URL names the stand-in."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,18 +17,18 @@ _named: ContextVar[str | None] = ContextVar("named")
 
 
 def server_address() -> str | None:
-    """The address of the server itself, None where none is named."""
+    """The address of the server itself, None without one."""
     return _named.get(PREFECT_API_URL.value())
 
 
 @contextmanager
 def asking(stand_in: str) -> Iterator[None]:
-    """Inside, all of Prefect asks what stands in for the server at this address."""
+    """Inside, all of Prefect uses the stand-in at this address."""
     server = server_address()
     settings = {
         PREFECT_API_URL: stand_in,
         PREFECT_UI_URL: PREFECT_UI_URL.value() or "",  # else links would lead to the stand-in
-        PREFECT_API_REQUEST_TIMEOUT: 3600.0,  # the stand-in answers in time, or as soon as its server does
+        PREFECT_API_REQUEST_TIMEOUT: 3600.0,  # the stand-in answers at once, or as soon as its server does
         PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: False,
     }
     if server is None:
@@ -43,7 +43,7 @@ def asking(stand_in: str) -> Iterator[None]:
 
 @contextmanager
 def asking_the_server() -> Iterator[None]:
-    """Inside, the server itself is asked, where there is one: other machines do not reach what stands in for it."""
+    """Inside, Prefect uses the server itself, if any: other machines do not reach the stand-in."""
     server = server_address()
     with temporary_settings({PREFECT_API_URL: server} if server else {}):
         yield

@@ -1,4 +1,4 @@
-"""A stand-in for Prefect's server: the few routes that the flow engine asks for, answered inside this process."""
+"""A stand-in for Prefect's server: answers the few routes that the flow engine uses inside this process."""
 
 import json
 import socket
@@ -21,12 +21,12 @@ from starlette.websockets import WebSocket
 
 VERSION = ["admin", "version"]
 KINDS = ("flows", "flow_runs", "task_runs", "artifacts")
-SECONDS_TO_END = 5  # for what was asked before the flow ended
+SECONDS_TO_END = 5  # for requests made before the flow ended
 
 
 @dataclass(frozen=True)
 class ApiRequest:
-    """What a client asks: the method, the path below /api with its query, and the JSON as it came."""
+    """A client's request: the method, the path below /api with its query, and the JSON body as received."""
 
     method: str
     path: str
@@ -39,34 +39,34 @@ class ApiRequest:
 
     @property
     def creates(self) -> str:
-        """The kind of thing that is to be created, or nothing."""
+        """The kind of object to create, or an empty string."""
         return self.words[0] if self.method == "POST" and len(self.words) == 1 else ""
 
     @property
     def body(self) -> dict[str, Any]:
-        """The JSON, where it is an object."""
+        """The JSON body; empty where it is not an object."""
         value = json.loads(self.content or b"{}")
         return value if isinstance(value, dict) else {}
 
 
 class StandIn:
-    """Keeps what it is told of in memory, accepts every state, drops logs and events. All else is not there.
+    """Keeps objects in memory, accepts every state, drops logs and events, and answers 404 to all else.
 
-    `kept` holds Prefect's JSON of each kind of thing by their ids.
+    `kept` holds Prefect's JSON objects by kind and id.
     """
 
     def __init__(self) -> None:
         self.kept: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in KINDS}
 
     async def reply(self, request: ApiRequest) -> Response:
-        """What a client is told."""
+        """The response to a client."""
         return self.answer(request)
 
     async def hear(self, event: str) -> None:
-        """One event, as JSON."""
+        """Receive one event, as JSON."""
 
     def answer(self, request: ApiRequest) -> Response:
-        """What Prefect would reply."""
+        """The response that Prefect would give."""
         if request.words == VERSION:
             return JSONResponse(__version__)
         if request.creates in self.kept:
@@ -75,14 +75,14 @@ class StandIn:
         match request.words:
             case ["logs" | "events"]:
                 return Response(status_code=204)
-            case [_, "filter"]:  # nothing was there before
+            case [_, "filter"]:  # no earlier ones exist
                 return JSONResponse([])
             case [kind, known, *rest] if known in self.kept.get(kind, {}):
                 return _about(self.kept[kind][known], request.method, rest, request.body)
         return JSONResponse({"detail": "Not Found"}, status_code=404)
 
     def keep(self, kind: str, thing: dict[str, Any]) -> dict[str, Any]:
-        """Take something up."""
+        """Store a new object and return it."""
         self.kept[kind][thing["id"]] = thing
         return thing
 
@@ -93,14 +93,14 @@ def _about(thing: dict[str, Any], method: str, rest: list[str], body: dict[str, 
     thing |= body
     if rest != ["set_state"]:
         return Response(status_code=204)
-    state: State[Any] = State.model_validate(body["state"])  # which gives it an id and a time
+    state: State[Any] = State.model_validate(body["state"])  # this sets an id and a time
     accepted = OrchestrationResult[Any](state=state, status=SetStateStatus.ACCEPT, details=StateAcceptDetails())
     return JSONResponse(accepted.model_dump(mode="json"), status_code=201)
 
 
 @contextmanager
 def served(stand_in: StandIn, portal: BlockingPortal) -> Iterator[str]:
-    """The address at which a stand-in is asked, on loopback; it is served by the portal's thread."""
+    """The address of a stand-in on loopback; the portal's thread serves it."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         _app(stand_in), log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=SECONDS_TO_END
@@ -122,7 +122,7 @@ def _app(stand_in: StandIn) -> Starlette:
 
     async def hear(events: WebSocket) -> None:
         await events.accept(subprotocol="prefect")
-        await events.receive_text()  # by what right they are sent
+        await events.receive_text()  # the client's authentication message
         await events.send_json({"type": "auth_success"})
         async for event in events.iter_text():
             await stand_in.hear(event)

@@ -1,4 +1,4 @@
-"""The engines of a sweep: each is loaded when it is first needed, and stays until another one needs its place."""
+"""The engines of a sweep: each is loaded when first needed, and stays loaded until another needs its place."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
@@ -14,9 +14,9 @@ Role = Literal["policy", "prm"]
 
 
 class SweepEngines:
-    """At most one policy and one PRM are loaded at a time, and both at once only where they fit onto their GPUs.
+    """Loads at most one policy and one PRM at a time, and both only where they fit onto their GPUs.
 
-    An engine that could not be loaded once is not tried again: all that need it are told the same at once.
+    An engine that failed to load is not tried again: all stages that need it get the same error at once.
     """
 
     def __init__(self) -> None:
@@ -24,11 +24,11 @@ class SweepEngines:
         self._refused: dict[tuple[Role, Any], EngineUnavailable] = {}
 
     def policy(self, config: PolicyConfig | None) -> EngineSlot[Policy] | None:
-        """The place of a policy, where there is one."""
+        """The slot of a policy; None without one."""
         return None if config is None else self._slot(("policy", config), open_policy)
 
     def prm(self, config: PrmConfig | None) -> EngineSlot[Prm] | None:
-        """The place of a PRM, where there is one."""
+        """The slot of a PRM; None without one."""
         return None if config is None else self._slot(("prm", config), open_prm)
 
     def _slot(self, place: tuple[Role, Any], opener: Callable[[Any], Awaitable[Any]]) -> EngineSlot[Any]:

@@ -1,4 +1,4 @@
-"""Where a store keeps what no Prefect server has heard: how flow runs ended."""
+"""The notes in a store on final states of flow runs that no Prefect server has received."""
 
 from pathlib import Path
 
