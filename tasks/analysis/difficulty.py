@@ -1,8 +1,7 @@
 """How hard a problem is for a policy: from graded rollouts, or predicted from a few ungraded ones.
 
-Difficulty is absolute, by the policy's own pass@1 (paper section 1). With the answers at hand it is known (oracle);
-without them it is predicted from a pilot of a few rollouts: what the PRM says of them, whether they agree, how long
-they are.
+Difficulty is absolute, by the policy's own pass@1 (Liu et al. 2025). With the references it is known (oracle);
+without them it is predicted from a pilot of a few rollouts: their PRM scores, their agreement and their lengths.
 """
 
 from collections.abc import Sequence
@@ -17,11 +16,11 @@ from overthink.tasks.analysis.selectors import Candidates, Floats, Integers
 Difficulty = Literal["easy", "medium", "hard"]
 DIFFICULTIES: tuple[Difficulty, ...] = get_args(Difficulty)
 FEATURES = ("last_score", "best_last_score", "min_score", "agreement", "unanswered", "log_tokens")
-RIDGE = 1.0  # of standardised weights, against problems: enough to keep the fit finite where a feature tells all
+RIDGE = 1.0  # ridge penalty on standardised weights: keeps the fit finite where a feature separates the problems
 
 
 class DifficultyConfig(BaseModel):
-    """Where the bins of pass@1 lie (defaults: paper section 1), and how many rollouts predict it."""
+    """The bins of pass@1 (defaults: Liu et al. 2025), and the number of rollouts that predict it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,7 +49,7 @@ def quantiles(pass_at_1: Floats, count: int = 5) -> Integers:
 
 
 def confusion(known: Sequence[Difficulty], predicted: Sequence[Difficulty]) -> Integers:
-    """How many problems of each known difficulty (rows) are predicted to be of each (columns), both as DIFFICULTIES."""
+    """Confusion matrix of known difficulties (rows) and predicted ones (columns), both in the order of DIFFICULTIES."""
     counts: Integers = np.zeros((len(DIFFICULTIES), len(DIFFICULTIES)), dtype=np.int64)
     for pair in zip(known, predicted, strict=True):
         row, column = map(DIFFICULTIES.index, pair)
@@ -59,13 +58,13 @@ def confusion(known: Sequence[Difficulty], predicted: Sequence[Difficulty]) -> I
 
 
 def features_of(pilot: Candidates, tokens: Sequence[int]) -> Floats:
-    """(FEATURES,) what a pilot tells of a problem; `tokens` are the completion tokens of each of its rollouts.
+    """(FEATURES,) the features of a problem's pilot; `tokens` are the completion tokens of each of its rollouts.
 
     Raises ValueError for a pilot that is empty, or has no step scores.
     """
     if not pilot.count or not pilot.scores:
         raise ValueError("difficulty is predicted from one scored rollout at least")
-    # A rollout without steps has no score; as a sign of how hard the problem is, it is as good as one that scores 0.
+    # A rollout without steps has no score; for predicting difficulty it counts as a score of 0.
     last, lowest = (np.nan_to_num(pilot.scores[name], nan=0.0) for name in ("last", "min"))
     answered = pilot.groups[pilot.groups >= 0]
     agreement = np.bincount(answered).max() / pilot.count if len(answered) else 0.0
@@ -89,7 +88,7 @@ class Predictor(BaseModel):
         return self
 
     def pass_at_1(self, features: Floats) -> Floats:
-        """The pass@1 to expect, in (0, 1), (problems,), from features (problems, FEATURES)."""
+        """The predicted pass@1, in (0, 1), (problems,), from features (problems, FEATURES)."""
         expected: Floats = scipy.special.expit(
             self.bias + features @ np.array([self.weights[name] for name in FEATURES])
         )
@@ -97,7 +96,7 @@ class Predictor(BaseModel):
 
 
 def fit_predictor(features: Floats, share: Floats) -> Predictor:
-    """The predictor under which the shares of right rollouts, (problems,), are likeliest; each problem weighs the same.
+    """Fit a predictor by maximum likelihood to the shares of right rollouts, (problems,); problems weigh equally.
 
     Raises ValueError where there are no problems.
     """
@@ -121,5 +120,5 @@ def fit_predictor(features: Floats, share: Floats) -> Predictor:
 
 
 def rounded(value: float) -> float:
-    """Six significant digits: more would only make a strategy's file hard to read, and another on every machine."""
+    """Round to six significant digits, so that a strategy's file is readable and the same on every machine."""
     return float(f"{value:.6g}")

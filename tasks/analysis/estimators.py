@@ -31,16 +31,16 @@ from overthink.tasks.analysis.selectors import (
 )
 
 Estimator = Literal["exact", "monte_carlo"]
-Chance = Callable[[Booleans], float]  # the probability that what is chosen is among the marked rollouts
+Chance = Callable[[Booleans], float]  # the probability that the chosen rollout is a marked one
 SUBSETS = 400
-NOTHING = 1e-9  # a probability that rounding leaves where there is none
+NOTHING = 1e-9  # probabilities below this are rounding errors
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The probability in [0, 1] that one problem is answered rightly from n rollouts.
+    """The probability in [0, 1] that one problem is answered correctly from n rollouts.
 
-    `low` takes every unknown verdict for wrong, `high` for right.
+    `low` counts every unknown verdict as wrong, `high` as right.
     """
 
     low: float
@@ -49,7 +49,7 @@ class Estimate:
 
     @property
     def unknown(self) -> float:
-        """The probability that the verdict on what is chosen is unknown; of `oracle`, that it could be either."""
+        """The probability that the verdict on the chosen answer is unknown; for `oracle`, that it could be either."""
         return self.high - self.low
 
     @property
@@ -62,7 +62,7 @@ class Estimate:
 def estimates(
     selectors: Sequence[str], rollouts: Candidates, budgets: Iterable[int], seed: int
 ) -> dict[tuple[str, int], Estimate]:
-    """Expected accuracy of each selector on each n of a problem's N rollouts; of one that serves no subsets, on N.
+    """Expected accuracy of each selector on each n of a problem's N rollouts; only on N if it serves no subsets.
 
     Raises ValueError unless 1 <= n <= N.
     """
@@ -96,7 +96,7 @@ def estimates_after(
 ) -> dict[str, Estimate]:
     """Expected accuracy of each selector on n of a problem's N rollouts, its first `pilot` always among them.
 
-    So an estimate that is conditioned on what the pilot looked like holds for rollouts that follow this very pilot.
+    So an estimate that is conditioned on the pilot's features holds for rollouts that follow the same pilot.
     Raises ValueError unless pilot <= n <= N.
     """
     if not pilot <= n <= rollouts.count:
@@ -113,12 +113,12 @@ def estimates_after(
 
 
 def _by_subsets(selector: Selector, values: Floats, rollouts: Candidates, subsets: Integers) -> Chance:
-    """How often the choice among the rollouts of a subset is a marked one."""
+    """The probability that the choice among a subset's rollouts is a marked one."""
     if selector.pick is any_right:
         return partial(_any_among, subsets)
     if selector.pick is vote:
         return partial(vote_of, values, rollouts.groups, subsets)
-    if selector.pick is best:  # each a group of its own: then the vote goes to the single best one
+    if selector.pick is best:  # each rollout is its own group: then the vote chooses the best one
         return partial(vote_of, values, np.arange(rollouts.count), subsets)
     picked = [selector.pick(rollouts.at(subset), values[subset]) for subset in subsets]
     places = [len(values) if one is None else subset[one] for one, subset in zip(picked, subsets, strict=True)]
@@ -148,7 +148,7 @@ def best_of(values: Floats, n: int, correct: Booleans) -> float:
     """P(the highest-valued of n of N rollouts is right); NaN values are never chosen, ties go to the first."""
     eligible = np.flatnonzero(~np.isnan(values))
     ranked = eligible[np.argsort(-values[eligible], kind="stable")]
-    # Those without a say never stand above anyone, so the best r-th is best whenever the r above it are absent.
+    # Rollouts with NaN rank below all others, so the one of rank r wins whenever the r above it are absent.
     return float(chances_of_ranks(len(values), n)[: len(ranked)][correct[ranked]].sum())
 
 
@@ -162,7 +162,7 @@ def vote_of(values: Floats, groups: Integers, subsets: Integers, correct: Boolea
     """Mean accuracy of a weighted vote over `subsets`, (any, n) ascending indices; ties go to the first encountered."""
     count, kinds = len(values), int(groups.max()) + 1
     has_say = ~np.isnan(values)
-    # Those without a say vote in a last column of their own, which is cut off.
+    # Rollouts with NaN vote in an extra last column, which is cut off.
     columns = np.where(has_say, groups, kinds)
     cells = np.arange(len(subsets))[:, np.newaxis] * (kinds + 1) + columns[subsets]
     ballots = np.where(has_say, values, 0.0)[subsets]
@@ -174,12 +174,12 @@ def vote_of(values: Floats, groups: Integers, subsets: Integers, correct: Boolea
     totals = np.where(first < count, totals, -1.0)
     leading = totals == totals.max(axis=1, keepdims=True, initial=-1.0)
     chosen = np.where(leading, first, count).min(axis=1, initial=count)
-    right = np.append(correct, False)  # a subset in which nobody has a say points past the end
+    right = np.append(correct, False)  # the index of a subset without any vote points past the end
     return float(right[chosen].mean())
 
 
 def has_few_subsets(count: int, n: int) -> bool:
-    """Whether all subsets of n can be tried; so it is for one rollout, all and all but one."""
+    """Whether all subsets of n are few enough to enumerate; always so for n of 1, count - 1 and count."""
     return comb(count, n) <= max(SUBSETS, count)
 
 

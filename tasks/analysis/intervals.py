@@ -1,10 +1,10 @@
-"""Intervals of means over problems: Wilson's, carried over from zeros and ones to any numbers between two bounds.
+"""Intervals of means over problems: Wilson's, generalised from zeros and ones to numbers between two bounds.
 
-Wilson's interval holds every mean whose distance from the sample's is within z standard errors, the error being the one
-that this mean would have. Of zeros and ones the mean tells that error. Of accuracies to expect, which lie anywhere in
-[0, 1], it does not; so here the sample, mixed with as many values at the far bound as lead to that mean, tells it. Of
-zeros and ones such a mixture has the error of Wilson, and no other distribution with the sample's mean and variance has
-an error that grows faster. So the interval never collapses to a point, neither at 0 and 1 nor where all are alike.
+Wilson's interval contains every mean whose distance from the sample mean is within z of the standard errors that this
+mean would have. For zeros and ones the mean determines that error. For expected accuracies, which lie anywhere in
+[0, 1], it does not: here the error is that of the sample mixed with as many values at the far bound as give that mean.
+For zeros and ones this mixture gives Wilson's error, and no other distribution with the sample's mean and variance has
+an error that grows faster. So the interval never collapses to a point, neither at 0 and 1 nor where all values agree.
 """
 
 import math
@@ -43,17 +43,17 @@ def _reach(room: float, variance: float, share: float) -> float:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """How much more accurate one way is than another, in [-1, 1], with its interval (None: unknown)."""
+    """The accuracy of one option minus that of another, in [-1, 1], with its interval (None: unknown)."""
 
     accuracy: float
     interval: tuple[float, float] | None
 
 
 def paired_difference(first: Floats, second: Floats, confidence: float = CONFIDENCE) -> PairedDifference:
-    """By how much `first` beats `second`, accuracies in [0, 1], each (problems,) in the same order.
+    """The mean of `first` minus `second`, accuracies in [0, 1], each (problems,) in the same order.
 
     Hard problems are hard for both, so the interval is mostly narrower than the two intervals suggest. Raises
-    ValueError where the problems are not as many, or none.
+    ValueError where the numbers of problems differ, or are 0.
     """
     if len(first) != len(second) or not len(first):
         raise ValueError(f"{len(first)} and {len(second)} problems cannot be paired")

@@ -1,12 +1,12 @@
-"""What a `method_id` says: `beam_search-n16-m4` is the method, its budget and its other parameters, dash by dash.
+"""Parses a `method_id`: `beam_search-n16-m4` is the method, its budget and its other parameters, split by dashes.
 
-Nothing else takes one apart. The methods of a recipe make them (`tasks/recipes/methods.py`), and imports do.
+No other module parses one. Recipes' methods (`tasks/recipes/methods.py`) and imports make them.
 """
 
 import re
 
-NAME_SQL = "split_part(method_id, '-', 1)"  # what `method_name` gives
-FAMILY_SQL = r"regexp_replace(method_id, '-n\d+', '')"  # what `family` gives
+NAME_SQL = "split_part(method_id, '-', 1)"  # `method_name` in SQL
+FAMILY_SQL = r"regexp_replace(method_id, '-n\d+', '')"  # `family` in SQL
 
 
 def method_name(method_id: str) -> str:

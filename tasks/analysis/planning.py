@@ -1,6 +1,6 @@
-"""What a run will take, before it runs: tokens, FLOPs and GPU hours, from sizes and from assumptions that are stated.
+"""Estimates, before a run, its tokens, FLOPs and GPU hours from model sizes and stated assumptions.
 
-A rough guide. Every solution has the mean length; prefix caches are perfect, so each token is computed once; a search
+It is rough. Every solution has the mean length; prefix caches are perfect, so each token is computed once; a search
 that keeps its budget draws as many tokens as as many whole solutions, and less where paths end early or are dropped;
 attention over long contexts and the loading of models are left out.
 """
@@ -12,7 +12,7 @@ from overthink.tasks.analysis.flops import inference_flops
 
 @dataclass(frozen=True)
 class Accelerator:
-    """A card's peak in bfloat16 without sparsity, FLOP/s, and who states it."""
+    """A card's peak in bfloat16 without sparsity, FLOP/s, and the source of the figure."""
 
     peak: float
     source: str
@@ -55,7 +55,7 @@ PARAMETERS = {
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What a plan cannot know.
+    """The assumptions of an estimate.
 
     Utilisation is the share of an accelerator's peak that a model reaches: a policy writes a token at a time, which
     memory and the engine's own loop bound, a PRM reads many at once. A mean of 679 tokens is what the published beam
@@ -84,7 +84,7 @@ class Needs:
 
 
 def tokens_computed(problems: int, n: int, lookahead: int, assumed: Assumptions) -> float:
-    """Tokens that a budget of n takes: for each problem its prompt once, and n solutions; with each step k more."""
+    """The tokens of a budget of n: each problem's prompt once, and n solutions; lookahead adds k steps per step."""
     return problems * (assumed.prompt_tokens + n * (1 + lookahead) * assumed.tokens_per_rollout)
 
 
@@ -96,7 +96,7 @@ def needs(
     accelerator: Accelerator,
     assumed: Assumptions,
 ) -> Needs:
-    """What so many tokens of a policy and a PRM take: 2·N FLOPs a token, hours at the assumed utilisation."""
+    """The cost of some tokens of a policy and a PRM: 2·N FLOPs per token, hours at the assumed utilisation."""
     policy = inference_flops(policy_parameters, policy_tokens) if policy_tokens else 0.0
     prm = inference_flops(prm_parameters, prm_tokens) if prm_tokens else 0.0
     return Needs(

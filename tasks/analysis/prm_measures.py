@@ -52,9 +52,9 @@ THRESHOLDS = 50  # of the curve of F1, evenly over [0, 1]
 
 @dataclass(frozen=True)
 class Figure:
-    """One number about a PRM; `value` is None where it cannot be known, `count` is how many it rests on.
+    """One number about a PRM; `value` is None where unknown, `count` is the number of observations behind it.
 
-    `aggregation` is None for what is said of single steps or of no score. `point` is a threshold, the lower end of a
+    `aggregation` is None for figures of single steps or without scores. `point` is a threshold, the lower end of a
     bin of scores, or a number of rollouts n.
     """
 
@@ -66,7 +66,7 @@ class Figure:
 
 
 def lacking_kind(choosing: Sequence[bool], judged: Sequence[bool]) -> str | None:
-    """Why F1 has no meaning, or None where it has one; an entry says whether a solution has a wrong step."""
+    """Why F1 is undefined, or None where it is defined; an entry says whether a solution has a wrong step."""
     for side, wrong in (("that choose the threshold", choosing), ("that are judged by it", judged)):
         if all(wrong) or not any(wrong):
             return (
@@ -79,7 +79,7 @@ def lacking_kind(choosing: Sequence[bool], judged: Sequence[bool]) -> str | None
 def first_error_figures(choosing: Sequence[FirstError], judged: Sequence[FirstError]) -> Iterator[Figure]:
     """F1 of finding the first wrong step (ProcessBench), its threshold chosen on solutions other than those judged.
 
-    Raises ValueError where `lacking_kind` has a complaint.
+    Raises ValueError where `lacking_kind` returns a reason.
     """
     threshold = best_threshold(choosing)
     yield Figure("threshold", threshold, len(choosing))
@@ -110,10 +110,10 @@ def length_figures(scores: Floats, tokens: Floats, right: Booleans, aggregation:
 
 
 def selection_figures(problems: Sequence[Candidates], budgets: Sequence[int], seed: int) -> Iterator[Figure]:
-    """How often the best-scored answer is wrong although a right one is there, and accuracy at every budget.
+    """How often the best-scored answer is wrong although a right one exists, and accuracy at every budget.
 
-    The accuracy of taking the best-scored of n stands beside the majority's and the oracle's: where it falls with n,
-    the search for high scores has found what misleads the PRM. Answers whose verdict is unknown are left out.
+    The accuracies are those of the best-scored of n, the majority and the oracle: where the first falls with n, high
+    scores come from wrong solutions that mislead the PRM. Answers whose verdict is unknown are left out.
     """
     for aggregation in AGGREGATIONS:
         held = [_with_a_say(problem, aggregation) for problem in problems]
@@ -142,7 +142,7 @@ def _accuracy(
 ) -> Figure:
     accuracies = []
     for problem in problems:
-        size = min(n, problem.count)  # a search may return fewer rollouts than its budget; they only count together
+        size = min(n, problem.count)  # a search may return fewer rollouts than its budget, which count as a whole
         accuracies.append(estimates([selector.name], problem, [size], seed)[selector.name, size].accuracy)
     known = [accuracy for accuracy in accuracies if accuracy is not None]
     return Figure(measure, float(np.mean(known)) if known else None, len(known), aggregation, n)

@@ -1,6 +1,6 @@
-"""How far a PRM can be trusted: whether it ranks, whether its numbers mean what they say, and what misleads it.
+"""Measures of a PRM: ranking, calibration, length bias, and how often its best-scored answer is wrong.
 
-All functions take one number a rollout (or a step) and whether it is right; none of them knows how a step was scored.
+All functions take one number per rollout (or step) and whether it is right, however it was scored.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Bin:
 def calibration_curve(scores: Floats, right: Booleans | Floats, bins: int = BINS) -> list[Bin]:
     """Scores in [0, 1] in bins of equal width; empty bins are left out.
 
-    `right` is whether each turned out right, or in what share of several draws.
+    `right` is whether each is right, or the share of right ones among several draws.
     """
     place = np.minimum((scores * bins).astype(int), bins - 1)
     return [
@@ -78,7 +78,7 @@ def length_bias(scores: Floats, tokens: Floats, right: Booleans) -> dict[bool, f
 def misled_by_max(problems: Sequence[tuple[Floats, Booleans]]) -> float | None:
     """Of the problems with a right rollout, the share whose best-scored one is wrong (the first, among equals).
 
-    A problem is (scores, right), one entry a rollout. None where no problem has a right one.
+    A problem is (scores, right), with one entry per rollout. None where no problem has a right one.
     """
     solvable = [(scores, right) for scores, right in problems if right.any()]
     if not solvable:
@@ -96,7 +96,7 @@ class FirstError:
 
 @dataclass(frozen=True)
 class ErrorDetection:
-    """ProcessBench's figures at a threshold: shares in [0, 1] of solutions whose first wrong step is told exactly.
+    """ProcessBench's figures at a threshold: shares in [0, 1] of solutions whose first wrong step is found exactly.
 
     `on_wrong` is over solutions with a wrong step, `on_right` over those without, `f1` their harmonic mean.
     """
@@ -113,7 +113,7 @@ class ErrorDetection:
 
 
 def detect_errors(solutions: Sequence[FirstError], threshold: float) -> ErrorDetection:
-    """Call the first step that scores below `threshold` the first wrong one.
+    """Predict the first step that scores below `threshold` as the first wrong one.
 
     Raises ValueError unless there are solutions with a wrong step and without one.
     """
@@ -127,7 +127,7 @@ def detect_errors(solutions: Sequence[FirstError], threshold: float) -> ErrorDet
 
 
 def best_threshold(solutions: Sequence[FirstError]) -> float:
-    """The threshold with the highest F1 on these solutions, the lowest such; to be used on others than these.
+    """The threshold with the highest F1 on these solutions, the lowest such; use it only on other solutions.
 
     Tried are the quantiles of all scores, half a percent apart.
     """

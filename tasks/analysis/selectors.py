@@ -1,4 +1,4 @@
-"""How one answer is chosen among a problem's rollouts (paper section 2, Scores and Selection)."""
+"""Selectors: how one answer is chosen among a problem's rollouts, by the scores and votes of Liu et al. 2025."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Booleans = npt.NDArray[np.bool_]
 
 Aggregation = Literal["min", "last", "mean", "prod"]
 AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
-BY_STRATEGY = "strategy"  # stands in the tables for whichever selector a strategy chose for a problem
+BY_STRATEGY = "strategy"  # in tables: the selector that a strategy chose for each problem
 
 
 def aggregate(scores: Sequence[float], aggregation: Aggregation) -> float:
@@ -40,7 +40,7 @@ def aggregate(scores: Sequence[float], aggregation: Aggregation) -> float:
 class Candidates:
     """One problem's N rollouts in the order of their sample index.
 
-    `groups` (N,) numbers equal answers alike, -1 for no answer; `correct` (N,) marks the right ones, `unknown` (N,) the
+    `groups` (N,) numbers the groups of equal answers, -1: none; `correct` (N,) marks the right ones, `unknown` (N,) the
     answers without a verdict, and no rollout is marked by both; `scores` maps each aggregation to (N,) numbers in
     [0, 1], NaN where unknown; `steps` holds the scores that these are made of, one a step, None where no PRM gave any.
     """
@@ -72,7 +72,7 @@ def candidates(
 ) -> Candidates:
     """Arrays of one problem's rollouts.
 
-    `answer_groups` names equal answers alike, None for no answer; `correct` is None where unknown; `step_scores` is
+    `answer_groups` names the groups of equal answers, None: none; `correct` is None where unknown; `step_scores` is
     None where no PRM scored them.
     """
     numbers: dict[str, int] = {}
@@ -87,8 +87,8 @@ def candidates(
     return Candidates(np.array(groups, dtype=np.int64), right, unknown, scores, step_scores)
 
 
-Value = Callable[[Candidates], Floats]  # (N,) what each rollout brings to the choice, NaN where nothing is known
-Pick = Callable[[Candidates, Floats], int | None]  # which rollout those values choose, None where none has a say
+Value = Callable[[Candidates], Floats]  # (N,) each rollout's value for the choice, NaN where unknown
+Pick = Callable[[Candidates, Floats], int | None]  # the rollout that those values choose, None where all are NaN
 
 
 def one_each(rollouts: Candidates) -> Floats:
@@ -114,7 +114,7 @@ def vote(rollouts: Candidates, values: Floats) -> int | None:
 
 
 def any_right(rollouts: Candidates, values: Floats) -> int | None:
-    """A right rollout where there is one, else one that may be right, else the first with an answer."""
+    """A right rollout where there is one, else one of unknown verdict, else the first with an answer."""
     eligible = np.flatnonzero(~np.isnan(values))
     promise = 2 * rollouts.correct[eligible] + rollouts.unknown[eligible]
     return int(eligible[np.argmax(promise)]) if len(eligible) else None
@@ -122,11 +122,11 @@ def any_right(rollouts: Candidates, values: Floats) -> int | None:
 
 @dataclass(frozen=True)
 class Selector:
-    """How one answer is chosen: `value` makes one number of each rollout, `pick` one answer of the rollouts.
+    """How one answer is chosen: `value` maps each rollout to a number, `pick` chooses a rollout by these numbers.
 
-    `signal` is what `value` reads, None for answers alone. Where `serves_subsets`, what is stored of N rollouts tells
-    the choice among any n of them, and so the accuracy at every budget; otherwise the choice is made among all N alone.
-    Raise `version` with every change of what is chosen.
+    `signal` is what `value` reads, None for answers alone. Where `serves_subsets`, the stored N rollouts determine the
+    choice among any n of them, and so the accuracy at every budget; otherwise the choice is made only among all N.
+    Raise `version` whenever the choices change.
     """
 
     name: str
@@ -154,7 +154,7 @@ SELECTORS: Mapping[str, Selector] = {one.name: one for one in (MAJORITY, *BEST_B
 def selector_of(name: str) -> Selector:
     """The selector of this name, built in or of an installed package.
 
-    Raises ValueError with the names there are, UserError where the package that has it is broken.
+    Raises ValueError with the known names, and UserError where the package that defines it is broken.
     """
     installed = plugins("selectors", SELECTORS)
     if name in installed:
@@ -166,7 +166,7 @@ def selector_of(name: str) -> Selector:
 
 
 class _Named:
-    """Makes pydantic take the names of selectors alone, and forms offer them as choices."""
+    """Makes pydantic accept only names of selectors, and forms offer them as choices."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -183,7 +183,7 @@ SelectorName = Annotated[str, _Named]
 
 
 def places(names: Iterable[str]) -> dict[str, int]:
-    """Where each stands in a table: from majority to oracle, then a strategy's choice, then those of plug-ins."""
+    """The order of selectors in tables: from majority to oracle, then a strategy's choice, then those of plug-ins."""
     listed = dict.fromkeys((*SELECTORS, BY_STRATEGY, *names))
     return {name: place for place, name in enumerate(listed)}
 
@@ -194,13 +194,13 @@ def needs_prm(name: str) -> bool:
 
 
 def weights(name: str, rollouts: Candidates) -> Floats:
-    """What each rollout brings to a selector's choice, (N,): a vote of 1, or its score; NaN where it has no say.
+    """Each rollout's value for a selector's choice, (N,): a vote of 1, or its score; NaN where it does not count.
 
-    A rollout without an answer, or without a score that the selector needs, has no say.
+    A rollout without an answer, or without a score that the selector needs, does not count.
     """
     return np.where(rollouts.groups < 0, np.nan, selector_of(name).value(rollouts))
 
 
 def choose(name: str, rollouts: Candidates) -> int | None:
-    """The index of a rollout that holds the answer that a selector chooses, or None where no rollout has a say."""
+    """The index of a rollout that holds the answer that a selector chooses, or None where no rollout counts."""
     return selector_of(name).pick(rollouts, weights(name, rollouts))

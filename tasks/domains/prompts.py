@@ -1,4 +1,4 @@
-"""Chats, and the styles in which models of a family are asked (paper section 2, Prompts)."""
+"""Chats, and the prompt styles of model families, as in Liu et al. 2025."""
 
 from collections.abc import Sequence
 from typing import Literal

@@ -1,1 +1,1 @@
-"""Search algorithms as generators without input or output: one file each."""
+"""Search algorithms as generators without I/O: one file each."""

@@ -12,7 +12,7 @@ from overthink.tasks.records import Sample, Sampling, whole_rollout
 def adaptive(sampling: Sampling, n: int, wave: int, threshold: float, answer_of: Callable[[str], str | None]) -> Method:
     """Draw solutions in waves of `wave`, up to N, until P(the leader is the likelier answer) >= `threshold`.
 
-    Answers are told apart by `answer_of`; a solution without one does not vote.
+    `answer_of` extracts the answer; a solution without one does not vote.
     """
     samples: list[Sample] = []
     while len(samples) < n:
@@ -24,7 +24,7 @@ def adaptive(sampling: Sampling, n: int, wave: int, threshold: float, answer_of:
 
 
 def certainty(answers: Sequence[str | None]) -> float:
-    """P(the leading answer is likelier than the next), in [0.5, 1]: from a uniform prior, votes a against b.
+    """P(the leading answer is likelier than the next), in [0.5, 1], for votes a against b and a uniform prior.
 
     That is the mass above 1/2 of Beta(a + 1, b + 1).
     """

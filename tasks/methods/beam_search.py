@@ -1,4 +1,4 @@
-"""Beam search over steps (paper section 2), and the variant of search-and-learn."""
+"""Beam search over steps as in Liu et al. 2025, and the variant of search-and-learn (Beeching et al. 2024)."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,7 +9,7 @@ from overthink.tasks.methods.tree import Ending, Node, in_order, rollouts_of
 
 
 def beam_search(growth: Growth, n: int, beam_width: int) -> Method:
-    """N first steps; then each round the N/M best go on with M steps each. Returns N/M rollouts.
+    """N first steps; then in each round the N/M best continue with M steps each. Returns N/M rollouts.
 
     A finished path keeps its slot for good, so the live width shrinks; so does one at a dead end.
     """
@@ -32,10 +32,10 @@ def beam_search(growth: Growth, n: int, beam_width: int) -> Method:
 
 
 def beam_search_hf(growth: Growth, n: int, beam_width: int) -> Method:
-    """As search-and-learn does it: N live beams a round; finished ones leave, the N/M best others are repeated up to N.
+    """The variant of search-and-learn: N live beams per round; finished ones leave, the N/M best are repeated up to N.
 
-    Ends when N paths are finished or none is live. Returns the N best of the finished, then paths at dead ends, at most
-    N together.
+    Ends when N paths are finished or none is live. Returns the N best finished paths, then paths at dead ends, at most
+    N in all.
     """
     tree: list[Node] = []
     finished: list[Node] = []

@@ -1,4 +1,4 @@
-"""Best-of-N: N independent whole solutions; a selector then picks an answer (paper section 2)."""
+"""Best-of-N: N independent whole solutions; a selector then picks an answer."""
 
 from overthink.tasks.methods.requests import Generate, Method, Outcome, expect_samples
 from overthink.tasks.records import Sampling, whole_rollout

@@ -1,7 +1,7 @@
-"""The candidate rules that all searches share (paper section 2): which drawn steps count, and when a path ends.
+"""The candidate rules that all searches share (Liu et al. 2025): which drawn steps count, and when a path ends.
 
-A step cut by length is no candidate, nor is a blank one, nor one equal to an earlier sibling after stripping, nor one
-with which the path is longer than the PRM reads. Where none is left the draw is repeated, at most RETRIES times; then
+Not candidates are steps cut by length, blank steps, steps equal to an earlier sibling after stripping, and steps that
+make the path longer than the PRM reads. Where none is left the draw is repeated, at most RETRIES times; then
 the path is at a dead end. A path is finished at the end of the sequence, at a step that holds a final answer, and at
 the depth limit.
 """
@@ -21,8 +21,8 @@ RETRY_STRIDE = 1_000_000  # a repeated draw's number is this much higher than it
 class Growth:
     """How trees grow: how one step is drawn, how deep paths may go, when one ends, how far a score looks ahead.
 
-    `sampling.stop` holds the step delimiter. `is_final` tells whether a step holds the final answer. With `lookahead`
-    k, a step is ranked by the PRM's score of the k-th step after it, written greedily (Snell).
+    `sampling.stop` holds the step delimiter. `is_final` says whether a step holds the final answer. With `lookahead`
+    k, a step is ranked by the PRM's score of the k-th step after it, written greedily (Snell et al. 2024).
     """
 
     sampling: Sampling
@@ -64,7 +64,7 @@ def value_of(node: Node) -> float:
 
 
 def keep(nodes: Sequence[Node]) -> None:
-    """Mark the nodes a search goes on from or returns."""
+    """Mark the nodes that a search continues from or returns."""
     for node in nodes:
         node.kept = True
 
@@ -83,7 +83,7 @@ def _drop(nodes: Sequence[Node]) -> None:
     seen: set[str] = set()
     for node in nodes:
         text = node.sample.text.strip()
-        # An end of sequence straight after a step ends the path there; after the question it is no solution.
+        # An end of sequence right after a step ends the path there; right after the question there is no solution.
         ends_only = node.stop == "stop" and node.parent is not None
         if node.sample.stop_reason == "length":
             node.dropped = "length"

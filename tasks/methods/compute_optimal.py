@@ -1,4 +1,4 @@
-"""What follows a pilot: any method, its rollouts numbered after the pilot's and every step of them scored."""
+"""Runs a method after a pilot: its rollouts are numbered after the pilot's, and all their steps are scored."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -8,7 +8,7 @@ from overthink.tasks.records import Rollout, Scores, split_steps
 
 
 def after_pilot(method: Method, pilot: int, delimiter: str) -> Method:
-    """Carry out `method` for a problem that has `pilot` rollouts already; those that share their steps are scored once.
+    """Run `method` for a problem that already has `pilot` rollouts; rollouts with the same steps are scored once.
 
     `delimiter` ends a step.
     """

@@ -1,4 +1,4 @@
-"""Continuations of prefixes: does a policy that goes on from a step still end right? (Math-Shepherd's step labels.)"""
+"""Continuations of prefixes: how often a policy is right in the end after a step (Math-Shepherd, Wang et al. 2024)."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ Prefix = tuple[str, ...]  # the steps so far
 
 @dataclass(frozen=True)
 class ContinuationCounts:
-    """How many continuations of a prefix ended right, and how many wrong."""
+    """The numbers of right and of wrong continuations of a prefix."""
 
     right: int = 0
     wrong: int = 0
@@ -22,22 +22,22 @@ class ContinuationCounts:
 
     @property
     def count(self) -> int:
-        """How many could be graded."""
+        """The number of graded continuations."""
         return self.right + self.wrong
 
     @property
     def label(self) -> float | None:
-        """The share that ended right, in [0, 1]; None where there are none."""
+        """The share of right ones, in [0, 1]; None where there are none."""
         return self.right / self.count if self.count else None
 
 
 def count_verdicts(verdicts: Sequence[bool | None]) -> ContinuationCounts:
-    """What grades say; a grade that is unknown says nothing."""
+    """Count grades; unknown ones do not count."""
     return ContinuationCounts(right=verdicts.count(True), wrong=verdicts.count(False))
 
 
 def count_prefixes(rollouts: Sequence[tuple[Prefix, bool | None]]) -> dict[Prefix, ContinuationCounts]:
-    """Every prefix of some graded rollouts that is not the whole of one, with how those that go through it ended.
+    """Every proper prefix of some graded rollouts, with the counts of the rollouts that contain it.
 
     Rollouts are draws from the policy after each of their own prefixes, so they need not be drawn again.
     """
@@ -49,9 +49,9 @@ def count_prefixes(rollouts: Sequence[tuple[Prefix, bool | None]]) -> dict[Prefi
 
 
 def hopeful(known: Mapping[Prefix, ContinuationCounts], depth: int) -> list[Prefix]:
-    """The prefixes of `depth` steps before whose last step some continuation ended right, in order.
+    """The prefixes of `depth` steps that have a right continuation before their last step, in order.
 
-    After a step from which nothing ends right, later ones are taken to be lost too, and nothing is spent on them.
+    After a step without any right continuation, later steps are assumed wrong too, and get no draws.
     """
     return [prefix for prefix in known if len(prefix) == depth and (depth == 1 or known[prefix[:-1]].right)]
 
@@ -59,7 +59,7 @@ def hopeful(known: Mapping[Prefix, ContinuationCounts], depth: int) -> list[Pref
 def continue_prefixes(
     paths: Mapping[Prefix, tuple[Sample, ...]], counts: Mapping[Prefix, int], sampling: Sampling
 ) -> Search[dict[Prefix, list[Sample]]]:
-    """Draw some ends of the solution after each prefix; `paths` holds the prefixes as the policy would read them."""
+    """Draw continuations of each prefix; `paths` holds the prefixes as the policy's samples."""
     asked = [(prefix, number) for prefix in paths for number in range(counts[prefix])]
     samples = expect_samples((yield [Generate(paths[prefix], number, sampling) for prefix, number in asked]))
     drawn: dict[Prefix, list[Sample]] = {prefix: [] for prefix in paths}

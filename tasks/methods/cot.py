@@ -1,4 +1,4 @@
-"""Chain of thought: one greedy solution, the baseline of the paper (section 2)."""
+"""Chain of thought: one greedy solution, the baseline of Liu et al. 2025."""
 
 from dataclasses import replace
 

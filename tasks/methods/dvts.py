@@ -1,4 +1,4 @@
-"""Diverse verifier tree search: independent subtrees, each a beam search that keeps one path (paper section 2)."""
+"""Diverse verifier tree search: independent subtrees, each a beam search that keeps one path (Beeching et al. 2024)."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,9 @@ from overthink.tasks.methods.tree import Ending, Node, in_order, rollouts_of
 
 
 def dvts(growth: Growth, n: int, beam_width: int, siblings: bool = False) -> Method:
-    """N/M subtrees that draw M steps a round and go on from the best.
+    """N/M subtrees, each of which draws M steps per round and continues from the best.
 
-    Returns one rollout a subtree; with `siblings`, as search-and-learn does, every finished one of its last M too.
+    Returns one rollout per subtree; with `siblings`, as search-and-learn does, also every finished one of its last M.
     """
     tree: list[Node] = []
     slots = [range(first, first + beam_width) for first in range(0, n, beam_width)]

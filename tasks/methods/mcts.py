@@ -14,7 +14,7 @@ Rule = Literal["uct", "puct"]
 
 @dataclass(eq=False)
 class Place:
-    """A node's standing: how often it or what lies below it was valued, and the sum of those values.
+    """A node's statistics: the number of values seen at or below it, and their sum.
 
     `prior` in [0, 1] is its share of its siblings' values. A closed place is never visited again: its path has ended,
     or everything below it is closed.
@@ -34,9 +34,9 @@ class Place:
 
 
 def mcts(growth: Growth, n: int, beam_width: int, exploration: float, rule: Rule) -> Method:
-    """Grow one tree, M steps at the most promising leaf each time, until N/M of its paths have ended.
+    """Grow one tree, with M steps at the most promising leaf each time, until N/M of its paths have ended.
 
-    A finished path counts once the search comes to it. Stops after N/M * max_depth expansions at the latest; where
+    A finished path counts when the search reaches it. Stops after N/M * max_depth expansions at the latest; where
     nothing has ended by then, returns the path of the best leaf, with stop reason `depth` unless it is finished.
     """
     tree: list[Node] = []
@@ -80,7 +80,7 @@ def promise(parent: Place, child: Place, exploration: float, rule: Rule) -> floa
 
 
 def _collect(root: Place, exploration: float, rule: Rule, wanted: int) -> list[Ending]:
-    """Close the finished paths the search comes to before any leaf that can grow, `wanted` at most."""
+    """Close the finished paths that the search reaches before any leaf that can grow, `wanted` at most."""
     endings: list[Ending] = []
     while len(endings) < wanted and not root.closed:
         lineage = descend(root, exploration, rule)
@@ -94,7 +94,7 @@ def _collect(root: Place, exploration: float, rule: Rule, wanted: int) -> list[E
 
 
 def _open(lineage: Sequence[Place], found: Sequence[Node]) -> None:
-    """Add the candidates below a leaf and carry their values up; a leaf without any is closed."""
+    """Add the candidates below a leaf and propagate their values to the root; a leaf without any is closed."""
     if not found:
         _close(lineage)
         return

@@ -16,7 +16,7 @@ def particle_filtering(growth: Growth, n: int, iterations: int, temperature: flo
 
     Each round every live particle draws one step; then all are resampled by softmax(log-odds of the score /
     temperature). From the second iteration on, the first particle follows a path drawn from the one before (particle
-    Gibbs). Equal steps are not dropped: they are how likely steps carry weight.
+    Gibbs). Equal steps are not dropped: their number is their weight.
     """
     tree: list[Node] = []
     endings: list[Ending] = []

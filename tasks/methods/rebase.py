@@ -10,9 +10,9 @@ from overthink.tasks.methods.tree import Ending, Node, in_order, rollouts_of
 
 
 def rebase(growth: Growth, n: int, balance: float) -> Method:
-    """N first steps; then each round's budget, N less the paths that ended, is shared out by softmax(value / balance).
+    """N first steps; then each round's budget, N minus the ended paths, is divided by softmax(value / balance).
 
-    A path whose share is nothing is pruned. Returns at most N rollouts.
+    A path with a share of 0 is pruned. Returns at most N rollouts.
     """
     tree: list[Node] = []
     endings: list[Ending] = []

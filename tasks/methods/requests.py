@@ -1,9 +1,9 @@
-"""What a method asks for and what it returns.
+"""The requests and results of methods.
 
 A method is a generator: it yields batches, is sent the replies in the same order, and returns an Outcome. A batch holds
-requests to the engines and further generators of this kind, which run beside one another; the reply of one of those is
-what it returns. A method holds no clock, no random state and no engine, so the same replies always give the same
-outcome, in whatever order they land.
+requests to the engines and further such generators, which run concurrently; the reply of a generator is its return
+value. A method has no clock, random state or engine, so the same replies always give the same outcome, in whatever
+order they arrive.
 """
 
 from collections.abc import Generator, Sequence
@@ -16,9 +16,9 @@ from overthink.tasks.records import Rollout, Sample, Sampling, Scores, Unscored
 
 @dataclass(frozen=True)
 class Generate:
-    """Ask the policy to go on from `path` (the samples so far; empty at the question) with one sample.
+    """Ask the policy to continue `path` (the samples so far; empty at the question) with one sample.
 
-    Requests with the same path and sampling are told apart by `sample_index`: the same index is the same draw.
+    Requests with the same path and sampling differ by `sample_index`: the same index is the same draw.
     """
 
     path: tuple[Sample, ...]
@@ -37,7 +37,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The rollouts a method made, by ascending sample index, and its tree, where it grew one."""
+    """A method's rollouts, by ascending sample index, and its tree, if any."""
 
     rollouts: tuple[Rollout, ...]
     nodes: tuple[Node, ...] = ()

@@ -1,4 +1,4 @@
-"""The tree a search grows: every step the policy ever wrote in it, kept or not."""
+"""The tree of a search: every step that the policy wrote in it, kept or not."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ Dropped = Literal["length", "blank", "duplicate", "overlong"]
 class Node:
     """One step.
 
-    `draw` tells it from its siblings. `dropped` says by which candidate rule it is no candidate. `score` is the PRM's
+    `draw` distinguishes it from its siblings. `dropped` names the candidate rule that excludes it. `score` is the PRM's
     number in [0, 1] for this step, `value` the one the search ranks it by: the same, or that of the last step of a
     lookahead of `lookahead_tokens` tokens; both None for a dropped step. `stop` says why a path ends here, None where
-    it may go on. `kept` is set by the search that goes on from it or returns it.
+    it may continue. `kept` is set when the search continues from it or returns it.
     """
 
     parent: "Node | None"
@@ -51,13 +51,13 @@ class Node:
 
     @property
     def address(self) -> tuple[int, ...]:
-        """Where the node stands in its tree: the draws of its lineage, unlike any other node's."""
+        """The node's unique address in its tree: the draws of its lineage."""
         return tuple(node.draw for node in self.lineage)
 
 
 @dataclass(frozen=True)
 class Ending:
-    """A path that goes no further: its last node (None where not even a first step was found), and why."""
+    """An ended path: its last node (None where no first step was found), and the reason."""
 
     node: Node | None
     stop: StopReason
@@ -69,7 +69,7 @@ def step_texts(samples: Iterable[Sample]) -> tuple[str, ...]:
 
 
 def rollouts_of(endings: Iterable[Ending]) -> Iterator[Rollout]:
-    """The endings as rollouts, numbered in order, with the scores their steps were given on the way."""
+    """The endings as rollouts, numbered in order, with the scores of their steps from the search."""
     for index, ending in enumerate(endings):
         lineage = ending.node.lineage if ending.node is not None else ()
         scores = tuple(node.score for node in lineage if node.score is not None)
@@ -77,5 +77,5 @@ def rollouts_of(endings: Iterable[Ending]) -> Iterator[Rollout]:
 
 
 def in_order(nodes: Iterable[Node]) -> tuple[Node, ...]:
-    """Nodes by depth and place, whatever order the replies landed in."""
+    """Nodes by depth and place, independent of the order of replies."""
     return tuple(sorted(nodes, key=lambda node: (len(node.address), node.address)))

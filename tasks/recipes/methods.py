@@ -1,4 +1,4 @@
-"""The methods of a recipe: their parameters, checked with the reason, and the searches they make (paper section 2)."""
+"""The methods of a recipe: their parameters, validated with a reason, and the searches they make."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

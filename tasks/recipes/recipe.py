@@ -49,7 +49,7 @@ def _goes_on_from_steps(policy: PolicyConfig) -> bool:
 
 
 class SamplingConfig(_Frozen):
-    """How the policy draws tokens, in every method but cot, which is greedy (defaults: paper section 2)."""
+    """How the policy draws tokens, in every method but cot, which is greedy (defaults: Liu et al. 2025)."""
 
     temperature: float = Field(default=0.7, ge=0)
     top_p: float = Field(default=1.0, gt=0, le=1)

@@ -1,6 +1,6 @@
 """A strategy: which method to use for which difficulty under which budget, as a readable file.
 
-It holds for one policy and one PRM, because the best choice depends on both (paper section 1).
+It holds for one policy and one PRM, because the best choice depends on both (Liu et al. 2025).
 """
 
 from pathlib import Path
@@ -177,4 +177,4 @@ def write_strategy(strategy: Strategy, path: Path) -> None:
     try:
         path.write_text(HEADING + text, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error}; name a file in a folder that is there") from error
+        raise UserError(f"cannot write {path}: {error}; name a file in an existing folder") from error

@@ -36,7 +36,7 @@ class Mathematics(Domain):
     instruction: ClassVar[str] = BOXED
 
     def messages(self, question: str, style: KnownStyle, system: str | None = None) -> list[Message]:
-        """See `Domain.messages`; Llama-3 models have an instruction of their own (paper section 2, Prompts)."""
+        """See `Domain.messages`; Llama-3 models have their own instruction (Meta's MATH prompt)."""
         return super().messages(question, style, system or (LLAMA3_MATH if style == "llama3" else None))
 
     def is_final(self, text: str) -> bool:
