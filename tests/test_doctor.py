@@ -162,7 +162,7 @@ def test_a_prefect_server_is_asked_where_one_is_named(real_prefect_server: str) 
         return finding
 
     assert told().level == "ok" and real_prefect_server in told().what
-    assert "without a server" in told(restore_defaults={PREFECT_API_URL}).what
+    assert "need no server" in told(restore_defaults={PREFECT_API_URL}).what
     gone = told(updates={PREFECT_API_URL: "http://127.0.0.1:9/api"})
     assert gone.level == "broken" and "does not answer" in gone.what
     for answer in ("a page", "not found", "another API", "a word"):

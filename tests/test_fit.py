@@ -349,7 +349,7 @@ def test_a_problem_without_a_known_verdict_is_left_out_and_said(more: Path, tmp_
     assert found.observations.pass_at_1.tolist() == whole.observations.pass_at_1.tolist()[1:]
     assert len(found.observations.fixed) == len(whole.observations.fixed)
     code, told = overthink_fit("hard", "--store", more, "--out", tmp_path / "s.yaml")
-    assert code == 0 and "left out: 1 problem, of which" in told
+    assert code == 0 and "left out: 1 problem, where" in told
 
 
 def test_a_run_that_is_not_whole_is_told(more: Path) -> None:

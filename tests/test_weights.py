@@ -197,7 +197,7 @@ async def test_a_torn_file_of_torchs_own_is_named(tmp_path: Path) -> None:
     folder = build_prm("skywork", tmp_path / "skywork")
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(b"PK\x03\x04 and no more")
-    with pytest.raises(EngineUnavailable, match=r"pytorch_model.bin is no whole file of torch's"):
+    with pytest.raises(EngineUnavailable, match=r"pytorch_model.bin is not a complete torch file"):
         await scores(folder, "skywork")
 
 

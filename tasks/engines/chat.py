@@ -1,4 +1,4 @@
-"""Chats as token ids: as the template's own encoding has them, with texts from outside kept from forging its tokens."""
+"""Chats as token ids, as the template encodes them; texts from outside cannot forge the template's special tokens."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from overthink.tasks.engines.models import ModelFiles, require
 from overthink.tasks.engines.templates import PLACE, pieces, render, shows
 from overthink.tasks.errors import EngineUnavailable
 
-FEW, MANY = 2, 64  # rounds of a chat: so many tell how it is encoded, and fewer than so many are rendered together
+FEW, MANY = 2, 64  # rounds of a chat: the encoding is tested on FEW; up to MANY are rendered at once
 # Texts that begin and end in different ways: where one is encoded otherwise in its place, a template is encoded whole.
 PROBES = (
     *("What is 1 + 1?", "Find $x$.", "Let f(x) = 2", "If it is {x}", "The", "How many", "A", "Évaluez x!", "中文。"),
@@ -25,7 +25,7 @@ def load_tokenizer(model: ModelFiles, trust_remote_code: bool = False) -> Any:
     folder = str(model.tokenizer_folder)
     try:
         return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    except Exception as error:  # torn or missing files raise anything
+    except Exception as error:  # damaged or missing files can raise any exception
         raise EngineUnavailable(
             f"{folder} holds no usable tokenizer ({type(error).__name__}: {' '.join(str(error).split())[:200]}): fetch "
             "its tokenizer files again"
@@ -33,7 +33,7 @@ def load_tokenizer(model: ModelFiles, trust_remote_code: bool = False) -> Any:
 
 
 def encode_text(tokenizer: Any, text: str, mark: str = "") -> list[int]:
-    """Token ids of text from outside: `<|im_end|>` and the like are spelled out, never taken as the template's own.
+    """Token ids of text from outside: `<|im_end|>` and the like are encoded as plain text, never as special tokens.
 
     So is `mark`, unless it is blank.
     """
@@ -49,7 +49,7 @@ def encode_text(tokenizer: Any, text: str, mark: str = "") -> list[int]:
 
 
 def encode_further(tokenizer: Any, text: str) -> list[int]:
-    """Token ids of text from outside that goes on from other text: without the blank that some put before a text."""
+    """Token ids of text from outside that continues other text: without the blank that some tokenizers put in front."""
     if not puts_blank(tokenizer):
         return encode_text(tokenizer, text)
     before = _split(tokenizer, PLACE)
@@ -58,12 +58,12 @@ def encode_further(tokenizer: Any, text: str) -> list[int]:
 
 
 def puts_blank(tokenizer: Any) -> bool:
-    """Whether a tokenizer, like SentencePiece, reads text as if a blank stood before it."""
+    """Whether a tokenizer, like SentencePiece, encodes text as if a blank were in front of it."""
     return str(tokenizer.convert_ids_to_tokens(_split(tokenizer, "A"))[0]).startswith(("▁", "Ġ"))
 
 
 def spell_out(tokenizer: Any, word: str) -> list[int]:
-    """Token ids of a word's characters, each encoded apart, so that they make no token together."""
+    """Token ids of a word's characters, each encoded separately, so that they do not merge into one token."""
     return [token for character in word for token in _split(tokenizer, character)]
 
 
@@ -75,7 +75,7 @@ def _split(tokenizer: Any, text: str) -> list[int]:
 def unsplit_words(tokenizer: Any, mark: str = "") -> tuple[str, ...]:
     """The added tokens, and the mark, that the tokenizer finds even in text whose special tokens it splits.
 
-    Longest first. Blank ones are no marks but text: some vocabularies have runs of blanks as added tokens.
+    Longest first. Blank ones are text, not marks: some vocabularies have runs of blanks as added tokens.
     """
     added = tokenizer.get_added_vocab()
     found = {word for word, token in added.items() if token in _split(tokenizer, word)}
@@ -88,8 +88,8 @@ def unsplit_words(tokenizer: Any, mark: str = "") -> tuple[str, ...]:
 class Frame:
     """What a template writes `around` texts: before, between and after them.
 
-    `is_folded`: the template has no system role, so its message stands in the user's turn. `is_whole`: encoded apart,
-    template and texts would have other tokens than the template has, so they are encoded as one.
+    `is_folded`: the template has no system role, so its message is in the user's turn. `is_whole`: separate encoding
+    would give other tokens than the template's, so template and texts are encoded as one.
     """
 
     around: tuple[str, ...]
@@ -98,13 +98,13 @@ class Frame:
 
     @property
     def version(self) -> int:
-        """Of the prompts' tokens, for stages' keys: 1 for those of templates that have always been encoded rightly."""
+        """The version of the prompts' tokens, for stages' keys: 1 for templates that were always encoded correctly."""
         return 2 if self.is_folded or self.is_whole else 1
 
     def encode(self, tokenizer: Any, texts: Sequence[str], mark: str = "") -> tuple[list[int], list[int]]:
-        """Token ids of the chat, and for each text the place of the first that belongs to it.
+        """Token ids of the chat, and for each text the index of its first token.
 
-        Texts with added tokens or the mark in them are always encoded apart, and these spelled out.
+        Texts that contain added tokens or the mark are always encoded separately, with these as plain text.
         """
         if not self.is_whole or any(_holds_reserved(tokenizer, text, mark) for text in texts):
             return self._encode_apart(tokenizer, texts, mark)
@@ -135,7 +135,7 @@ def _holds_reserved(tokenizer: Any, text: str, mark: str) -> bool:
 
 @lru_cache(maxsize=16)
 def frame_of(tokenizer: Any, system: str | None) -> Frame:
-    """The frame of a user's message, behind a system message or not, up to the opening of the assistant's turn.
+    """The frame of a user's message, with or without a system message, up to the opening of the assistant's turn.
 
     Raises EngineUnavailable where the tokenizer has no template that writes such a chat.
     """
@@ -149,9 +149,9 @@ def frame_of(tokenizer: Any, system: str | None) -> Frame:
 
 @lru_cache(maxsize=16)
 def frames_of_rounds(tokenizer: Any, rounds: range) -> dict[int, Frame]:
-    """The frames of chats of some numbers of rounds, in each of which user and assistant say something.
+    """The frames of chats with some numbers of rounds; a round is one turn of the user and one of the assistant.
 
-    Whether they are encoded whole is told of a few rounds, so that a longer chat begins with a shorter one's tokens.
+    Whether they are encoded whole is tested on a few rounds, so that a longer chat begins with a shorter one's tokens.
     """
     both: list[Message] = [{"role": "user", "content": PLACE}, {"role": "assistant", "content": PLACE}]
     texts = render(tokenizer, [both * count for count in (FEW, *rounds)], opens=False)
@@ -170,14 +170,14 @@ def _is_whole(tokenizer: Any, around: tuple[str, ...]) -> bool:
 
 
 def chat_frame(tokenizer: Any, chat: Sequence[Message]) -> Frame:
-    """The frame of a chat that is the user's message, perhaps behind a system message."""
+    """The frame of a chat of the user's message, after a system message if there is one."""
     return frame_of(tokenizer, chat[0]["content"] if len(chat) > 1 else None)
 
 
 def encode_chat(tokenizer: Any, chat: list[Message], mark: str = "") -> list[int]:
-    """Token ids of a user's message, perhaps behind a system message, up to the opening of the assistant's turn.
+    """Token ids of a user's message, after a system message if any, up to the opening of the assistant's turn.
 
-    Only the user's text is taken from outside: it can neither end its turn nor hold `mark`.
+    Only the user's text is untrusted: it can neither end its turn nor contain `mark`.
     """
     frame = chat_frame(tokenizer, chat)
     (*_, user) = folded(chat) if frame.is_folded else chat
@@ -185,12 +185,12 @@ def encode_chat(tokenizer: Any, chat: list[Message], mark: str = "") -> list[int
 
 
 def encode_rounds(tokenizer: Any, texts: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Token ids of a chat of user and assistant in turn; for each text the place of the first that belongs to it."""
+    """Token ids of a chat of user and assistant in turn; for each text the index of its first token."""
     rounds = len(texts) // 2
     together = range(1, MANY) if 0 < rounds < MANY else range(rounds, rounds + 1)
     return frames_of_rounds(tokenizer, together)[rounds].encode(tokenizer, [text.strip() for text in texts])
 
 
 def version_of_rounds(tokenizer: Any) -> int:
-    """That of `encode_rounds`, see `Frame`."""
+    """The version of `encode_rounds`; see `Frame`."""
     return frames_of_rounds(tokenizer, range(1, MANY))[1].version

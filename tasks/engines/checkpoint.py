@@ -1,4 +1,4 @@
-"""What lies in a checkpoint's files: names and shapes by their headers, and single tensors."""
+"""The contents of a checkpoint's files: names and shapes from their headers, and single tensors."""
 
 import json
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from typing import Any
 from overthink.tasks.engines.models import Shape, require, safetensors_shapes, weights_in
 from overthink.tasks.errors import EngineUnavailable
 
-BESIDE = ("value_head.safetensors", "value_head.bin")  # files of their own, as some trainers write heads
-KINDS = ("model.safetensors", "pytorch_model.bin")  # the first that is there, whole or by its index, is the model
+BESIDE = ("value_head.safetensors", "value_head.bin")  # separate files, in which some trainers write heads
+KINDS = ("model.safetensors", "pytorch_model.bin")  # the first that exists, as one file or by its index, is the model
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that engines load: all of them by the index, or the only one; and a head's that lies beside.
+    """The files that engines load: all in the index, or the only one; and a separate head's.
 
-    Raises EngineUnavailable where there is none, or where one of the index is not there.
+    Raises EngineUnavailable where there is none, or where a file of the index is missing.
     """
     for kind in KINDS:
         index = folder / f"{kind}.index.json"
@@ -29,7 +29,7 @@ def weight_files(folder: Path) -> list[Path]:
         if lost:
             raise EngineUnavailable(f"{folder} lacks {', '.join(lost)}, which its {index.name} lists: fetch it again")
         return [folder / name for name in [*sorted(names), *(name for name in BESIDE if (folder / name).exists())]]
-    return weights_in(folder)  # vLLM takes whatever is there
+    return weights_in(folder)  # vLLM loads all that exist
 
 
 def _indexed(index: Path) -> set[str]:
@@ -38,12 +38,12 @@ def _indexed(index: Path) -> set[str]:
         if not all(isinstance(name, str) and Path(name).name == name for name in names):
             raise ValueError("a shard is no file's name")
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise EngineUnavailable(f"{index} is no index of weights ({error}): fetch it again") from error
+        raise EngineUnavailable(f"{index} is not an index of weights ({error}): fetch it again") from error
     return names
 
 
 def stored_shapes(folder: Path) -> dict[str, Shape]:
-    """The shape of every weight, by its name in the files. Raises EngineUnavailable where a file is not whole."""
+    """The shape of every weight, by its name in the files. Raises EngineUnavailable where a file is damaged."""
     shapes: dict[str, Shape] = {}
     for path in weight_files(folder):
         if path.suffix == ".safetensors":
@@ -67,11 +67,11 @@ def stored_tensors(folder: Path, wanted: Callable[[str], bool]) -> dict[str, Any
 
 
 def _torch_file(path: Path) -> dict[str, Any]:
-    """A file of torch's own, whose tensors stay on the disk until they are read."""
+    """A torch file, memory-mapped: its tensors stay on the disk until they are read."""
     torch = require("torch", "pip install torch")
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
-    except Exception as error:  # a pickle that is not one raises anything
+    except Exception as error:  # an invalid pickle can raise any exception
         raise EngineUnavailable(
-            f"{path} is no whole file of torch's ({type(error).__name__}): fetch it again"
+            f"{path} is not a complete torch file ({type(error).__name__}): fetch it again"
         ) from error

@@ -1,4 +1,4 @@
-"""Token ids back to text, with the character at which each token ends; and the tokens that hold a stop string."""
+"""Token ids back to text, with the character at which each token ends; and the tokens that contain a stop string."""
 
 from itertools import accumulate
 from typing import Any
@@ -26,7 +26,7 @@ class Detokenizer:
     def _length(self, token: int) -> int:
         if token not in self._lengths:
             piece = self._decode([token])
-            # A part of a character has no length of its own: -1 makes the sum fail, and the context decide.
+            # Part of a character has no length: -1 makes the sum fail, and the context decides.
             self._lengths[token] = -1 if UNFINISHED in piece else len(piece)
         return self._lengths[token]
 
@@ -46,10 +46,10 @@ class Detokenizer:
 
 
 class StopTokens:
-    """Which tokens of a vocabulary hold a stop string.
+    """The tokens of a vocabulary that contain a stop string.
 
-    To stop at those is much cheaper for an engine than to read along. A stop string spread over several tokens is not
-    stopped at, only found afterwards; tokenizers that have a token for a blank line hardly ever write it so.
+    Stopping at these tokens is much cheaper for an engine than matching text. A stop string across several tokens does
+    not stop the engine, and is found afterwards; with a token for a blank line this is very rare.
     """
 
     def __init__(self, tokenizer: Any) -> None:

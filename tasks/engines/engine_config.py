@@ -65,18 +65,18 @@ class PromptedPolicy(EngineModel):
 
     @property
     def domain(self) -> DomainName:
-        """Whose words they are; the recipe says it once, beside the policy, and in keys it is the chat that counts."""
+        """The domain that words the prompts; the recipe names it once, and keys hold the chat itself instead."""
         return self._domain
 
     def in_domain(self, name: DomainName) -> Self:
-        """The same policy, asked in another domain."""
+        """The same policy with the prompts of another domain."""
         asked = self.model_copy()
         asked._domain = name
         return asked
 
 
 class VllmPolicyConfig(PromptedPolicy, ModelConfig):
-    """A policy in vLLM, in a process of its own that the run starts and ends."""
+    """A policy in vLLM, in its own process, which the run starts and ends."""
 
     engine: Literal["vllm"] = "vllm"
     prompt_style: PromptStyle = "auto"
@@ -84,7 +84,7 @@ class VllmPolicyConfig(PromptedPolicy, ModelConfig):
 
 
 class PrmModelConfig(ModelConfig):
-    """A PRM with real weights, and the family that says how it is asked and read."""
+    """A PRM with real weights, and its family, which defines prompts and scores."""
 
     family: AnyPrmFamily = "qwen"
     base: str | None = Field(
@@ -113,9 +113,9 @@ class AutoPrmConfig(PrmModelConfig):
 
 
 class ServedModelConfig(EngineModel):
-    """A model behind HTTP endpoints. Where and how it is asked is in no stage's key; what it is, is what is said here.
+    """A model behind HTTP endpoints. Stages' keys hold what is said of the model here, but not where it is served.
 
-    Weights behind an endpoint cannot be seen: whoever changes them under the same name says so by another `revision`.
+    Overthink cannot see weights behind an endpoint: change `revision` when you change them under the same name.
     """
 
     model: str = Field(min_length=1, description="the name under which every endpoint serves it")
@@ -175,7 +175,7 @@ class ServedPrmConfig(ServedModelConfig):
 
 
 class FakePolicyConfig(EngineModel):
-    """A policy that writes what a hash tells it: deterministic, without weights, at a latency of your choice."""
+    """A policy that writes text from a hash: deterministic, without weights, with a chosen latency."""
 
     engine: Literal["fake"] = "fake"
     steps: int = Field(default=4, ge=1, description="longest solution, in steps")
@@ -184,14 +184,14 @@ class FakePolicyConfig(EngineModel):
 
 
 class FakePrmConfig(EngineModel):
-    """A PRM whose scores are hashes of the steps: deterministic, without weights, at a latency of your choice."""
+    """A PRM whose scores are hashes of the steps: deterministic, without weights, with a chosen latency."""
 
     engine: Literal["fake"] = "fake"
     latency_ms: float = Field(default=0, ge=0)
 
 
 class ScriptedConfig(EngineModel):
-    """A policy or PRM that says literally what a JSON file holds (see `tasks/engines/fakes/scripted.py`)."""
+    """A policy or PRM that replies literally from a JSON file (see `tasks/engines/fakes/scripted.py`)."""
 
     engine: Literal["scripted"] = "scripted"
     script: Path

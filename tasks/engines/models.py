@@ -25,7 +25,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model's folder on this machine. `name` is what reports call it.
+    """A model's folder on this machine. `name` is its name in reports.
 
     `base` is the folder of another model, from which configuration and tokenizer come where the model has none.
     """
@@ -35,7 +35,7 @@ class ModelFiles:
     base: Path | None = None
 
     def folder_of(self, *names: str) -> Path:
-        """Where the first of some files is that is there at all: in the model's own folder or in its base's."""
+        """The folder of the first file that exists: the model's own folder or its base's."""
         if self.base is None or any((self.folder / name).exists() for name in names):
             return self.folder
         return self.base
@@ -102,7 +102,7 @@ def _locate(key: str, model: str, revision: str | None, patterns: list[str] | No
         local = Path(model).expanduser()
         is_local = local.is_dir()
     except (OSError, RuntimeError, ValueError) as error:  # a name that no file can have, or nobody's home folder
-        raise EngineUnavailable(f"{model[:80]!r} can be no model ({error}): check `{key}`") from error
+        raise EngineUnavailable(f"{model[:80]!r} cannot be a model ({error}): check `{key}`") from error
     if is_local:
         return ModelFiles(local.resolve().name, local.resolve())
     place, _, name = model.partition("/")
@@ -128,7 +128,7 @@ def _hub_folder(key: str, model: str, revision: str | None, patterns: list[str] 
         try:
             found = hub.snapshot_download(model, revision=revision, local_files_only=offline, allow_patterns=patterns)
             return Path(found)
-        except Exception as error:  # the hub's client raises a dozen kinds; all mean that the files are not here
+        except Exception as error:  # the hub's client raises many kinds; all mean that the files are not available
             reason = error
     raise EngineUnavailable(
         f"model {model!r} is no folder here, not in the hub's cache, and could not be fetched "
@@ -137,7 +137,7 @@ def _hub_folder(key: str, model: str, revision: str | None, patterns: list[str] 
 
 
 def require(package: str, remedy: str) -> Any:
-    """Import a package that only some engines need. Raises EngineUnavailable with the way to install it."""
+    """Import a package that only some engines need. Raises EngineUnavailable with the command that installs it."""
     try:
         return importlib.import_module(package)
     except ImportError as error:
@@ -177,7 +177,7 @@ def _file_digest(path: Path) -> bytes:
 
 
 def safetensors_shapes(path: Path) -> dict[str, Shape]:
-    """The shapes that a file's header tells. Raises EngineUnavailable where the file is not whole."""
+    """The shapes in a file's header. Raises EngineUnavailable where the file is damaged."""
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:

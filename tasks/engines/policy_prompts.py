@@ -21,7 +21,7 @@ TokenPolicyConfig = VllmPolicyConfig | OpenAIPolicyConfig
 class PolicyPrompts:
     """Questions as prompt tokens: also for checking that every problem fits before any is sampled.
 
-    `version` is that of their tokens, for stages' keys, and `further_version` that of `tokens`. Raises
+    `version` is that of the prompts' tokens, for stages' keys, and `further_version` that of `tokens`. Raises
     EngineUnavailable where the model has no chat template, or one that cannot write a question.
     """
 
@@ -42,7 +42,7 @@ class PolicyPrompts:
         return self._known[question]
 
     def tokens(self, text: str, begins: bool) -> tuple[int, ...]:
-        """The token ids of text from outside, which `begins` the assistant's turn or goes on with it."""
+        """The token ids of text from outside, which `begins` the assistant's turn or continues it."""
         encode = encode_text if begins else encode_further
         return tuple(encode(self.tokenizer, text))
 
@@ -53,7 +53,7 @@ def chat_of(config: TokenPolicyConfig, model: ModelFiles | None, question: str) 
 
 
 def style_of(config: TokenPolicyConfig, model: ModelFiles | None) -> KnownStyle:
-    """How a question is put to a policy; of one without files only the name is known."""
+    """How a question is put to a policy; without files only the policy's name is known."""
     if model is None:
         return known_style(config.prompt_style, config.model, "llama")
     return known_style(config.prompt_style, model.name, str(model.config.get("model_type")))

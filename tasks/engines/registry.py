@@ -1,4 +1,4 @@
-"""From a recipe's engine to the engine itself: identity without loading, loading, and loading again after a death."""
+"""From a recipe's engine to the engine itself: its identity without loading, loading, reloading after a death."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ WHERE_SERVED = {
 class EngineIdentity:
     """What an engine's output depends on, for stage keys; its name and size, for reports.
 
-    `further` is what it depends on besides where it goes on from text that it was given.
+    `further` is what the output also depends on where the engine continues given text.
     """
 
     name: str
@@ -59,7 +59,7 @@ class EngineIdentity:
 
     @property
     def address(self) -> str:
-        """The name with a digest: two engines of one name but other weights or settings stay apart."""
+        """The name with a digest, so that engines of one name with different weights or settings differ."""
         return f"{self.name}@{content_key(self.determinants)[:8]}"
 
 
@@ -84,7 +84,7 @@ def identify(config: EngineConfig) -> EngineIdentity:
 
 
 def _identify_served(config: OpenAIPolicyConfig | ServedPrmConfig) -> EngineIdentity:
-    """What the recipe says of a model that cannot be seen, and what is seen of it: its tokenizer and its prompt."""
+    """The identity of a served model: the recipe's description, and its visible parts, tokenizer and prompt."""
     settings = config.model_dump(mode="json", exclude=WHERE_SERVED)
     tokenizer = None if config.tokenizer is None else locate_tokenizer(config.tokenizer)
     settings["tokenizer"] = None if tokenizer is None else tokenizer.tokenizer_fingerprint
@@ -93,9 +93,9 @@ def _identify_served(config: OpenAIPolicyConfig | ServedPrmConfig) -> EngineIden
 
 
 def _prompts(config: EngineConfig, model: ModelFiles | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """How a model is asked, and how text is given to it to go on from; without its files only as messages.
+    """How a model is prompted, and how it receives text to continue; without its files only as messages.
 
-    Our versions enter where they are not the first, so that keys of what has not changed stay as they were.
+    Our versions enter only above 1, so that unchanged prompts keep their keys.
     """
     said: dict[str, Any] = {}
     if isinstance(config, VllmPolicyConfig | OpenAIPolicyConfig):
@@ -124,9 +124,9 @@ def chosen_engine(config: EngineConfig) -> EngineConfig:
 
 
 def check_engine(config: EngineConfig) -> None:
-    """Raise EngineUnavailable where an engine's weights are not whole, or named as it does not read them.
+    """Raise EngineUnavailable where an engine's weights are incomplete, or have names that it does not read.
 
-    Opening it would say so too, but perhaps hours later, when the stages before it are done.
+    Loading would fail too, but perhaps hours later, after the stages before it.
     """
     match chosen_engine(config):
         case VllmPolicyConfig() as config:
@@ -185,9 +185,9 @@ async def open_prm(config: PrmConfig) -> Prm:
 
 
 class EngineSlot(Generic[Engine]):
-    """A place for one engine: loaded when first needed, shared by all shards, loaded anew after it died.
+    """A slot for one engine: loaded when first needed, shared by all shards, reloaded after it died.
 
-    What has been there once and cannot be loaded again has died too: it may be there again at the next attempt.
+    A failed reload also counts as a death: the next attempt may succeed.
     """
 
     def __init__(self, config: Any, opener: Any) -> None:
@@ -203,7 +203,7 @@ class EngineSlot(Generic[Engine]):
         return self._engine is not None
 
     async def get(self) -> Engine:
-        """The engine, loading it if need be. Raises EngineUnavailable the first time, EngineDied after a death."""
+        """The engine, loaded if necessary. Raises EngineUnavailable the first time, EngineDied after a death."""
         async with self._lock:
             if self._engine is None:
                 try:
@@ -223,7 +223,7 @@ class EngineSlot(Generic[Engine]):
                 await engine.close()
 
     async def close(self) -> None:
-        """Free the engine, if one was loaded."""
+        """Close the engine, if it was loaded."""
         async with self._lock:
             if self._engine is not None:
                 engine, self._engine = self._engine, None

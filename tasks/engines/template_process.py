@@ -1,7 +1,7 @@
-"""A process that renders chat templates and nothing else: they are programs, and come from outside.
+"""A process that only renders chat templates, which are untrusted programs.
 
 `python -m overthink.tasks.engines.template_process` reads what to render from its standard input and writes, in JSON,
-the text or the error of each chat. It is bounded in memory, time and output, so a template that would fill the machine
+the text or the error of each chat. Its memory, time and output are limited, so a runaway template
 ends here.
 """
 
@@ -18,7 +18,7 @@ LONGEST = 2**24  # characters of all chats together
 
 
 def bound() -> None:
-    """Bound this process, from here on."""
+    """Limit this process from now on."""
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

@@ -1,4 +1,4 @@
-"""What a tokenizer's chat template writes around the texts of a chat, found in a process of its own."""
+"""What a tokenizer's chat template writes around the texts of a chat, found in a separate process."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def render(tokenizer: Any, chats: Sequence[Sequence[Message]], opens: bool) -> l
 
 @lru_cache(maxsize=256)
 def _answers(asked: str) -> list[dict[str, str]] | None:
-    """What the process says; None where it was stopped."""
+    """The process's answers; None where it was stopped."""
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", RENDERER],
@@ -57,7 +57,7 @@ def _answers(asked: str) -> list[dict[str, str]] | None:
             text=True,
             timeout=WALL_SECONDS,
             check=False,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # each of its threads would take memory of the bound
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # each thread would take part of the memory limit
         )
     except subprocess.TimeoutExpired:
         return None
@@ -85,5 +85,5 @@ def pieces(tokenizer: Any, text: str, count: int) -> tuple[str, ...]:
 
 
 def shows(text: str, system: str) -> bool:
-    """Whether a template wrote a system message: some refuse it, and some drop it and say nothing."""
+    """Whether a template wrote a system message: some refuse it, and some drop it silently."""
     return not isinstance(text, Unrendered) and "".join(system.split()) in "".join(text.split())

@@ -1,4 +1,4 @@
-"""What policies that are asked with token ids have in common: the prompt of a path, and the end of a step."""
+"""Base of policies that take token ids: the prompt of a path, and the end of a step."""
 
 import math
 from abc import ABC, abstractmethod
@@ -24,7 +24,7 @@ class WrittenText:
 
 
 class TokenPolicy(ABC):
-    """A policy that gets token ids and gives token ids, here or at a server."""
+    """A policy that receives and returns token ids, locally or from a server."""
 
     def __init__(self, prompts: PolicyPrompts, limit: int | None) -> None:
         self.prompt = prompts.prompt
@@ -46,7 +46,7 @@ class TokenPolicy(ABC):
     async def _write(
         self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
     ) -> WrittenText:
-        """Go on from `prefix`, to one of `stop_ids`; where there are none, to one of the sampling's stop strings."""
+        """Continue `prefix` up to one of `stop_ids`; where there are none, up to one of the sampling's stop strings."""
 
     def _sample(self, written: WrittenText, prompt_tokens: int, sampling: Sampling) -> Sample:
         if written.finish_reason not in ("stop", "length"):
@@ -57,7 +57,7 @@ class TokenPolicy(ABC):
         reason: SampleStop = "stop" if written.finish_reason == "stop" else "length"
         stops = [(text.index(stop), stop) for stop in sampling.stop if stop in text]
         if stops:
-            # The token that completes the stop string is kept, so that the next step's prompt goes on from it.
+            # The token that completes the stop string is kept, so that the next step's prompt continues from it.
             begin, stop = min(stops)
             count = next((number for number, end in enumerate(ends, 1) if end >= begin + len(stop)), len(tokens))
             tokens, text, reason = tokens[:count], text[:begin], "delimiter"
@@ -73,7 +73,7 @@ class TokenPolicy(ABC):
         )
 
     def _check(self, written: WrittenText, prompt_tokens: int, sampling: Sampling) -> None:
-        """Raise BadReply where what was written cannot be: nothing of it is to reach a figure."""
+        """Raise BadReply for impossible output, so that none of it reaches a figure."""
         fault = None
         if len(written.tokens) > sampling.max_tokens:
             fault = f"{len(written.tokens)} tokens, {sampling.max_tokens} being asked for"

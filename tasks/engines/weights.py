@@ -1,4 +1,4 @@
-"""Whether a checkpoint holds the weights that its architecture needs, no more and no less, told before it is loaded.
+"""Checks, before loading, that a checkpoint holds exactly the weights that its architecture needs.
 
 Both engines rest on this: transformers fills what it lacks with random numbers, and vLLM may leave it as it was in
 memory. Names and shapes come from the files' headers. transformers itself says what it would miss: it is given tensors
@@ -40,7 +40,7 @@ class Architecture:
 
     @property
     def name(self) -> str:
-        """What transformers calls it."""
+        """Its name in transformers."""
         return type(self._body).__name__
 
     @property
@@ -147,7 +147,7 @@ def _faults(
 
 
 def _head_faults(config: Any, shapes: Mapping[str, Shape], head: tuple[str, ...]) -> dict[str, list[str]]:
-    """Of linear layers, in order: what is missing, else those that do not take what the one before gives."""
+    """Faults of linear layers, in order: missing ones, else those whose input size differs from the output before."""
     tied = LANGUAGE_MODEL if config.tie_word_embeddings else ()
     missing = [name for name in head if name not in shapes and name not in tied]
     if missing:
@@ -162,7 +162,7 @@ def _head_faults(config: Any, shapes: Mapping[str, Shape], head: tuple[str, ...]
 
 
 def _quantised_faults(architecture: Architecture, shapes: Mapping[str, Shape]) -> dict[str, list[str]]:
-    """Of quantised weights, which have other names and shapes, only the modules can be told."""
+    """Faults of quantised weights; only their modules can be checked, because names and shapes differ."""
     modules = {_bare(name).rpartition(".")[0] for name in architecture.shapes}
     stored = {name: _bare(name) for name in shapes}
     there = {place for name in stored.values() for place in _places(name)}
@@ -178,7 +178,7 @@ def _bare(name: str) -> str:
 
 
 def _places(name: str) -> Iterable[str]:
-    """All modules that a weight lies in."""
+    """All modules that contain a weight."""
     parts = name.split(".")
     return (".".join(parts[:count]) for count in range(1, len(parts)))
 

@@ -1,4 +1,4 @@
-"""Engines without weights: what they say is a hash of what they are asked. Deterministic, and as slow as you like."""
+"""Engines without weights: their replies are hashes of their requests. Deterministic, with a chosen latency."""
 
 import asyncio
 import hashlib
@@ -15,9 +15,9 @@ def hash_number(*parts: object) -> int:
 
 
 def text_sample(text: str, sampling: Sampling, prompt_tokens: int) -> Sample:
-    """What is left of `text` after its stop strings and its limit of tokens, which are its characters.
+    """`text` cut at its stop strings and its limit of tokens; each character is one token.
 
-    As from a real engine, the tokens of the stop string are there, its text is not. Each token has log-probability -1.
+    As with a real engine, it has the tokens of the stop string, but not its text. Each token has log-probability -1.
     """
     stops = [(text.index(stop), stop) for stop in sampling.stop if stop in text]
     begin, stop = min(stops, default=(len(text), ""))

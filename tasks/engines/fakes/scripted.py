@@ -1,11 +1,11 @@
-"""Engines that say literally what a JSON file holds, for tests and for drawing a search by hand.
+"""Engines that reply literally from a JSON file, for tests and for drawing a search by hand.
 
     {"policy": {"What is 1+1?": {"": ["1+1=2\\n\\n\\\\boxed{2}", "\\\\boxed{3}"]}},
      "prm": {"What is 1+1?": {"1+1=2\\n\\n\\\\boxed{2}": [0.9, 0.8]}}}
 
-A policy's continuations stand under the text so far (steps joined by blank lines); sample number i gets the i-th,
-round and round. In a search a continuation that ends with a blank line is a step that others may follow. A PRM's scores
-stand under the whole text.
+The key of a policy's continuations is the text so far (steps joined by blank lines); sample number i gets the i-th,
+cyclically. In a search a continuation that ends with a blank line is a step that others may follow. The key of a PRM's
+scores is the whole text.
 """
 
 import json

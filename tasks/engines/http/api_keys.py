@@ -1,6 +1,6 @@
-"""The key of a served model: from the environment, or handed over by the flow, which took it from a Prefect block.
+"""The key of a served model: from the environment, or from the flow, which read it from a Prefect block.
 
-Keys are held here and in the sessions' headers, and nowhere else.
+Keys are held only here and in the sessions' headers.
 """
 
 import os
@@ -12,12 +12,12 @@ _of_blocks: dict[str, str] = {}
 
 
 def hand_over(block: str, key: str) -> None:
-    """Keep the key of a block for those who ask its model in this process."""
+    """Keep the key of a block for the clients of its model in this process."""
     _of_blocks[block] = key.strip()
 
 
 def key_of(config: ServedModelConfig) -> str | None:
-    """None where the recipe names no key. Raises EngineUnavailable where what it names holds none."""
+    """A model's key, None where the recipe names none. Raises EngineUnavailable where the named place holds none."""
     if config.api_key_block is not None:
         key, place = _of_blocks.get(config.api_key_block, ""), f"the Secret block {config.api_key_block}"
     elif config.api_key_env is not None:
@@ -31,7 +31,7 @@ def key_of(config: ServedModelConfig) -> str | None:
 
 
 def place_of_key(config: ServedModelConfig) -> str | None:
-    """What a user looks at when a key is refused."""
+    """The place that a user checks when a key is refused."""
     if config.api_key_block is not None:
         return f"the Secret block {config.api_key_block}"
     return config.api_key_env

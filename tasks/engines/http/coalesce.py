@@ -1,6 +1,6 @@
-"""What is asked in one moment goes out together, and each one's answer comes back to who asked.
+"""Coalesces concurrent questions into one request, and returns each answer to its caller.
 
-A server's work for a request is mostly the request itself, where it is about one short step.
+For short steps, most of a server's work is the overhead of a request.
 """
 
 import asyncio
@@ -16,23 +16,23 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Question(Generic[Asked, Answer]):
-    """What was asked, and the future of who waits."""
+    """A question, and the future of its answer."""
 
     asked: Asked
     future: asyncio.Future[Answer]
 
     @property
     def open(self) -> bool:
-        """Whether it waits for an answer; it does not once whoever asked has gone."""
+        """Whether its caller still waits for an answer."""
         return not self.future.done()
 
     def answer(self, answer: Answer) -> None:
-        """Hand the answer to who waits, if anyone still does."""
+        """Set the answer, if the caller still waits."""
         if self.open:
             self.future.set_result(answer)
 
     def fail(self, error: Exception) -> None:
-        """Raise an error where it is waited for, if anyone still does."""
+        """Set an error, if the caller still waits."""
         if self.open:
             self.future.set_exception(error)
 
@@ -46,7 +46,7 @@ class Together(Generic[Asked, Answer]):
         self._requests: set[asyncio.Task[None]] = set()
 
     async def ask(self, asked: Asked) -> Answer:
-        """One question, with all others of the same moment."""
+        """Ask one question, in one request with all others of the same moment."""
         events = asyncio.get_running_loop()
         if not self._waiting:
             events.call_soon(self._send)
@@ -55,7 +55,7 @@ class Together(Generic[Asked, Answer]):
         return await question.future
 
     def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel the requests in flight."""
         for request in self._requests:
             request.cancel()
 
@@ -74,11 +74,11 @@ class Together(Generic[Asked, Answer]):
             for question in questions:
                 question.future.cancel()
             raise
-        except Exception as error:  # whatever it is, everyone who waits is told
+        except Exception as error:  # any error is passed to all waiting callers
             for question in questions:
                 question.fail(error)
 
 
 def still_open(questions: Iterable[Question[Asked, Answer]]) -> list[Question[Asked, Answer]]:
-    """Those that still wait for an answer."""
+    """The questions that still wait for an answer."""
     return [question for question in questions if question.open]

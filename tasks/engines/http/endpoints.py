@@ -1,9 +1,9 @@
-"""The endpoints that serve one model: the least busy one is asked, and one that fails is left alone until it is back.
+"""The endpoints that serve one model: a request goes to the least busy one; a failing one is skipped until it is back.
 
-A request that fails for a reason that may pass (connection, time-out, 429, 5xx, garbage) is made again, at another
-endpoint if there is one, after a wait that grows and is drawn by lot; only where that goes on for longer than
-`patience_seconds` is the engine called dead. An endpoint that fails three times in a row gets no requests until it
-answers a small question; one that asks for a pause gets it.
+A request with a transient failure (connection, time-out, 429, 5xx, garbage) is retried, at another endpoint if there
+is one, after a growing random wait; only when that lasts longer than `patience_seconds` does the engine count as dead.
+An endpoint that fails three times in a row gets no requests until it answers a small question; one that asks for a
+pause gets it.
 """
 
 import asyncio
@@ -27,22 +27,22 @@ Answer = TypeVar("Answer")
 
 
 class ModelCard(BaseModel):
-    """What an endpoint says of a model it serves; `max_model_len` is vLLM's."""
+    """An endpoint's description of a model that it serves; only vLLM gives `max_model_len`."""
 
     id: str
     max_model_len: Count | None = Field(default=None, ge=1)
 
 
 class ModelList(BaseModel):
-    """The reply to the question which models there are."""
+    """The reply of the models endpoint."""
 
     data: list[ModelCard]
 
 
 class Endpoint:
-    """One endpoint, and whether it may be asked now; it is down while a revival is under way.
+    """One endpoint, and whether it may be used now; it is down while a revival task runs.
 
-    `failures` and `falls`, how often it was taken down, are since it last answered a request.
+    `failures` and `falls` (how often it was taken down) count since its last answer.
     """
 
     def __init__(self, url: str) -> None:
@@ -57,7 +57,7 @@ class Endpoint:
 
 @dataclass
 class Trouble:
-    """How one request has fared so far."""
+    """The failures of one request so far."""
 
     failures: int = 0
     since: float | None = None
@@ -76,7 +76,7 @@ class Endpoints:
         self._answered = time.monotonic()
 
     async def cards(self, must_list: bool) -> list[ModelCard]:
-        """What the endpoints that answer say of the model; with `must_list` every one of them lists it.
+        """The descriptions of the model from all endpoints that answer; with `must_list` each of them must list it.
 
         Raises EngineUnavailable where none answers, or where one refuses the key or lacks the model.
         """
@@ -103,15 +103,15 @@ class Endpoints:
         return cards
 
     async def post(self, path: str, body: Mapping[str, Any], kind: type[Reply]) -> tuple[str, Reply]:
-        """Ask one endpoint, and others or again where that fails for a reason that may pass: who answered, and what.
+        """Send a request to one endpoint, with retries after transient failures; returns the endpoint and its reply.
 
-        Raises EngineDied once patience is at its end, BadReply where the request is refused or the reply is of another
-        kind, EngineUnavailable where the key is refused.
+        Raises EngineDied after `patience_seconds`, BadReply where the request is refused or the reply is invalid, and
+        EngineUnavailable where the key is refused.
         """
         return await self._ask(lambda root: self._client.post(root + path, body, kind), 1)
 
     async def stream(self, path: str, request: Streamed[Reply]) -> None:
-        """Ask one endpoint for several things, and others or again for those left open. Raises as `post` does."""
+        """Send several questions to one endpoint, with retries for the unanswered ones. Raises as `post` does."""
         await self._ask(lambda root: self._client.stream(root + path, request), request.size)
 
     async def _ask(self, ask: Callable[[str], Awaitable[Answer]], size: int) -> tuple[str, Answer]:
@@ -139,7 +139,7 @@ class Endpoints:
         await self._client.close()
 
     async def _choose(self, trouble: Trouble) -> Endpoint:
-        """The least busy endpoint that may be asked, one that has not just failed before one that has."""
+        """The least busy endpoint that may be used, preferably one that has not just failed."""
         begun = time.monotonic()
         while True:
             now = time.monotonic()
@@ -149,7 +149,7 @@ class Endpoints:
                 return min(awake, key=lambda endpoint: (endpoint is trouble.last, endpoint.in_flight))
             if up:
                 pause = min(endpoint.paused_until for endpoint in up) - now
-                await asyncio.sleep(pause * random.uniform(1.0, 1.1))  # never too early, nor all at once
+                await asyncio.sleep(pause * random.uniform(1.0, 1.1))  # never too early, and not all at once
                 continue
             self._revived.clear()
             since = begun if trouble.since is None else trouble.since
@@ -160,7 +160,7 @@ class Endpoints:
                 raise self._dead() from None
 
     def _note(self, failure: Passing, endpoint: Endpoint, trouble: Trouble) -> None:
-        """Take down what fails too often. Raises EngineDied where a request has been failing for too long."""
+        """Take down an endpoint that fails too often. Raises EngineDied where a request has failed for too long."""
         now = time.monotonic()
         trouble.failures += 1
         trouble.last = endpoint
@@ -168,7 +168,7 @@ class Endpoints:
         endpoint.last_failure = str(failure)
         pause = failure.pause or 0.0
         if failure.limited:
-            trouble.since = max(trouble.since, self._answered)  # as long as others are answered, it is a queue
+            trouble.since = max(trouble.since, self._answered)  # while others are answered, the server is only busy
             pause = waiting(trouble.failures) if failure.pause is None else failure.pause
         if now + pause - trouble.since > self._config.patience_seconds:
             raise self._dead()
@@ -185,7 +185,7 @@ class Endpoints:
             endpoint.revival = asyncio.create_task(self._revive(endpoint))
 
     async def _revive(self, endpoint: Endpoint) -> None:
-        """Ask small questions until one is answered, be it with a refusal; then it has one request to prove itself."""
+        """Ask small questions until one is answered, even by a refusal; then the endpoint gets one trial request."""
         for attempt in count(endpoint.falls):
             await asyncio.sleep(waiting(attempt))
             try:
@@ -217,5 +217,5 @@ class Endpoints:
 
 
 def waiting(failures: int) -> float:
-    """Seconds to wait after so many failures, from 1: doubling, and drawn from the upper half."""
+    """Seconds to wait after a number of failures, from 1: doubling, drawn from the upper half of the interval."""
     return min(LONGEST_WAIT, SHORTEST_WAIT * 2.0 ** min(failures - 1, 16)) * random.uniform(0.5, 1.0)

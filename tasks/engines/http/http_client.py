@@ -1,6 +1,6 @@
-"""One HTTP request to a model server: its reply checked, failures that may pass told from those that will not.
+"""One HTTP request to a model server: checks its reply, and separates transient failures from permanent ones.
 
-The key is in the session's header and nowhere else; whatever a server says is quoted without it.
+The key is only in the session's header; quotes of a server's replies do not contain it.
 """
 
 import time
@@ -29,9 +29,9 @@ Count = Annotated[int, Field(ge=0, lt=2**31)]  # tokens, and their ids: what the
 
 
 class Passing(Exception):
-    """A failure that may pass. `pause` is how many seconds the server asked to be left alone, if it did.
+    """A transient failure. `pause` is the number of seconds that the server asked the client to wait, if it did.
 
-    `limited` tells that it is well, but asked too much.
+    `limited`: the server works, but its rate limit was reached.
     """
 
     def __init__(self, reason: str, pause: float | None = None, limited: bool = False) -> None:
@@ -41,23 +41,23 @@ class Passing(Exception):
 
 
 class Refused(BadReply):
-    """The server would not take the request, as it stands: any other 4xx."""
+    """The server refused the request itself: any other 4xx."""
 
 
 class Streamed(Protocol[Reply]):
-    """A request for several things, each answered by a line, a `kind`."""
+    """A request with several questions, each answered by one line of type `kind`."""
 
     kind: type[Reply]
 
     @property
     def size(self) -> int:
-        """How many are not answered."""
+        """The number of unanswered questions."""
 
     def body(self) -> Mapping[str, Any]:
-        """What to ask for: all that is not answered."""
+        """The request's body, with all unanswered questions."""
 
     def take(self, url: str, reply: Reply) -> None:
-        """One answer from `url`. Raises BadReply where it is none."""
+        """Accept one answer from `url`. Raises BadReply where it is invalid."""
 
 
 class HttpClient:
@@ -76,11 +76,11 @@ class HttpClient:
         )
 
     async def get(self, url: str, kind: type[Reply]) -> Reply:
-        """A small question. Raises as `post` does."""
+        """Send a GET request. Raises as `post` does."""
         return await self._ask("GET", url, None, SMALL_QUESTION_SECONDS, kind)
 
     async def post(self, url: str, body: Mapping[str, Any], kind: type[Reply]) -> Reply:
-        """A request whose reply is a `kind`.
+        """Send a request whose reply is of type `kind`.
 
         Raises Passing; Refused; BadReply where the reply is of another kind; EngineUnavailable where the key is
         refused.
@@ -88,7 +88,7 @@ class HttpClient:
         return await self._ask("POST", url, orjson.dumps(body), self._config.timeout_seconds, kind)
 
     async def stream(self, url: str, request: Streamed[Reply]) -> None:
-        """A request whose reply comes in lines, each handed over as it comes. Raises as `post` does."""
+        """Send a request whose reply comes in lines, each processed as it comes. Raises as `post` does."""
         data = orjson.dumps(request.body())
         prompts = request.size
         try:
@@ -99,7 +99,7 @@ class HttpClient:
                         raise BadReply(f"{url} gave more answers than it was asked prompts")
                     request.take(url, self._read(url, line, request.kind))
         except Passing:
-            if request.size:  # else it broke after the last answer, and nobody waits
+            if request.size:  # else the connection broke after the last answer, which does no harm
                 raise
         if request.size:
             raise Passing(f"{url} ended with {request.size} prompts unanswered")
@@ -152,7 +152,7 @@ class HttpClient:
         raise BadReply(f"{url} answered with an unusable {place or 'reply'} ({first['msg']}): {quoted}")
 
     def _quoted(self, text: str) -> str:
-        """The beginning of what a server said, on one line and without the key."""
+        """The beginning of a server's reply, on one line and without the key."""
         if self._key is not None:
             text = text.replace(self._key, "[key]")
         text = " ".join(text.split())
@@ -160,7 +160,7 @@ class HttpClient:
 
 
 async def whole(url: str, response: aiohttp.ClientResponse) -> bytes:
-    """A reply's body. Raises BadReply where it has no end within bounds."""
+    """A reply's body. Raises BadReply where it is too long."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
@@ -170,7 +170,7 @@ async def whole(url: str, response: aiohttp.ClientResponse) -> bytes:
 
 
 async def lines_of(url: str, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """A reply's lines as they come. Raises BadReply where one has no end within bounds."""
+    """A reply's lines as they come. Raises BadReply where one is too long."""
     rest = bytearray()
     async for chunk in response.content.iter_any():
         first, *more = chunk.split(b"\n")
@@ -183,7 +183,7 @@ async def lines_of(url: str, response: aiohttp.ClientResponse) -> AsyncIterator[
 
 
 def too_long(url: str) -> BadReply:
-    """What is said of a reply that would fill the memory."""
+    """The error for a reply that is too long."""
     return BadReply(f"{url} answers with more than {LARGEST_REPLY >> 20} MiB, which no reply has: check what it serves")
 
 

@@ -23,13 +23,13 @@ PROBE = Sampling(temperature=0.0, top_p=1.0, max_tokens=1)
 
 
 class PromptTokens(BaseModel):
-    """Of the tokens that were read, those from the cache."""
+    """The number of prompt tokens from the cache."""
 
     cached_tokens: Count | None = None
 
 
 class Usage(BaseModel):
-    """Tokens as the endpoint counts them; None where it does not."""
+    """The endpoint's token counts; None where it gives none."""
 
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
@@ -64,7 +64,7 @@ class Completions(BaseModel):
 
 
 class Message(BaseModel):
-    """What the assistant said."""
+    """The assistant's message."""
 
     content: str | None = None
 
@@ -113,7 +113,7 @@ class CompletionsPolicy(TokenPolicy):
 
     @classmethod
     async def open(cls, config: OpenAIPolicyConfig, tokenizer: ModelFiles) -> "CompletionsPolicy":
-        """Find out who answers, and whether prefixes can be continued. Raises EngineUnavailable, with the remedy."""
+        """Find out who answers, and whether they can continue prefixes. Raises EngineUnavailable with the remedy."""
         endpoints = Endpoints(config, config.endpoints, "/models")
         try:
             cards = await endpoints.cards(must_list=True)
@@ -186,7 +186,7 @@ class CompletionsPolicy(TokenPolicy):
 
 
 class ChatPolicy:
-    """Whole solutions from a chat endpoint, which shows neither tokens nor, of old, their probabilities."""
+    """Whole solutions from a chat endpoint, which gives no tokens and often no probabilities."""
 
     def __init__(self, endpoints: Endpoints, config: OpenAIPolicyConfig) -> None:
         self._endpoints = endpoints
@@ -195,7 +195,7 @@ class ChatPolicy:
 
     @classmethod
     async def open(cls, config: OpenAIPolicyConfig) -> "ChatPolicy":
-        """Find out whether anyone answers. Raises EngineUnavailable where nobody does, or the key is refused."""
+        """Find out whether an endpoint answers. Raises EngineUnavailable where none does, or the key is refused."""
         endpoints = Endpoints(config, config.endpoints, "/models")
         try:
             await endpoints.cards(must_list=False)
@@ -209,7 +209,7 @@ class ChatPolicy:
         return tuple(map(ord, json.dumps(self._chat(question), ensure_ascii=False)))
 
     def tokens(self, text: str, begins: bool) -> tuple[int, ...]:  # noqa: ARG002
-        """Raises BadReply: a chat cannot go on from text as if the policy had written it."""
+        """Raises BadReply: a chat cannot continue text as if the policy had written it."""
         raise BadReply(f"{self._model} is asked by chat, which cannot go on from {text[:80]!r}: name its `tokenizer`")
 
     async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
@@ -256,7 +256,7 @@ async def open_openai(config: OpenAIPolicyConfig) -> CompletionsPolicy | ChatPol
 
 
 def served_length(config: OpenAIPolicyConfig, tokenizer: ModelFiles, cards: list[ModelCard]) -> int | None:
-    """Tokens that every endpoint reads and writes together. Raises EngineUnavailable where the recipe asks for more."""
+    """The context length of all endpoints. Raises EngineUnavailable where the recipe asks for more."""
     served = [card.max_model_len for card in cards if card.max_model_len is not None]
     if config.max_model_len is not None and served and min(served) < config.max_model_len:
         raise EngineUnavailable(

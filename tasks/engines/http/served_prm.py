@@ -1,7 +1,7 @@
 """A PRM behind vLLM's pooling endpoint: token ids in, the head's numbers for each token out, as in `vllm_prm.py`.
 
-Where the server has our middleware (`step_serving.py`) it reads its prefix cache, and the prompts of one moment go in
-one request. Without it vLLM never reads the cache for numbers of single tokens: every prompt is computed whole.
+With our middleware (`step_serving.py`) the server uses its prefix cache, and concurrent prompts go in one request.
+Without it vLLM never uses the cache for outputs of single tokens: it computes every prompt whole.
 """
 
 from typing import Any
@@ -54,7 +54,7 @@ class ServedPrm(TokenPrm):
 
     @classmethod
     async def open(cls, config: ServedPrmConfig, tokenizer: ModelFiles) -> "ServedPrm":
-        """Find out who answers, and whether with a row for each token. Raises EngineUnavailable, with the remedy."""
+        """Find out whether the endpoints answer with a row for each token. Raises EngineUnavailable with the remedy."""
         family = checked_family(config.family, tokenizer.config, tokenizer.name)
         if family.head.layers not in VLLM_HEADS:
             raise EngineUnavailable(

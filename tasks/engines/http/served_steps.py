@@ -1,4 +1,4 @@
-"""Our side of the middleware for vLLM's server (`step_serving.py`): prompts of one moment go in one request."""
+"""The client of the middleware for vLLM's server (`step_serving.py`): concurrent prompts go in one request."""
 
 import logging
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Shown = TypeVar("Shown", bound=BaseModel)
 
 
 class WrittenLine(BaseModel, Generic[Shown]):
-    """The answer to one prompt, or why it was `refused`."""
+    """The answer to one prompt, or the reason why it was `refused`."""
 
     index: int = Field(ge=0)
     refused: str | None = None
@@ -25,7 +25,7 @@ class WrittenLine(BaseModel, Generic[Shown]):
 
 
 class ServedSteps(Generic[Asked, Shown, Answer]):
-    """One path of the middleware: what is asked there are dataclasses, and `understand` checks what each is shown."""
+    """One path of the middleware: questions are dataclasses, and `understand` checks each reply."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class ServedSteps(Generic[Asked, Shown, Answer]):
         self.there = True
 
     async def ask(self, prompt: Asked) -> Answer | None:
-        """The answer; None where an endpoint has no middleware, which then is not asked again.
+        """The answer; None where an endpoint has no middleware, which is then not tried again.
 
         Raises BadReply where the prompt is refused, or else as `Endpoints.post`.
         """
@@ -63,7 +63,7 @@ class ServedSteps(Generic[Asked, Shown, Answer]):
             return None
 
     def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel the requests in flight."""
         self._together.close()
 
     async def _ask_all(self, questions: list[Question[Asked, Answer]]) -> None:
@@ -71,7 +71,7 @@ class ServedSteps(Generic[Asked, Shown, Answer]):
 
 
 class _Request(Generic[Asked, Shown, Answer]):
-    """Questions to one endpoint, and to another those that it left open."""
+    """Questions to one endpoint, and to another those that it did not answer."""
 
     def __init__(
         self,

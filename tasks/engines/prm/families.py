@@ -1,7 +1,7 @@
-"""PRM families as data: how a question and its steps are written, and how a score is read (paper section 3).
+"""PRM families as data: how a question and its steps are written, and how a score is read.
 
 A recipe may spell out a family of its own (`tasks/engines/prm/family_data.py`). One that ships is an entry in
-`FAMILIES`, and its name in `PrmFamilyName` there; `tests/test_prm_families.py` holds every entry to the same contract.
+`FAMILIES`, and its name in `PrmFamilyName` there; `tests/test_prm_families.py` tests all against one contract.
 """
 
 from collections.abc import Callable
@@ -51,7 +51,7 @@ class Head:
 
 @dataclass(frozen=True)
 class PrmFamily:
-    """A way to write prompts, a way to read scores, and the classes in config.json (patterns) that it fits.
+    """A prompt layout, a head that gives scores, and the classes in config.json (patterns) that it fits.
 
     `added_token` is one that its authors gave to their base's tokenizer.
     """

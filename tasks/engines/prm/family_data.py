@@ -41,14 +41,14 @@ class MarkedLinesData(_Data):
 
 
 class TurnsData(_Data):
-    """A chat in which the user says a step a turn and the assistant answers each with the verdict, judged before it."""
+    """A chat of one step per user turn, each answered by the assistant with a verdict; judged before the verdict."""
 
     kind: Literal["turns"]
     verdict: Mark
 
 
 class AskedData(_Data):
-    """Any instruct model, asked about each step in a chat of its own; judged at the first token of its answer."""
+    """Any instruct model, asked about each step in a separate chat; judged at the first token of its answer."""
 
     kind: Literal["asked"]
 
@@ -70,7 +70,7 @@ class HeadData(_Data):
 
 
 class PrmFamilyData(_Data):
-    """A family in full; all of it is in the keys of what is scored."""
+    """A complete family; the keys of score stages hold all of it."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60, description="what messages call it")
     architectures: tuple[Mark, ...] = Field(
@@ -105,5 +105,5 @@ AnyPrmFamily = Annotated[PrmFamilyName | PrmFamilyData, WrapValidator(_one_of_bo
 
 
 def family_name(family: PrmFamilyName | PrmFamilyData) -> str:
-    """What messages call a family."""
+    """The name of a family in messages."""
     return family.name if isinstance(family, PrmFamilyData) else family

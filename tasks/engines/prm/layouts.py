@@ -1,8 +1,8 @@
-"""How PRMs read a question and its steps: one class a layout, each knowing where its scores are read.
+"""How PRMs read a question and its steps: one class per layout, each with the places of its scores.
 
-A layout puts its prompts together piece by piece, so it knows the place of every step: places are never searched for,
-and text that looks like a mark is not mistaken for one. Where a layout `grows`, the tokens of a prefix of steps begin
-the tokens of them all, so that what was read of the prefix serves the longer prompt.
+A layout builds its prompts piece by piece, so it knows the place of every step: it never searches for places, and
+text that looks like a mark is not mistaken for one. Where a layout `grows`, the tokens of a prefix of steps are
+a prefix of the tokens of all steps, so that the engine's cache serves the longer prompt.
 """
 
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ class Layout(Protocol):
     def write(self, question: str, steps: tuple[str, ...], from_step: int) -> list[PrmPrompt]:
         """Prompts that together hold one place for each of `steps[from_step:]`, in order.
 
-        Raises BadReply where a step cannot be kept apart from what follows it.
+        Raises BadReply where the tokenizer merges a step with what follows it.
         """
         ...
 
@@ -170,7 +170,7 @@ class MarkedLines:
 
 
 class Turns:
-    """A chat in which the user says a step a turn, the question before the first, and the assistant answers a verdict.
+    """A chat in which each user turn is one step, the first after the question, and the assistant answers a verdict.
 
     A step is judged at the token before the verdict, which the model would have to predict there.
     """
@@ -191,7 +191,7 @@ class Turns:
 
 
 class Asked:
-    """Any instruct model, asked about each step in a chat of its own; judged at the first token of its answer."""
+    """Any instruct model, asked about each step in a separate chat; judged at the first token of its answer."""
 
     grows = False
 

@@ -1,7 +1,7 @@
-"""What PRMs in vLLM have in common: numbers for each token that was computed, and scores kept of those that were not.
+"""Base of PRMs in vLLM: outputs for each computed token, and stored scores for cached tokens.
 
-A prefix that lies in the engine's cache is not computed again, so it has no numbers; but whoever had it computed asked
-about the same steps.
+A prefix in the engine's cache is not computed again, so it has no outputs; but an earlier request for the same steps
+had them, and its scores were kept.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class ReadPrompt:
 
 
 class TokenPrm(ABC):
-    """A PRM that gets token ids and gives the head's numbers for each, here or at a server."""
+    """A PRM that receives token ids and returns the head's outputs for each, locally or from a server."""
 
     def __init__(self, layout: Layout, limit: int | None) -> None:
         self._layout = layout
@@ -62,4 +62,4 @@ class TokenPrm(ABC):
 
     @abstractmethod
     async def _read(self, prompt: PrmPrompt, question: str, use_cache: bool) -> ReadPrompt:
-        """Have a prompt read, all of it without `use_cache`; the question is for errors to quote."""
+        """Read a prompt, all of it without `use_cache`; errors quote the question."""

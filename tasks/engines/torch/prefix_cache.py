@@ -1,4 +1,4 @@
-"""Keys and values of prefixes that a PRM has read: those of one tree share their beginnings; the oldest go first."""
+"""Cached keys and values of prefixes that a PRM has read, shared within a tree; the oldest are dropped first."""
 
 import threading
 from collections import OrderedDict
@@ -38,7 +38,7 @@ class Segment:
 class PrefixStore:
     """Segments by question and steps, for several threads; least recently used out first, bounded by `limit` bytes.
 
-    Whoever uses a prefix uses all it stands on, so a segment never goes before those that stand on it.
+    Using a prefix marks all segments before it as used, so no segment is dropped before those that follow it.
     """
 
     def __init__(self, limit: int) -> None:

@@ -24,7 +24,7 @@ from overthink.tasks.records import Scores
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """One prompt to read, after a prefix that was read before; `keep` tells under which steps to store it.
+    """One prompt to read, after a prefix that was read before; `keep` is the key under which to store it.
 
     Of that prefix, `paid` tokens were read for this prompt's sake. `done` brings the scores and the tokens saved.
     """
@@ -78,7 +78,7 @@ class TorchPrm:
         return Scores(values, sum(len(p.ids) for p in prompts), sum(saved for _, saved in found))
 
     async def close(self) -> None:
-        """Free the weights."""
+        """Release the weights."""
         if self._worker is not None:
             await asyncio.gather(self._worker, return_exceptions=True)
         del self._body, self._head, self._store
@@ -98,7 +98,7 @@ class TorchPrm:
             for batch in token_batches(wanted, self._batch_tokens):
                 try:
                     values = await asyncio.to_thread(self._read, batch)
-                except Exception as error:  # whatever torch raised belongs to those who asked
+                except Exception as error:  # any error of torch is passed to the callers
                     _fail(batch, EngineDied(f"the PRM in torch stopped: {type(error).__name__}: {error}"))
                     continue
                 for reading, scores in zip(batch, values, strict=True):
@@ -106,12 +106,12 @@ class TorchPrm:
                         reading.done.set_result((scores, reading.cached - reading.paid))
 
     async def _read_questions(self, wanted: Sequence[Reading]) -> list[Reading]:
-        """Read once what prompts about one question begin with that would all be read from their first token."""
+        """Read the common beginning of prompts about one question once, where none of them has a cached prefix."""
         fresh: dict[str, list[Reading]] = defaultdict(list)
         for reading in wanted:
             if reading.keep is not None and reading.known is None:
                 fresh[reading.keep[0]].append(reading)
-        shared: dict[int, Reading] = {}  # by the prompt for whose sake it is read
+        shared: dict[int, Reading] = {}  # by the prompt that it is read for
         for question, readings in fresh.items():
             ids = common_beginning([reading.prompt.ids for reading in readings])
             if len(readings) > 1 and ids:

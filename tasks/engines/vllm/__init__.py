@@ -1,1 +1,1 @@
-"""vLLM in processes of its own."""
+"""vLLM in separate processes."""

@@ -1,9 +1,9 @@
-"""vLLM's own step loop, in a process of its own: requests come through a pipe, finished answers go back in batches.
+"""vLLM's own step loop, in a separate process: requests come through a pipe, answers return in batches.
 
-For small models this is the fastest front end there is: a plain loop of `add_request` and `step`, without a thread or
-a task for each request. What drives the searches has another process, and so neither Python's lock nor, with a core to
-spare, a core in common with the engine. `VllmProcess` starts it, as `python -m overthink.tasks.engines.vllm.loop
-DESCRIPTOR`, and says on the pipe what to load.
+For small models this is the fastest front end: a plain loop of `add_request` and `step`, without a thread or a task
+for each request. The driver of the searches runs in another process, and so shares neither Python's lock nor, with a
+spare core, a core with the engine. `VllmProcess` starts it, as `python -m overthink.tasks.engines.vllm.loop
+DESCRIPTOR`, and sends through the pipe what to load.
 """
 
 import importlib
@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 
 SECONDS_TO_SAY_SO = 5.0
 
-Asked = tuple[int, Write | ReadPlaces]  # with the number that its answer is to have
+Asked = tuple[int, Write | ReadPlaces]  # with the number of its answer
 
 
 class AskerGone(Exception):
-    """Whoever asked has died or closed the pipe."""
+    """The other process died or closed the pipe."""
 
 
 class VllmLoop:
@@ -41,7 +41,7 @@ class VllmLoop:
         self._refusals = refusals()
 
     def run(self) -> None:
-        """Answer until None is asked. Raises AskerGone, and whatever vLLM raises."""
+        """Answer requests until None arrives. Raises AskerGone, and whatever vLLM raises."""
         while self._take():
             answers = [self._answer(output) for output in self._engine.step() if output.finished]
             if answers:

@@ -23,7 +23,7 @@ SECONDS_TO_END = 30.0
 
 
 class VllmProcess:
-    """One copy of a vLLM engine in a process of its own, which ends when this one does.
+    """One copy of a vLLM engine in a separate process, which ends when this one does.
 
     A thread sends and another receives, so that the event loop never waits for an engine that is computing. The
     process leads a group, in which vLLM may start more; they are ended together.
@@ -68,7 +68,7 @@ class VllmProcess:
             raise EngineUnavailable(
                 f"vLLM cannot load {settings['model']} ({reason}): see what it printed, and the machine's memory"
             ) from error
-        except BaseException:  # whoever waited has gone
+        except BaseException:  # the caller was cancelled
             _kill_group(process)
             _wait_for_group(process)
             raise
@@ -124,7 +124,7 @@ class VllmProcess:
                 if len(asked) < len(batch):
                     self._connection.send(None)
                     return
-            except OSError:  # the process is gone, which the other thread tells
+            except OSError:  # the process ended, which the other thread reports
                 return
 
     def _receive(self) -> None:

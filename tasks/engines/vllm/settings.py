@@ -1,4 +1,4 @@
-"""What vLLM is told of an engine and of the machine."""
+"""vLLM's settings for an engine and this machine."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""A middleware for vLLM's server: many prompts in a request, token ids in and out, each answered once that is possible.
+"""A middleware for vLLM's server: many prompts per request, token ids in and out, each answered as soon as possible.
 
 Through vLLM's own endpoints every step of a search is a request of its own, which costs the server more than the few
 tokens of the step; and a PRM is never read with the prefix cache. It is installed with this package, beside the
