@@ -1,1 +1,1 @@
-"""Where problems and labelled solutions come from."""
+"""Sources of problems and of labelled solutions."""

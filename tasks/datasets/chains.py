@@ -1,8 +1,8 @@
-"""Chains: our own arithmetic problems, whose number of steps sets the difficulty.
+"""Chains: generated arithmetic problems, whose number of steps sets the difficulty.
 
-A chain starts from a number and applies one operation a step. The running value grows along the chain, so late steps
-are harder than early ones. Which split a chain belongs to follows from a hash of its question, so no test problem can
-appear in training, whatever the seeds.
+A chain starts from a number and applies one operation per step. The running value grows along the chain, so late
+steps are harder than early ones. A hash of its question determines a chain's split, so no test problem can appear in
+training, whatever the seeds.
 """
 
 import hashlib
@@ -59,11 +59,11 @@ class Chain:
 
     @property
     def steps(self) -> list[str]:
-        """The reference solution: one step an operation, then the boxed answer."""
+        """The reference solution: one step per operation, then the boxed answer."""
         return self.written(self.values)
 
     def written(self, values: list[int]) -> list[str]:
-        """The solution that claims these running values: one step an operation, then the boxed answer."""
+        """The solution with these running values: one step per operation, then the boxed answer."""
         befores = [self.start, *values[:-1]]
         worked = [
             f"{before}{operation.symbol}{operation.operand}={after}"
@@ -92,7 +92,7 @@ def _running(value: int, operations: Sequence[Operation]) -> list[int]:
 
 
 def slipped_steps(chain: Chain, source: random.Random) -> tuple[list[str], int]:
-    """A solution with one wrong step, and that step's place from 0; the later steps follow from its wrong value.
+    """A solution with one wrong step, and that step's index; the later steps follow from its wrong value.
 
     The slip is a wrong digit of the step's result. No two values lead to the same one, so the answer is wrong too.
     """

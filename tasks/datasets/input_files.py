@@ -1,4 +1,4 @@
-"""Files that a user names: opened only where they have an end, and read with every key, and every number as written."""
+"""Input files: only regular files are opened; duplicate keys are errors, and floats keep their spelling."""
 
 import json
 import os
@@ -22,27 +22,27 @@ KINDS = {
 
 
 class WrittenFloat(float):
-    """A float that knows how its file spells it."""
+    """A float that keeps the text of its file."""
 
     __slots__ = ("written",)
     written: str
 
     def __new__(cls, written: str, value: float | str | None = None) -> Self:
-        """A float from its spelling; `value` where the spelling stands for another one in double precision."""
+        """A float from its text; `value` where the text gives another float in double precision."""
         number = super().__new__(cls, written if value is None else value)
         number.written = written
         return number
 
 
 class RepeatedName(ValueError):
-    """A key or a column is there twice, so that one of its values would be lost."""
+    """A key or a column occurs twice, so that one of its values would be lost."""
 
     def __init__(self, what: str, name: object) -> None:
         super().__init__(f"the {what} {str(name)[:80]!r} is there twice: keep one")
 
 
 def regular_file(path: Path) -> BinaryIO:
-    """A file, open for reading. Raises OSError, and ValueError for what is no file and may have no end."""
+    """A file, open for reading. Raises OSError, and ValueError for anything but a regular file."""
     kind = stat.S_IFMT(path.stat().st_mode)
     if kind != stat.S_IFREG:
         raise ValueError(f"it is {KINDS.get(kind, 'no file')}, so name a file with its contents")
@@ -50,7 +50,7 @@ def regular_file(path: Path) -> BinaryIO:
 
 
 def bounded_bytes(path: Path, most: int) -> bytes:
-    """A file, as long as it was when it was opened. Raises OSError, and ValueError for more than `most` bytes."""
+    """A file's bytes, up to its length on opening. Raises OSError, and ValueError for more than `most` bytes."""
     with regular_file(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         if size > most:
@@ -69,7 +69,7 @@ def json_value(data: bytes) -> Any:
 
 
 def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """The lines of a file that are not blank: the number of each, from 1, and its object, or what is wrong with it.
+    """The nonblank lines of a file: the number of each, from 1, and its object, or what is wrong with it.
 
     Raises OSError or ValueError where the file cannot be read.
     """
@@ -95,7 +95,7 @@ def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes | str]]:
-    """The lines of a file as it was when it was opened; of one that is too long, only that it is."""
+    """The lines of a file up to its length on opening; for a line that is too long, an error text."""
     with regular_file(path) as stream:
         left, number = os.fstat(stream.fileno()).st_size, 0
         while piece := stream.readline(min(left, LONGEST_LINE + 1)):

@@ -20,9 +20,9 @@ SolutionFormat = Literal["prmbench", "processbench"]
 
 @dataclass(frozen=True)
 class LabelledSolution:
-    """A solution and the place of its first wrong step, from 0; None where all are right.
+    """A solution and the index of its first wrong step; None where all are right.
 
-    `solution_id` ends in a digest of all the rest, so that an id stands for a content.
+    `solution_id` ends in a digest of all other fields, so that an id identifies the content.
     """
 
     solution_id: str
@@ -32,7 +32,7 @@ class LabelledSolution:
 
     @property
     def problem(self) -> Problem:
-        """The solution as a problem of its own. There is no answer to compare with: it is judged by its steps."""
+        """The solution as a problem. It has no reference: it is judged by its steps."""
         key = problem_key(self.solution_id, self.question)
         return Problem(problem_key=key, problem_id=self.solution_id, question=self.question, reference=None)
 
@@ -58,13 +58,13 @@ class SolutionHub(SourceModel):
     limit: int | None = Field(default=None, ge=1, description="rows")
 
 
-# Of chains each is solved twice: rightly, and with one wrong step from which the later ones follow.
+# Each chain has two solutions: a right one, and one with a wrong step from which the later ones follow.
 SolutionSource = Annotated[ChainsSource | SolutionFile | SolutionHub, Field(discriminator="source")]
 
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Checked solutions. `dropped` holds the complaints about rows left out with `--skip-bad-rows`."""
+    """Checked solutions. `dropped` holds the errors of rows left out with `--skip-bad-rows`."""
 
     labeller: str
     solutions: tuple[LabelledSolution, ...]
@@ -113,7 +113,7 @@ def _checked(
     solutions: dict[str, LabelledSolution] = {}
     dropped: list[str] = []
     for number, found in enumerate(usable(rows, READERS[layout], skip_bad_rows, dropped), start=1):
-        # PRMBench repeats a right solution beside each of its wrong ones; it counts once.
+        # PRMBench repeats a right solution with each of its wrong ones; it counts once.
         solutions.update({solution.solution_id: solution for solution in found})
         if number == limit:
             break
@@ -123,7 +123,7 @@ def _checked(
 
 
 def _prmbench(where: str, _index: int, row: Mapping[str, Any]) -> list[LabelledSolution]:
-    """A right solution and one that was changed; without wrong steps (class multi_solutions) both are right."""
+    """A right solution and a modified one; without wrong steps (class multi_solutions) both are right."""
     name = text_field(where, row, "idx")
     original = text_field(where, row, "original_question")
     modified = text_field(where, row, "modified_question")
@@ -136,7 +136,7 @@ def _prmbench(where: str, _index: int, row: Mapping[str, Any]) -> list[LabelledS
 
 
 def _processbench(where: str, _index: int, row: Mapping[str, Any]) -> list[LabelledSolution]:
-    """One solution; its `label` is the place of the first wrong step, or -1."""
+    """One solution; its `label` is the index of the first wrong step, or -1."""
     name, question = text_field(where, row, "id"), text_field(where, row, "problem")
     steps = _steps(where, row, "steps")
     label = _place(where, "label", present_field(where, row, "label"), range(-1, len(steps)))

@@ -1,4 +1,4 @@
-"""The reference answer of a row: a text, or a number or a list of them as a text that keeps its value."""
+"""The reference answer of a row: a text, or a number or list as a text that keeps its value."""
 
 import re
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def reference_field(where: str, row: Mapping[str, Any], field: str) -> str:
     texts = [_plain(each, text_field(where, parts, name)) for name, each in parts.items()]
     if len(texts) == 1:
         return texts[0]
-    # A comma between digits would part one number into two answers.
+    # A comma between digits would split one number into two answers.
     return ", ".join(text.replace(",", "") if _GROUPED.fullmatch(text) else text for text in texts)
 
 

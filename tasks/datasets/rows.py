@@ -1,4 +1,4 @@
-"""Rows of a data set, from a file or the hub: where each stands, what it holds, and what is wrong with it."""
+"""Rows of a data set, from a file or the hub: each with its place, and its content or error."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from overthink.tasks.datasets.input_files import json_objects, parquet_rows
 from overthink.tasks.errors import ProblemError, UserError
 
-Row = tuple[str, Mapping[str, Any] | ProblemError]  # where it stands, and what stands there
+Row = tuple[str, Mapping[str, Any] | ProblemError]  # its place, and its content or error
 Item = TypeVar("Item")
 NUMBERS = (int, float, Decimal, np.integer, np.floating)
 
@@ -51,9 +51,9 @@ def usable(
     skip_bad_rows: bool,
     dropped: list[str],
 ) -> Iterator[Item]:
-    """What `read` makes of each row's place, number from 0, and value.
+    """The results of `read` for each row's place, number from 0, and value.
 
-    A row that it refuses stops all with a ProblemError; where bad rows are skipped, its complaint joins `dropped`.
+    Raises ProblemError for a row that it refuses; where bad rows are skipped, appends the error to `dropped`.
     """
     for index, (where, row) in enumerate(rows):
         try:
@@ -69,7 +69,7 @@ def usable(
 
 
 def named_columns(pairs: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
-    """The pairs of `--map KEY=COLUMN` by key. Raises UserError for one that is no pair, or no key of ours."""
+    """The pairs of `--map KEY=COLUMN` by key. Raises UserError for an invalid pair, or an unknown key."""
     columns: dict[str, str] = {}
     for pair in pairs:
         key, mark, column = pair.partition("=")

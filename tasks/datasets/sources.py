@@ -1,4 +1,4 @@
-"""Where problems come from: chains, a local JSONL or Parquet file, a Hugging Face data set; every row is checked."""
+"""Sources of problems: chains, a local JSONL or Parquet file, a Hugging Face data set; every row is checked."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -33,7 +33,7 @@ class SourceModel(BaseModel):
 
 
 class Columns(SourceModel):
-    """Which column of a file holds what.
+    """The columns of a file.
 
     Without `problem_id` rows are numbered from 0; without `reference` nothing can be graded.
     """
@@ -145,7 +145,7 @@ class HubSource(RowsSource):
 
 
 class QuestionsSource(SourceModel):
-    """Questions written out, whose answers nobody knows yet."""
+    """Questions in the recipe itself, without known answers."""
 
     source: Literal["questions"]
     questions: tuple[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)], ...] = Field(min_length=1)
@@ -156,7 +156,7 @@ Source = Annotated[AnySource, Field(discriminator="source")]
 
 
 class ProblemSet(SourceModel):
-    """Checked problems of one domain. `dropped` holds the complaints about rows left out with `--skip-bad-rows`."""
+    """Checked problems of one domain. `dropped` holds the errors of rows left out with `--skip-bad-rows`."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
@@ -169,13 +169,13 @@ class ProblemSet(SourceModel):
     def name(self) -> str:
         """The title and a digest of all ids, questions and references: different sets have different names."""
         content: list[Any] = [[p.problem_key, p.reference] for p in self.problems]
-        # Sets of mathematics have the names that they had before there were other domains.
+        # Sets of mathematics keep the names that they had before there were other domains.
         if self.domain != MATH.name:
             content.append(self.domain)
         return f"{self.title}@{content_key(content)[:8]}"
 
     def in_domain(self, domain: DomainName) -> "ProblemSet":
-        """The same problems in a domain, which each then names; those of mathematics name their set, as ever."""
+        """The same problems in a domain, which each then names; those of mathematics name their set, as before."""
         if domain == MATH.name:
             return self
         problems = tuple(replace(problem, domain=domain) for problem in self.problems)
@@ -202,7 +202,7 @@ def load_problems(source: AnySource, skip_bad_rows: bool = False) -> ProblemSet:
 
 
 def problem_key(problem_id: str, question: str) -> str:
-    """The content address of a problem: of what a policy and a PRM see of it, and of its id."""
+    """The content address of a problem: a hash of its id and of what policy and PRM see."""
     return content_key([problem_id, question])
 
 
@@ -222,7 +222,7 @@ def drawn_chains(source: ChainsSource) -> list[Chain]:
 def _chains(source: ChainsSource) -> ProblemSet:
     problems = []
     for chain in drawn_chains(source):
-        # Named by content, so that a larger set of the same chains shares its rollouts with a smaller one.
+        # Ids depend on the content, so that a larger set of the same chains shares rollouts with a smaller one.
         problem_id = chain_id(chain)
         problems.append(
             Problem(
@@ -251,7 +251,7 @@ def domain_of_source(source: AnySource | None) -> DomainName:
 
 
 def has_references(source: AnySource) -> bool:
-    """Whether the answers to a source's problems are known, so that rollouts can be graded."""
+    """Whether a source's problems have references, so that rollouts can be graded."""
     match source:
         case ChainsSource():
             return True

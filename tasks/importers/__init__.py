@@ -1,1 +1,1 @@
-"""Rollouts that other tools stored: a reader for each of their formats, from files to records."""
+"""Readers of rollouts that other tools stored, one for each format."""

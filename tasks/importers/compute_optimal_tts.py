@@ -1,7 +1,7 @@
 """RyanLiu112/compute-optimal-tts: a folder of `question_Q/record_R.jsonl`, with `config.json` and `avg_result.json`.
 
-Several records of a question are repeats of its search, each a set of its own; of best-of-N and DVTS each holds one
-answer of the many that count together.
+Several records of a question are repeats of its search, each a separate set; for best-of-N and DVTS each record holds
+one of the answers that are voted over.
 """
 
 import re
@@ -53,7 +53,7 @@ _SIZES = re.compile(r"\d+_(\d{1,6})_(\d{1,3})")  # depth, width, answers
 
 
 class Task(Record):
-    """What `config.json` says of the problems."""
+    """The description of the problems in `config.json`."""
 
     task_name: Filled
 
@@ -78,7 +78,7 @@ class Output(Record):
 
 
 class Answered(Record):
-    """One line of a record: what one search of one question found."""
+    """One line of a record: the result of one search for one question."""
 
     question: Filled
     groundtruth: Filled
@@ -165,7 +165,7 @@ def _set(
         problems=tuple(_problem(question.name, found, config, n) for question, found in records.items()),
         policy=PurePosixPath(config.LM[0]).name,
         prm=PurePosixPath(config.RM).name,
-        # Its own summary is of the first records.
+        # The tool's own summary covers the first records.
         reported=() if label else _summary(folder / "avg_result.json"),
         label=label,
     )
@@ -194,7 +194,7 @@ def _problem(name: str, records: Sequence[tuple[str, Answered]], config: Config,
 
 
 def _reference(ground_truth: str) -> str:
-    """The last box of a whole solution, where the data set has one; a box beside it is the answer written otherwise."""
+    """The last box of a whole solution, where the data set has one; another box is the same answer in other notation."""
     last = max(ground_truth.rfind("\\boxed"), ground_truth.rfind("\\fbox"), 0)
     return MATH.boxed(ground_truth[last:]) or MATH.boxed(ground_truth) or ground_truth
 
@@ -216,12 +216,12 @@ def _rollout(where: str, output: Output, config: Config) -> ImportedRollout:
 
 
 def _said(record: Answered, first_index: int, n: int | None) -> list[Reported]:
-    """What a record says of its outputs, the first of which is the problem's rollout `first_index`.
+    """A record's reports on its outputs; the first output is the problem's rollout `first_index`.
 
     Its votes are choices among all `n`, or, where that is None, among some of the problem's rollouts only.
     """
     answers = [output.extracted_answer for output in record.output]
-    # A label is of the answer that won the vote; which one that was is known where there is only one.
+    # A label belongs to the answer that won the vote, which is known only where there is one answer.
     answer = answers[0] if len(set(answers)) == 1 else None
     label = None if answer is None else _verdict(record.result.get("majority_vote"))
     said = [
@@ -250,7 +250,7 @@ def _verdict(value: float | None) -> bool | None:
 
 
 def _summary(path: Path) -> tuple[Reported, ...]:
-    """Its means over all questions; nothing where it wrote none."""
+    """The tool's means over all questions; empty where it wrote none."""
     if not path.exists():
         return ()
     value = json_document(path)

@@ -12,7 +12,7 @@ from overthink.tasks.errors import ProblemError
 
 
 class Record(BaseModel):
-    """A record of another tool: nothing is converted, and fields that we do not read may be there."""
+    """A record of another tool: no conversions; unknown fields are allowed."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 

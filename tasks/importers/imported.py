@@ -1,4 +1,4 @@
-"""What every reader returns: rollouts as the other tool left them, and what it said about them."""
+"""The result of every reader: the other tool's rollouts, and its reports on them."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -22,7 +22,7 @@ class ImportedStep:
 
 @dataclass(frozen=True)
 class ImportedRollout:
-    """One solution. Its tokens are those of its own text, without branches that were pruned; None where unknown."""
+    """One solution. Its tokens are those of its own text, without pruned branches; None where unknown."""
 
     text: str
     steps: tuple[ImportedStep, ...]
@@ -31,7 +31,7 @@ class ImportedRollout:
 
 @dataclass(frozen=True)
 class Reported:
-    """One thing the other tool said, in its own field.
+    """One report of the other tool; the field that is set says of what.
 
     `choice`: what a selector chose among the first n rollouts. `answer`: of the rollout at `sample_index`. `accuracy`:
     of the whole set. `policy_tokens`: written for one problem, pruned branches included, or the mean over the set. None
@@ -50,7 +50,7 @@ class Reported:
 
 @dataclass(frozen=True)
 class ImportedProblem:
-    """One problem, its rollouts by sample index (none where the other tool's search died), and what was said of it."""
+    """One problem, its rollouts by sample index (none where the other tool's search died), and the reports on it."""
 
     problem: Problem
     rollouts: tuple[ImportedRollout, ...]
@@ -62,8 +62,8 @@ class ImportedSet:
     """One method's rollouts of a set of problems.
 
     `n` is the method's budget, `budgets` those its rollouts can answer, smaller ones by the first of them, or, where
-    rollouts are `independent`, by any. `is_scored` says whether they bring step scores. `label` tells sets of one
-    import apart.
+    rollouts are `independent`, by any. `is_scored` says whether they bring step scores. `label` distinguishes the sets
+    of one import.
     """
 
     domain: str
@@ -85,7 +85,7 @@ class ImportedSet:
 
     @property
     def content(self) -> str:
-        """The content address of all that was imported, and of nothing else."""
+        """The content address of all that was imported, and nothing else."""
         value: dict[str, Any] = asdict(self)
         del value["label"]
         return content_key(value)

@@ -10,7 +10,7 @@ from overthink.tasks.importers.imported import ImportedProblem, ImportedSet
 
 
 def imported_tables(stage_key: str, imported: ImportedSet, prm_id: str | None) -> dict[str, pa.Table]:
-    """The rollouts, steps, scores and what was reported, of all problems; what is unknown is null."""
+    """The rollouts, steps, scores and reports of all problems; unknown values are null."""
     rows: dict[str, list[dict[str, Any]]] = {"rollouts": [], "steps": [], "scores": [], "reported": []}
     for each in imported.problems:
         _add_rollouts(rows, stage_key, each, prm_id if imported.is_scored else None)

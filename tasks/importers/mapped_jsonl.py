@@ -1,4 +1,4 @@
-"""Any JSONL of rollouts, one a line or several: `--map KEY=COLUMN` says which column holds what.
+"""Any JSONL of rollouts, with one or several per line: `--map KEY=COLUMN` names the columns.
 
 A score is of each step, or one of the whole rollout, which then is one step.
 """
@@ -130,7 +130,7 @@ def _rollouts_of(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, 
 
 def _row(where: str, value: Mapping[str, Any], columns: Mapping[str, str]) -> MappedRow:
     for key, column in columns.items():
-        # A column that was named must be there in every row, and only tokens, answers and labels may be unknown.
+        # A mapped column must be in every row, and only tokens, answers and labels may be null.
         if column not in value or (value[column] is None and key not in MAYBE_UNKNOWN):
             there = ", ".join(value)
             raise ProblemError(f"{where}: field {column!r} ({key}) is missing or null (fields there: {there})")
@@ -181,7 +181,7 @@ def _rollout(where: str, row: MappedRow, column: str, scale: Callable[[float], f
 
 
 def _with_tokens(problem: ImportedProblem) -> ImportedProblem:
-    """Of independent rollouts nothing was pruned: what a problem cost is what they hold."""
+    """The reported tokens of independent rollouts: nothing was pruned, so a problem's cost is their sum."""
     tokens = [rollout.completion_tokens for rollout in problem.rollouts]
     known = [count for count in tokens if count is not None]
     total = sum(known) if len(known) == len(tokens) else None

@@ -1,4 +1,4 @@
-"""Raw scores of reward models brought into [0, 1]: which one does is for whoever imports them to say."""
+"""Transforms of reward models' raw scores into [0, 1]; the user names the one to apply."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ def score_transform(name: ScoreTransform, known: Iterable[float]) -> Callable[[f
     """The function from a raw score to one in [0, 1]; `known` are all known scores of the file.
 
     `sigmoid` is 1 / (1 + exp(-s)) of each score, `minmax` (s - lowest) / (highest - lowest) over the file, `none` the
-    score itself. The function raises ValueError for a score that it has no place for. Raises UserError where all scores
+    score itself. The function raises ValueError for a score that it cannot map. Raises UserError where all scores
     are equal, so that there is nothing to spread.
     """
     if name == "none":
@@ -25,7 +25,7 @@ def score_transform(name: ScoreTransform, known: Iterable[float]) -> Callable[[f
     lowest, highest = min(values, default=0.0), max(values, default=1.0)
     if lowest == highest:
         raise UserError(f"--score-transform minmax: all scores are {lowest:g}, so they tell nothing apart")
-    # Exactly, since the distance of two floats may be none.
+    # In exact arithmetic, because the difference of two floats may overflow.
     width = Fraction(highest) - Fraction(lowest)
     return lambda score: float((Fraction(score) - Fraction(lowest)) / width)
 

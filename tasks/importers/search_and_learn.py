@@ -1,4 +1,4 @@
-"""huggingface/search-and-learn: one line a problem, with `completions`, their step `scores` and `pred_…@n`."""
+"""huggingface/search-and-learn: one line per problem, with `completions`, their step `scores` and `pred_…@n`."""
 
 import re
 from pathlib import Path
@@ -92,7 +92,7 @@ def _rollout(where: str, text: str, scores: list[float | None], tokens: int) -> 
     # That tool scores every piece between delimiters, blank ones too.
     steps = text.split(STEP_DELIMITER)
     same_length(where, "scores", len(scores), len(steps), "steps")
-    # It leaves 0 where it did not count.
+    # The tool writes 0 where it did not count.
     return ImportedRollout(text, tuple(map(ImportedStep, steps, scores)), tokens or None)
 
 
@@ -104,7 +104,7 @@ def _predictions(where: str, row: Row) -> tuple[Reported, ...]:
             continue
         if not isinstance(value, str):
             raise ProblemError(f"{where}: field {field!r} is no text")
-        # An empty box says that no answer was found.
+        # An empty box means that no answer was found.
         answer = MATH.boxed(value) or ("" if "\\boxed" in value else value.strip())
         found.append(Reported(field, "choice", selector=PREDICTIONS[match[1]], n=int(match[2]), answer=answer))
     return tuple(found)

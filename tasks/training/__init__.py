@@ -1,1 +1,1 @@
-"""Training of PRMs. Its modules import torch at their top; flows import them only when they train."""
+"""Training of PRMs. Its modules import torch at the top; flows import them only for training."""

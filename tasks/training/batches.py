@@ -1,4 +1,4 @@
-"""Examples as tensors: what the body makes of them, computed once where it is frozen, and padded batches of them."""
+"""Examples as tensors: the features of a frozen body, computed once, and padded batches."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ UNLABELLED = -1.0
 
 @dataclass(frozen=True)
 class Prepared:
-    """One example, or a batch of them with one more axis in front.
+    """One example, or a batch with one more leading axis.
 
     `inputs` are token ids (tokens), or the frozen body's features (tokens, hidden size). `mask` is 1 where there is a
-    token. `targets` holds P(right) at the places judged, UNLABELLED elsewhere. `expected` is 1 where the body would
-    have written this token too, 0 where not, IGNORED in the question or where nobody asked.
+    token. `targets` holds P(right) at the judged places, UNLABELLED elsewhere. `expected` is 1 where the body would
+    also have written this token, 0 where not, IGNORED in the question or where not needed.
     """
 
     inputs: torch.Tensor
@@ -34,7 +34,7 @@ class Prepared:
 
 
 class StepTarget:
-    """Whether a frozen body would have written a token: it is the one that its own language-model head puts first.
+    """Whether a frozen body would have written a token: whether its own language-model head ranks the token first.
 
     A mark is expected where the body would have ended the step or the solution.
     """
@@ -64,7 +64,7 @@ def prepare(
     device: str,
     on_chunk: Callable[[], None],
 ) -> list[Prepared]:
-    """Examples ready for batches, from the shortest. A frozen body reads them here, once and for all."""
+    """Examples prepared for batches, shortest first. A frozen body reads them here, once."""
     by_length = sorted(examples, key=lambda example: len(example.ids))
     prepared = []
     for chunk in chunks(by_length, [len(example.ids) for example in by_length], chunk_tokens):

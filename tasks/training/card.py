@@ -1,4 +1,4 @@
-"""The model card that is written with a trained PRM: what it began with, what it learned from, how well it judges."""
+"""The model card of a trained PRM: its base, its training data and its accuracy on held-out problems."""
 
 from collections.abc import Sequence
 from pathlib import Path

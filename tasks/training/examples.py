@@ -22,7 +22,7 @@ class LabelledRollout:
 
 @dataclass(frozen=True)
 class Example:
-    """One prompt: its tokens, how many of them are the question's, the places judged, and P(right) for each place."""
+    """One prompt: its tokens, the number of the question's tokens, the judged places, and P(right) at each place."""
 
     ids: tuple[int, ...]
     question_tokens: int
@@ -32,16 +32,16 @@ class Example:
 
 @dataclass(frozen=True)
 class TrainingRollouts:
-    """What a PRM learns from, and what ended the steps where they were written."""
+    """The labelled rollouts for training, and the delimiter that ended their steps."""
 
     rollouts: Sequence[LabelledRollout]
     delimiter: str
 
 
 def of_solved_problems(rollouts: Sequence[LabelledRollout]) -> list[LabelledRollout]:
-    """The rollouts of problems of which anything ended right.
+    """The rollouts of problems with any right continuation.
 
-    Where nothing did, the labels say that the problem is too hard for the policy, not which steps are wrong.
+    Elsewhere the labels show that the problem is too hard for the policy, not which steps are wrong.
     """
     solved = {rollout.problem_key for rollout in rollouts if any(rollout.labels)}
     return [rollout for rollout in rollouts if rollout.problem_key in solved]
@@ -50,7 +50,7 @@ def of_solved_problems(rollouts: Sequence[LabelledRollout]) -> list[LabelledRoll
 def make_examples(
     layout: Layout, rollouts: Iterable[LabelledRollout], labels: Literal["hard", "soft"]
 ) -> list[Example]:
-    """One example for each different rollout that has any label; steps without one are no targets."""
+    """One example for each distinct rollout with any label; steps without a label are not targets."""
     examples = []
     for rollout in dict.fromkeys(rollouts):
         known = [(step, label) for step, label in enumerate(rollout.labels) if label is not None]
@@ -72,7 +72,7 @@ def make_examples(
 def split_problems(
     rollouts: Sequence[LabelledRollout], held_out: float, seed: int
 ) -> tuple[list[LabelledRollout], list[LabelledRollout]]:
-    """Rollouts to learn from and rollouts that judge, of different problems; `held_out` is the share of the latter.
+    """Split rollouts by problem into training and held-out ones; `held_out` is the share of held-out problems.
 
     Raises UserError where there are fewer than two problems.
     """

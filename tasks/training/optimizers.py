@@ -1,4 +1,4 @@
-"""Which optimizer moves which weights, and how far."""
+"""The optimizers of the weights, and the learning rate's schedule."""
 
 import math
 from collections.abc import Iterable

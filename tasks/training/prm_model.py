@@ -1,4 +1,4 @@
-"""The model that is trained: a body from transformers, fresh layers where the recipe wants them, and a PRM's head."""
+"""The model in training: a body from transformers, new layers where the recipe asks for them, and a PRM's head."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ ARCHITECTURES = {"qwen": "Qwen2ForProcessRewardModel", "trl": "{kind}ForTokenCla
 
 
 def load_base(model: ModelFiles, frozen: bool) -> Any:
-    """The base without its head. A frozen one keeps its dtype; one that learns is float32.
+    """The base without its head. A frozen one keeps its dtype; a trained one is float32.
 
     Raises EngineUnavailable where weights are missing.
     """
@@ -54,7 +54,7 @@ class PrmModel(torch.nn.Module):
             body.requires_grad_(False)
         if config.extra_layers:
             self.upper = UpperLayers(body, config.extra_layers)
-            body.norm = torch.nn.Identity()  # the fresh layers bring their own
+            body.norm = torch.nn.Identity()  # the new layers have their own
         if config.part == "lora":
             peft = require("peft", PEFT)
             adapters = peft.LoraConfig(r=config.lora_rank, lora_alpha=2 * config.lora_rank, target_modules="all-linear")
@@ -82,7 +82,7 @@ class PrmModel(torch.nn.Module):
 
 
 def save_prm(model: PrmModel, tokenizer: Any, folder: Path) -> None:
-    """Write body, fresh layers and head as the one model they are, with its tokenizer, in Hugging Face's layout."""
+    """Write body, new layers and head as one model, with its tokenizer, in Hugging Face's layout."""
     body = model.body.merge_and_unload() if model.config.part == "lora" else model.body
     depth = body.config.num_hidden_layers
     weights = {f"model.{name}": weight for name, weight in body.state_dict().items()}

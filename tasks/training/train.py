@@ -36,7 +36,7 @@ def train_prm(
     provenance: dict[str, Any],
     on_progress: Callable[[int], None],
 ) -> None:
-    """Train a PRM and write it to `folder`, whole or not at all; goes on from the checkpoint beside it.
+    """Train a PRM and write it to `folder`, whole or not at all; resumes from the checkpoint beside it.
 
     `provenance` goes into the model's card. `on_progress` is called often, with the updates made since the last call;
     what it raises ends the training. Raises EngineUnavailable or UserError for what cannot be trained.
@@ -54,7 +54,7 @@ def train_prm(
     ]
     progress = Trainer(model, ready[0], ready[1], seed, device, work / "checkpoint.pt").run(on_progress)
     written = work / "model"
-    shutil.rmtree(written, ignore_errors=True)  # of a life that ended while it wrote
+    shutil.rmtree(written, ignore_errors=True)  # left by a process that was killed while writing
     save_prm(model, base.tokenizer, written)
     write_card(written, config, provenance, progress.judgements, len(learn), len(judging))
     written.rename(folder)
@@ -63,7 +63,7 @@ def train_prm(
 
 @dataclass(frozen=True)
 class Base:
-    """The model that a training begins with, and how its family lays a solution out."""
+    """The base model of a training, and its family's layout."""
 
     files: ModelFiles
     tokenizer: Any
@@ -80,7 +80,7 @@ def read_base(config: TrainingConfig) -> Base:
 def begin(
     config: TrainingConfig, base: Base, delimiter: str, example: Example, device: str
 ) -> tuple[PrmModel, StepTarget | None]:
-    """The model before its first update, and what its body expects, where fresh layers are to learn that."""
+    """The model before its first update, and the body's expected tokens, which new layers learn as a second target."""
     tokenizer, layout = base.tokenizer, base.layout
     ends = [*tokenizer.encode(delimiter, add_special_tokens=False), tokenizer.eos_token_id]
     mark = layout.mark if isinstance(layout, MarkedChat) else None
@@ -99,6 +99,6 @@ def begin(
 
 @torch.no_grad()
 def read_mark_as(body: Any, mark: int, delimiter: Sequence[int]) -> None:
-    """Let a step mark, which the base has never seen, read like the delimiter that ended steps when it learned."""
+    """Initialise a new step mark's embedding with the mean of the tokens of the delimiter, which the base knows."""
     embedding = body.get_input_embeddings().weight
     embedding[mark] = embedding[list(delimiter)].mean(dim=0)

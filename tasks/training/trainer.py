@@ -1,4 +1,4 @@
-"""The training of a PRM: updates, judgements on held-out problems, checkpoints to go on from, an early end."""
+"""The training of a PRM: updates, evaluations on held-out problems, checkpoints to resume from, early stopping."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ UNEXPECTED_WEIGHT = 10.0  # a token that the body would not have written is rare
 
 @dataclass(frozen=True)
 class Judgement:
-    """The model after some updates, on held-out problems.
+    """The evaluation of the model after some updates, on held-out problems.
 
     `loss` is the mean cross-entropy of a step; `right_told` and `wrong_told` are the shares of right and of wrong steps
     (target above 1/2, or not) that score on their side of 1/2; `auc` says how well they are ranked. None: there are no
@@ -36,7 +36,7 @@ class Judgement:
 
 @dataclass
 class Progress:
-    """Where a training stands: updates made, judgements so far, and the weights of the best."""
+    """The state of a training: updates made, evaluations so far, and the best weights."""
 
     update: int = 0
     judgements: list[Judgement] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Progress:
 
 
 class Trainer:
-    """Trains one model; what it has done so far lies in `checkpoint`, from which a new life goes on."""
+    """Trains one model; its state is in `checkpoint`, from which a new process resumes."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Trainer:
         self.progress = Progress()
 
     def run(self, on_progress: Callable[[int], None]) -> Progress:
-        """Train to the end, and leave the best weights in the model; `on_progress` is told of every update."""
+        """Train to the end, and leave the best weights in the model; calls `on_progress` after every update."""
         if self.checkpoint.exists():
             self._load()
             on_progress(self.progress.update)
@@ -91,7 +91,7 @@ class Trainer:
         return self.progress
 
     def _update(self, number: int) -> None:
-        source = random.Random(f"update {self.seed} {number}")  # a training that goes on draws what it would have drawn
+        source = random.Random(f"update {self.seed} {number}")  # a resumed training draws the same batches
         torch.manual_seed(source.getrandbits(32))
         batch = source.sample(self.examples, min(len(self.examples), self.config.batch_rollouts))
         batch.sort(key=lambda example: len(example.mask))

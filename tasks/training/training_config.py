@@ -1,4 +1,4 @@
-"""How a recipe says what is trained, on what, and for how long."""
+"""The training settings of a recipe."""
 
 from typing import Literal, Self
 
@@ -8,7 +8,7 @@ from overthink.tasks.engines.engine_config import Dtype, EngineModel
 
 
 class BaseModelConfig(EngineModel):
-    """The language model whose weights a PRM begins with: a folder, a zoo name, or a hub name with its revision."""
+    """The language model that a PRM is initialised from: a folder, a zoo name, or a hub name with its revision."""
 
     model: str = Field(min_length=1)
     revision: str | None = None
@@ -17,7 +17,7 @@ class BaseModelConfig(EngineModel):
 class TrainingConfig(EngineModel):
     """How a PRM is trained on labelled steps.
 
-    `part` is what learns: the head alone on a frozen body, with `extra_layers` fresh layers between them; LoRA adapters
+    `part` is what is trained: the head alone on a frozen body, with `extra_layers` new layers between; LoRA adapters
     in all the body's matrices, merged afterwards; or everything.
     """
 

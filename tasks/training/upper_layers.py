@@ -1,9 +1,9 @@
-"""Fresh layers on top of a frozen body, between it and the head of a PRM.
+"""New layers on top of a frozen body, between it and the head of a PRM.
 
-Before every token the body holds what it would write there itself; the fresh layers compare that with what was written
-and gather it at the steps' places. Left to themselves they hardly find this: they learn by heart which questions go
-wrong. Two things help. Half of the first layer's heads begin as heads that look at the token before; and a probe on
-that layer, dropped after training, learns from every token of a solution whether the body would have written it too.
+Before every token the body's state predicts the next token; the new layers compare this prediction with the written
+token and collect the result at the steps' places. Untrained layers rarely find this, and memorise hard questions
+instead. Two things help. Half of the first layer's heads start as heads that attend to the previous token; and a probe
+on that layer, dropped after training, learns for every token of a solution whether the body would have written it too.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from overthink.tasks.errors import UserError
 
 LOOK_BACK = 8.0  # size of the biases that make a head look at the token before
-FEATURE_NOISE = 0.02  # relative: engines round differently, and that must not sway a score
+FEATURE_NOISE = 0.02  # relative: engines round differently, which must not change a score
 
 
 class UpperLayers(torch.nn.Module):
@@ -29,7 +29,7 @@ class UpperLayers(torch.nn.Module):
         self.probe = torch.nn.Linear(config.hidden_size, 2)
         for layer in self.model.layers:
             for matrix in layer.parameters():
-                if matrix.ndim == 2:  # the usual 0.02 is so small in narrow models that layers are slow to matter
+                if matrix.ndim == 2:  # the usual 0.02 is too small in narrow models: the layers would learn slowly
                     torch.nn.init.orthogonal_(matrix)
         attention = self.model.layers[0].self_attn
         if attention.q_proj.bias is None or attention.k_proj.bias is None:
@@ -48,7 +48,7 @@ class UpperLayers(torch.nn.Module):
 
 @torch.no_grad()
 def look_back(attention: Any, config: Any) -> None:
-    """Set half of a layer's heads to look at the token before.
+    """Set half of a layer's heads to attend to the previous token.
 
     Rotary embeddings turn equal vectors apart by the tokens between them; a query turned back by one token beforehand
     meets the key of the token before it.
@@ -69,7 +69,7 @@ def look_back(attention: Any, config: Any) -> None:
 
 @torch.no_grad()
 def scale_residual(body: Any, features: torch.Tensor) -> float:
-    """Scale what the body's layers hand on to a size of about 1, where fresh layers learn best; returns the factor.
+    """Scale the body's output to a size of about 1, at which new layers learn best; returns the factor.
 
     The norms make the layers themselves blind to that size. `features` are a sample of it, (tokens, hidden size); the
     factor is a power of two, so exact in any dtype.
