@@ -1,1 +1,1 @@
-"""Domains: what an answer is, how it is read out of a solution, and when two of them are the same."""
+"""Domains: what an answer is, how it is extracted from a solution, and when two answers are equal."""

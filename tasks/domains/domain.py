@@ -1,4 +1,4 @@
-"""What a domain of tasks is: how a question is put, where its answer stands, which answers are equal and right."""
+"""The protocol of a domain: how a question is asked, how its answer is extracted, which answers are equal and right."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ class Judged:
 
 
 class Judge(Protocol):
-    """Compares answers, for any number of threads at once. All answers to one problem are handed over together."""
+    """Compares answers, for any number of threads at once. All answers to one problem are passed in one call."""
 
     def grade(self, problem: Problem, answers: Sequence[str]) -> list[Judged]:
         """The key of each answer, and its verdict against the problem's reference; in the order of the answers."""
@@ -57,7 +57,7 @@ class Domain(ABC):
     instruction: ClassVar[str | None] = None
 
     def messages(self, question: str, style: KnownStyle, system: str | None = None) -> list[Message]:
-        """The chat that asks a question, without the assistant's turn: the user's message, perhaps behind a system one.
+        """The chat that asks a question, without the assistant's turn: a system message, if any, and the user's message.
 
         `style` is that of the policy's family: the instruction is the system message, but R1 models have it behind the
         question, and `plain` ones nowhere. `system` is what the recipe wants said in place of the system message. The
@@ -68,7 +68,7 @@ class Domain(ABC):
         return chat(question, system or self.instruction)
 
     def is_final(self, text: str) -> bool:
-        """Whether a step holds the final answer, so that a search need not go on from it."""
+        """Whether a step holds the final answer, so that a search need not continue from it."""
         return self.extract(text) is not None
 
     @abstractmethod
@@ -80,7 +80,7 @@ class Domain(ABC):
 
     @abstractmethod
     def judge(self, time_limit: float, /) -> AbstractContextManager[Judge]:
-        """Who compares this domain's answers, as long as the context lasts; `time_limit` in seconds bounds one answer.
+        """The judge of this domain's answers, valid inside the context; `time_limit` in seconds applies to each answer.
 
         Raises UserError where what it takes to compare is not installed.
         """
@@ -90,7 +90,7 @@ class PlainDomain(Domain):
     """A domain whose answers are compared one by one, at once and in this process."""
 
     def key(self, answer: str) -> str:
-        """A canonical form of an answer alone, as it is stored; by default the answer itself."""
+        """The canonical form of an answer that is stored; by default the answer itself."""
         return answer
 
     def same(self, answers: Sequence[str]) -> list[int]:
@@ -104,7 +104,7 @@ class PlainDomain(Domain):
 
     @contextmanager
     def judge(self, _: float, /) -> Iterator[Judge]:
-        """See `Domain.judge`; nothing here takes long enough to be cut off."""
+        """See `Domain.judge`; comparisons here are too fast to need a time limit."""
         yield _OneByOne(self)
 
 

@@ -1,4 +1,4 @@
-"""The domains there are: the built-in ones, and those of installed packages."""
+"""All domains: the built-in ones, and those of installed packages."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -42,14 +42,14 @@ def domain_of(name: str) -> Domain:
 
 
 def domain_identity(name: str) -> dict[str, Any]:
-    """Who reads, groups and grades in a domain: its version, its libraries, and the package it comes from, if any."""
+    """What extracts, groups and grades answers in a domain: its version, its libraries, and its package, if any."""
     domain, installed = domain_of(name), plugins("domains", DOMAINS)
     own = installed[name].identity() if name in installed else domain.version
     return {name: own, **{library: version(library) for library in domain.libraries}}
 
 
 class _Named:
-    """Makes pydantic take the names of domains alone, and forms offer them as choices."""
+    """Makes pydantic accept only names of domains, and forms offer them as choices."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

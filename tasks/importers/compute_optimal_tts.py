@@ -194,7 +194,7 @@ def _problem(name: str, records: Sequence[tuple[str, Answered]], config: Config,
 
 
 def _reference(ground_truth: str) -> str:
-    """The last box of a whole solution, where the data set has one; another box is the same answer in other notation."""
+    """The last box of a whole solution, where the data set has one; other boxes are the same answer rewritten."""
     last = max(ground_truth.rfind("\\boxed"), ground_truth.rfind("\\fbox"), 0)
     return MATH.boxed(ground_truth[last:]) or MATH.boxed(ground_truth) or ground_truth
 

@@ -1,4 +1,4 @@
-"""Numbers with what they are numbers of: 18 cm, 5 %, $3, 2 hours 30 minutes."""
+"""Numbers with their units: 18 cm, 5 %, $3, 2 hours 30 minutes."""
 
 from dataclasses import replace
 from fractions import Fraction

@@ -17,7 +17,7 @@ from overthink.tasks.domains.math.reading import as_told, read_answer
 from overthink.tasks.domains.math.values import Answer, scalars_of
 
 LONGEST_KEY = 300  # characters
-AGAIN_SECONDS = 0.1  # until it is said once more, where something swallowed the first exception
+AGAIN_SECONDS = 0.1  # until the exception is raised again, in case something swallowed the first
 Doubt = Literal["limit", "unread", "undecided"]  # why a verdict is unknown
 Found = tuple[str, Verdict | None, Doubt | None]
 
@@ -91,14 +91,14 @@ def _in_order(answers: Sequence[str]) -> list[str]:
 
 
 def _read(text: str, budget: Budget) -> Read:
-    """An answer, and the values that comparing it takes."""
+    """An answer, and the values needed to compare it."""
     answer = None
     try:
         with budget.one():
             answer = read_answer(text)
             for scalar in scalars_of(answer):
                 scalar.valued.compute()
-    except Exception as error:  # whatever the text is, the other answers have their verdicts
+    except Exception as error:  # one answer's failure must not affect the others' verdicts
         return Read(answer or as_told(text), _reason(error))
     return Read(answer)
 

@@ -36,7 +36,7 @@ class _Piece(NamedTuple):
 
 
 def agree(one: Cases, other: Cases) -> bool:
-    """Whether both have the same value everywhere, or none. Raises Undecided where that is not seen."""
+    """Whether both have the same value everywhere, or none. Raises Undecided where unknown."""
     conditions = [parts_of(item)[1] for item in (*one.items, *other.items)]
     letters = {condition.name for condition in conditions if not _is_otherwise(condition)}
     letter = next(iter(letters), None)

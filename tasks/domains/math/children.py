@@ -21,7 +21,7 @@ class Children:
     """`count` processes, started when they are first needed; any number of threads may ask."""
 
     def __init__(self, module: str, count: int | None) -> None:
-        self._command = [sys.executable, "-P", "-m", module]  # -P: a file of the user's is not taken for a package
+        self._command = [sys.executable, "-P", "-m", module]  # -P: do not import packages from the user's folder
         self._idle: queue.LifoQueue[Child | None] = queue.LifoQueue()
         self._all: list[Child] = []
         for _ in range(count or len(os.sched_getaffinity(0))):
@@ -85,6 +85,6 @@ class Child:
         self.process.kill()
         self.process.wait()
         assert self.process.stdin is not None and self.process.stdout is not None
-        with suppress(BrokenPipeError):  # what was not sent to a dead child need not be
+        with suppress(BrokenPipeError):  # a dead child needs no input
             self.process.stdin.close()
         self.process.stdout.close()

@@ -1,4 +1,4 @@
-"""Answers to multiple choice: the letter, with or without what it says."""
+"""Answers to multiple choice: the letter, with or without the option's text."""
 
 from overthink.tasks.domains.math.splitting import Tokens
 

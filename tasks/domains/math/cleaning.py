@@ -1,4 +1,4 @@
-"""One spelling for what is written in many: Unicode, Markdown, delimiters, spacing and thousands."""
+"""Normalises notation: Unicode, Markdown, delimiters, spacing and thousands separators."""
 
 import re
 import unicodedata

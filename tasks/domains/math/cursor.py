@@ -1,4 +1,4 @@
-"""A place in a list of tokens, and what can be asked and taken there."""
+"""A cursor in a list of tokens: look ahead, and consume."""
 
 from overthink.tasks.domains.math.lexing import Token, Unreadable
 
@@ -12,7 +12,7 @@ class Cursor:
         self.tokens, self.place = tokens, 0
 
     def ahead(self, offset: int = 0) -> Token:
-        """The token so many places on."""
+        """The token at an offset from the cursor."""
         place = self.place + offset
         return self.tokens[place] if place < len(self.tokens) else END
 

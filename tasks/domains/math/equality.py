@@ -43,7 +43,7 @@ GRADE = Rules(fill=True, percent=True)
 
 
 def same(one: Answer, other: Answer, rules: Rules) -> bool:
-    """Whether two answers are the same; symmetric. Raises Undecided where that cannot be told."""
+    """Whether two answers are the same; symmetric. Raises Undecided where unknown."""
     if one.key == other.key:
         return True
     letters = _letter(one), _letter(other)
@@ -112,7 +112,7 @@ def _akin(one: Value, other: Value, rules: Rules) -> bool:
 
 
 def _entries(value: Value) -> Sequence[Answer] | None:
-    """The entries of a vector written as a matrix, or as a list of numbers that each have a name of their own."""
+    """The entries of a vector written as a matrix, or as a list of numbers that each have a different name."""
     if isinstance(value, Matrix) and not value.fence and 1 in (len(value.rows), len(value.rows[0])):
         return [entry for row in value.rows for entry in row]
     if isinstance(value, Unordered):
@@ -176,7 +176,7 @@ def _same_clock(one: Clock, other: Clock, rules: Rules) -> bool:
 
 
 def _same_cases(one: Cases, other: Cases, rules: Rules) -> bool:
-    """Whether they say the same, in words or by their values. Raises Undecided."""
+    """Whether they are equal as text or by value. Raises Undecided."""
     if _matched(one.items, other.items, rules):
         return True
     first, second = ([parts_of(item)[1] for item in cases.items] for cases in (one, other))

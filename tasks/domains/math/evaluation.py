@@ -11,7 +11,7 @@ from mpmath.ctx_mp import MPContext
 from overthink.tasks.domains.math.expressions import Expression
 from overthink.tasks.domains.math.rewriting import BOUND
 
-DIGITS = (60, 240, 1000, 4000)  # tried in turn; what needs more cannot be told
+DIGITS = (60, 240, 1000, 4000)  # tried in turn; what needs more stays undecided
 LARGEST_LOGARITHM = 2**64  # of a number that is computed at all
 MOST_TERMS = 1000  # of a sum or product whose ends have letters
 _INTEGERS = frozenset("jklmnN")
@@ -20,11 +20,11 @@ Complex = Any  # mpmath's mpc and mpf are not typed
 
 
 class Undecided(ArithmeticError):
-    """It cannot be told: of a number too large to compute, an integral or limit, or what is not read at all."""
+    """Undecidable here: a number too large to compute, an integral or limit, or an expression that cannot be parsed."""
 
 
 class NotRead(Undecided):
-    """It is not read, so that only its text can be compared."""
+    """It cannot be parsed, so only its text can be compared."""
 
 
 class Undefined(ArithmeticError):
@@ -50,7 +50,7 @@ class _Evaluation:
 
     def __init__(self, digits: int, point: int, whole: bool) -> None:
         self.mp, self.point, self.whole = CONTEXTS[digits], point, whole
-        self.running: dict[str, int] = {}  # what the letters of sums and products are at the moment
+        self.running: dict[str, int] = {}  # the current values of the letters of sums and products
         self.own = {"^": self.power, **dict.fromkeys(BOUND, self.bound)}
 
     def value(self, one: Expression) -> Complex:
@@ -144,6 +144,6 @@ class _Evaluation:
         }  # fmt: skip
 
     def named(self, name: str, parts: list[Complex]) -> Complex:
-        """A function that is only named: some smooth one, the same for every call."""
+        """A function known only by name: a fixed smooth function."""
         mp = self.mp
         return mp.fsum(mp.sin(part * (2 + ord(name[0]) % 7) + place + 1) for place, part in enumerate(parts)) * 3

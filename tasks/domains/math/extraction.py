@@ -10,7 +10,7 @@ from typing import NamedTuple
 from overthink.tasks.domains.domain import Extraction
 from overthink.tasks.domains.math.statements import is_answer, stated_answer, without_statement
 
-MOST_READ = 100_000  # characters; an answer stands at the end
+MOST_READ = 100_000  # characters; an answer is at the end
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s{0,9}")
 _UNBRACED = re.compile(r"-?(?:\d[\d,]*(?:\.\d+)?|\\[A-Za-z]+(?:\{[^{}]*\}|\d)*|[A-Za-z])")
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:/\d+)?|-?\.\d+")
@@ -24,7 +24,7 @@ _SIDE_BY_SIDE = re.compile(
 
 
 class _Box(NamedTuple):
-    """Where a box begins and ends in the text, and what is in it."""
+    """A box: where it begins and ends in the text, and its content."""
 
     begin: int
     end: int
@@ -45,7 +45,7 @@ def extract_answer(text: str, extraction: Extraction = "boxed") -> str | None:
 
 
 def is_final(step: str) -> bool:
-    """Whether a step holds the final answer, so that a search need not go on from it."""
+    """Whether a step holds the final answer, so that a search need not continue from it."""
     return "\\boxed" in step
 
 

@@ -22,7 +22,7 @@ def partition(answers: Sequence[Answer], bounded: Bounded) -> list[int]:
         try:
             with bounded():
                 return same(one, other, rules)
-        except Exception:  # out of time, or undecided: whatever the texts are, the others have their groups
+        except Exception:  # out of time, or undecided: this must not affect the other groups
             return False
 
     classes = _components(len(answers), lambda at, other: known(answers[at], answers[other], STRICT))

@@ -1,4 +1,4 @@
-"""Grades the answers of a problem against its reference, and joins those that are the same."""
+"""Grades the answers of a problem against its reference, and groups equal ones."""
 
 import re
 import time
@@ -60,7 +60,7 @@ class MathJudge:
         return numbered([replies.get(text, text) for text in answers])
 
     def _ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What a child says of each answer; of one that ends a child, or holds it up, nothing is said."""
+        """A child's verdict on each answer; None for an answer that kills a child or exceeds its time."""
         limit = self._limits["problem_limit"]
         replies = self._children.ask({**request, **self._limits}, limit)
         if replies is None:
@@ -70,7 +70,7 @@ class MathJudge:
         return replies or {}
 
     def _is_harmless(self, text: str, request: Mapping[str, Any], end: float) -> bool:
-        """Whether a child answers where it is asked for this answer alone, before `end`."""
+        """Whether a child answers for this answer alone, before `end`."""
         alone = {**request, "answers": [text], **self._limits}
         return time.monotonic() < end and self._children.ask(alone, self._limits["time_limit"]) is not None
 
@@ -86,7 +86,7 @@ def _plain_verdict(right: Fraction | None, value: Fraction) -> Verdict | None:
 
 
 def _judged(reference: str | None, text: str, replies: Mapping[str, Any]) -> Judged:
-    """What a child said; where it said nothing, only identical text is known to be right."""
+    """A child's verdict; without one, only identical text counts as right."""
     if text in replies:
         return Judged(*replies[text])
     verdict: Verdict | None = None if reference is None else "equal" if reference == text else "unknown"

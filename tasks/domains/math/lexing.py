@@ -52,11 +52,11 @@ _TWO_MARKS = {"<=": "le", ">=": "ge", "!=": "ne", "+/-": "pm", "+-": "pm"}
 
 
 class Unreadable(ValueError):
-    """The text is not mathematics that is understood: it is compared as text."""
+    """The text cannot be parsed as mathematics: it is compared as text."""
 
 
 class Meaningless(Unreadable):
-    """The text is understood and has no value, such as a division by zero."""
+    """The text can be parsed but has no value, such as a division by zero."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,5 +52,5 @@ class Mathematics(Domain):
         return last_box(text)
 
     def judge(self, time_limit: float, /) -> MathJudge:
-        """See `Domain.judge`; processes of its own compute, within the limit."""
+        """See `Domain.judge`; separate processes compute, within the limit."""
         return MathJudge(time_limit)

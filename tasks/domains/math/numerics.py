@@ -86,7 +86,7 @@ def equal(one: Valued, other: Valued) -> bool:
 
 
 def _clearly_different(one: Valued, other: Valued) -> bool:
-    """Whether floats tell the two apart: most pairs are, and this is a hundred times as fast."""
+    """Whether floats distinguish the two: they do for most pairs, a hundred times faster."""
     first, second = one.rough, other.rough
     if first is None or second is None or one.discrete != other.discrete:
         return False
