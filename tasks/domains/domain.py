@@ -57,7 +57,7 @@ class Domain(ABC):
     instruction: ClassVar[str | None] = None
 
     def messages(self, question: str, style: KnownStyle, system: str | None = None) -> list[Message]:
-        """The chat that asks a question, without the assistant's turn: a system message, if any, and the user's message.
+        """The chat that asks a question, up to the assistant's turn: a system message, if any, and the user's message.
 
         `style` is that of the policy's family: the instruction is the system message, but R1 models have it behind the
         question, and `plain` ones nowhere. `system` is what the recipe wants said in place of the system message. The
