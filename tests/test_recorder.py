@@ -216,7 +216,7 @@ def test_an_encoded_sample_survives_the_journal(sample: Sample) -> None:
 
 
 def test_what_is_no_number_is_refused() -> None:
-    with pytest.raises(ValueError, match="a number that is none"):
+    with pytest.raises(ValueError, match="a number that is not finite"):
         encode_reply(Scores((0.5, float("nan")), 3))
-    with pytest.raises(ValueError, match="a number that is none"):
+    with pytest.raises(ValueError, match="a number that is not finite"):
         encode_reply(Sample("x", (1,), (1,), (float("nan"),), "stop", 3))

@@ -64,6 +64,7 @@ class Schedule:
                 prm is None,
             )
 
+        assert not self.remaining or ready(self.remaining), "a graph of stages has no circle"
         return min(ready(self.remaining), key=rank, default=None)
 
     async def done(self, job: Job) -> None:
