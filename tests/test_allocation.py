@@ -51,7 +51,7 @@ def test_what_even_the_cheapest_cost_is_said() -> None:
 
 @pytest.mark.parametrize(("values", "costs"), [(np.nan, 1.0), (0.5, np.nan), (0.5, np.inf)])
 def test_nothing_is_shared_out_by_unknown_numbers(values: float, costs: float) -> None:
-    with pytest.raises(ValueError, match="that are known"):
+    with pytest.raises(ValueError, match="with known values"):
         allocate(np.array([[values]]), np.array([[costs]]), 10)
 
 
