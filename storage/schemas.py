@@ -9,8 +9,6 @@ was drawn with.
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
-
 _PROBLEM = [("problem_key", pa.string()), ("problem_id", pa.string())]
 # Over the answers with a known verdict; bounds with all unknown ones wrong, and all right; the share of unknown ones.
 _ESTIMATE = [

@@ -1,22 +1,30 @@
 """Versions of our own code in the keys of stages: each where it determines the content, and nowhere else."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from applied import fitted, plan_of, recipe_value, written
 from plans import build_model, methods_of, plan, searched
+from pydantic import BaseModel
 from strategies import fixed_choice, strategy_value
 
 from overthink.tasks.datasets.labelled import load_solutions
 from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.determinants import ADDED_LATER, determinants
 from overthink.tasks.domains import known_domains
 from overthink.tasks.domains.math.mathematics import Mathematics
+from overthink.tasks.engines.engine_config import FakePolicyConfig
+from overthink.tasks.engines.registry import identify
 from overthink.tasks.plan.prm_eval_plan import plan_prm_eval
 from overthink.tasks.plan.prm_train_plan import plan_prm_train
 from overthink.tasks.plan.run_plan import Plan
-from overthink.tasks.recipes.recipe import PrmEvalRecipe, PrmTrainRecipe
+from overthink.tasks.recipes.grading import GradingConfig
+from overthink.tasks.recipes.methods import BestOfN
+from overthink.tasks.recipes.recipe import PrmEvalRecipe, PrmTrainRecipe, SamplingConfig
 from overthink.tasks.stages import identity as identities
+from overthink.tasks.stages.sample import SampleNode
 
 Keys = dict[str, str | None]
 
@@ -186,3 +194,53 @@ def test_runs_are_called_what_they_were_called(tmp_path: Path) -> None:
         "prm-train": train_plan(build_model(tmp_path / "model")).run_id,
     }
     assert found == RUN_IDS
+
+
+class LaterSampling(SamplingConfig):
+    """The settings of a version that has one more."""
+
+    top_k: Annotated[int | None, ADDED_LATER] = None
+
+
+class LaterPolicy(FakePolicyConfig):
+    patience: Annotated[int, ADDED_LATER] = 3
+
+
+class LaterBestOfN(BestOfN):
+    first: Annotated[bool, ADDED_LATER] = False
+
+
+class LaterGrading(GradingConfig):
+    units: Annotated[bool, ADDED_LATER] = False
+
+
+def key_with(**changes: Any) -> str:
+    """The key of a sample stage, in the hands of a version whose settings are these."""
+    (node,) = (node for node in plan().nodes if isinstance(node, SampleNode))
+    return replace(node, **changes).key
+
+
+def test_a_setting_that_is_added_later_changes_no_key_as_long_as_it_has_its_default() -> None:
+    assert key_with(sampling=LaterSampling()) == key_with(sampling=SamplingConfig()) == key_with()
+    assert key_with(sampling=LaterSampling(top_k=20)) != key_with()
+    assert key_with(method=LaterBestOfN(method="best_of_n", n=8)) == key_with()
+    assert key_with(method=LaterBestOfN(method="best_of_n", n=8, first=True)) != key_with()
+    assert identify(LaterPolicy(engine="fake")) == identify(FakePolicyConfig())
+    assert identify(LaterPolicy(engine="fake", patience=4)) != identify(FakePolicyConfig())
+
+
+def test_the_same_holds_within_lists_of_settings() -> None:
+    class LaterOuter(BaseModel):
+        each: tuple[LaterGrading, ...]
+        named: LaterGrading
+
+    later = LaterOuter(each=(LaterGrading(), LaterGrading(units=True)), named=LaterGrading())
+    plain = GradingConfig().model_dump()
+    assert determinants(later) == {"each": (plain, plain | {"units": True}), "named": plain}
+
+
+def test_what_is_not_marked_is_in_the_key() -> None:
+    class Unmarked(SamplingConfig):
+        top_k: int | None = None
+
+    assert key_with(sampling=Unmarked()) != key_with()

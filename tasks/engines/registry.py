@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any, Generic, TypeVar
 
 from overthink.storage.keys import content_key
+from overthink.tasks.determinants import determinants
 from overthink.tasks.engines.engine_config import (
     AutoPrmConfig,
     EngineConfig,
@@ -68,7 +69,7 @@ def identify(config: EngineConfig) -> EngineIdentity:
     config = chosen_engine(config)
     if isinstance(config, OpenAIPolicyConfig | ServedPrmConfig):
         return _identify_served(config)
-    settings = config.model_dump(mode="json", exclude=NOT_IDENTITY)
+    settings = determinants(config, exclude=NOT_IDENTITY, mode="json")
     if isinstance(config, ModelConfig):
         model = locate_model(config)
         prompts = _prompts(config, model)
@@ -85,7 +86,7 @@ def identify(config: EngineConfig) -> EngineIdentity:
 
 def _identify_served(config: OpenAIPolicyConfig | ServedPrmConfig) -> EngineIdentity:
     """The identity of a served model: the recipe's description, and its visible parts, tokenizer and prompt."""
-    settings = config.model_dump(mode="json", exclude=WHERE_SERVED)
+    settings = determinants(config, exclude=WHERE_SERVED, mode="json")
     tokenizer = None if config.tokenizer is None else locate_tokenizer(config.tokenizer)
     settings["tokenizer"] = None if tokenizer is None else tokenizer.tokenizer_fingerprint
     prompts = _prompts(config, tokenizer)

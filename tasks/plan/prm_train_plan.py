@@ -1,14 +1,14 @@
 """From a recipe of `prm-train` to the graph of its run: rollouts, their grades, and the labels of their steps."""
 
-from overthink.storage.schemas import SCHEMA_VERSION
 from overthink.tasks.datasets.sources import ProblemSet
+from overthink.tasks.determinants import determinants
 from overthink.tasks.engines.engine_config import ModelConfig
 from overthink.tasks.engines.models import locate_model
 from overthink.tasks.engines.registry import identify
 from overthink.tasks.plan.method_nodes import Planner, grade_node, problems_of
 from overthink.tasks.plan.run_plan import Plan, run_id
 from overthink.tasks.recipes.recipe import PrmTrainRecipe
-from overthink.tasks.stages.identity import JsonObject
+from overthink.tasks.stages.identity import KEY_VERSION, JsonObject
 from overthink.tasks.stages.label import LabelNode
 from overthink.tasks.stages.node import ProblemsNode
 
@@ -42,11 +42,11 @@ def plan_prm_train(recipe: PrmTrainRecipe, problem_set: ProblemSet) -> Plan:
 def _trained(recipe: PrmTrainRecipe, labels: LabelNode, base: dict[str, str]) -> JsonObject:
     """What the trained weights depend on."""
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": KEY_VERSION,
         "stage": "train",  # not a stage of the store: it only enters the run's id
         "labels": labels.key,
         "problems": list(labels.problems.units),
         "base": base,
-        "training": recipe.training.model_dump(exclude={"base"}),
+        "training": determinants(recipe.training, exclude={"base"}),
         "seed": recipe.seed,
     }

@@ -13,6 +13,7 @@ from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.analysis.difficulty import Difficulty, features_of
 from overthink.tasks.analysis.selectors import Floats, SelectorName
+from overthink.tasks.determinants import determinants
 from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.recipes.strategy_file import Strategy
 from overthink.tasks.records import Problem
@@ -92,8 +93,8 @@ class AnyDecisionNode(PlainNode):
         if limit["n"] is None:  # a total is allocated over all problems, so a decision depends on all of them
             limit["problems"] = self.problems.key
         return {
-            "grading": self.grader.grading.model_dump(),
-            "strategy": self.strategy.model_dump(mode="json", include=DECISIVE),
+            "grading": determinants(self.grader.grading),
+            "strategy": determinants(self.strategy, include=DECISIVE, mode="json"),
             "limit": limit,
             **own_code("decision"),
         }

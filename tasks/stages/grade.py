@@ -9,6 +9,7 @@ from overthink.storage.keys import content_key
 from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
+from overthink.tasks.determinants import determinants
 from overthink.tasks.domains.domain import Judge, Judged
 from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.records import Problem
@@ -46,7 +47,7 @@ class GradeNode(PlainNode):
         return stage_identity(
             self.kind,
             samples=self.rollouts.key,
-            grading=self.grader.grading.model_dump(),
+            grading=determinants(self.grader.grading),
             grader=self.grader.identity(),
             references=content_key(self.problems.content),
         )

@@ -5,13 +5,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from overthink.storage.files import read_json
-from overthink.storage.schemas import SCHEMA_VERSION
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, StageUse, Store
 from overthink.tasks.recipes.grading import grader_of
 
 JsonObject = dict[str, Any]
 Graders = frozenset[str]
+
+# What version 0.1 had in its keys. It follows no schema: a column that is added changes no key.
+KEY_VERSION = 2
 
 # Versions of our own code where it determines a stage's content: raise one whenever its results change. Only versions
 # above 1 enter keys, so that stages of earlier releases keep their keys. Domains have their own versions.
@@ -28,7 +30,7 @@ VERSIONS = {
 
 def stage_identity(kind: StageKind, **determinants: Any) -> JsonObject:
     """The identity that a stage's key is the hash of."""
-    return {"schema_version": SCHEMA_VERSION, "stage": kind, **determinants}
+    return {"schema_version": KEY_VERSION, "stage": kind, **determinants}
 
 
 def own_code(*parts: str) -> JsonObject:

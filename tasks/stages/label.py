@@ -11,6 +11,7 @@ from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.stages import Stage
+from overthink.tasks.determinants import determinants
 from overthink.tasks.domains.domain import Judge
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.methods.continuations import (
@@ -72,7 +73,7 @@ class LabelNode(EngineNode):
             rollouts=self.drawn,
             continuations=self.continuations,
             policy=self.policy.determinants | self.policy.further,
-            sampling=self.sampling.model_dump(),
+            sampling=determinants(self.sampling),
             extraction=self.grader.grading.extraction,
             seed=self.seed,
             **own_code("labels"),

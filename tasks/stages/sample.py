@@ -11,6 +11,7 @@ from overthink.storage.keys import content_key
 from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
+from overthink.tasks.determinants import determinants
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.methods.requests import Method, Outcome
 from overthink.tasks.plugins import plugin_identities
@@ -106,8 +107,8 @@ class MethodNode(RolloutNode):
         plugged = plugin_identities("methods", [method.method])
         found = {
             "policy": self.policy.determinants,
-            "method": method.model_dump(exclude={"n"} if method.independent else None),
-            "sampling": self.sampling.model_dump(),
+            "method": determinants(method, exclude={"n"} if method.independent else ()),
+            "sampling": determinants(self.sampling),
             "seed": self.seed,
             **plugged,
         }
