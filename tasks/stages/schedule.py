@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from overthink.storage.stage_kinds import Role, StageKind
@@ -21,11 +22,21 @@ class Job:
     node: StageNode
     runner: StageRunner
 
+    @cached_property
+    def address(self) -> Address:
+        """What the job makes."""
+        return address(self.node)
+
+    @cached_property
+    def inputs(self) -> frozenset[Address]:
+        """What must be made before."""
+        return frozenset(map(address, self.node.inputs))
+
     def slot(self, role: Role) -> EngineSlot[Any] | None:
         """The engine slot of a role; None where the stage does not use it."""
         return getattr(self.runner.engines, role) if asks(self.node, role) else None
 
-    @property
+    @cached_property
     def slots(self) -> tuple[EngineSlot[Any], ...]:
         """The slots of all engines that the stage uses."""
         return tuple(slot for slot in map(self.slot, ROLES) if slot is not None)
@@ -60,12 +71,13 @@ class Schedule:
                 prm is not None and bool(busy["prm"] - {prm}),
                 policy is None,
                 policy is not None and prm is not None,
-                address(job.node) not in awaited,
+                job.address not in awaited,
                 prm is None,
             )
 
-        assert not self.remaining or ready(self.remaining), "a graph of stages has no circle"
-        return min(ready(self.remaining), key=rank, default=None)
+        found = min(ready(self.remaining), key=rank, default=None)
+        assert found is not None or not self.remaining, "a graph of stages has no circle"
+        return found
 
     async def done(self, job: Job) -> None:
         """Remove a job, and close the engines that no other job needs."""
@@ -75,7 +87,7 @@ class Schedule:
         """Remove jobs, and close the engines that no other job needs."""
         self.remaining = [job for job in self.remaining if not is_dropped(job)]
         asked = {slot for job in self.remaining for slot in job.slots}
-        await _close_all(self._slots - asked)
+        await _close_all(slot for slot in self._slots - asked if slot.is_loaded)
 
     @asynccontextmanager
     async def engines(self) -> AsyncIterator[None]:
@@ -100,8 +112,8 @@ def address(stage: Input) -> Address:
 
 def ready(jobs: Sequence[Job]) -> list[Job]:
     """The jobs whose inputs are all made."""
-    unmade = {address(job.node) for job in jobs}
-    return [job for job in jobs if unmade.isdisjoint(map(address, job.node.inputs))]
+    unmade = {job.address for job in jobs}
+    return [job for job in jobs if unmade.isdisjoint(job.inputs)]
 
 
 def _is_loaded(slot: EngineSlot[Any] | None) -> bool:
@@ -110,9 +122,9 @@ def _is_loaded(slot: EngineSlot[Any] | None) -> bool:
 
 def _awaited(jobs: Sequence[Job]) -> set[Address]:
     """The addresses of all direct and indirect inputs of stages that use the policy."""
-    inputs = {address(job.node): tuple(map(address, job.node.inputs)) for job in jobs}
+    inputs = {job.address: job.inputs for job in jobs}
     found: set[Address] = set()
-    waiting = [each for job in jobs if job.slot("policy") is not None for each in inputs[address(job.node)]]
+    waiting = [each for job in jobs if asks(job.node, "policy") for each in job.inputs]
     while waiting:
         each = waiting.pop()
         if each not in found:
