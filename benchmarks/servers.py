@@ -38,7 +38,7 @@ from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.execution import Execution
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Sampling
-from overthink.tasks.stages.node import Engines
+from overthink.tasks.stages.context import Engines
 from overthink.tasks.stages.progress import RunProgress
 
 BARS = {"best_of_n": 0.85, "beam_search": 0.70}

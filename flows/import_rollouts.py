@@ -8,7 +8,7 @@ from overthink.tasks.plan.execution import Execution
 from overthink.tasks.plan.import_plan import plan_imports
 from overthink.tasks.recipes.import_recipe import ImportRecipe
 from overthink.tasks.recipes.store_uri import StorePlace
-from overthink.tasks.stages.node import Engines
+from overthink.tasks.stages.context import Engines
 from overthink.tasks.stages.progress import RunProgress, terminal
 
 

@@ -15,8 +15,8 @@ from overthink.tasks.plan.stored_run import stored_problems, stored_stage
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.store_uri import StorePlace
 from overthink.tasks.reporting.prm_tables import FIGURES_SQL, figure_rows
+from overthink.tasks.stages.context import Engines
 from overthink.tasks.stages.measure import Labels, MeasureRolloutsNode, ThresholdSplit, labels_by_rollout
-from overthink.tasks.stages.node import Engines
 from overthink.tasks.stages.progress import RunProgress, terminal
 from overthink.tasks.stages.runner import StageRunner
 from overthink.tasks.stages.scored_run import scored_run

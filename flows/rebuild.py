@@ -21,7 +21,8 @@ from overthink.tasks.plan.method_nodes import grade_node, problems_of, select_no
 from overthink.tasks.plan.stored_run import stored_problem_set
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.store_uri import StorePlace
-from overthink.tasks.stages.node import Engines, ProblemsNode, StageNode, StoredStage
+from overthink.tasks.stages.context import Engines
+from overthink.tasks.stages.node import ProblemsNode, StageNode, StoredStage
 from overthink.tasks.stages.progress import RunProgress, terminal
 from overthink.tasks.stages.runner import StageRunner
 

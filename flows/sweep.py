@@ -19,7 +19,7 @@ from overthink.tasks.plan.sweep_plan import check_runs, label_of, plan_sweep
 from overthink.tasks.recipes.store_uri import StorePlace
 from overthink.tasks.recipes.sweep_recipe import SweepRecipe
 from overthink.tasks.reporting.sweep_tables import sweep_rows, sweep_sql
-from overthink.tasks.stages.node import Engines
+from overthink.tasks.stages.context import Engines
 from overthink.tasks.stages.progress import RunProgress, terminal
 from overthink.tasks.stages.run_manifest import end_run
 from overthink.tasks.stages.schedule import Address, Job, Schedule, address

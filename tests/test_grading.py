@@ -14,8 +14,9 @@ from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.records import Problem
+from overthink.tasks.stages.context import ShardContext
 from overthink.tasks.stages.grade import DETAILS, NO_ANSWER, NO_REFERENCE, GradeNode
-from overthink.tasks.stages.node import Problems, ShardContext, StoredStage
+from overthink.tasks.stages.node import Problems, StoredStage
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from overthink.storage.store import Store
 from overthink.tasks.engines.registry import EngineSlot
 from overthink.tasks.plan.execution import Execution
 from overthink.tasks.plan.run_plan import Plan
-from overthink.tasks.stages.node import Engines
+from overthink.tasks.stages.context import Engines
 from overthink.tasks.stages.progress import RunProgress
 from overthink.tasks.stages.schedule import Job, Schedule, ready
 

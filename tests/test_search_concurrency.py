@@ -20,8 +20,8 @@ from overthink.tasks.errors import BadReply
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Sample, Sampling, Scores
+from overthink.tasks.stages.context import EngineContext, Engines
 from overthink.tasks.stages.driver import EngineAccess
-from overthink.tasks.stages.node import EngineContext, Engines
 from overthink.tasks.stages.recorder import Recorder
 from overthink.tasks.stages.search import SearchNode
 

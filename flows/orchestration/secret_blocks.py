@@ -13,7 +13,7 @@ from overthink.tasks.engines.http.api_keys import hand_over
 from overthink.tasks.engines.registry import EngineSlot
 from overthink.tasks.errors import EngineUnavailable
 from overthink.tasks.plan.run_plan import Plan
-from overthink.tasks.stages.node import Engines
+from overthink.tasks.stages.context import Engines
 
 
 def engines_of(plan: Plan) -> Engines:

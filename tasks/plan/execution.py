@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager
 from overthink.storage.store import Store
 from overthink.tasks.plan.checks import check
 from overthink.tasks.plan.run_plan import Plan, is_finished
-from overthink.tasks.stages.node import Engines, StageNode
+from overthink.tasks.stages.context import Engines
+from overthink.tasks.stages.node import StageNode
 from overthink.tasks.stages.progress import RunProgress
 from overthink.tasks.stages.run_manifest import recorded_end
 from overthink.tasks.stages.runner import StageRunner

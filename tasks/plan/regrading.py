@@ -17,9 +17,10 @@ from overthink.tasks.plan.stored_run import stored_problems, stored_stage
 from overthink.tasks.recipes.grading import Grader, grader_of
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.stages.choose import Applied, ChooseNode
+from overthink.tasks.stages.context import ShardContext
 from overthink.tasks.stages.decide import Pilot
 from overthink.tasks.stages.grade import GradeNode
-from overthink.tasks.stages.node import Input, ShardContext
+from overthink.tasks.stages.node import Input
 from overthink.tasks.stages.select import ChoiceNode, SelectNode, SelectSettings
 
 Row = dict[str, Any]

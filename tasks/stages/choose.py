@@ -12,10 +12,11 @@ from overthink.tasks.analysis.intervals import KIND
 from overthink.tasks.analysis.selectors import BY_STRATEGY, SelectorName
 from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.records import Problem
+from overthink.tasks.stages.context import OpenStage, ShardContext
 from overthink.tasks.stages.decide import Pilot
 from overthink.tasks.stages.graded import Graded, Pool, join_all, read_graded
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
-from overthink.tasks.stages.node import Input, OpenStage, ShardContext
+from overthink.tasks.stages.node import Input
 from overthink.tasks.stages.select import ChoiceNode, Row, estimate_columns, groups_of, over_problems, selection
 
 

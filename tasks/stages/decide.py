@@ -17,9 +17,10 @@ from overthink.tasks.determinants import determinants
 from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.recipes.strategy_file import Strategy
 from overthink.tasks.records import Problem
+from overthink.tasks.stages.context import OpenStage, ShardContext
 from overthink.tasks.stages.graded import Graded, join_all, read_graded
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
-from overthink.tasks.stages.node import Input, OpenStage, PlainNode, ShardContext
+from overthink.tasks.stages.node import Input, PlainNode
 from overthink.tasks.stages.score import rows_within
 
 DECISIVE = {

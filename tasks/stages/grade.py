@@ -13,9 +13,10 @@ from overthink.tasks.determinants import determinants
 from overthink.tasks.domains.domain import Judge, Judged
 from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.records import Problem
+from overthink.tasks.stages.context import ShardContext
 from overthink.tasks.stages.graded import on_all_cores
 from overthink.tasks.stages.identity import JsonObject, stage_identity
-from overthink.tasks.stages.node import Input, PlainNode, ShardContext
+from overthink.tasks.stages.node import Input, PlainNode
 from overthink.tasks.stages.score import rows_within
 
 Row = dict[str, Any]

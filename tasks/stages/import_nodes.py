@@ -13,8 +13,9 @@ from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.datasets.labelled import LabelledSolution
 from overthink.tasks.importers.imported import ImportedSet
 from overthink.tasks.importers.imported_tables import imported_tables
+from overthink.tasks.stages.context import ShardContext
 from overthink.tasks.stages.identity import JsonObject, stage_identity
-from overthink.tasks.stages.node import PlainNode, ShardContext
+from overthink.tasks.stages.node import PlainNode
 
 STEP_DELIMITER = "\n\n"
 

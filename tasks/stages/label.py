@@ -25,12 +25,13 @@ from overthink.tasks.methods.continuations import (
 from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.recipes.recipe import SamplingConfig
 from overthink.tasks.records import Problem, Sample, Sampling
+from overthink.tasks.stages.context import EngineContext
 from overthink.tasks.stages.driver import Driver
 from overthink.tasks.stages.grade import is_right, judge_answers
 from overthink.tasks.stages.graded import column_by_rollout
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
 from overthink.tasks.stages.measure import labels_by_rollout
-from overthink.tasks.stages.node import EngineContext, EngineNode, Input
+from overthink.tasks.stages.node import EngineNode, Input
 from overthink.tasks.stages.score import read_written
 from overthink.tasks.training.examples import LabelledRollout
 

@@ -26,9 +26,10 @@ from overthink.tasks.analysis.prm_measures import (
 from overthink.tasks.analysis.prm_quality import FirstError
 from overthink.tasks.analysis.selectors import AGGREGATIONS, aggregate
 from overthink.tasks.records import Problem
+from overthink.tasks.stages.context import ShardContext
 from overthink.tasks.stages.graded import column_by_rollout, join_all, read_graded
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
-from overthink.tasks.stages.node import Input, PlainNode, ShardContext
+from overthink.tasks.stages.node import Input, PlainNode
 from overthink.tasks.stages.score import by_rollout, rows_within
 
 PROBABLY_RIGHT = 0.5  # labels that are estimated probabilities count as right from this value on

@@ -14,8 +14,9 @@ from overthink.storage.store import Store
 from overthink.tasks.domains.domain import Judge
 from overthink.tasks.engines.engine_config import ModelConfig, ServedModelConfig
 from overthink.tasks.recipes.grading import Grader
+from overthink.tasks.stages.context import EngineContext, Engines, ShardContext
 from overthink.tasks.stages.driver import EngineAccess
-from overthink.tasks.stages.node import EngineContext, EngineNode, Engines, PlainNode, ShardContext, StageNode, asks
+from overthink.tasks.stages.node import EngineNode, PlainNode, StageNode, asks
 from overthink.tasks.stages.progress import RunProgress, StageProgress
 from overthink.tasks.stages.progress_artifact import publish_progress
 from overthink.tasks.stages.recorder import Recorder

@@ -19,9 +19,10 @@ from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.recipes.methods import Adaptive, AnyMethod, Cot, Draws
 from overthink.tasks.recipes.recipe import SamplingConfig
 from overthink.tasks.records import Problem, Rollout, Sampling, split_steps
+from overthink.tasks.stages.context import EngineContext
 from overthink.tasks.stages.driver import Driver
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
-from overthink.tasks.stages.node import EngineContext, EngineNode
+from overthink.tasks.stages.node import EngineNode
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

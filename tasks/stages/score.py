@@ -16,9 +16,10 @@ from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.errors import PromptTooLong
 from overthink.tasks.methods.requests import Score, Search, expect_scores
 from overthink.tasks.records import Scores, Unscored
+from overthink.tasks.stages.context import EngineContext
 from overthink.tasks.stages.driver import Driver
 from overthink.tasks.stages.identity import JsonObject, stage_identity
-from overthink.tasks.stages.node import EngineContext, EngineNode, Input
+from overthink.tasks.stages.node import EngineNode, Input
 
 
 @dataclass(frozen=True)

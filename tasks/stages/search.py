@@ -18,9 +18,10 @@ from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.recipes.methods import Adaptive
 from overthink.tasks.recipes.strategy_file import FixedChoice, Strategy
 from overthink.tasks.records import Problem
+from overthink.tasks.stages.context import EngineContext
 from overthink.tasks.stages.decide import DecideNode, FixedDecisionNode
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
-from overthink.tasks.stages.node import EngineContext, Input
+from overthink.tasks.stages.node import Input
 from overthink.tasks.stages.sample import MethodNode, RolloutNode
 
 MOST_DRAWS = 2**31 - 1  # the numbers of a search's repeated draws are far above n

@@ -15,9 +15,10 @@ from overthink.tasks.analysis.intervals import KIND, mean_interval
 from overthink.tasks.analysis.selectors import Candidates, SelectorName, choose, needs_prm, selector_of
 from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.records import Problem
+from overthink.tasks.stages.context import ShardContext
 from overthink.tasks.stages.graded import Pool, join_all, read_graded
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
-from overthink.tasks.stages.node import Input, PlainNode, ShardContext
+from overthink.tasks.stages.node import Input, PlainNode
 
 Row = dict[str, Any]
 NOTHING_CHOSEN = Estimate(0.0, 0.0, "exact")
