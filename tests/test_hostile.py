@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_answer_counts import counted
 from test_importers import COLUMNS, CONFIG, learned, record, row, tts_folder, write_lines
 from test_recipe import BASE
 
@@ -17,6 +18,7 @@ from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.engines.engine_config import ModelConfig, VllmPolicyConfig
 from overthink.tasks.engines.models import locate_model
 from overthink.tasks.errors import EngineUnavailable, ProblemError, UserError
+from overthink.tasks.importers.answer_counts import read_answer_counts
 from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_tts
 from overthink.tasks.importers.imported import ImportedSet
 from overthink.tasks.importers.imported_tables import imported_tables
@@ -233,6 +235,10 @@ def sal(folder: Path, *lines: Any) -> list[ImportedSet]:
     return [read_search_and_learn(write_lines(folder / "x.jsonl", *lines), independent=True)]
 
 
+def answer_counts(folder: Path, *lines: Any) -> list[ImportedSet]:
+    return [read_answer_counts(write_lines(folder / "x.jsonl", *lines))]
+
+
 def mapped(folder: Path, *lines: Any) -> list[ImportedSet]:
     return [read_mapped_jsonl(write_lines(folder / "x.jsonl", *lines), COLUMNS, independent=True)]
 
@@ -240,6 +246,7 @@ def mapped(folder: Path, *lines: Any) -> list[ImportedSet]:
 READERS: dict[str, tuple[Callable[..., list[ImportedSet]], dict[str, Any]]] = {
     "compute-optimal-tts": (tts, record()),
     "search-and-learn": (sal, learned()),
+    "answer-counts": (answer_counts, counted()),
     "jsonl": (mapped, row()),
 }
 

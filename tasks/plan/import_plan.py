@@ -2,6 +2,7 @@
 
 from overthink.tasks.analysis.selectors import SELECTORS, SelectorName, needs_prm
 from overthink.tasks.engines.registry import EngineIdentity
+from overthink.tasks.importers.answer_counts import read_answer_counts
 from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_tts
 from overthink.tasks.importers.imported import ImportedSet
 from overthink.tasks.importers.mapped_jsonl import read_mapped_jsonl
@@ -27,6 +28,8 @@ def read_sets(recipe: ImportRecipe) -> list[ImportedSet]:
             return read_compute_optimal_tts(recipe.path)
         case "search-and-learn":
             return [read_search_and_learn(recipe.path, recipe.independent)]
+        case "answer-counts":
+            return [read_answer_counts(recipe.path)]
         case "jsonl":
             how = recipe.independent, recipe.score_transform, recipe.explode
             return [read_mapped_jsonl(recipe.path, recipe.columns, *how)]

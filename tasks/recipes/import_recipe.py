@@ -15,7 +15,7 @@ from overthink.tasks.importers.score_transforms import ScoreTransform
 from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.recipes.recipe import AnyRecipe
 
-ImportFormat = Literal["compute-optimal-tts", "search-and-learn", "jsonl"]
+ImportFormat = Literal["compute-optimal-tts", "search-and-learn", "answer-counts", "jsonl"]
 
 
 class ImportRecipe(AnyRecipe):
