@@ -28,8 +28,7 @@ VIEWS = {
     "runs": "SELECT * FROM stored_runs",
     "problems": "SELECT DISTINCT * EXCLUDE (stage_key) FROM parts_problems",
     "rollouts": f"""
-        SELECT u.run_id, u.method_id, r.problem_id, r.sample_index, r.rollout_id, r.text, r.step_count,
-               r.prompt_tokens, r.completion_tokens, r.logprob_sum, r.stop_reason, a.answer, a.answer_key
+        SELECT u.run_id, u.method_id, r.* EXCLUDE (stage_key, problem_key), a.answer, a.answer_key
         FROM parts_rollouts r
         JOIN stage_uses u ON u.kind IN ({ROLLOUT_KINDS}) AND u.stage_key = r.stage_key
                          AND r.sample_index < u.n

@@ -1,18 +1,23 @@
 """A store that version 0.1 wrote opens, is whole, answers SQL, and an interrupted run in it goes on."""
 
 import asyncio
+import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
-from golden import golden_store
+from golden import V01, golden_store
 from storage_samples import stored_keys
 from typer.testing import CliRunner
 
 from overthink.flows.commands.cli import app
 from overthink.flows.evaluate import evaluate
+from overthink.storage import sql
 from overthink.storage.completeness import incomplete_stages
 from overthink.storage.integrity import store_findings
+from overthink.storage.schemas import SCHEMAS
 from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.datasets.sources import load_problems
@@ -26,10 +31,20 @@ ENGINES = ("sample", "search", "score", "label", "import")
 ROWS = {"runs": 6, "problems": 23, "rollouts": 94, "scores": 177, "nodes": 36}
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+LATER = pa.field("later", pa.float64())  # a column that some later version adds to every table
+FIGURES = """SELECT r.name, method_id, selector, n, problems, accuracy, policy_tokens, prm_tokens
+             FROM summary JOIN runs r USING (run_id) ORDER BY ALL"""
+
+
+@pytest.fixture(params=["as it is", "a column was added"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.chdir(tmp_path)  # its recipes name their files from where they lie
-    return Store(golden_store(tmp_path))
+    if request.param == "a column was added":
+        for table, schema in SCHEMAS.items():
+            monkeypatch.setitem(SCHEMAS, table, schema.append(LATER))
+    sql._no_rows.cache_clear()
+    yield Store(golden_store(tmp_path))
+    sql._no_rows.cache_clear()
 
 
 def count(store: Store, table: str) -> int:
@@ -44,6 +59,23 @@ def test_every_byte_of_it_is_in_order(store: Store) -> None:
 
 def test_it_answers_sql(store: Store) -> None:
     assert {table: count(store, table) for table in ROWS} == ROWS
+
+
+def test_its_figures_are_those_that_were_written_down_with_it(store: Store) -> None:
+    assert query(store, FIGURES).to_pylist() == json.loads((V01 / "figures.json").read_text(encoding="utf-8"))
+
+
+def test_a_column_that_was_added_is_null_in_its_rows(store: Store) -> None:
+    if "later" in SCHEMAS["rollouts"].names:
+        counts = "SELECT count(*) AS rows, count(r.later) AS known FROM rollouts r"
+        assert query(store, counts).to_pylist() == [{"rows": ROWS["rollouts"], "known": 0}]
+        (stage, *_) = (stage for stage in store.stages() if stage.files("rollouts"))
+        assert stage.table("rollouts")["later"].null_count == stage.table("rollouts").num_rows > 0
+
+
+def test_its_finished_runs_ask_no_engine_again(store: Store, count_calls: Counter[str]) -> None:
+    asyncio.run(evaluate(read_recipe(Path("recipe.yaml"), []), store.root))
+    assert count_calls.total() == 0
 
 
 def test_its_finished_runs_are_reported(store: Store) -> None:
