@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_trees import SAMPLING, play, written
 
-from overthink.tasks.methods.adaptive import adaptive, certainty
+from overthink.tasks.methods.adaptive import adaptive, by_bayes_factor, by_certainty, certainty
 from overthink.tasks.methods.requests import Generate, Method, Outcome, Score
 from overthink.tasks.records import Sample, Scores
 
@@ -33,7 +33,7 @@ def answer_of(text: str) -> str | None:
 
 
 def search(n: int, wave: int, threshold: float) -> Method:
-    return adaptive(SAMPLING, n, wave, threshold, answer_of)
+    return adaptive(SAMPLING, n, wave, by_certainty(threshold), answer_of)
 
 
 def solutions(outcome: Outcome) -> str:
@@ -175,3 +175,28 @@ def test_never_more_than_n_are_drawn_and_none_is_left_out(letters: str, wave: in
     assert solutions(outcome) == letters[:drawn]
     assert [rollout.sample_index for rollout in outcome.rollouts] == list(range(drawn))
     assert outcome.nodes == ()
+
+
+# Of a votes alike the factor is 2 (2^(a + 1) - 1): tests/test_majority_limit.py.
+@pytest.mark.parametrize(
+    ("factor", "expected"),
+    [
+        (6, "a"),  # 1-0: 2 * 3
+        (6.1, "aa"),  # 2-0: 2 * 7
+        (14, "aa"),
+        (14.1, "aaa"),  # 3-0: 2 * 15
+        (30, "aaa"),
+        # 3-1: 10.6, 4-1: 20.1, 5-1: 37.5
+        (31, "aaab" + "aa"),
+    ],
+)
+def test_stops_as_soon_as_the_bayes_factor_reaches_its_bound(factor: float, expected: str) -> None:
+    method = adaptive(SAMPLING, 20, 1, by_bayes_factor(factor), answer_of)
+    assert solutions(play(method, Solutions("aaab" + "a" * 16)).result) == expected
+
+
+def test_by_the_bayes_factor_too_solutions_without_an_answer_do_not_vote() -> None:
+    method = adaptive(SAMPLING, 8, 2, by_bayes_factor(14), answer_of)
+    assert solutions(play(method, Solutions("-a~-a-aa")).result) == "-a~-a-"
+    method = adaptive(SAMPLING, 6, 2, by_bayes_factor(1.1), answer_of)
+    assert solutions(play(method, Solutions("------")).result) == "------"

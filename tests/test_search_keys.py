@@ -101,6 +101,8 @@ def test_what_changes_a_tree_changes_a_searchs_key_and_those_after_it(changes: d
         ({"method": "adaptive", "n": 8}, {"wave": 2}),
         ({"method": "adaptive", "n": 8}, {"threshold": 0.9}),
         ({"method": "adaptive", "n": 8}, {"n": 16}),
+        ({"method": "adaptive", "n": 8}, {"rule": "bayes_factor"}),
+        ({"method": "adaptive", "n": 8, "rule": "bayes_factor"}, {"factor": 30.0}),
     ],
     ids=json.dumps,
 )

@@ -1,16 +1,29 @@
-"""Best-of-N that stops once the leading answer cannot plausibly lose (Aggarwal et al. 2023, adaptive consistency)."""
+"""Best-of-N that stops once the leading answer cannot plausibly lose.
+
+By `certainty` (Aggarwal et al. 2023, adaptive consistency) or by the Bayes factor (Best-of-∞, 2026).
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 import scipy
 
+from overthink.tasks.analysis.majority_limit import bayes_factor
 from overthink.tasks.methods.requests import Generate, Method, Outcome, expect_samples
 from overthink.tasks.records import Sample, Sampling, whole_rollout
 
+Answers = Sequence[str | None]
+ROUNDING = 1e-9  # relative; so that a Bayes factor of exactly the bound reaches it
 
-def adaptive(sampling: Sampling, n: int, wave: int, threshold: float, answer_of: Callable[[str], str | None]) -> Method:
-    """Draw solutions in waves of `wave`, up to N, until P(the leader is the likelier answer) >= `threshold`.
+
+def adaptive(
+    sampling: Sampling,
+    n: int,
+    wave: int,
+    is_decided: Callable[[Answers], bool],
+    answer_of: Callable[[str], str | None],
+) -> Method:
+    """Draw solutions in waves of `wave`, up to N, until the vote over their answers `is_decided`.
 
     `answer_of` extracts the answer; a solution without one does not vote.
     """
@@ -18,16 +31,30 @@ def adaptive(sampling: Sampling, n: int, wave: int, threshold: float, answer_of:
     while len(samples) < n:
         indices = range(len(samples), min(len(samples) + wave, n))
         samples += expect_samples((yield [Generate((), index, sampling) for index in indices]))
-        if certainty([answer_of(sample.text) for sample in samples]) >= threshold:
+        if is_decided([answer_of(sample.text) for sample in samples]):
             break
     return Outcome(tuple(whole_rollout(index, sample) for index, sample in enumerate(samples)))
 
 
-def certainty(answers: Sequence[str | None]) -> float:
+def by_certainty(threshold: float) -> Callable[[Answers], bool]:
+    """Decided where P(the leader is the likelier answer) >= `threshold`."""
+    return lambda answers: certainty(answers) >= threshold
+
+
+def by_bayes_factor(factor: float) -> Callable[[Answers], bool]:
+    """Decided where the Bayes factor for the leader as the likeliest answer of all is >= `factor`."""
+    return lambda answers: bayes_factor(votes_of(answers)) >= factor * (1 - ROUNDING)
+
+
+def votes_of(answers: Answers) -> list[int]:
+    """The votes of each answer, the most first."""
+    return [count for _, count in Counter(answer for answer in answers if answer is not None).most_common()]
+
+
+def certainty(answers: Answers) -> float:
     """P(the leading answer is likelier than the next), in [0.5, 1], for votes a against b and a uniform prior.
 
     That is the mass above 1/2 of Beta(a + 1, b + 1).
     """
-    votes = [count for _, count in Counter(answer for answer in answers if answer is not None).most_common(2)]
-    leader, runner_up = [*votes, 0, 0][:2]
+    leader, runner_up = [*votes_of(answers), 0, 0][:2]
     return float(scipy.special.betaincc(leader + 1, runner_up + 1, 0.5))

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from overthink.tasks.methods.adaptive import adaptive
+from overthink.tasks.determinants import ADDED_LATER
+from overthink.tasks.methods.adaptive import adaptive, by_bayes_factor, by_certainty
 from overthink.tasks.methods.beam_search import beam_search, beam_search_hf
 from overthink.tasks.methods.best_of_n import best_of_n
 from overthink.tasks.methods.candidates import Growth
@@ -118,10 +119,24 @@ class Adaptive(BudgetConfig):
     method: Literal["adaptive"]
     wave: int = Field(default=4, ge=1, description="solutions drawn before the votes are counted again")
     threshold: float = Field(default=0.95, gt=0.5, lt=1, description="P(the leader is the likelier answer) to stop at")
+    rule: Annotated[Literal["certainty", "bayes_factor"], ADDED_LATER] = Field(
+        default="certainty", description="what is compared with a bound: certainty with threshold, or bayes_factor"
+    )
+    factor: Annotated[float, ADDED_LATER] = Field(
+        default=100.0, gt=1, description="Bayes factor for the leader as the likeliest answer to stop at"
+    )
+
+    @model_validator(mode="after")
+    def _only_its_own_bound(self) -> Self:
+        unused = "factor" if self.rule == "certainty" else "threshold"
+        if getattr(self, unused) != type(self).model_fields[unused].default:
+            raise ValueError(f"{unused} does nothing where rule is {self.rule}: leave it out, or name the other rule")
+        return self
 
     def build(self, draws: Draws) -> Method:
         """A fresh search for one problem."""
-        return adaptive(draws.sampling, self.n, self.wave, self.threshold, draws.answer_of)
+        is_decided = by_certainty(self.threshold) if self.rule == "certainty" else by_bayes_factor(self.factor)
+        return adaptive(draws.sampling, self.n, self.wave, is_decided, draws.answer_of)
 
 
 class SearchConfig(BudgetConfig):

@@ -1,0 +1,84 @@
+"""Majority without end (Best-of-∞, 2026): which answer is the likeliest, and where a vote of ever more rollouts ends.
+
+As N grows, the majority becomes the likeliest answer, the mode. Which answer that is follows from the votes there are:
+with a uniform prior over the answers seen and one for all unseen ones, their probabilities are Dirichlet(1 + votes),
+with 0 votes for the unseen. Rollouts without an answer have no vote.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy
+
+from overthink.tasks.analysis.intervals import CONFIDENCE, mean_interval
+from overthink.tasks.analysis.selectors import Candidates, Floats, Integers
+
+NEGLIGIBLE = 100.0  # weights below exp(-this) of the largest are left out
+NODES_A_WIDTH = 4  # of the narrowest peak in the integral; its error falls with the exponential of the square
+
+
+def mode_doubts(votes: Sequence[int]) -> Floats:
+    """(answers,) P(an answer is not the mode), in [0, 1], for the votes of each answer seen, each at least 1.
+
+    A Dirichlet draw is one of independent gammas, divided by their sum. So the probability is the mean, over the
+    gamma of the answer, of P(any other gamma is larger). Small ones are exact to many digits.
+    """
+    shapes, kinds, counts = np.unique(np.array([*votes, 0]) + 1, return_inverse=True, return_counts=True)
+    doubts = np.array([_doubt(shapes, counts, place) for place in range(len(shapes))])
+    found: Floats = doubts[kinds[:-1]]
+    return found
+
+
+def _doubt(shapes: Integers, counts: Integers, place: int) -> float:
+    """P(not the largest) of a gamma of `shapes[place]` among `counts` of each shape, by the trapezoid rule on log x."""
+    shape = float(shapes[place])
+    lowest, highest = -1 - NEGLIGIBLE / shape, np.log1p(15 / np.sqrt(shape) + NEGLIGIBLE / shape)
+    step = 1 / (NODES_A_WIDTH * np.sqrt(float(shapes.max())))
+    logs = np.log(shape) + np.arange(lowest, highest, step)
+    weights = np.exp(shape * logs - np.exp(logs) - scipy.special.gammaln(shape)) * step
+    others = counts - (np.arange(len(counts)) == place)
+    with np.errstate(divide="ignore"):
+        below = [
+            count * np.log1p(-scipy.special.gammaincc(other, np.exp(logs)))
+            for other, count in zip(shapes, others, strict=True)
+            if count
+        ]
+    return min(1.0, float(-(weights * np.expm1(np.sum(below, axis=0))).sum()))
+
+
+def bayes_factor(votes: Sequence[int]) -> float:
+    """K · P(mode) / (1 − P(mode)) of the leading answer, K of them with the unseen; 0 where there is no vote.
+
+    That is how much likelier the votes are if the leader is the mode than if it is not, where each of K answers was as
+    likely to be it before.
+    """
+    if not votes:
+        return 0.0
+    doubt = float(mode_doubts(votes)[int(np.argmax(votes))])
+    return (len(votes) + 1) * (1 - doubt) / doubt if doubt else float("inf")
+
+
+def limit_of(rollouts: Candidates) -> tuple[float, float]:
+    """P(the mode is right) for one problem, in [0, 1]: with every unknown verdict wrong, and with every one right.
+
+    An unseen answer counts as wrong.
+    """
+    voted = rollouts.groups >= 0
+    if not voted.any():
+        return 0.0, 0.0
+    _, first, votes = np.unique(rollouts.groups[voted], return_index=True, return_counts=True)
+    chances = 1 - mode_doubts(votes.tolist())
+    right, unknown = rollouts.correct[voted][first], rollouts.unknown[voted][first]
+    return float(chances[right].sum()), float(chances[right | unknown].sum())
+
+
+def majority_limit(
+    problems: Sequence[Candidates], confidence: float = CONFIDENCE
+) -> tuple[float, tuple[float, float]] | None:
+    """The accuracy of majority for N → ∞ in [0, 1] and its interval over problems; None where there are none.
+
+    It is the mean of P(the mode is right), so that problems in doubt count in part; unknown verdicts count as wrong.
+    """
+    limits = np.array([limit_of(rollouts)[0] for rollouts in problems])
+    interval = mean_interval(limits, confidence)
+    return None if interval is None else (float(limits.mean()), interval)
