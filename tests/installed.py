@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,10 +30,11 @@ def distribution(site: Path, name: str, version: str, entry_points: Mapping[str,
 
 
 def install_example(site: Path) -> None:
-    """The example package, as its pyproject.toml says."""
-    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
-    shutil.copytree(EXAMPLE / "overthink_example", site / "overthink_example")
-    distribution(site, project["name"], project["version"], project["entry-points"])
+    """The example package, built and installed by pip, out of a copy, as a build leaves files behind."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = shutil.copytree(EXAMPLE, Path(folder) / "example")
+        offline = ("--quiet", "--no-deps", "--no-build-isolation", "--no-index")
+        subprocess.run([sys.executable, "-m", "pip", "install", *offline, "--target", site, source], check=True)
 
 
 @contextmanager
