@@ -90,9 +90,9 @@ def unknown_line(store: Store, run_id: str, rows: Sequence[Mapping[str, Any]]) -
         return None
     most = max((row["unknown"] or 0.0 for row in rows), default=0.0)
     return (
-        f"The verdict on {count} rollouts is unknown; `detail` in the table grades says why. Up to {100 * most:.1f} % of "
-        "the chosen answers are among them. Accuracies are of the others; ? gives those with all unknown verdicts wrong "
-        "and with all right."
+        f"The verdict on {count} rollouts is unknown; `detail` in the table grades says why. "
+        f"Up to {100 * most:.1f} % of the chosen answers are among them. Accuracies are of the others; "
+        "? gives those with all unknown verdicts wrong and with all right."
     )
 
 
