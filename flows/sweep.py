@@ -13,7 +13,6 @@ from overthink.flows.orchestration.sweep_engines import SweepEngines
 from overthink.storage.opening import open_store
 from overthink.storage.store import Store
 from overthink.tasks.errors import CellsFailed
-from overthink.tasks.plan.execution import Execution
 from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.plan.sweep_plan import check_runs, label_of, plan_sweep
 from overthink.tasks.recipes.store_uri import StorePlace
@@ -22,6 +21,7 @@ from overthink.tasks.reporting.sweep_tables import sweep_rows, sweep_sql
 from overthink.tasks.stages.context import Engines
 from overthink.tasks.stages.progress import RunProgress, terminal
 from overthink.tasks.stages.run_manifest import end_run
+from overthink.tasks.stages.runner import StageRunner
 from overthink.tasks.stages.schedule import Address, Job, Schedule, address
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class SweptRun:
     def __init__(self, plan: Plan, store: Store, engines: SweepEngines) -> None:
         slots = Engines(engines.policy(plan.policy_config), engines.prm(plan.prm_config))
         self.plan = plan
-        self.execution = Execution(plan, store, RunProgress(None), slots)
+        self.runner = StageRunner(store, RunProgress(None), plan.run_id, slots, plan.grader)
         self.begun = plan.begin(store)
         self.failures: dict[str, str] = {}
         self.has_ended = False
@@ -90,7 +90,7 @@ class Sweeping:
         jobs: dict[tuple[Address, str], Job] = {}
         for run in self.runs:
             for node in run.plan.nodes:
-                job = jobs.setdefault((address(node), node.problems.key), Job(node, run.execution.runner))
+                job = jobs.setdefault((address(node), node.problems.key), Job(node, run.runner))
                 self.cells.setdefault(job, []).append(Cell(run, node.method_id))
         self.schedule = Schedule(jobs.values())
         self._heading = ""

@@ -7,10 +7,9 @@ from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_t
 from overthink.tasks.importers.imported import ImportedSet
 from overthink.tasks.importers.mapped_jsonl import read_mapped_jsonl
 from overthink.tasks.importers.search_and_learn import read_search_and_learn
-from overthink.tasks.plan.method_nodes import problems_of
+from overthink.tasks.plan.method_nodes import grade_node, problems_of
 from overthink.tasks.plan.run_plan import Plan, run_id
 from overthink.tasks.recipes.import_recipe import ImportRecipe
-from overthink.tasks.stages.grade import GradeNode
 from overthink.tasks.stages.import_nodes import ImportNode
 from overthink.tasks.stages.node import ProblemsNode
 from overthink.tasks.stages.select import SelectNode, SelectSettings
@@ -52,14 +51,7 @@ def _plan(recipe: ImportRecipe, imported: ImportedSet) -> Plan:
         columns=recipe.columns,
         prm=None if prm is None else prm.address,
     )
-    grades = GradeNode(
-        problems=problems,
-        method_id=method_id,
-        n=n,
-        shard_size=recipe.shard_size,
-        rollouts=rollouts,
-        grader=recipe.grader,
-    )
+    grades = grade_node(recipe, problems, rollouts)
     chosen = SelectNode(
         problems=problems,
         method_id=method_id,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from overthink.tasks.datasets.sources import ProblemSet
 from overthink.tasks.engines.registry import EngineIdentity
+from overthink.tasks.recipes.import_recipe import ImportRecipe
 from overthink.tasks.recipes.methods import AnyMethod, Cot
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.stages.grade import GradeNode
@@ -20,7 +21,7 @@ def problems_of(problem_set: ProblemSet) -> Problems:
     return Problems(problem_set.name, problems, [[problem.problem_key, problem.reference] for problem in problems])
 
 
-def grade_node(recipe: Recipe, problems: Problems, made: Input) -> GradeNode:
+def grade_node(recipe: Recipe | ImportRecipe, problems: Problems, made: Input) -> GradeNode:
     """The grades of a stage's rollouts."""
     return GradeNode(
         problems=problems,

@@ -48,6 +48,8 @@ class StageRunner:
                 self._make_at_once(node, stage, judge)
             elif isinstance(node, PlainNode):
                 await self._make_shards(node, stage, self._plain(node, stage, judge))
+            else:
+                raise AssertionError(f"{type(node).__name__} is neither a PlainNode nor an EngineNode")
 
     def _make_at_once(self, node: PlainNode, stage: Stage, judge: Judge) -> None:
         """Make it in one part, without progress; processes that share the run wait for it."""
