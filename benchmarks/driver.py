@@ -17,7 +17,7 @@ from overthink.storage.journal import Journal
 from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.methods.beam_search import beam_search
 from overthink.tasks.methods.candidates import Growth
-from overthink.tasks.records import Problem, Sample, SampleStop, Sampling, Scores
+from overthink.tasks.records import Part, Problem, Sample, SampleStop, Sampling, Scores
 from overthink.tasks.stages.driver import Driver, EngineAccess
 from overthink.tasks.stages.recorder import Recorder
 
@@ -40,7 +40,11 @@ class Instant:
         """See `Policy.tokens`."""
         return tuple(map(ord, text))
 
-    async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
+    def tokens_of(self, part: Part) -> tuple[int, ...]:
+        """See `Policy.tokens_of`."""
+        return part.tokens if isinstance(part, Sample) else self.tokens(part.text, begins=False)
+
+    async def generate(self, question: str, path: tuple[Part, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`."""
         self.written += 1
         reason: SampleStop = "stop" if len(path) + 1 == DEPTH else "delimiter"

@@ -44,7 +44,7 @@ from overthink.tasks.methods.requests import Generate, Method, Score
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.recipes.methods import AnyMethod
 from overthink.tasks.recipes.recipe import Recipe
-from overthink.tasks.records import Problem, Sample, Sampling, Scores
+from overthink.tasks.records import Part, Problem, Sample, Sampling, Scores
 from overthink.tasks.stages.driver import Driver, EngineAccess
 from overthink.tasks.stages.recorder import Recorder
 from overthink.tasks.stages.runner import in_flight_of
@@ -87,7 +87,7 @@ class Watched:
 
     policy: Policy
     prm: Prm
-    written: list[tuple[str, tuple[Sample, ...], int]] = field(default_factory=list)
+    written: list[tuple[str, tuple[Part, ...], int]] = field(default_factory=list)
     scored: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
 
     def prompt(self, question: str) -> tuple[int, ...]:
@@ -98,7 +98,11 @@ class Watched:
         """See `Policy.tokens`."""
         return self.policy.tokens(text, begins)
 
-    async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
+    def tokens_of(self, part: Part) -> tuple[int, ...]:
+        """See `Policy.tokens_of`."""
+        return self.policy.tokens_of(part)
+
+    async def generate(self, question: str, path: tuple[Part, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`."""
         sample = await self.policy.generate(question, path, sampling, seed)
         self.written.append((question, path, len(sample.tokens)))
@@ -203,7 +207,7 @@ class Limit:
     def run(self, pattern: Watched) -> float:
         """Seconds to write as many tokens after the same prefixes, then to read the same steps once."""
         prefixes = [
-            [*pattern.prompt(question), *(token for sample in path for token in sample.tokens)]
+            [*pattern.prompt(question), *(token for part in path for token in pattern.tokens_of(part))]
             for question, path, _ in pattern.written
         ]
         self._policy.generate(prefixes, [_exactly(1)] * len(prefixes))
@@ -225,7 +229,7 @@ def _exactly(count: int) -> vllm.SamplingParams:
 
 def seed_of(problem: Problem, request: Generate) -> int:
     """A seed of its own for every draw."""
-    tokens = [token for sample in request.path for token in sample.tokens]
+    tokens = [token for part in request.path if isinstance(part, Sample) for token in part.tokens]
     return int(content_key([problem.problem_id, tokens, request.sample_index])[:8], 16) & 0x7FFFFFFF
 
 

@@ -3,13 +3,26 @@
 Parts are shared between runs, so they carry no run_id: the SQL views add it (see `storage/views.py`). `problem_key` is
 the content address of a problem's id and question, and ties a rollout to its problem in every run that holds it.
 
-`logprob_sum` is under the policy's own distribution, at temperature 1 and before top_p, whatever `sampling` the text
-was drawn with.
+`logprob_sum` and the signals are under the policy's own distribution, at temperature 1 and before top_p, whatever
+`sampling` the text was drawn with. `text` is what follows the reasoning, `completion_tokens` counts both.
 """
 
 import pyarrow as pa
 
 _PROBLEM = [("problem_key", pa.string()), ("problem_id", pa.string())]
+# What sampling computes of the tokens of a step or rollout, reasoning included; null where it did not.
+_SIGNALS = [
+    (name, pa.float64())
+    for name in (
+        "logprob_mean",
+        "confidence_mean",
+        "confidence_tail",
+        "confidence_lowest",
+        "confidence_bottom",
+        "entropy_mean",
+        "self_certainty",
+    )
+]
 # Over the answers with a known verdict; bounds with all unknown ones wrong, and all right; the share of unknown ones.
 _ESTIMATE = [
     ("accuracy", pa.float64()),
@@ -42,6 +55,9 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("completion_tokens", pa.int32()),
             ("logprob_sum", pa.float64()),
             ("stop_reason", pa.string()),
+            ("reasoning_text", pa.string()),
+            ("reasoning_tokens", pa.int32()),
+            *_SIGNALS,
         ]
     ),
     "steps": pa.schema(
@@ -51,6 +67,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("text", pa.string()),
             ("completion_tokens", pa.int32()),
             ("logprob_sum", pa.float64()),
+            *_SIGNALS,
         ]
     ),
     "scores": pa.schema(

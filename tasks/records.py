@@ -1,11 +1,12 @@
 """The nouns that methods, engines and stages share."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
-StopReason = Literal["stop", "length", "depth", "dead_end"]
-SampleStop = Literal["stop", "length", "delimiter"]
+StopReason = Literal["stop", "length", "depth", "dead_end", "reasoning", "repetition", "confidence"]
+SampleStop = Literal["stop", "length", "delimiter", "repetition"]
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,24 @@ class Problem:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the policy draws tokens. `max_tokens` bounds one call; `stop` strings end it and are not part of its text."""
+    """How the policy draws tokens. `max_tokens` bounds one call.
+
+    `stop` strings end it and are not part of its text. So do `marks`, marks of reasoning: where the vocabulary has
+    tokens for one, only these tokens are it, and the same characters from other tokens are text.
+    """
 
     temperature: float
     top_p: float
     max_tokens: int
     stop: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a call's key holds: fields added later only where they are not at their defaults."""
+        first = ("temperature", "top_p", "max_tokens", "stop")
+        later = {field.name: field.default for field in fields(self) if field.name not in first}
+        return {name: value for name, value in vars(self).items() if name in first or value != later[name]}
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,11 @@ class Sample:
 
     An endpoint that shows no tokens leaves the three empty, and `shown` is False: how many there were is then
     `counted`, where it counts them.
+
+    `ended_by` is the stop string or mark that ended it, None where nothing did or it is not known. `is_reasoning`: it
+    lies inside the marks of reasoning. `confidences` and `entropies` run parallel to `tokens` where the engine kept
+    them: the mean negative log-probability of the 20 likeliest tokens at that place, and the entropy of these 20 in
+    nats; `certainties` are the self-certainty over the whole vocabulary.
     """
 
     text: str
@@ -55,6 +73,11 @@ class Sample:
     cached_tokens: int | None = None
     shown: bool = True
     counted: int | None = None
+    ended_by: str | None = None
+    is_reasoning: bool = False
+    confidences: tuple[float, ...] | None = None
+    entropies: tuple[float, ...] | None = None
+    certainties: tuple[float, ...] | None = None
 
     @property
     def completion_tokens(self) -> int | None:
@@ -65,6 +88,20 @@ class Sample:
     def logprob_sum(self) -> float | None:
         """The natural-log probability of all that was written, at temperature 1 without top_p; None where unknown."""
         return sum(self.logprobs) if self.shown else None
+
+
+@dataclass(frozen=True)
+class Given:
+    """Text in the assistant's turn that the policy did not write: a forced mark, or "Wait".
+
+    It is in the rollout's text and in what the policy reads, and in no log-probability and no count of written tokens.
+    """
+
+    text: str
+    is_reasoning: bool = False
+
+
+Part = Sample | Given
 
 
 @dataclass(frozen=True)
@@ -97,13 +134,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Rollout:
-    """One finished solution: the samples that make it up, in order (one for best-of-N, one a step for searches).
+    """One finished solution: its parts, in order (one sample for best-of-N, one a step for searches, and given text).
 
     `scores` holds the PRM's number in [0, 1] for each step where the search asked for them on the way.
     """
 
     sample_index: int
-    path: tuple[Sample, ...]
+    path: tuple[Part, ...]
     stop_reason: StopReason
     scores: tuple[float, ...] | None = None
 
@@ -111,6 +148,25 @@ class Rollout:
 def whole_rollout(sample_index: int, sample: Sample) -> Rollout:
     """A solution written in one call."""
     return Rollout(sample_index, (sample,), "length" if sample.stop_reason == "length" else "stop")
+
+
+def path_text(parts: Iterable[Part], delimiter: str) -> str:
+    """The text of a path, with the delimiters and marks between its parts, and none behind the last."""
+    text = end = ""
+    for part in parts:
+        text += end + part.text
+        end = "" if isinstance(part, Given) else _end_of(part, delimiter)
+    return text
+
+
+def _end_of(sample: Sample, delimiter: str) -> str:
+    return (sample.ended_by or delimiter) if sample.stop_reason == "delimiter" else ""
+
+
+def steps_of(path: Iterable[Part], delimiter: str) -> list[Step]:
+    """The steps of a path's samples behind the reasoning."""
+    written = [part for part in path if isinstance(part, Sample) and not part.is_reasoning]
+    return [step for sample in written for step in split_steps(sample, delimiter)]
 
 
 def split_steps(sample: Sample, delimiter: str) -> list[Step]:

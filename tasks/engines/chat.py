@@ -57,6 +57,16 @@ def encode_further(tokenizer: Any, text: str) -> list[int]:
     return whole[len(before) :] if whole[: len(before)] == before else encode_text(tokenizer, text)
 
 
+def encode_given(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of trusted text behind other text: added tokens in it are these tokens; no blank is put in front."""
+    before, whole = _whole(tokenizer, PLACE), _whole(tokenizer, PLACE + text)
+    return whole[len(before) :] if whole[: len(before)] == before else _whole(tokenizer, text)
+
+
+def _whole(tokenizer: Any, text: str) -> list[int]:
+    return list(tokenizer.encode(text, add_special_tokens=False))
+
+
 def puts_blank(tokenizer: Any) -> bool:
     """Whether a tokenizer, like SentencePiece, encodes text as if a blank were in front of it."""
     return str(tokenizer.convert_ids_to_tokens(_split(tokenizer, "A"))[0]).startswith(("▁", "Ġ"))

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from overthink.tasks.records import Sample, Sampling, Scores
+from overthink.tasks.records import Part, Sample, Sampling, Scores
 
 
 class Policy(Protocol):
@@ -19,8 +19,15 @@ class Policy(Protocol):
         """
         ...
 
-    async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
-        """One continuation of the question's prompt and the samples in `path`, whose tokens are sent unchanged.
+    def tokens_of(self, part: Part) -> tuple[int, ...]:
+        """The token ids of a part of a path: a sample's own; those of given text, in which marks are the marks' tokens.
+
+        Raises BadReply where the policy cannot go on from it.
+        """
+        ...
+
+    async def generate(self, question: str, path: tuple[Part, ...], sampling: Sampling, seed: int) -> Sample:
+        """One continuation of the question's prompt and the parts in `path`, whose tokens are sent unchanged.
 
         Raises EngineDied where the engine stopped, BadReply where its reply is invalid.
         """

@@ -8,12 +8,14 @@ from overthink.tasks.engines.chat import (
     chat_frame,
     encode_chat,
     encode_further,
+    encode_given,
     encode_text,
     load_tokenizer,
     puts_blank,
 )
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, VllmPolicyConfig
 from overthink.tasks.engines.models import ModelFiles, locate_model, locate_tokenizer
+from overthink.tasks.records import Part, Sample
 
 TokenPolicyConfig = VllmPolicyConfig | OpenAIPolicyConfig
 
@@ -34,6 +36,7 @@ class PolicyPrompts:
         self.version = chat_frame(self.tokenizer, self._chat("")).version
         self.further_version = 2 if puts_blank(self.tokenizer) else 1
         self._known: dict[str, tuple[int, ...]] = {}
+        self._given: dict[str, tuple[int, ...]] = {}
 
     def prompt(self, question: str) -> tuple[int, ...]:
         """The prompt's token ids, the same for every call about this question."""
@@ -45,6 +48,14 @@ class PolicyPrompts:
         """The token ids of text from outside, which `begins` the assistant's turn or continues it."""
         encode = encode_text if begins else encode_further
         return tuple(encode(self.tokenizer, text))
+
+    def tokens_of(self, part: Part) -> tuple[int, ...]:
+        """See `Policy.tokens_of`; given text is the recipe's, so that marks in it are marks."""
+        if isinstance(part, Sample):
+            return part.tokens
+        if part.text not in self._given:
+            self._given[part.text] = tuple(encode_given(self.tokenizer, part.text))
+        return self._given[part.text]
 
 
 def chat_of(config: TokenPolicyConfig, model: ModelFiles | None, question: str) -> list[Message]:

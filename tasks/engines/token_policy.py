@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from overthink.tasks.engines.detokenize import Detokenizer, StopTokens
 from overthink.tasks.engines.policy_prompts import PolicyPrompts
 from overthink.tasks.errors import BadReply
-from overthink.tasks.records import Sample, SampleStop, Sampling
+from overthink.tasks.records import Part, Sample, SampleStop, Sampling
 
 ROUNDING = 1e-3  # a log-probability of 0 may come out as a little more
 
@@ -29,14 +29,15 @@ class TokenPolicy(ABC):
     def __init__(self, prompts: PolicyPrompts, limit: int | None) -> None:
         self.prompt = prompts.prompt
         self.tokens = prompts.tokens
+        self.tokens_of = prompts.tokens_of
         self._limit = limit
         self._vocabulary = prompts.vocabulary
         self._speller = Detokenizer(prompts.tokenizer)
         self._stops = StopTokens(prompts.tokenizer)
 
-    async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
+    async def generate(self, question: str, path: tuple[Part, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`."""
-        prefix = [*self.prompt(question), *(token for sample in path for token in sample.tokens)]
+        prefix = [*self.prompt(question), *(token for part in path for token in self.tokens_of(part))]
         if path and self._limit is not None and len(prefix) >= self._limit:  # steps so far have filled the context
             return Sample("", (), (), (), "length", len(prefix))
         ids = [token for stop in sampling.stop for token in self._stops.tokens_with(stop)]

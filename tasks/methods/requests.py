@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, Union
 
 from overthink.tasks.methods.tree import Node
-from overthink.tasks.records import Rollout, Sample, Sampling, Scores, Unscored
+from overthink.tasks.records import Part, Rollout, Sample, Sampling, Scores, Unscored
 
 
 @dataclass(frozen=True)
 class Generate:
-    """Ask the policy to continue `path` (the samples so far; empty at the question) with one sample.
+    """Ask the policy to continue `path` (the parts so far; empty at the question) with one sample.
 
     Requests with the same path and sampling differ by `sample_index`: the same index is the same draw.
     """
 
-    path: tuple[Sample, ...]
+    path: tuple[Part, ...]
     sample_index: int
     sampling: Sampling
 

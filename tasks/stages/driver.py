@@ -18,7 +18,7 @@ from overthink.storage.keys import content_key
 from overthink.tasks.engines.engine_protocol import Policy, Prm
 from overthink.tasks.errors import BadReply, PromptTooLong
 from overthink.tasks.methods.requests import Generate, Request, Result, Score, Search
-from overthink.tasks.records import Problem, Sample, Scores, Unscored
+from overthink.tasks.records import Part, Problem, Sample, Scores, Unscored
 from overthink.tasks.stages.recorder import Recorder, decode_sample, decode_scores, encode_reply
 
 
@@ -83,7 +83,7 @@ class Driver:
         assert self.policy is not None, "this stage has no policy"
         question, path, sampling = problem.question, request.path, request.sampling
         identity = [self.stage_key, problem.problem_key, request.sample_index, self.seed]
-        call_key = content_key([*identity, self._prompt_digest(question, path), vars(sampling)])
+        call_key = content_key([*identity, self._prompt_digest(question, path), sampling.identity])
         known = await self.access.recorder.replay(call_key)
         if known is not None:
             sample = decode_sample(known)
@@ -99,12 +99,12 @@ class Driver:
         self.access.on_call(Called(sample.completion_tokens, False))
         return sample
 
-    def _prompt_digest(self, question: str, path: tuple[Sample, ...]) -> str:
+    def _prompt_digest(self, question: str, path: tuple[Part, ...]) -> str:
         """A hash of the exact prompt tokens; much shorter than the tokens themselves."""
         assert self.policy is not None
         digest = hashlib.sha256(array("Q", self.policy.prompt(question)))
-        for sample in path:
-            digest.update(array("Q", sample.tokens))
+        for part in path:
+            digest.update(array("Q", self.policy.tokens_of(part)))
         return digest.hexdigest()
 
     async def _score(self, problem: Problem, request: Score) -> Scores | Unscored:

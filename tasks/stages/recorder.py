@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,17 +19,26 @@ Result = TypeVar("Result")
 
 def encode_reply(reply: Sample | Scores) -> str:
     """A reply as JSON; floats survive exactly. Raises ValueError for NaN and infinity."""
-    numbers = reply.logprobs if isinstance(reply, Sample) else reply.values
-    if not all(map(math.isfinite, numbers)):
-        raise ValueError(f"a reply holds a number that is not finite: {numbers}")
+    for numbers in _numbers(reply):
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(f"a reply holds a number that is not finite: {numbers}")
     return orjson.dumps(vars(reply)).decode()
+
+
+def _numbers(reply: Sample | Scores) -> Iterator[Sequence[float]]:
+    if isinstance(reply, Scores):
+        yield reply.values
+        return
+    yield reply.logprobs
+    yield from (signal for signal in (reply.confidences, reply.entropies, reply.certainties) if signal is not None)
 
 
 def decode_sample(text: str) -> Sample:
     """The sample that `encode_reply` wrote."""
     value: dict[str, Any] = orjson.loads(text)
-    for name in ("tokens", "token_ends", "logprobs"):
-        value[name] = tuple(value[name])
+    for name in ("tokens", "token_ends", "logprobs", "confidences", "entropies", "certainties"):
+        if value.get(name) is not None:  # journals of version 0.1 have no signals
+            value[name] = tuple(value[name])
     return Sample(**value)
 
 

@@ -18,7 +18,7 @@ from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.recipes.methods import Adaptive, AnyMethod, Cot, Draws
 from overthink.tasks.recipes.recipe import SamplingConfig
-from overthink.tasks.records import Problem, Rollout, Sampling, split_steps
+from overthink.tasks.records import Problem, Rollout, Sample, Sampling, path_text, steps_of
 from overthink.tasks.stages.context import EngineContext
 from overthink.tasks.stages.driver import Driver
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
@@ -77,17 +77,18 @@ class RolloutNode(EngineNode):
 
     def _rows(self, problem: Problem, rollout: Rollout) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         rollout_id, delimiter = self.rollout_id(problem, rollout), self.sampling.step_delimiter
-        steps = [step for piece in rollout.path for step in split_steps(piece, delimiter)]
+        samples = [part for part in rollout.path if isinstance(part, Sample)]
+        steps = steps_of(rollout.path, delimiter)
         row = {
             "problem_key": problem.problem_key,
             "problem_id": problem.problem_id,
             "sample_index": rollout.sample_index,
             "rollout_id": rollout_id,
-            "text": delimiter.join(piece.text for piece in rollout.path),
+            "text": path_text(rollout.path, delimiter),
             "step_count": len(steps),
-            "prompt_tokens": rollout.path[0].prompt_tokens if rollout.path else None,
-            "completion_tokens": _sum_of([piece.completion_tokens for piece in rollout.path]),
-            "logprob_sum": _sum_of([piece.logprob_sum for piece in rollout.path]),
+            "prompt_tokens": samples[0].prompt_tokens if samples else None,
+            "completion_tokens": _sum_of([piece.completion_tokens for piece in samples]),
+            "logprob_sum": _sum_of([piece.logprob_sum for piece in samples]),
             "stop_reason": rollout.stop_reason,
         }
         return row, [{"rollout_id": rollout_id, "step_index": index, **vars(step)} for index, step in enumerate(steps)]

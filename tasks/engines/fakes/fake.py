@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 
 from overthink.tasks.engines.engine_config import FakePolicyConfig, FakePrmConfig
-from overthink.tasks.records import Sample, SampleStop, Sampling, Scores
+from overthink.tasks.records import Part, Sample, SampleStop, Sampling, Scores
 
 STEP_DELIMITER = "\n\n"
 
@@ -42,10 +42,14 @@ class FakePolicy:
         """The text's characters."""
         return tuple(map(ord, text))
 
-    async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
+    def tokens_of(self, part: Part) -> tuple[int, ...]:
+        """See `Policy.tokens_of`."""
+        return part.tokens if isinstance(part, Sample) else self.tokens(part.text, begins=False)
+
+    async def generate(self, question: str, path: tuple[Part, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`."""
         await asyncio.sleep(self._config.latency_ms / 1000)
-        written = "".join(sample.text + STEP_DELIMITER for sample in path)
+        written = "".join(part.text + STEP_DELIMITER for part in path)
         draw = 0 if sampling.temperature == 0 else seed
         steps: list[str] = []
         depth = len(path)
@@ -59,7 +63,7 @@ class FakePolicy:
             if STEP_DELIMITER in sampling.stop:
                 steps.append("")
                 break
-        prompt_tokens = len(self.prompt(question)) + sum(len(sample.tokens) for sample in path)
+        prompt_tokens = len(self.prompt(question)) + sum(len(self.tokens_of(part)) for part in path)
         return text_sample(STEP_DELIMITER.join(steps), sampling, prompt_tokens)
 
     def _answer(self, number: int) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from overthink.tasks.engines.engine_config import ScriptedConfig
 from overthink.tasks.engines.fakes.fake import STEP_DELIMITER, text_sample
 from overthink.tasks.errors import BadReply, EngineUnavailable
-from overthink.tasks.records import Sample, Sampling, Scores
+from overthink.tasks.records import Part, Sample, Sampling, Scores, path_text
 
 
 def read_script(config: ScriptedConfig, role: str) -> dict[str, Any]:
@@ -41,9 +41,13 @@ class ScriptedPolicy:
         """The text's characters."""
         return tuple(map(ord, text))
 
-    async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
+    def tokens_of(self, part: Part) -> tuple[int, ...]:
+        """See `Policy.tokens_of`."""
+        return part.tokens if isinstance(part, Sample) else self.tokens(part.text, begins=False)
+
+    async def generate(self, question: str, path: tuple[Part, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`. Raises BadReply where the script says nothing."""
-        written = STEP_DELIMITER.join(sample.text for sample in path)
+        written = path_text(path, STEP_DELIMITER)
         try:
             continuations = self._script[question][written]
         except KeyError as error:

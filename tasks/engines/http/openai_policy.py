@@ -15,7 +15,7 @@ from overthink.tasks.engines.models import ModelFiles, context_length
 from overthink.tasks.engines.policy_prompts import PolicyPrompts, chat_of, files_of_prompts
 from overthink.tasks.engines.token_policy import TokenPolicy, WrittenText
 from overthink.tasks.errors import BadReply, EngineUnavailable
-from overthink.tasks.records import Sample, Sampling
+from overthink.tasks.records import Part, Sample, Sampling
 
 # What a server takes from the model's generation_config.json where a request does not say otherwise.
 AS_IT_IS = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
@@ -212,7 +212,11 @@ class ChatPolicy:
         """Raises BadReply: a chat cannot continue text as if the policy had written it."""
         raise BadReply(f"{self._model} is asked by chat, which cannot go on from {text[:80]!r}: name its `tokenizer`")
 
-    async def generate(self, question: str, path: tuple[Sample, ...], sampling: Sampling, seed: int) -> Sample:
+    def tokens_of(self, part: Part) -> tuple[int, ...]:
+        """See `Policy.tokens_of`; nothing is continued by chat."""
+        return self.tokens(part.text, begins=False)
+
+    async def generate(self, question: str, path: tuple[Part, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`; `path` is empty."""
         if path:
             raise BadReply(f"{self._model} is asked by chat, which cannot go on from a step: name its `tokenizer`")
