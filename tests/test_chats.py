@@ -68,6 +68,21 @@ def test_a_prompt_has_the_templates_own_tokens(shape: str, tmp_path: Path) -> No
         assert list(prompts.prompt(question)) == templates_own(prompts.tokenizer, asked(shape, question)), question
 
 
+@pytest.mark.parametrize(
+    ("shape", "opening"),
+    [
+        ("Qwen2.5", "<|im_end|>\n<|im_start|>assistant\n"),
+        ("R1-Distill", "<｜Assistant｜><think>\n"),
+        ("Mistral, legacy", " [/INST]"),
+    ],
+)
+def test_what_stands_behind_the_question_is_known(shape: str, opening: str, tmp_path: Path) -> None:
+    prompts = prompts_of(CHAT_SHAPES[shape], tmp_path)
+    behind_question = opening if shape != "R1-Distill" else f"\n{BOXED}{opening}"
+    assert prompts.opening == opening
+    assert prompts.tokenizer.decode(prompts.prompt("What is x?")).endswith(f"What is x?{behind_question}")
+
+
 @pytest.mark.parametrize("shape", CHAT_SHAPES)
 def test_only_prompts_that_have_changed_have_another_version(shape: str, tmp_path: Path) -> None:
     model = CHAT_SHAPES[shape].build(tmp_path)

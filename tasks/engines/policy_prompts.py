@@ -23,8 +23,9 @@ TokenPolicyConfig = VllmPolicyConfig | OpenAIPolicyConfig
 class PolicyPrompts:
     """Questions as prompt tokens: also for checking that every problem fits before any is sampled.
 
-    `version` is that of the prompts' tokens, for stages' keys, and `further_version` that of `tokens`. Raises
-    EngineUnavailable where the model has no chat template, or one that cannot write a question.
+    `version` is that of the prompts' tokens, for stages' keys, and `further_version` that of `tokens`. `opening` is
+    what stands behind the user's message: its end, and the beginning of the assistant's turn. Raises EngineUnavailable
+    where the model has no chat template, or one that cannot write a question.
     """
 
     def __init__(self, config: TokenPolicyConfig, model: ModelFiles) -> None:
@@ -33,7 +34,8 @@ class PolicyPrompts:
         rows = (model.config.get("text_config") or model.config).get("vocab_size") or 0
         self.vocabulary = max(len(self.tokenizer), int(rows))
         self._chat = partial(chat_of, config, model)
-        self.version = chat_frame(self.tokenizer, self._chat("")).version
+        frame = chat_frame(self.tokenizer, self._chat(""))
+        self.version, self.opening = frame.version, frame.around[-1]
         self.further_version = 2 if puts_blank(self.tokenizer) else 1
         self._known: dict[str, tuple[int, ...]] = {}
         self._given: dict[str, tuple[int, ...]] = {}
