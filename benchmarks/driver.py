@@ -16,7 +16,7 @@ import typer
 from overthink.storage.journal import Journal
 from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.methods.beam_search import beam_search
-from overthink.tasks.methods.candidates import Growth
+from overthink.tasks.methods.growth import Growth
 from overthink.tasks.records import Part, Problem, Sample, SampleStop, Sampling, Scores
 from overthink.tasks.stages.driver import Driver, EngineAccess
 from overthink.tasks.stages.recorder import Recorder

@@ -35,7 +35,7 @@ from overthink.tasks.engines.engine_config import Placement, TorchPrmConfig
 from overthink.tasks.engines.models import locate_model
 from overthink.tasks.engines.torch.torch_prm import Reading, TorchPrm
 from overthink.tasks.methods.beam_search import beam_search
-from overthink.tasks.methods.candidates import Growth
+from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.requests import Generate, Score
 from overthink.tasks.records import Problem, Sample, Sampling, Scores
 from overthink.zoo.tokenizer import build_tokenizer, save_tokenizer

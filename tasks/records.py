@@ -1,8 +1,8 @@
 """The nouns that methods, engines and stages share."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 StopReason = Literal["stop", "length", "depth", "dead_end", "reasoning", "repetition", "confidence"]
@@ -84,6 +84,21 @@ class Sample:
         """How many tokens were written; None where unknown."""
         return len(self.tokens) if self.shown else self.counted
 
+    def first(self, count: int) -> "Sample":
+        """Its first `count` tokens, which nothing ended."""
+        return replace(
+            self,
+            text=self.text[: self.token_ends[count - 1] if count else 0],
+            tokens=self.tokens[:count],
+            token_ends=self.token_ends[:count],
+            logprobs=self.logprobs[:count],
+            stop_reason="stop",
+            ended_by=None,
+            confidences=None if self.confidences is None else self.confidences[:count],
+            entropies=None if self.entropies is None else self.entropies[:count],
+            certainties=None if self.certainties is None else self.certainties[:count],
+        )
+
     @property
     def logprob_sum(self) -> float | None:
         """The natural-log probability of all that was written, at temperature 1 without top_p; None where unknown."""
@@ -95,10 +110,12 @@ class Given:
     """Text in the assistant's turn that the policy did not write: a forced mark, or "Wait".
 
     It is in the rollout's text and in what the policy reads, and in no log-probability and no count of written tokens.
+    A mark of reasoning is in no text.
     """
 
     text: str
     is_reasoning: bool = False
+    is_mark: bool = False
 
 
 Part = Sample | Given
@@ -145,28 +162,67 @@ class Rollout:
     scores: tuple[float, ...] | None = None
 
 
+def finished_by(last: Sample) -> StopReason:
+    """Why a solution ended whose last sample this is."""
+    return last.stop_reason if last.stop_reason in ("length", "repetition") else "stop"
+
+
 def whole_rollout(sample_index: int, sample: Sample) -> Rollout:
     """A solution written in one call."""
-    return Rollout(sample_index, (sample,), "length" if sample.stop_reason == "length" else "stop")
+    return Rollout(sample_index, (sample,), finished_by(sample))
+
+
+def answer_parts(path: Iterable[Part]) -> list[Part]:
+    """The parts behind the reasoning."""
+    return [part for part in path if not part.is_reasoning]
+
+
+def reasoning_parts(path: Iterable[Part]) -> list[Part]:
+    """The parts within the reasoning."""
+    return [part for part in path if part.is_reasoning]
 
 
 def path_text(parts: Iterable[Part], delimiter: str) -> str:
     """The text of a path, with the delimiters and marks between its parts, and none behind the last."""
     text = end = ""
     for part in parts:
+        if isinstance(part, Given) and part.is_mark:
+            continue
         text += end + part.text
-        end = "" if isinstance(part, Given) else _end_of(part, delimiter)
+        end = "" if isinstance(part, Given) else end_text(part, delimiter)
     return text
 
 
-def _end_of(sample: Sample, delimiter: str) -> str:
+def end_text(sample: Sample, delimiter: str) -> str:
+    """The delimiter or mark that ended a sample, which its text does not hold; empty where none did."""
     return (sample.ended_by or delimiter) if sample.stop_reason == "delimiter" else ""
 
 
 def steps_of(path: Iterable[Part], delimiter: str) -> list[Step]:
-    """The steps of a path's samples behind the reasoning."""
-    written = [part for part in path if isinstance(part, Sample) and not part.is_reasoning]
-    return [step for sample in written for step in split_steps(sample, delimiter)]
+    """The steps of a path: its text cut at each delimiter, wherever one part ends and the next begins.
+
+    Given text belongs to the step that it interrupts, and counts no token.
+    """
+    return split_steps(_joined(list(path), delimiter), delimiter)
+
+
+def _joined(parts: Sequence[Part], delimiter: str) -> Sample:
+    """The parts as one sample; a delimiter's characters belong to the token that completed it."""
+    ends: list[int] = []
+    logprobs: list[float] = []
+    text = end = ""
+    for part in parts:
+        if isinstance(part, Given) and part.is_mark:
+            continue
+        text += end
+        if end and ends:
+            ends[-1] = len(text)
+        if isinstance(part, Sample):
+            ends += [len(text) + each for each in part.token_ends]
+            logprobs += part.logprobs
+        text, end = text + part.text, "" if isinstance(part, Given) else end_text(part, delimiter)
+    shown = all(part.shown for part in parts if isinstance(part, Sample))
+    return Sample(text, (), tuple(ends), tuple(logprobs), "stop", None, shown=shown)
 
 
 def split_steps(sample: Sample, delimiter: str) -> list[Step]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from search_trees import Tree
 
 from overthink.tasks.methods.beam_search import beam_search, beam_search_hf
-from overthink.tasks.methods.candidates import Growth
 from overthink.tasks.methods.dvts import dvts
+from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.mcts import mcts
 from overthink.tasks.methods.particle_filtering import particle_filtering
 from overthink.tasks.methods.rebase import rebase

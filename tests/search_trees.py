@@ -21,7 +21,7 @@ from random import Random
 from typing import Any, Generic, Literal, Protocol, TypeAlias
 
 from overthink.tasks.domains.math.extraction import is_final
-from overthink.tasks.methods.candidates import Growth
+from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.requests import Generate, Method, Outcome, Request, Result, Score, Search
 from overthink.tasks.records import Rollout, Sample, SampleStop, Sampling, Scores
 

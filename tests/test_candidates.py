@@ -11,7 +11,8 @@ from search_trees import ORDERS, RETRY, SAMPLING, DrawnByLot, HandDrawn, Pick, P
 
 from overthink.tasks.domains.math.extraction import is_final
 from overthink.tasks.methods.beam_search import shared_out
-from overthink.tasks.methods.candidates import Growth, best, expand, keep
+from overthink.tasks.methods.candidates import best, expand, keep
+from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.rebase import apportion
 from overthink.tasks.methods.requests import Generate, Score
 from overthink.tasks.methods.tree import Node

@@ -15,7 +15,15 @@ TOPS = ("flows", "storage", "tasks", "zoo")
 ENGINE_PACKAGES = {"vllm", "torch", "transformers"}
 # From the ground up; rooms of one floor do not know each other, but for the pairs in NEIGHBOURS.
 FLOORS = [
-    ("storage", "tasks/records", "tasks/errors", "tasks/determinants", "tasks/plugins", "tasks/analysis"),
+    (
+        "storage",
+        "tasks/records",
+        "tasks/reasoning_marks",
+        "tasks/errors",
+        "tasks/determinants",
+        "tasks/plugins",
+        "tasks/analysis",
+    ),
     ("tasks/methods", "tasks/domains", "tasks/datasets"),
     ("tasks/engines", "tasks/importers"),
     ("tasks/training",),

@@ -18,7 +18,8 @@ from overthink.tasks.domains.math.extraction import is_final
 from overthink.tasks.engines.fakes.fake import FakePrm
 from overthink.tasks.errors import PromptTooLong
 from overthink.tasks.methods.beam_search import beam_search
-from overthink.tasks.methods.candidates import Growth, expand
+from overthink.tasks.methods.candidates import expand
+from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.requests import Score
 from overthink.tasks.methods.tree import Node
 from overthink.tasks.recipes.recipe import PrmEvalRecipe

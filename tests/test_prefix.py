@@ -27,7 +27,7 @@ from overthink.tasks.engines.vllm.messages import HeadRows, ReadPlaces
 from overthink.tasks.engines.vllm.vllm_policy import VllmPolicy
 from overthink.tasks.engines.vllm.vllm_prm import VllmPrm
 from overthink.tasks.methods.beam_search import beam_search
-from overthink.tasks.methods.candidates import Growth
+from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.requests import Outcome
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.driver import Driver, EngineAccess

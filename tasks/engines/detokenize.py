@@ -1,4 +1,4 @@
-"""Token ids back to text, with the character at which each token ends; and the tokens that contain a stop string."""
+"""Token ids back to text, with the character at which each token ends."""
 
 from itertools import accumulate
 from typing import Any
@@ -43,22 +43,3 @@ class Detokenizer:
             whole, begin = whole + len(piece), index + 1
             ends.append(whole)
         return tuple(ends)
-
-
-class StopTokens:
-    """The tokens of a vocabulary that contain a stop string.
-
-    Stopping at these tokens is much cheaper for an engine than matching text. A stop string across several tokens does
-    not stop the engine, and is found afterwards; with a token for a blank line this is very rare.
-    """
-
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-        self._known: dict[str, tuple[int, ...]] = {}
-
-    def tokens_with(self, stop: str) -> tuple[int, ...]:
-        """The ids of all tokens whose text holds `stop`, ascending; empty where there is none."""
-        if stop not in self._known:
-            pieces = self._tokenizer.batch_decode([[token] for token in range(len(self._tokenizer))])
-            self._known[stop] = tuple(token for token, piece in enumerate(pieces) if stop in piece)
-        return self._known[stop]

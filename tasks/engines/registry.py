@@ -30,6 +30,7 @@ from overthink.tasks.engines.policy_prompts import PolicyPrompts, chat_of
 from overthink.tasks.engines.prm.families import VLLM_HEADS, family_of, layout_of
 from overthink.tasks.engines.weights import LANGUAGE_MODEL, check_weights
 from overthink.tasks.errors import EngineDied, EngineUnavailable
+from overthink.tasks.reasoning_marks import FAMILIES
 
 Engine = TypeVar("Engine", Policy, Prm)
 NOT_IDENTITY = {"placement", "model", "script", "base", "system_prompt"}
@@ -47,16 +48,33 @@ WHERE_SERVED = {
 
 
 @dataclass(frozen=True)
+class ChatForm:
+    """How a policy's prompts are written: its template, and what it writes behind the question.
+
+    A chat `endpoint` writes them itself; reasoning that it returns apart stands between the marks of its `template`.
+    """
+
+    template: str
+    opening: str
+    is_endpoint: bool = False
+
+
+BY_CHAT = ChatForm(FAMILIES["think"].open + FAMILIES["think"].close, "", is_endpoint=True)
+
+
+@dataclass(frozen=True)
 class EngineIdentity:
     """What an engine's output depends on, for stage keys; its name and size, for reports.
 
-    `further` is what the output also depends on where the engine continues given text.
+    `further` is what the output also depends on where the engine continues given text. `chat` is of policies with
+    prompts of ours.
     """
 
     name: str
     parameters: int | None
     determinants: dict[str, Any]
     further: dict[str, Any] = field(default_factory=dict)
+    chat: ChatForm | None = None
 
     @property
     def address(self) -> str:
@@ -73,7 +91,9 @@ def identify(config: EngineConfig) -> EngineIdentity:
     if isinstance(config, ModelConfig):
         model = locate_model(config)
         prompts = _prompts(config, model)
-        return EngineIdentity(model.name, model.parameters, settings | model.fingerprint | prompts[0], prompts[1])
+        return EngineIdentity(
+            model.name, model.parameters, settings | model.fingerprint | prompts.said, prompts.further, prompts.chat
+        )
     if isinstance(config, ScriptedConfig):
         try:
             settings["script"] = config.script.read_text(encoding="utf-8")
@@ -90,25 +110,33 @@ def _identify_served(config: OpenAIPolicyConfig | ServedPrmConfig) -> EngineIden
     tokenizer = None if config.tokenizer is None else locate_tokenizer(config.tokenizer)
     settings["tokenizer"] = None if tokenizer is None else tokenizer.tokenizer_fingerprint
     prompts = _prompts(config, tokenizer)
-    return EngineIdentity(config.model.split("/")[-1], None, settings | prompts[0], prompts[1])
+    return EngineIdentity(config.model.split("/")[-1], None, settings | prompts.said, prompts.further, prompts.chat)
 
 
-def _prompts(config: EngineConfig, model: ModelFiles | None) -> tuple[dict[str, Any], dict[str, Any]]:
+@dataclass(frozen=True)
+class _Prompts:
+    said: dict[str, Any] = field(default_factory=dict)
+    further: dict[str, Any] = field(default_factory=dict)
+    chat: ChatForm | None = None
+
+
+def _prompts(config: EngineConfig, model: ModelFiles | None) -> _Prompts:
     """How a model is prompted, and how it receives text to continue; without its files only as messages.
 
     Our versions enter only above 1, so that unchanged prompts keep their keys.
     """
-    said: dict[str, Any] = {}
     if isinstance(config, VllmPolicyConfig | OpenAIPolicyConfig):
-        said["prompt_style"] = json.dumps(chat_of(config, model, "{question}"))
+        said: dict[str, Any] = {"prompt_style": json.dumps(chat_of(config, model, "{question}"))}
         if model is None:
-            return said, {}
+            return _Prompts(said, chat=BY_CHAT)
         prompts = PolicyPrompts(config, model)
-        return said | _version("prompt_tokens", prompts.version), _version("further_tokens", prompts.further_version)
+        said |= _version("prompt_tokens", prompts.version)
+        chat = ChatForm(str(prompts.tokenizer.get_chat_template()), prompts.opening)
+        return _Prompts(said, _version("further_tokens", prompts.further_version), chat)
     if isinstance(config, PrmModelConfig | ServedPrmConfig) and model is not None:
         layout, _ = layout_of(family_of(config.family), model, config.trust_remote_code)
-        said = _version("prompt_tokens", layout.version)
-    return said, {}
+        return _Prompts(_version("prompt_tokens", layout.version))
+    return _Prompts()
 
 
 def _version(name: str, version: int) -> dict[str, Any]:

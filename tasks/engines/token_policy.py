@@ -3,9 +3,10 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from overthink.tasks.engines.detokenize import Detokenizer, StopTokens
+from overthink.tasks.engines.detokenize import Detokenizer
+from overthink.tasks.engines.ends import Ends, EndTokens
 from overthink.tasks.engines.policy_prompts import PolicyPrompts
 from overthink.tasks.errors import BadReply
 from overthink.tasks.records import Part, Sample, SampleStop, Sampling
@@ -22,6 +23,11 @@ class WrittenText:
     finish_reason: str | None
     cached_tokens: int | None
 
+    def then(self, further: "WrittenText") -> "WrittenText":
+        """This text with what was written behind it."""
+        logprobs = [*self.logprobs, *further.logprobs]
+        return WrittenText(self.tokens + further.tokens, logprobs, further.finish_reason, self.cached_tokens)
+
 
 class TokenPolicy(ABC):
     """A policy that receives and returns token ids, locally or from a server."""
@@ -33,21 +39,32 @@ class TokenPolicy(ABC):
         self._limit = limit
         self._vocabulary = prompts.vocabulary
         self._speller = Detokenizer(prompts.tokenizer)
-        self._stops = StopTokens(prompts.tokenizer)
+        self._ends = Ends(prompts.tokenizer)
 
     async def generate(self, question: str, path: tuple[Part, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`."""
         prefix = [*self.prompt(question), *(token for part in path for token in self.tokens_of(part))]
         if path and self._limit is not None and len(prefix) >= self._limit:  # steps so far have filled the context
             return Sample("", (), (), (), "length", len(prefix))
-        ids = [token for stop in sampling.stop for token in self._stops.tokens_with(stop)]
-        return self._sample(await self._write(question, prefix, sampling, ids, seed), len(prefix), sampling)
+        ends = self._ends.of(sampling)
+        written = await self._write_on(question, prefix, replace(sampling, stop=ends.texts, marks=()), ends, seed)
+        return self._sample(written, len(prefix), sampling)
+
+    async def _write_on(
+        self, question: str, prefix: list[int], sampling: Sampling, ends: EndTokens, seed: int
+    ) -> WrittenText:
+        """Continue `prefix` to an end; the last token of a mark of several tokens is one only behind the others."""
+        whole = await self._write(question, prefix, sampling, ends.ids, seed)
+        while ends.is_part_of_mark(whole.tokens) and len(whole.tokens) < sampling.max_tokens:
+            left = replace(sampling, max_tokens=sampling.max_tokens - len(whole.tokens))
+            whole = whole.then(await self._write(question, prefix + whole.tokens, left, ends.ids, seed))
+        return whole
 
     @abstractmethod
     async def _write(
         self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
     ) -> WrittenText:
-        """Continue `prefix` up to one of `stop_ids`; where there are none, up to one of the sampling's stop strings."""
+        """Continue `prefix` up to one of `stop_ids` or to one of the sampling's stop strings."""
 
     def _sample(self, written: WrittenText, prompt_tokens: int, sampling: Sampling) -> Sample:
         if written.finish_reason not in ("stop", "length"):
@@ -56,13 +73,11 @@ class TokenPolicy(ABC):
         tokens = written.tokens
         text, ends = self._speller.decode(tokens)
         reason: SampleStop = "stop" if written.finish_reason == "stop" else "length"
-        stops = [(text.index(stop), stop) for stop in sampling.stop if stop in text]
-        if stops:
+        found = self._ends.of(sampling).first(tokens, text, ends)
+        if found is not None:
             # The token that completes the stop string is kept, so that the next step's prompt continues from it.
-            begin, stop = min(stops)
-            count = next((number for number, end in enumerate(ends, 1) if end >= begin + len(stop)), len(tokens))
-            tokens, text, reason = tokens[:count], text[:begin], "delimiter"
-            ends = tuple(min(end, begin) for end in ends[:count])
+            tokens, text, reason = tokens[: found.tokens], text[: found.begin], "delimiter"
+            ends = tuple(min(end, found.begin) for end in ends[: found.tokens])
         return Sample(
             text=text,
             tokens=tuple(tokens),
@@ -71,6 +86,7 @@ class TokenPolicy(ABC):
             stop_reason=reason,
             prompt_tokens=prompt_tokens,
             cached_tokens=written.cached_tokens,
+            ended_by=None if found is None else found.by,
         )
 
     def _check(self, written: WrittenText, prompt_tokens: int, sampling: Sampling) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 import scipy
 
 from overthink.tasks.analysis.majority_limit import bayes_factor
-from overthink.tasks.methods.requests import Generate, Method, Outcome, expect_samples
-from overthink.tasks.records import Sample, Sampling, whole_rollout
+from overthink.tasks.methods.requests import Method, Outcome
+from overthink.tasks.methods.thinking import Thinking, solutions
+from overthink.tasks.records import Rollout, Sampling, answer_parts, path_text
 
 Answers = Sequence[str | None]
 ROUNDING = 1e-9  # relative; so that a Bayes factor of exactly the bound reaches it
@@ -22,18 +23,19 @@ def adaptive(
     wave: int,
     is_decided: Callable[[Answers], bool],
     answer_of: Callable[[str], str | None],
+    thinking: Thinking | None = None,
 ) -> Method:
     """Draw solutions in waves of `wave`, up to N, until the vote over their answers `is_decided`.
 
     `answer_of` extracts the answer; a solution without one does not vote.
     """
-    samples: list[Sample] = []
-    while len(samples) < n:
-        indices = range(len(samples), min(len(samples) + wave, n))
-        samples += expect_samples((yield [Generate((), index, sampling) for index in indices]))
-        if is_decided([answer_of(sample.text) for sample in samples]):
+    rollouts: list[Rollout] = []
+    while len(rollouts) < n:
+        indices = range(len(rollouts), min(len(rollouts) + wave, n))
+        rollouts += yield from solutions(sampling, thinking, indices)
+        if is_decided([answer_of(path_text(answer_parts(rollout.path), "")) for rollout in rollouts]):
             break
-    return Outcome(tuple(whole_rollout(index, sample) for index, sample in enumerate(samples)))
+    return Outcome(tuple(rollouts))
 
 
 def by_certainty(threshold: float) -> Callable[[Answers], bool]:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from overthink.tasks.methods.candidates import Growth, best, expand, keep, value_of
+from overthink.tasks.methods.candidates import best, expand, keep, value_of
+from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.requests import Method, Outcome
 from overthink.tasks.methods.tree import Ending, Node, in_order, rollouts_of
 

@@ -1,11 +1,10 @@
 """Best-of-N: N independent whole solutions; a selector then picks an answer."""
 
-from overthink.tasks.methods.requests import Generate, Method, Outcome, expect_samples
-from overthink.tasks.records import Sampling, whole_rollout
+from overthink.tasks.methods.requests import Method, Outcome
+from overthink.tasks.methods.thinking import Thinking, solutions
+from overthink.tasks.records import Sampling
 
 
-def best_of_n(sampling: Sampling, indices: range) -> Method:
+def best_of_n(sampling: Sampling, indices: range, thinking: Thinking | None = None) -> Method:
     """Sample the solutions of these numbers."""
-    replies = yield [Generate((), index, sampling) for index in indices]
-    samples = expect_samples(replies)
-    return Outcome(tuple(whole_rollout(*numbered) for numbered in zip(indices, samples, strict=True)))
+    return Outcome(tuple((yield from solutions(sampling, thinking, indices))))

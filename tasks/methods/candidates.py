@@ -6,29 +6,18 @@ the path is at a dead end. A path is finished at the end of the sequence, at a s
 the depth limit.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
+from overthink.tasks.methods.drawn_steps import DrawnStep, draw_steps
+from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.requests import Generate, Score, Search, expect_samples, expect_scores
+from overthink.tasks.methods.thinking import tokens_in
 from overthink.tasks.methods.tree import Node, step_texts
-from overthink.tasks.records import Sample, Sampling, StopReason, Unscored
+from overthink.tasks.records import Sample, Unscored
 
 RETRIES = 3
 RETRY_STRIDE = 1_000_000  # a repeated draw's number is this much higher than its first try's
-
-
-@dataclass(frozen=True)
-class Growth:
-    """How trees grow: how one step is drawn, how deep paths may go, when one ends, how far a score looks ahead.
-
-    `sampling.stop` holds the step delimiter. `is_final` says whether a step holds the final answer. With `lookahead`
-    k, a step is ranked by the PRM's score of the k-th step after it, written greedily (Snell et al. 2024).
-    """
-
-    sampling: Sampling
-    max_depth: int
-    is_final: Callable[[str], bool]
-    lookahead: int = 0
 
 
 def expand(growth: Growth, parent: Node | None, draws: Sequence[int], tree: list[Node]) -> Search[list[Node]]:
@@ -36,11 +25,10 @@ def expand(growth: Growth, parent: Node | None, draws: Sequence[int], tree: list
 
     Every step drawn is added to `tree`. Returns an empty list at a dead end.
     """
-    path = () if parent is None else parent.path
     for attempt in range(1 + RETRIES):
         numbers = [draw + attempt * RETRY_STRIDE for draw in draws]
-        samples = expect_samples((yield [Generate(path, number, growth.sampling) for number in numbers]))
-        nodes = [_node(growth, parent, number, sample) for number, sample in zip(numbers, samples, strict=True)]
+        drawn = yield from draw_steps(growth, parent, numbers)
+        nodes = [_node(growth, parent, number, step) for number, step in zip(numbers, drawn, strict=True)]
         tree += nodes
         _drop(nodes)
         read = [node for node in nodes if node.dropped is None]
@@ -69,22 +57,28 @@ def keep(nodes: Sequence[Node]) -> None:
         node.kept = True
 
 
-def _node(growth: Growth, parent: Node | None, draw: int, sample: Sample) -> Node:
-    depth = 1 if parent is None else len(parent.address) + 1
-    stop: StopReason | None = None
-    if sample.stop_reason == "stop" or growth.is_final(sample.text):
-        stop = "stop"
-    elif depth >= growth.max_depth:
-        stop = "depth"
-    return Node(parent, draw, sample, stop)
+def _node(growth: Growth, parent: Node | None, draw: int, step: DrawnStep) -> Node:
+    sample = step.sample
+    node = Node(parent, draw, sample, None, before=step.before, thinks=step.thinks)
+    if step.stop is not None:
+        node.dropped = "reasoning"
+    elif sample.stop_reason == "stop" or (not sample.is_reasoning and growth.is_final(sample.text)):
+        node.stop = "stop"
+    elif len(node.address) >= growth.max_depth:
+        node.stop = "depth"
+    elif growth.path_tokens is not None and tokens_in(node.path) >= growth.path_tokens:
+        node.stop = "length"
+    return node
 
 
 def _drop(nodes: Sequence[Node]) -> None:
     seen: set[str] = set()
     for node in nodes:
         text = node.sample.text.strip()
-        # An end of sequence right after a step ends the path there; right after the question there is no solution.
-        ends_only = node.stop == "stop" and node.parent is not None
+        # An end right after a step ends the path or its reasoning there; right after the question there is no solution.
+        ends_only = node.parent is not None and (node.stop == "stop" or _ends_reasoning(node))
+        if node.dropped is not None:
+            continue
         if node.sample.stop_reason == "length":
             node.dropped = "length"
         elif not text and not ends_only:
@@ -93,6 +87,10 @@ def _drop(nodes: Sequence[Node]) -> None:
             node.dropped = "duplicate"
         else:
             seen.add(text)
+
+
+def _ends_reasoning(node: Node) -> bool:
+    return node.sample.is_reasoning and not node.thinks
 
 
 def _judge(growth: Growth, node: Node) -> Search[None]:

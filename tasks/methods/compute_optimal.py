@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 from overthink.tasks.methods.requests import Method, Outcome, Score, expect_scores
-from overthink.tasks.records import Rollout, Scores, steps_of
+from overthink.tasks.records import Rollout, Scores, answer_parts, steps_of
 
 
 def after_pilot(method: Method, pilot: int, delimiter: str) -> Method:
@@ -31,4 +31,4 @@ def after_pilot(method: Method, pilot: int, delimiter: str) -> Method:
 
 
 def _steps(rollout: Rollout, delimiter: str) -> tuple[str, ...]:
-    return tuple(step.text for step in steps_of(rollout.path, delimiter))
+    return tuple(step.text for step in steps_of(answer_parts(rollout.path), delimiter))

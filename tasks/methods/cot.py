@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from overthink.tasks.methods.requests import Generate, Method, Outcome, expect_samples
-from overthink.tasks.records import Sampling, whole_rollout
+from overthink.tasks.methods.requests import Method, Outcome
+from overthink.tasks.methods.thinking import Thinking, solutions
+from overthink.tasks.records import Sampling
 
 
-def cot(sampling: Sampling) -> Method:
+def cot(sampling: Sampling, thinking: Thinking | None = None) -> Method:
     """One solution at temperature 0, whatever temperature `sampling` holds."""
-    replies = yield [Generate((), 0, replace(sampling, temperature=0.0, top_p=1.0))]
-    (sample,) = expect_samples(replies)
-    return Outcome((whole_rollout(0, sample),))
+    greedy = replace(sampling, temperature=0.0, top_p=1.0)
+    return Outcome(tuple((yield from solutions(greedy, thinking, range(1)))))

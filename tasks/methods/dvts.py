@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from overthink.tasks.methods.candidates import Growth, best, expand, keep
+from overthink.tasks.methods.candidates import best, expand, keep
+from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.requests import Method, Outcome, Search
 from overthink.tasks.methods.tree import Ending, Node, in_order, rollouts_of
 

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from random import Random
 
-from overthink.tasks.methods.candidates import Growth, expand, keep, value_of
+from overthink.tasks.methods.candidates import expand, keep, value_of
+from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.requests import Method, Outcome, Search
 from overthink.tasks.methods.tree import Ending, Node, in_order, rollouts_of
 

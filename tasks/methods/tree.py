@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from overthink.tasks.records import Rollout, Sample, StopReason
+from overthink.tasks.records import Part, Rollout, Sample, StopReason
 
-Dropped = Literal["length", "blank", "duplicate", "overlong"]
+Dropped = Literal["length", "blank", "duplicate", "overlong", "reasoning"]
 
 
 @dataclass(eq=False)
@@ -28,6 +28,8 @@ class Node:
     value: float | None = None
     lookahead_tokens: int = 0
     kept: bool = False
+    before: tuple[Part, ...] = ()
+    thinks: bool = False
 
     @property
     def lineage(self) -> "tuple[Node, ...]":
@@ -40,14 +42,19 @@ class Node:
         return tuple(reversed(nodes))
 
     @property
-    def path(self) -> tuple[Sample, ...]:
-        """The samples from the question to here."""
-        return tuple(node.sample for node in self.lineage)
+    def path(self) -> tuple[Part, ...]:
+        """The parts from the question to here."""
+        return tuple(part for node in self.lineage for part in (*node.before, node.sample))
+
+    @property
+    def completion_tokens(self) -> int:
+        """The tokens written for this step, and for the reasoning ahead of it."""
+        return sum(len(part.tokens) for part in (*self.before, self.sample) if isinstance(part, Sample))
 
     @property
     def steps(self) -> tuple[str, ...]:
         """The texts of the steps to here; a blank one is no step."""
-        return step_texts(self.path)
+        return step_texts(node.sample for node in self.lineage)
 
     @property
     def address(self) -> tuple[int, ...]:
@@ -73,7 +80,8 @@ def rollouts_of(endings: Iterable[Ending]) -> Iterator[Rollout]:
     for index, ending in enumerate(endings):
         lineage = ending.node.lineage if ending.node is not None else ()
         scores = tuple(node.score for node in lineage if node.score is not None)
-        yield Rollout(index, tuple(node.sample for node in lineage), ending.stop, scores)
+        path = ending.node.path if ending.node is not None else ()
+        yield Rollout(index, path, ending.stop, scores)
 
 
 def in_order(nodes: Iterable[Node]) -> tuple[Node, ...]:

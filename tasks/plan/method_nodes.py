@@ -1,13 +1,18 @@
 """The stages of one method of a recipe: rollouts, their scores, their grades, and the selected answers."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from overthink.tasks.datasets.sources import ProblemSet
 from overthink.tasks.engines.registry import EngineIdentity
+from overthink.tasks.errors import UserError
+from overthink.tasks.methods.thinking import Thinking
+from overthink.tasks.plan.policy_thinking import reasoning_identity, thinking_of
 from overthink.tasks.recipes.import_recipe import ImportRecipe
-from overthink.tasks.recipes.methods import AnyMethod, Cot
+from overthink.tasks.recipes.methods import AnyMethod, BudgetForcing, Cot
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.stages.grade import GradeNode
+from overthink.tasks.stages.identity import JsonObject
 from overthink.tasks.stages.node import Input, Problems, StageNode
 from overthink.tasks.stages.sample import SampleNode
 from overthink.tasks.stages.score import ScoreNode
@@ -55,6 +60,16 @@ class Planner:
     policy: EngineIdentity
     prm: EngineIdentity | None
 
+    @cached_property
+    def thinking(self) -> Thinking | None:
+        """How the policy reasons. Raises UserError where the recipe forces reasoning that there is none of."""
+        return thinking_of(self.recipe.reasoning, self.policy)
+
+    @property
+    def reasoning(self) -> JsonObject:
+        """What of it determines rollouts."""
+        return reasoning_identity(self.thinking, self.recipe.reasoning, self.policy)
+
     def method(self, method: AnyMethod) -> list[StageNode]:
         """All stages of a method."""
         made = self.searched(method) if method.is_search else self.sampled(method, method.method_id)
@@ -66,6 +81,11 @@ class Planner:
     def sampled(self, method: AnyMethod, method_id: str) -> SampleNode:
         """The rollouts of a method that needs no verifier."""
         recipe = self.recipe
+        if isinstance(method, BudgetForcing) and self.thinking is None:
+            raise UserError(
+                f"{method_id} needs a policy that thinks, and {self.policy.name} does not: name reasoning.marks, or "
+                "let it think (prompt.chat_template_kwargs)"
+            )
         return SampleNode(
             problems=self.problems,
             method_id=method_id,
@@ -75,6 +95,8 @@ class Planner:
             seed=0 if isinstance(method, Cot) else recipe.seed,
             sampling=recipe.sampling,
             grader=recipe.grader,
+            thinking=self.thinking,
+            reasoning=self.reasoning,
             method=method,
         )
 
@@ -92,6 +114,8 @@ class Planner:
             seed=recipe.seed,
             sampling=recipe.sampling,
             grader=recipe.grader,
+            thinking=self.thinking,
+            reasoning=self.reasoning,
             method=method,
         )
 

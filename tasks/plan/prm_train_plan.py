@@ -5,6 +5,7 @@ from overthink.tasks.determinants import determinants
 from overthink.tasks.engines.engine_config import ModelConfig
 from overthink.tasks.engines.models import locate_model
 from overthink.tasks.engines.registry import identify
+from overthink.tasks.errors import UserError
 from overthink.tasks.plan.method_nodes import Planner, grade_node, problems_of
 from overthink.tasks.plan.run_plan import Plan, run_id
 from overthink.tasks.recipes.recipe import PrmTrainRecipe
@@ -14,10 +15,18 @@ from overthink.tasks.stages.node import ProblemsNode
 
 
 def plan_prm_train(recipe: PrmTrainRecipe, problem_set: ProblemSet) -> Plan:
-    """Compute the key of every stage. Raises EngineUnavailable where policy or base cannot be found."""
+    """Compute the key of every stage.
+
+    Raises EngineUnavailable where policy or base cannot be found, and UserError where the policy thinks.
+    """
     base = locate_model(ModelConfig(**recipe.training.base.model_dump())).fingerprint
     drawing = recipe.rolling_out()
     planner = Planner(drawing, problems_of(problem_set.in_domain(drawing.domain)), identify(drawing.policy), None)
+    if planner.thinking is not None:
+        raise UserError(
+            f"labels continue from the steps of an answer, and policy {planner.policy.name} thinks before it: let it "
+            "answer at once (prompt.chat_template_kwargs), or say reasoning: none, which makes its thoughts steps"
+        )
     (method,) = drawing.fixed_methods
     made = planner.sampled(method, method.method_id)
     grades = grade_node(drawing, planner.problems, made)

@@ -50,6 +50,8 @@ def _nodes(planner: Planner, method: ComputeOptimal, strategy: Strategy) -> list
         seed=recipe.seed,
         sampling=recipe.sampling,
         grader=recipe.grader,
+        thinking=planner.thinking,
+        reasoning=planner.reasoning,
         strategy=strategy,
         fixed=fixed,
         decided=decided,
@@ -105,7 +107,8 @@ def _check_fits(
     fitted |= {f"sampling.{name}": value for name, value in strategy.sampling}
     given |= {f"sampling.{name}": value for name, value in recipe.sampling}
     fitted["grading.extraction"], given["grading.extraction"] = strategy.grading.extraction, recipe.grading.extraction
-    fitted["domain"], given["domain"] = strategy.domain, recipe.domain
+    for name in ("domain", "reasoning"):
+        fitted[name], given[name] = getattr(strategy, name), getattr(recipe, name)
     for name, value in fitted.items():
         if given[name] != value:
             raise UserError(

@@ -1,24 +1,27 @@
 """The methods of a recipe: their parameters, validated with a reason, and the searches they make."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from overthink.storage.keys import content_key
 from overthink.tasks.determinants import ADDED_LATER
 from overthink.tasks.methods.adaptive import adaptive, by_bayes_factor, by_certainty
 from overthink.tasks.methods.beam_search import beam_search, beam_search_hf
 from overthink.tasks.methods.best_of_n import best_of_n
-from overthink.tasks.methods.candidates import Growth
 from overthink.tasks.methods.cot import cot
 from overthink.tasks.methods.dvts import dvts
+from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.mcts import Rule, mcts
 from overthink.tasks.methods.particle_filtering import particle_filtering
 from overthink.tasks.methods.rebase import rebase
 from overthink.tasks.methods.requests import Method
+from overthink.tasks.methods.thinking import Thinking
 from overthink.tasks.recipes.installed_methods import OrInstalled, name_of
+from overthink.tasks.recipes.reasoning_config import check_budget
 from overthink.tasks.records import Sampling
 
 NAMED_APART = ("method", "n", "beam_width")
@@ -30,7 +33,8 @@ class Draws:
 
     `indices` numbers the solutions wanted of a method whose solutions are independent; `sampling` draws a whole one,
     `delimiter` ends a step, `is_final` tells whether one holds the final answer, `answer_of` reads the answer in a
-    solution; `seed` is the problem's own, for methods that draw lots.
+    solution; `seed` is the problem's own, for methods that draw lots; `thinking` is how the policy reasons, None where
+    it does not.
     """
 
     indices: range
@@ -39,6 +43,7 @@ class Draws:
     is_final: Callable[[str], bool]
     answer_of: Callable[[str], str | None]
     seed: int
+    thinking: Thinking | None = None
 
 
 class MethodConfig(BaseModel):
@@ -73,7 +78,7 @@ class Cot(MethodConfig):
 
     def build(self, draws: Draws) -> Method:
         """A fresh search for one problem."""
-        return cot(draws.sampling)
+        return cot(draws.sampling, draws.thinking)
 
 
 class BudgetConfig(MethodConfig):
@@ -110,7 +115,40 @@ class BestOfN(BudgetConfig):
 
     def build(self, draws: Draws) -> Method:
         """A fresh search for one problem."""
-        return best_of_n(draws.sampling, draws.indices)
+        return best_of_n(draws.sampling, draws.indices, draws.thinking)
+
+
+class BudgetForcing(BudgetConfig):
+    """N independent solutions whose reasoning is cut, or made to go on (Muennighoff et al. 2025)."""
+
+    independent: ClassVar[bool] = True
+
+    method: Literal["budget_forcing"]
+    max_tokens: int | None = Field(default=None, ge=1, description="tokens of reasoning, at which it is closed")
+    min_tokens: int = Field(default=0, ge=0, description="tokens of reasoning before which its end is held back")
+    wait: int = Field(default=0, ge=0, description="times that the end of the reasoning is held back")
+    text: str = Field(default="Wait", min_length=1, description="what stands where an end was held back")
+
+    @model_validator(mode="after")
+    def _forces_something(self) -> Self:
+        check_budget(self.max_tokens, self.min_tokens)
+        if self.max_tokens is None and not self.min_tokens and not self.wait:
+            raise ValueError("budget_forcing forces nothing: name max_tokens, min_tokens or wait")
+        return self
+
+    @property
+    def method_id(self) -> str:
+        """The method with its budget; a text of one's own by a digest."""
+        named = super().method_id
+        if self.text == type(self).model_fields["text"].default:
+            return named
+        return named.replace(f"-{self.text}", f"-text{content_key(self.text)[:6]}")
+
+    def build(self, draws: Draws) -> Method:
+        """A fresh search for one problem."""
+        assert draws.thinking is not None, "the plan refuses a policy that does not think"
+        budget = self.model_dump(include={"max_tokens", "min_tokens", "wait", "text"})
+        return best_of_n(draws.sampling, draws.indices, replace(draws.thinking, **budget))
 
 
 class Adaptive(BudgetConfig):
@@ -136,7 +174,7 @@ class Adaptive(BudgetConfig):
     def build(self, draws: Draws) -> Method:
         """A fresh search for one problem."""
         is_decided = by_certainty(self.threshold) if self.rule == "certainty" else by_bayes_factor(self.factor)
-        return adaptive(draws.sampling, self.n, self.wave, is_decided, draws.answer_of)
+        return adaptive(draws.sampling, self.n, self.wave, is_decided, draws.answer_of, draws.thinking)
 
 
 class SearchConfig(BudgetConfig):
@@ -146,11 +184,21 @@ class SearchConfig(BudgetConfig):
 
     max_depth: int = Field(default=40, ge=1, description="steps of one path")
     step_tokens: int = Field(default=2048, ge=1, description="tokens of one step")
+    path_tokens: Annotated[int | None, ADDED_LATER] = Field(
+        default=None, ge=1, description="tokens of one whole path; any number unless named"
+    )
 
     def growth(self, draws: Draws, lookahead: int = 0) -> Growth:
         """How this search's trees grow."""
-        sampling = Sampling(draws.sampling.temperature, draws.sampling.top_p, self.step_tokens, (draws.delimiter,))
-        return Growth(sampling, self.max_depth, draws.is_final, lookahead)
+        return Growth(
+            sampling=replace(draws.sampling, max_tokens=self.step_tokens, stop=(draws.delimiter,)),
+            max_depth=self.max_depth,
+            is_final=draws.is_final,
+            lookahead=lookahead,
+            path_tokens=self.path_tokens,
+            thinking=draws.thinking,
+            reasoning_tokens=draws.sampling.max_tokens,
+        )
 
 
 class BeamConfig(SearchConfig):
@@ -236,7 +284,7 @@ class Mcts(BeamConfig):
         return mcts(self.growth(draws), self.n, self.beam_width, self.exploration, self.rule)
 
 
-BuiltIn = Cot | BestOfN | Adaptive | BeamSearch | Dvts | Rebase | ParticleFiltering | Mcts
+BuiltIn = Cot | BestOfN | BudgetForcing | Adaptive | BeamSearch | Dvts | Rebase | ParticleFiltering | Mcts
 
 
 class ComputeOptimal(MethodConfig):

@@ -23,7 +23,8 @@ from overthink.tasks.domains.known_domains import MATH, DomainName, domain_of
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, PrmConfig, PromptedPolicy
 from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.recipes.json_schema import as_choices
-from overthink.tasks.recipes.methods import AnyMethod, BestOfN, ComputeOptimal, ListedMethod
+from overthink.tasks.recipes.methods import AnyMethod, BestOfN, BudgetForcing, ComputeOptimal, ListedMethod
+from overthink.tasks.recipes.reasoning_config import Reasoning, ReasoningConfig
 from overthink.tasks.training.training_config import TrainingConfig
 
 
@@ -97,6 +98,7 @@ class SampledRecipe(AnyRecipe):
     )
     policy: PolicyConfig
     sampling: SamplingConfig = SamplingConfig()
+    reasoning: Reasoning = ReasoningConfig()
     grading: GradingConfig = GradingConfig()
 
     @field_validator("domain", mode="before")
@@ -158,6 +160,15 @@ class Recipe(SampledRecipe):
             raise ValueError(f"{searches[0]} needs step scores: name a `prm`")
         if searches and not _goes_on_from_steps(self.policy):
             raise ValueError(f"{searches[0]} {BY_CHAT}, or choose cot, best_of_n or adaptive")
+        forcing = [method.method_id for method in self.fixed_methods if isinstance(method, BudgetForcing)]
+        forcing += ["reasoning"] if self.reasoning.is_forced else []
+        if forcing and not _goes_on_from_steps(self.policy):
+            raise ValueError(f"{forcing[0]} {BY_CHAT}")
+        ahead = [method for method in self.fixed_methods if getattr(method, "lookahead", 0)]
+        if ahead and self.reasoning.search:
+            raise ValueError(
+                f"{ahead[0].method_id} looks ahead by steps of answers: leave out reasoning.search or lookahead"
+            )
         return self
 
     @property
@@ -235,6 +246,7 @@ class PrmTrainRecipe(SampledRecipe):
             methods=(BestOfN(method="best_of_n", n=self.rollouts),),
             budgets=(self.rollouts,),
             sampling=self.sampling,
+            reasoning=self.reasoning,
             grading=self.grading,
             shard_size=self.shard_size,
         )

@@ -18,6 +18,7 @@ from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.grading import GradingConfig
 from overthink.tasks.recipes.loading import complaints, read_mapping
 from overthink.tasks.recipes.methods import AnyMethod, BestOfN
+from overthink.tasks.recipes.reasoning_config import Reasoning, ReasoningConfig
 from overthink.tasks.recipes.recipe import SamplingConfig
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]*$"  # it becomes part of a method_id, and models' names part of it
@@ -86,6 +87,7 @@ class Strategy(BaseModel):
     prm_id: str = Field(description="the PRM's address, fingerprint included")
     domain: DomainName = MATH.name
     sampling: SamplingConfig
+    reasoning: Reasoning = ReasoningConfig()
     grading: GradingConfig
     seed: int
     difficulty: DifficultyConfig

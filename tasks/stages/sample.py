@@ -14,11 +14,22 @@ from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.determinants import determinants
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.methods.requests import Method, Outcome
+from overthink.tasks.methods.thinking import Thinking
 from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.recipes.methods import Adaptive, AnyMethod, Cot, Draws
 from overthink.tasks.recipes.recipe import SamplingConfig
-from overthink.tasks.records import Problem, Rollout, Sample, Sampling, path_text, steps_of
+from overthink.tasks.records import (
+    Problem,
+    Rollout,
+    Sample,
+    Sampling,
+    Step,
+    answer_parts,
+    path_text,
+    reasoning_parts,
+    steps_of,
+)
 from overthink.tasks.stages.context import EngineContext
 from overthink.tasks.stages.driver import Driver
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
@@ -32,6 +43,8 @@ class RolloutNode(EngineNode):
     policy: EngineIdentity
     sampling: SamplingConfig
     grader: Grader
+    thinking: Thinking | None  # how the policy reasons, None where it does not; and what of it determines rollouts
+    reasoning: JsonObject
 
     @abstractmethod
     def searches(self, context: EngineContext, extent: Extent) -> Callable[[str], Method]:
@@ -47,6 +60,7 @@ class RolloutNode(EngineNode):
             is_final=self.grader.domain.is_final,
             answer_of=self.grader.extract,
             seed=int(content_key([self.seed, unit])[:8], 16),
+            thinking=self.thinking,
         )
         return method.build(draws)
 
@@ -78,20 +92,38 @@ class RolloutNode(EngineNode):
     def _rows(self, problem: Problem, rollout: Rollout) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         rollout_id, delimiter = self.rollout_id(problem, rollout), self.sampling.step_delimiter
         samples = [part for part in rollout.path if isinstance(part, Sample)]
-        steps = steps_of(rollout.path, delimiter)
+        steps = self.steps(rollout)
         row = {
             "problem_key": problem.problem_key,
             "problem_id": problem.problem_id,
             "sample_index": rollout.sample_index,
             "rollout_id": rollout_id,
-            "text": path_text(rollout.path, delimiter),
+            "text": path_text(answer_parts(rollout.path), delimiter),
             "step_count": len(steps),
             "prompt_tokens": samples[0].prompt_tokens if samples else None,
             "completion_tokens": _sum_of([piece.completion_tokens for piece in samples]),
             "logprob_sum": _sum_of([piece.logprob_sum for piece in samples]),
             "stop_reason": rollout.stop_reason,
+            **self._reasoned(rollout),
         }
         return row, [{"rollout_id": rollout_id, "step_index": index, **vars(step)} for index, step in enumerate(steps)]
+
+    def steps(self, rollout: Rollout) -> list[Step]:
+        """A rollout's steps: of its answer, and of its reasoning where that is searched."""
+        steps = steps_of(answer_parts(rollout.path), self.sampling.step_delimiter)
+        if self.thinking is None or not self.thinking.search:
+            return steps
+        return [*steps_of(reasoning_parts(rollout.path), self.thinking.delimiter), *steps]
+
+    def _reasoned(self, rollout: Rollout) -> dict[str, Any]:
+        """The reasoning; its tokens are unknown where an endpoint shows none."""
+        parts = reasoning_parts(rollout.path)
+        if self.thinking is None or not parts:
+            return {}
+        shown = all(part.shown for part in rollout.path if isinstance(part, Sample))
+        tokens = sum(len(part.tokens) for part in parts if isinstance(part, Sample))
+        text = path_text(parts, self.thinking.delimiter)
+        return {"reasoning_text": text, "reasoning_tokens": tokens if shown else None}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -112,6 +144,7 @@ class MethodNode(RolloutNode):
             "method": determinants(method, exclude={"n"} if method.independent else ()),
             "sampling": determinants(self.sampling),
             "seed": self.seed,
+            **self.reasoning,
             **plugged,
         }
         if isinstance(method, Cot):  # greedy: neither the recipe's temperature nor its seed has any effect

@@ -86,7 +86,7 @@ class TreeSearchNode(RolloutNode):
             "kept": node.kept,
             "dropped": node.dropped,
             "finished": node.stop is not None and node.dropped is None,
-            "completion_tokens": len(node.sample.tokens),
+            "completion_tokens": node.completion_tokens,
             "lookahead_tokens": node.lookahead_tokens,
         }
 
@@ -102,7 +102,8 @@ class SearchNode(TreeSearchNode, MethodNode):
     def identity(self) -> JsonObject:
         """See `determinants`; a search limits the tokens of a step instead of a solution."""
         determinants = self.determinants
-        del determinants["sampling"]["max_tokens"]
+        if not self.reasoning:  # which it bounds
+            del determinants["sampling"]["max_tokens"]
         return stage_identity(self.kind, prm=self.prm.determinants, **determinants, **own_code("candidates"))
 
 
@@ -126,6 +127,7 @@ class FollowingNode(TreeSearchNode):
             self.kind,
             decisions=self.decided.key,
             seed=self.seed,
+            **self.reasoning,
             **own_code("candidates", *(("extraction",) if adapts else ())),
             **plugin_identities("methods", {choice.method.method for choice in choices}),
             **self.grader.further_identity(),

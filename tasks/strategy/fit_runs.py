@@ -26,7 +26,7 @@ from overthink.tasks.strategy.run_reader import RunReader
 from overthink.tasks.strategy.totals import Shared, share_out
 
 # The recipe's keys that runs must share for their rollouts to be pooled.
-ALIKE = ("domain", "sampling", "grading", "difficulty", "seed")
+ALIKE = ("domain", "sampling", "reasoning", "grading", "difficulty", "seed")
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str, su
         prm_id=prm,
         domain=recipe.domain,
         sampling=recipe.sampling,
+        reasoning=recipe.reasoning,
         grading=recipe.grading,
         seed=recipe.seed,
         difficulty=recipe.difficulty,

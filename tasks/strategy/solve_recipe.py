@@ -45,6 +45,7 @@ def solve_recipe(strategy_path: Path, source: dict[str, Any], limit: dict[str, f
         "methods": [{"method": "compute_optimal", "strategy": str(strategy_path), **limit}],
         "budgets": [limit["n"] or strategy.difficulty.pilot],
         "sampling": strategy.sampling.model_dump(),
+        "reasoning": strategy.reasoning.model_dump(),
         "grading": strategy.grading.model_dump(),
         "difficulty": strategy.difficulty.model_dump(),
     }

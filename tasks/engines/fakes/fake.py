@@ -19,13 +19,22 @@ def text_sample(text: str, sampling: Sampling, prompt_tokens: int) -> Sample:
 
     As with a real engine, it has the tokens of the stop string, but not its text. Each token has log-probability -1.
     """
-    stops = [(text.index(stop), stop) for stop in sampling.stop if stop in text]
+    stops = [(text.index(stop), stop) for stop in (*sampling.stop, *sampling.marks) if stop in text]
     begin, stop = min(stops, default=(len(text), ""))
     written = text[:begin] + stop
     tokens = tuple(map(ord, written[: sampling.max_tokens]))
     ends = tuple(min(end, begin) for end in range(1, len(tokens) + 1))
     reason: SampleStop = "length" if len(tokens) < len(written) else "delimiter" if stop else "stop"
-    return Sample(text[: min(begin, len(tokens))], tokens, ends, (-1.0,) * len(tokens), reason, prompt_tokens, 0)
+    return Sample(
+        text=text[: min(begin, len(tokens))],
+        tokens=tokens,
+        token_ends=ends,
+        logprobs=(-1.0,) * len(tokens),
+        stop_reason=reason,
+        prompt_tokens=prompt_tokens,
+        cached_tokens=0,
+        ended_by=stop if reason == "delimiter" else None,
+    )
 
 
 class FakePolicy:

@@ -157,7 +157,7 @@ class CompletionsPolicy(TokenPolicy):
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
             "stop_token_ids": stop_ids,
-            "stop": [] if stop_ids else list(sampling.stop),
+            "stop": list(sampling.stop),
             "seed": seed,
             "logprobs": 0,
             "return_token_ids": True,

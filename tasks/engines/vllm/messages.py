@@ -13,7 +13,7 @@ INSTALL = "pip install 'overthink[gpu]', or `make install` for the CPU environme
 
 @dataclass(frozen=True)
 class Write:
-    """Go on from token ids, to one of `stop_ids`, or where there are none to one of the sampling's stop strings."""
+    """Go on from token ids, to one of `stop_ids` or one of the sampling's stop strings."""
 
     ids: list[int]
     sampling: Sampling
@@ -28,11 +28,11 @@ class Write:
             top_p=self.sampling.top_p,
             max_tokens=self.sampling.max_tokens,
             stop_token_ids=self.stop_ids,
-            stop=[] if self.stop_ids else list(self.sampling.stop),
+            stop=list(self.sampling.stop),
             seed=self.seed,
             logprobs=0,
             flat_logprobs=True,
-            detokenize=bool(self.sampling.stop) and not self.stop_ids,  # only to find a stop string
+            detokenize=bool(self.sampling.stop),  # only to find a stop string
             output_kind=vllm.RequestOutputKind.FINAL_ONLY,
         )
 

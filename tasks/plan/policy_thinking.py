@@ -1,0 +1,54 @@
+"""How a recipe's policy reasons: by the marks in its chat template and what its prompt opens, or as the recipe says."""
+
+from dataclasses import asdict
+from typing import Any
+
+from overthink.tasks.engines.registry import EngineIdentity
+from overthink.tasks.errors import UserError
+from overthink.tasks.methods.thinking import Thinking
+from overthink.tasks.reasoning_marks import FAMILIES, ReasoningMarks
+from overthink.tasks.recipes.reasoning_config import OwnMarks, ReasoningConfig
+
+
+def thinking_of(config: ReasoningConfig, policy: EngineIdentity) -> Thinking | None:
+    """How the recipe's policy reasons, by its chat template and prompt unless the recipe names the marks.
+
+    None where it does not reason: its template has no marks, or its prompt closes them. Raises UserError where the
+    recipe forces reasoning that there is none of.
+    """
+    marks = _marks(config, policy)
+    prompted = "" if policy.chat is None else policy.chat.opening
+    if marks is None or _is_closed(prompted, marks):
+        if config.is_forced:
+            why = "its chat template has no marks of reasoning" if marks is None else "its prompt closes the reasoning"
+            raise UserError(
+                f"reasoning is to be forced, but policy {policy.name} has none: {why}; name reasoning.marks, or let it "
+                "think (prompt.chat_template_kwargs)"
+            )
+        return None
+    settings = config.model_dump(exclude={"marks"})
+    return Thinking(marks=marks, opened=prompted.rstrip().endswith(marks.open.rstrip()), **settings)
+
+
+def reasoning_identity(thinking: Thinking | None, config: ReasoningConfig, policy: EngineIdentity) -> dict[str, Any]:
+    """What of the reasoning determines rollouts; nothing of a chat endpoint's that is only read."""
+    if thinking is None or (policy.chat is not None and policy.chat.is_endpoint and config == ReasoningConfig()):
+        return {}
+    return {"reasoning": asdict(thinking)}
+
+
+def _marks(config: ReasoningConfig, policy: EngineIdentity) -> ReasoningMarks | None:
+    if isinstance(config.marks, OwnMarks):
+        return ReasoningMarks(**config.marks.model_dump())
+    if config.marks == "none":
+        return None
+    if config.marks != "auto":
+        return FAMILIES[config.marks]
+    if policy.chat is None:
+        return None
+    template = policy.chat.template
+    return next((marks for marks in FAMILIES.values() if marks.open in template or marks.close in template), None)
+
+
+def _is_closed(prompted: str, marks: ReasoningMarks) -> bool:
+    return prompted.rfind(marks.close) > prompted.rfind(marks.open)
