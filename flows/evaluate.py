@@ -27,7 +27,8 @@ async def evaluate(recipe: Recipe, store: StorePlace, skip_bad_rows: bool = Fals
     finished or journaled before is safe, and running the same recipe again resumes. Raises Regression where the recipe
     has a gate and the complete run does not pass it.
     """
-    plan, opened = plan_evaluation(recipe, load_problems(recipe.problems, skip_bad_rows)), open_store(store)
+    problem_set = load_problems(recipe.problems, skip_bad_rows, recipe.prompt.template)
+    plan, opened = plan_evaluation(recipe, problem_set), open_store(store)
     progress = RunProgress(terminal.get())
     execution = Execution(plan, opened, progress, engines_of(plan), shared)
     if recipe.gate is not None:

@@ -1,7 +1,8 @@
 """The columns of every stored table, as in the Parquet files.
 
 Parts are shared between runs, so they carry no run_id: the SQL views add it (see `storage/views.py`). `problem_key` is
-the content address of a problem's id and question, and ties a rollout to its problem in every run that holds it.
+the content address of a problem's id and question, and of what else is put to the policy; it ties a rollout to its
+problem in every run that holds it.
 
 `logprob_sum` and the signals are under the policy's own distribution, at temperature 1 and before top_p, whatever
 `sampling` the text was drawn with. `text` is what follows the reasoning, `completion_tokens` counts both.
@@ -42,6 +43,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("domain", pa.string()),
             ("level", pa.string()),
             ("subject", pa.string()),
+            ("fields", pa.string()),  # JSON: all columns of the problem's row; null where it had none
         ]
     ),
     "rollouts": pa.schema(

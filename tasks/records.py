@@ -1,8 +1,8 @@
 """The nouns that methods, engines and stages share."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 StopReason = Literal["stop", "length", "depth", "dead_end", "reasoning", "repetition", "confidence"]
@@ -13,7 +13,9 @@ SampleStop = Literal["stop", "length", "delimiter", "repetition"]
 class Problem:
     """A question, and its reference answer where one is known.
 
-    `problem_key` is the content address of its id and question.
+    `problem_key` is the content address of its id and question, and of what else the recipe's template puts to the
+    policy. `fields` are all columns of its row, as JSON has them. `user_turn` is the template filled in, None where the
+    recipe has none.
     """
 
     problem_key: str
@@ -23,6 +25,13 @@ class Problem:
     domain: str | None = None
     level: str | None = None
     subject: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    user_turn: str | None = None
+
+    @property
+    def asked(self) -> str:
+        """The text that is put to the policy; verifiers read the question."""
+        return self.question if self.user_turn is None else self.user_turn
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class Sampling:
     def identity(self) -> dict[str, Any]:
         """What a call's key holds: fields added later only where they are not at their defaults."""
         first = ("temperature", "top_p", "max_tokens", "stop")
-        later = {field.name: field.default for field in fields(self) if field.name not in first}
+        later = {each.name: each.default for each in fields(self) if each.name not in first}
         return {name: value for name, value in vars(self).items() if name in first or value != later[name]}
 
 

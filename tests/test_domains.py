@@ -19,6 +19,7 @@ from overthink.tasks.datasets.sources import load_problems
 from overthink.tasks.domains import known_domains
 from overthink.tasks.domains.domain import Extraction, Judged, PlainDomain, Reason, Verdict
 from overthink.tasks.domains.known_domains import MATH
+from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.domains.prompts import KnownStyle, Message
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig
 from overthink.tasks.engines.registry import identify
@@ -102,11 +103,11 @@ def test_answers_are_compared_one_by_one() -> None:
 @pytest.mark.usefixtures("words")
 def test_a_policy_is_asked_in_the_words_of_its_domain_and_they_are_in_its_identity() -> None:
     policy = OpenAIPolicyConfig(model="m", endpoints=("http://127.0.0.1:1/v1",))
-    asked = policy.in_domain("words")
+    asked = policy.asked_by("words", PromptConfig())
     assert asked.model_dump() == policy.model_dump(), "the recipe says its domain once"
     prompts = [identify(config).determinants["prompt_style"] for config in (policy, asked)]
     assert prompts[0] != prompts[1] and ASKED in prompts[1]
-    assert identify(asked.in_domain(MATH.name)) == identify(policy)
+    assert identify(asked.asked_by(MATH.name, PromptConfig())) == identify(policy)
 
 
 def plan_in(domain: str, value: dict[str, Any]) -> Plan:

@@ -74,7 +74,7 @@ def run_to_end(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow 
     from overthink.tasks.plan.evaluation_plan import plan_evaluation
     from overthink.tasks.plan.run_plan import is_finished
 
-    problem_set = load_problems(recipe.problems, skip_bad_rows)
+    problem_set = load_problems(recipe.problems, skip_bad_rows, recipe.prompt.template)
     plan = plan_evaluation(recipe, problem_set)
     opened = open_store(place)
     print_dropped(problem_set.dropped)

@@ -1,7 +1,7 @@
 """Sources of problems: chains, a local JSONL or Parquet file, a Hugging Face data set; every row is checked."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -21,7 +21,9 @@ from overthink.storage.keys import content_key
 from overthink.tasks.datasets.chains import LONGEST_CHAIN, Chain, Split, generate_chains
 from overthink.tasks.datasets.references import reference_field
 from overthink.tasks.datasets.rows import Row, file_rows, hub_rows, text_field, usable
+from overthink.tasks.datasets.user_turns import row_fields, with_user_turn
 from overthink.tasks.domains.known_domains import MATH, DomainName
+from overthink.tasks.domains.user_template import UserTemplate
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.records import Problem
 
@@ -182,23 +184,28 @@ class ProblemSet(SourceModel):
         return self.model_copy(update={"problems": problems, "domain": domain})
 
 
-def load_problems(source: AnySource, skip_bad_rows: bool = False) -> ProblemSet:
-    """Read and check a problem set.
+def load_problems(source: AnySource, skip_bad_rows: bool = False, template: UserTemplate | None = None) -> ProblemSet:
+    """Read and check a problem set, asked by the template that a recipe has for the user's turn.
 
     Raises ProblemError naming file, row and field of the first bad row, unless bad rows are to be skipped.
     """
     match source:
         case ChainsSource():
-            return _chains(source)
+            return _asked(_chains(source), template)
         case QuestionsSource():
-            return _questions(source)
+            return _asked(_questions(source), template)
         case FileSource():
             rows = file_rows(source.path, "problems")
-            return _checked(rows, str(source.path), source.path.stem, source.layout, source.limit, skip_bad_rows)
+            return _checked(rows, str(source.path), source.path.stem, RowReading(source, skip_bad_rows, template))
         case HubSource():
             rows = hub_rows(source.dataset, source.config, source.split, source.revision)
             place = f"{source.dataset} ({source.split})"
-            return _checked(rows, place, source.dataset.split("/")[-1], source.layout, source.limit, skip_bad_rows)
+            return _checked(rows, place, source.dataset.split("/")[-1], RowReading(source, skip_bad_rows, template))
+
+
+def _asked(problem_set: ProblemSet, template: UserTemplate | None) -> ProblemSet:
+    problems = tuple(with_user_turn(one, template, f"problem {one.problem_id}") for one in problem_set.problems)
+    return problem_set.model_copy(update={"problems": problems})
 
 
 def problem_key(problem_id: str, question: str) -> str:
@@ -261,21 +268,29 @@ def has_references(source: AnySource) -> bool:
             return source.layout.reference is not None
 
 
-def _checked(
-    rows: Iterable[Row], place: str, title: str, columns: Columns, limit: int | None, skip_bad_rows: bool
-) -> ProblemSet:
+@dataclass(frozen=True)
+class RowReading:
+    """How rows are read: as their `source` lays them out, and asked by a template where the recipe has one."""
+
+    source: RowsSource
+    skip_bad_rows: bool
+    template: UserTemplate | None
+
+
+def _checked(rows: Iterable[Row], place: str, title: str, reading: RowReading) -> ProblemSet:
     problems: dict[str, Problem] = {}
     dropped: list[str] = []
+    columns = reading.source.layout
 
     def read(where: str, index: int, row: Mapping[str, Any]) -> Problem:
-        problem = _problem(where, index, row, title, columns)
+        problem = with_user_turn(_problem(where, index, row, title, columns), reading.template, where)
         if problem.problem_id in problems:
             raise ProblemError(f"{where}: id {problem.problem_id!r} ({columns.problem_id}) is there twice")
         return problem
 
-    for problem in usable(rows, read, skip_bad_rows, dropped):
+    for problem in usable(rows, read, reading.skip_bad_rows, dropped):
         problems[problem.problem_id] = problem
-        if len(problems) == limit:
+        if len(problems) == reading.source.limit:
             break
     if not problems:
         raise ProblemError(f"{place}: no usable problem in it")
@@ -296,6 +311,7 @@ def _problem(where: str, index: int, row: Mapping[str, Any], title: str, columns
         domain=title,
         level=_optional(row, columns.level),
         subject=_optional(row, columns.subject),
+        fields=row_fields(row),
     )
 
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictBool, field_validator, model_validator
 
 from overthink.tasks.domains.known_domains import MATH, DomainName
+from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.domains.prompts import PromptStyle
 from overthink.tasks.engines.prm.family_data import AnyPrmFamily
 
@@ -58,29 +59,54 @@ class ModelConfig(EngineModel):
     placement: Placement = Placement()
 
 
-class PromptedPolicy(EngineModel):
-    """A policy whose prompts we write, as the recipe's domain words them."""
+class AskedPolicy(EngineModel):
+    """A policy that is asked as the recipe says: it names the domain and the prompt once, and keys hold the chat."""
 
     _domain: DomainName = PrivateAttr(MATH.name)
+    _prompt: PromptConfig = PrivateAttr(PromptConfig())
 
     @property
     def domain(self) -> DomainName:
-        """The domain that words the prompts; the recipe names it once, and keys hold the chat itself instead."""
+        """The domain that words the prompts."""
         return self._domain
 
-    def in_domain(self, name: DomainName) -> Self:
-        """The same policy with the prompts of another domain."""
+    @property
+    def prompt(self) -> PromptConfig:
+        """What is said to the policy."""
+        return self._prompt
+
+    def asked_by(self, domain: DomainName, prompt: PromptConfig) -> Self:
+        """The same policy with the prompts of a recipe. Raises ValueError where both say the same thing."""
         asked = self.model_copy()
-        asked._domain = name
+        asked._domain, asked._prompt = domain, prompt
         return asked
+
+
+class PromptedPolicy(AskedPolicy):
+    """A policy whose prompts we write. `prompt_style` and `system_prompt` are older names of the recipe's `prompt`."""
+
+    prompt_style: PromptStyle = "auto"
+    system_prompt: str | None = Field(default=None, min_length=1, description="in place of the style's own")
+
+    @property
+    def prompt(self) -> PromptConfig:
+        """What is said to the policy, whichever of the two places says it."""
+        own = {"style": self.prompt_style, "system": self.system_prompt}
+        said = {name: value for name, value in own.items() if value not in (None, "auto")}
+        return self._prompt.model_copy(update=said) if said else self._prompt
+
+    def asked_by(self, domain: DomainName, prompt: PromptConfig) -> Self:
+        """See `AskedPolicy.asked_by`."""
+        for own, name in (("prompt_style", "style"), ("system_prompt", "system")):
+            if getattr(self, own) not in (None, "auto") and getattr(prompt, name) not in (None, "auto"):
+                raise ValueError(f"{own} and the recipe's prompt.{name} say the same thing: leave out {own}")
+        return super().asked_by(domain, prompt)
 
 
 class VllmPolicyConfig(PromptedPolicy, ModelConfig):
     """A policy in vLLM, in its own process, which the run starts and ends."""
 
     engine: Literal["vllm"] = "vllm"
-    prompt_style: PromptStyle = "auto"
-    system_prompt: str | None = Field(default=None, min_length=1, description="in place of the style's own")
 
 
 class PrmModelConfig(ModelConfig):
@@ -162,8 +188,6 @@ class OpenAIPolicyConfig(PromptedPolicy, ServedModelConfig):
     engine: Literal["openai"] = "openai"
     tokenizer: str | None = Field(default=None, min_length=1, description="a folder, a zoo name, or a hub name")
     max_model_len: int | None = Field(default=None, ge=8, description="tokens of prompt and completion together")
-    prompt_style: PromptStyle = "auto"
-    system_prompt: str | None = Field(default=None, min_length=1, description="in place of the style's own")
 
 
 class ServedPrmConfig(ServedModelConfig):
@@ -174,7 +198,7 @@ class ServedPrmConfig(ServedModelConfig):
     family: AnyPrmFamily = "qwen"
 
 
-class FakePolicyConfig(EngineModel):
+class FakePolicyConfig(AskedPolicy):
     """A policy that writes text from a hash: deterministic, without weights, with a chosen latency."""
 
     engine: Literal["fake"] = "fake"
@@ -190,7 +214,7 @@ class FakePrmConfig(EngineModel):
     latency_ms: float = Field(default=0, ge=0)
 
 
-class ScriptedConfig(EngineModel):
+class ScriptedConfig(AskedPolicy):
     """A policy or PRM that replies literally from a JSON file (see `tasks/engines/fakes/scripted.py`)."""
 
     engine: Literal["scripted"] = "scripted"

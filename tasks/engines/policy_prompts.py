@@ -61,15 +61,17 @@ class PolicyPrompts:
 
 
 def chat_of(config: TokenPolicyConfig, model: ModelFiles | None, question: str) -> list[Message]:
-    """The chat that asks a policy a question, in the words of its domain."""
-    return domain_of(config.domain).messages(question, style_of(config, model), config.system_prompt)
+    """The chat that puts a text to a policy, in the words of its domain unless the recipe has its own."""
+    asked = config.prompt
+    (*before, user) = domain_of(config.domain).messages(question, style_of(config, model), asked.system)
+    return [*before, user if asked.user is None else {"role": "user", "content": question}]
 
 
 def style_of(config: TokenPolicyConfig, model: ModelFiles | None) -> KnownStyle:
     """How a question is put to a policy; without files only the policy's name is known."""
     if model is None:
-        return known_style(config.prompt_style, config.model, "llama")
-    return known_style(config.prompt_style, model.name, str(model.config.get("model_type")))
+        return known_style(config.prompt.style, config.model, "llama")
+    return known_style(config.prompt.style, model.name, str(model.config.get("model_type")))
 
 
 def files_of_prompts(config: PolicyConfig) -> ModelFiles | None:

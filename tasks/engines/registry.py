@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from overthink.storage.keys import content_key
 from overthink.tasks.determinants import determinants
 from overthink.tasks.engines.engine_config import (
+    AskedPolicy,
     AutoPrmConfig,
     EngineConfig,
     FakePolicyConfig,
@@ -101,7 +102,13 @@ def identify(config: EngineConfig) -> EngineIdentity:
             raise EngineUnavailable(f"there is no readable script {config.script}: {error}") from error
     else:
         del settings["latency_ms"]
-    return EngineIdentity(config.engine, None, settings)
+    return EngineIdentity(config.engine, None, settings | _said_to_fakes(config))
+
+
+def _said_to_fakes(config: EngineConfig) -> dict[str, Any]:
+    """What a recipe says to a policy that is no model: of it the user's turn reaches it, as text."""
+    said = config.prompt.model_dump(mode="json", exclude_defaults=True) if isinstance(config, AskedPolicy) else {}
+    return {"prompt": said} if said else {}
 
 
 def _identify_served(config: OpenAIPolicyConfig | ServedPrmConfig) -> EngineIdentity:
@@ -126,7 +133,7 @@ def _prompts(config: EngineConfig, model: ModelFiles | None) -> _Prompts:
     Our versions enter only above 1, so that unchanged prompts keep their keys.
     """
     if isinstance(config, VllmPolicyConfig | OpenAIPolicyConfig):
-        said: dict[str, Any] = {"prompt_style": json.dumps(chat_of(config, model, "{question}"))}
+        said: dict[str, Any] = {"prompt_style": json.dumps(chat_of(config, model, config.prompt.user or "{question}"))}
         if model is None:
             return _Prompts(said, chat=BY_CHAT)
         prompts = PolicyPrompts(config, model)

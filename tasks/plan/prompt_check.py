@@ -20,7 +20,7 @@ def check_prompts(config: PolicyConfig, problems: Iterable[Problem]) -> None:
         return
     prompts = PolicyPrompts(config, model)
     for problem in problems:
-        length = len(prompts.prompt(problem.question))
+        length = len(prompts.prompt(problem.asked))
         if length >= limit:
             raise ProblemError(
                 f"problem {problem.problem_id}: its prompt has {length} tokens, but {model.name} reads {limit}; raise "

@@ -7,8 +7,8 @@ from overthink.storage.store import Run, Store
 from overthink.tasks.datasets.sources import ProblemSet
 from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.plan.method_nodes import problems_of
-from overthink.tasks.records import Problem
 from overthink.tasks.stages.node import Problems, StoredStage
+from overthink.tasks.stages.problem_rows import problem_of
 
 
 def stored_stage(run: Run, method_id: str | None, *kinds: StageKind) -> StoredStage:
@@ -23,8 +23,7 @@ def stored_stage(run: Run, method_id: str | None, *kinds: StageKind) -> StoredSt
 def stored_problem_set(store: Store, run: Run) -> ProblemSet:
     """The stored problems of a run, as a ProblemSet."""
     rows = store.stage(problems_key(run)).table("problems").to_pylist()
-    problems = tuple(Problem(**{name: row[name] for name in Problem.__dataclass_fields__}) for row in rows)
-    return ProblemSet(title=run.problem_set.rpartition("@")[0], problems=problems)
+    return ProblemSet(title=run.problem_set.rpartition("@")[0], problems=tuple(map(problem_of, rows)))
 
 
 def stored_problems(store: Store, run: Run) -> Problems:

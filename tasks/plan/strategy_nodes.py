@@ -102,8 +102,9 @@ def _decided(
 def _check_fits(
     strategy: Strategy, path: Path, recipe: Recipe, policy: EngineIdentity, prm: EngineIdentity | None
 ) -> None:
-    fitted: JsonObject = {"policy": strategy.policy_id, "prm": strategy.prm_id}
-    given: JsonObject = {"policy": policy.address, "prm": None if prm is None else prm.address}
+    fitted, given = _prompts(strategy, recipe) if strategy.policy_id != policy.address else ({}, {})
+    fitted |= {"policy": strategy.policy_id, "prm": strategy.prm_id}
+    given |= {"policy": policy.address, "prm": None if prm is None else prm.address}
     fitted |= {f"sampling.{name}": value for name, value in strategy.sampling}
     given |= {f"sampling.{name}": value for name, value in recipe.sampling}
     fitted["grading.extraction"], given["grading.extraction"] = strategy.grading.extraction, recipe.grading.extraction
@@ -115,6 +116,12 @@ def _check_fits(
                 f"{path}: strategy {strategy.name} was fitted with {name} = {value}, and here it is {given[name]}: "
                 f"say {name} as the strategy does, or fit one to runs with this"
             )
+
+
+def _prompts(strategy: Strategy, recipe: Recipe) -> tuple[JsonObject, JsonObject]:
+    """What the strategy's policy was told, and what the recipe's is."""
+    told = strategy.policy.asked_by(strategy.domain, strategy.prompt).prompt
+    return ({f"prompt.{key}": value for key, value in told}, {f"prompt.{key}": v for key, v in recipe.policy.prompt})
 
 
 def _check_limit(strategy: Strategy, method: ComputeOptimal) -> None:

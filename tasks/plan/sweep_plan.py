@@ -44,7 +44,7 @@ def plan_sweep(recipe: SweepRecipe, skip_bad_rows: bool) -> SweepPlan:
     Raises ProblemError for a bad row, EngineUnavailable where a model cannot be found, and UserError where two entries
     of the recipe give the same run.
     """
-    problem_sets = {source: load_problems(source, skip_bad_rows) for source in recipe.problems}
+    problem_sets = {source: load_problems(source, skip_bad_rows, recipe.prompt.template) for source in recipe.problems}
     identity_of = cache(identify)
     runs: dict[str, Plan] = {}
     for each in recipe.recipes():

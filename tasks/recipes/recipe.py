@@ -20,7 +20,8 @@ from overthink.tasks.analysis.selectors import SELECTORS, SelectorName, needs_pr
 from overthink.tasks.datasets.labelled import SolutionSource
 from overthink.tasks.datasets.sources import Source, domain_of_source, has_references
 from overthink.tasks.domains.known_domains import MATH, DomainName, domain_of
-from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, PrmConfig, PromptedPolicy
+from overthink.tasks.domains.prompt_config import PromptConfig
+from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, PrmConfig
 from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.recipes.json_schema import as_choices
 from overthink.tasks.recipes.methods import AnyMethod, BestOfN, BudgetForcing, ComputeOptimal, ListedMethod
@@ -96,6 +97,7 @@ class SampledRecipe(AnyRecipe):
         description="what kind of task the problems are; by default what the preset says",
         json_schema_extra={"default": MATH.name},
     )
+    prompt: PromptConfig = PromptConfig()
     policy: PolicyConfig
     sampling: SamplingConfig = SamplingConfig()
     reasoning: Reasoning = ReasoningConfig()
@@ -108,9 +110,9 @@ class SampledRecipe(AnyRecipe):
 
     @field_validator("policy")
     @classmethod
-    def _in_the_domains_words(cls, policy: PolicyConfig, known: ValidationInfo) -> PolicyConfig:
-        domain = known.data.get("domain")  # missing where it is none
-        return policy.in_domain(domain) if domain and isinstance(policy, PromptedPolicy) else policy
+    def _asked_as_the_recipe_says(cls, policy: PolicyConfig, known: ValidationInfo) -> PolicyConfig:
+        domain, prompt = known.data.get("domain"), known.data.get("prompt")  # missing where they are none
+        return policy if domain is None or prompt is None else policy.asked_by(domain, prompt)
 
     @property
     def grader(self) -> Grader:
@@ -242,6 +244,7 @@ class PrmTrainRecipe(SampledRecipe):
             seed=self.seed,
             problems=self.problems,
             domain=self.domain,
+            prompt=self.prompt,
             policy=self.policy,
             methods=(BestOfN(method="best_of_n", n=self.rollouts),),
             budgets=(self.rollouts,),

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from overthink.tasks.analysis.difficulty import DIFFICULTIES, Difficulty, DifficultyConfig, Predictor
 from overthink.tasks.analysis.selectors import Floats, Integers, SelectorName
 from overthink.tasks.domains.known_domains import MATH, DomainName
+from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.grading import GradingConfig
@@ -86,6 +87,7 @@ class Strategy(BaseModel):
     prm: PrmConfig
     prm_id: str = Field(description="the PRM's address, fingerprint included")
     domain: DomainName = MATH.name
+    prompt: PromptConfig = PromptConfig()
     sampling: SamplingConfig
     reasoning: Reasoning = ReasoningConfig()
     grading: GradingConfig

@@ -10,6 +10,7 @@ from overthink.tasks.analysis.difficulty import DifficultyConfig
 from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.datasets.sources import Source, domain_of_source
 from overthink.tasks.domains.known_domains import DomainName
+from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
 from overthink.tasks.recipes.grading import GradingConfig
 from overthink.tasks.recipes.methods import AnyMethod
@@ -68,6 +69,7 @@ class SweepRecipe(AnyRecipe):
 
     problems: tuple[Source, ...] = Field(min_length=1)
     domain: DomainName | None = Field(default=None, description="of all problems; by default what each preset says")
+    prompt: PromptConfig = PromptConfig()
     policies: tuple[PolicyConfig, ...] = Field(min_length=1)
     prms: tuple[PrmConfig, ...] = Field(default=(), description="none: only methods and selectors that need no scores")
     methods: tuple[SweptMethod, ...] = Field(min_length=1, description="without n")
@@ -118,6 +120,7 @@ class SweepRecipe(AnyRecipe):
                 seed=self.seed,
                 problems=problems,
                 domain=self.domain or domain_of_source(problems),
+                prompt=self.prompt,
                 policy=policy,
                 prm=prm,
                 methods=self.sized_methods(),

@@ -81,7 +81,7 @@ class Driver:
 
     async def _generate(self, problem: Problem, request: Generate) -> Sample:
         assert self.policy is not None, "this stage has no policy"
-        question, path, sampling = problem.question, request.path, request.sampling
+        question, path, sampling = problem.asked, request.path, request.sampling
         identity = [self.stage_key, problem.problem_key, request.sample_index, self.seed]
         call_key = content_key([*identity, self._prompt_digest(question, path), sampling.identity])
         known = await self.access.recorder.replay(call_key)

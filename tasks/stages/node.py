@@ -20,6 +20,7 @@ from overthink.tasks.records import Problem
 from overthink.tasks.stages.context import EngineContext, OpenStage, ShardContext
 from overthink.tasks.stages.driver import Driver
 from overthink.tasks.stages.identity import JsonObject, stage_identity
+from overthink.tasks.stages.problem_rows import problem_row
 
 Result = TypeVar("Result")
 
@@ -180,7 +181,7 @@ class ProblemsNode(PlainNode):
     def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:  # noqa: ARG002
         """The rows of the problems that the stage lacks."""
         name, by_key = self.problems.name, self.problems.by_key
-        rows = [{"problem_set": name, **vars(by_key[unit])} for unit in extent.units]
+        rows = [{"problem_set": name, **problem_row(by_key[unit])} for unit in extent.units]
         return {"problems": rows_table("problems", rows)}
 
 

@@ -98,6 +98,7 @@ def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str, su
         prm=recipe.prm,
         prm_id=prm,
         domain=recipe.domain,
+        prompt=recipe.prompt,
         sampling=recipe.sampling,
         reasoning=recipe.reasoning,
         grading=recipe.grading,

@@ -40,6 +40,7 @@ def solve_recipe(strategy_path: Path, source: dict[str, Any], limit: dict[str, f
         "seed": strategy.seed,
         "problems": source,
         "domain": strategy.domain,
+        "prompt": strategy.prompt.model_dump(mode="json"),
         "policy": strategy.policy.model_dump(mode="json"),
         "prm": strategy.prm.model_dump(mode="json"),
         "methods": [{"method": "compute_optimal", "strategy": str(strategy_path), **limit}],
