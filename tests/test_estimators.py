@@ -23,6 +23,7 @@ from overthink.tasks.analysis.estimators import (
     vote_of,
 )
 from overthink.tasks.analysis.selectors import (
+    BY_DEFAULT,
     SELECTORS,
     Candidates,
     Floats,
@@ -31,8 +32,9 @@ from overthink.tasks.analysis.selectors import (
     candidates,
     choose,
     needs_prm,
-    weights,
+    values_of,
 )
+from overthink.tasks.analysis.signals import SIGNAL_NAMES
 
 NAN = float("nan")
 CHECKED = settings(deadline=None, derandomize=True, max_examples=120)
@@ -46,10 +48,12 @@ VOTED: Rollouts = [
 
 
 def graded(rollouts: Rollouts) -> Candidates:
-    """Answer a is right, b is wrong, and the verdict on c is unknown."""
+    """Answer a is right, b is wrong, and the verdict on c is unknown; each signal is the score."""
     keys = [key for key, _ in rollouts]
     verdicts = {"a": True, "c": None}
-    return candidates(keys, [verdicts.get(str(key), False) for key in keys], [[score] for _, score in rollouts])
+    scores = [score for _, score in rollouts]
+    signals = dict.fromkeys(SIGNAL_NAMES, scores)
+    return candidates(keys, [verdicts.get(str(key), False) for key in keys], [[score] for score in scores], signals)
 
 
 def estimate(selector: SelectorName, rollouts: Candidates, n: int, seed: int) -> Estimate:
@@ -97,7 +101,7 @@ def test_a_choice_whose_verdict_is_unknown_is_not_a_wrong_one() -> None:
 @pytest.mark.parametrize("selector", SELECTORS)
 @pytest.mark.parametrize("n", [1, 4, 20])
 def test_where_every_verdict_is_unknown_so_is_the_accuracy(selector: SelectorName, n: int) -> None:
-    found = estimate(selector, candidates(["x"] * 20, [None] * 20, [[0.5]] * 20), n, seed=0)
+    found = estimate(selector, graded([("c", 0.5)] * 20), n, seed=0)
     assert (found.low, found.high, found.accuracy) == (0.0, pytest.approx(1.0), None)
 
 
@@ -109,14 +113,15 @@ def test_a_sampled_vote_is_within_3_standard_errors_of_the_mean_over_all_subsets
     n, seed = data.draw(st.integers(1, len(rollouts))), data.draw(st.integers(0, 1_000))
     problem = graded(rollouts)
     subsets = random_subsets(len(rollouts), n, seed)
-    found = vote_of(weights(selector, problem), problem.groups, subsets, problem.correct)
+    ballot = SELECTORS[selector].ballot
+    found = vote_of(values_of(selector, problem), problem.groups, subsets, problem.correct, ballot)
     expected, _ = brute_force(selector, rollouts, n)
     assert abs(found - expected) <= 3 * math.sqrt(expected * (1 - expected) / SUBSETS) + 1e-12
 
 
 def test_sampled_votes_scatter_around_the_truth_as_independent_draws_do() -> None:
     problem = graded(VOTED)
-    values = weights("majority", problem)
+    values = values_of("majority", problem)
     expected, _ = brute_force("majority", VOTED, 4)
     found = [vote_of(values, problem.groups, random_subsets(8, 4, seed), problem.correct) for seed in range(200)]
     error = math.sqrt(expected * (1 - expected) / SUBSETS)
@@ -223,7 +228,11 @@ def test_best_of_is_a_probability_for_many_rollouts() -> None:
 
 
 def test_selectors_that_need_a_prm_are_those_named_for_it() -> None:
-    assert [s for s in SELECTORS if not needs_prm(s)] == ["majority", "oracle"]
+    assert [s for s in SELECTORS if needs_prm(s)] == [s for s in SELECTORS if s.startswith("prm_")]
+
+
+def test_a_recipe_that_lists_no_selectors_gets_those_of_answers_and_step_scores() -> None:
+    assert ("majority", *(s for s in SELECTORS if needs_prm(s)), "oracle") == BY_DEFAULT
 
 
 @CHECKED

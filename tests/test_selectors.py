@@ -1,27 +1,40 @@
 """Selectors against hand-computed cases and a plain-Python reference."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from overthink.storage.schemas import SCHEMAS
 from overthink.tasks.analysis.selectors import (
     AGGREGATIONS,
     SELECTORS,
+    Candidates,
+    Selector,
     SelectorName,
     aggregate,
+    best,
     candidates,
     choose,
     needs_prm,
+    signal_of,
 )
+from overthink.tasks.analysis.signals import SIGNAL_NAMES
 
 NAN = float("nan")
 
 # Three rollouts say a, two say b; the best single step scores belong to different rollouts for each aggregation.
 KEYS = ["a", "b", "a", "b", "a"]
 STEPS = [[0.5, 0.5], [0.25, 1.0], [0.5, 0.25], [0.625, 0.625], [0.125, 0.125]]
+
+
+def drawn(keys: Sequence[str | None], correct: Sequence[bool | None], steps: Sequence[Sequence[float]]) -> Candidates:
+    """Rollouts of which each signal is the score of the last step."""
+    last = [row[-1] if row else None for row in steps]
+    return candidates(keys, correct, steps, dict.fromkeys(SIGNAL_NAMES, last))
 
 
 @pytest.mark.parametrize(
@@ -42,6 +55,58 @@ def test_hand_computed_choice(selector: SelectorName, chosen: int) -> None:
     assert choose(selector, candidates(KEYS, [False] * 5, STEPS)) == chosen
 
 
+# Five rollouts say a, three say b, three say c, one says nothing although it is the surest and the shortest.
+SAID = ["a", "b", "a", "c", None, "c", "a", "b", "a", "c", "b", "a"]
+SURE = [1.0, 9.0, 2.0, 7.0, 99.0, 8.0, 3.0, 8.5, 1.5, 7.5, 1.0, 0.5]
+LONG = [50, 40, 10, 90, 1, 20, 95, 60, 96, 15, 70, 97]
+
+
+@pytest.mark.parametrize(
+    ("selector", "chosen"),
+    [
+        ("logprob_mean_max", 11),  # -0.5
+        ("logprob_mean_vote", 0),  # with e^-sure: a 1.3815, b 0.3682, c 0.0018; a sum of logarithms would choose a last
+        ("self_certainty_max", 1),  # b 9.0
+        ("self_certainty_borda", 0),  # b 11, 10, 3: 8.211; c 9, 8, 7: 8.474; a 6, 5, 4, 2 and 1 for the last: 9.100
+        ("deepconf_tail_max", 1),
+        ("deepconf_tail_vote", 3),  # a 8.0, b 18.5, c 22.5
+        ("deepconf_tail_top10_vote", 1),  # the 90th percentile of 11 is the second: b 9.0, 8.5
+        ("deepconf_tail_top90_vote", 3),  # all but the last a: c 22.5
+        ("shortest", 2),  # a 10
+        ("shortest_vote", 5),  # a 10, c 15, 20
+    ],
+)
+def test_hand_computed_choice_without_a_prm(selector: SelectorName, chosen: int) -> None:
+    signals = dict.fromkeys(SIGNAL_NAMES, SURE) | {"completion_tokens": LONG, "logprob_mean": [-one for one in SURE]}
+    assert choose(selector, candidates(SAID, [False] * 12, None, signals)) == chosen
+
+
+@pytest.mark.parametrize("kind", ["mean", "tail", "bottom", "lowest"])
+def test_each_kind_of_confidence_is_read_by_its_own_selectors(kind: str) -> None:
+    own = [name for name in SELECTORS if signal_of(name) == f"confidence_{kind}"]
+    assert own == [f"deepconf_{kind}_{how}" for how in ("max", "vote", "top10_vote", "top90_vote")]
+
+
+def test_three_short_rollouts_that_differ_leave_it_to_the_shortest() -> None:
+    signals = {"completion_tokens": [30, 20, 10, 40, 50]}
+    assert choose("shortest_vote", candidates(["a", "b", "c", "d", "d"], [False] * 5, None, signals)) == 2
+
+
+def test_what_sampling_did_not_tell_has_no_say() -> None:
+    signals = {"confidence_mean": [None, 1.0, None, 2.0]}
+    assert choose("deepconf_mean_vote", candidates(["a", "b", "a", "c"], [False] * 4, None, signals)) == 3
+    assert choose("deepconf_tail_vote", candidates(["a", "b", "a", "c"], [False] * 4, None, signals)) is None
+
+
+def test_a_selector_of_a_signal_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="there is no signal 'confidence': name one of prm, completion_tokens, "):
+        Selector("wrong", best, signal="confidence")  # type: ignore[arg-type]
+
+
+def test_the_signals_are_columns_of_the_rollouts() -> None:
+    assert set(SIGNAL_NAMES) - {"prm"} <= set(SCHEMAS["rollouts"].names)
+
+
 @pytest.mark.parametrize(("aggregation", "expected"), [("min", 0.25), ("last", 0.5), ("mean", 0.5), ("prod", 0.09375)])
 def test_hand_computed_aggregate(aggregation: str, expected: float) -> None:
     assert aggregate([0.75, 0.25, 0.5], aggregation) == expected  # type: ignore[arg-type]
@@ -54,7 +119,7 @@ def test_rollout_without_steps_has_no_score(aggregation: str) -> None:
 
 @pytest.mark.parametrize("selector", [s for s in SELECTORS if s != "oracle"])
 def test_ties_go_to_the_first_encountered(selector: SelectorName) -> None:
-    assert choose(selector, candidates([None, "b", "a", "b", "a"], [False] * 5, [[0.5]] * 5)) == 1
+    assert choose(selector, drawn([None, "b", "a", "b", "a"], [False] * 5, [[0.5]] * 5)) == 1
 
 
 def test_tied_votes_go_to_the_answer_met_first_not_to_the_first_to_reach_the_total() -> None:
@@ -92,7 +157,7 @@ def test_an_answer_scored_zero_can_still_win_a_vote() -> None:
 @pytest.mark.parametrize("selector", SELECTORS)
 @pytest.mark.parametrize("count", [0, 3])
 def test_none_where_nobody_has_a_say(selector: SelectorName, count: int) -> None:
-    assert choose(selector, candidates([None] * count, [False] * count, [[0.5]] * count)) is None
+    assert choose(selector, drawn([None] * count, [False] * count, [[0.5]] * count)) is None
 
 
 def test_oracle_takes_the_first_right_one() -> None:
@@ -115,35 +180,57 @@ def test_equal_keys_are_numbered_alike_in_order_of_first_sight() -> None:
     np.testing.assert_array_equal(groups, [0, -1, 1, 0])
 
 
+COMBINE = {"min": min, "last": lambda row: row[-1], "mean": lambda row: sum(row) / len(row), "prod": math.prod}
+
+
+def reference_value(selector: SelectorName, row: list[float]) -> float:
+    """What a rollout with these step scores is worth, of which each signal is the last."""
+    if selector in ("majority", "oracle"):
+        return 1.0
+    if not row:
+        return NAN
+    if needs_prm(selector):
+        return NAN if any(map(math.isnan, row)) else COMBINE[selector.split("_")[1]](row)
+    sign = -1 if selector.startswith("shortest") else 1
+    return float(np.exp(row[-1])) if selector == "logprob_mean_vote" else sign * row[-1]
+
+
+def reference_votes(selector: SelectorName, says: dict[int, float]) -> dict[int, float]:
+    """How heavily those vote that count, by their place."""
+    ranked = sorted(says, key=lambda place: (-says[place], place))
+    if selector == "self_certainty_borda":
+        return {place: float(np.array([len(says) - ranked.index(place)])[0] ** 0.5) for place in says}
+    if selector == "shortest_vote":
+        return {place: 1.5 if place == ranked[0] else 1.0 for place in says if place in ranked[:3]}
+    if "_top" in selector and says:
+        bar = np.percentile(list(says.values()), 90 if "_top10_" in selector else 10)
+        return {place: value for place, value in says.items() if value >= bar - 1e-9}
+    return says
+
+
 def reference_choice(
     selector: SelectorName, keys: list[str | None], correct: list[bool], steps: list[list[float]]
 ) -> int | None:
-    kind, mode = "one", selector
-    if selector.startswith("prm_"):
-        _, kind, mode = selector.split("_")
-    combine = {"min": min, "last": lambda row: row[-1], "mean": lambda row: sum(row) / len(row), "prod": math.prod}
-    says: dict[int, float] = {}
-    for index, (key, row) in enumerate(zip(keys, steps, strict=True)):
-        if key is None:
-            continue
-        if kind == "one":
-            says[index] = 1.0
-        elif row and not math.isnan(value := NAN if any(map(math.isnan, row)) else combine[kind](row)):
-            says[index] = value
-    best: int | None = None
+    says = {
+        place: value
+        for place, (key, row) in enumerate(zip(keys, steps, strict=True))
+        if key is not None and not math.isnan(value := reference_value(selector, row))
+    }
+    says = reference_votes(selector, says)
+    chosen: int | None = None
     totals: dict[str | None, float] = {}
-    for index, value in says.items():
-        totals[keys[index]] = totals.get(keys[index], 0.0) + value
-    for index, value in says.items():
-        if mode == "oracle":
-            better = best is None or (correct[index] and not correct[best])
-        elif mode == "max":
-            better = best is None or value > says[best]
+    for place, value in says.items():
+        totals[keys[place]] = totals.get(keys[place], 0.0) + value
+    for place, value in says.items():
+        if selector == "oracle":
+            better = chosen is None or (correct[place] and not correct[chosen])
+        elif selector.endswith("_max") or selector == "shortest":
+            better = chosen is None or value > says[chosen]
         else:
-            better = best is None or totals[keys[index]] > totals[keys[best]]
+            better = chosen is None or totals[keys[place]] > totals[keys[chosen]]
         if better:
-            best = index
-    return best
+            chosen = place
+    return chosen
 
 
 STEP_SCORE = st.integers(0, 8).map(lambda eighths: eighths / 8)  # sums and products of few eighths are exact
@@ -151,11 +238,11 @@ STEP_SCORES = st.one_of(st.lists(STEP_SCORE, max_size=4), st.just([NAN]))
 ROLLOUTS = st.lists(st.tuples(st.sampled_from([None, "a", "b", "c"]), STEP_SCORES), max_size=10)
 
 
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(deadline=None, derandomize=True, max_examples=800)
 @given(rollouts=ROLLOUTS, right=st.sampled_from(["a", "b", "z"]), selector=st.sampled_from([*SELECTORS]))
 def test_choice_equals_the_plain_reference(
     rollouts: list[tuple[str | None, list[float]]], right: str, selector: SelectorName
 ) -> None:
     keys, steps = [key for key, _ in rollouts], [row for _, row in rollouts]
     correct = [key == right for key in keys]
-    assert choose(selector, candidates(keys, correct, steps)) == reference_choice(selector, keys, correct, steps)
+    assert choose(selector, drawn(keys, correct, steps)) == reference_choice(selector, keys, correct, steps)

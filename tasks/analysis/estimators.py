@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from overthink.tasks.analysis.ballots import Ballot, as_valued
 from overthink.tasks.analysis.selectors import (
     Booleans,
     Candidates,
@@ -26,8 +27,8 @@ from overthink.tasks.analysis.selectors import (
     any_right,
     best,
     selector_of,
+    values_of,
     vote,
-    weights,
 )
 
 Estimator = Literal["exact", "monte_carlo"]
@@ -68,7 +69,7 @@ def estimates(
     """
     count = rollouts.count
     chosen = [selector_of(name) for name in selectors]
-    values = {selector.name: weights(selector.name, rollouts) for selector in chosen}
+    values = {selector.name: values_of(selector.name, rollouts) for selector in chosen}
     found: dict[tuple[str, int], Estimate] = {}
     for n in budgets:
         if not 1 <= n <= count:
@@ -82,7 +83,7 @@ def estimates(
 def _estimate(selector: Selector, values: Floats, rollouts: Candidates, n: int, seed: int) -> Estimate:
     if selector.pick is any_right:
         return _bounded(partial(_pass_among, n), rollouts, "exact")
-    if selector.pick is best:
+    if selector.pick is best and selector.ballot is as_valued:
         return _bounded(partial(best_of, values, n), rollouts, "exact")
     enumerable = has_few_subsets(rollouts.count, n)
     subsets = all_subsets(rollouts.count, n) if enumerable else random_subsets(rollouts.count, n, seed)
@@ -107,7 +108,7 @@ def estimates_after(
     subsets = np.column_stack([np.tile(np.arange(pilot), (len(drawn), 1)), drawn + pilot])
     found: dict[str, Estimate] = {}
     for name in selectors:
-        chance = _by_subsets(selector_of(name), weights(name, rollouts), rollouts, subsets)
+        chance = _by_subsets(selector_of(name), values_of(name, rollouts), rollouts, subsets)
         found[name] = _bounded(chance, rollouts, "exact" if enumerable else "monte_carlo")
     return found
 
@@ -117,10 +118,11 @@ def _by_subsets(selector: Selector, values: Floats, rollouts: Candidates, subset
     if selector.pick is any_right:
         return partial(_any_among, subsets)
     if selector.pick is vote:
-        return partial(vote_of, values, rollouts.groups, subsets)
+        return partial(vote_of, values, rollouts.groups, subsets, ballot=selector.ballot)
     if selector.pick is best:  # each rollout is its own group: then the vote chooses the best one
         return partial(vote_of, values, np.arange(rollouts.count), subsets)
-    picked = [selector.pick(rollouts.at(subset), values[subset]) for subset in subsets]
+    votes = selector.ballot(values[subsets])
+    picked = [selector.pick(rollouts.at(subset), row) for subset, row in zip(subsets, votes, strict=True)]
     places = [len(values) if one is None else subset[one] for one, subset in zip(picked, subsets, strict=True)]
     return lambda marked: float(np.append(marked, False)[places].mean())
 
@@ -158,21 +160,23 @@ def chances_of_ranks(count: int, n: int) -> Floats:
     return np.array([comb(count - 1 - rank, n - 1) / comb(count, n) for rank in range(count)])
 
 
-def vote_of(values: Floats, groups: Integers, subsets: Integers, correct: Booleans) -> float:
+def vote_of(
+    values: Floats, groups: Integers, subsets: Integers, correct: Booleans, ballot: Ballot = as_valued
+) -> float:
     """Mean accuracy of a weighted vote over `subsets`, (any, n) ascending indices; ties go to the first encountered."""
     count, kinds = len(values), int(groups.max()) + 1
-    has_say = ~np.isnan(values)
+    votes = ballot(values[subsets])
     # Rollouts with NaN vote in an extra last column, which is cut off.
-    columns = np.where(has_say, groups, kinds)
-    cells = np.arange(len(subsets))[:, np.newaxis] * (kinds + 1) + columns[subsets]
-    ballots = np.where(has_say, values, 0.0)[subsets]
+    has_say = ~np.isnan(votes)
+    columns, weights = np.where(has_say, groups[subsets], kinds), np.where(has_say, votes, 0.0)
+    cells = (np.arange(len(subsets))[:, np.newaxis] * (kinds + 1) + columns).ravel()
     size = len(subsets) * (kinds + 1)
-    totals = np.bincount(cells.ravel(), weights=ballots.ravel(), minlength=size).reshape(-1, kinds + 1)[:, :kinds]
+    totals = np.bincount(cells, weights=weights.ravel(), minlength=size).reshape(-1, kinds + 1)[:, :kinds]
     first = np.full(size, count)
-    np.minimum.at(first, cells.ravel(), subsets.ravel())
+    np.minimum.at(first, cells, subsets.ravel())
     first = first.reshape(-1, kinds + 1)[:, :kinds]
-    totals = np.where(first < count, totals, -1.0)
-    leading = totals == totals.max(axis=1, keepdims=True, initial=-1.0)
+    totals = np.where(first < count, totals, -np.inf)
+    leading = totals == totals.max(axis=1, keepdims=True, initial=-np.inf)
     chosen = np.where(leading, first, count).min(axis=1, initial=count)
     right = np.append(correct, False)  # the index of a subset without any vote points past the end
     return float(right[chosen].mean())

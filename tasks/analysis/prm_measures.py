@@ -27,7 +27,7 @@ from overthink.tasks.analysis.selectors import (
     Aggregation,
     Candidates,
     Selector,
-    weights,
+    values_of,
 )
 
 Measure = Literal[
@@ -127,7 +127,7 @@ def selection_figures(problems: Sequence[Candidates], budgets: Sequence[int], se
 
 
 def _with_a_say(problem: Candidates, aggregation: Aggregation) -> tuple[Floats, Booleans]:
-    values = weights(BEST_BY[aggregation].name, problem)
+    values = values_of(BEST_BY[aggregation].name, problem)
     eligible = ~np.isnan(values) & ~problem.unknown
     return values[eligible], problem.correct[eligible]
 

@@ -1,7 +1,7 @@
-"""Selectors: how one answer is chosen among a problem's rollouts, by the scores and votes of Liu et al. 2025."""
+"""Selectors: how one answer is chosen among a problem's rollouts, by votes, PRM scores or what sampling tells."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
@@ -9,6 +9,8 @@ import numpy.typing as npt
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from overthink.tasks.analysis.ballots import Ballot, as_valued, borda, first_three, top
+from overthink.tasks.analysis.signals import SIGNAL_NAMES, SignalName
 from overthink.tasks.plugins import plugins
 
 Floats = npt.NDArray[np.float64]
@@ -43,6 +45,7 @@ class Candidates:
     `groups` (N,) numbers the groups of equal answers, -1: none; `correct` (N,) marks the right ones, `unknown` (N,) the
     answers without a verdict, and no rollout is marked by both; `scores` maps each aggregation to (N,) numbers in
     [0, 1], NaN where unknown; `steps` holds the scores that these are made of, one a step, None where no PRM gave any.
+    `signals` maps what else is known of them to (N,) numbers, NaN where unknown.
     """
 
     groups: Integers
@@ -50,11 +53,16 @@ class Candidates:
     unknown: Booleans
     scores: Mapping[Aggregation, Floats]
     steps: Sequence[Sequence[float]] | None = None
+    signals: Mapping[SignalName, Floats] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
         """N."""
         return len(self.groups)
+
+    def signal(self, name: SignalName) -> Floats:
+        """The numbers of a signal, (N,), NaN where unknown."""
+        return self.signals.get(name, np.full(self.count, np.nan))
 
     def first(self, n: int) -> "Candidates":
         """The first n of them."""
@@ -64,16 +72,20 @@ class Candidates:
         """Those at `indices`, (any,)."""
         scores = {name: values[indices] for name, values in self.scores.items()}
         steps = None if self.steps is None else [self.steps[index] for index in indices]
-        return Candidates(self.groups[indices], self.correct[indices], self.unknown[indices], scores, steps)
+        signals = {name: values[indices] for name, values in self.signals.items()}
+        return Candidates(self.groups[indices], self.correct[indices], self.unknown[indices], scores, steps, signals)
 
 
 def candidates(
-    answer_groups: Sequence[str | None], correct: Sequence[bool | None], step_scores: Sequence[Sequence[float]] | None
+    answer_groups: Sequence[str | None],
+    correct: Sequence[bool | None],
+    step_scores: Sequence[Sequence[float]] | None,
+    signals: Mapping[SignalName, Sequence[float | None]] | None = None,
 ) -> Candidates:
     """Arrays of one problem's rollouts.
 
     `answer_groups` names the groups of equal answers, None: none; `correct` is None where unknown; `step_scores` is
-    None where no PRM scored them.
+    None where no PRM scored them; `signals` are in the order of the rollouts, None where unknown.
     """
     numbers: dict[str, int] = {}
     groups = [-1 if group is None else numbers.setdefault(group, len(numbers)) for group in answer_groups]
@@ -84,11 +96,12 @@ def candidates(
     unknown = np.array(
         [verdict is None and group >= 0 for verdict, group in zip(correct, groups, strict=True)], dtype=np.bool_
     )
-    return Candidates(np.array(groups, dtype=np.int64), right, unknown, scores, step_scores)
+    known = {name: np.array(values, dtype=np.float64) for name, values in (signals or {}).items()}
+    return Candidates(np.array(groups, dtype=np.int64), right, unknown, scores, step_scores, known)
 
 
 Value = Callable[[Candidates], Floats]  # (N,) each rollout's value for the choice, NaN where unknown
-Pick = Callable[[Candidates, Floats], int | None]  # the rollout that those values choose, None where all are NaN
+Pick = Callable[[Candidates, Floats], int | None]  # the rollout that those votes choose, None where all are NaN
 
 
 def one_each(rollouts: Candidates) -> Floats:
@@ -124,17 +137,23 @@ def any_right(rollouts: Candidates, values: Floats) -> int | None:
 class Selector:
     """How one answer is chosen: `value` maps each rollout to a number, `pick` chooses a rollout by these numbers.
 
-    `signal` is what `value` reads, None for answers alone. Where `serves_subsets`, the stored N rollouts determine the
-    choice among any n of them, and so the accuracy at every budget; otherwise the choice is made only among all N.
-    Raise `version` whenever the choices change.
+    `signal` is what `value` reads, None for answers alone; `ballot` makes a rollout's vote of its value and of those of
+    the others chosen from. Where `serves_subsets`, the stored N rollouts determine the choice among any n of them, and
+    so the accuracy at every budget; otherwise the choice is made only among all N. Raise `version` whenever the choices
+    change. Raises ValueError for a signal that is none.
     """
 
     name: str
     pick: Pick
     value: Value = one_each
-    signal: Literal["prm"] | None = None
+    signal: SignalName | None = None
     serves_subsets: bool = True
     version: int = 1
+    ballot: Ballot = as_valued
+
+    def __post_init__(self) -> None:
+        if self.signal is not None and self.signal not in SIGNAL_NAMES:
+            raise ValueError(f"there is no signal {self.signal!r}: name one of {', '.join(SIGNAL_NAMES)}")
 
 
 def by_scores(aggregation: Aggregation, pick: Pick) -> Selector:
@@ -143,12 +162,50 @@ def by_scores(aggregation: Aggregation, pick: Pick) -> Selector:
     return Selector(f"prm_{aggregation}_{kind}", pick, lambda rollouts: rollouts.scores[aggregation], signal="prm")
 
 
+def reading(signal: SignalName) -> Value:
+    """A signal as it is."""
+    return lambda rollouts: rollouts.signal(signal)
+
+
+def token_probability(rollouts: Candidates) -> Floats:
+    """The geometric mean of the tokens' probabilities, in (0, 1]: a sum of logarithms would be against many votes."""
+    return np.exp(rollouts.signal("logprob_mean"))
+
+
+def brevity(rollouts: Candidates) -> Floats:
+    """The negative number of tokens written."""
+    return -rollouts.signal("completion_tokens")
+
+
+def by_confidence(name: str, signal: SignalName) -> tuple[Selector, ...]:
+    """The choices of DeepConf by one kind of confidence: the best, and votes of all or of the top percent."""
+    value = reading(signal)
+    filtered = (Selector(f"{name}_top{one}_vote", vote, value, signal, ballot=top(one)) for one in (10, 90))
+    return (Selector(f"{name}_max", best, value, signal), Selector(f"{name}_vote", vote, value, signal), *filtered)
+
+
 MAJORITY = Selector("majority", vote)
 ORACLE = Selector("oracle", any_right)
 BEST_BY: Mapping[Aggregation, Selector] = {one: by_scores(one, best) for one in AGGREGATIONS}
 VOTE_BY: Mapping[Aggregation, Selector] = {one: by_scores(one, vote) for one in AGGREGATIONS}
+WITHOUT_PRM = (
+    Selector("logprob_mean_max", best, reading("logprob_mean"), "logprob_mean"),
+    Selector("logprob_mean_vote", vote, token_probability, "logprob_mean"),
+    Selector("self_certainty_max", best, reading("self_certainty"), "self_certainty"),
+    Selector("self_certainty_borda", vote, reading("self_certainty"), "self_certainty", ballot=borda(0.5)),
+    *by_confidence("deepconf_mean", "confidence_mean"),
+    *by_confidence("deepconf_tail", "confidence_tail"),
+    *by_confidence("deepconf_bottom", "confidence_bottom"),
+    *by_confidence("deepconf_lowest", "confidence_lowest"),
+    Selector("shortest", best, brevity, "completion_tokens"),
+    Selector("shortest_vote", vote, brevity, "completion_tokens", ballot=first_three),
+)
 # By name, as recipes and tables list them.
-SELECTORS: Mapping[str, Selector] = {one.name: one for one in (MAJORITY, *BEST_BY.values(), *VOTE_BY.values(), ORACLE)}
+SELECTORS: Mapping[str, Selector] = {
+    one.name: one for one in (MAJORITY, *BEST_BY.values(), *VOTE_BY.values(), *WITHOUT_PRM, ORACLE)
+}
+# Those of a recipe that lists none: they read answers and step scores.
+BY_DEFAULT: tuple[str, ...] = tuple(name for name, one in SELECTORS.items() if one.signal in (None, "prm"))
 
 
 def selector_of(name: str) -> Selector:
@@ -193,14 +250,20 @@ def needs_prm(name: str) -> bool:
     return name != BY_STRATEGY and selector_of(name).signal == "prm"
 
 
-def weights(name: str, rollouts: Candidates) -> Floats:
-    """Each rollout's value for a selector's choice, (N,): a vote of 1, or its score; NaN where it does not count.
+def signal_of(name: str) -> SignalName | None:
+    """What a selector reads; None for answers alone."""
+    return selector_of(name).signal
 
-    A rollout without an answer, or without a score that the selector needs, does not count.
+
+def values_of(name: str, rollouts: Candidates) -> Floats:
+    """Each rollout's value for a selector's choice, (N,): 1, or what its signal says; NaN where it does not count.
+
+    A rollout without an answer, or without a number that the selector needs, does not count.
     """
     return np.where(rollouts.groups < 0, np.nan, selector_of(name).value(rollouts))
 
 
 def choose(name: str, rollouts: Candidates) -> int | None:
     """The index of a rollout that holds the answer that a selector chooses, or None where no rollout counts."""
-    return selector_of(name).pick(rollouts, weights(name, rollouts))
+    selector, values = selector_of(name), values_of(name, rollouts)
+    return selector.pick(rollouts, selector.ballot(values[np.newaxis])[0])

@@ -1,6 +1,6 @@
 """From the recipe of an import to the graphs of its runs, one for each set of rollouts in its path."""
 
-from overthink.tasks.analysis.selectors import SELECTORS, SelectorName, needs_prm
+from overthink.tasks.analysis.selectors import BY_DEFAULT, SelectorName, needs_prm
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.importers.answer_counts import read_answer_counts
 from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_tts
@@ -36,7 +36,7 @@ def read_sets(recipe: ImportRecipe) -> list[ImportedSet]:
 
 def selectors_of(imported: ImportedSet) -> tuple[SelectorName, ...]:
     """All selectors that the rollouts allow."""
-    return tuple(name for name in SELECTORS if imported.is_scored or not needs_prm(name))
+    return tuple(name for name in BY_DEFAULT if imported.is_scored or not needs_prm(name))
 
 
 def _plan(recipe: ImportRecipe, imported: ImportedSet) -> Plan:
@@ -56,6 +56,7 @@ def _plan(recipe: ImportRecipe, imported: ImportedSet) -> Plan:
         problems=problems,
         method_id=method_id,
         n=n,
+        rollouts=rollouts,
         grades=grades,
         scores=rollouts if imported.is_scored else None,
         settings=SelectSettings(imported.budgets, selectors_of(imported), imported.independent, recipe.seed),

@@ -45,6 +45,7 @@ def select_node(recipe: Recipe, method: AnyMethod, grades: GradeNode, scores: In
         problems=grades.problems,
         method_id=grades.method_id,
         n=grades.n,
+        rollouts=grades.rollouts,
         grades=grades,
         scores=scores,
         settings=settings,

@@ -66,6 +66,7 @@ class Regrading:
             problems=self._problems,
             method_id=method_id,
             n=wanted["n"],
+            rollouts=made,
             grades=self._graded(made),
             scores=scores,
             settings=SelectSettings(wanted["budgets"], wanted["selectors"], independent, self._run.seed),

@@ -1,6 +1,6 @@
 """The recipe: the whole description of a run, checked before anything starts."""
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -16,7 +16,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from overthink.tasks.analysis.difficulty import DifficultyConfig
-from overthink.tasks.analysis.selectors import SELECTORS, SelectorName, needs_prm
+from overthink.tasks.analysis.selectors import BY_DEFAULT, SELECTORS, SelectorName, signal_of
+from overthink.tasks.analysis.signals import why_unknown
 from overthink.tasks.datasets.labelled import SolutionSource
 from overthink.tasks.datasets.sources import Source, domain_of_source, has_references
 from overthink.tasks.domains.known_domains import MATH, DomainName, domain_of
@@ -40,6 +41,10 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+ListedSelectors = tuple[SelectorName, ...] | Literal["all"] | None
+LISTED_SELECTORS = Field(
+    default=None, description="a list, or all that apply; unless said those that apply of answers and step scores"
+)
 BY_CHAT = (
     "goes on from steps, but an `openai` policy without `tokenizer` is asked by chat, which shows no tokens to go on "
     "from as they were written: serve the model with vLLM and name its `tokenizer`"
@@ -129,15 +134,15 @@ class Recipe(SampledRecipe):
     prm: PrmConfig | None = None
     methods: tuple[ListedMethod, ...] = Field(min_length=1)
     budgets: tuple[Annotated[int, Field(ge=1, lt=2**31)], ...] = Field(min_length=1)
-    selectors: tuple[SelectorName, ...] | None = Field(default=None, description="all that apply, unless listed")
+    selectors: ListedSelectors = LISTED_SELECTORS
     difficulty: DifficultyConfig = Field(default=DifficultyConfig(), description="of strategies; changes no result")
     gate: GateConfig | None = Field(default=None, description="fail where accuracy dropped; changes no result")
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
 
     @field_validator("selectors")
     @classmethod
-    def _listed_once(cls, values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
-        twice = [value for value in values or () if (values or ()).count(value) > 1]
+    def _listed_once(cls, values: tuple[Any, ...] | str | None) -> tuple[Any, ...] | str | None:
+        twice = [value for value in values if values.count(value) > 1] if isinstance(values, tuple) else []
         if twice:
             raise ValueError(f"{twice[0]} is listed twice")
         return values
@@ -151,9 +156,10 @@ class Recipe(SampledRecipe):
             raise ValueError(
                 f"budget {max(self.budgets)} is more than the {max(rollouts)} rollouts of any method: raise n"
             )
-        wanting = [selector for selector in self.selectors or () if needs_prm(selector)]
-        if wanting and self.prm is None:
-            raise ValueError(f"selector {wanting[0]} needs step scores: name a `prm`")
+        for selector in self.chosen_selectors():
+            lacking = self._lacking(selector)
+            if lacking is not None:
+                raise ValueError(f"selector {selector} needs {lacking}")
         if self.gate is not None and self.gate.selector not in self.chosen_selectors():
             raise ValueError(f"the gate's selector {self.gate.selector} is none of this recipe: add it to `selectors`")
         searches = [method.method_id for method in self.fixed_methods if method.is_search]
@@ -184,10 +190,24 @@ class Recipe(SampledRecipe):
         return tuple(method for method in self.methods if isinstance(method, ComputeOptimal))
 
     def chosen_selectors(self) -> tuple[SelectorName, ...]:
-        """The selectors to report: those listed, or all that the recipe's engines allow."""
-        if self.selectors is not None:
+        """The selectors to report: those listed, or all or the default ones that the recipe's engines allow."""
+        if isinstance(self.selectors, tuple):
             return self.selectors
-        return tuple(name for name in SELECTORS if self.prm is not None or not needs_prm(name))
+        names = BY_DEFAULT if self.selectors is None else tuple(SELECTORS)
+        return tuple(name for name in names if self._lacking(name) is None)
+
+    def _lacking(self, selector: SelectorName) -> str | None:
+        """What the recipe's rollouts will not have that a selector reads; None where they will have it."""
+        signal = signal_of(selector)
+        if signal is None or signal == "completion_tokens":
+            return None
+        if signal == "prm":
+            return None if self.prm is not None else why_unknown(signal)
+        if not _goes_on_from_steps(self.policy):
+            return f"{signal}, but an `openai` policy without `tokenizer` shows no tokens: name its `tokenizer`"
+        if signal == "self_certainty":
+            return why_unknown(signal)
+        return None
 
     def budgets_of(self, method: AnyMethod) -> tuple[int, ...]:
         """The budgets that a method's rollouts can answer, ascending; its own n always, smaller ones if they can."""

@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from overthink.tasks.analysis.difficulty import DIFFICULTIES, Difficulty, DifficultyConfig, Predictor
-from overthink.tasks.analysis.selectors import Floats, Integers, SelectorName
+from overthink.tasks.analysis.selectors import Floats, Integers, SelectorName, signal_of
 from overthink.tasks.domains.known_domains import MATH, DomainName
 from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
@@ -40,6 +40,13 @@ class FixedChoice(BaseModel):
     ci_high: float | None
     policy_tokens: float = Field(gt=0, description="completion tokens of a problem, the pilot's included")
     flops: float | None = Field(gt=0, description="of policy and PRM together, for a problem; null where unknown")
+
+    @field_validator("selector")
+    @classmethod
+    def _of_answers_or_scores(cls, selector: str) -> str:
+        if signal_of(selector) not in (None, "prm"):
+            raise ValueError(f"{selector} reads {signal_of(selector)}: a strategy chooses by answers and step scores")
+        return selector
 
 
 class Choice(FixedChoice):

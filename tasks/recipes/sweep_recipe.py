@@ -7,14 +7,13 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, RootModel, TypeAdapter, ValidationError, field_validator, model_validator
 
 from overthink.tasks.analysis.difficulty import DifficultyConfig
-from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.datasets.sources import Source, domain_of_source
 from overthink.tasks.domains.known_domains import DomainName
 from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
 from overthink.tasks.recipes.grading import GradingConfig
 from overthink.tasks.recipes.methods import AnyMethod
-from overthink.tasks.recipes.recipe import AnyRecipe, Recipe, SamplingConfig
+from overthink.tasks.recipes.recipe import LISTED_SELECTORS, AnyRecipe, ListedSelectors, Recipe, SamplingConfig
 
 METHODS: TypeAdapter[AnyMethod] = TypeAdapter(AnyMethod)
 
@@ -74,7 +73,7 @@ class SweepRecipe(AnyRecipe):
     prms: tuple[PrmConfig, ...] = Field(default=(), description="none: only methods and selectors that need no scores")
     methods: tuple[SweptMethod, ...] = Field(min_length=1, description="without n")
     budgets: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
-    selectors: tuple[SelectorName, ...] | None = Field(default=None, description="all that apply, unless listed")
+    selectors: ListedSelectors = LISTED_SELECTORS
     sampling: SamplingConfig = SamplingConfig()
     grading: GradingConfig = GradingConfig()
     difficulty: DifficultyConfig = Field(default=DifficultyConfig(), description="its pilot sizes what follows one")

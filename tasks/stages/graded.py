@@ -3,14 +3,16 @@
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from overthink.storage.manifest import Extent
 from overthink.storage.stages import Stage
 from overthink.tasks.analysis.selectors import Candidates, candidates
+from overthink.tasks.analysis.signals import SignalName
 from overthink.tasks.domains.domain import Judge
 from overthink.tasks.stages.score import by_rollout, rows_within
 
@@ -23,7 +25,7 @@ class GradedRollout:
     """One rollout; `answer` is as written, None where there is none.
 
     `key` is the answer's canonical form, `correct` is None where unknown, `scores` holds a number in [0, 1] for each
-    step, and is None where no PRM scored the rollouts.
+    step, and is None where no PRM scored the rollouts. `signals` are those that were asked for, None where unknown.
     """
 
     rollout_id: str
@@ -32,6 +34,7 @@ class GradedRollout:
     key: str | None
     correct: bool | None
     scores: Sequence[float] | None = None
+    signals: Mapping[SignalName, float | None] = field(default_factory=dict)
 
 
 Graded = Sequence[GradedRollout]  # of one problem, in the order of the sample index
@@ -49,8 +52,37 @@ class Pool:
     all: Candidates
 
 
-def read_graded(grades: Stage, scores: Stage | None, extent: Extent) -> dict[str, Graded]:
+@dataclass(frozen=True)
+class SignalSource:
+    """The stage that holds the rollouts, and which of their signals are wanted."""
+
+    rollouts: Stage
+    wanted: Sequence[SignalName]
+
+    def of(self, units: Sequence[str]) -> dict[str, dict[SignalName, float | None]]:
+        """The signals of the rollouts of some problems, by rollout id; None where unknown."""
+        table = self.rollouts.table("rollouts", units)
+        columns = {signal: _signal(table, signal).to_pylist() for signal in self.wanted}
+        return {
+            rollout_id: {signal: column[place] for signal, column in columns.items()}
+            for place, rollout_id in enumerate(table["rollout_id"].to_pylist())
+        }
+
+
+def _signal(table: pa.Table, signal: SignalName) -> pa.ChunkedArray:
+    if signal != "logprob_mean":
+        return table[signal]
+    # Rollouts that were stored before the column was, hold what it is made of.
+    tokens = table["completion_tokens"]
+    written = pc.if_else(pc.greater(tokens, 0), tokens, None)
+    return pc.coalesce(table[signal], pc.divide(table["logprob_sum"], pc.cast(written, pa.float64())))
+
+
+def read_graded(
+    grades: Stage, scores: Stage | None, extent: Extent, signals: SignalSource | None = None
+) -> dict[str, Graded]:
     """The graded (and, where there is a PRM, scored) rollouts of a shard, by problem key."""
+    known = {} if signals is None else signals.of(extent.units)
     correct = column_by_rollout(grades.table("grades", extent.units), "correct")
     steps = None if scores is None else by_rollout(scores.table("scores", extent.units), "score")
     graded: dict[str, list[GradedRollout]] = {unit: [] for unit in extent.units}
@@ -58,7 +90,8 @@ def read_graded(grades: Stage, scores: Stage | None, extent: Extent) -> dict[str
         rollout_id = row["rollout_id"]
         scored = None if steps is None else steps[rollout_id]
         identity = (rollout_id, row["sample_index"], row["answer"], row["answer_key"])
-        graded[row["problem_key"]].append(GradedRollout(*identity, correct[rollout_id], scored))
+        more = {} if signals is None else known[rollout_id]
+        graded[row["problem_key"]].append(GradedRollout(*identity, correct[rollout_id], scored, more))
     return dict(graded)
 
 
@@ -73,7 +106,9 @@ def join(rollouts: Graded, judge: Judge) -> Pool:
     groups = [found.get(rollout.rollout_id) for rollout in rollouts]
     scores = [rollout.scores for rollout in rollouts if rollout.scores is not None]
     scored = scores if len(scores) == len(rollouts) else None
-    return Pool(rollouts, groups, candidates(groups, [rollout.correct for rollout in rollouts], scored))
+    named = rollouts[0].signals if rollouts else {}
+    signals = {name: [rollout.signals[name] for rollout in rollouts] for name in named}
+    return Pool(rollouts, groups, candidates(groups, [rollout.correct for rollout in rollouts], scored, signals))
 
 
 def join_all(graded: Mapping[str, Graded], judge: Judge) -> dict[str, Pool]:

@@ -12,11 +12,12 @@ from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.analysis.estimators import SUBSETS, Estimate, estimates
 from overthink.tasks.analysis.intervals import KIND, mean_interval
-from overthink.tasks.analysis.selectors import Candidates, SelectorName, choose, needs_prm, selector_of
+from overthink.tasks.analysis.selectors import Candidates, SelectorName, choose, needs_prm, selector_of, signal_of
+from overthink.tasks.analysis.signals import SignalName
 from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.context import ShardContext
-from overthink.tasks.stages.graded import Pool, join_all, read_graded
+from overthink.tasks.stages.graded import Graded, Pool, SignalSource, join_all, read_graded
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
 from overthink.tasks.stages.node import Input, PlainNode
 
@@ -37,6 +38,12 @@ class SelectSettings:
     independent: bool
     seed: int
 
+    @property
+    def signals(self) -> tuple[SignalName, ...]:
+        """What the selectors read of the rollouts besides answers and step scores."""
+        read = dict.fromkeys(signal_of(selector) for selector in self.selectors)
+        return tuple(signal for signal in read if signal not in (None, "prm"))
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ChoiceNode(PlainNode):
@@ -52,8 +59,12 @@ class ChoiceNode(PlainNode):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SelectNode(ChoiceNode):
-    """The selectors' choices among graded and, with a PRM, scored rollouts, and the expected accuracy."""
+    """The selectors' choices among graded and, with a PRM, scored rollouts, and the expected accuracy.
 
+    Selectors whose signal none of the rollouts has are left out.
+    """
+
+    rollouts: Input
     grades: Input
     scores: Input | None
     settings: SelectSettings
@@ -79,15 +90,16 @@ class SelectNode(ChoiceNode):
 
     @property
     def reads(self) -> tuple[tuple[Input, str], ...]:
-        """Answers, and scores where there are any."""
+        """Answers, scores where there are any, and the rollouts where a selector reads more of them."""
         scores = () if self.scores is None else ((self.scores, "scores"),)
-        return ((self.grades, "answers"), *scores)
+        rollouts = ((self.rollouts, "rollouts"),) if self.settings.signals else ()
+        return ((self.grades, "answers"), *scores, *rollouts)
 
     def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:
         """Choose for all problems of the run."""
-        scores = None if self.scores is None else context.stage_of(self.scores.key)
-        pools = join_all(read_graded(context.stage_of(self.grades.key), scores, extent), context.judge)
+        pools = join_all(self._graded(context, extent), context.judge)
         settings = self.settings if self.scores is not None else without_prm(self.settings)
+        settings = without_unknown(settings, pools)
         rows: list[Row] = []
         for unit in extent.units:
             rows += choices(self.problems.by_key[unit], pools[unit], settings)
@@ -100,10 +112,22 @@ class SelectNode(ChoiceNode):
             "estimates": rows_table("estimates", estimate_rows(rows)),
         }
 
+    def _graded(self, context: ShardContext, extent: Extent) -> dict[str, Graded]:
+        scores = None if self.scores is None else context.stage_of(self.scores.key)
+        wanted = self.settings.signals
+        signals = SignalSource(context.stage_of(self.rollouts.key), wanted) if wanted else None
+        return read_graded(context.stage_of(self.grades.key), scores, extent, signals)
+
 
 def without_prm(settings: SelectSettings) -> SelectSettings:
     """The settings without the selectors that need scores."""
     return replace(settings, selectors=[selector for selector in settings.selectors if not needs_prm(selector)])
+
+
+def without_unknown(settings: SelectSettings, pools: Mapping[str, Pool]) -> SelectSettings:
+    """The settings without the selectors whose signal none of the rollouts has; `report` says which and why."""
+    unknown = {one for one in settings.signals if all(np.isnan(pool.all.signal(one)).all() for pool in pools.values())}
+    return replace(settings, selectors=[one for one in settings.selectors if signal_of(one) not in unknown])
 
 
 def groups_of(problems: Mapping[str, Problem], pools: Mapping[str, Pool]) -> list[Row]:

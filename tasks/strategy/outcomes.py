@@ -9,7 +9,7 @@ import numpy as np
 
 from overthink.tasks.analysis.difficulty import features_of
 from overthink.tasks.analysis.estimators import estimates, estimates_after
-from overthink.tasks.analysis.selectors import SELECTORS, Candidates, SelectorName
+from overthink.tasks.analysis.selectors import BY_DEFAULT, Candidates, SelectorName
 from overthink.tasks.domains.domain import Judge
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.methods import AnyMethod, BestOfN
@@ -67,7 +67,7 @@ class Collector:
         self._pilots = self._read_pilots()
         self._budgets = self._common_budgets()
         listed = [reader.recipe.chosen_selectors() for reader in readers]
-        self._selectors = [one for one in SELECTORS if one == "oracle" or all(one in row for row in listed)]
+        self._selectors = [one for one in BY_DEFAULT if one == "oracle" or all(one in row for row in listed)]
         self._options: Table = defaultdict(dict)
         self._fixed: Table = defaultdict(dict)
 
