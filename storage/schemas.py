@@ -12,18 +12,16 @@ import pyarrow as pa
 
 _PROBLEM = [("problem_key", pa.string()), ("problem_id", pa.string())]
 # What sampling computes of the tokens of a step or rollout, reasoning included; null where it did not.
-_SIGNALS = [
-    (name, pa.float64())
-    for name in (
-        "logprob_mean",
-        "confidence_mean",
-        "confidence_tail",
-        "confidence_lowest",
-        "confidence_bottom",
-        "entropy_mean",
-        "self_certainty",
-    )
-]
+SIGNALS = (
+    "logprob_mean",
+    "confidence_mean",
+    "confidence_tail",
+    "confidence_lowest",
+    "confidence_bottom",
+    "entropy_mean",
+    "self_certainty",
+)
+_SIGNALS = [(name, pa.float64()) for name in SIGNALS]
 # Over the answers with a known verdict; bounds with all unknown ones wrong, and all right; the share of unknown ones.
 _ESTIMATE = [
     ("accuracy", pa.float64()),

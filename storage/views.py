@@ -1,5 +1,6 @@
 """The public tables as SQL views over stored parts and the stages that runs use."""
 
+from overthink.storage.schemas import SIGNALS
 from overthink.storage.stage_kinds import MAKE_ROLLOUTS, StageKind
 
 # Sums over rows of `call_costs`: null where a row's value is null, 0 where there are no rows.
@@ -24,6 +25,14 @@ ROLLOUT_KINDS = ", ".join(f"'{kind}'" for kind in sorted(MAKE_ROLLOUTS))
 CALLS_OF_USE = f"""(u.kind IN ('{StageKind.SEARCH}', '{StageKind.LABEL}')
               OR u.kind IN ('{StageKind.SAMPLE}', '{StageKind.SCORE}') AND c.sample_index < u.n)"""
 
+
+def _unpivoted(table: str, step_index: str) -> str:
+    """The signals that sampling computed, of the rows of a table, one a row; unknown ones have none."""
+    columns = ", ".join(SIGNALS)
+    return f"""SELECT rollout_id, signal, {step_index} AS step_index, value, 'sampling' AS source
+        FROM (UNPIVOT {table} ON {columns} INTO NAME signal VALUE value)"""
+
+
 VIEWS = {
     "runs": "SELECT * FROM stored_runs",
     "problems": "SELECT DISTINCT * EXCLUDE (stage_key) FROM parts_problems",
@@ -38,6 +47,11 @@ VIEWS = {
                ON a.run_id = u.run_id AND a.method_id = u.method_id AND a.rollout_id = r.rollout_id""",
     "steps": "SELECT * EXCLUDE (stage_key) FROM parts_steps",
     "scores": "SELECT * EXCLUDE (stage_key) FROM parts_scores",
+    # Whatever is known of rollouts and steps without a reference: `step_index` is null of a whole rollout.
+    "signals": f"""
+        SELECT rollout_id, 'prm' AS signal, step_index, score AS value, prm AS source FROM parts_scores
+        UNION ALL BY NAME {_unpivoted("parts_rollouts", "NULL::INTEGER")}
+        UNION ALL BY NAME {_unpivoted("parts_steps", "step_index")}""",
     "step_labels": "SELECT * EXCLUDE (stage_key) FROM parts_step_labels",
     "nodes": f"""
         SELECT u.run_id, u.method_id, n.* EXCLUDE (stage_key, problem_key) FROM parts_nodes n

@@ -23,6 +23,7 @@ CONTRACT = {
     "completion_tokens, logprob_sum, stop_reason, answer, answer_key",
     "steps": "rollout_id, step_index, text, completion_tokens, logprob_sum",
     "scores": "rollout_id, prm, step_index, score",
+    "signals": "rollout_id, signal, step_index, value, source",
     "step_labels": "rollout_id, labeller, step_index, label",
     "prm_metrics": "run_id, prm, source, measure, aggregation, point, value, count",
     "nodes": "run_id, method_id, problem_id, node_id, parent_id, depth, text, score, kept, finished, completion_tokens",
@@ -237,6 +238,21 @@ def test_shared_rollouts_appear_once_in_each_run_within_its_problems_and_samples
 def test_shared_rollouts_are_scored_and_graded_once(store: Store) -> None:
     assert rows(store, "SELECT count(*), count(DISTINCT rollout_id) FROM scores") == [(6, 6)]
     assert rows(store, "SELECT count(*), count(DISTINCT rollout_id) FROM grades") == [(6, 6)]
+
+
+def test_every_signal_of_a_rollout_and_its_steps_is_one_row(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    known = {"logprob_mean": -0.25, "confidence_lowest": 3.5}
+    put(store, "sample-1", "rollouts", [{"rollout_id": "a/0", "problem_key": "a", "sample_index": 0, **known}])
+    steps = [{"rollout_id": "a/0", "step_index": 0}, {"rollout_id": "a/0", "step_index": 1, "entropy_mean": 0.5}]
+    put(store, "sample-2", "steps", steps)
+    put(store, "score-1", "scores", [{"rollout_id": "a/0", "prm": "judge", "step_index": 1, "score": 0.75}])
+    assert rows(store, "SELECT rollout_id, signal, step_index, value, source FROM signals ORDER BY ALL") == [
+        ("a/0", "confidence_lowest", None, 3.5, "sampling"),
+        ("a/0", "entropy_mean", 1, 0.5, "sampling"),
+        ("a/0", "logprob_mean", None, -0.25, "sampling"),
+        ("a/0", "prm", 1, 0.75, "judge"),
+    ]
 
 
 def test_problems_of_two_sets_that_overlap_appear_once(store: Store) -> None:

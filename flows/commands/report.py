@@ -96,6 +96,7 @@ def print_report(paper: Console, store: Store, stored: Run, only_prm: bool = Fal
 
 def _print_summary(paper: Console, store: Store, stored: Run) -> None:
     from overthink.tasks.reporting.results import (
+        absent_selectors,
         monte_carlo_note,
         overlong_rollouts,
         result_table,
@@ -110,7 +111,8 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
     if rows:
         title = f"{stored.run_id}: {stored.policy or 'unknown policy'} on {stored.problem_set}"
         paper.print(result_table(rows, title, monte_carlo_note(store, stored.run_id)))
-    for line in (*samples_saved(store, stored.run_id), *spending_lines(store, stored)):
+    told = samples_saved, absent_selectors
+    for line in (*(line for tell in told for line in tell(store, stored.run_id)), *spending_lines(store, stored)):
         paper.print(line, highlight=False, soft_wrap=True)
     unknown = unknown_line(store, stored.run_id, rows)
     if unknown:

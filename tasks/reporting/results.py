@@ -6,10 +6,12 @@ from typing import Any
 from rich.table import Table
 
 from overthink.storage.sql import query
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Store
 from overthink.tasks.analysis.estimators import SUBSETS
 from overthink.tasks.analysis.method_ids import NAME_SQL
-from overthink.tasks.analysis.selectors import places
+from overthink.tasks.analysis.selectors import SelectorName, places, signal_of
+from overthink.tasks.analysis.signals import why_unknown
 
 CAPTION = "accuracy in % with its 95 % interval over problems"
 SUMMARY_SQL = "SELECT * FROM summary WHERE run_id = '{run_id}' ORDER BY method_id, selector, n"
@@ -19,6 +21,8 @@ WHERE run_id = '{run_id}' AND correct IS NULL AND reference IS NOT NULL"""
 OVERLONG_SQL = """SELECT count(*) AS overlong FROM rollouts JOIN runs USING (run_id)
 WHERE run_id = '{run_id}' AND step_count > 0
   AND NOT EXISTS (SELECT * FROM scores WHERE scores.rollout_id = rollouts.rollout_id AND scores.prm = runs.prm)"""
+
+CHOSEN_SQL = "SELECT DISTINCT method_id, selector FROM selections WHERE run_id = '{run_id}'"
 
 # Subsets are drawn for each problem, and are right with probability `accuracy`: the errors are binomial.
 MONTE_CARLO_SQL = f"""SELECT max(error) AS error FROM (
@@ -64,6 +68,29 @@ def samples_saved(store: Store, run_id: str) -> list[str]:
         f"{100 * (1 - row['drawn'] / row['budget']):.0f} % saved"
         for row in rows
     ]
+
+
+def absent_selectors(store: Store, run_id: str) -> list[str]:
+    """A line for each reason why selectors of a run chose nothing: none of a method's rollouts has their signal."""
+    chosen = {(row["method_id"], row["selector"]) for row in query(store, CHOSEN_SQL.format(run_id=run_id)).to_pylist()}
+    absent: dict[tuple[str | None, str], list[str]] = {}
+    for use in store.find_run(run_id).stages:
+        listed = store.stage(use.key).identity().get("selectors", ()) if use.kind == StageKind.SELECT else ()
+        for name in listed:
+            if (use.method_id, name) not in chosen:
+                absent.setdefault((use.method_id, _wanted(name)), []).append(name)
+    return [
+        f"{method_id}: no choice by {', '.join(names)}: its rollouts hold no {wanted}"
+        for (method_id, wanted), names in absent.items()
+    ]
+
+
+def _wanted(selector: SelectorName) -> str:
+    try:
+        signal = signal_of(selector)
+    except ValueError:  # a finished run is reported without the packages that it used
+        signal = None
+    return "number that it reads" if signal is None else why_unknown(signal)
 
 
 def accuracy_text(row: Mapping[str, Any]) -> str:
