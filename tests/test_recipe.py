@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from overthink.tasks.analysis.selectors import SELECTORS
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.loading import KINDS, find_recipe, read_recipe, read_recipe_of, shipped_recipes
 from overthink.tasks.recipes.methods import BestOfN, Cot, Dvts
@@ -137,6 +138,12 @@ def test_several_mistakes_are_one_message(base: Path) -> None:
     [
         (["budgets=[16]"], "budget 16 is more than the 8 rollouts"),
         (["prm=null", "selectors=[majority, prm_last_max]"], "selector prm_last_max needs step scores: name a `prm`"),
+        (["selectors=[self_certainty_borda]"], "selector self_certainty_borda needs self-certainty: it takes the log-"),
+        (
+            ["policy={engine: openai, model: x, endpoints: [http://h/v1]}", "selectors=[shortest, logprob_mean_vote]"],
+            "selector logprob_mean_vote needs logprob_mean, but an `openai` policy without `tokenizer` shows no tokens",
+        ),
+        (["selectors=most"], "selectors: Input should be 'all'"),
         (["methods=[{method: cot}, {method: cot}]"], "a method is listed twice"),
         (["methods=[{method: best_of_n, n: 8}, {method: best_of_n, n: 8}]"], "a method is listed twice"),
         (["policy={engine: vllm, model: x, placement: {gpus: [0, 1], tensor_parallel: 4}}"], "lists 2 GPUs"),
@@ -243,6 +250,17 @@ def test_a_methods_budgets_are_those_it_can_answer_and_its_own_n() -> None:
 
 def test_without_a_prm_the_selectors_are_those_that_need_none() -> None:
     assert Recipe.model_validate(BASE | {"prm": None}).chosen_selectors() == ("majority", "oracle")
+
+
+def test_all_are_those_that_the_engines_allow() -> None:
+    def chosen(**changes: Any) -> set[str]:
+        return set(Recipe.model_validate(BASE | {"selectors": "all"} | changes).chosen_selectors())
+
+    without_prm = {name for name in SELECTORS if not name.startswith(("prm_", "self_certainty_"))}
+    by_chat = {"policy": {"engine": "openai", "model": "x", "endpoints": ["http://h/v1"]}, "prm": None}
+    assert chosen() == {name for name in SELECTORS if not name.startswith("self_certainty_")}
+    assert chosen(prm=None) == without_prm
+    assert chosen(**by_chat) == {"majority", "shortest", "shortest_vote", "oracle"}
 
 
 def test_with_a_prm_all_selectors_are_chosen_unless_listed() -> None:

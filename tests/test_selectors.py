@@ -1,7 +1,9 @@
 """Selectors against hand-computed cases and a plain-Python reference."""
 
 import math
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,9 +67,9 @@ LONG = [50, 40, 10, 90, 1, 20, 95, 60, 96, 15, 70, 97]
     ("selector", "chosen"),
     [
         ("logprob_mean_max", 11),  # -0.5
-        ("logprob_mean_vote", 0),  # with e^-sure: a 1.3815, b 0.3682, c 0.0018; a sum of logarithms would choose a last
+        ("logprob_mean_vote", 0),  # e^-sure: a 1.3826, b 0.3682, c 0.0018
         ("self_certainty_max", 1),  # b 9.0
-        ("self_certainty_borda", 0),  # b 11, 10, 3: 8.211; c 9, 8, 7: 8.474; a 6, 5, 4, 2 and 1 for the last: 9.100
+        ("self_certainty_borda", 0),  # roots: b 11, 10, 2: 7.893; c 9, 8, 7: 8.474; a 6, 5, 4, 3, 1: 9.417
         ("deepconf_tail_max", 1),
         ("deepconf_tail_vote", 3),  # a 8.0, b 18.5, c 22.5
         ("deepconf_tail_top10_vote", 1),  # the 90th percentile of 11 is the second: b 9.0, 8.5
@@ -87,6 +89,11 @@ def test_each_kind_of_confidence_is_read_by_its_own_selectors(kind: str) -> None
     assert own == [f"deepconf_{kind}_{how}" for how in ("max", "vote", "top10_vote", "top90_vote")]
 
 
+def test_log_probabilities_do_not_add_up_against_the_answer_of_many() -> None:
+    signals = {"logprob_mean": [-0.5, -1.0, -1.0, -1.0]}
+    assert choose("logprob_mean_vote", candidates(["b", "a", "a", "a"], [False] * 4, None, signals)) == 1
+
+
 def test_three_short_rollouts_that_differ_leave_it_to_the_shortest() -> None:
     signals = {"completion_tokens": [30, 20, 10, 40, 50]}
     assert choose("shortest_vote", candidates(["a", "b", "c", "d", "d"], [False] * 5, None, signals)) == 2
@@ -101,6 +108,17 @@ def test_what_sampling_did_not_tell_has_no_say() -> None:
 def test_a_selector_of_a_signal_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="there is no signal 'confidence': name one of prm, completion_tokens, "):
         Selector("wrong", best, signal="confidence")  # type: ignore[arg-type]
+
+
+def test_the_page_on_selectors_has_each_once() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "selectors.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    named = [
+        name.replace("deepconf_…", "deepconf_{mean,tail,bottom,lowest}") for name in re.findall("`(.+?)`", str(cells))
+    ]
+    spelled = [re.match(r"(\w*)\{?([\w,]*)\}?(\w*)$", name) for name in named]
+    found = [one[1] + kind + one[3] for one in spelled if one is not None for kind in one[2].split(",")]
+    assert sorted(found) == sorted(SELECTORS)
 
 
 def test_the_signals_are_columns_of_the_rollouts() -> None:
