@@ -40,6 +40,8 @@ class Sampling:
 
     `stop` strings end it and are not part of its text. So do `marks`, marks of reasoning: where the vocabulary has
     tokens for one, only these tokens are it, and the same characters from other tokens are text.
+
+    `top_logprobs` is of how many of the likeliest tokens at each place the confidence and entropy are kept; 0 for none.
     """
 
     temperature: float
@@ -47,12 +49,14 @@ class Sampling:
     max_tokens: int
     stop: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
+    top_logprobs: int = 0
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a call's key holds: fields added later only where they are not at their defaults."""
+        """What a call's key holds: what determines the text, and of fields added later those not at their defaults."""
         first = ("temperature", "top_p", "max_tokens", "stop")
         later = {each.name: each.default for each in fields(self) if each.name not in first}
+        later["top_logprobs"] = self.top_logprobs  # what is kept of a call does not change its text
         return {name: value for name, value in vars(self).items() if name in first or value != later[name]}
 
 

@@ -135,7 +135,10 @@ class ModelServer:
             "finish_reason": reason,
             "token_ids": tokens,
             "prompt_token_ids": prompt,
-            "logprobs": {"token_logprobs": [-0.5] * len(tokens)},
+            "logprobs": {
+                "token_logprobs": [-0.5] * len(tokens),
+                "top_logprobs": [top_of(body["logprobs"])] * len(tokens),
+            },
         }
         return {"choices": [choice]} | self._counts(len(prompt), len(tokens))
 
@@ -152,6 +155,8 @@ class ModelServer:
             )
             logprobs = [-0.5] * len(tokens)
             answer = {"tokens": tokens, "logprobs": logprobs, "finish_reason": reason, "cached": 0}
+            if prompt["sampling"]["top_logprobs"]:
+                answer |= {"confidences": [2.5] * len(tokens), "entropies": [0.25] * len(tokens)}
             lines.append({"index": index, "answer": answer})
         return [json.dumps(line) + "\n" for line in reversed(lines)]
 
@@ -200,6 +205,11 @@ class ModelServer:
             if count == body["max_tokens"]:
                 return tokens[:count], "length"
         return tokens, "length"
+
+
+def top_of(count: int) -> dict[str, float]:
+    """The likeliest tokens at every place, and as vLLM has it one more: the drawn one, which is none of them."""
+    return {f"token_id:{rank}": -0.25 * rank for rank in range(count)} | ({"token_id:99": -9.0} if count else {})
 
 
 def shared(one: list[int], other: list[int]) -> int:

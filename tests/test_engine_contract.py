@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +159,19 @@ async def test_max_tokens_cuts_and_says_so(policy: Policy) -> None:
     sample = await policy.generate(QUESTION, (), Sampling(0.0, 1.0, max_tokens=3), seed=0)
     assert len(sample.tokens) == 3
     assert sample.stop_reason == "length"
+
+
+async def test_how_sure_it_was_comes_with_each_token_and_changes_none(policy: Policy) -> None:
+    plain = await policy.generate(QUESTION, (), SAMPLING, seed=1)
+    sample = await policy.generate(QUESTION, (), replace(SAMPLING, top_logprobs=20), seed=1)
+    assert plain.confidences is plain.entropies is None
+    assert sample.confidences is not None
+    assert sample.entropies is not None
+    assert len(sample.confidences) == len(sample.entropies) == len(sample.tokens)
+    assert all(confidence >= 0 for confidence in sample.confidences)
+    assert all(0 <= entropy <= math.log(20) for entropy in sample.entropies)
+    if not isinstance(policy, ScriptedPolicy):  # a script goes by how often it was asked
+        assert (sample.tokens, sample.logprobs) == (plain.tokens, pytest.approx(plain.logprobs, abs=1e-5))
 
 
 async def test_as_many_scores_as_steps_each_in_range(prm: Prm) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -326,6 +327,36 @@ async def test_nothing_of_the_models_own_sampling_settings_is_left_to_the_server
         assert (body["top_k"], body["min_p"], body["repetition_penalty"]) == (0, 0.0, 1.0)
         assert (body["presence_penalty"], body["frequency_penalty"], body["top_p"]) == (0.0, 0.0, 1.0)
         assert (body["temperature"], body["max_tokens"], body["seed"], body["logprobs"]) == (0.0, 200, 0, 0)
+
+
+async def sure_of(server: ModelServer) -> Sample:
+    policy = await open_policy(policy_at(server))
+    try:
+        return await policy.generate(QUESTION, (), replace(GREEDY, top_logprobs=20), seed=0)
+    finally:
+        await policy.close()
+
+
+async def test_confidences_are_of_the_twenty_likeliest_without_the_drawn_token_that_is_none_of_them() -> None:
+    async with serving(ModelServer()) as server:
+        sample = await sure_of(server)
+        assert server.bodies[-1]["return_tokens_as_token_ids"] is True
+    assert sample.confidences == (2.375,) * len(sample.tokens)  # of 0, -0.25, … -4.75
+
+
+async def test_without_the_twenty_likeliest_confidences_stay_unknown_and_the_log_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refusing = answering(400, "logprobs of 20 is greater than max allowed: 5")
+    silent = with_choice(logprobs={"token_logprobs": [-0.5]})
+    for server in (ModelServer(faults=iter([refusing])), ModelServer(change=silent)):
+        async with serving(server):
+            policy = await open_policy(policy_at(server))
+            sample = await policy.generate(QUESTION, (), Sampling(0.0, 1.0, 1, top_logprobs=20), seed=0)
+            await policy.close()
+        assert (sample.confidences, len(sample.tokens)) == (None, 1)
+        assert server.bodies[-1]["logprobs"] == 0
+        assert "--max-logprobs 20" in caplog.messages[-1]
 
 
 async def chat(server: ModelServer, **settings: Any) -> Sample:

@@ -26,7 +26,8 @@ class FakeEngine:
     async def generate(self, prompt: dict[str, list[int]], parameters: Any, request_id: str) -> AsyncIterator[Any]:
         ids = prompt["prompt_token_ids"]
         await self._work(ids)
-        logprobs = SimpleNamespace(logprobs=[-1.0, -2.0])
+        likeliest = [-0.5, -1.5] * bool(parameters.logprobs)
+        logprobs = SimpleNamespace(logprobs=[-1.0, *likeliest, -2.0, *likeliest])
         written = SimpleNamespace(token_ids=[ids[0], parameters.seed], logprobs=logprobs, finish_reason="stop")
         yield SimpleNamespace(outputs=[written], num_cached_tokens=3)
 
@@ -62,8 +63,8 @@ def app_of(key: str | None = None) -> Starlette:
     return app
 
 
-def prefixes(*firsts: int) -> list[dict[str, Any]]:
-    sampling = {"temperature": 0.8, "top_p": 1.0, "max_tokens": 4, "stop": ["\n\n"]}
+def prefixes(*firsts: int, **settings: Any) -> list[dict[str, Any]]:
+    sampling = {"temperature": 0.8, "top_p": 1.0, "max_tokens": 4, "stop": ["\n\n"], **settings}
     return [{"ids": [first, 1, 2], "sampling": sampling, "stop_ids": [], "seed": 9} for first in firsts]
 
 
@@ -83,7 +84,13 @@ async def test_each_prompt_is_answered_once_it_is_written() -> None:
     assert [line["index"] for line in found] == [1, 2, 0]
     assert found[0] == {"index": 1, "refused": "too long"}
     written = {"tokens": [2, 9], "logprobs": [-1.0, -2.0], "finish_reason": "stop", "cached": 3}
-    assert found[1] == {"index": 2, "answer": written}
+    assert found[1] == {"index": 2, "answer": written | {"confidences": None, "entropies": None}}
+
+
+async def test_it_says_how_sure_the_policy_was_where_it_is_asked() -> None:
+    (line,) = lines(await post(app_of(), "/write", {"model": "served", "prompts": prefixes(1, top_logprobs=2)}))
+    assert (line["answer"]["logprobs"], line["answer"]["confidences"]) == ([-1.0, -2.0], [1.0, 1.0])
+    assert line["answer"]["entropies"] == [0.582203, 0.582203]  # of e^-0.5 and e^-1.5, made to add up to one
 
 
 async def test_a_prm_gives_the_numbers_behind_the_cache() -> None:

@@ -16,17 +16,28 @@ ROUNDING = 1e-3  # a log-probability of 0 may come out as a little more
 
 @dataclass(frozen=True)
 class WrittenText:
-    """What an engine wrote after a prompt: token ids, the natural-log probability of each, and why it ended."""
+    """What an engine wrote after a prompt: token ids, the natural-log probability of each, and why it ended.
+
+    `confidences` and `entropies`: see `token_signals`; None where they were not asked for or the engine has none.
+    """
 
     tokens: list[int]
     logprobs: Sequence[float]
     finish_reason: str | None
     cached_tokens: int | None
+    confidences: Sequence[float] | None = None
+    entropies: Sequence[float] | None = None
 
     def then(self, further: "WrittenText") -> "WrittenText":
         """This text with what was written behind it."""
-        logprobs = [*self.logprobs, *further.logprobs]
-        return WrittenText(self.tokens + further.tokens, logprobs, further.finish_reason, self.cached_tokens)
+        return WrittenText(
+            tokens=self.tokens + further.tokens,
+            logprobs=[*self.logprobs, *further.logprobs],
+            finish_reason=further.finish_reason,
+            cached_tokens=self.cached_tokens,
+            confidences=_both(self.confidences, further.confidences),
+            entropies=_both(self.entropies, further.entropies),
+        )
 
 
 class TokenPolicy(ABC):
@@ -47,7 +58,9 @@ class TokenPolicy(ABC):
         if path and self._limit is not None and len(prefix) >= self._limit:  # steps so far have filled the context
             return Sample("", (), (), (), "length", len(prefix))
         ends = self._ends.of(sampling)
-        written = await self._write_on(question, prefix, replace(sampling, stop=ends.texts, marks=()), ends, seed)
+        top = min(sampling.top_logprobs, self._vocabulary)
+        asked = replace(sampling, stop=ends.texts, marks=(), top_logprobs=top)
+        written = await self._write_on(question, prefix, asked, ends, seed)
         return self._sample(written, len(prefix), sampling)
 
     async def _write_on(
@@ -83,6 +96,8 @@ class TokenPolicy(ABC):
             tokens=tuple(tokens),
             token_ends=ends,
             logprobs=tuple(written.logprobs)[: len(tokens)],
+            confidences=_cut(written.confidences, len(tokens)),
+            entropies=_cut(written.entropies, len(tokens)),
             stop_reason=reason,
             prompt_tokens=prompt_tokens,
             cached_tokens=written.cached_tokens,
@@ -102,3 +117,11 @@ class TokenPolicy(ABC):
             fault = f"{written.cached_tokens} cached tokens of a prompt of {prompt_tokens}"
         if fault is not None:
             raise BadReply(f"the policy answered with {fault}")
+
+
+def _both(first: Sequence[float] | None, second: Sequence[float] | None) -> list[float] | None:
+    return None if first is None or second is None else [*first, *second]
+
+
+def _cut(signal: Sequence[float] | None, count: int) -> tuple[float, ...] | None:
+    return None if signal is None else tuple(signal)[:count]

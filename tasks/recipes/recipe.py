@@ -27,6 +27,7 @@ from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.recipes.json_schema import as_choices
 from overthink.tasks.recipes.methods import AnyMethod, BestOfN, BudgetForcing, ComputeOptimal, ListedMethod
 from overthink.tasks.recipes.reasoning_config import Reasoning, ReasoningConfig
+from overthink.tasks.recipes.sampling_config import SamplingConfig
 from overthink.tasks.training.training_config import TrainingConfig
 
 
@@ -53,15 +54,6 @@ BY_CHAT = (
 
 def _goes_on_from_steps(policy: PolicyConfig) -> bool:
     return not isinstance(policy, OpenAIPolicyConfig) or policy.tokenizer is not None
-
-
-class SamplingConfig(_Frozen):
-    """How the policy draws tokens, in every method but cot, which is greedy (defaults: Liu et al. 2025)."""
-
-    temperature: float = Field(default=0.7, ge=0)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    max_tokens: int = Field(default=8192, ge=1, description="tokens of one solution")
-    step_delimiter: str = Field(default="\n\n", min_length=1)
 
 
 class GateConfig(_Frozen):

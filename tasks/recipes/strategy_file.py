@@ -20,7 +20,7 @@ from overthink.tasks.recipes.grading import GradingConfig
 from overthink.tasks.recipes.loading import complaints, read_mapping
 from overthink.tasks.recipes.methods import AnyMethod, BestOfN
 from overthink.tasks.recipes.reasoning_config import Reasoning, ReasoningConfig
-from overthink.tasks.recipes.recipe import SamplingConfig
+from overthink.tasks.recipes.sampling_config import SamplingConfig
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]*$"  # it becomes part of a method_id, and models' names part of it
 HEADING = "# Made by `overthink fit`; what it says is in docs/compute-optimal.md.\n"

@@ -13,7 +13,8 @@ from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
 from overthink.tasks.recipes.grading import GradingConfig
 from overthink.tasks.recipes.methods import AnyMethod
-from overthink.tasks.recipes.recipe import LISTED_SELECTORS, AnyRecipe, ListedSelectors, Recipe, SamplingConfig
+from overthink.tasks.recipes.recipe import LISTED_SELECTORS, AnyRecipe, ListedSelectors, Recipe
+from overthink.tasks.recipes.sampling_config import SamplingConfig
 
 METHODS: TypeAdapter[AnyMethod] = TypeAdapter(AnyMethod)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -23,8 +23,8 @@ from overthink.tasks.methods.continuations import (
     hopeful,
 )
 from overthink.tasks.recipes.grading import Grader
-from overthink.tasks.recipes.recipe import SamplingConfig
-from overthink.tasks.records import Problem, Sample, Sampling
+from overthink.tasks.recipes.sampling_config import SamplingConfig
+from overthink.tasks.records import Problem, Sample
 from overthink.tasks.stages.context import EngineContext
 from overthink.tasks.stages.driver import Driver
 from overthink.tasks.stages.grade import is_right, judge_answers
@@ -74,7 +74,7 @@ class LabelNode(EngineNode):
             rollouts=self.drawn,
             continuations=self.continuations,
             policy=self.policy.determinants | self.policy.further,
-            sampling=determinants(self.sampling),
+            sampling=determinants(self.sampling, exclude={"confidence"}),
             extraction=self.grader.grading.extraction,
             seed=self.seed,
             **own_code("labels"),
@@ -153,7 +153,7 @@ class Labelling:
         settings = self.node.sampling
         counts = {prefix: max(0, self.node.continuations - known[prefix].count) for prefix in prefixes}
         paths = {prefix: self._as_written(prefix) for prefix in prefixes if counts[prefix]}
-        sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens)
+        sampling = replace(settings.drawing(), top_logprobs=0)
         drawn = await self.driver.run(problem, continue_prefixes(paths, counts, sampling))
         texts = {
             prefix: [settings.step_delimiter.join((*prefix, sample.text)) for sample in samples]

@@ -18,12 +18,12 @@ from overthink.tasks.methods.thinking import Thinking
 from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.recipes.methods import Adaptive, AnyMethod, Cot, Draws
-from overthink.tasks.recipes.recipe import SamplingConfig
+from overthink.tasks.recipes.sampling_config import SamplingConfig
 from overthink.tasks.records import (
+    Part,
     Problem,
     Rollout,
     Sample,
-    Sampling,
     Step,
     answer_parts,
     path_text,
@@ -34,6 +34,7 @@ from overthink.tasks.stages.context import EngineContext
 from overthink.tasks.stages.driver import Driver
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
 from overthink.tasks.stages.node import EngineNode
+from overthink.tasks.stages.rollout_signals import RolloutSignals
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -55,7 +56,7 @@ class RolloutNode(EngineNode):
         settings = self.sampling
         draws = Draws(
             indices=range(first, last),
-            sampling=Sampling(settings.temperature, settings.top_p, settings.max_tokens),
+            sampling=settings.drawing(),
             delimiter=settings.step_delimiter,
             is_final=self.grader.domain.is_final,
             answer_of=self.grader.extract,
@@ -92,6 +93,7 @@ class RolloutNode(EngineNode):
     def _rows(self, problem: Problem, rollout: Rollout) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         rollout_id, delimiter = self.rollout_id(problem, rollout), self.sampling.step_delimiter
         samples = [part for part in rollout.path if isinstance(part, Sample)]
+        signals = RolloutSignals(self.sampling.confidence or None)
         steps = self.steps(rollout)
         row = {
             "problem_key": problem.problem_key,
@@ -105,15 +107,24 @@ class RolloutNode(EngineNode):
             "logprob_sum": _sum_of([piece.logprob_sum for piece in samples]),
             "stop_reason": rollout.stop_reason,
             **self._reasoned(rollout),
+            **signals.of_rollout(samples),
         }
-        return row, [{"rollout_id": rollout_id, "step_index": index, **vars(step)} for index, step in enumerate(steps)]
+        known = [columns for parts in self._divided(rollout) for columns in signals.of_steps(*parts)]
+        return row, [
+            {"rollout_id": rollout_id, "step_index": index, **vars(step), **columns}
+            for index, (step, columns) in enumerate(zip(steps, known, strict=True))
+        ]
 
     def steps(self, rollout: Rollout) -> list[Step]:
         """A rollout's steps: of its answer, and of its reasoning where that is searched."""
-        steps = steps_of(answer_parts(rollout.path), self.sampling.step_delimiter)
+        return [step for parts in self._divided(rollout) for step in steps_of(*parts)]
+
+    def _divided(self, rollout: Rollout) -> list[tuple[list[Part], str]]:
+        """The parts that have steps, with the delimiter of these."""
+        answer = answer_parts(rollout.path), self.sampling.step_delimiter
         if self.thinking is None or not self.thinking.search:
-            return steps
-        return [*steps_of(reasoning_parts(rollout.path), self.thinking.delimiter), *steps]
+            return [answer]
+        return [(reasoning_parts(rollout.path), self.thinking.delimiter), answer]
 
     def _reasoned(self, rollout: Rollout) -> dict[str, Any]:
         """The reasoning; its tokens are unknown where an endpoint shows none."""

@@ -2,6 +2,10 @@
 
 import asyncio
 import hashlib
+import math
+from dataclasses import replace
+
+import numpy as np
 
 from overthink.tasks.engines.engine_config import FakePolicyConfig, FakePrmConfig
 from overthink.tasks.records import Part, Sample, SampleStop, Sampling, Scores
@@ -17,7 +21,8 @@ def hash_number(*parts: object) -> int:
 def text_sample(text: str, sampling: Sampling, prompt_tokens: int) -> Sample:
     """`text` cut at its stop strings and its limit of tokens; each character is one token.
 
-    As with a real engine, it has the tokens of the stop string, but not its text. Each token has log-probability -1.
+    As with a real engine, it has the tokens of the stop string, but not its text. Each token has log-probability -1,
+    and a confidence below 10 and an entropy that are hashes of the text.
     """
     stops = [(text.index(stop), stop) for stop in (*sampling.stop, *sampling.marks) if stop in text]
     begin, stop = min(stops, default=(len(text), ""))
@@ -25,7 +30,7 @@ def text_sample(text: str, sampling: Sampling, prompt_tokens: int) -> Sample:
     tokens = tuple(map(ord, written[: sampling.max_tokens]))
     ends = tuple(min(end, begin) for end in range(1, len(tokens) + 1))
     reason: SampleStop = "length" if len(tokens) < len(written) else "delimiter" if stop else "stop"
-    return Sample(
+    sample = Sample(
         text=text[: min(begin, len(tokens))],
         tokens=tokens,
         token_ends=ends,
@@ -35,6 +40,11 @@ def text_sample(text: str, sampling: Sampling, prompt_tokens: int) -> Sample:
         cached_tokens=0,
         ended_by=stop if reason == "delimiter" else None,
     )
+    if not sampling.top_logprobs:
+        return sample
+    draws = np.random.default_rng(hash_number(written)).random((2, len(tokens)))
+    confidences, entropies = draws * [[10.0], [math.log(sampling.top_logprobs)]]
+    return replace(sample, confidences=tuple(confidences.tolist()), entropies=tuple(entropies.tolist()))
 
 
 class FakePolicy:

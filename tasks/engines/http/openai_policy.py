@@ -1,86 +1,27 @@
 """A policy behind OpenAI-compatible endpoints: by token ids where vLLM serves it, else by chat, for whole solutions."""
 
 import json
+import logging
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from pydantic import BaseModel, Field, FiniteFloat
-
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig
 from overthink.tasks.engines.http.endpoints import Endpoints, ModelCard
-from overthink.tasks.engines.http.http_client import Count
+from overthink.tasks.engines.http.openai_replies import Chats, Completions, Usage, WrittenSteps, signals_of
 from overthink.tasks.engines.http.served_steps import ServedSteps, WrittenLine
 from overthink.tasks.engines.models import ModelFiles, context_length
 from overthink.tasks.engines.policy_prompts import PolicyPrompts, chat_of, files_of_prompts
 from overthink.tasks.engines.token_policy import TokenPolicy, WrittenText
+from overthink.tasks.engines.token_signals import TOP_LOGPROBS
 from overthink.tasks.errors import BadReply, EngineUnavailable
 from overthink.tasks.records import Part, Sample, Sampling
+
+logger = logging.getLogger(__name__)
 
 # What a server takes from the model's generation_config.json where a request does not say otherwise.
 AS_IT_IS = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 PROBE = Sampling(temperature=0.0, top_p=1.0, max_tokens=1)
-
-
-class PromptTokens(BaseModel):
-    """The number of prompt tokens from the cache."""
-
-    cached_tokens: Count | None = None
-
-
-class Usage(BaseModel):
-    """The endpoint's token counts; None where it gives none."""
-
-    prompt_tokens: Count | None = None
-    completion_tokens: Count | None = None
-    prompt_tokens_details: PromptTokens | None = None
-
-    @property
-    def cached_tokens(self) -> int | None:
-        """Prompt tokens from the cache, where the endpoint says so."""
-        return None if self.prompt_tokens_details is None else self.prompt_tokens_details.cached_tokens
-
-
-class Logprobs(BaseModel):
-    """Natural-log probabilities, one for each token that was written."""
-
-    token_logprobs: list[FiniteFloat]
-
-
-class Completion(BaseModel):
-    """One choice of the completions endpoint; the token ids are vLLM's addition."""
-
-    finish_reason: str | None
-    logprobs: Logprobs | None = None
-    token_ids: list[Count] | None = None
-    prompt_token_ids: list[Count] | None = None
-
-
-class Completions(BaseModel):
-    """The reply of the completions endpoint."""
-
-    choices: list[Completion] = Field(min_length=1)
-    usage: Usage | None = None
-
-
-class Message(BaseModel):
-    """The assistant's message."""
-
-    content: str | None = None
-
-
-class ChatChoice(BaseModel):
-    """One choice of the chat endpoint."""
-
-    finish_reason: str | None
-    message: Message
-
-
-class Chats(BaseModel):
-    """The reply of the chat endpoint."""
-
-    choices: list[ChatChoice] = Field(min_length=1)
-    usage: Usage | None = None
 
 
 @dataclass(frozen=True)
@@ -93,15 +34,6 @@ class PromptPrefix:
     seed: int
 
 
-class WrittenSteps(BaseModel):
-    """What our middleware wrote from one prefix."""
-
-    tokens: list[Count]
-    logprobs: list[FiniteFloat]
-    finish_reason: str | None
-    cached: Count | None
-
-
 class CompletionsPolicy(TokenPolicy):
     """Samples from vLLM's server, token ids in and out, through our middleware or its completions endpoint."""
 
@@ -109,6 +41,7 @@ class CompletionsPolicy(TokenPolicy):
         super().__init__(prompts, limit)
         self._endpoints = endpoints
         self._model = model
+        self._top_logprobs = TOP_LOGPROBS
         self._steps = ServedSteps(endpoints, "/steps/write", model, WrittenLine[WrittenSteps], self._understand)
 
     @classmethod
@@ -119,7 +52,7 @@ class CompletionsPolicy(TokenPolicy):
             cards = await endpoints.cards(must_list=True)
             limit = served_length(config, tokenizer, cards)
             policy = cls(endpoints, config.model, PolicyPrompts(config, tokenizer), limit)
-            await policy.generate("1+1", (), PROBE, seed=0)
+            await policy._probe()
         except BadReply as error:
             await endpoints.close()
             raise EngineUnavailable(f"{error}; or leave out `tokenizer`, for cot and best_of_n by chat") from error
@@ -128,24 +61,40 @@ class CompletionsPolicy(TokenPolicy):
             raise
         return policy
 
+    async def _probe(self) -> None:
+        """Ask for one token, and find out whether the likeliest tokens can be had. Raises BadReply."""
+        try:
+            await self.generate("1+1", (), replace(PROBE, top_logprobs=TOP_LOGPROBS), seed=0)
+        except BadReply as refusal:
+            self._top_logprobs = 0
+            await self.generate("1+1", (), PROBE, seed=0)
+            logger.warning(
+                "%s does not say how sure it is, so confidences stay unknown: serve it with --max-logprobs %d (%s)",
+                self._model,
+                TOP_LOGPROBS,
+                refusal,
+            )
+
     async def _write(
         self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
     ) -> WrittenText:
         room = sampling.max_tokens if self._limit is None else min(sampling.max_tokens, self._limit - len(prefix))
         if room < 1:
             raise BadReply(f"{self._model} refused the prompt of {question[:80]!r}: it reads {self._limit} tokens")
-        sampling = replace(sampling, max_tokens=room)
+        sampling = replace(sampling, max_tokens=room, top_logprobs=min(sampling.top_logprobs, self._top_logprobs))
         written = await self._steps.ask(PromptPrefix(prefix, sampling, stop_ids, seed))
         return await self._complete(question, prefix, sampling, stop_ids, seed) if written is None else written
 
     @staticmethod
     def _understand(url: str, prefix: PromptPrefix, shown: WrittenSteps) -> WrittenText:
-        if len(shown.logprobs) != len(shown.tokens):
-            raise BadReply(
-                f"{url} gave {len(shown.logprobs)} log-probabilities for {len(shown.tokens)} tokens behind "
-                f"{len(prefix.ids)}"
-            )
-        return WrittenText(shown.tokens, shown.logprobs, shown.finish_reason, shown.cached)
+        for numbers in (shown.logprobs, shown.confidences, shown.entropies):
+            if numbers is not None and len(numbers) != len(shown.tokens):
+                raise BadReply(
+                    f"{url} gave {len(numbers)} log-probabilities for {len(shown.tokens)} tokens behind "
+                    f"{len(prefix.ids)}"
+                )
+        signals = shown.confidences, shown.entropies
+        return WrittenText(shown.tokens, shown.logprobs, shown.finish_reason, shown.cached, *signals)
 
     async def _complete(
         self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
@@ -159,8 +108,9 @@ class CompletionsPolicy(TokenPolicy):
             "stop_token_ids": stop_ids,
             "stop": list(sampling.stop),
             "seed": seed,
-            "logprobs": 0,
+            "logprobs": sampling.top_logprobs,
             "return_token_ids": True,
+            "return_tokens_as_token_ids": True,  # tokens of one spelling would be one entry of top_logprobs
         }
         url, reply = await self._endpoints.post("/completions", body, Completions)
         choice = reply.choices[0]
@@ -177,7 +127,8 @@ class CompletionsPolicy(TokenPolicy):
                 f"{url} gave {len(logprobs)} log-probabilities for {len(choice.token_ids)} tokens of {question[:80]!r}"
             )
         cached = None if reply.usage is None else reply.usage.cached_tokens
-        return WrittenText(choice.token_ids, logprobs, choice.finish_reason, cached)
+        signals = signals_of(url, choice.logprobs, sampling.top_logprobs)
+        return WrittenText(choice.token_ids, logprobs, choice.finish_reason, cached, *signals)
 
     async def close(self) -> None:
         """Close the connections."""

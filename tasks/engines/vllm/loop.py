@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, NoReturn
 
 from overthink.tasks.engines.models import require
+from overthink.tasks.engines.vllm.lean_logprobs import use_lean_logprobs
 from overthink.tasks.engines.vllm.messages import INSTALL, ReadPlaces, Write
 from overthink.tasks.errors import EngineUnavailable
 
@@ -85,6 +86,7 @@ def send(connection: Connection, message: Any) -> None:
 def load(settings: Mapping[str, Any], own_process: bool) -> Any:
     """vLLM's engine, its core in yet another process or not. Raises EngineUnavailable where it cannot be."""
     engine_class = require("vllm.v1.engine.llm_engine", INSTALL).LLMEngine
+    use_lean_logprobs()
     arguments = require("vllm", INSTALL).EngineArgs(**vllm_arguments(settings))
     return engine_class.from_engine_args(arguments, enable_multiprocessing=own_process)
 

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from overthink.tasks.engines.models import require
 from overthink.tasks.engines.token_policy import WrittenText
+from overthink.tasks.engines.token_signals import token_signals
 from overthink.tasks.records import Sampling
 
 INSTALL = "pip install 'overthink[gpu]', or `make install` for the CPU environment"
@@ -30,18 +33,22 @@ class Write:
             stop_token_ids=self.stop_ids,
             stop=list(self.sampling.stop),
             seed=self.seed,
-            logprobs=0,
+            logprobs=self.sampling.top_logprobs,
             flat_logprobs=True,
             detokenize=bool(self.sampling.stop),  # only to find a stop string
             output_kind=vllm.RequestOutputKind.FINAL_ONLY,
         )
 
-    @staticmethod
-    def answer(output: Any) -> WrittenText:
+    def answer(self, output: Any) -> WrittenText:
         """What was written, of vLLM's finished output."""
         completion = output.outputs[0]
-        logprobs = [] if completion.logprobs is None else list(completion.logprobs.logprobs)
-        return WrittenText(list(completion.token_ids), logprobs, completion.finish_reason, output.num_cached_tokens)
+        width = 1 + self.sampling.top_logprobs  # at each place the drawn token comes first, and once more in its rank
+        logprobs = [] if completion.logprobs is None else completion.logprobs.logprobs
+        written = list(completion.token_ids), list(logprobs[::width]), completion.finish_reason
+        if width == 1:
+            return WrittenText(*written, output.num_cached_tokens)
+        top = np.asarray(logprobs, dtype=np.float64).reshape(-1, width)[:, 1:]
+        return WrittenText(*written, output.num_cached_tokens, *token_signals(top))
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,10 @@ class StepServing:
 
 
 async def write_steps(request: Request) -> Response:
-    """Answers are the `tokens` that the policy wrote, their `logprobs`, and how many of the prompt were `cached`."""
+    """Answers are the `tokens` that the policy wrote, their `logprobs`, and how many of the prompt were `cached`.
+
+    Where the sampling's `top_logprobs` asks for them, also the `confidences` and `entropies` of the tokens.
+    """
     return await _answer(request, Prompts[Prefix], _write)
 
 
@@ -140,6 +143,8 @@ async def _write(engine: Any, prefix: Prefix) -> dict[str, Any]:
         "logprobs": written.logprobs,
         "finish_reason": written.finish_reason,
         "cached": written.cached_tokens,
+        "confidences": written.confidences,
+        "entropies": written.entropies,
     }
 
 
