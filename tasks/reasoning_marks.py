@@ -15,6 +15,15 @@ class ReasoningMarks:
     close: str
     direct: str | None = None
 
+    @property
+    def nests(self) -> bool:
+        """Whether reasoning may open within reasoning; blocks of marked channels follow one another."""
+        return self.direct is None
+
+    def depth_of(self, text: str) -> int:
+        """How many times a text opens reasoning within reasoning more often than it closes it."""
+        return text.count(self.open) - text.count(self.close) if self.nests else 0
+
 
 # By the models' own names for them, the likeliest first, as a tokenizer is searched for them.
 FAMILIES: Mapping[str, ReasoningMarks] = {
@@ -77,17 +86,12 @@ def divide_by_any(text: str, families: Iterable[ReasoningMarks] = tuple(FAMILIES
     return Divided(None, text)
 
 
-def depth_of(text: str, marks: ReasoningMarks) -> int:
-    """How many times a text opens reasoning more often than it closes it."""
-    return text.count(marks.open) - text.count(marks.close)
-
-
 def _end(body: str, marks: ReasoningMarks) -> int | None:
     """Where the closing mark of the reasoning begins; None where it has none."""
     at = body.find(marks.close)
     last = None
     while at >= 0:
-        if depth_of(body[:at], marks) <= 0:
+        if marks.depth_of(body[:at]) <= 0:
             return at
         last, at = at, body.find(marks.close, at + len(marks.close))
     return last

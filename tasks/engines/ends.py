@@ -37,6 +37,13 @@ class EndTokens:
         ends_like_one = bool(tokens) and any(tokens[-1] == mark[-1] for mark in several)
         return ends_like_one and not any(_ends_with(tokens, mark) for mark in self.marks.values())
 
+    def begun_marks(self, tokens: Sequence[int]) -> int:
+        """How many of the last tokens are the beginning of a mark that is cut off."""
+        lengths = [
+            count for mark in self.marks.values() for count in range(1, len(mark)) if _ends_with(tokens, mark[:count])
+        ]
+        return max(lengths, default=0)
+
     def first(self, tokens: Sequence[int], text: str, token_ends: Sequence[int]) -> End | None:
         """The first end in what was written; None where there is none."""
         places = {stop: text.find(stop) for stop in self.stops}

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictBool, field_validator, model_validator
 
+from overthink.tasks.determinants import ADDED_LATER
 from overthink.tasks.domains.known_domains import MATH, DomainName
 from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.domains.prompts import PromptStyle
@@ -204,6 +205,7 @@ class FakePolicyConfig(AskedPolicy):
     engine: Literal["fake"] = "fake"
     steps: int = Field(default=4, ge=1, description="longest solution, in steps")
     answers: int = Field(default=3, ge=1, description="how many different answers it gives, 0 upward")
+    thinks: Annotated[int, ADDED_LATER] = Field(default=0, ge=0, description="longest reasoning before it, in steps")
     latency_ms: float = Field(default=0, ge=0)
 
 

@@ -60,7 +60,8 @@ class ChatForm:
     is_endpoint: bool = False
 
 
-BY_CHAT = ChatForm(FAMILIES["think"].open + FAMILIES["think"].close, "", is_endpoint=True)
+MARKED = FAMILIES["think"].open + FAMILIES["think"].close
+BY_CHAT = ChatForm(MARKED, "", is_endpoint=True)
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ def identify(config: EngineConfig) -> EngineIdentity:
             raise EngineUnavailable(f"there is no readable script {config.script}: {error}") from error
     else:
         del settings["latency_ms"]
-    return EngineIdentity(config.engine, None, settings | _said_to_fakes(config))
+    thinks = isinstance(config, FakePolicyConfig) and config.thinks > 0
+    chat = ChatForm(MARKED, "") if thinks else None
+    return EngineIdentity(config.engine, None, settings | _said_to_fakes(config), chat=chat)
 
 
 def _said_to_fakes(config: EngineConfig) -> dict[str, Any]:

@@ -86,7 +86,11 @@ class TokenPolicy(ABC):
         tokens = written.tokens
         text, ends = self._speller.decode(tokens)
         reason: SampleStop = "stop" if written.finish_reason == "stop" else "length"
-        found = self._ends.of(sampling).first(tokens, text, ends)
+        asked = self._ends.of(sampling)
+        found = asked.first(tokens, text, ends)
+        if found is None and reason == "length" and (begun := asked.begun_marks(tokens)):
+            tokens, ends = tokens[:-begun], ends[:-begun]  # of a mark that the limit cut off nothing is kept
+            text = text[: ends[-1] if ends else 0]
         if found is not None:
             # The token that completes the stop string is kept, so that the next step's prompt continues from it.
             tokens, text, reason = tokens[: found.tokens], text[: found.begin], "delimiter"

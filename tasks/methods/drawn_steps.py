@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.requests import Generate, Search, expect_samples
-from overthink.tasks.methods.thinking import Thinking, Thought, ended_by, opened, think, tokens_in
+from overthink.tasks.methods.thinking import Thinking, begin, ended_by, think, tokens_in
 from overthink.tasks.methods.tree import Node
 from overthink.tasks.records import Part, Sample, Sampling, StopReason
 
@@ -25,7 +25,7 @@ class DrawnStep:
 def draw_steps(growth: Growth, parent: Node | None, numbers: Sequence[int]) -> Search[list[DrawnStep]]:
     """One step after `parent` for each number."""
     thinking, path = growth.thinking, () if parent is None else parent.path
-    if thinking is not None and (parent is None or parent.thinks):
+    if thinking is not None and (parent is None or parent.sample.is_reasoning):
         return list((yield [_draw(growth, thinking, parent, number) for number in numbers]))
     sampling = _within(growth, path)
     samples = expect_samples((yield [Generate(path, number, sampling) for number in numbers]))
@@ -33,25 +33,31 @@ def draw_steps(growth: Growth, parent: Node | None, numbers: Sequence[int]) -> S
 
 
 def _draw(growth: Growth, thinking: Thinking, parent: Node | None, number: int) -> Search[DrawnStep]:
-    if parent is not None:
+    """A step of the reasoning, or the first of the answer behind it."""
+    if parent is not None and parent.thinks:
         return (yield from _reasoning_step(growth, thinking, parent.path, (), number))
-    if not thinking.search:
+    if parent is not None:
+        return (yield from _answer_step(growth, parent.path, (), number))
+    if thinking.search:
+        thought = yield from begin(growth.sampling, thinking, number)
+    else:
         thought = yield from think(growth.sampling, growth.reasoning_tokens, thinking, number)
-        return (yield from _first_step(growth, thought, number))
-    thought = yield from opened(growth.sampling, thinking, number)
-    if thought.answer is not None or ended_by(thought.before, thinking.marks.direct):
-        return (yield from _first_step(growth, thought, number))
-    return (yield from _reasoning_step(growth, thinking, thought.before, thought.before, number))
-
-
-def _first_step(growth: Growth, thought: Thought, number: int) -> Search[DrawnStep]:
     if thought.stop is not None:
         return DrawnStep(NOTHING, thought.before, stop=thought.stop)
     if thought.answer is not None:
         return DrawnStep(thought.answer, thought.before)
-    sampling = _within(growth, thought.before)
-    (sample,) = expect_samples((yield [Generate(thought.before, number, sampling)]))
-    return DrawnStep(sample, thought.before)
+    if thinking.search and not ended_by(thought.before, thinking.marks.direct):
+        return (yield from _reasoning_step(growth, thinking, thought.before, thought.before, number))
+    return (yield from _answer_step(growth, thought.before, thought.before, number))
+
+
+def _answer_step(growth: Growth, path: tuple[Part, ...], before: tuple[Part, ...], number: int) -> Search[DrawnStep]:
+    """The first step behind the mark that closes the reasoning, which many models write a blank line after."""
+    (sample,) = expect_samples((yield [Generate(path, number, _within(growth, path))]))
+    if sample.stop_reason == "delimiter" and not sample.text.strip():
+        path, before = (*path, sample), (*before, sample)
+        (sample,) = expect_samples((yield [Generate(path, number, _within(growth, path))]))
+    return DrawnStep(sample, before)
 
 
 def _reasoning_step(

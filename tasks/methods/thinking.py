@@ -9,8 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from overthink.tasks.methods.requests import Generate, Search, expect_samples
-from overthink.tasks.reasoning_marks import ReasoningMarks, depth_of, divide
-from overthink.tasks.records import Given, Part, Rollout, Sample, Sampling, StopReason, finished_by, whole_rollout
+from overthink.tasks.reasoning_marks import ReasoningMarks, divide
+from overthink.tasks.records import (
+    Given,
+    Part,
+    Rollout,
+    Sample,
+    Sampling,
+    StopReason,
+    finished_by,
+    reasoning_parts,
+    whole_rollout,
+)
 
 MOST_HELD_BACK = 100  # times; a policy that only ever closes its reasoning reaches no minimum
 
@@ -80,15 +90,10 @@ def solution(sampling: Sampling, thinking: Thinking, index: int) -> Search[Rollo
 
 def think(piece: Sampling, limit: int, thinking: Thinking, index: int) -> Search[Thought]:
     """A path up to the end of its reasoning, of at most `limit` tokens; `piece` draws the beginning of an answer."""
-    begun = yield from _begin(piece, thinking, index)
+    begun = yield from begin(piece, thinking, index)
     if begun.answer is not None or begun.stop is not None or ended_by(begun.before, thinking.marks.direct):
         return begun
     return (yield from _reason(begun.before, replace(piece, max_tokens=limit), thinking, index))
-
-
-def opened(piece: Sampling, thinking: Thinking, index: int) -> Search[Thought]:
-    """A path up to the beginning of its reasoning, or to the first piece of an answer without any."""
-    return (yield from _begin(piece, thinking, index))
 
 
 def ended_by(path: tuple[Part, ...], mark: str | None) -> bool:
@@ -96,12 +101,20 @@ def ended_by(path: tuple[Part, ...], mark: str | None) -> bool:
     return bool(path) and mark is not None and isinstance(path[-1], Sample) and path[-1].ended_by == mark
 
 
+def reasoning_body(path: tuple[Part, ...], marks: ReasoningMarks) -> list[Part]:
+    """The parts of the reasoning, without the mark that the policy opened it with."""
+    parts = reasoning_parts(path)
+    has_head = ended_by(tuple(parts[:1]), marks.open) or ended_by(tuple(parts[:1]), marks.direct)
+    return parts[1:] if has_head and not parts[0].text.strip() else parts
+
+
 def tokens_in(path: tuple[Part, ...]) -> int:
     """The tokens that the policy wrote in a path."""
     return sum(len(part.tokens) for part in path if isinstance(part, Sample))
 
 
-def _begin(piece: Sampling, thinking: Thinking, index: int) -> Search[Thought]:
+def begin(piece: Sampling, thinking: Thinking, index: int) -> Search[Thought]:
+    """A path up to the beginning of its reasoning, or to the first piece of an answer without any."""
     if thinking.opened:
         return Thought(())
     marks = tuple(mark for mark in (thinking.marks.open, thinking.marks.direct) if mark is not None)
@@ -122,37 +135,37 @@ def _divided(sample: Sample, marks: ReasoningMarks) -> Thought:
 
 
 def _reason(before: tuple[Part, ...], sampling: Sampling, thinking: Thinking, index: int) -> Search[Thought]:
-    path, held_back, depth = before, 0, 1
+    path, held_back, depth, marks = before, 0, 1, thinking.marks
+    within = (marks.close, marks.open) if marks.nests else (marks.close,)
     while True:
-        spent = tokens_in(path)
-        budget = sampling.max_tokens if thinking.max_tokens is None else thinking.max_tokens
-        room = min(sampling.max_tokens, budget) - spent
+        spent = tokens_in(path[len(before) :])
+        room = sampling.max_tokens - tokens_in(path)
+        is_budget = thinking.max_tokens is not None and thinking.max_tokens - spent < room
+        if is_budget:
+            room = (thinking.max_tokens or 0) - spent
         if room < 1:
-            return _cut(path, sampling, thinking)
-        asked = replace(sampling, max_tokens=room, stop=(), marks=(thinking.marks.close,))
-        (sample,) = expect_samples((yield [Generate(path, index, asked)]))
-        depth += depth_of(sample.text, thinking.marks)
+            return _cut(path, thinking, is_budget)
+        asked = replace(sampling, max_tokens=room, stop=(), marks=within)
+        (written,) = expect_samples((yield [Generate(path, index, asked)]))
+        sample = replace(written, is_reasoning=True)
         if sample.ended_by is None:
-            path = (*path, replace(sample, is_reasoning=True))
-            if len(sample.tokens) == room:
-                return _cut(path, sampling, thinking)
-            return _unended(path, sample, thinking)
-        depth -= 1
+            path = (*path, sample)
+            is_cut = sample.stop_reason == "length"
+            return _cut(path, thinking, is_budget) if is_cut else _unended(path, sample, thinking)
+        depth += 1 if sample.ended_by == marks.open else -1
         is_early = held_back < thinking.wait or spent + len(sample.tokens) < thinking.min_tokens
         if depth < 1 and is_early and held_back < MOST_HELD_BACK:
-            path = (*path, *without_end(replace(sample, is_reasoning=True)), Given(thinking.text, is_reasoning=True))
+            path = (*path, *without_end(sample), Given(thinking.text, is_reasoning=True))
             held_back, depth = held_back + 1, 1
-            continue
-        path = (*path, replace(sample, is_reasoning=True))
-        if depth < 1:
-            return Thought(path)
+        else:
+            path = (*path, sample)
+            if depth < 1:
+                return Thought(path)
 
 
-def _cut(path: tuple[Part, ...], sampling: Sampling, thinking: Thinking) -> Thought:
+def _cut(path: tuple[Part, ...], thinking: Thinking, is_budget: bool) -> Thought:
     """Reasoning that reached its budget is closed; what reached the limit of the whole solution ends there."""
-    if thinking.max_tokens is None or tokens_in(path) >= sampling.max_tokens:
-        return Thought(path, stop="reasoning")
-    return Thought((*path, *thinking.closing))
+    return Thought((*path, *thinking.closing)) if is_budget else Thought(path, stop="reasoning")
 
 
 def _unended(path: tuple[Part, ...], last: Sample, thinking: Thinking) -> Thought:

@@ -14,7 +14,7 @@ from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.determinants import determinants
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.methods.requests import Method, Outcome
-from overthink.tasks.methods.thinking import Thinking
+from overthink.tasks.methods.thinking import Thinking, reasoning_body
 from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.recipes.methods import Adaptive, AnyMethod, Cot, Draws
@@ -124,7 +124,7 @@ class RolloutNode(EngineNode):
         answer = answer_parts(rollout.path), self.sampling.step_delimiter
         if self.thinking is None or not self.thinking.search:
             return [answer]
-        return [(reasoning_parts(rollout.path), self.thinking.delimiter), answer]
+        return [(reasoning_body(rollout.path, self.thinking.marks), self.thinking.delimiter), answer]
 
     def _reasoned(self, rollout: Rollout) -> dict[str, Any]:
         """The reasoning; its tokens are unknown where an endpoint shows none."""
@@ -133,7 +133,7 @@ class RolloutNode(EngineNode):
             return {}
         shown = all(part.shown for part in rollout.path if isinstance(part, Sample))
         tokens = sum(len(part.tokens) for part in parts if isinstance(part, Sample))
-        text = path_text(parts, self.thinking.delimiter)
+        text = path_text(reasoning_body(rollout.path, self.thinking.marks), self.thinking.delimiter)
         return {"reasoning_text": text, "reasoning_tokens": tokens if shown else None}
 
 

@@ -3,19 +3,31 @@
 import asyncio
 import hashlib
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from overthink.tasks.engines.engine_config import FakePolicyConfig, FakePrmConfig
-from overthink.tasks.records import Part, Sample, SampleStop, Sampling, Scores
+from overthink.tasks.reasoning_marks import FAMILIES
+from overthink.tasks.records import Given, Part, Sample, SampleStop, Sampling, Scores, answer_parts, end_text
 
 STEP_DELIMITER = "\n\n"
+THINK = FAMILIES["think"]
 
 
 def hash_number(*parts: object) -> int:
     """A number below 2**64 that depends on all parts."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big")
+
+
+def written_text(path: Iterable[Part], delimiter: str) -> str:
+    """All that stands in a path, marks included, without a delimiter at its end."""
+    text = end = ""
+    for part in path:
+        text += end + part.text
+        end = "" if isinstance(part, Given) else end_text(part, delimiter)
+    return text if end == delimiter else text + end
 
 
 def text_sample(text: str, sampling: Sampling, prompt_tokens: int) -> Sample:
@@ -48,7 +60,10 @@ def text_sample(text: str, sampling: Sampling, prompt_tokens: int) -> Sample:
 
 
 class FakePolicy:
-    """Writes up to `steps` steps and a boxed answer; lower answers are likelier, so votes have something to find."""
+    """Writes up to `steps` steps and a boxed answer; lower answers are likelier, so votes have something to find.
+
+    One that `thinks` writes up to so many steps of reasoning before, between the marks of `<think>`.
+    """
 
     def __init__(self, config: FakePolicyConfig) -> None:
         self._config = config
@@ -68,8 +83,23 @@ class FakePolicy:
     async def generate(self, question: str, path: tuple[Part, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`."""
         await asyncio.sleep(self._config.latency_ms / 1000)
-        written = "".join(part.text + STEP_DELIMITER for part in path)
         draw = 0 if sampling.temperature == 0 else seed
+        prompt_tokens = len(self.prompt(question)) + sum(len(self.tokens_of(part)) for part in path)
+        thought = self._thought(question, path, draw)
+        answer = self._solution(question, answer_parts(path), sampling, draw)
+        return text_sample(thought + answer, sampling, prompt_tokens)
+
+    def _thought(self, question: str, path: tuple[Part, ...], draw: int) -> str:
+        """What is left to write of the reasoning, with its marks; nothing once it is closed."""
+        written = written_text(path, STEP_DELIMITER)
+        if not self._config.thinks or THINK.close in written:
+            return ""
+        count = 1 + hash_number(question, written, draw, "thoughts") % self._config.thinks
+        steps = [f"thought {hash_number(question, written, draw, step) % 10_000}" for step in range(count)]
+        return (THINK.open if not written else "") + STEP_DELIMITER.join(steps) + THINK.close + STEP_DELIMITER
+
+    def _solution(self, question: str, path: Sequence[Part], sampling: Sampling, draw: int) -> str:
+        written = "".join(part.text + STEP_DELIMITER for part in path)
         steps: list[str] = []
         depth = len(path)
         while True:
@@ -82,8 +112,7 @@ class FakePolicy:
             if STEP_DELIMITER in sampling.stop:
                 steps.append("")
                 break
-        prompt_tokens = len(self.prompt(question)) + sum(len(self.tokens_of(part)) for part in path)
-        return text_sample(STEP_DELIMITER.join(steps), sampling, prompt_tokens)
+        return STEP_DELIMITER.join(steps)
 
     def _answer(self, number: int) -> str:
         count = self._config.answers

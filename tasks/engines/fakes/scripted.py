@@ -3,9 +3,9 @@
     {"policy": {"What is 1+1?": {"": ["1+1=2\\n\\n\\\\boxed{2}", "\\\\boxed{3}"]}},
      "prm": {"What is 1+1?": {"1+1=2\\n\\n\\\\boxed{2}": [0.9, 0.8]}}}
 
-The key of a policy's continuations is the text so far (steps joined by blank lines); sample number i gets the i-th,
-cyclically. In a search a continuation that ends with a blank line is a step that others may follow. The key of a PRM's
-scores is the whole text.
+The key of a policy's continuations is the text so far (steps joined by blank lines, marks of reasoning as they stand);
+sample number i gets the i-th, cyclically. In a search a continuation that ends with a blank line is a step that others
+may follow. The key of a PRM's scores is the whole text.
 """
 
 import json
@@ -13,9 +13,9 @@ from collections import Counter
 from typing import Any
 
 from overthink.tasks.engines.engine_config import ScriptedConfig
-from overthink.tasks.engines.fakes.fake import STEP_DELIMITER, text_sample
+from overthink.tasks.engines.fakes.fake import STEP_DELIMITER, text_sample, written_text
 from overthink.tasks.errors import BadReply, EngineUnavailable
-from overthink.tasks.records import Part, Sample, Sampling, Scores, path_text
+from overthink.tasks.records import Part, Sample, Sampling, Scores
 
 
 def read_script(config: ScriptedConfig, role: str) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class ScriptedPolicy:
 
     async def generate(self, question: str, path: tuple[Part, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`. Raises BadReply where the script says nothing."""
-        written = path_text(path, STEP_DELIMITER)
+        written = written_text(path, STEP_DELIMITER)
         try:
             continuations = self._script[question][written]
         except KeyError as error:

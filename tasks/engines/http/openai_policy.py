@@ -183,10 +183,11 @@ class ChatPolicy:
             body["stop"] = list(sampling.stop)
         url, reply = await self._endpoints.post("/chat/completions", body, Chats)
         choice, usage = reply.choices[0], reply.usage or Usage()
-        if choice.finish_reason not in ("stop", "length") or choice.message.content is None:
+        text = choice.message.text
+        if choice.finish_reason not in ("stop", "length") or text is None:
             raise BadReply(f"{url} ended {question[:80]!r} with {choice.finish_reason!r} and no whole text")
         return Sample(
-            text=choice.message.content,
+            text=text,
             tokens=(),
             token_ends=(),
             logprobs=(),

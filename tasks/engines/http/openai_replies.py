@@ -6,6 +6,9 @@ from pydantic import BaseModel, Field, FiniteFloat
 from overthink.tasks.engines.http.http_client import Count
 from overthink.tasks.engines.token_signals import token_signals
 from overthink.tasks.errors import BadReply
+from overthink.tasks.reasoning_marks import FAMILIES
+
+THINK = FAMILIES["think"]
 
 
 class PromptTokens(BaseModel):
@@ -51,9 +54,19 @@ class Completions(BaseModel):
 
 
 class Message(BaseModel):
-    """The assistant's message."""
+    """The assistant's message; servers that read the model's reasoning return it apart, by one of two names."""
 
     content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+
+    @property
+    def text(self) -> str | None:
+        """Reasoning between its marks, unfinished where no answer follows, and the answer; None without either."""
+        thought = self.reasoning or self.reasoning_content
+        if thought is None:
+            return self.content
+        return THINK.open + thought + (THINK.close + self.content if self.content else "")
 
 
 class ChatChoice(BaseModel):
