@@ -13,6 +13,7 @@ import pytest
 import torch
 from commanding import overthink
 from safetensors.torch import load_file
+from storage_samples import stored_keys
 from test_prm_train import recipe_in
 
 from benchmarks.kill import COUNTS, TABLES, finish, live_and_die, orphans, rows
@@ -143,3 +144,32 @@ def test_a_signal_stops_the_training_at_once(tmp_path: Path) -> None:
     assert ended_when("models/.*.training/checkpoint.pt", words, store, subprocess.Popen.terminate)
     told = overthink("status", "--store", store).stdout
     assert "interrupted" in told
+
+
+def test_kill_nine_between_two_waits_goes_on_there(tmp_path: Path) -> None:
+    recipe = tmp_path / "forced.yaml"
+    recipe.write_text(
+        "name: forced\nproblems: {source: chains, count: 12}\npolicy: {engine: fake, thinks: 3, latency_ms: 300}\n"
+        "methods: [{method: budget_forcing, n: 2, wait: 2}]\nbudgets: [2]\n"
+    )
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert overthink("run", recipe, "--store", whole).returncode == 0
+    life = subprocess.Popen([COMMAND, "run", recipe, "--store", killed], stdout=subprocess.DEVNULL)
+    while life.poll() is None and len(journaled(killed)) < 48:  # of 120; the third call is the one after a first wait
+        time.sleep(0.05)
+    life.kill()
+    life.wait()
+    before = journaled(killed)
+    assert 48 <= len(before) < 120
+    assert overthink("run", recipe, "--store", killed).returncode == 0
+    sql = "SELECT * FROM rollouts ORDER BY ALL"
+    assert rows(killed, sql) == rows(whole, sql)
+    (calls,) = rows(killed, "SELECT count(*) AS made, count(DISTINCT call_key) AS different FROM calls")
+    assert calls == {"made": 120, "different": 120}
+    began = rows(killed, f"SELECT count(*) AS kept FROM calls WHERE call_key IN ({', '.join(map(repr, before))})")
+    assert began == [{"kept": len(before)}]
+
+
+def journaled(store: Path) -> list[str]:
+    """The keys of the calls in a store's journals."""
+    return [key for path in store.glob("stages/*/journals/*.sqlite") for key in stored_keys(path)]
