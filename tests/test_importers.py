@@ -292,6 +292,7 @@ BAD_LINES: dict[str, tuple[Callable[..., list[ImportedSet]], Any, str]] = {
     "learned: another format": (read_learned, record(), "field 'problem' is missing (fields there: question,"),
     "learned: no question": (read_learned, learned(problem=" "), "field 'problem': String should have at least 1"),
     "learned: half a character": (read_learned, learned(problem="\ud800"), "field 'problem'"),
+    "rows: half a character": (read_rows, row(out="so \ud800\n\n4"), "field 'out' is not valid Unicode text; mend it"),
     "rows: a key twice": (
         read_rows,
         json.dumps(row())[:-1] + ', "gold": "5"}',

@@ -11,6 +11,7 @@ from overthink.flows.commands.terminal import carry_out, console, plain_errors, 
 from overthink.storage.opening import open_store
 from overthink.tasks.domains.domain import Extraction
 from overthink.tasks.domains.known_domains import MATH
+from overthink.tasks.importers.imported_reasoning import ANY
 from overthink.tasks.importers.score_transforms import ScoreTransform
 from overthink.tasks.recipes.import_recipe import GradedAs, ImportFormat, JsonlOptions, import_recipe
 
@@ -19,11 +20,17 @@ def import_(
     layout: Annotated[ImportFormat, typer.Argument(metavar="FORMAT", help="The format of the tool that stored them.")],
     path: Annotated[Path, typer.Argument(help="The folder or file of the rollouts.")],
     mapping: Annotated[
-        list[str] | None, typer.Option("--map", metavar="KEY=COLUMN", help="For jsonl: the columns of the keys.")
+        list[str] | None, typer.Option("--map", metavar="KEY=COLUMN", help="For jsonl and lm-eval: the keys' columns.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name, instead of the format's.")] = None,
     domain: Annotated[str, typer.Option(help="The domain of the problems.")] = MATH.name,
     extraction: Annotated[Extraction, typer.Option(help="How answers are extracted from the rollouts.")] = "lenient",
+    reasoning: Annotated[
+        str,
+        typer.Option(
+            help='The marks of reasoning, which is kept apart: any, none, a family such as think, or "OPEN CLOSE".'
+        ),
+    ] = ANY,
     independent: Annotated[
         bool, typer.Option(help="The rollouts are independent samples: any n of them represent a budget of n.")
     ] = False,
@@ -42,7 +49,8 @@ def import_(
     with plain_errors():
         quiet()
         jsonl = JsonlOptions(mapping or [], transform, explode)
-        recipe = import_recipe(layout, path, jsonl, name, GradedAs(domain, extraction), independent)
+        graded = GradedAs(domain, extraction, reasoning)
+        recipe = import_recipe(layout, path, jsonl, name, graded, independent)
         from overthink.flows.import_rollouts import import_rollouts
         from overthink.tasks.plan.import_plan import plan_imports
         from overthink.tasks.plan.run_plan import is_finished

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from overthink.tasks.datasets.input_files import LONGEST_LINE, bounded_bytes, json_objects, json_value
 from overthink.tasks.errors import ProblemError
@@ -55,7 +56,7 @@ def json_document(path: Path) -> Any:
 def checked(model: type[Checked], value: Any, where: str, columns: Mapping[str, str] | None = None) -> Checked:
     """`value` as a record. Raises ProblemError naming place and field; `columns` are the fields' names in the file."""
     try:
-        return model.model_validate(value)
+        found = model.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         if not first["loc"]:
@@ -66,6 +67,17 @@ def checked(model: type[Checked], value: Any, where: str, columns: Mapping[str, 
             there = ", ".join(value) if isinstance(value, dict) else type(value).__name__
             raise ProblemError(f"{where}: field {place!r} is missing (fields there: {there})") from error
         raise ProblemError(f"{where}: field {place!r}: {first['msg']}; mend the record, or leave it out") from error
+    for name in (*model.model_fields, *(found.model_extra or ())):
+        _stored(found, name, where, (columns or {}).get(name, name))
+    return found
+
+
+def _stored(record: BaseModel, name: str, where: str, field: str) -> None:
+    """Raise ProblemError where a field of a record holds text that no table can, half a surrogate pair."""
+    try:
+        record.model_dump_json(include={name})
+    except PydanticSerializationError as error:
+        raise ProblemError(f"{where}: field {field!r} is not valid Unicode text; mend it, or leave it out") from error
 
 
 def same_length(where: str, field: str, count: int, expected: int, what: str) -> None:

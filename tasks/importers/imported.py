@@ -1,12 +1,12 @@
 """The result of every reader: the other tool's rollouts, and its reports on them."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from overthink.storage.keys import content_key
 from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.datasets.sources import ProblemSet
-from overthink.tasks.records import Problem
+from overthink.tasks.records import Problem, StopReason
 
 Measure = Literal["choice", "answer", "accuracy", "policy_tokens"]
 
@@ -22,11 +22,18 @@ class ImportedStep:
 
 @dataclass(frozen=True)
 class ImportedRollout:
-    """One solution. Its tokens are those of its own text, without pruned branches; None where unknown."""
+    """One solution. Its tokens are those of its own text, without pruned branches; None where unknown.
+
+    `text` and `steps` are what follows the `reasoning`, which is None where there is none. `completion_tokens` count
+    both.
+    """
 
     text: str
     steps: tuple[ImportedStep, ...]
     completion_tokens: int | None = None
+    reasoning: str | None = None
+    reasoning_tokens: int | None = None
+    stop_reason: StopReason | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,23 @@ class ImportedSet:
         """The content address of all that was imported, and nothing else."""
         value: dict[str, Any] = asdict(self)
         del value["label"]
+        for problem in value["problems"]:
+            problem["rollouts"] = [_identity(rollout) for rollout in problem["rollouts"]]
         return content_key(value)
+
+
+def _identity(rollout: dict[str, Any]) -> dict[str, Any]:
+    """A rollout without the fields that were added later and say nothing: what has none keeps the key it had."""
+    later = ("reasoning", "reasoning_tokens", "stop_reason")
+    return {name: value for name, value in rollout.items() if name not in later or value is not None}
+
+
+def with_tokens(problem: ImportedProblem, field: str) -> ImportedProblem:
+    """The reported tokens of independent rollouts: nothing was pruned, so a problem's cost is their sum."""
+    tokens = [rollout.completion_tokens for rollout in problem.rollouts]
+    known = [count for count in tokens if count is not None]
+    total = sum(known) if len(known) == len(tokens) else None
+    return replace(problem, reported=(*problem.reported, Reported(field, "policy_tokens", value=total)))
 
 
 def powers_of_two(largest: int) -> tuple[int, ...]:

@@ -37,6 +37,9 @@ def _add_rollouts(
                 "text": rollout.text,
                 "step_count": len(rollout.steps),
                 "completion_tokens": rollout.completion_tokens,
+                "reasoning_text": rollout.reasoning,
+                "reasoning_tokens": rollout.reasoning_tokens,
+                "stop_reason": rollout.stop_reason,
             }
         )
         for number, step in enumerate(rollout.steps):

@@ -23,6 +23,7 @@ from overthink.tasks.importers.imported import (
     ImportedStep,
     Reported,
     powers_of_two,
+    with_tokens,
 )
 from overthink.tasks.importers.score_transforms import ScoreTransform, score_transform
 from overthink.tasks.records import Problem
@@ -98,7 +99,7 @@ def read_mapped_jsonl(
     )
     counts = [len(problem.rollouts) for problem in problems]
     if independent:
-        problems = tuple(map(_with_tokens, problems))
+        problems = tuple(with_tokens(problem, "tokens") for problem in problems)
     return ImportedSet(
         domain=DOMAIN,
         method_id=f"jsonl-n{max(counts)}",
@@ -178,12 +179,3 @@ def _rollout(where: str, row: MappedRow, column: str, scale: Callable[[float], f
         raise ProblemError(f"{where}: field {column!r}: {error}") from error
     text = STEP_DELIMITER.join(pieces) if row.text is None else row.text
     return ImportedRollout(text, tuple(map(ImportedStep, pieces, scores)), row.tokens)
-
-
-def _with_tokens(problem: ImportedProblem) -> ImportedProblem:
-    """The reported tokens of independent rollouts: nothing was pruned, so a problem's cost is their sum."""
-    tokens = [rollout.completion_tokens for rollout in problem.rollouts]
-    known = [count for count in tokens if count is not None]
-    total = sum(known) if len(known) == len(tokens) else None
-    spent = Reported("tokens", "policy_tokens", value=total)
-    return ImportedProblem(problem.problem, problem.rollouts, (*problem.reported, spent))

@@ -5,6 +5,9 @@ from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.importers.answer_counts import read_answer_counts
 from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_tts
 from overthink.tasks.importers.imported import ImportedSet
+from overthink.tasks.importers.imported_reasoning import families_of, with_reasoning
+from overthink.tasks.importers.inspect_logs import read_inspect
+from overthink.tasks.importers.lm_eval import read_lm_eval
 from overthink.tasks.importers.mapped_jsonl import read_mapped_jsonl
 from overthink.tasks.importers.search_and_learn import read_search_and_learn
 from overthink.tasks.plan.method_nodes import grade_node, problems_of
@@ -21,7 +24,15 @@ def plan_imports(recipe: ImportRecipe) -> list[Plan]:
 
 
 def read_sets(recipe: ImportRecipe) -> list[ImportedSet]:
-    """All rollouts in a recipe's path. Raises ProblemError naming the file, line and field of what cannot be used."""
+    """All rollouts in a recipe's path, their reasoning kept apart.
+
+    Raises ProblemError naming the file, line and field of what cannot be used.
+    """
+    families = families_of(recipe.reasoning)
+    return [with_reasoning(imported, families) for imported in _stored_sets(recipe)]
+
+
+def _stored_sets(recipe: ImportRecipe) -> list[ImportedSet]:
     match recipe.format:
         case "compute-optimal-tts":
             return read_compute_optimal_tts(recipe.path)
@@ -29,6 +40,10 @@ def read_sets(recipe: ImportRecipe) -> list[ImportedSet]:
             return [read_search_and_learn(recipe.path, recipe.independent)]
         case "answer-counts":
             return [read_answer_counts(recipe.path)]
+        case "lm-eval":
+            return read_lm_eval(recipe.path, recipe.columns)
+        case "inspect":
+            return read_inspect(recipe.path)
         case "jsonl":
             how = recipe.independent, recipe.score_transform, recipe.explode
             return [read_mapped_jsonl(recipe.path, recipe.columns, *how)]

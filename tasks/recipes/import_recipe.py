@@ -3,25 +3,37 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
+from overthink.tasks.datasets.rows import named_columns
 from overthink.tasks.domains.domain import Extraction
 from overthink.tasks.domains.known_domains import MATH, DomainName, domain_of
 from overthink.tasks.errors import UserError
+from overthink.tasks.importers.imported_reasoning import ANY, families_of
+from overthink.tasks.importers.lm_eval import COLUMNS as LM_EVAL_COLUMNS
 from overthink.tasks.importers.mapped_jsonl import parse_mapping
 from overthink.tasks.importers.score_transforms import ScoreTransform
 from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.recipes.recipe import AnyRecipe
 
-ImportFormat = Literal["compute-optimal-tts", "search-and-learn", "answer-counts", "jsonl"]
+ImportFormat = Literal["compute-optimal-tts", "search-and-learn", "answer-counts", "lm-eval", "inspect", "jsonl"]
+
+
+def _known_marks(option: str) -> str:
+    families_of(option)
+    return option
+
+
+ReasoningOption = Annotated[str, AfterValidator(_known_marks)]
 
 
 class ImportRecipe(AnyRecipe):
     """Rollouts that another tool stored, and how to grade them.
 
-    `columns` maps our names to those of a JSONL's columns. The path is part of no key.
+    `columns` maps our names to those of a JSONL's columns, or of a document of lm-eval. The path is part of no key, and
+    `reasoning` only by what it cuts off.
     """
 
     command = "import"
@@ -34,6 +46,7 @@ class ImportRecipe(AnyRecipe):
     independent: bool = Field(default=False, description="any rollouts of a problem stand for a smaller budget")
     score_transform: ScoreTransform = Field(default="none", description="how raw scores come into [0, 1]")
     explode: bool = Field(default=False, description="a row of the JSONL holds several rollouts")
+    reasoning: ReasoningOption = Field(default=ANY, description="the marks of reasoning: any, none, or which")
     grading: GradingConfig = GradingConfig(extraction="lenient")
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
 
@@ -54,10 +67,11 @@ class JsonlOptions:
 
 @dataclass(frozen=True)
 class GradedAs:
-    """The name of a domain, and how answers are read in it."""
+    """The name of a domain, how answers are read in it, and the marks of the reasoning before them."""
 
     domain: str = MATH.name
     extraction: Extraction = "lenient"
+    reasoning: str = ANY
 
 
 def import_recipe(
@@ -69,12 +83,8 @@ def import_recipe(
     independent: bool,
 ) -> ImportRecipe:
     """The recipe of an import. Raises UserError for what is no name or no mapping of this format."""
-    if layout != "jsonl":
-        transforms = jsonl.score_transform != "none"
-        for option, given in (("map", jsonl.mapping), ("explode", jsonl.explode), ("score-transform", transforms)):
-            if given:
-                raise UserError(f"--{option} is for jsonl: {layout} says itself what its fields hold")
-    columns = parse_mapping(jsonl.mapping) if layout == "jsonl" else {}
+    _only_what_it_takes(layout, jsonl)
+    columns = _columns(layout, jsonl.mapping)
     if jsonl.score_transform != "none" and "scores" not in columns:
         raise UserError("--score-transform is of scores: say which column holds them, as in --map scores=reward")
     try:
@@ -87,9 +97,26 @@ def import_recipe(
             independent=independent,
             score_transform=jsonl.score_transform,
             explode=jsonl.explode,
+            reasoning=graded.reasoning,
             grading=GradingConfig(extraction=graded.extraction),
         )
     except ValidationError as error:
         (wrong, *_) = error.errors()
         reason = wrong["msg"].removeprefix("Value error, ")
         raise UserError(f"--{wrong['loc'][0]} {wrong['input']}: {reason}") from error
+
+
+def _only_what_it_takes(layout: ImportFormat, jsonl: JsonlOptions) -> None:
+    """Raise UserError for an option that is not of this format."""
+    others = {"explode": jsonl.explode, "score-transform": jsonl.score_transform != "none"}
+    if layout not in ("jsonl", "lm-eval") and jsonl.mapping:
+        raise UserError(f"--map is for jsonl and lm-eval: {layout} says itself what its fields hold")
+    if layout != "jsonl":
+        for option in (name for name, given in others.items() if given):
+            raise UserError(f"--{option} is for jsonl: {layout} says itself what its fields hold")
+
+
+def _columns(layout: ImportFormat, mapping: list[str]) -> dict[str, str]:
+    if layout == "jsonl":
+        return parse_mapping(mapping)
+    return named_columns(mapping, LM_EVAL_COLUMNS)
