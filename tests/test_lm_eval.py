@@ -140,6 +140,11 @@ def test_metrics_that_say_nothing_stay_unknown(tmp_path: Path) -> None:
     assert nan.problems[0].reported == ()
 
 
+def test_a_column_that_map_names_is_there(tmp_path: Path) -> None:
+    with pytest.raises(ProblemError, match="line 1: field 'kind' is missing"):
+        read_lines(tmp_path, sample(), columns={"subject": "kind"})
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "twice": (sample(), "document 0 is there twice with filter 'none'"),
     "other responses": (sample(filter="b", resps=[["5", "6"]]), "document 0 has other responses than in"),

@@ -27,6 +27,7 @@ from overthink.tasks.importers.fields import (
     same_length,
 )
 from overthink.tasks.importers.imported import (
+    STEP_DELIMITER,
     ImportedProblem,
     ImportedRollout,
     ImportedSet,
@@ -36,7 +37,6 @@ from overthink.tasks.importers.imported import (
 )
 from overthink.tasks.records import Problem
 
-STEP_DELIMITER = "\n\n"
 RECORDS_COUNT_TOGETHER = ("best_of_n", "dvts")
 WRITTEN_AT_ONCE = ("best_of_n", "cot")  # methods that count the tokens of a solution, not of its steps
 TOKENS = "total_completion_tokens"

@@ -8,6 +8,7 @@ from overthink.tasks.analysis.selectors import SelectorName
 from overthink.tasks.datasets.sources import ProblemSet
 from overthink.tasks.records import Problem, StopReason
 
+STEP_DELIMITER = "\n\n"
 Measure = Literal["choice", "answer", "accuracy", "policy_tokens"]
 
 
@@ -104,6 +105,11 @@ def _identity(rollout: dict[str, Any]) -> dict[str, Any]:
     """A rollout without the fields that were added later and say nothing: what has none keeps the key it had."""
     later = ("reasoning", "reasoning_tokens", "stop_reason")
     return {name: value for name, value in rollout.items() if name not in later or value is not None}
+
+
+def steps_in(text: str) -> tuple[ImportedStep, ...]:
+    """The steps of a text that has no scores: its parts between blank lines."""
+    return tuple(ImportedStep(piece.strip()) for piece in text.split(STEP_DELIMITER) if piece.strip())
 
 
 def with_tokens(problem: ImportedProblem, field: str) -> ImportedProblem:

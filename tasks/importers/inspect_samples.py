@@ -8,10 +8,9 @@ from pydantic import Field
 from overthink.tasks.datasets.sources import problem_key
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.importers.fields import Record, Tokens
-from overthink.tasks.importers.imported import ImportedRollout, ImportedStep, Reported
+from overthink.tasks.importers.imported import ImportedRollout, Reported, steps_in
 from overthink.tasks.records import Problem, StopReason
 
-STEP_DELIMITER = "\n\n"
 ATTACHMENT = "attachment://"
 STOPS: Mapping[str | None, StopReason] = {"stop": "stop", "max_tokens": "length", "model_length": "length"}
 VERDICTS = {"C": True, "I": False, "N": False}  # right, wrong, no answer; P is neither
@@ -94,14 +93,15 @@ def problem_of(where: str, sample: LoggedSample, domain: str) -> Problem:
     if not question.strip():
         raise ProblemError(f"{where}: field 'input' holds no text of a user")
     targets = [sample.target] if isinstance(sample.target, str) else sample.target
-    named = {name: sample.metadata.get(name) for name in ("level", "subject")}
+    level, subject = (sample.metadata.get(name) for name in ("level", "subject"))
     return Problem(
         problem_key(str(sample.id), question),
         str(sample.id),
         question,
         (_resolved(sample, targets[0]).strip() if targets else "") or None,
         domain,
-        **{name: str(value) if isinstance(value, (str, int)) else None for name, value in named.items()},
+        level=str(level) if isinstance(level, (str, int)) else None,
+        subject=str(subject) if isinstance(subject, (str, int)) else None,
     )
 
 
@@ -112,10 +112,9 @@ def rollout_of(sample: LoggedSample) -> ImportedRollout:
         return ImportedRollout("", (), usage.output_tokens, None, usage.reasoning_tokens)
     first = sample.output.choices[0]
     text = _resolved(sample, _text(first.message))
-    pieces = (piece.strip() for piece in text.split(STEP_DELIMITER))
     return ImportedRollout(
         text,
-        tuple(ImportedStep(piece) for piece in pieces if piece),
+        steps_in(text),
         usage.output_tokens,
         _resolved(sample, _reasoning(first.message)) or None,
         usage.reasoning_tokens,

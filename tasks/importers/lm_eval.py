@@ -21,17 +21,16 @@ from overthink.tasks.importers.imported import (
     ImportedProblem,
     ImportedRollout,
     ImportedSet,
-    ImportedStep,
     Measure,
     Reported,
     powers_of_two,
+    steps_in,
 )
 from overthink.tasks.records import Problem
 
 DOMAIN = "lm-eval"  # never the file's name: a path is part of no key
 COLUMNS = ("question", "reference", "level", "subject")  # that `--map` may name in a document
 QUESTIONS = ("question", "problem")  # columns that hold it, in any case, where none is named
-STEP_DELIMITER = "\n\n"
 REFERENCE_AFTER = "####"
 _SAMPLES = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)\.jsonl")
 _MAJORITY = re.compile(r"maj@(\d{1,6})")
@@ -123,7 +122,7 @@ def _problem(rows: list[tuple[str, SampleRow]], columns: Mapping[str, str]) -> I
             raise ProblemError(f"{place}: document {row.doc_id} has other responses than in {where}")
         seen.add(row.filter)
     said = [one for index, (_, row) in enumerate(rows) for one in _said(row, len(texts), is_first=index == 0)]
-    rollouts = tuple(ImportedRollout(text, tuple(map(ImportedStep, _pieces(text)))) for text in texts)
+    rollouts = tuple(ImportedRollout(text, steps_in(text)) for text in texts)
     return ImportedProblem(_asked(where, first, columns), rollouts, tuple(said))
 
 
@@ -147,15 +146,10 @@ def _texts(where: str, row: SampleRow) -> list[str]:
     return found
 
 
-def _pieces(text: str) -> list[str]:
-    return [piece.strip() for piece in text.split(STEP_DELIMITER) if piece.strip()]
-
-
 def _asked(where: str, row: SampleRow, columns: Mapping[str, str]) -> Problem:
     question = text_field(where, row.doc, columns.get("question") or _question_column(where, row.doc))
     target = row.doc if "reference" in columns else {"target": row.target}
     reference = reference_field(where, target, columns.get("reference", "target"))
-    named = {name: row.doc.get(columns.get(name, name)) for name in ("level", "subject")}
     problem_id = str(row.doc_id)
     return Problem(
         problem_key(problem_id, question),
@@ -163,8 +157,16 @@ def _asked(where: str, row: SampleRow, columns: Mapping[str, str]) -> Problem:
         question,
         _final(reference),
         DOMAIN,
-        **{name: None if value is None else str(value) for name, value in named.items()},
+        level=_named_text(where, row.doc, "level", columns),
+        subject=_named_text(where, row.doc, "subject", columns),
     )
+
+
+def _named_text(where: str, document: Mapping[str, Any], name: str, columns: Mapping[str, str]) -> str | None:
+    """A column that must be there if `--map` names it, and may be there under its own name."""
+    column = columns.get(name, name)
+    known = name in columns or isinstance(document.get(column), (str, int))
+    return text_field(where, document, column) if known else None
 
 
 def _question_column(where: str, document: Mapping[str, Any]) -> str:

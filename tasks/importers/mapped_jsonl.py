@@ -17,6 +17,7 @@ from overthink.tasks.datasets.sources import problem_key
 from overthink.tasks.errors import ProblemError, UserError
 from overthink.tasks.importers.fields import Filled, RawScore, Record, Tokens, checked, json_lines, same_length
 from overthink.tasks.importers.imported import (
+    STEP_DELIMITER,
     ImportedProblem,
     ImportedRollout,
     ImportedSet,
@@ -29,7 +30,6 @@ from overthink.tasks.importers.score_transforms import ScoreTransform, score_tra
 from overthink.tasks.records import Problem
 
 DOMAIN = "jsonl"  # never the file's name: a path is part of no key
-STEP_DELIMITER = "\n\n"
 
 
 class MappedRow(Record):

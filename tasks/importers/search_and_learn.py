@@ -11,6 +11,7 @@ from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.importers.fields import Filled, Record, Score, Tokens, checked, json_lines, same_length
 from overthink.tasks.importers.imported import (
+    STEP_DELIMITER,
     ImportedProblem,
     ImportedRollout,
     ImportedSet,
@@ -21,7 +22,6 @@ from overthink.tasks.importers.imported import (
 from overthink.tasks.records import Problem
 
 DOMAIN = "search-and-learn"
-STEP_DELIMITER = "\n\n"
 PREDICTIONS: dict[str, SelectorName] = {"naive": "prm_last_max", "weighted": "prm_last_vote", "maj": "majority"}
 _PREDICTION = re.compile(rf"pred_({'|'.join(PREDICTIONS)})@(\d{{1,6}})")
 
