@@ -12,9 +12,12 @@ from search_runs import Row, base, one, rows
 
 from overthink.flows.evaluate import evaluate
 from overthink.flows.orchestration import secret_blocks
+from overthink.storage.store import Store
 from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm
 from overthink.tasks.errors import EngineDied, UserError
 from overthink.tasks.records import Given, Sample, Scores
+from overthink.tasks.reporting.html.contents import report_facts, report_page, report_pictures
+from overthink.tasks.reporting.thinking_lines import thinking_lines
 from overthink.tasks.stages.shards import ENGINE_TASK
 
 THINKS = {"engine": "fake", "steps": 4, "thinks": 3}
@@ -54,7 +57,7 @@ async def test_what_a_thinking_policy_says_is_read_behind_its_reasoning(tmp_path
     assert [row["stop_reason"] for row in found] == ["stop", "reasoning", "stop"]
     assert [row["step_count"] for row in found] == [1, 0, 1]
     assert [row["completion_tokens"] for row in found] == [len(text) for text in texts]
-    assert [row["reasoning_tokens"] for row in found] == [len("<think> Try 7: \\boxed{7}? no. </think>"), 25, None]
+    assert [row["reasoning_tokens"] for row in found] == [len("<think> Try 7: \\boxed{7}? no. </think>"), 25, 0]
     (chosen,) = rows(tmp_path / "store", "SELECT answer FROM selections WHERE selector = 'majority'")
     assert chosen["answer"] == "8"
 
@@ -78,7 +81,7 @@ async def test_a_prm_sees_no_reasoning(tmp_path: Path, prefect_server: str, monk
     store = tmp_path / "store"
     assert one(store, "SELECT count(*) FROM steps WHERE text LIKE '%thought%'") == 0
     assert one(store, "SELECT count(*) FROM rollouts WHERE reasoning_text NOT LIKE 'thought%'") == 0
-    assert one(store, "SELECT count(*) FROM rollouts WHERE reasoning_tokens <= 8 OR reasoning_tokens IS NULL") == 0
+    assert one(store, "SELECT count(*) FROM rollouts WHERE reasoning_tokens < 8 OR reasoning_tokens IS NULL") == 0
     mismatched = """SELECT count(*) FROM rollouts WHERE step_count <>
         (SELECT count(*) FROM scores WHERE scores.rollout_id = rollouts.rollout_id)"""
     assert one(store, mismatched) == 0
@@ -97,6 +100,30 @@ async def test_the_steps_of_the_reasoning_are_searched_where_that_is_asked_for(
         WHERE score IS NULL AND text LIKE 'thought%'"""
     assert one(store, scored) == 0
     assert one(store, "SELECT count(*) FROM rollouts WHERE text LIKE '%thought%' OR text LIKE '%think>%'") == 0
+
+
+async def test_a_report_sets_longer_reasoning_beside_more_solutions(tmp_path: Path, prefect_server: str) -> None:
+    methods = [{"method": "budget_forcing", "n": 8, "max_tokens": most} for most in (12, 24)]
+    methods.append({"method": "budget_forcing", "n": 8, "wait": 2})
+    store = Store(tmp_path / "store")
+    value = base(tmp_path) | {"policy": THINKS, "methods": methods, "sampling": {"max_tokens": 90}}
+    run_id = await evaluate(recipe_of(value), store.root)
+    (facts,) = report_facts(store, [store.find_run(run_id)])
+    (picture,) = [picture for picture in report_pictures(store, [facts]) if picture.name.startswith("thought-")]
+    sequential, *parallel = picture.panels[0].lines
+    assert [len(line.points) for line in (sequential, *parallel)] == [3, 3, 3, 3]
+    tokens = {row["method_id"]: row["t"] for row in rows(store.root, TOKENS)}
+    assert [point.x for point in sequential.points] == sorted(tokens.values())
+    assert tokens["budget_forcing-n8-max_tokens12"] == len("<think>") + 12
+    for line in parallel:
+        assert [point.x / line.points[0].x for point in line.points] == pytest.approx([1, 4, 8])
+    assert "Accuracy against tokens of reasoning" in report_page(store, [facts])
+    told = thinking_lines(store, run_id)
+    assert told[0] == "budget_forcing-n8-max_tokens12: 19 tokens of reasoning a solution"
+    assert "never ended it and have no answer: raise sampling.max_tokens" in told[-1]
+
+
+TOKENS = "SELECT method_id, avg(reasoning_tokens) AS t FROM rollouts GROUP BY ALL"
 
 
 class Stops(FakePolicy):

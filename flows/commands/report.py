@@ -105,13 +105,14 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
         unknown_line,
     )
     from overthink.tasks.reporting.solve_tables import spending_lines
+    from overthink.tasks.reporting.thinking_lines import thinking_lines
 
     kinds = {use.kind for use in stored.stages}
     rows = summary_rows(store, stored.run_id)
     if rows:
         title = f"{stored.run_id}: {stored.policy or 'unknown policy'} on {stored.problem_set}"
         paper.print(result_table(rows, title, monte_carlo_note(store, stored.run_id)))
-    told = samples_saved, absent_selectors
+    told = samples_saved, thinking_lines, absent_selectors
     for line in (*(line for tell in told for line in tell(store, stored.run_id)), *spending_lines(store, stored)):
         paper.print(line, highlight=False, soft_wrap=True)
     unknown = unknown_line(store, stored.run_id, rows)

@@ -127,14 +127,14 @@ class RolloutNode(EngineNode):
         return [(reasoning_body(rollout.path, self.thinking.marks), self.thinking.delimiter), answer]
 
     def _reasoned(self, rollout: Rollout) -> dict[str, Any]:
-        """The reasoning; its tokens are unknown where an endpoint shows none."""
-        parts = reasoning_parts(rollout.path)
-        if self.thinking is None or not parts:
+        """The reasoning, null where there is none; its tokens are unknown where an endpoint shows none."""
+        if self.thinking is None:
             return {}
+        parts = reasoning_parts(rollout.path)
+        text = path_text(reasoning_body(rollout.path, self.thinking.marks), self.thinking.delimiter)
         shown = all(part.shown for part in rollout.path if isinstance(part, Sample))
         tokens = sum(len(part.tokens) for part in parts if isinstance(part, Sample))
-        text = path_text(reasoning_body(rollout.path, self.thinking.marks), self.thinking.delimiter)
-        return {"reasoning_text": text, "reasoning_tokens": tokens if shown else None}
+        return {"reasoning_text": text if parts else None, "reasoning_tokens": tokens if shown else None}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

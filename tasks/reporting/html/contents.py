@@ -12,6 +12,7 @@ from overthink.tasks.reporting.html.facts import Row, RunFacts, run_facts
 from overthink.tasks.reporting.html.figures import against_flops, by_difficulty, by_method, by_selector
 from overthink.tasks.reporting.html.markup import Section, figure, lines, page, paragraph, render
 from overthink.tasks.reporting.html.tables import accuracy, accuracy_table, against_table, cost_section, gains_table
+from overthink.tasks.reporting.html.thought_figures import against_thought
 from overthink.tasks.reporting.html.trees import example_trees
 from overthink.tasks.reporting.plots import Picture
 from overthink.tasks.reporting.prm_tables import prm_pictures
@@ -43,6 +44,7 @@ def report_page(store: Store, runs: Sequence[RunFacts]) -> str:
     return page(title, [
         Section("Headline", _each(runs, headline)),
         Section("Accuracy against budget", _each(runs, budget_part)),
+        *thought_sections(runs),
         Section("By difficulty", _each(runs, difficulty_part)),
         Section("Accuracy against FLOPs", flops_part(store, runs)),
         Section("Small against large", against_table(runs)),
@@ -57,12 +59,19 @@ def report_pictures(store: Store, runs: Sequence[RunFacts]) -> Iterator[Picture]
     """Every figure of the report."""
     for facts in runs:
         yield from budget_pictures(facts)
+        yield from filter(None, [against_thought(facts)])
         if facts.independent is not None:
             yield by_difficulty(facts)
         yield from prm_pictures(store, facts.run_id)
     flops = against_flops(store, runs)
     if flops is not None:
         yield flops
+
+
+def thought_sections(runs: Sequence[RunFacts]) -> list[Section]:
+    """The section on reasoning; none where no policy spent different amounts of it."""
+    drawn = [picture for facts in runs if (picture := against_thought(facts)) is not None]
+    return [Section("Accuracy against tokens of reasoning", lines(map(figure, drawn)))] if drawn else []
 
 
 def budget_pictures(facts: RunFacts) -> list[Picture]:
