@@ -91,6 +91,13 @@ def divide_by_any(text: str, families: Iterable[ReasoningMarks] = tuple(FAMILIES
     return Divided(None, text)
 
 
+def without_marks(text: str) -> str:
+    """An answer without the marks that it names, for readers that look for marks themselves."""
+    for marks in (each for each in FAMILIES.values() if not each.in_words):
+        text = text.replace(marks.open, "").replace(marks.close, "")
+    return text
+
+
 def ends_unopened(text: str, marks: ReasoningMarks) -> bool:
     """Whether a text that opens no reasoning has the mark that ends it, as where the prompt opened it."""
     if marks.in_words or marks.close not in text:

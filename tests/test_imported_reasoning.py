@@ -163,7 +163,7 @@ def test_the_option_is_in_the_key_only_by_what_it_cuts_off(tmp_path: Path) -> No
 def test_a_trace_cut_off_inside_its_reasoning_has_no_vote(tmp_path: Path) -> None:
     texts = (
         "<think> \\boxed{7}? \\boxed{7}!",
-        "<think> Try 7: \\boxed{7}? no. </think> The answer is **8**.",
+        "<think> Try 7: \\boxed{7}? no. </think> So \\boxed{8}, as </think> ends it.",
         "<think> \\boxed{7}",
     )
     scores = ([0.9], [0.5], [0.9])

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from overthink.tasks.domains.domain import Domain, Extraction, Judge
 from overthink.tasks.domains.known_domains import MATH, domain_identity, domain_of
 from overthink.tasks.errors import UserError
+from overthink.tasks.reasoning_marks import without_marks
 
 
 class GradingConfig(BaseModel):
@@ -33,9 +34,12 @@ class Grader:
         """What the table `grades` calls it."""
         return f"{self.domain.name} ({self.grading.extraction})"
 
-    def extract(self, text: str) -> str | None:
-        """The answer in a solution, or None where it gives none."""
-        return self.domain.extract(text, self.grading.extraction)
+    def extract(self, text: str, divided: bool = False) -> str | None:
+        """The answer in a solution, or None where it gives none.
+
+        In a text that is `divided` from its reasoning, marks of reasoning are words, and no domain shall see them.
+        """
+        return self.domain.extract(without_marks(text) if divided else text, self.grading.extraction)
 
     def judge(self) -> AbstractContextManager[Judge]:
         """See `Domain.judge`."""

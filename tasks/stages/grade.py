@@ -86,7 +86,7 @@ def rollouts_by_problem(rollouts: pa.Table) -> dict[str, list[Row]]:
 
 def grade_rollouts(problem: Problem, rollouts: list[Row], grader: Grader, judge: Judge) -> tuple[list[Row], list[Row]]:
     """The rows of `answers` and of `grades` for one problem's rows of `rollouts`."""
-    found = [grader.extract(row["text"]) for row in rollouts]
+    found = [grader.extract(row["text"], row.get("reasoning_text") is not None) for row in rollouts]
     judged = judge_answers(problem, found, judge)
     answers, grades = [], []
     for row, answer, one in zip(rollouts, found, judged, strict=True):

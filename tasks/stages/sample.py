@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -59,7 +60,7 @@ class RolloutNode(EngineNode):
             sampling=settings.drawing(),
             delimiter=settings.step_delimiter,
             is_final=self.grader.domain.is_final,
-            answer_of=self.grader.extract,
+            answer_of=partial(self.grader.extract, divided=self.thinking is not None),
             seed=int(content_key([self.seed, unit])[:8], 16),
             thinking=self.thinking,
         )
