@@ -20,17 +20,22 @@ QWEN25 = (
     "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}{%- endif %}{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
 )
+# Thought is left out of earlier answers, and the last answer has an empty block of it.
 QWEN3 = (
-    "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}"
-    "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}"
+    "{%- set asked = namespace(last=0) %}"
+    "{%- for message in messages %}{%- if message.role == 'user' %}{%- set asked.last = loop.index0 %}{%- endif %}"
+    "{%- endfor %}{%- for message in messages %}{{- '<|im_start|>' + message.role + '\n' }}"
+    "{%- if message.role == 'assistant' and loop.index0 > asked.last %}{{- '<think>\n\n</think>\n\n' }}{%- endif %}"
+    "{{- message.content.split('</think>')[-1] if message.role == 'assistant' else message.content }}"
+    "{{- '<|im_end|>\n' }}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}"
     "{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\n\n</think>\n\n' }}{%- endif %}"
     "{%- endif %}"
 )
 R1 = (
     "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}{{ message['content'] }}"
     "{% elif message['role'] == 'user' %}{{ '<｜User｜>' + message['content'] }}"
-    "{% else %}{{ '<｜Assistant｜>' + message['content'] + '<｜end▁of▁sentence｜>' }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<｜Assistant｜><think>\n' }}{% endif %}"
+    "{% else %}{{ '<｜Assistant｜>' + message['content'].split('</think>')[-1] + '<｜end▁of▁sentence｜>' }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<｜Assistant｜><think>\n' }}{% endif %}"
 )
 PHI4 = (
     "{% for message in messages %}{{ '<|im_start|>' + message.role + '<|im_sep|>' + message.content + '<|im_end|>' }}"
@@ -53,6 +58,14 @@ MISTRAL = (
     "{{ bos_token }}{% for message in messages %}" + ALTERNATE + "{% if message['role'] == 'user' %}"
     "{{ '[INST] ' + message['content'] + ' [/INST]' }}{% else %}{{ message['content'] + eos_token }}{% endif %}"
     "{% endfor %}"
+)
+# The system message stands in the last turn of the user, and a blank before each answer.
+MISTRAL_V3 = (
+    "{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] + '\n\n' %}"
+    "{% set messages = messages[1:] %}{% else %}{% set system = '' %}{% endif %}{{ bos_token }}"
+    "{% for message in messages %}" + ALTERNATE + "{% if message['role'] == 'user' %}"
+    "{{ '[INST] ' + (system if loop.index > messages | length - 2 else '') + message['content'] + '[/INST]' }}"
+    "{% else %}{{ ' ' + message['content'] | trim + eos_token }}{% endif %}{% endfor %}"
 )
 LLAMA2 = (
     "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}"
@@ -166,6 +179,7 @@ CHAT_SHAPES = {
     "Gemma": ChatShape("never", GEMMA, GEMMA_SPECIAL, 2, model_type="gemma"),
     "Mistral, legacy": ChatShape("legacy", MISTRAL, S, 2, model_type="mistral"),
     "Mistral, first": ChatShape("first", MISTRAL, S, 2, model_type="mistral"),
+    "Mistral v3": ChatShape("first", MISTRAL_V3, S, 2, model_type="mistral"),
     "Llama-2, legacy": ChatShape("legacy", LLAMA2, S, 2),
     "Llama-2, always": ChatShape("always", LLAMA2, S, 2),
     "Phi-3, legacy": ChatShape("legacy", PHI3, PHI3_SPECIAL, 1, model_type="phi3", rstrip=True),

@@ -1,11 +1,12 @@
 """The recipe's `prompt`: how it goes with the styles, the older settings of a policy, and the keys."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from applied import POLICY, plan_of, recipe_value, written
-from chat_shapes import CHAT_SHAPES
+from chat_shapes import CHAT_SHAPES, QWEN25
 from plans import BASE
 
 from overthink.tasks.datasets.sources import load_problems
@@ -122,3 +123,90 @@ def test_a_strategy_is_applied_with_the_prompt_it_was_fitted_with(tmp_path: Path
     assert [problem.asked for problem in plan_evaluation(recipe, problem_set).problems.all] == ["1+1?!"]
     with pytest.raises(UserError, match=r"was fitted with prompt.user = {question}!, and here it is None"):
         plan_of(recipe_value(path, {"n": 16}))
+
+
+SHOTS = [{"user": "1+1?", "assistant": "\\boxed{2}"}]
+
+
+def shots_file(folder: Path, *lines: Any) -> str:
+    path = folder / "shots.jsonl"
+    path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+    return str(path)
+
+
+def test_all_that_is_asked_is_in_the_key_and_nothing_else(model: str) -> None:
+    said: list[dict[str, Any]] = [
+        {},
+        {"system": "Be brief."},
+        {"style": "plain"},
+        {"user": "{question}!"},
+        {"few_shot": SHOTS},
+        {"few_shot": SHOTS * 2},
+        {"chat_template_kwargs": {"add": True}},
+        {"chat_template_kwargs": {"add": 1.5}},
+        {"prefill": "Okay"},
+        {"prefill": "Okay "},
+    ]
+    (Path(model) / "chat_template.jinja").write_text(f"{QWEN25}{{# add #}}")
+    found = [identify(policy(model, prompt)).address for prompt in said]
+    assert len(set(found)) == len(said)
+    unused = {"few_shot": [], "chat_template_kwargs": {}, "prefill": None, "user": None, "system": None}
+    assert identify(policy(model, unused)).address == found[0] == identify(VllmPolicyConfig(model=model)).address
+    assert not {"prefill", "chat_template_kwargs"} & identify(policy(model, unused)).determinants.keys()
+
+
+def test_examples_are_read_from_a_file_and_the_recipe_holds_them(model: str, tmp_path: Path) -> None:
+    path = shots_file(tmp_path, {"user": " 1+1? ", "assistant": "\\boxed{2}"}, "", *SHOTS)
+    named, spelled = policy(model, {"few_shot": path}), policy(model, {"few_shot": SHOTS * 2})
+    assert named.prompt == spelled.prompt
+    assert identify(named) == identify(spelled), "it is their text that counts"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("{", "row 2: not JSON"),
+        ({"question": "1", "answer": "2"}, "row 2: an example has the fields user and assistant, not question, answer"),
+        ({"user": "1", "assistant": " "}, "row 2: field 'assistant' is empty"),
+        ({"user": "1", "assistant": ["2"]}, "row 2: field 'assistant' is a list"),
+    ],
+)
+def test_a_bad_example_is_told_with_its_row(line: Any, told: str, tmp_path: Path) -> None:
+    path = shots_file(tmp_path, *SHOTS, line)
+    with pytest.raises(UserError) as error:
+        check_recipe(BASE | {"prompt": {"few_shot": path}})
+    assert str(error.value).startswith(f"{path}, {told}")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ({"few_shot": "nowhere.jsonl"}, "nowhere.jsonl: cannot be read .*check `prompt.few_shot`"),
+        ({"few_shot": [{"user": "1"}]}, "prompt.few_shot.0.assistant: Field required"),
+        (
+            {"chat_template_kwargs": {"messages": []}},
+            "chat_template_kwargs: messages is set by Overthink: leave it out",
+        ),
+        ({"prefill": ""}, "prompt.prefill: String should have at least 1 character"),
+        ({"think": True}, "prompt.think: unknown key"),
+        ({"style": "chatml"}, "prompt.style: Input should be"),
+    ],
+)
+def test_what_is_no_prompt_is_told_with_its_key(prompt: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        check_recipe(BASE | {"prompt": prompt})
+
+
+def test_an_empty_file_of_examples_is_none(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no example in it; leave out `prompt.few_shot`"):
+        check_recipe(BASE | {"prompt": {"few_shot": shots_file(tmp_path)}})
+
+
+def test_a_chat_endpoint_opens_the_answer_itself() -> None:
+    served = {"engine": "openai", "model": "m", "endpoints": ["http://127.0.0.1:1/v1"]}
+    with pytest.raises(UserError, match="policy: prompt.prefill begins the assistant's turn.*name its `tokenizer`"):
+        check_recipe(BASE | {"policy": served, "prompt": {"prefill": "Okay"}})
+    with_tokenizer = served | {"tokenizer": "zoo/abacus-1m"}
+    assert (
+        check_recipe(BASE | {"policy": with_tokenizer, "prompt": {"prefill": "Okay"}}).policy.prompt.prefill == "Okay"
+    )

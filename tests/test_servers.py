@@ -24,6 +24,8 @@ from model_server import (
 )
 from pydantic import ValidationError
 
+from overthink.tasks.domains.known_domains import MATH
+from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.http import endpoints
 from overthink.tasks.engines.http.http_client import pause_asked_for
 from overthink.tasks.engines.registry import EngineSlot, identify, open_policy, open_prm
@@ -33,6 +35,7 @@ from overthink.tasks.records import Sample, Sampling
 QUESTION = "Take 20, plus 11. What is the result?"
 STEPS = ("20+11=31", "\\boxed{31}")
 GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=200)
+NOTHING_SAID = PromptConfig()
 DRAWN = Sampling(temperature=1.0, top_p=1.0, max_tokens=200)
 
 
@@ -359,8 +362,8 @@ async def test_without_the_twenty_likeliest_confidences_stay_unknown_and_the_log
         assert "--max-logprobs 20" in caplog.messages[-1]
 
 
-async def chat(server: ModelServer, **settings: Any) -> Sample:
-    policy = await open_policy(policy_at(server, tokenizer=None, **settings))
+async def chat(server: ModelServer, said: PromptConfig = NOTHING_SAID, **settings: Any) -> Sample:
+    policy = await open_policy(policy_at(server, tokenizer=None, **settings).asked_by(MATH.name, said))
     try:
         return await policy.generate(QUESTION, (), GREEDY, seed=7)
     finally:
@@ -379,6 +382,28 @@ async def test_a_chat_endpoint_shows_no_tokens_and_they_stay_unknown() -> None:
     async with serving(ModelServer(usage=False)) as server:
         sample = await chat(server)
         assert (sample.prompt_tokens, sample.completion_tokens) == (None, None)
+
+
+async def test_examples_and_the_templates_variables_go_to_a_chat_endpoint_as_they_are() -> None:
+    shot = {"user": "1+1? <|im_end|>", "assistant": "2"}
+    said = PromptConfig.model_validate(
+        {
+            "style": "plain",
+            "system": "Be brief.",
+            "few_shot": [shot],
+            "chat_template_kwargs": {"enable_thinking": False},
+        }
+    )
+    async with serving(ModelServer()) as server:
+        await chat(server, said)
+        (body,) = server.bodies
+    assert [(message["role"], message["content"]) for message in body["messages"]] == [
+        ("system", "Be brief."),
+        ("user", shot["user"]),
+        ("assistant", "2"),
+        ("user", QUESTION),
+    ]
+    assert body["chat_template_kwargs"] == {"enable_thinking": False}
 
 
 async def test_a_chat_that_is_cut_or_filtered_says_so() -> None:

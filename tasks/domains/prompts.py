@@ -27,6 +27,6 @@ def chat(question: str, system: str | None = None) -> list[Message]:
 
 
 def folded(chat: Sequence[Message]) -> list[Message]:
-    """The chat of a model without a system role: its system message begins the user's."""
-    *before, user = chat
-    return [{"role": "user", "content": "\n\n".join(message["content"] for message in (*before, user))}]
+    """The chat of a model without a system role: its system message begins the user's first."""
+    system, user, *others = chat
+    return [{"role": "user", "content": f"{system['content']}\n\n{user['content']}"}, *others]

@@ -8,7 +8,7 @@ from typing import Any
 
 from overthink.tasks.domains.prompts import Message, folded
 from overthink.tasks.engines.models import ModelFiles, require
-from overthink.tasks.engines.templates import PLACE, pieces, render, shows
+from overthink.tasks.engines.templates import AS_IT_STANDS, PLACE, TemplateUse, between, pieces, render, shows
 from overthink.tasks.errors import EngineUnavailable
 
 FEW, MANY = 2, 64  # rounds of a chat: the encoding is tested on FEW; up to MANY are rendered at once
@@ -143,18 +143,32 @@ def _holds_reserved(tokenizer: Any, text: str, mark: str) -> bool:
     return any(word in text for word in (*tokenizer.get_added_vocab(), mark) if word.strip())
 
 
+USER: Message = {"role": "user", "content": PLACE}
+ASSISTANT: Message = {"role": "assistant", "content": PLACE}
+
+
 @lru_cache(maxsize=16)
-def frame_of(tokenizer: Any, system: str | None) -> Frame:
-    """The frame of a user's message, with or without a system message, up to the opening of the assistant's turn.
+def frame_of(tokenizer: Any, system: str | None, shots: int = 0, use: TemplateUse = AS_IT_STANDS) -> Frame:
+    """The frame of a user's message, behind a system message if any and examples, and of what opens the answer.
 
     Raises EngineUnavailable where the tokenizer has no template that writes such a chat.
     """
-    turns: list[Message] = [{"role": "user", "content": PLACE}]
+    turns = [*[USER, ASSISTANT] * shots, USER]
     before: list[Message] = [] if system is None else [{"role": "system", "content": system}]
-    texts = render(tokenizer, [[*before, *turns], turns], opens=True)
+    texts = render(tokenizer, [[*before, *turns], turns], True, use.variables)
     is_folded = system is not None and not shows(texts[0], system)
-    around = pieces(tokenizer, texts[1 if is_folded else 0], 1)
-    return Frame(around, is_folded, _is_whole(tokenizer, around))
+    remedy = "put the examples of prompt.few_shot into prompt.user" if shots else "name another model"
+    *around, opening = pieces(tokenizer, texts[1 if is_folded else 0], len(turns), remedy)
+    if use.prefill:
+        opening = _before_an_answer(tokenizer, turns if is_folded else [*before, *turns], opening, use) + use.prefill
+    return Frame((*around, opening), is_folded, _is_whole(tokenizer, (*around, opening)))
+
+
+def _before_an_answer(tokenizer: Any, chat: list[Message], opening: str, use: TemplateUse) -> str:
+    """The opening of the assistant's turn, and the blanks that the template writes between it and an answer."""
+    (text,) = render(tokenizer, [[*chat, ASSISTANT]], False, use.variables)
+    before = between(text)[-2:-1]
+    return before[0] if before and before[0].rstrip() == opening.rstrip() else opening
 
 
 @lru_cache(maxsize=16)
@@ -163,8 +177,7 @@ def frames_of_rounds(tokenizer: Any, rounds: range) -> dict[int, Frame]:
 
     Whether they are encoded whole is tested on a few rounds, so that a longer chat begins with a shorter one's tokens.
     """
-    both: list[Message] = [{"role": "user", "content": PLACE}, {"role": "assistant", "content": PLACE}]
-    texts = render(tokenizer, [both * count for count in (FEW, *rounds)], opens=False)
+    texts = render(tokenizer, [[USER, ASSISTANT] * count for count in (FEW, *rounds)], opens=False)
     few, *all_around = [pieces(tokenizer, text, 2 * count) for text, count in zip(texts, (FEW, *rounds), strict=True)]
     is_whole = _is_whole(tokenizer, few)
     return {count: Frame(around, False, is_whole) for count, around in zip(rounds, all_around, strict=True)}
@@ -179,19 +192,20 @@ def _is_whole(tokenizer: Any, around: tuple[str, ...]) -> bool:
     return False
 
 
-def chat_frame(tokenizer: Any, chat: Sequence[Message]) -> Frame:
-    """The frame of a chat of the user's message, after a system message if there is one."""
-    return frame_of(tokenizer, chat[0]["content"] if len(chat) > 1 else None)
+def chat_frame(tokenizer: Any, chat: Sequence[Message], use: TemplateUse = AS_IT_STANDS) -> Frame:
+    """The frame of a chat of the user's message, after a system message and examples, if there are any."""
+    system = chat[0]["content"] if chat[0]["role"] == "system" else None
+    return frame_of(tokenizer, system, (len(chat) - 1) // 2, use)
 
 
-def encode_chat(tokenizer: Any, chat: list[Message], mark: str = "") -> list[int]:
-    """Token ids of a user's message, after a system message if any, up to the opening of the assistant's turn.
+def encode_chat(tokenizer: Any, chat: Sequence[Message], mark: str = "", use: TemplateUse = AS_IT_STANDS) -> list[int]:
+    """Token ids of a user's message, after a system message and examples if any, and of what opens the answer.
 
-    Only the user's text is untrusted: it can neither end its turn nor contain `mark`.
+    The system message and the prefill are trusted; the turns can neither end themselves nor contain `mark`.
     """
-    frame = chat_frame(tokenizer, chat)
-    (*_, user) = folded(chat) if frame.is_folded else chat
-    return frame.encode(tokenizer, [user["content"].strip()], mark)[0]
+    frame = chat_frame(tokenizer, chat, use)
+    turns = folded(chat) if frame.is_folded else [message for message in chat if message["role"] != "system"]
+    return frame.encode(tokenizer, [turn["content"].strip() for turn in turns], mark)[0]
 
 
 def encode_rounds(tokenizer: Any, texts: Sequence[str]) -> tuple[list[int], list[int]]:

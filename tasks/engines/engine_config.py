@@ -190,6 +190,15 @@ class OpenAIPolicyConfig(PromptedPolicy, ServedModelConfig):
     tokenizer: str | None = Field(default=None, min_length=1, description="a folder, a zoo name, or a hub name")
     max_model_len: int | None = Field(default=None, ge=8, description="tokens of prompt and completion together")
 
+    def asked_by(self, domain: DomainName, prompt: PromptConfig) -> Self:
+        """See `AskedPolicy.asked_by`. Raises ValueError too for a prefill by chat, which many servers would ignore."""
+        if prompt.prefill is not None and self.tokenizer is None:
+            raise ValueError(
+                "prompt.prefill begins the assistant's turn, which a chat endpoint opens itself: serve the model with "
+                "vLLM and name its `tokenizer`, or leave out prompt.prefill"
+            )
+        return super().asked_by(domain, prompt)
+
 
 class ServedPrmConfig(ServedModelConfig):
     """A PRM behind vLLM's pooling endpoint."""

@@ -15,6 +15,7 @@ from overthink.tasks.engines.chat import (
 )
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, VllmPolicyConfig
 from overthink.tasks.engines.models import ModelFiles, locate_model, locate_tokenizer
+from overthink.tasks.engines.templates import TemplateUse
 from overthink.tasks.records import Part, Sample
 
 TokenPolicyConfig = VllmPolicyConfig | OpenAIPolicyConfig
@@ -24,8 +25,8 @@ class PolicyPrompts:
     """Questions as prompt tokens: also for checking that every problem fits before any is sampled.
 
     `version` is that of the prompts' tokens, for stages' keys, and `further_version` that of `tokens`. `opening` is
-    what stands behind the user's message: its end, and the beginning of the assistant's turn. Raises EngineUnavailable
-    where the model has no chat template, or one that cannot write a question.
+    what stands behind the user's message: its end, and the beginning of the assistant's turn with the prefill. Raises
+    EngineUnavailable where the model has no chat template, or one that cannot write what the recipe asks.
     """
 
     def __init__(self, config: TokenPolicyConfig, model: ModelFiles) -> None:
@@ -34,7 +35,8 @@ class PolicyPrompts:
         rows = (model.config.get("text_config") or model.config).get("vocab_size") or 0
         self.vocabulary = max(len(self.tokenizer), int(rows))
         self._chat = partial(chat_of, config, model)
-        frame = chat_frame(self.tokenizer, self._chat(""))
+        self._use = TemplateUse(config.prompt.variables, config.prompt.prefill or "")
+        frame = chat_frame(self.tokenizer, self._chat(""), self._use)
         self.version, self.opening = frame.version, frame.around[-1]
         self.further_version = 2 if puts_blank(self.tokenizer) else 1
         self._known: dict[str, tuple[int, ...]] = {}
@@ -43,12 +45,12 @@ class PolicyPrompts:
     def prompt(self, question: str) -> tuple[int, ...]:
         """The prompt's token ids, the same for every call about this question."""
         if question not in self._known:
-            self._known[question] = tuple(encode_chat(self.tokenizer, self._chat(question)))
+            self._known[question] = tuple(encode_chat(self.tokenizer, self._chat(question), use=self._use))
         return self._known[question]
 
     def tokens(self, text: str, begins: bool) -> tuple[int, ...]:
         """The token ids of text from outside, which `begins` the assistant's turn or continues it."""
-        encode = encode_text if begins else encode_further
+        encode = encode_text if begins and not self._use.prefill else encode_further
         return tuple(encode(self.tokenizer, text))
 
     def tokens_of(self, part: Part) -> tuple[int, ...]:
@@ -64,7 +66,7 @@ def chat_of(config: TokenPolicyConfig, model: ModelFiles | None, question: str) 
     """The chat that puts a text to a policy, in the words of its domain unless the recipe has its own."""
     asked = config.prompt
     (*before, user) = domain_of(config.domain).messages(question, style_of(config, model), asked.system)
-    return [*before, user if asked.user is None else {"role": "user", "content": question}]
+    return [*before, *asked.shots, user if asked.user is None else {"role": "user", "content": question}]
 
 
 def style_of(config: TokenPolicyConfig, model: ModelFiles | None) -> KnownStyle:

@@ -136,7 +136,9 @@ def _prompts(config: EngineConfig, model: ModelFiles | None) -> _Prompts:
     Our versions enter only above 1, so that unchanged prompts keep their keys.
     """
     if isinstance(config, VllmPolicyConfig | OpenAIPolicyConfig):
-        said: dict[str, Any] = {"prompt_style": json.dumps(chat_of(config, model, config.prompt.user or "{question}"))}
+        asked = config.prompt.user or "{question}"
+        said: dict[str, Any] = {"prompt_style": json.dumps(chat_of(config, model, asked))}
+        said |= config.prompt.model_dump(include={"chat_template_kwargs", "prefill"}, exclude_defaults=True)
         if model is None:
             return _Prompts(said, chat=BY_CHAT)
         prompts = PolicyPrompts(config, model)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -22,10 +24,22 @@ class Unrendered(str):
     """Why a template does not write a chat."""
 
 
-def render(tokenizer: Any, chats: Sequence[Sequence[Message]], opens: bool) -> list[str]:
+@dataclass(frozen=True)
+class TemplateUse:
+    """What a recipe asks of a template: its `variables`, a JSON object, and the `prefill` of the assistant's turn."""
+
+    variables: str = "{}"
+    prefill: str = ""
+
+
+AS_IT_STANDS = TemplateUse()
+
+
+def render(tokenizer: Any, chats: Sequence[Sequence[Message]], opens: bool, variables: str = "{}") -> list[str]:
     """Each chat as the template writes it, with `opens` up to the opening of the assistant's turn; or Unrendered.
 
-    Raises EngineUnavailable where there is no template, or where it does not come to an end.
+    Raises EngineUnavailable where there is no template, where it does not read one of the recipe's variables (a JSON
+    object), or where it does not come to an end.
     """
     name = tokenizer.name_or_path
     try:
@@ -35,8 +49,17 @@ def render(tokenizer: Any, chats: Sequence[Sequence[Message]], opens: bool) -> l
             f"{name} has no chat template, as models have that were never taught to chat: name the instruct model, or "
             f"put a chat_template.jinja beside its tokenizer ({' '.join(str(error).split())[:120]})"
         ) from error
-    variables = tokenizer.special_tokens_map | {"add_generation_prompt": opens, "date_string": TEMPLATE_DATE}
-    asked = {"template": template, "variables": variables, "chats": [list(chat) for chat in chats]}
+    own = json.loads(variables)
+    for variable in own:
+        if not re.search(rf"\b{re.escape(variable)}\b", template):
+            raise EngineUnavailable(
+                f"the chat template of {name} reads no variable {variable!r}: mend prompt.chat_template_kwargs, or "
+                "leave it out"
+            )
+    all_variables = (
+        tokenizer.special_tokens_map | {"date_string": TEMPLATE_DATE} | own | {"add_generation_prompt": opens}
+    )
+    asked = {"template": template, "variables": all_variables, "chats": [list(chat) for chat in chats]}
     answers = _answers(json.dumps(asked, default=str))
     if answers is None:
         raise EngineUnavailable(
@@ -69,19 +92,24 @@ def _answers(asked: str) -> list[dict[str, str]] | None:
     return answers
 
 
-def pieces(tokenizer: Any, text: str, count: int) -> tuple[str, ...]:
+def pieces(tokenizer: Any, text: str, count: int, remedy: str = "name another model") -> tuple[str, ...]:
     """What stands before, between and after `count` texts.
 
     Raises EngineUnavailable where the template did not show each of them once.
     """
-    around = () if isinstance(text, Unrendered) else tuple(text.split(PLACE))
+    around = between(text)
     if len(around) == count + 1:
         return around
     why = text if isinstance(text, Unrendered) else f"it shows {len(around) - 1} messages"
     raise EngineUnavailable(
         f"the chat template of {tokenizer.name_or_path} cannot write a chat of {count} ({why}): mend its "
-        "chat_template, or name another model"
+        f"chat_template, or {remedy}"
     )
+
+
+def between(text: str) -> tuple[str, ...]:
+    """What a template wrote around the texts of a chat; nothing where it wrote none."""
+    return () if isinstance(text, Unrendered) else tuple(text.split(PLACE))
 
 
 def shows(text: str, system: str) -> bool:

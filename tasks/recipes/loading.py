@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from overthink.tasks.datasets.few_shot import read_shots
 from overthink.tasks.datasets.input_files import bounded_bytes
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.recipe import AnyRecipe, PrmEvalRecipe, PrmTrainRecipe, Recipe
@@ -75,11 +76,13 @@ def _checked(kind: type[Kind], value: dict[str, Any], place: str, changes: Seque
 
 
 def _with_data(value: Any, key: str = "") -> Any:
-    """A recipe with what the files hold that it names for a PRM family or a preset, in place of their names."""
+    """A recipe with what the files hold that it names for examples, a PRM family or a preset, in place of the names."""
     if isinstance(value, dict):
         return {name: _with_data(part, name) for name, part in value.items()}
     if isinstance(value, list):
         return [_with_data(part) for part in value]
+    if key == "few_shot" and isinstance(value, str):
+        return read_shots(Path(value))
     if key in FROM_FILES and isinstance(value, str) and Path(value).suffix in (".yaml", ".yml"):
         return read_mapping(Path(value), f"a {key} is a mapping of keys to values; see docs/extending.md")
     return value

@@ -143,6 +143,7 @@ class ChatPolicy:
         self._endpoints = endpoints
         self._model = config.model
         self._chat = partial(chat_of, config, None)
+        self._variables = config.prompt.chat_template_kwargs
 
     @classmethod
     async def open(cls, config: OpenAIPolicyConfig) -> "ChatPolicy":
@@ -181,6 +182,8 @@ class ChatPolicy:
         }
         if sampling.stop:
             body["stop"] = list(sampling.stop)
+        if self._variables:
+            body["chat_template_kwargs"] = self._variables  # vLLM's addition
         url, reply = await self._endpoints.post("/chat/completions", body, Chats)
         choice, usage = reply.choices[0], reply.usage or Usage()
         text = choice.message.text
