@@ -350,3 +350,15 @@ def test_shares_add_up_stay_next_to_the_ideal_and_follow_the_logits(budget: int,
 def test_equal_logits_share_evenly_the_first_getting_more(budget: int, count: int) -> None:
     shares = apportion(budget, [0.3] * count)
     assert shares == [budget // count + (index < budget % count) for index in range(count)]
+
+
+def test_a_path_ends_at_its_limit_of_tokens_and_no_step_is_drawn_beyond_it() -> None:
+    growth = replace(GROWTH, path_tokens=12)
+    tree = {"": ["abcd 0.9"], "abcd": ["efghijk 0.8"]}
+    first = play(expand(growth, None, [0], []), HandDrawn(tree))
+    assert [request.sampling.max_tokens for request in first.generated] == [12]
+    (node,) = first.result
+    assert (node.completion_tokens, node.stop) == (5, None)
+    second = play(expand(growth, node, [0], []), HandDrawn(tree))
+    assert [request.sampling.max_tokens for request in second.generated] == [7]
+    assert [node.stop for node in second.result] == ["length"]

@@ -1,12 +1,13 @@
 """Accuracy against tokens of reasoning: one solution that thinks longer beside more solutions that think as long."""
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 from overthink.storage.sql import query
 from overthink.tasks.analysis.method_ids import FAMILY_SQL
-from overthink.tasks.reporting.html.facts import RunFacts, colour_of
-from overthink.tasks.reporting.plots import INK, Axes, Line, Panel, Picture, Point
+from overthink.tasks.reporting.html.facts import RunFacts
+from overthink.tasks.reporting.plots import COLOURS, INK, Axes, Line, Panel, Picture, Point
 
 # The tokens of a problem are those of n solutions, of which a method's are alike in the mean.
 THOUGHT_SQL = f"""WITH spent AS (
@@ -31,10 +32,11 @@ def against_thought(facts: RunFacts) -> Picture | None:
         return None
     alone = [row for row in rows if row["n"] == 1]
     lines = [Line("sequential, n = 1", _points(alone), INK, "dashed")] if len(alone) > 1 else []
-    for method in dict.fromkeys(row["method"] for row in rows):
+    methods = dict.fromkeys(row["method"] for row in rows)
+    for method, colour in zip(methods, cycle(COLOURS), strict=False):
         of_it = [row for row in rows if row["method"] == method]
         if len(of_it) > 1 or len(alone) < 2:
-            lines.append(Line(method, _points(of_it), colour_of(method)))
+            lines.append(Line(method, _points(of_it), colour))
     axes = Axes("tokens of reasoning a problem", "accuracy", base=2, percent=True)
     title = "Accuracy against tokens of reasoning"
     return Picture(f"thought-{facts.run_id}", title, CAPTION, axes, [Panel(str(facts.run_id), lines)], sql)
