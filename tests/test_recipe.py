@@ -143,6 +143,18 @@ def test_several_mistakes_are_one_message(base: Path) -> None:
             ["policy={engine: openai, model: x, endpoints: [http://h/v1]}", "selectors=[shortest, logprob_mean_vote]"],
             "selector logprob_mean_vote needs logprob_mean, but an `openai` policy without `tokenizer` shows no tokens",
         ),
+        (
+            ["sampling.confidence=false", "selectors=[majority, deepconf_tail_vote]"],
+            "selector deepconf_tail_vote needs confidence_tail, and `sampling.confidence: false` keeps none",
+        ),
+        (
+            ["sampling.confidence=false", "methods=[{method: deepconf, n: 32}]"],
+            "deepconf-n32 reads confidence: leave out `sampling.confidence: false`",
+        ),
+        (
+            ["policy={engine: openai, model: x, endpoints: [http://h/v1]}", "methods=[{method: deepconf, n: 32}]"],
+            "deepconf-n32 goes on from steps, but an `openai` policy without `tokenizer` is asked by chat",
+        ),
         (["selectors=most"], "selectors: Input should be 'all'"),
         (["methods=[{method: cot}, {method: cot}]"], "a method is listed twice"),
         (["methods=[{method: best_of_n, n: 8}, {method: best_of_n, n: 8}]"], "a method is listed twice"),
@@ -260,6 +272,8 @@ def test_all_are_those_that_the_engines_allow() -> None:
     by_chat = {"policy": {"engine": "openai", "model": "x", "endpoints": ["http://h/v1"]}, "prm": None}
     assert chosen() == {name for name in SELECTORS if not name.startswith("self_certainty_")}
     assert chosen(prm=None) == without_prm
+    unsure = {name for name in without_prm if not name.startswith("deepconf_")}
+    assert chosen(prm=None, sampling={"confidence": False}) == unsure
     assert chosen(**by_chat) == {"majority", "shortest", "shortest_vote", "oracle"}
 
 
@@ -273,6 +287,10 @@ def test_with_a_prm_all_selectors_are_chosen_unless_listed() -> None:
 METHOD_IDS = {
     "cot": "{method: cot}",
     "best_of_n-n16": "{method: best_of_n, n: 16}",
+    "deepconf-n16-warm_up8": "{method: deepconf, n: 16, warm_up: 8, keep: 90, chunk: 256}",
+    "deepconf-n16-warm_up8-keep10-consensus0.95-wave4": (
+        "{method: deepconf, n: 16, warm_up: 8, keep: 10, consensus: 0.95, wave: 4}"
+    ),
     "adaptive-n16": "{method: adaptive, n: 16, wave: 4, threshold: 0.95}",
     "adaptive-n16-wave8-threshold0.9": "{method: adaptive, n: 16, wave: 8, threshold: 0.9}",
     "adaptive-n16-bayes_factor": "{method: adaptive, n: 16, rule: bayes_factor, factor: 100}",
@@ -325,6 +343,9 @@ def test_all_methods_fit_into_one_recipe(base: Path) -> None:
         ("{method: particle_filtering, n: 8, resampling_temperature: 0}", ".resampling_temperature", "greater than 0"),
         ("{method: mcts, n: 8, exploration: -1}", ".exploration", "greater than or equal to 0"),
         ("{method: mcts, n: 8, rule: thompson}", ".rule", "'uct' or 'puct'"),
+        ("{method: deepconf, n: 16}", "", "n = 16 are no more than the 16 of warm_up"),
+        ("{method: deepconf, n: 32, wave: 4}", "", "wave does nothing without consensus"),
+        ("{method: deepconf, n: 32, keep: 0}", ".keep", "greater than or equal to 1"),
         ("{method: adaptive, n: 8, wave: 0}", ".wave", "greater than or equal to 1"),
         ("{method: adaptive, n: 8, threshold: 0.5}", ".threshold", "greater than 0.5"),
         ("{method: adaptive, n: 8, threshold: 1}", ".threshold", "less than 1"),
@@ -382,7 +403,7 @@ def test_what_dvts_returns_is_set_by_the_key_return(base: Path) -> None:
 @pytest.mark.parametrize("method_id", [name for name in METHOD_IDS if name.split("-")[0] not in ("cot", "best_of_n")])
 def test_only_a_search_without_a_prm_is_refused_with_the_remedy(base: Path, method_id: str) -> None:
     changes = ["prm=null", f"methods=[{{method: cot}}, {METHOD_IDS[method_id]}]"]
-    if method_id.startswith("adaptive"):
+    if method_id.startswith(("adaptive", "deepconf")):
         assert read_recipe(base, changes).chosen_selectors() == ("majority", "oracle")
     else:
         assert complaint(base, *changes) == f"{base}: recipe: {method_id} needs step scores: name a `prm`"

@@ -102,6 +102,7 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
         result_table,
         samples_saved,
         summary_rows,
+        tokens_saved,
         unknown_line,
     )
     from overthink.tasks.reporting.solve_tables import spending_lines
@@ -112,7 +113,7 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
     if rows:
         title = f"{stored.run_id}: {stored.policy or 'unknown policy'} on {stored.problem_set}"
         paper.print(result_table(rows, title, monte_carlo_note(store, stored.run_id)))
-    told = samples_saved, thinking_lines, absent_selectors
+    told = samples_saved, tokens_saved, thinking_lines, absent_selectors
     for line in (*(line for tell in told for line in tell(store, stored.run_id)), *spending_lines(store, stored)):
         paper.print(line, highlight=False, soft_wrap=True)
     unknown = unknown_line(store, stored.run_id, rows)

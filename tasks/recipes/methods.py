@@ -13,6 +13,7 @@ from overthink.tasks.methods.adaptive import adaptive, by_bayes_factor, by_certa
 from overthink.tasks.methods.beam_search import beam_search, beam_search_hf
 from overthink.tasks.methods.best_of_n import best_of_n
 from overthink.tasks.methods.cot import cot
+from overthink.tasks.methods.deepconf import DeepConfRule, deepconf
 from overthink.tasks.methods.dvts import dvts
 from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.mcts import Rule, mcts
@@ -22,6 +23,7 @@ from overthink.tasks.methods.requests import Method
 from overthink.tasks.methods.thinking import Thinking
 from overthink.tasks.recipes.installed_methods import OrInstalled, name_of
 from overthink.tasks.recipes.reasoning_config import check_budget
+from overthink.tasks.recipes.sampling_config import ConfidenceConfig
 from overthink.tasks.records import Sampling
 
 NAMED_APART = ("method", "n", "beam_width")
@@ -34,7 +36,7 @@ class Draws:
     `indices` numbers the solutions wanted of a method whose solutions are independent; `sampling` draws a whole one,
     `delimiter` ends a step, `is_final` tells whether one holds the final answer, `answer_of` reads the answer in a
     solution; `seed` is the problem's own, for methods that draw lots; `thinking` is how the policy reasons, None where
-    it does not.
+    it does not; `group` is the number of tokens of a group of confidences.
     """
 
     indices: range
@@ -44,6 +46,7 @@ class Draws:
     answer_of: Callable[[str], str | None]
     seed: int
     thinking: Thinking | None = None
+    group: int = ConfidenceConfig().group
 
 
 class MethodConfig(BaseModel):
@@ -57,6 +60,11 @@ class MethodConfig(BaseModel):
     version: ClassVar[int] = 1
     # Any subset of independent rollouts stands for a smaller budget; other methods' rollouts only count together.
     independent: ClassVar[bool] = False
+
+    @property
+    def reads_answers(self) -> bool:
+        """Whether what it draws depends on answers, and so on how they are read."""
+        return False
 
 
 class Cot(MethodConfig):
@@ -171,10 +179,45 @@ class Adaptive(BudgetConfig):
             raise ValueError(f"{unused} does nothing where rule is {self.rule}: leave it out, or name the other rule")
         return self
 
+    @property
+    def reads_answers(self) -> bool:
+        """Their vote decides whether more are drawn."""
+        return True
+
     def build(self, draws: Draws) -> Method:
         """A fresh search for one problem."""
         is_decided = by_certainty(self.threshold) if self.rule == "certainty" else by_bayes_factor(self.factor)
         return adaptive(draws.sampling, self.n, self.wave, is_decided, draws.answer_of, draws.thinking)
+
+
+class DeepConf(BudgetConfig):
+    """Solutions that end where the policy is less sure than the first ones were at their worst (Fu et al. 2025)."""
+
+    method: Literal["deepconf"]
+    warm_up: int = Field(default=16, ge=1, description="first solutions, drawn to the end, that set the bar")
+    keep: int = Field(default=90, ge=1, le=100, description="percent of the first ones that reach the bar and vote")
+    chunk: int = Field(default=256, ge=1, description="tokens drawn before their confidence is looked at")
+    consensus: float | None = Field(default=None, gt=0.5, le=1, description="share of the vote at which drawing ends")
+    wave: int = Field(default=8, ge=1, description="solutions drawn before the vote is counted again for consensus")
+
+    @model_validator(mode="after")
+    def _reaches_past_the_first(self) -> Self:
+        if self.n <= self.warm_up:
+            raise ValueError(f"n = {self.n} are no more than the {self.warm_up} of warm_up: raise n or lower warm_up")
+        if self.consensus is None and self.wave != type(self).model_fields["wave"].default:
+            raise ValueError("wave does nothing without consensus: name both, or leave wave out")
+        return self
+
+    @property
+    def reads_answers(self) -> bool:
+        """A consensus is one on answers."""
+        return self.consensus is not None
+
+    def build(self, draws: Draws) -> Method:
+        """A fresh search for one problem."""
+        settings = self.model_dump(include={"warm_up", "keep", "chunk", "consensus", "wave"})
+        rule = DeepConfRule(group=draws.group, **settings)
+        return deepconf(draws.sampling, self.n, rule, draws.answer_of, draws.thinking)
 
 
 class SearchConfig(BudgetConfig):
@@ -284,7 +327,7 @@ class Mcts(BeamConfig):
         return mcts(self.growth(draws), self.n, self.beam_width, self.exploration, self.rule)
 
 
-BuiltIn = Cot | BestOfN | BudgetForcing | Adaptive | BeamSearch | Dvts | Rebase | ParticleFiltering | Mcts
+BuiltIn = Cot | BestOfN | BudgetForcing | Adaptive | DeepConf | BeamSearch | Dvts | Rebase | ParticleFiltering | Mcts
 
 
 class ComputeOptimal(MethodConfig):

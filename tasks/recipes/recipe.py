@@ -25,7 +25,7 @@ from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, PrmConfig
 from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.recipes.json_schema import as_choices
-from overthink.tasks.recipes.methods import AnyMethod, BestOfN, BudgetForcing, ComputeOptimal, ListedMethod
+from overthink.tasks.recipes.methods import AnyMethod, BestOfN, BudgetForcing, ComputeOptimal, DeepConf, ListedMethod
 from overthink.tasks.recipes.reasoning_config import Reasoning, ReasoningConfig
 from overthink.tasks.recipes.sampling_config import SamplingConfig
 from overthink.tasks.training.training_config import TrainingConfig
@@ -164,6 +164,11 @@ class Recipe(SampledRecipe):
         forcing += ["reasoning"] if self.reasoning.is_forced else []
         if forcing and not _goes_on_from_steps(self.policy):
             raise ValueError(f"{forcing[0]} {BY_CHAT}")
+        watching = [method.method_id for method in self.fixed_methods if isinstance(method, DeepConf)]
+        if watching and not _goes_on_from_steps(self.policy):
+            raise ValueError(f"{watching[0]} {BY_CHAT}")
+        if watching and self.sampling.confidence is False:
+            raise ValueError(f"{watching[0]} reads confidence: leave out `sampling.confidence: false`")
         ahead = [method for method in self.fixed_methods if getattr(method, "lookahead", 0)]
         if ahead and self.reasoning.search:
             raise ValueError(
@@ -199,6 +204,8 @@ class Recipe(SampledRecipe):
             return f"{signal}, but an `openai` policy without `tokenizer` shows no tokens: name its `tokenizer`"
         if signal == "self_certainty":
             return why_unknown(signal)
+        if signal != "logprob_mean" and self.sampling.confidence is False:
+            return f"{signal}, and `sampling.confidence: false` keeps none: leave that out"
         return None
 
     def budgets_of(self, method: AnyMethod) -> tuple[int, ...]:

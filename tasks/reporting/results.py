@@ -34,6 +34,15 @@ FROM rollouts JOIN (SELECT DISTINCT run_id, method_id, n FROM summary) s USING (
 WHERE run_id = '{{run_id}}' AND {NAME_SQL} = 'adaptive' GROUP BY ALL ORDER BY ALL"""
 
 
+# What drawing all to the end would have written: the first rollouts were, so their mean length is that of all.
+SAVED_SQL = """SELECT sum(spent)::BIGINT AS spent, sum(mean) * {n} AS whole
+FROM (SELECT problem_id, sum(output_tokens) AS spent FROM calls
+      WHERE run_id = '{run_id}' AND method_id = '{method_id}' AND kind = 'generate' GROUP BY ALL)
+JOIN (SELECT problem_id, avg(completion_tokens) AS mean FROM rollouts
+      WHERE run_id = '{run_id}' AND method_id = '{method_id}' AND sample_index < {warm_up} GROUP BY ALL)
+USING (problem_id)"""
+
+
 def summary_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
     """A run's rows of `summary`: methods in the recipe's order, selectors from majority to oracle, n ascending."""
     methods = list(dict.fromkeys(use.method_id for use in store.find_run(run_id).stages))
@@ -68,6 +77,21 @@ def samples_saved(store: Store, run_id: str) -> list[str]:
         f"{100 * (1 - row['drawn'] / row['budget']):.0f} % saved"
         for row in rows
     ]
+
+
+def tokens_saved(store: Store, run_id: str) -> list[str]:
+    """For each method that ends rollouts early, the tokens written of those to expect without that."""
+    told = []
+    for use in store.find_run(run_id).stages:
+        method = store.stage(use.key).identity().get("method", {}) if use.kind == StageKind.SAMPLE else {}
+        if method.get("method") == "deepconf":
+            names = {"run_id": run_id, "method_id": use.method_id, "n": method["n"], "warm_up": method["warm_up"]}
+            (row,) = query(store, SAVED_SQL.format(**names)).to_pylist()
+            share = 100 * (1 - row["spent"] / row["whole"])
+            told.append(
+                f"{use.method_id} wrote {row['spent']:,} of about {row['whole']:,.0f} tokens: {share:.0f} % saved"
+            )
+    return told
 
 
 def absent_selectors(store: Store, run_id: str) -> list[str]:

@@ -22,6 +22,7 @@ from overthink.tasks.stages.score import rows_within
 Row = dict[str, Any]
 NO_REFERENCE = "no reference to compare with"
 NO_ANSWER = "no answer found"
+NO_VOTE = "ended by its confidence, so that it has no vote"
 DETAILS = {  # a domain's own reasons are stored as they are
     "equal": "equals the reference",
     "different": "differs from the reference",
@@ -86,7 +87,7 @@ def rollouts_by_problem(rollouts: pa.Table) -> dict[str, list[Row]]:
 
 def grade_rollouts(problem: Problem, rollouts: list[Row], grader: Grader, judge: Judge) -> tuple[list[Row], list[Row]]:
     """The rows of `answers` and of `grades` for one problem's rows of `rollouts`."""
-    found = [grader.extract(row["text"], row.get("reasoning_text") is not None) for row in rollouts]
+    found = [None if row["stop_reason"] == "confidence" else _answer(row, grader) for row in rollouts]
     judged = judge_answers(problem, found, judge)
     answers, grades = [], []
     for row, answer, one in zip(rollouts, found, judged, strict=True):
@@ -94,8 +95,14 @@ def grade_rollouts(problem: Problem, rollouts: list[Row], grader: Grader, judge:
         answers.append(identity | {"answer": answer, "answer_key": None if one is None else one.key})
         who = {"grader": grader.name, "grader_version": grader.domain.version}
         verdict = {"reference": problem.reference, **_verdict(problem, one)}
+        if row["stop_reason"] == "confidence":
+            verdict["detail"] = NO_VOTE
         grades.append({"rollout_id": row["rollout_id"], **who, **verdict})
     return answers, grades
+
+
+def _answer(row: Row, grader: Grader) -> str | None:
+    return grader.extract(row["text"], row.get("reasoning_text") is not None)
 
 
 def judge_answers(problem: Problem, answers: list[str | None], judge: Judge) -> list[Judged | None]:

@@ -18,8 +18,8 @@ from overthink.tasks.methods.requests import Method, Outcome
 from overthink.tasks.methods.thinking import Thinking, reasoning_body
 from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.recipes.grading import Grader
-from overthink.tasks.recipes.methods import Adaptive, AnyMethod, Cot, Draws
-from overthink.tasks.recipes.sampling_config import SamplingConfig
+from overthink.tasks.recipes.methods import AnyMethod, Cot, Draws
+from overthink.tasks.recipes.sampling_config import ConfidenceConfig, SamplingConfig
 from overthink.tasks.records import (
     Part,
     Problem,
@@ -63,6 +63,7 @@ class RolloutNode(EngineNode):
             answer_of=partial(self.grader.extract, divided=self.thinking is not None),
             seed=int(content_key([self.seed, unit])[:8], 16),
             thinking=self.thinking,
+            group=(settings.confidence or ConfidenceConfig()).group,
         )
         return method.build(draws)
 
@@ -161,9 +162,9 @@ class MethodNode(RolloutNode):
         }
         if isinstance(method, Cot):  # greedy: neither the recipe's temperature nor its seed has any effect
             found["sampling"] |= {"temperature": 0.0, "top_p": 1.0}
-        if isinstance(method, Adaptive):
+        if method.reads_answers:
             found |= {"extraction": self.grader.grading.extraction, **own_code("extraction")}
-        if method.is_search or isinstance(method, Adaptive) or plugged:
+        if method.is_search or method.reads_answers or plugged:
             found |= self.grader.further_identity()
         return found
 

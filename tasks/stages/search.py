@@ -15,7 +15,6 @@ from overthink.tasks.methods.compute_optimal import after_pilot
 from overthink.tasks.methods.requests import Method, Outcome
 from overthink.tasks.methods.tree import Node
 from overthink.tasks.plugins import plugin_identities
-from overthink.tasks.recipes.methods import Adaptive
 from overthink.tasks.recipes.strategy_file import FixedChoice, Strategy
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.context import EngineContext
@@ -122,7 +121,7 @@ class FollowingNode(TreeSearchNode):
     def identity(self) -> JsonObject:
         """The decisions determine everything else."""
         choices = (*self.strategy.choices, *self.strategy.without_pilot)
-        adapts = any(isinstance(choice.method, Adaptive) for choice in choices)
+        adapts = any(choice.method.reads_answers for choice in choices)
         return stage_identity(
             self.kind,
             decisions=self.decided.key,
