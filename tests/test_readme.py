@@ -82,6 +82,16 @@ def test_the_recipes_of_the_readme_are_valid() -> None:
         assert Recipe.model_validate(whole | part).chosen_selectors()[0] == "majority"
 
 
+def test_the_table_of_selectors_has_all_that_its_recipe_chooses() -> None:
+    section = README.partition("## Without a PRM")[2].partition("## Search")[0]
+    shown = {"majority", "oracle", "shortest", "shortest_vote"}
+    for signal, best, *votes in (line.strip("| ").split("|") for line in section.splitlines() if line.endswith("|")):
+        cells = zip(("max", "vote", "top10_vote", "top90_vote"), (best, *votes), strict=False)
+        shown |= {f"{signal.strip()}_{kind}" for kind, cell in cells if re.fullmatch(r"\d+\.\d", cell.strip())}
+    chosen = read_recipe(find_recipe("selectors")).chosen_selectors()
+    assert shown - {"shortest_max"} == set(chosen)
+
+
 def test_the_recipes_of_the_page_on_prms_are_valid() -> None:
     based, judged, trained = map(yaml.safe_load, blocks("yaml", PRMS))
     assert TorchPrmConfig.model_validate(based["prm"]).base is not None
