@@ -56,6 +56,12 @@ def three_lines(folder: Path) -> Path:
     return write_lines(folder / "sal.jsonl", learned(), plain, silent)
 
 
+def test_an_import_lies_where_version_0_1_laid_it(tmp_path: Path) -> None:
+    (plan,) = plan_imports(recipe_of("search-and-learn", three_lines(tmp_path)))
+    assert plan.run_id == "search-and-learn-cdcb3d6533"
+    assert "import-ae0efcfbe6fd4c574ec7" in {use.key for use in plan.uses()}
+
+
 async def test_an_import_fills_the_tables_of_a_run(tmp_path: Path) -> None:
     recipe = recipe_of("search-and-learn", three_lines(tmp_path))
     store = tmp_path / "store"

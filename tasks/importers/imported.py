@@ -9,6 +9,7 @@ from overthink.tasks.datasets.sources import ProblemSet
 from overthink.tasks.records import Problem, StopReason
 
 STEP_DELIMITER = "\n\n"
+NOT_IMPORTED = ("fields", "user_turn")  # of a problem: what a recipe's template may ask with
 Measure = Literal["choice", "answer", "accuracy", "policy_tokens"]
 
 
@@ -97,6 +98,7 @@ class ImportedSet:
         value: dict[str, Any] = asdict(self)
         del value["label"]
         for problem in value["problems"]:
+            problem["problem"] = {name: part for name, part in problem["problem"].items() if name not in NOT_IMPORTED}
             problem["rollouts"] = [_identity(rollout) for rollout in problem["rollouts"]]
         return content_key(value)
 
