@@ -12,6 +12,7 @@ from overthink.flows.commands.deploy import deploy
 from overthink.flows.commands.estimate import estimate
 from overthink.flows.commands.fit import fit
 from overthink.flows.commands.plugins_command import list_plugins
+from overthink.flows.commands.prompt import prompt
 from overthink.flows.commands.report import report
 from overthink.flows.commands.run import run
 from overthink.flows.commands.solve import solve
@@ -40,6 +41,7 @@ COMMANDS = (
     fit,
     solve,
     estimate,
+    prompt,
     deploy,
     prm.prm_eval,
     prm.prm_train,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from overthink.storage.store import Store
 from overthink.tasks.errors import Regression, UserError
 from overthink.tasks.recipes.loading import find_recipe, read_recipe
 from overthink.tasks.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from overthink.tasks.plan.run_plan import Plan
 
 StoreFlow = Callable[[Recipe, str, bool], Coroutine[Any, Any, str]]
 
@@ -39,6 +42,10 @@ def run(
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="How many workers of a deployment or a cluster share it.")] = 1,
     wait: Annotated[bool, typer.Option(help="Wait for the end of a run that was handed over.")] = False,
+    is_dry: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only check it all and say what the run would do; loads and writes nothing."),
+    ] = False,
 ) -> None:
     """Run a recipe, or resume it; a finished one is only reported."""
     with plain_errors():
@@ -51,10 +58,33 @@ def run(
                 "--workers are those of a --deployment or of a cluster (--ray): name one, or start the same command "
                 "with --shared once for each worker"
             )
-        if deployment is None:
+        if is_dry:
+            if shared or on_ray or deployment is not None:
+                raise UserError("--dry-run checks this machine alone: leave out --shared, --deployment and --ray")
+            _print_dry_run(wanted, store, skip_bad_rows)
+        elif deployment is None:
             _run(wanted, store, skip_bad_rows, _flow_on_ray(workers) if on_ray else _flow_here(shared))
         else:
             _hand_over(wanted, deployment, None if store == DEFAULT_STORE else store, skip_bad_rows, workers, wait)
+
+
+def _print_dry_run(recipe: Recipe, place: str, skip_bad_rows: bool) -> None:
+    from overthink.tasks.plan.dry_run import dry_run
+
+    plan = _planned(recipe, skip_bad_rows)
+    for line in asyncio.run(dry_run(plan, recipe, open_store(place))):
+        console().print(line, soft_wrap=True, highlight=False)
+
+
+def _planned(recipe: Recipe, skip_bad_rows: bool) -> "Plan":
+    # Prefect and the engines' packages take seconds to import; report mistakes in the recipe before that.
+    from overthink.tasks.datasets.sources import load_problems
+    from overthink.tasks.plan.evaluation_plan import plan_evaluation
+
+    problem_set = load_problems(recipe.problems, skip_bad_rows, recipe.prompt.template)
+    plan = plan_evaluation(recipe, problem_set)
+    print_dropped(problem_set.dropped)
+    return plan
 
 
 def _run(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow) -> None:
@@ -69,15 +99,9 @@ def _run(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow) -> No
 
 def run_to_end(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow | None = None) -> tuple[Store, str]:
     """Run what a recipe lacks, nothing if it is finished; returns the store and the run's id."""
-    # Prefect and the engines' packages take seconds to import; report mistakes in the recipe before that.
-    from overthink.tasks.datasets.sources import load_problems
-    from overthink.tasks.plan.evaluation_plan import plan_evaluation
     from overthink.tasks.plan.run_plan import is_finished
 
-    problem_set = load_problems(recipe.problems, skip_bad_rows, recipe.prompt.template)
-    plan = plan_evaluation(recipe, problem_set)
-    opened = open_store(place)
-    print_dropped(problem_set.dropped)
+    plan, opened = _planned(recipe, skip_bad_rows), open_store(place)
     if not is_finished(plan, opened):
         what = "1 problem" if len(plan.problems.units) == 1 else f"{len(plan.problems.units)} problems"
         with suppress(Regression):  # `run` reports it below the results

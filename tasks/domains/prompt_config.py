@@ -2,7 +2,7 @@
 
 import json
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator
 
@@ -41,10 +41,12 @@ class PromptConfig(_Frozen):
     chat_template_kwargs: dict[str, JsonValue] = Field(default={}, description="such as enable_thinking: false")
     prefill: str | None = Field(default=None, min_length=1, description="what the assistant's turn begins with")
 
-    @field_validator("user")
+    @field_validator("user", mode="before")
     @classmethod
-    def _readable(cls, user: str | None) -> str | None:
-        if user is not None:
+    def _readable(cls, user: Any) -> Any:
+        if isinstance(user, dict):
+            raise ValueError("in YAML a text that begins with a brace is quoted: '{question}'")
+        if isinstance(user, str):
             read_template(user)
         return user
 

@@ -4,7 +4,7 @@ import asyncio
 
 from overthink.tasks.engines.registry import check_engine
 from overthink.tasks.plan.gpus import check_shared_gpus
-from overthink.tasks.plan.prompt_check import check_prompts
+from overthink.tasks.plan.prompt_check import longest_prompt
 from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.stages.node import asks
 
@@ -13,7 +13,7 @@ async def check(plan: Plan) -> None:
     """Raise ProblemError for a prompt that is too long, and EngineUnavailable for a model that cannot be loaded."""
     policy, prm = plan.policy_config, plan.prm_config
     if policy is not None:
-        check_prompts(policy, plan.problems.all)
+        longest_prompt(policy, plan.problems.all)
     for config in (policy, prm):
         if config is not None:
             await asyncio.to_thread(check_engine, config)

@@ -10,7 +10,7 @@ from overthink.tasks.engines.registry import identify
 from overthink.tasks.errors import UserError
 from overthink.tasks.plan.checks import check_devices
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
-from overthink.tasks.plan.prompt_check import check_prompts
+from overthink.tasks.plan.prompt_check import longest_prompt
 from overthink.tasks.plan.run_plan import Plan, is_finished
 from overthink.tasks.recipes.sweep_recipe import SweepRecipe
 
@@ -65,7 +65,7 @@ def check_runs(plans: list[Plan]) -> None:
         prompts = (plan.policy_config, plan.problems.name)
         if plan.policy_config is not None and prompts not in checked:
             checked.add(prompts)
-            check_prompts(plan.policy_config, plan.problems.all)
+            longest_prompt(plan.policy_config, plan.problems.all)
 
 
 def label_of(plan: Plan) -> str:

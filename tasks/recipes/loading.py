@@ -51,6 +51,13 @@ def read_runs(path: Path, changes: Sequence[str] = ()) -> list[Recipe]:
     return [read_recipe(path, changes)]
 
 
+def read_asking(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """The recipe of the rollouts that a recipe of `overthink run` or `overthink prm-train` begins with."""
+    if PrmTrainRecipe.own_key in read_mapping(path, MAPPING):
+        return read_recipe_of(PrmTrainRecipe, path, changes).rolling_out()
+    return read_recipe(path, changes)
+
+
 def read_recipe_of(kind: type[Kind], path: Path, changes: Sequence[str] = ()) -> Kind:
     """Read a recipe and apply `--set KEY=VALUE` changes. Raises UserError naming file, key and remedy."""
     return _checked(kind, read_mapping(path, MAPPING), str(path), changes)
