@@ -18,6 +18,7 @@ from overthink.tasks.importers.answer_counts import read_answer_counts
 from overthink.tasks.importers.imported import ImportedProblem
 from overthink.tasks.recipes.import_recipe import GradedAs, JsonlOptions, import_recipe
 from overthink.tasks.reporting.compare_imports import LABELLED_SQL, compare_run
+from overthink.tasks.reporting.majority_limits import majority_limits
 
 BOINF = SHARED_DATA / "rollouts" / "boinf"
 WANTING = pytest.mark.skipif(not BOINF.is_dir(), reason="real answer counts are not shipped: ../shared/data")
@@ -172,6 +173,9 @@ async def test_by_our_grading_math_500_is_about_one_and_a_half_points_higher_tha
         ("oracle", 1): pytest.approx(96.17, abs=0.05),
         ("oracle", 80): pytest.approx(98.6, abs=0.05),
     }, "docs/imports.md"
+    (limit,) = majority_limits(Store(tmp_path), Store(tmp_path).find_run(run_id)).values()
+    assert 100 * limit.accuracy == pytest.approx(96.96, abs=0.01), "docs/imports.md"
+    assert [100 * bound for bound in limit.interval] == pytest.approx([95.1, 98.1], abs=0.05)
     labelled = query(Store(tmp_path), LABELLED_SQL.format(run_id=run_id)).to_pylist()
     (theirs,) = [row for row in labelled if (row["selector"], row["n"]) == ("majority", 80)]
     compared = compare_run(Store(tmp_path), run_id)

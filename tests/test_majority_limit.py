@@ -105,10 +105,14 @@ def test_the_limit_of_a_problem_is_the_chance_that_its_mode_is_right() -> None:
 def test_the_limit_over_problems_has_the_interval_of_their_mean() -> None:
     found = majority_limit([drawn("aaa"), drawn("ba"), drawn("bbb")])
     assert found is not None
-    limit, interval = found
     values = np.array([15 / 16, 47 / 108, 0.0])
-    assert limit == pytest.approx(values.mean(), abs=1e-12)
-    assert interval == pytest.approx(mean_interval(values), abs=1e-12)
+    assert found.accuracy == found.highest == pytest.approx(values.mean(), abs=1e-12)
+    assert found.interval == pytest.approx(mean_interval(values), abs=1e-12)
+    assert (found.problems, found.unknown) == (3, 0)
+    doubted = majority_limit([drawn("aaa"), drawn("ba", unknown="b")])
+    assert doubted is not None
+    assert (doubted.accuracy, doubted.highest) == pytest.approx(((15 / 16 + 47 / 108) / 2, (15 / 16 + 47 / 54) / 2))
+    assert (doubted.problems, doubted.unknown) == (2, 1)
     assert majority_limit([]) is None
 
 
@@ -182,8 +186,8 @@ def test_limits_over_stored_counts(name: str) -> None:
     assert accuracy(stored(name)) == pytest.approx(majority, abs=0.01)
     found = majority_limit([each.rollouts for each in stored(name)])
     assert found is not None
-    assert 100 * found[0] == pytest.approx(limit, abs=0.01)
-    assert [100 * bound for bound in found[1]] == pytest.approx(interval, abs=0.1)
+    assert 100 * found.accuracy == pytest.approx(limit, abs=0.01)
+    assert [100 * bound for bound in found.interval] == pytest.approx(interval, abs=0.1)
 
 
 # % of the samples saved in waves of 4, by the bound on the Bayes factor.

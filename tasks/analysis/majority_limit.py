@@ -6,6 +6,7 @@ with 0 votes for the unseen. Rollouts without an answer have no vote.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import scipy
@@ -72,13 +73,27 @@ def limit_of(rollouts: Candidates) -> tuple[float, float]:
     return float(chances[right].sum()), float(chances[right | unknown].sum())
 
 
-def majority_limit(
-    problems: Sequence[Candidates], confidence: float = CONFIDENCE
-) -> tuple[float, tuple[float, float]] | None:
-    """The accuracy of majority for N → ∞ in [0, 1] and its interval over problems; None where there are none.
+@dataclass(frozen=True)
+class MajorityLimit:
+    """The accuracy of majority for N → ∞ over `problems`, in [0, 1], and its interval.
 
-    It is the mean of P(the mode is right), so that problems in doubt count in part; unknown verdicts count as wrong.
+    It is the mean of P(the mode is right), so that problems in doubt count in part. Unknown verdicts count as wrong in
+    it, and as right in `highest`; in `unknown` problems it depends on them.
     """
-    limits = np.array([limit_of(rollouts)[0] for rollouts in problems])
-    interval = mean_interval(limits, confidence)
-    return None if interval is None else (float(limits.mean()), interval)
+
+    accuracy: float
+    interval: tuple[float, float]
+    highest: float
+    problems: int
+    unknown: int
+
+
+def majority_limit(problems: Sequence[Candidates], confidence: float = CONFIDENCE) -> MajorityLimit | None:
+    """The limit over problems; None where there are none."""
+    limits = np.array([limit_of(rollouts) for rollouts in problems]).reshape(-1, 2)
+    interval = mean_interval(limits[:, 0], confidence)
+    if interval is None:
+        return None
+    lowest, highest = limits.mean(axis=0)
+    unknown = int((limits[:, 0] < limits[:, 1]).sum())
+    return MajorityLimit(float(lowest), interval, float(highest), len(limits), unknown)

@@ -61,7 +61,7 @@ class Regrading:
             scores = self._whole(stored_stage(self._run, method_id, StageKind.SCORE, *MAKE_ROLLOUTS))
         independent = wanted.get("independent")
         if independent is None:
-            independent = _was_independent(self._run, method_id)
+            independent = was_independent(self._run, method_id)
         return SelectNode(
             problems=self._problems,
             method_id=method_id,
@@ -112,7 +112,7 @@ class Regrading:
         return read
 
 
-def _was_independent(run: Run, method_id: str) -> bool:
+def was_independent(run: Run, method_id: str) -> bool:
     """Whether a method's rollouts are independent, which select stages of early versions do not say."""
     if Recipe.own_key not in run.recipe:
         return bool(run.recipe.get("independent", False))

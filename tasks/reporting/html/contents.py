@@ -11,7 +11,14 @@ from overthink.storage.store import Run, Store
 from overthink.tasks.reporting.html.facts import Row, RunFacts, run_facts
 from overthink.tasks.reporting.html.figures import against_flops, by_difficulty, by_method, by_selector
 from overthink.tasks.reporting.html.markup import Section, figure, lines, page, paragraph, render
-from overthink.tasks.reporting.html.tables import accuracy, accuracy_table, against_table, cost_section, gains_table
+from overthink.tasks.reporting.html.tables import (
+    accuracy,
+    accuracy_table,
+    against_table,
+    cost_section,
+    gains_table,
+    limits_table,
+)
 from overthink.tasks.reporting.html.thought_figures import against_thought
 from overthink.tasks.reporting.html.trees import example_trees
 from overthink.tasks.reporting.plots import Picture
@@ -139,7 +146,7 @@ def budget_part(facts: RunFacts) -> Markup:
         f"In per cent, with 95 % intervals over problems{monte_carlo_note(facts.store, facts.run_id)}; ? where "
         "verdicts are unknown, the accuracies with all of them wrong and with all of them right."
     )
-    return lines([drawn, Markup("<h3>All numbers</h3>"), told + accuracy_table(facts)])
+    return lines([drawn, Markup("<h3>All numbers</h3>"), told + accuracy_table(facts), limits_table(facts)])
 
 
 def difficulty_part(facts: RunFacts) -> Markup:

@@ -15,6 +15,7 @@ from overthink.tasks.analysis.method_ids import family
 from overthink.tasks.reporting.costs import COST_SQL, LINES, cost_rows
 from overthink.tasks.reporting.html.facts import RunFacts
 from overthink.tasks.reporting.html.markup import behind, paragraph, table
+from overthink.tasks.reporting.majority_limits import limit_text, majority_limits, votes_sql
 from overthink.tasks.reporting.results import SUMMARY_SQL, accuracy_text
 from overthink.tasks.stages.identity import graders_of
 
@@ -41,6 +42,26 @@ def accuracy_table(facts: RunFacts) -> Markup:
     places = frozenset(place for place, name in enumerate(lines) if name == strong)
     header = ["method", "selector", *(f"n = {n}" for n in budgets)]
     return table(header, body, words=2, strong=places) + behind(SUMMARY_SQL.format(run_id=facts.run_id))
+
+
+def limits_table(facts: RunFacts) -> Markup:
+    """Where majority ends for N → ∞, for each method of independent solutions; empty where there is none."""
+    found = majority_limits(facts.store, facts.run)
+    if not found:
+        return Markup()
+    told = paragraph(
+        "The mean over problems of P(the likeliest answer is right), where the probabilities of the answers seen, and "
+        "of one for all unseen, are Dirichlet(1 + votes). In per cent, with the 95 % interval over problems. Unknown "
+        "verdicts count as wrong; the last columns say in how many problems it depends on them, and what it is if all "
+        "are right."
+    )
+    header = ["method", "limit", "problems", "unknown", "all of them right"]
+    body = [
+        [name, limit_text(limit), str(limit.problems), str(limit.unknown), f"{100 * limit.highest:.1f}"]
+        for name, limit in found.items()
+    ]
+    heading = Markup("<h3>Majority for N → ∞</h3>\n")
+    return heading + told + table(header, body) + behind(str(votes_sql(facts.store, facts.run)))
 
 
 def accuracy(row: Row | None) -> str:
