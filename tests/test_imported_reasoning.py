@@ -12,7 +12,7 @@ from overthink.storage.keys import content_key
 from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.errors import ProblemError, UserError
-from overthink.tasks.importers.imported import ImportedRollout, ImportedSet, ImportedStep
+from overthink.tasks.importers.imported import NOT_IMPORTED, ImportedRollout, ImportedSet, ImportedStep
 from overthink.tasks.importers.imported_reasoning import families_of, with_reasoning
 from overthink.tasks.importers.mapped_jsonl import parse_mapping, read_mapped_jsonl
 from overthink.tasks.plan.import_plan import plan_imports
@@ -136,6 +136,8 @@ def test_what_has_no_reasoning_keeps_its_key(tmp_path: Path) -> None:
     (found,) = read_rows(tmp_path, row())
     before = asdict(found)
     del before["label"]
+    for name in NOT_IMPORTED:
+        del before["problems"][0]["problem"][name]
     for rollout in before["problems"][0]["rollouts"]:
         for name in ("reasoning", "reasoning_tokens", "stop_reason"):
             del rollout[name]
