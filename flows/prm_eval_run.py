@@ -64,7 +64,7 @@ def _nodes(store: Store, run: Run) -> list[MeasureRolloutsNode]:
                 n=method.n,
                 rollouts=made,
                 grades=stored_stage(run, method.method_id, StageKind.GRADE),
-                scores=made if method.is_search else stored_stage(run, method.method_id, StageKind.SCORE),
+                scores=made if method.is_guided else stored_stage(run, method.method_id, StageKind.SCORE),
                 prm=str(run.prm),
                 split=SPLIT,
                 independent=method.independent,

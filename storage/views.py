@@ -115,11 +115,13 @@ VIEWS = {
             UNION ALL BY NAME
             SELECT run_id, method_id, CASE WHEN count(value) = count(*) THEN sum(value) END AS policy_completion_tokens
             FROM reported WHERE measure = 'policy_tokens' AND problem_id IS NOT NULL GROUP BY run_id, method_id),
-        made AS (SELECT run_id, method_id, bool_or(kind = '{StageKind.SEARCH}') AS searched,
-                        bool_or(kind = '{StageKind.IMPORT}') AS imported,
-                        CASE WHEN count(*) = 1 THEN any_value(n) END AS samples -- null: all of it is one budget's
-                 FROM stage_uses
-                 WHERE kind IN ({ROLLOUT_KINDS}) GROUP BY run_id, method_id)
+        made AS (SELECT run_id, method_id, bool_or(kind = '{StageKind.IMPORT}') AS imported,
+                        -- null: all of it is one budget's
+                        CASE WHEN count(*) FILTER (makes) = 1 THEN any_value(n) FILTER (makes) END AS samples,
+                        -- a search whose rollouts are scored in a stage of their own asked no PRM
+                        bool_or(kind = '{StageKind.SEARCH}')
+                            AND (samples IS NULL OR NOT bool_or(kind = '{StageKind.SCORE}')) AS searched
+                 FROM (SELECT *, kind IN ({ROLLOUT_KINDS}) AS makes FROM stage_uses) GROUP BY run_id, method_id)
         SELECT u.run_id, u.method_id, e.selector, e.n, e.problems, e.accuracy, e.ci_low, e.ci_high,
                e.accuracy_low, e.accuracy_high, e.unknown, e.estimator,
                s.policy_completion_tokens * e.n / coalesce(m.samples, e.n) AS policy_tokens,

@@ -126,7 +126,7 @@ def test_a_rollout_shorter_than_a_group_is_judged_at_its_end() -> None:
 
 def test_a_policy_without_confidence_is_an_error() -> None:
     search = deepconf(SAMPLING, 5, RULE, answer_of, None)
-    with pytest.raises(BadReply, match="deepconf reads the confidence of every token"):
+    with pytest.raises(BadReply, match="the method reads the confidence of every token"):
         play(search, Digits(*FIRST, "9", keeps_confidence=False))
 
 

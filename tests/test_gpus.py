@@ -1,12 +1,13 @@
 """Which GPUs a stage takes, and that policy and PRM of a search, loaded at once, fit on those they share."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from plans import DVTS, plan
 
 import overthink.tasks.plan.gpus
+from overthink.storage.stage_kinds import ENGINES_OF, Role, StageKind
 from overthink.tasks.errors import EngineUnavailable
 from overthink.tasks.plan.checks import check_devices
 from overthink.tasks.plan.gpus import gpus_taken
@@ -102,20 +103,20 @@ def test_a_stage_takes_the_gpus_of_its_engines_each_once(
     model: Path, policy: dict[str, Any], prm: dict[str, Any], taken: dict[str, int]
 ) -> None:
     recipe = on_gpus(model, policy, prm).recipe
-    assert {stage: gpus_taken(recipe, stage) for stage in taken} == taken
+    assert {stage: gpus_taken(recipe, ENGINES_OF[StageKind(stage)]) for stage in taken} == taken
 
 
-@pytest.mark.parametrize("stage", ["problems", "grade", "select"])
 @pytest.mark.usefixtures("with_gpu")
-def test_of_stages_without_engines_nothing_is_said(model: Path, stage: str) -> None:
-    assert gpus_taken(on_gpus(model, {}, {}).recipe, stage) is None
+def test_of_stages_without_engines_nothing_is_said(model: Path) -> None:
+    uses = {use.kind: use.gpus for use in on_gpus(model, {}, {}).uses()}
+    assert [uses[kind] for kind in (StageKind.PROBLEMS, StageKind.GRADE, StageKind.SELECT)] == [None] * 3
 
 
 @pytest.mark.usefixtures("with_gpu")
 def test_a_fake_takes_no_gpu() -> None:
-    assert [gpus_taken(plan().recipe, stage) for stage in ("sample", "score")] == [0, 0]
+    assert [gpus_taken(plan().recipe, [role]) for role in get_args(Role)] == [0, 0]
 
 
 def test_on_a_cpu_no_gpu_is_taken(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overthink.tasks.plan.gpus, "gpu_is_there", lambda: False)
-    assert gpus_taken(on_gpus(model, {}, {}).recipe, "search") == 0
+    assert gpus_taken(on_gpus(model, {}, {}).recipe, ["policy", "prm"]) == 0

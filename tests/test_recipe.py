@@ -155,6 +155,10 @@ def test_several_mistakes_are_one_message(base: Path) -> None:
             ["policy={engine: openai, model: x, endpoints: [http://h/v1]}", "methods=[{method: deepconf, n: 32}]"],
             "deepconf-n32 goes on from steps, but an `openai` policy without `tokenizer` is asked by chat",
         ),
+        (
+            ["sampling.confidence=false", "methods=[{method: dvts, n: 8, value: confidence}]"],
+            "dvts-n8-m4-confidence reads confidence: leave out `sampling.confidence: false`",
+        ),
         (["selectors=most"], "selectors: Input should be 'all'"),
         (["methods=[{method: cot}, {method: cot}]"], "a method is listed twice"),
         (["methods=[{method: best_of_n, n: 8}, {method: best_of_n, n: 8}]"], "a method is listed twice"),
@@ -346,6 +350,7 @@ def test_all_methods_fit_into_one_recipe(base: Path) -> None:
         ("{method: deepconf, n: 16}", "", "n = 16 are no more than the 16 of warm_up"),
         ("{method: deepconf, n: 32, wave: 4}", "", "wave does nothing without consensus"),
         ("{method: deepconf, n: 32, keep: 0}", ".keep", "greater than or equal to 1"),
+        ("{method: dvts, n: 8, value: confidence, lookahead: 1}", "", "lookahead looks at a later step's score"),
         ("{method: adaptive, n: 8, wave: 0}", ".wave", "greater than or equal to 1"),
         ("{method: adaptive, n: 8, threshold: 0.5}", ".threshold", "greater than 0.5"),
         ("{method: adaptive, n: 8, threshold: 1}", ".threshold", "less than 1"),

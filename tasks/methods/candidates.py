@@ -9,6 +9,7 @@ the depth limit.
 from collections.abc import Sequence
 from dataclasses import replace
 
+from overthink.tasks.methods.confident_steps import confidence_value
 from overthink.tasks.methods.drawn_steps import DrawnStep, draw_steps
 from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.requests import Generate, Score, Search, expect_samples, expect_scores
@@ -97,6 +98,9 @@ def _judge(growth: Growth, node: Node) -> Search[None]:
     if not node.sample.text.strip():
         assert node.parent is not None
         node.value = node.parent.value
+        return
+    if growth.value == "confidence":
+        node.value = confidence_value([node.sample])
         return
     ahead: list[Sample] = []
     greedy = replace(growth.sampling, temperature=0.0, top_p=1.0)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from overthink.tasks.analysis.confidence import group_means, lowest_group
-from overthink.tasks.errors import BadReply
 from overthink.tasks.methods.chunks import in_chunks
+from overthink.tasks.methods.confident_steps import confidences_of
 from overthink.tasks.methods.requests import Generate, Method, Outcome, Search
 from overthink.tasks.methods.thinking import Thinking, solution, solutions
 from overthink.tasks.records import Part, Rollout, Sample, Sampling, answer_parts, path_text
@@ -101,17 +101,6 @@ def lowest(path: Sequence[Part], group: int) -> float:
     """The confidence of a path's least sure group; of all its tokens where they are fewer, 0 where there are none."""
     confidences = confidences_of(path)
     return lowest_group(group_means(np.array(confidences), group)) if confidences else 0.0
-
-
-def confidences_of(path: Sequence[Part]) -> tuple[float, ...]:
-    """The confidence of every token that the policy wrote. Raises BadReply where the engine kept none."""
-    found: list[float] = []
-    for part in path:
-        if isinstance(part, Sample) and part.tokens:
-            if part.confidences is None:
-                raise BadReply("deepconf reads the confidence of every token, and the policy's engine gave none")
-            found += part.confidences
-    return tuple(found)
 
 
 def _agree(rollouts: Sequence[Rollout], rule: DeepConfRule, answer_of: Callable[[str], str | None]) -> bool:

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from overthink.tasks.methods.thinking import Thinking
 from overthink.tasks.records import Sampling
+
+StepValue = Literal["prm", "confidence"]
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,8 @@ class Growth:
     `sampling.stop` holds the step delimiter. `is_final` says whether a step holds the final answer. With `lookahead`
     k, a step is ranked by the PRM's score of the k-th step after it, written greedily (Snell et al. 2024). A path has
     at most `path_tokens`, None: any number. `thinking` is how the policy reasons before its first step, within
-    `reasoning_tokens`; None where it does not.
+    `reasoning_tokens`; None where it does not. `value` is what a step is ranked by: the PRM's score of it, or the
+    policy's own mean confidence in its tokens.
     """
 
     sampling: Sampling
@@ -24,3 +28,4 @@ class Growth:
     path_tokens: int | None = None
     thinking: Thinking | None = None
     reasoning_tokens: int = 0
+    value: StepValue = "prm"

@@ -1,17 +1,19 @@
 """Which GPUs the engines of a stage use: checked before loading, and recorded for the run's cost."""
 
-from overthink.storage.stage_kinds import ENGINES_OF, StageKind
+from collections.abc import Sequence
+
+from overthink.storage.stage_kinds import Role
 from overthink.tasks.engines.engine_config import ModelConfig, ServedModelConfig, VllmPolicyConfig
 from overthink.tasks.engines.vllm.settings import gpu_is_there
 from overthink.tasks.errors import EngineUnavailable
 from overthink.tasks.recipes.recipe import AnyRecipe, Recipe
 
 
-def gpus_taken(recipe: AnyRecipe, kind: StageKind) -> int | None:
-    """The number of GPUs of a stage's engines; None for a stage without engines, or where a server runs them."""
-    if kind not in ENGINES_OF:
+def gpus_taken(recipe: AnyRecipe, roles: Sequence[Role]) -> int | None:
+    """The number of GPUs of the engines that a stage asks; None where it asks none, or where a server runs them."""
+    if not roles:
         return None
-    engines = tuple(getattr(recipe, role) for role in ENGINES_OF[kind])
+    engines = tuple(getattr(recipe, role) for role in roles)
     if any(isinstance(engine, ServedModelConfig) for engine in engines):
         return None
     count = _count(engines)

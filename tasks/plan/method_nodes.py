@@ -74,7 +74,7 @@ class Planner:
     def method(self, method: AnyMethod) -> list[StageNode]:
         """All stages of a method."""
         made = self.searched(method) if method.is_search else self.sampled(method, method.method_id)
-        scores = made if method.is_search else self.scores(made)
+        scores = made if method.is_guided else self.scores(made)
         grades = grade_node(self.recipe, self.problems, made)
         chosen = select_node(self.recipe, method, grades, scores)
         return [made, *([] if scores in (None, made) else [scores]), grades, chosen]
@@ -104,14 +104,14 @@ class Planner:
     def searched(self, method: AnyMethod) -> SearchNode:
         """The rollouts of a search."""
         recipe = self.recipe
-        assert self.prm is not None, "a recipe with a search names a PRM"
+        assert self.prm is not None or not method.is_guided, "a recipe with a guided search names a PRM"
         return SearchNode(
             problems=self.problems,
             method_id=method.method_id,
             n=method.n,
             shard_size=recipe.shard_size,
             policy=self.policy,
-            prm=self.prm,
+            prm=self.prm if method.is_guided else None,
             seed=recipe.seed,
             sampling=recipe.sampling,
             grader=recipe.grader,

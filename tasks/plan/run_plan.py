@@ -12,7 +12,7 @@ from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.plan.gpus import gpus_taken
 from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.recipes.recipe import AnyRecipe
-from overthink.tasks.stages.node import Problems, StageNode
+from overthink.tasks.stages.node import Problems, StageNode, roles_of
 from overthink.tasks.stages.run_manifest import RunModels, begin_run
 
 
@@ -52,7 +52,7 @@ class Plan:
 
     def uses(self) -> tuple[StageUse, ...]:
         """The graph in the form of the run's manifest."""
-        return tuple(replace(node.use, gpus=gpus_taken(self.recipe, node.kind)) for node in self.nodes)
+        return tuple(replace(node.use, gpus=gpus_taken(self.recipe, roles_of(node))) for node in self.nodes)
 
     def begin(self, store: Store) -> Run:
         """Write the run's manifest with status running."""

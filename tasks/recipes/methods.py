@@ -15,7 +15,7 @@ from overthink.tasks.methods.best_of_n import best_of_n
 from overthink.tasks.methods.cot import cot
 from overthink.tasks.methods.deepconf import DeepConfRule, deepconf
 from overthink.tasks.methods.dvts import dvts
-from overthink.tasks.methods.growth import Growth
+from overthink.tasks.methods.growth import Growth, StepValue
 from overthink.tasks.methods.mcts import Rule, mcts
 from overthink.tasks.methods.particle_filtering import particle_filtering
 from overthink.tasks.methods.rebase import rebase
@@ -64,6 +64,16 @@ class MethodConfig(BaseModel):
     @property
     def reads_answers(self) -> bool:
         """Whether what it draws depends on answers, and so on how they are read."""
+        return False
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether a PRM's scores decide what it draws."""
+        return self.is_search
+
+    @property
+    def reads_confidence(self) -> bool:
+        """Whether the policy's confidence decides what it draws."""
         return False
 
 
@@ -213,6 +223,11 @@ class DeepConf(BudgetConfig):
         """A consensus is one on answers."""
         return self.consensus is not None
 
+    @property
+    def reads_confidence(self) -> bool:
+        """It ends what is too unsure."""
+        return True
+
     def build(self, draws: Draws) -> Method:
         """A fresh search for one problem."""
         settings = self.model_dump(include={"warm_up", "keep", "chunk", "consensus", "wave"})
@@ -231,6 +246,27 @@ class SearchConfig(BudgetConfig):
         default=None, ge=1, description="tokens of one whole path; any number unless named"
     )
 
+    value: Annotated[StepValue, ADDED_LATER] = Field(
+        default="prm", description="what a step is ranked by: its score, or the policy's own confidence, without a PRM"
+    )
+
+    @model_validator(mode="after")
+    def _looks_ahead_by_scores(self) -> Self:
+        lookahead: int = getattr(self, "lookahead", 0)
+        if self.value != "prm" and lookahead:
+            raise ValueError("lookahead looks at a later step's score: leave it out, or name value: prm")
+        return self
+
+    @property
+    def is_guided(self) -> bool:
+        """By the PRM unless by confidence."""
+        return self.value == "prm"
+
+    @property
+    def reads_confidence(self) -> bool:
+        """Where that is the value of a step."""
+        return self.value == "confidence"
+
     def growth(self, draws: Draws, lookahead: int = 0) -> Growth:
         """How this search's trees grow."""
         return Growth(
@@ -241,6 +277,7 @@ class SearchConfig(BudgetConfig):
             path_tokens=self.path_tokens,
             thinking=draws.thinking,
             reasoning_tokens=draws.sampling.max_tokens,
+            value=self.value,
         )
 
 

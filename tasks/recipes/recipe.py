@@ -25,7 +25,7 @@ from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, PrmConfig
 from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.recipes.json_schema import as_choices
-from overthink.tasks.recipes.methods import AnyMethod, BestOfN, BudgetForcing, ComputeOptimal, DeepConf, ListedMethod
+from overthink.tasks.recipes.methods import AnyMethod, BestOfN, BudgetForcing, ComputeOptimal, ListedMethod
 from overthink.tasks.recipes.reasoning_config import Reasoning, ReasoningConfig
 from overthink.tasks.recipes.sampling_config import SamplingConfig
 from overthink.tasks.training.training_config import TrainingConfig
@@ -156,15 +156,17 @@ class Recipe(SampledRecipe):
             raise ValueError(f"the gate's selector {self.gate.selector} is none of this recipe: add it to `selectors`")
         searches = [method.method_id for method in self.fixed_methods if method.is_search]
         searches += [method.method for method in self.strategies]
-        if searches and self.prm is None:
-            raise ValueError(f"{searches[0]} needs step scores: name a `prm`")
+        guided = [method.method_id for method in self.fixed_methods if method.is_guided]
+        guided += [method.method for method in self.strategies]
+        if guided and self.prm is None:
+            raise ValueError(f"{guided[0]} needs step scores: name a `prm`")
         if searches and not _goes_on_from_steps(self.policy):
             raise ValueError(f"{searches[0]} {BY_CHAT}, or choose cot, best_of_n or adaptive")
         forcing = [method.method_id for method in self.fixed_methods if isinstance(method, BudgetForcing)]
         forcing += ["reasoning"] if self.reasoning.is_forced else []
         if forcing and not _goes_on_from_steps(self.policy):
             raise ValueError(f"{forcing[0]} {BY_CHAT}")
-        watching = [method.method_id for method in self.fixed_methods if isinstance(method, DeepConf)]
+        watching = [method.method_id for method in self.fixed_methods if method.reads_confidence]
         if watching and not _goes_on_from_steps(self.policy):
             raise ValueError(f"{watching[0]} {BY_CHAT}")
         if watching and self.sampling.confidence is False:

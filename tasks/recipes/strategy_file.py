@@ -125,6 +125,14 @@ class Strategy(BaseModel):
             raise ValueError(f"expectations: there is one for each of the budgets {', '.join(map(str, self.budgets))}")
         return self
 
+    @field_validator("choices", "without_pilot")
+    @classmethod
+    def _searched_by_scores(cls, choices: tuple[FixedChoice, ...]) -> tuple[FixedChoice, ...]:
+        for choice in choices:
+            if choice.method.is_search and not choice.method.is_guided:
+                raise ValueError(f"{choice.method.method_id} asks no PRM: scores guide a strategy's searches")
+        return choices
+
     def _check_size(self, choice: Choice) -> None:
         pilot = self.difficulty.pilot
         independent = isinstance(choice.method, BestOfN)

@@ -95,7 +95,7 @@ class SweepRecipe(AnyRecipe):
             if not fitting:
                 raise ValueError(f"methods.{place} suits no budget: {left_out[-1]}")
         methods = self.sized_methods()
-        needing = [method.method_id for method in methods if method.is_search]
+        needing = [method.method_id for method in methods if method.is_guided]
         if needing and not self.prms:
             raise ValueError(f"{needing[0]} needs step scores: list `prms`")
         for budget in self.budgets:

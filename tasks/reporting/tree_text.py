@@ -53,7 +53,8 @@ def _drawn(nodes: list[dict[str, Any]], title: str) -> Tree:
 
 
 def _label(node: dict[str, Any]) -> Text:
-    score = "  –  " if node["score"] is None else f"{node['score']:.3f}"
+    shown = node["value"] if node["score"] is None else node["score"]  # a search by confidence has no scores
+    score = "  –  " if shown is None else f"{shown:.3f}"
     if node["value"] != node["score"] and node["lookahead_tokens"]:
         score += f" → {node['value']:.3f}"
     text = printable(" ".join(node["text"].split()))

@@ -5,14 +5,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Protocol, TypeVar, cast, get_args
 
 import pyarrow as pa
 
 from overthink.storage.keys import labelled_key
 from overthink.storage.manifest import Entry, Extent
 from overthink.storage.part_tables import calls_table, rows_table
-from overthink.storage.stage_kinds import ENGINES_OF, Role, StageKind
+from overthink.storage.stage_kinds import Role, StageKind
 from overthink.storage.store import StageUse
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.errors import EngineDied
@@ -254,4 +254,9 @@ class EngineNode(StageNode):
 
 def asks(node: StageNode, role: Role) -> bool:
     """Whether a stage needs the engine of a role."""
-    return role in ENGINES_OF.get(node.kind, ())
+    return isinstance(node, EngineNode) and getattr(node, role) is not None
+
+
+def roles_of(node: StageNode) -> tuple[Role, ...]:
+    """The roles of the engines that a stage needs."""
+    return tuple(role for role in get_args(Role) if asks(node, role))

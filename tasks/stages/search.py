@@ -36,7 +36,7 @@ class TreeSearchNode(RolloutNode):
     kind: ClassVar[StageKind] = StageKind.SEARCH
     tables: ClassVar[tuple[str, ...]] = ("rollouts", "steps", "scores", "nodes", "calls")
 
-    prm: EngineIdentity
+    prm: EngineIdentity | None
 
     @property
     def calls(self) -> tuple[int, int]:
@@ -51,10 +51,11 @@ class TreeSearchNode(RolloutNode):
         return tables
 
     def _score_rows(self, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:
+        prm = None if self.prm is None else self.prm.address
         return [
             {
                 "rollout_id": self.rollout_id(self.problems.by_key[unit], rollout),
-                "prm": self.prm.address,
+                "prm": prm,
                 "step_index": index,
                 "score": score,
             }
@@ -103,7 +104,8 @@ class SearchNode(TreeSearchNode, MethodNode):
         determinants = self.determinants
         if not self.reasoning:  # which it bounds
             del determinants["sampling"]["max_tokens"]
-        return stage_identity(self.kind, prm=self.prm.determinants, **determinants, **own_code("candidates"))
+        prm = None if self.prm is None else self.prm.determinants
+        return stage_identity(self.kind, prm=prm, **determinants, **own_code("candidates"))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -81,7 +81,7 @@ class Collector:
                 methods[method.method_id] = method
                 self._collect_samples(method, pools)
             for reader in self._readers:
-                for other in (method for method in reader.recipe.fixed_methods if not method.independent):
+                for other in filter(_may_follow_a_pilot, reader.recipe.fixed_methods):
                     methods[other.method_id] = other
                     self._collect_others(reader, other, judge)
         unknown = _unknown(self._options, self._fixed)
@@ -173,6 +173,11 @@ class Collector:
         found = estimates(self._selectors, rollouts, [rollouts.count], self._seed) if rollouts.count else {}
         for selector in self._selectors:
             yield selector, found[selector, rollouts.count].accuracy if found else 0.0
+
+
+def _may_follow_a_pilot(method: AnyMethod) -> bool:
+    """Whether a strategy may choose it: what the PRM guides, and what draws whole solutions."""
+    return not method.independent and (method.is_guided or not method.is_search)
 
 
 def _unknown(*tables: Table) -> set[str]:

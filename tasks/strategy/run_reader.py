@@ -62,7 +62,7 @@ class RunReader:
 
     def graded(self, method: AnyMethod) -> dict[str, Graded]:
         """A method's graded and scored rollouts by problem key."""
-        scored = StageKind.SEARCH if method.is_search else StageKind.SCORE
+        scored = StageKind.SEARCH if method.is_guided else StageKind.SCORE
         scores = self._store.stage(self._keys[scored, method.method_id])
         grades = self._store.stage(self._keys[StageKind.GRADE, method.method_id])
         return read_graded(grades, scores, self._cover(method.n))
