@@ -19,7 +19,9 @@ from overthink.tasks.engines.policy_prompts import PolicyPrompts
 from overthink.tasks.engines.registry import identify
 from overthink.tasks.errors import UserError
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
+from overthink.tasks.plan.policy_thinking import thinking_of
 from overthink.tasks.recipes.loading import check_recipe
+from overthink.tasks.recipes.reasoning_config import ReasoningConfig
 from overthink.tasks.recipes.recipe import PrmTrainRecipe, Recipe
 from overthink.tasks.recipes.sweep_recipe import SweepRecipe
 from overthink.tasks.strategy.solve_recipe import solve_recipe
@@ -123,6 +125,22 @@ def test_a_strategy_is_applied_with_the_prompt_it_was_fitted_with(tmp_path: Path
     assert [problem.asked for problem in plan_evaluation(recipe, problem_set).problems.all] == ["1+1?!"]
     with pytest.raises(UserError, match=r"was fitted with prompt.user = {question}!, and here it is None"):
         plan_of(recipe_value(path, {"n": 16}))
+
+
+@pytest.mark.parametrize(
+    ("prefill", "opened"),
+    [
+        ("Okay", False),
+        ("<think>\n", True),
+        ("<think>\nOkay, let me see.\n\n", True),
+        ("<think>\nOkay.\n</think>\n\nThe answer", None),
+        ("<think></think><think>\nOnce more", True),
+    ],
+)
+def test_what_is_prefilled_opens_or_closes_the_reasoning(prefill: str, opened: bool | None, tmp_path: Path) -> None:
+    model = with_weights(CHAT_SHAPES["Qwen3"].build(tmp_path))
+    thinking = thinking_of(ReasoningConfig(), identify(policy(model, {"prefill": prefill})))
+    assert (None if thinking is None else thinking.opened) == opened
 
 
 SHOTS = [{"user": "1+1?", "assistant": "\\boxed{2}"}]

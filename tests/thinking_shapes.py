@@ -10,9 +10,7 @@ HARMONY = (
     "{% if add_generation_prompt %}{{ '<|start|>assistant' }}{% endif %}"
 )
 HARMONY_SPECIAL = ("<|startoftext|>", "<|return|>", "<|start|>", "<|end|>", "<|message|>", "<|channel|>")
-NO_THOUGHT = QWEN3.replace("{%- if enable_thinking is defined and enable_thinking is false %}", "").replace(
-    "</think>\n\n' }}{%- endif %}", "</think>\n\n' }}"
-)
+NO_THOUGHT = f"{{%- set enable_thinking = false %}}{QWEN3}"
 EXAONE = (
     "{% for message in messages %}{{ '[|' + message.role + '|]' + message.content + '[|endofturn|]\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '[|assistant|]<thought>\n' }}{% endif %}"

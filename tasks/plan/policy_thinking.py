@@ -27,7 +27,8 @@ def thinking_of(config: ReasoningConfig, policy: EngineIdentity) -> Thinking | N
             )
         return None
     settings = config.model_dump(exclude={"marks"})
-    return Thinking(marks=marks, opened=prompted.rstrip().endswith(marks.open.rstrip()), **settings)
+    opened = prompted.rfind(marks.open.rstrip()) > prompted.rfind(marks.close)  # a prefill may go on within it
+    return Thinking(marks=marks, opened=opened, **settings)
 
 
 def reasoning_identity(thinking: Thinking | None, config: ReasoningConfig, policy: EngineIdentity) -> dict[str, Any]:
