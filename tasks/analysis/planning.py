@@ -30,7 +30,8 @@ ACCELERATORS = {
     "mi300x": Accelerator(1307.4e12, "data sheet of AMD Instinct MI300X"),
 }
 
-# Parameters as the model cards state them; those of a PRM on a known body are its body's.
+# Parameters as the model cards state them, of a mixture of experts those that a token uses; those of a PRM or a
+# distilled policy on a known body are its body's.
 PARAMETERS = {
     "Qwen/Qwen2.5-0.5B-Instruct": 0.49e9,
     "Qwen/Qwen2.5-1.5B-Instruct": 1.54e9,
@@ -39,6 +40,11 @@ PARAMETERS = {
     "Qwen/Qwen2.5-14B-Instruct": 14.7e9,
     "Qwen/Qwen2.5-32B-Instruct": 32.5e9,
     "Qwen/Qwen2.5-72B-Instruct": 72.7e9,
+    "Qwen/Qwen3-4B": 4.0e9,
+    "Qwen/Qwen3-8B": 8.2e9,
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B": 1.54e9,
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B": 7.61e9,
+    "openai/gpt-oss-20b": 3.6e9,
     "meta-llama/Llama-3.2-1B-Instruct": 1.23e9,
     "meta-llama/Llama-3.2-3B-Instruct": 3.21e9,
     "meta-llama/Llama-3.1-8B-Instruct": 8.03e9,
