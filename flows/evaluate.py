@@ -27,7 +27,7 @@ async def evaluate(recipe: Recipe, store: StorePlace, skip_bad_rows: bool = Fals
     finished or journaled before is safe, and running the same recipe again resumes. Raises Regression where the recipe
     has a gate and the complete run does not pass it.
     """
-    problem_set = load_problems(recipe.problems, skip_bad_rows, recipe.prompt.template)
+    problem_set = load_problems(recipe.problems, skip_bad_rows, recipe.asking)
     plan, opened = plan_evaluation(recipe, problem_set), open_store(store)
     progress = RunProgress(terminal.get())
     execution = Execution(plan, opened, progress, engines_of(plan), shared)

@@ -50,7 +50,7 @@ async def evaluate_on_ray(recipe: Recipe, store: StorePlace, workers: int, skip_
         raise UserError(
             f"{store}: workers on a cluster share a run by leases in a folder, and a bucket has none: name one"
         )
-    plan = plan_evaluation(recipe, load_problems(recipe.problems, skip_bad_rows, recipe.prompt.template))
+    plan = plan_evaluation(recipe, load_problems(recipe.problems, skip_bad_rows, recipe.asking))
     has_gpus = bool(ray.cluster_resources().get("GPU"))  # type: ignore[no-untyped-call]
     if server_address() is None and len(ray.nodes()) > 1:  # type: ignore[no-untyped-call]
         raise UserError("the nodes of a cluster need a Prefect server that all of them reach: set PREFECT_API_URL")

@@ -27,7 +27,7 @@ async def prm_train(recipe: PrmTrainRecipe, store: StorePlace, skip_bad_rows: bo
 
     Raises what `evaluate` raises, and resumes like it, also in the middle of the training.
     """
-    problem_set = load_problems(recipe.problems, skip_bad_rows, recipe.prompt.template)
+    problem_set = load_problems(recipe.problems, skip_bad_rows, recipe.asking)
     plan, opened = plan_prm_train(recipe, problem_set), open_store(store)
     progress = RunProgress(terminal.get())
     execution = Execution(plan, opened, progress, engines_of(plan))

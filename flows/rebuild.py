@@ -89,5 +89,5 @@ def _problem_set(store: Store, run: Run, recipe: Recipe) -> ProblemSet:
     """The stored problems or, where they are lost, those of their source."""
     stage = store.stage(problems_key(run))
     if not stage.entries() or any(stage.damage(entry) for entry in stage.entries()):
-        return load_problems(recipe.problems, True, recipe.prompt.template)
+        return load_problems(recipe.problems, True, recipe.asking)
     return stored_problem_set(store, run)

@@ -148,7 +148,7 @@ async def run_async(
 
     wanted, place = read_recipe(recipe, changes), os.fspath(store)
     into = opened(place)
-    plan = plan_evaluation(wanted, load_problems(wanted.problems, skip_bad_rows, wanted.prompt.template))
+    plan = plan_evaluation(wanted, load_problems(wanted.problems, skip_bad_rows, wanted.asking))
     if not is_finished(plan, into):
         await run_flow(into, plan.run_id, lambda: evaluate(wanted, place, skip_bad_rows), lambda _: None)
     return into.find_run(plan.run_id)

@@ -42,6 +42,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("level", pa.string()),
             ("subject", pa.string()),
             ("fields", pa.string()),  # JSON: all columns of the problem's row; null where it had none
+            ("chance", pa.float64()),  # of a guess to be right; null where that says nothing
         ]
     ),
     "rollouts": pa.schema(

@@ -15,7 +15,7 @@ class Problem:
 
     `problem_key` is the content address of its id and question, and of what else the recipe's template puts to the
     policy. `fields` are all columns of its row, as JSON has them. `user_turn` is the template filled in, None where the
-    recipe has none.
+    recipe has none. `chance` is the probability that a guess is right, None where that says nothing.
     """
 
     problem_key: str
@@ -27,6 +27,7 @@ class Problem:
     subject: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
     user_turn: str | None = None
+    chance: float | None = None
 
     @property
     def asked(self) -> str:

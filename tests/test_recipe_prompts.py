@@ -121,7 +121,7 @@ def test_a_strategy_is_applied_with_the_prompt_it_was_fitted_with(tmp_path: Path
     path = written(tmp_path, prompt=prompt, policy_id=address)
     limit = {"n": 16, "total_tokens": None, "total_flops": None}
     recipe = solve_recipe(path, {"source": "questions", "questions": ["1+1?"]}, limit, "solve")
-    problem_set = load_problems(recipe.problems, template=recipe.prompt.template)
+    problem_set = load_problems(recipe.problems, asking=recipe.asking)
     assert [problem.asked for problem in plan_evaluation(recipe, problem_set).problems.all] == ["1+1?!"]
     with pytest.raises(UserError, match=r"was fitted with prompt.user = {question}!, and here it is None"):
         plan_of(recipe_value(path, {"n": 16}))

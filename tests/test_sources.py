@@ -212,9 +212,9 @@ def test_a_file_without_usable_rows_is_refused(tmp_path: Path, content: str, ski
         read(path, skip_bad_rows)
 
 
-@pytest.mark.parametrize("name", ["p.csv", "p", "p.json"])
+@pytest.mark.parametrize("name", ["p.txt", "p", "p.xlsx"])
 def test_an_unknown_suffix_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ProblemError, match=r"\.jsonl or \.parquet"):
+    with pytest.raises(ProblemError, match=r"read from \.jsonl, \.json, \.csv, \.parquet files"):
         read(lines(tmp_path / name, GOOD))
 
 

@@ -39,7 +39,7 @@ def problems_file(folder: Path, *rows: dict[str, Any]) -> Path:
 def asked(folder: Path, user: str, *rows: dict[str, Any], **settings: Any) -> tuple[Problem, ...]:
     value = BASE | {"problems": {"source": "file", "path": str(problems_file(folder, *rows)), **settings}}
     recipe = check_recipe(value | {"prompt": {"user": user}})
-    return load_problems(recipe.problems, template=recipe.prompt.template).problems
+    return load_problems(recipe.problems, asking=recipe.asking).problems
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_rows_without_the_column_can_be_dropped(tmp_path: Path) -> None:
     recipe = check_recipe(
         BASE | {"problems": {"source": "file", "path": str(path)}, "prompt": {"user": "{question} {hint}"}}
     )
-    found = load_problems(recipe.problems, True, recipe.prompt.template)
+    found = load_problems(recipe.problems, True, recipe.asking)
     assert len(found.problems) == 1
     assert "row 2: `prompt.user` puts in {hint}, which is missing" in found.dropped[0]
 
@@ -127,7 +127,7 @@ def test_a_template_is_in_the_keys_of_what_is_sampled_and_graded_and_without_one
 def test_generated_problems_have_a_question_alone() -> None:
     recipe = check_recipe(BASE | {"prompt": {"user": "{question} {hint}"}})
     with pytest.raises(ProblemError, match=r"problem chain-.*puts in {hint}.*\(columns there: question\)"):
-        load_problems(recipe.problems, template=recipe.prompt.template)
+        load_problems(recipe.problems, asking=recipe.asking)
 
 
 def test_all_columns_of_a_row_are_kept_as_json_has_them() -> None:
@@ -191,7 +191,7 @@ async def test_the_policy_is_asked_by_the_template_the_prm_by_the_question_and_t
     ).to_pylist()
     assert row == {"question": "Which?", "hint": ROW["hint"], "b": "b{x}"}
     (stored,) = stored_problem_set(store, store.find_run(run_id)).problems
-    (loaded,) = load_problems(recipe.problems, template=recipe.prompt.template).problems
+    (loaded,) = load_problems(recipe.problems, asking=recipe.asking).problems
     assert stored == replace(loaded, user_turn=None)
     shutil.rmtree(store.stage(problems_key(store.find_run(run_id))).folder)
     await rebuild(run_id, str(tmp_path / "store"))

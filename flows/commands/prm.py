@@ -88,7 +88,7 @@ def prm_train(
         from overthink.tasks.plan.prm_train_plan import plan_prm_train
         from overthink.tasks.plan.run_plan import is_finished
 
-        problem_set = load_problems(wanted.problems, skip_bad_rows, wanted.prompt.template)
+        problem_set = load_problems(wanted.problems, skip_bad_rows, wanted.asking)
         plan = plan_prm_train(wanted, problem_set)
         opened = open_store(store)
         print_dropped(problem_set.dropped)

@@ -81,7 +81,7 @@ def _planned(recipe: Recipe, skip_bad_rows: bool) -> "Plan":
     from overthink.tasks.datasets.sources import load_problems
     from overthink.tasks.plan.evaluation_plan import plan_evaluation
 
-    problem_set = load_problems(recipe.problems, skip_bad_rows, recipe.prompt.template)
+    problem_set = load_problems(recipe.problems, skip_bad_rows, recipe.asking)
     plan = plan_evaluation(recipe, problem_set)
     print_dropped(problem_set.dropped)
     return plan

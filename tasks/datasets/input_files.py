@@ -1,9 +1,11 @@
 """Input files: only regular files are opened; duplicate keys are errors, and floats keep their spelling."""
 
+import csv
+import io
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -11,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 LONGEST_LINE = 2**26  # bytes of one JSON value
+LONGEST_FILE = 2**30  # bytes of a file that is read at once
 ROWS_AT_ONCE = 1000
 KINDS = {
     stat.S_IFDIR: "a folder",
@@ -19,6 +22,9 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+
+
+NumberedRow = tuple[int, dict[str, Any] | str]  # from 1; a row, or what is wrong with it
 
 
 class WrittenFloat(float):
@@ -68,7 +74,7 @@ def json_value(data: bytes) -> Any:
         raise ValueError(f"not JSON ({error}); was it cut off?") from error
 
 
-def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+def json_objects(path: Path) -> Iterator[NumberedRow]:
     """The nonblank lines of a file: the number of each, from 1, and its object, or what is wrong with it.
 
     Raises OSError or ValueError where the file cannot be read.
@@ -77,11 +83,35 @@ def json_objects(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
         yield number, _object(line) if isinstance(line, bytes) else line
 
 
-def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a Parquet file, floats of less than double precision as WrittenFloat.
+def json_array(path: Path) -> Iterator[NumberedRow]:
+    """The items of a file that is one JSON array; see `json_objects`."""
+    value = json_value(bounded_bytes(path, LONGEST_FILE))
+    if not isinstance(value, list):
+        raise ValueError("it is not one JSON array: JSON objects, one a line, are read from a .jsonl file")
+    for number, item in enumerate(value, 1):
+        yield number, item if isinstance(item, dict) else "not a JSON object"
 
-    Raises OSError or ValueError where the file cannot be read.
-    """
+
+def csv_rows(path: Path) -> Iterator[NumberedRow]:
+    """The rows of a CSV file in UTF-8, by the names in its first; all values are text, and empty ones are missing."""
+    text = bounded_bytes(path, LONGEST_FILE).decode("utf-8-sig")
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        names = next(rows, [])
+        _once_each("column", names)
+        for number, values in enumerate((row for row in rows if row), 1):
+            row = {name: value or None for name, value in zip(names, values, strict=False)}
+            yield number, row if len(values) == len(names) else f"{len(values)} values for {len(names)} columns"
+    except csv.Error as error:
+        raise ValueError(f"not CSV ({error} in line {rows.line_num})") from error
+
+
+def parquet_rows(path: Path) -> Iterator[NumberedRow]:
+    """The rows of a Parquet file, floats of less than double precision as WrittenFloat; see `json_objects`."""
+    return enumerate(_parquet_rows(path), 1)
+
+
+def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with regular_file(path) as stream, pq.ParquetFile(stream) as file:
             schema = file.schema_arrow
@@ -92,6 +122,14 @@ def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
                     yield row | {field.name: _written(row[field.name], field.type) for field in short}
     except pa.ArrowException as error:
         raise ValueError(str(error)) from error
+
+
+READERS: Mapping[str, Callable[[Path], Iterator[NumberedRow]]] = {
+    ".jsonl": json_objects,
+    ".json": json_array,
+    ".csv": csv_rows,
+    ".parquet": parquet_rows,
+}
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes | str]]:

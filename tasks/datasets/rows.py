@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from overthink.tasks.datasets.input_files import json_objects, parquet_rows
+from overthink.tasks.datasets.input_files import READERS
 from overthink.tasks.errors import ProblemError, UserError
 
 Row = tuple[str, Mapping[str, Any] | ProblemError]  # its place, and its content or error
@@ -17,11 +17,11 @@ NUMBERS = (int, float, Decimal, np.integer, np.floating)
 
 
 def file_rows(path: Path, what: Literal["problems", "solutions"]) -> Iterator[Row]:
-    """The rows of a `.jsonl` or `.parquet` file of `what` the recipe names. Raises ProblemError."""
-    if path.suffix not in (".jsonl", ".parquet"):
-        raise ProblemError(f"{path}: {what} are read from .jsonl or .parquet files; rename or convert it")
+    """The rows of a file of `what` the recipe names, by the suffix of its name. Raises ProblemError."""
+    if path.suffix not in READERS:
+        raise ProblemError(f"{path}: {what} are read from {', '.join(READERS)} files; rename or convert it")
     try:
-        for number, row in enumerate(parquet_rows(path), 1) if path.suffix == ".parquet" else json_objects(path):
+        for number, row in READERS[path.suffix](path):
             place = f"{path}, row {number}"
             yield place, ProblemError(f"{place}: {row}") if isinstance(row, str) else row
     except (OSError, ValueError) as error:
@@ -99,8 +99,23 @@ def text_field(where: str, row: Mapping[str, Any], field: str) -> str:
 
 
 def present_field(where: str, row: Mapping[str, Any], field: str) -> Any:
-    """A field's value. Raises ProblemError where it is missing or null."""
-    value = row.get(field)
+    """A field's value; `a.0.b` is inside others. Raises ProblemError where it is missing or null."""
+    value = inner_field(row, field)
     if value is None:
         raise ProblemError(f"{where}: field {field!r} is missing (fields there: {', '.join(map(str, row))})")
+    return value
+
+
+def inner_field(row: Mapping[str, Any], field: str) -> Any:
+    """A field by its name or else, where the name has dots, inside mappings and lists; None where it is missing."""
+    if field in row:
+        return row[field]
+    value: Any = row
+    for part in field.split("."):
+        if isinstance(value, Mapping):
+            value = value.get(part)
+        elif isinstance(value, Sequence) and not isinstance(value, str) and part.isdecimal():
+            value = value[int(part)] if int(part) < len(value) else None
+        else:
+            return None
     return value

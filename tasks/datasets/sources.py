@@ -9,6 +9,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     StringConstraints,
     TypeAdapter,
     ValidationInfo,
@@ -20,10 +21,9 @@ from pydantic import (
 from overthink.storage.keys import content_key
 from overthink.tasks.datasets.chains import LONGEST_CHAIN, Chain, Split, generate_chains
 from overthink.tasks.datasets.references import reference_field
-from overthink.tasks.datasets.rows import Row, file_rows, hub_rows, text_field, usable
-from overthink.tasks.datasets.user_turns import row_fields, with_user_turn
-from overthink.tasks.domains.known_domains import MATH, DomainName
-from overthink.tasks.domains.user_template import UserTemplate
+from overthink.tasks.datasets.rows import Row, file_rows, hub_rows, inner_field, text_field, usable
+from overthink.tasks.datasets.user_turns import Asking, problem_key, row_fields
+from overthink.tasks.domains.known_domains import MATH, DomainName, domain_of
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.records import Problem
 
@@ -35,9 +35,10 @@ class SourceModel(BaseModel):
 
 
 class Columns(SourceModel):
-    """The columns of a file.
+    """The columns of a file; `a.0.b` names one that lies inside others.
 
-    Without `problem_id` rows are numbered from 0; without `reference` nothing can be graded.
+    Without `problem_id` rows are numbered from 0; without `reference` nothing can be graded. `options`, `unit` and
+    `tolerance` are what some domains need besides; the options are a list, a mapping to scores, or a column each.
     """
 
     question: str = "question"
@@ -46,6 +47,9 @@ class Columns(SourceModel):
     level: str | None = None
     subject: str | None = None
     reference_after: str | None = Field(default=None, description="keep only what follows the last of this mark")
+    options: str | tuple[str, ...] | None = Field(default=None, description="of a choice: one column, or several")
+    unit: str | None = Field(default=None, description="of a quantity")
+    tolerance: str | None = Field(default=None, description="of a quantity, relative unless the recipe says absolute")
 
     @model_validator(mode="after")
     def _after_what(self) -> Self:
@@ -57,25 +61,48 @@ class Columns(SourceModel):
         return self
 
 
-PRESETS: dict[str, Columns] = {
-    "math500": Columns(
-        question="problem", reference="answer", problem_id="unique_id", level="level", subject="subject"
-    ),
-    "aime24": Columns(question="problem", reference="extracted_groundtruth"),
-    "amc23": Columns(question="problem", reference="extracted_groundtruth"),
-    "gsm8k": Columns(question="question", reference="answer", reference_after="####"),
-}
-
-
-PresetName = Literal["math500", "aime24", "amc23", "gsm8k"]
-NAMED_PRESET: TypeAdapter[PresetName] = TypeAdapter(PresetName)
-
-
 class Preset(SourceModel):
     """How the rows of a data set are laid out, spelled out in a recipe or in a file that it names, and their domain."""
 
     columns: Columns
     domain: DomainName = MATH.name
+    domain_options: Mapping[str, JsonValue] = Field(default={}, description="what the domain takes")
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
+
+
+GPQA_OPTIONS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
+PRESETS: dict[str, Preset] = {
+    "math500": Preset(
+        columns=Columns(
+            question="problem", reference="answer", problem_id="unique_id", level="level", subject="subject"
+        )
+    ),
+    "aime24": Preset(columns=Columns(question="problem", reference="extracted_groundtruth")),
+    "amc23": Preset(columns=Columns(question="problem", reference="extracted_groundtruth")),
+    "gsm8k": Preset(columns=Columns(question="question", reference="answer", reference_after="####")),
+    "mmlu": Preset(columns=Columns(options="choices"), domain="choice"),
+    "gpqa": Preset(
+        columns=Columns(question="Question", reference="Correct Answer", options=GPQA_OPTIONS),
+        domain="choice",
+        domain_options={"shuffle": True},  # in the data the first is always right
+    ),
+    "chembench": Preset(
+        columns=Columns(
+            question="examples.0.input",
+            reference="examples.0.target_scores",
+            problem_id="path",
+            subject="name",
+            options="examples.0.target_scores",
+        ),
+        domain="choice",
+    ),
+}
+
+
+PresetName = Literal["math500", "aime24", "amc23", "gsm8k", "mmlu", "gpqa", "chembench"]
+NAMED_PRESET: TypeAdapter[PresetName] = TypeAdapter(PresetName)
 
 
 def _one_of_both(value: Any, _: Any) -> Any:
@@ -87,7 +114,12 @@ def _one_of_both(value: Any, _: Any) -> Any:
 
 
 def _columns_of(preset: PresetName | Preset | None) -> Columns | None:
-    return preset.columns if isinstance(preset, Preset) else PRESETS.get(preset or "")
+    found = _preset_of(preset)
+    return None if found is None else found.columns
+
+
+def _preset_of(preset: PresetName | Preset | None) -> Preset | None:
+    return preset if isinstance(preset, Preset) else PRESETS.get(preset or "")
 
 
 class ChainsSource(SourceModel):
@@ -130,7 +162,7 @@ class RowsSource(SourceModel):
 
 
 class FileSource(RowsSource):
-    """A local file, `.jsonl` or `.parquet`."""
+    """A local file: `.jsonl`, a `.json` array, `.csv` or `.parquet`."""
 
     source: Literal["file"]
     path: Path
@@ -168,9 +200,21 @@ class ProblemSet(SourceModel):
     domain: DomainName = MATH.name
 
     @property
+    def content(self) -> list[Any]:
+        """What determines grades: each problem's key and reference, and what else its domain compares answers by."""
+        compared = domain_of(self.domain).grading_fields
+        found = [
+            {name: one.fields[name] for name in compared if one.fields.get(name) is not None} for one in self.problems
+        ]
+        return [
+            [one.problem_key, one.reference, *([fields] if fields else [])]
+            for one, fields in zip(self.problems, found, strict=True)
+        ]
+
+    @property
     def name(self) -> str:
         """The title and a digest of all ids, questions and references: different sets have different names."""
-        content: list[Any] = [[p.problem_key, p.reference] for p in self.problems]
+        content = self.content
         # Sets of mathematics keep the names that they had before there were other domains.
         if self.domain != MATH.name:
             content.append(self.domain)
@@ -184,33 +228,29 @@ class ProblemSet(SourceModel):
         return self.model_copy(update={"problems": problems, "domain": domain})
 
 
-def load_problems(source: AnySource, skip_bad_rows: bool = False, template: UserTemplate | None = None) -> ProblemSet:
-    """Read and check a problem set, asked by the template that a recipe has for the user's turn.
+def load_problems(source: AnySource, skip_bad_rows: bool = False, asking: Asking | None = None) -> ProblemSet:
+    """Read and check a problem set, asked as a recipe says; without one as mathematics, by the question alone.
 
     Raises ProblemError naming file, row and field of the first bad row, unless bad rows are to be skipped.
     """
+    asking = asking or Asking()
     match source:
         case ChainsSource():
-            return _asked(_chains(source), template)
+            return _asked(_chains(source), asking)
         case QuestionsSource():
-            return _asked(_questions(source), template)
+            return _asked(_questions(source), asking)
         case FileSource():
             rows = file_rows(source.path, "problems")
-            return _checked(rows, str(source.path), source.path.stem, RowReading(source, skip_bad_rows, template))
+            return _checked(rows, str(source.path), source.path.stem, RowReading(source, skip_bad_rows, asking))
         case HubSource():
             rows = hub_rows(source.dataset, source.config, source.split, source.revision)
             place = f"{source.dataset} ({source.split})"
-            return _checked(rows, place, source.dataset.split("/")[-1], RowReading(source, skip_bad_rows, template))
+            return _checked(rows, place, source.dataset.split("/")[-1], RowReading(source, skip_bad_rows, asking))
 
 
-def _asked(problem_set: ProblemSet, template: UserTemplate | None) -> ProblemSet:
-    problems = tuple(with_user_turn(one, template, f"problem {one.problem_id}") for one in problem_set.problems)
+def _asked(problem_set: ProblemSet, asking: Asking) -> ProblemSet:
+    problems = tuple(asking.asked(one, one.reference, f"problem {one.problem_id}") for one in problem_set.problems)
     return problem_set.model_copy(update={"problems": problems})
-
-
-def problem_key(problem_id: str, question: str) -> str:
-    """The content address of a problem: a hash of its id and of what policy and PRM see."""
-    return content_key([problem_id, question])
 
 
 def chain_id(chain: Chain) -> str:
@@ -253,8 +293,14 @@ def _questions(source: QuestionsSource) -> ProblemSet:
 
 def domain_of_source(source: AnySource | None) -> DomainName:
     """The domain of a source's problems, where the recipe names none."""
-    preset = source.preset if isinstance(source, RowsSource) else None
-    return preset.domain if isinstance(preset, Preset) else MATH.name
+    preset = _preset_of(source.preset) if isinstance(source, RowsSource) else None
+    return MATH.name if preset is None else preset.domain
+
+
+def options_of_source(source: AnySource | None, domain: DomainName) -> Mapping[str, JsonValue]:
+    """The options of the domain that a source's preset has."""
+    preset = _preset_of(source.preset) if isinstance(source, RowsSource) else None
+    return preset.domain_options if preset is not None and preset.domain == domain else {}
 
 
 def has_references(source: AnySource) -> bool:
@@ -270,11 +316,11 @@ def has_references(source: AnySource) -> bool:
 
 @dataclass(frozen=True)
 class RowReading:
-    """How rows are read: as their `source` lays them out, and asked by a template where the recipe has one."""
+    """How rows are read: as their `source` lays them out, and asked as the recipe says."""
 
     source: RowsSource
     skip_bad_rows: bool
-    template: UserTemplate | None
+    asking: Asking
 
 
 def _checked(rows: Iterable[Row], place: str, title: str, reading: RowReading) -> ProblemSet:
@@ -283,7 +329,9 @@ def _checked(rows: Iterable[Row], place: str, title: str, reading: RowReading) -
     columns = reading.source.layout
 
     def read(where: str, index: int, row: Mapping[str, Any]) -> Problem:
-        problem = with_user_turn(_problem(where, index, row, title, columns), reading.template, where)
+        problem = _problem(where, index, row, title, columns)
+        answer = None if columns.reference is None else row_fields({"": inner_field(row, columns.reference)})[""]
+        problem = reading.asking.asked(problem, answer, where)
         if problem.problem_id in problems:
             raise ProblemError(f"{where}: id {problem.problem_id!r} ({columns.problem_id}) is there twice")
         return problem
@@ -299,9 +347,9 @@ def _checked(rows: Iterable[Row], place: str, title: str, reading: RowReading) -
 
 def _problem(where: str, index: int, row: Mapping[str, Any], title: str, columns: Columns) -> Problem:
     question = text_field(where, row, columns.question)
-    reference = (
-        None if columns.reference is None else _reference(where, row, columns.reference, columns.reference_after)
-    )
+    reference = None
+    if columns.reference not in (None, columns.options):  # a mapping of options to scores is read by the domain
+        reference = _reference(where, row, str(columns.reference), columns.reference_after)
     problem_id = str(index) if columns.problem_id is None else text_field(where, row, columns.problem_id)
     return Problem(
         problem_key=problem_key(problem_id, question),
@@ -311,8 +359,18 @@ def _problem(where: str, index: int, row: Mapping[str, Any], title: str, columns
         domain=title,
         level=_optional(row, columns.level),
         subject=_optional(row, columns.subject),
-        fields=row_fields(row),
+        fields=row_fields({**row, **_mapped(row, columns)}),
     )
+
+
+def _mapped(row: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
+    """What the layout has for the fields that domains know by name."""
+    found = {name: inner_field(row, column) for name in ("unit", "tolerance") if (column := getattr(columns, name))}
+    if isinstance(columns.options, tuple):
+        found["options"] = [inner_field(row, column) for column in columns.options]
+    elif columns.options is not None:
+        found["options"] = inner_field(row, columns.options)
+    return found
 
 
 def _reference(where: str, row: Mapping[str, Any], field: str, after: str | None) -> str:

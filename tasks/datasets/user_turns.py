@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,6 +12,8 @@ import numpy as np
 
 from overthink.storage.keys import content_key
 from overthink.tasks.datasets.input_files import WrittenFloat
+from overthink.tasks.domains.domain import Domain
+from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.domains.user_template import UserTemplate
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.records import Problem
@@ -48,14 +50,40 @@ def _as_json(value: Any) -> Any:
     raise TypeError(type(value).__name__)
 
 
-def with_user_turn(problem: Problem, template: UserTemplate | None, where: str) -> Problem:
-    """The problem, asked by the recipe's template. `question` is the problem's question, whatever its column is called.
+@dataclass(frozen=True)
+class Asking:
+    """How a recipe puts problems to the policy: its domain, and its template of the user's turn where it has one."""
+
+    domain: Domain = MATH
+    template: UserTemplate | None = None
+
+    def asked(self, problem: Problem, answer: Any, where: str) -> Problem:
+        """A problem as its domain has it, and asked. `answer` is what the data have for its reference.
+
+        Raises ProblemError naming the place, where the row is not what the domain or the template needs.
+        """
+        try:
+            posed = self.domain.posed(problem, answer)
+        except ValueError as error:
+            raise ProblemError(f"{where}: {error}") from error
+        key = problem_key(problem.problem_id, posed.question)
+        posed = replace(posed, problem_key=key, chance=self.domain.chance(posed))
+        if self.template is None:
+            return posed
+        columns = {**problem.fields, **self.domain.columns(posed), "question": problem.question}
+        return with_user_turn(posed, self.template, columns, where)
+
+
+def problem_key(problem_id: str, question: str) -> str:
+    """The content address of a problem: a hash of its id and of what policy and PRM see."""
+    return content_key([problem_id, question])
+
+
+def with_user_turn(problem: Problem, template: UserTemplate, columns: Mapping[str, Any], where: str) -> Problem:
+    """The problem, asked by a template that puts in columns; `question` is the question as the data have it.
 
     Raises ProblemError naming the place and the columns there, where one that the template names is missing or null.
     """
-    if template is None:
-        return problem
-    columns = {**problem.fields, "question": problem.question}
     texts = {name: _column_text(where, columns, name) for name in template.columns}
     further = {name: text for name, text in texts.items() if name != "question"}
     key = content_key([problem.problem_id, problem.question, further]) if further else problem.problem_key

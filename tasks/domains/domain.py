@@ -1,10 +1,10 @@
 """The protocol of a domain: how a question is asked, how its answer is extracted, which answers are equal and right."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from overthink.tasks.domains.prompts import KnownStyle, Message, chat
 from overthink.tasks.records import Problem
@@ -20,7 +20,8 @@ Reason = str
 class Judged:
     """One answer: a canonical form of it alone, and the verdict on it, None where there is no reference.
 
-    `reason` says why a verdict is unknown, and is None otherwise. What took too long is unknown, never different.
+    `reason` says why a verdict is unknown, and may say more of one that is known, such as that only the unit differs.
+    What took too long is unknown, never different.
     """
 
     key: str
@@ -48,13 +49,46 @@ class Domain(ABC):
 
     Raise `version` with every change of what it extracts, groups or grades: it is in the keys of grades, so that a
     change grades anew and samples nothing. `libraries` names the distributions whose versions are there beside it.
-    `instruction` asks for the form of the answer.
+    `instruction` asks for the form of the answer. `grading_fields` names the fields of a problem that its answers are
+    compared by, besides the reference: they are in the keys of grades.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     libraries: ClassVar[tuple[str, ...]] = ()
     instruction: ClassVar[str | None] = None
+    grading_fields: ClassVar[tuple[str, ...]] = ()
+
+    def configured(self, options: Mapping[str, Any], seed: int) -> Self:  # noqa: ARG002
+        """This domain as a recipe's `domain_options` and its seed have it. Raises ValueError for what it does not take.
+
+        What it is asked with is in the keys of what is sampled by what the policy reads, and in those of grades.
+        """
+        if options:
+            raise ValueError(f"the domain {self.name} has no option {next(iter(options))!r}: leave it out")
+        return self
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What of a recipe's options and seed determines results, away from the defaults; for keys."""
+        return {}
+
+    def posed(self, problem: Problem, answer: Any) -> Problem:  # noqa: ARG002
+        """A problem as this domain has it: its question with all that is asked, its reference in the domain's own form.
+
+        `answer` is what the data have for the reference, as JSON: text, number, list or mapping; None without one.
+        Policy and verifiers read this question, and it is in the problem's key. Raises ValueError saying what is wrong
+        with the row.
+        """
+        return problem
+
+    def columns(self, problem: Problem) -> Mapping[str, str]:  # noqa: ARG002
+        """What a recipe's template puts in for columns that this domain words, such as options with their letters."""
+        return {}
+
+    def chance(self, problem: Problem) -> float | None:  # noqa: ARG002
+        """The probability that a guess is right; None where that says nothing."""
+        return None
 
     def messages(self, question: str, style: KnownStyle, system: str | None = None) -> list[Message]:
         """The chat that asks a question, up to the assistant's turn: a system message, if any, and the user's message.
@@ -70,6 +104,10 @@ class Domain(ABC):
     def is_final(self, text: str) -> bool:
         """Whether a step holds the final answer, so that a search need not continue from it."""
         return self.extract(text) is not None
+
+    def read(self, problem: Problem, text: str, extraction: Extraction = "boxed") -> str | None:  # noqa: ARG002
+        """The answer in a solution to this problem, for domains that cannot tell without it; see `extract`."""
+        return self.extract(text, extraction)
 
     @abstractmethod
     def extract(self, text: str, extraction: Extraction = "boxed") -> str | None:
@@ -100,7 +138,7 @@ class PlainDomain(Domain):
 
     @abstractmethod
     def grade(self, problem: Problem, answer: str) -> tuple[Verdict, Reason | None]:
-        """The verdict on one answer to a problem with a reference, and the reason where it is unknown."""
+        """The verdict on one answer to a problem with a reference, and its reason; see `Judged`."""
 
     @contextmanager
     def judge(self, _: float, /) -> Iterator[Judge]:

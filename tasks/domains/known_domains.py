@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from overthink.tasks.domains.choice.multiple_choice import MultipleChoice
 from overthink.tasks.domains.domain import Domain
 from overthink.tasks.domains.math.mathematics import Mathematics
 from overthink.tasks.errors import UserError
@@ -14,7 +15,7 @@ from overthink.tasks.plugins import Plugin, plugins
 
 MATH = Mathematics()
 # By name, as recipes and tables list them; the first is what a recipe means that names none.
-DOMAINS: Mapping[str, Domain] = {one.name: one for one in (MATH,)}
+DOMAINS: Mapping[str, Domain] = {one.name: one for one in (MATH, MultipleChoice())}
 
 
 def load_domain(plugin: Plugin) -> Domain:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from overthink.tasks.datasets.sources import problem_key
+from overthink.tasks.datasets.user_turns import problem_key
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.importers.fields import Filled, Record, Tokens, checked, json_lines, same_length
 from overthink.tasks.importers.imported import (

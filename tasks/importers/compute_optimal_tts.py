@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from overthink.tasks.analysis.selectors import SelectorName
-from overthink.tasks.datasets.sources import problem_key
+from overthink.tasks.datasets.user_turns import problem_key
 from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.importers.fields import (

@@ -9,7 +9,7 @@ from overthink.tasks.datasets.sources import ProblemSet
 from overthink.tasks.records import Problem, StopReason
 
 STEP_DELIMITER = "\n\n"
-NOT_IMPORTED = ("fields", "user_turn")  # of a problem: what a recipe's template may ask with
+NOT_IMPORTED = ("fields", "user_turn", "chance")  # of a problem: what a recipe's template may ask with
 Measure = Literal["choice", "answer", "accuracy", "policy_tokens"]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from overthink.tasks.datasets.sources import problem_key
+from overthink.tasks.datasets.user_turns import problem_key
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.importers.fields import Record, Tokens
 from overthink.tasks.importers.imported import ImportedRollout, Reported, steps_in

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 
 from overthink.tasks.datasets.references import reference_field
 from overthink.tasks.datasets.rows import text_field
-from overthink.tasks.datasets.sources import problem_key
+from overthink.tasks.datasets.user_turns import problem_key
 from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.importers.fields import Record, checked, json_document, json_lines

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from overthink.tasks.datasets.references import reference_field
 from overthink.tasks.datasets.rows import named_columns
-from overthink.tasks.datasets.sources import problem_key
+from overthink.tasks.datasets.user_turns import problem_key
 from overthink.tasks.errors import ProblemError, UserError
 from overthink.tasks.importers.fields import Filled, RawScore, Record, Tokens, checked, json_lines, same_length
 from overthink.tasks.importers.imported import (

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import ConfigDict
 
 from overthink.tasks.analysis.selectors import SelectorName
-from overthink.tasks.datasets.sources import problem_key
+from overthink.tasks.datasets.user_turns import problem_key
 from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.importers.fields import Filled, Record, Score, Tokens, checked, json_lines, same_length

@@ -22,8 +22,7 @@ from overthink.tasks.stages.select import SelectNode, SelectSettings
 
 def problems_of(problem_set: ProblemSet) -> Problems:
     """The problems of a run that grades, whose stage holds their references too."""
-    problems = problem_set.problems
-    return Problems(problem_set.name, problems, [[problem.problem_key, problem.reference] for problem in problems])
+    return Problems(problem_set.name, problem_set.problems, problem_set.content)
 
 
 def grade_node(recipe: Recipe | ImportRecipe, problems: Problems, made: Input) -> GradeNode:

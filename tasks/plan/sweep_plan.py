@@ -44,10 +44,12 @@ def plan_sweep(recipe: SweepRecipe, skip_bad_rows: bool) -> SweepPlan:
     Raises ProblemError for a bad row, EngineUnavailable where a model cannot be found, and UserError where two entries
     of the recipe give the same run.
     """
-    problem_sets = {source: load_problems(source, skip_bad_rows, recipe.prompt.template) for source in recipe.problems}
+    recipes = recipe.recipes()
+    asking = {each.problems: each.asking for each in recipes}
+    problem_sets = {source: load_problems(source, skip_bad_rows, asking[source]) for source in recipe.problems}
     identity_of = cache(identify)
     runs: dict[str, Plan] = {}
-    for each in recipe.recipes():
+    for each in recipes:
         plan = plan_evaluation(each, problem_sets[each.problems], identity_of)
         if plan.run_id in runs:
             raise UserError(

@@ -11,6 +11,7 @@ from overthink.tasks.domains.domain import Domain, Extraction, Judge
 from overthink.tasks.domains.known_domains import MATH, domain_identity, domain_of
 from overthink.tasks.errors import UserError
 from overthink.tasks.reasoning_marks import without_marks
+from overthink.tasks.records import Problem
 
 
 class GradingConfig(BaseModel):
@@ -34,12 +35,12 @@ class Grader:
         """What the table `grades` calls it."""
         return f"{self.domain.name} ({self.grading.extraction})"
 
-    def extract(self, text: str, divided: bool = False) -> str | None:
-        """The answer in a solution, or None where it gives none.
+    def extract(self, problem: Problem, text: str, divided: bool = False) -> str | None:
+        """The answer in a solution to a problem, or None where it gives none.
 
         In a text that is `divided` from its reasoning, marks of reasoning are words, and no domain shall see them.
         """
-        return self.domain.extract(without_marks(text) if divided else text, self.grading.extraction)
+        return self.domain.read(problem, without_marks(text) if divided else text, self.grading.extraction)
 
     def judge(self) -> AbstractContextManager[Judge]:
         """See `Domain.judge`."""
@@ -47,7 +48,8 @@ class Grader:
 
     def identity(self) -> dict[str, Any]:
         """Who finds, compares and groups answers; grades are only comparable where it is the same."""
-        return domain_identity(self.domain.name)
+        options = {"options": dict(self.domain.options)} if self.domain.options else {}
+        return domain_identity(self.domain.name) | options
 
     def further_identity(self) -> dict[str, Any]:
         """The same for stages whose rollouts end by what is read in them, which hold nothing of mathematics."""
@@ -61,6 +63,7 @@ def grader_of(recipe: Mapping[str, Any]) -> Grader:
     """
     try:
         domain = domain_of(recipe.get("domain", MATH.name))
+        domain = domain.configured(recipe.get("domain_options", {}), recipe.get("seed", 0))
     except ValueError as error:
         raise UserError(str(error)) from error
     return Grader(domain, GradingConfig.model_validate(recipe.get("grading", {})))

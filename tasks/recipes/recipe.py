@@ -1,5 +1,6 @@
 """The recipe: the whole description of a run, checked before anything starts."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -8,6 +9,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
+    JsonValue,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -19,7 +21,9 @@ from overthink.tasks.analysis.difficulty import DifficultyConfig
 from overthink.tasks.analysis.selectors import BY_DEFAULT, SELECTORS, SelectorName, signal_of
 from overthink.tasks.analysis.signals import why_unknown
 from overthink.tasks.datasets.labelled import SolutionSource
-from overthink.tasks.datasets.sources import Source, domain_of_source, has_references
+from overthink.tasks.datasets.sources import Source, domain_of_source, has_references, options_of_source
+from overthink.tasks.datasets.user_turns import Asking
+from overthink.tasks.domains.domain import Domain
 from overthink.tasks.domains.known_domains import MATH, DomainName, domain_of
 from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, PrmConfig
@@ -94,6 +98,11 @@ class SampledRecipe(AnyRecipe):
         description="what kind of task the problems are; by default what the preset says",
         json_schema_extra={"default": MATH.name},
     )
+    domain_options: Mapping[str, JsonValue] = Field(
+        default={},
+        validate_default=True,
+        description="what the domain takes, such as shuffle: true or tolerance: 0.01, over what the preset says",
+    )
     prompt: PromptConfig = PromptConfig()
     policy: PolicyConfig
     sampling: SamplingConfig = SamplingConfig()
@@ -105,6 +114,16 @@ class SampledRecipe(AnyRecipe):
     def _that_of_the_problems(cls, domain: Any, known: ValidationInfo) -> Any:
         return domain_of_source(known.data.get("problems")) if domain is None else domain
 
+    @field_validator("domain_options")
+    @classmethod
+    def _taken_by_the_domain(cls, options: Mapping[str, Any], known: ValidationInfo) -> Mapping[str, Any]:
+        domain = known.data.get("domain")
+        if domain is None:  # it is wrong itself
+            return options
+        found = {**options_of_source(known.data.get("problems"), domain), **options}
+        domain_of(domain).configured(found, known.data.get("seed", 0))
+        return found
+
     @field_validator("policy")
     @classmethod
     def _asked_as_the_recipe_says(cls, policy: PolicyConfig, known: ValidationInfo) -> PolicyConfig:
@@ -114,7 +133,16 @@ class SampledRecipe(AnyRecipe):
     @property
     def grader(self) -> Grader:
         """Who reads, groups and grades the answers."""
-        return Grader(domain_of(self.domain), self.grading)
+        return Grader(self._domain, self.grading)
+
+    @property
+    def asking(self) -> Asking:
+        """How problems are put to the policy."""
+        return Asking(self._domain, self.prompt.template)
+
+    @property
+    def _domain(self) -> Domain:
+        return domain_of(self.domain).configured(self.domain_options, self.seed)
 
 
 class Recipe(SampledRecipe):
@@ -265,6 +293,7 @@ class PrmTrainRecipe(SampledRecipe):
             seed=self.seed,
             problems=self.problems,
             domain=self.domain,
+            domain_options=self.domain_options,
             prompt=self.prompt,
             policy=self.policy,
             methods=(BestOfN(method="best_of_n", n=self.rollouts),),

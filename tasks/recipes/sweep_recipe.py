@@ -1,10 +1,19 @@
 """The recipe of a sweep: a grid of problem sets, policies and PRMs, and the methods and budgets that each pair gets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, RootModel, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    JsonValue,
+    RootModel,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from overthink.tasks.analysis.difficulty import DifficultyConfig
 from overthink.tasks.datasets.sources import Source, domain_of_source
@@ -69,6 +78,7 @@ class SweepRecipe(AnyRecipe):
 
     problems: tuple[Source, ...] = Field(min_length=1)
     domain: DomainName | None = Field(default=None, description="of all problems; by default what each preset says")
+    domain_options: Mapping[str, JsonValue] = Field(default={}, description="what the domain takes")
     prompt: PromptConfig = PromptConfig()
     policies: tuple[PolicyConfig, ...] = Field(min_length=1)
     prms: tuple[PrmConfig, ...] = Field(default=(), description="none: only methods and selectors that need no scores")
@@ -120,6 +130,7 @@ class SweepRecipe(AnyRecipe):
                 seed=self.seed,
                 problems=problems,
                 domain=self.domain or domain_of_source(problems),
+                domain_options=self.domain_options,
                 prompt=self.prompt,
                 policy=policy,
                 prm=prm,

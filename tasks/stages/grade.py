@@ -87,7 +87,7 @@ def rollouts_by_problem(rollouts: pa.Table) -> dict[str, list[Row]]:
 
 def grade_rollouts(problem: Problem, rollouts: list[Row], grader: Grader, judge: Judge) -> tuple[list[Row], list[Row]]:
     """The rows of `answers` and of `grades` for one problem's rows of `rollouts`."""
-    found = [None if row["stop_reason"] == "confidence" else _answer(row, grader) for row in rollouts]
+    found = [None if row["stop_reason"] == "confidence" else _answer(problem, row, grader) for row in rollouts]
     judged = judge_answers(problem, found, judge)
     answers, grades = [], []
     for row, answer, one in zip(rollouts, found, judged, strict=True):
@@ -101,8 +101,8 @@ def grade_rollouts(problem: Problem, rollouts: list[Row], grader: Grader, judge:
     return answers, grades
 
 
-def _answer(row: Row, grader: Grader) -> str | None:
-    return grader.extract(row["text"], row.get("reasoning_text") is not None)
+def _answer(problem: Problem, row: Row, grader: Grader) -> str | None:
+    return grader.extract(problem, row["text"], row.get("reasoning_text") is not None)
 
 
 def judge_answers(problem: Problem, answers: list[str | None], judge: Judge) -> list[Judged | None]:

@@ -168,7 +168,7 @@ class Labelling:
         return tuple(Sample(step, policy.tokens(text, begins), (), (), "delimiter", 0) for step, text, begins in steps)
 
     def _grade(self, problem: Problem, texts: Mapping[Prefix, Sequence[str]]) -> dict[Prefix, ContinuationCounts]:
-        drawn = [(prefix, self.node.grader.extract(text)) for prefix in texts for text in texts[prefix]]
+        drawn = [(prefix, self.node.grader.extract(problem, text)) for prefix in texts for text in texts[prefix]]
         judged = judge_answers(problem, [answer for _, answer in drawn], self.judge)
         verdicts: dict[Prefix, list[bool | None]] = {prefix: [] for prefix in texts}
         for (prefix, _), one in zip(drawn, judged, strict=True):

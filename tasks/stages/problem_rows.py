@@ -6,7 +6,7 @@ from typing import Any
 
 from overthink.tasks.records import Problem
 
-_PLAIN = ("problem_key", "problem_id", "question", "reference", "domain", "level", "subject")
+_PLAIN = ("problem_key", "problem_id", "question", "reference", "domain", "level", "subject", "chance")
 
 
 def problem_row(problem: Problem) -> dict[str, Any]:

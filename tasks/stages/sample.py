@@ -60,7 +60,7 @@ class RolloutNode(EngineNode):
             sampling=settings.drawing(),
             delimiter=settings.step_delimiter,
             is_final=self.grader.domain.is_final,
-            answer_of=partial(self.grader.extract, divided=self.thinking is not None),
+            answer_of=partial(self.grader.extract, self.problems.by_key[unit], divided=self.thinking is not None),
             seed=int(content_key([self.seed, unit])[:8], 16),
             thinking=self.thinking,
             group=(settings.confidence or ConfidenceConfig()).group,
