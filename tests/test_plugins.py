@@ -31,7 +31,7 @@ RECIPE: dict[str, Any] = {
     "prm": {"engine": "fake"},
     "methods": [{"method": "two_temperatures", "n": 4}, {"method": "best_of_n", "n": 4}],
     "budgets": [1, 2, 4],
-    "selectors": ["majority", "prm_median_vote"],
+    "selectors": ["majority", "prm_median_vote", "least_entropy"],
 }
 
 
@@ -64,6 +64,7 @@ def test_each_is_one_file_of_at_most_forty_lines() -> None:
     files = sorted((EXAMPLE / "overthink_example").glob("[a-z]*.py"))
     assert {path.name: len(path.read_text().splitlines()) <= 40 for path in files} == {
         "fermi.py": True,
+        "least_entropy.py": True,
         "median_vote.py": True,
         "two_temperatures.py": True,
     }
@@ -75,7 +76,11 @@ def test_an_example_package_runs_end_to_end(site: Path, tmp_path: Path) -> None:
     sql = "SELECT method_id, selector, n, prm_tokens FROM summary ORDER BY ALL"
     summary = json.loads(told("sql", sql, "--format", "json", "--store", store).stdout)
     by_selector = {row["selector"]: row["prm_tokens"] for row in summary if row["method_id"] == "two_temperatures-n4"}
-    assert by_selector["majority"] == 0 and by_selector["prm_median_vote"] > 0
+    assert by_selector["majority"] == by_selector["least_entropy"] == 0 < by_selector["prm_median_vote"]
+    sql = """SELECT bool_and(answer = least) AS same FROM selections JOIN (
+        SELECT method_id, problem_id, arg_min(answer, entropy_mean) AS least FROM rollouts WHERE answer IS NOT NULL
+        GROUP BY ALL) USING (method_id, problem_id) WHERE selector = 'least_entropy' AND n = 4"""
+    assert json.loads(told("sql", sql, "--format", "json", "--store", store).stdout) == [{"same": True}]
     assert [row["n"] for row in summary if row["method_id"] == "best_of_n-n4" and row["selector"] == "majority"] == [
         1,
         2,
@@ -218,7 +223,8 @@ def here(site: Path, tmp_path: Path) -> Iterator[Path]:
 def test_they_are_listed(here: Path) -> None:
     listed = CliRunner().invoke(app, ["plugins"], env={"COLUMNS": "200"})
     assert listed.exit_code == 0
-    for name, kind in (("prm_median_vote", "selector"), ("two_temperatures", "method"), ("fermi", "domain")):
+    selectors = [("prm_median_vote", "selector"), ("least_entropy", "selector")]
+    for name, kind in (*selectors, ("two_temperatures", "method"), ("fermi", "domain")):
         (row,) = [line for line in listed.stdout.splitlines() if name in line]
         assert "overthink-example" in row and "1.2" in row and kind in row
     assert [line for line in listed.stdout.splitlines() if "math" in line and "built in" in line and "domain" in line]
@@ -262,5 +268,5 @@ def test_the_page_shows_each_in_full() -> None:
         *(EXAMPLE / "overthink_example").glob("[a-z]*.py"),
         *EXAMPLE.glob("data/*.yaml"),
     ]
-    assert len(shown) == 6
+    assert len(shown) == 7
     assert [path.name for path in shown if f"\n{path.read_text().rstrip()}\n```" not in page] == []

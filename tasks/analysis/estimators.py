@@ -165,13 +165,13 @@ def vote_of(
 ) -> float:
     """Mean accuracy of a weighted vote over `subsets`, (any, n) ascending indices; ties go to the first encountered."""
     count, kinds = len(values), int(groups.max()) + 1
-    votes = ballot(values[subsets])
-    # Rollouts with NaN vote in an extra last column, which is cut off.
-    has_say = ~np.isnan(votes)
-    columns, weights = np.where(has_say, groups[subsets], kinds), np.where(has_say, votes, 0.0)
+    columns, votes = groups[subsets], ballot(values[subsets])
+    silent = np.isnan(votes)
+    if silent.any():  # they vote in an extra last column, which is cut off
+        columns[silent], votes = kinds, np.where(silent, 0.0, votes)
     cells = (np.arange(len(subsets))[:, np.newaxis] * (kinds + 1) + columns).ravel()
     size = len(subsets) * (kinds + 1)
-    totals = np.bincount(cells, weights=weights.ravel(), minlength=size).reshape(-1, kinds + 1)[:, :kinds]
+    totals = np.bincount(cells, weights=votes.ravel(), minlength=size).reshape(-1, kinds + 1)[:, :kinds]
     first = np.full(size, count)
     np.minimum.at(first, cells, subsets.ravel())
     first = first.reshape(-1, kinds + 1)[:, :kinds]
