@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from overthink.tasks.domains.choice.letters import LETTERS, chosen, written
+from overthink.tasks.domains.choice.letters import LETTERS, chosen, states_letters
 from overthink.tasks.domains.choice.right_options import CountFrom, options_of, right_places
 from overthink.tasks.domains.domain import Extraction, PlainDomain, Reason, Verdict
 from overthink.tasks.domains.domain_options import checked_options
@@ -71,7 +71,7 @@ class MultipleChoice(PlainDomain):
 
     def extract(self, text: str, extraction: Extraction = "boxed") -> str | None:  # noqa: ARG002
         """The letters alone, by which a search knows that a step holds the answer."""
-        return written(text)
+        return states_letters(text)
 
     def read(self, problem: Problem, text: str, extraction: Extraction = "boxed") -> str | None:  # noqa: ARG002
         """The places in the data of the options that a solution chooses, as in "0, 2"."""
