@@ -25,6 +25,7 @@ from overthink.tasks.errors import ProblemError, UserError
 from overthink.tasks.plan.stored_run import stored_problem_set
 from overthink.tasks.recipes.loading import check_recipe
 from overthink.tasks.records import Problem
+from overthink.tasks.reporting.compare_runs import compare_runs
 from overthink.tasks.stages.problem_rows import problem_of, problem_row
 
 ROW = {"question": " Which? ", "answer": "2", "options": ["a", "b{x}"], "hint": "{question} {{ x }} {% y %}", "n": 1.50}
@@ -196,6 +197,22 @@ async def test_the_policy_is_asked_by_the_template_the_prm_by_the_question_and_t
     shutil.rmtree(store.stage(problems_key(store.find_run(run_id))).folder)
     await rebuild(run_id, str(tmp_path / "store"))
     assert stored_problem_set(store, store.find_run(run_id)).problems == (stored,)
+
+
+@pytest.mark.usefixtures("prefect_server")
+async def test_runs_that_ask_the_same_problems_otherwise_can_be_compared(tmp_path: Path) -> None:
+    problems = {
+        "source": "file",
+        "path": str(problems_file(tmp_path, *({**ROW, "question": f"{n}?"} for n in range(4)))),
+    }
+    store, ids = Store(tmp_path / "store"), []
+    for prompt in ({}, {"user": "{hint} {question}"}):
+        recipe = check_recipe(BASE | {"problems": problems, "prompt": prompt})
+        ids.append(await evaluate(recipe, str(store.root)))
+    assert len(set(ids)) == 2
+    found = compare_runs(store, *map(store.find_run, ids))
+    assert (found.problems_in_both, found.only_before, found.only_after) == (4, 0, 0)
+    assert {difference.problems for difference in found.differences} == {4}
 
 
 def test_a_template_that_puts_in_every_column_reads_back() -> None:

@@ -19,13 +19,14 @@ from overthink.tasks.stages.identity import Graders, current_graders, graders_of
 
 Row = dict[str, Any]
 
-# Problems are paired by id, question and reference, so that equal row numbers of different sets do not match.
+# Problems are paired by id, question and reference, so that equal row numbers of different sets do not match. However
+# they are asked, they are the same problems: their keys hold what else a prompt puts in.
 PROBLEMS_SQL = """
-WITH a AS (SELECT problem_key, reference FROM problems JOIN runs USING (problem_set) WHERE run_id = '{before}'),
-     b AS (SELECT problem_key, reference FROM problems JOIN runs USING (problem_set) WHERE run_id = '{after}')
-SELECT count(*) FILTER (a.problem_key IS NOT NULL AND b.problem_key IS NOT NULL) AS both,
-       count(*) FILTER (b.problem_key IS NULL) AS only_before, count(*) FILTER (a.problem_key IS NULL) AS only_after
-FROM a FULL JOIN b ON a.problem_key = b.problem_key AND a.reference = b.reference"""
+WITH a AS (SELECT p.* FROM problems p JOIN runs USING (problem_set) WHERE run_id = '{before}'),
+     b AS (SELECT p.* FROM problems p JOIN runs USING (problem_set) WHERE run_id = '{after}')
+SELECT count(*) FILTER (a.problem_id IS NOT NULL AND b.problem_id IS NOT NULL) AS both,
+       count(*) FILTER (b.problem_id IS NULL) AS only_before, count(*) FILTER (a.problem_id IS NULL) AS only_after
+FROM a FULL JOIN b ON a.problem_id = b.problem_id AND a.question = b.question AND a.reference = b.reference"""
 
 SHARED_SQL = """
 SELECT problem_id, question, reference FROM problems JOIN runs USING (problem_set) WHERE run_id = '{before}'
