@@ -139,7 +139,7 @@ def test_what_has_no_reasoning_keeps_its_key(tmp_path: Path) -> None:
     for name in NOT_IMPORTED:
         del before["problems"][0]["problem"][name]
     for rollout in before["problems"][0]["rollouts"]:
-        for name in ("reasoning", "reasoning_tokens", "stop_reason"):
+        for name in ("reasoning", "reasoning_tokens", "stop_reason", "opened"):
             del rollout[name]
     assert found.content == content_key(before)
     assert with_reasoning(found, families_of("any")).content == found.content

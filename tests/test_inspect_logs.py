@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from commanding import overthink
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from test_importers import reported
 
 from overthink.storage.sql import query
@@ -312,6 +314,8 @@ def test_the_command_imports_and_grades(tmp_path: Path) -> None:
     store = tmp_path / "store"
     imported = overthink("import", "inspect", EVAL, "--store", store)
     assert imported.returncode == 0, imported.stderr
+    assert "11 tokens of reasoning a solution; 1 of 8 never ended it and have no answer\n" in imported.stdout
+    assert "overthink compare" not in imported.stdout, "it brings no choices"
     sql = """SELECT problem_id, answer, stop_reason, reasoning_text, reasoning_tokens FROM rollouts
     WHERE reasoning_text IS NOT NULL ORDER BY problem_id, sample_index"""
     assert [tuple(row.values()) for row in query(Store(store), sql).to_pylist()] == [
@@ -325,3 +329,32 @@ def test_the_command_imports_and_grades(tmp_path: Path) -> None:
     assert accuracy == pytest.approx((1 / 2 + 2 / 3 + 2 / 3) / 3)
     refused = overthink("import", "inspect", tmp_path / "no.eval", "--store", store)
     assert refused.returncode == 2 and "no.eval: cannot be read" in refused.stderr
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("\ud800"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = (
+    "id",
+    "epoch",
+    "input",
+    "choices",
+    "target",
+    "output",
+    "scores",
+    "metadata",
+    "model_usage",
+    "attachments",
+    "error",
+)
+
+
+@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(field=st.sampled_from(FIELDS), value=VALUES)
+def test_whatever_a_field_holds_it_is_read_or_refused(field: str, value: Any, tmp_path: Path) -> None:
+    try:
+        read_samples(tmp_path, logged(**{field: value}))
+    except ProblemError as error:
+        assert "a_log.json" in str(error) and "\n" not in str(error)

@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 from commanding import overthink
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from test_importers import reported, write_lines
+from test_inspect_logs import VALUES
 
 from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.errors import ProblemError, UserError
 from overthink.tasks.importers.imported import ImportedSet
+from overthink.tasks.importers.imported_reasoning import families_of, with_reasoning
 from overthink.tasks.importers.lm_eval import read_lm_eval
 from overthink.tasks.recipes.import_recipe import GradedAs, JsonlOptions, import_recipe
 
@@ -100,6 +104,22 @@ def test_a_vote_of_more_than_there_are_is_no_choice(tmp_path: Path) -> None:
     assert [said[0] for said in reported(found, "exact_match,maj@64")] == [None]
 
 
+@pytest.mark.parametrize(
+    "as_stored", [lambda prompt: [[prompt, {}]], lambda prompt: {"gen_args_0": {"a": prompt, "b": {}}}]
+)
+def test_where_the_prompt_opens_the_reasoning_all_that_is_cut_off_is_none(as_stored: Any, tmp_path: Path) -> None:
+    """By default the harness lets a model write 256 tokens, in which a thinking one may close nothing."""
+    cut = sample(arguments=as_stored("<|User|>2 + 2?<|Assistant|><think>\n"), resps=[["\\boxed{7}? No", "a</think>8"]])
+    found = with_reasoning(read_lines(tmp_path, cut), families_of("any"))
+    assert [(rollout.text, rollout.reasoning, rollout.stop_reason) for rollout in found.problems[0].rollouts] == [
+        ("", "\\boxed{7}? No", "reasoning"),
+        ("8", "a", None),
+    ]
+    assert with_reasoning(found, ()).content == found.content
+    plain = read_lines(tmp_path, sample(arguments=as_stored("2 + 2?")))
+    assert read_lines(tmp_path, sample(arguments=as_stored("<think>"))).content == plain.content, "in no key by itself"
+
+
 def test_names_of_files_are_in_no_key(tmp_path: Path) -> None:
     (file,) = LM_EVAL.glob("samples_sums_2*")
     (named,) = read_lm_eval(file, {})
@@ -157,6 +177,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an empty target": (sample(doc_id=1, target=""), "field 'target' is empty"),
     "an option's text": (sample(doc_id=1, arguments=[["Q", " 4"]]), "compares log-likelihoods of given answers"),
     "no arguments": (sample(doc_id=1, arguments=[["Q"]]), "compares log-likelihoods"),
+    "no requests": (sample(doc_id=1, arguments=[]), "compares log-likelihoods"),
     "a negative number": (sample(doc_id=-1), "field 'doc_id'"),
 }
 
@@ -225,3 +246,15 @@ def test_the_command_imports_grades_and_compares(tmp_path: Path) -> None:
     ]
     compared = overthink("compare", "lm-eval-sums_repeated", "--store", store)
     assert compared.returncode == 0 and "3 of 3" in compared.stdout
+
+
+FIELDS = ("doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics", "exact_match")
+
+
+@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(field=st.sampled_from(FIELDS), value=VALUES)
+def test_whatever_a_field_holds_it_is_read_or_refused(field: str, value: Any, tmp_path: Path) -> None:
+    try:
+        read_lines(tmp_path, sample(**{field: value}))
+    except ProblemError as error:
+        assert "some.jsonl" in str(error) and "\n" not in str(error)

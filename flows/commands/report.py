@@ -100,6 +100,7 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
         absent_selectors,
         monte_carlo_note,
         overlong_rollouts,
+        reported_choices,
         result_table,
         samples_saved,
         summary_rows,
@@ -125,5 +126,5 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
         paper.print(f"{overlong} rollouts are longer than the PRM reads: without scores, prm_ selectors ignore them.")
     table = "summary" if rows else "selections"  # without references there are answers, but no accuracies
     paper.print(f'overthink sql --store {store.address} "SELECT * FROM {table}"', markup=False, soft_wrap=True)
-    if StageKind.IMPORT in kinds:
+    if StageKind.IMPORT in kinds and reported_choices(store, stored.run_id):
         paper.print(f"overthink compare --store {store.address} {stored.run_id}", markup=False, soft_wrap=True)

@@ -27,7 +27,7 @@ class ImportedRollout:
     """One solution. Its tokens are those of its own text, without pruned branches; None where unknown.
 
     `text` and `steps` are what follows the `reasoning`, which is None where there is none. `completion_tokens` count
-    both.
+    both. `opened` is the mark of reasoning that its prompt is known to end with.
     """
 
     text: str
@@ -36,6 +36,7 @@ class ImportedRollout:
     reasoning: str | None = None
     reasoning_tokens: int | None = None
     stop_reason: StopReason | None = None
+    opened: str | None = None
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,13 @@ class ImportedSet:
 
 
 def _identity(rollout: dict[str, Any]) -> dict[str, Any]:
-    """A rollout without the fields that were added later and say nothing: what has none keeps the key it had."""
+    """A rollout without the fields that were added later and say nothing: what has none keeps the key it had.
+
+    What opened its reasoning is no part of it.
+    """
     later = ("reasoning", "reasoning_tokens", "stop_reason")
-    return {name: value for name, value in rollout.items() if name not in later or value is not None}
+    absent = {"opened", *(name for name in later if rollout[name] is None)}
+    return {name: value for name, value in rollout.items() if name not in absent}
 
 
 def steps_in(text: str) -> tuple[ImportedStep, ...]:

@@ -36,7 +36,8 @@ def with_reasoning(imported: ImportedSet, families: Sequence[ReasoningMarks]) ->
     def parted(where: str, rollout: ImportedRollout) -> ImportedRollout:
         if rollout.reasoning is not None or not rollout.text:
             return rollout
-        found = divide_by_any(rollout.text, families) if opened is None else divide(rollout.text, opened, opened=True)
+        begun = next((marks for marks in families if marks.open == rollout.opened), opened)
+        found = divide_by_any(rollout.text, families) if begun is None else divide(rollout.text, begun, opened=True)
         return rollout if found.answer == rollout.text else _divided(where, rollout, found)
 
     def each(problem: ImportedProblem) -> ImportedProblem:

@@ -26,6 +26,7 @@ from overthink.tasks.importers.imported import (
     powers_of_two,
     steps_in,
 )
+from overthink.tasks.reasoning_marks import FAMILIES
 from overthink.tasks.records import Problem
 
 DOMAIN = "lm-eval"  # never the file's name: a path is part of no key
@@ -122,16 +123,30 @@ def _problem(rows: list[tuple[str, SampleRow]], columns: Mapping[str, str]) -> I
             raise ProblemError(f"{place}: document {row.doc_id} has other responses than in {where}")
         seen.add(row.filter)
     said = [one for index, (_, row) in enumerate(rows) for one in _said(row, len(texts), is_first=index == 0)]
-    rollouts = tuple(ImportedRollout(text, steps_in(text)) for text in texts)
+    opened = _opened_by(first)
+    rollouts = tuple(ImportedRollout(text, steps_in(text), opened=opened) for text in texts)
     return ImportedProblem(_asked(where, first, columns), rollouts, tuple(said))
+
+
+def _opened_by(row: SampleRow) -> str | None:
+    """The mark of reasoning that the prompt ends with, as a chat template may write it."""
+    prompt = _requests(row)[0][0]
+    marks = (known.open for known in FAMILIES.values())
+    return next((mark for mark in marks if isinstance(prompt, str) and prompt.rstrip().endswith(mark)), None)
+
+
+def _requests(row: SampleRow) -> list[Any]:
+    """The arguments of each request: a list of lists, or, as files hold them, of mappings."""
+    given = row.arguments if isinstance(row.arguments, list) else list(row.arguments.values())
+    return [list(each.values()) if isinstance(each, dict) else each for each in given]
 
 
 def _texts(where: str, row: SampleRow) -> list[str]:
     """The responses of a document to its one prompt."""
     found = row.resps[0]
-    given = row.arguments if isinstance(row.arguments, list) else list(row.arguments.values())
-    arguments = [list(each.values()) if isinstance(each, dict) else each for each in given]
-    if not all(isinstance(each, list) and len(each) > 1 and isinstance(each[1], dict) for each in arguments):
+    requests = _requests(row)
+    texts = [isinstance(each, list) and len(each) > 1 and isinstance(each[1], dict) for each in requests]
+    if not requests or not all(texts):
         raise ProblemError(
             f"{where}: no text was generated, for its task compares log-likelihoods of given answers: import a task "
             "of output_type generate_until"

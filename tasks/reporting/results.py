@@ -22,6 +22,7 @@ OVERLONG_SQL = """SELECT count(*) AS overlong FROM rollouts JOIN runs USING (run
 WHERE run_id = '{run_id}' AND step_count > 0
   AND NOT EXISTS (SELECT * FROM scores WHERE scores.rollout_id = rollouts.rollout_id AND scores.prm = runs.prm)"""
 
+REPORTED_SQL = "SELECT count(*) AS choices FROM reported WHERE run_id = '{run_id}' AND measure = 'choice'"
 CHOSEN_SQL = "SELECT DISTINCT method_id, selector FROM selections WHERE run_id = '{run_id}'"
 
 # Subsets are drawn for each problem, and are right with probability `accuracy`: the errors are binomial.
@@ -59,6 +60,11 @@ def unknown_grades(store: Store, run_id: str) -> int:
 def overlong_rollouts(store: Store, run_id: str) -> int:
     """How many rollouts have no scores because they are longer than the PRM reads."""
     return int(query(store, OVERLONG_SQL.format(run_id=run_id)).to_pylist()[0]["overlong"])
+
+
+def reported_choices(store: Store, run_id: str) -> int:
+    """How many choices of another tool came with an import, to be compared with ours."""
+    return int(query(store, REPORTED_SQL.format(run_id=run_id)).to_pylist()[0]["choices"])
 
 
 def monte_carlo_note(store: Store, run_id: str) -> str:
