@@ -13,9 +13,11 @@ from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.importers.imported import steps_in
 from overthink.tasks.reasoning_marks import FAMILIES, ReasoningMarks, divide, divide_by_any, ends_unopened
 from overthink.tasks.recipes.grading import Grader, GradingConfig
+from overthink.tasks.records import Problem
 
 NESTED = [name for name, marks in FAMILIES.items() if marks.nests]
 GRADER = Grader(MATH, GradingConfig())
+ASKED = Problem("key", "id", "What is x?", None)
 ALONE = [name for name, marks in FAMILIES.items() if not marks.in_words]  # their closing marks tell by themselves
 
 
@@ -147,7 +149,7 @@ def test_the_answer_follows_the_reasoning(case: TextCase, family: str) -> None:
     marks = FAMILIES[family]
     text = spelled(case.text, marks)
     found = divide(text, marks, case.opened)
-    assert GRADER.extract(found.answer, divided=True) == case.answer
+    assert GRADER.extract(ASKED, found.answer, divided=True) == case.answer
     assert [step.text for step in steps_in(found.answer)] == [spelled(step, marks) for step in case.steps]
     assert text.endswith(found.answer)
     assert found.answer == "" or not found.unfinished
@@ -163,7 +165,7 @@ def test_a_trace_cut_off_anywhere_inside_its_reasoning_has_no_answer(family: str
     text = spelled("⟨ Try 7: \\boxed{7}? The answer is 7. \\fbox{7} no. ⟩", marks)
     for length in range(len(marks.open), len(text)):
         found = divide(text[:length], marks)
-        assert (found.unfinished, found.answer, GRADER.extract(found.answer)) == (True, "", None), text[:length]
+        assert (found.unfinished, found.answer, GRADER.extract(ASKED, found.answer)) == (True, "", None), text[:length]
 
 
 def test_there_are_more_than_forty_cases() -> None:
