@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from plans import BASE, searched
 
 from overthink.flows.evaluate import evaluate
@@ -213,6 +215,12 @@ async def test_runs_that_ask_the_same_problems_otherwise_can_be_compared(tmp_pat
     found = compare_runs(store, *map(store.find_run, ids))
     assert (found.problems_in_both, found.only_before, found.only_after) == (4, 0, 0)
     assert {difference.problems for difference in found.differences} == {4}
+
+
+@given(st.text(), st.text())
+def test_any_text_can_be_written_around_a_column_and_any_text_put_in(around: str, value: str) -> None:
+    escaped = around.replace("{", "{{").replace("}", "}}")
+    assert read_template(f"{escaped}{{q}}{escaped}").fill({"q": value}) == f"{around}{value}{around}"
 
 
 def test_a_template_that_puts_in_every_column_reads_back() -> None:
