@@ -121,6 +121,19 @@ def test_escaped_braces_need_not_match(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("prefect_server")
+def test_where_tokens_are_known_length_may_choose(tmp_path: Path) -> None:
+    store, path = tmp_path / "store", write_lines(tmp_path / "a.jsonl", counted())
+    assert overthink("import", "answer-counts", path, "--selectors", "all", "--store", store).returncode == 0
+    chosen = {
+        row["selector"]: row["answer"]
+        for row in query(Store(store), "SELECT selector, answer FROM selections WHERE n = 5").to_pylist()
+    }
+    least = "SELECT arg_min(answer, completion_tokens) AS answer FROM rollouts WHERE answer IS NOT NULL"
+    assert set(chosen) == {"majority", "shortest", "shortest_vote", "oracle"}
+    assert [{"answer": chosen["shortest"]}] == query(Store(store), least).to_pylist()
+
+
+@pytest.mark.usefixtures("prefect_server")
 def test_the_command_imports_compares_and_refuses(tmp_path: Path) -> None:
     store, path = tmp_path / "store", write_lines(tmp_path / "a.jsonl", counted())
     imported = overthink("import", "answer-counts", path, "--store", store)

@@ -13,7 +13,13 @@ from overthink.tasks.domains.domain import Extraction
 from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.importers.imported_reasoning import ANY
 from overthink.tasks.importers.score_transforms import ScoreTransform
-from overthink.tasks.recipes.import_recipe import GradedAs, ImportFormat, JsonlOptions, import_recipe
+from overthink.tasks.recipes.import_recipe import (
+    GradedAs,
+    ImportFormat,
+    JsonlOptions,
+    WhichSelectors,
+    import_recipe,
+)
 
 
 def import_(
@@ -31,6 +37,9 @@ def import_(
             help='The marks of reasoning, which is kept apart: any, none, a family such as think, or "OPEN CLOSE".'
         ),
     ] = ANY,
+    selectors: Annotated[
+        WhichSelectors, typer.Option(help="all: also those that choose by length, where tokens are known.")
+    ] = "default",
     independent: Annotated[
         bool, typer.Option(help="The rollouts are independent samples: any n of them represent a budget of n.")
     ] = False,
@@ -49,7 +58,7 @@ def import_(
     with plain_errors():
         quiet()
         jsonl = JsonlOptions(mapping or [], transform, explode)
-        graded = GradedAs(domain, extraction, reasoning)
+        graded = GradedAs(domain, extraction, reasoning, selectors)
         recipe = import_recipe(layout, path, jsonl, name, graded, independent)
         from overthink.flows.import_rollouts import import_rollouts
         from overthink.tasks.plan.import_plan import plan_imports

@@ -1,6 +1,7 @@
 """From the recipe of an import to the graphs of its runs, one for each set of rollouts in its path."""
 
-from overthink.tasks.analysis.selectors import BY_DEFAULT, SelectorName, needs_prm
+from overthink.tasks.analysis.selectors import BY_DEFAULT, SELECTORS, SelectorName, signal_of
+from overthink.tasks.analysis.signals import SignalName
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.importers.answer_counts import read_answer_counts
 from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_tts
@@ -12,7 +13,7 @@ from overthink.tasks.importers.mapped_jsonl import read_mapped_jsonl
 from overthink.tasks.importers.search_and_learn import read_search_and_learn
 from overthink.tasks.plan.method_nodes import grade_node, problems_of
 from overthink.tasks.plan.run_plan import Plan, run_id
-from overthink.tasks.recipes.import_recipe import ImportRecipe
+from overthink.tasks.recipes.import_recipe import ImportRecipe, WhichSelectors
 from overthink.tasks.stages.import_nodes import ImportNode
 from overthink.tasks.stages.node import ProblemsNode
 from overthink.tasks.stages.select import SelectNode, SelectSettings
@@ -49,9 +50,13 @@ def _stored_sets(recipe: ImportRecipe) -> list[ImportedSet]:
             return [read_mapped_jsonl(recipe.path, recipe.columns, *how)]
 
 
-def selectors_of(imported: ImportedSet) -> tuple[SelectorName, ...]:
-    """All selectors that the rollouts allow."""
-    return tuple(name for name in BY_DEFAULT if imported.is_scored or not needs_prm(name))
+def selectors_of(imported: ImportedSet, which: WhichSelectors) -> tuple[SelectorName, ...]:
+    """The selectors that the rollouts allow."""
+    known: set[SignalName | None] = {None, *(("prm",) if imported.is_scored else ())}
+    if any(rollout.completion_tokens is not None for each in imported.problems for rollout in each.rollouts):
+        known.add("completion_tokens")
+    names = SELECTORS if which == "all" else BY_DEFAULT
+    return tuple(name for name in names if signal_of(name) in known)
 
 
 def _plan(recipe: ImportRecipe, imported: ImportedSet) -> Plan:
@@ -66,7 +71,7 @@ def _plan(recipe: ImportRecipe, imported: ImportedSet) -> Plan:
         columns=recipe.columns,
         prm=None if prm is None else prm.address,
     )
-    grades = grade_node(recipe, problems, rollouts)
+    grades, names = grade_node(recipe, problems, rollouts), selectors_of(imported, recipe.selectors)
     chosen = SelectNode(
         problems=problems,
         method_id=method_id,
@@ -74,7 +79,7 @@ def _plan(recipe: ImportRecipe, imported: ImportedSet) -> Plan:
         rollouts=rollouts,
         grades=grades,
         scores=rollouts if imported.is_scored else None,
-        settings=SelectSettings(imported.budgets, selectors_of(imported), imported.independent, recipe.seed),
+        settings=SelectSettings(imported.budgets, names, imported.independent, recipe.seed),
     )
     # The name contains what distinguishes this set from the import's other sets.
     named = recipe.model_copy(update={"name": "-".join(filter(None, (recipe.name, imported.label)))})

@@ -18,6 +18,7 @@ from overthink.tasks.importers.score_transforms import ScoreTransform
 from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.recipes.recipe import AnyRecipe
 
+WhichSelectors = Literal["default", "all"]
 ImportFormat = Literal["compute-optimal-tts", "search-and-learn", "answer-counts", "lm-eval", "inspect", "jsonl"]
 
 
@@ -47,6 +48,7 @@ class ImportRecipe(AnyRecipe):
     score_transform: ScoreTransform = Field(default="none", description="how raw scores come into [0, 1]")
     explode: bool = Field(default=False, description="a row of the JSONL holds several rollouts")
     reasoning: ReasoningOption = Field(default=ANY, description="the marks of reasoning: any, none, or which")
+    selectors: WhichSelectors = Field(default="default", description="those of answers and scores, or all that apply")
     grading: GradingConfig = GradingConfig(extraction="lenient")
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
 
@@ -67,11 +69,12 @@ class JsonlOptions:
 
 @dataclass(frozen=True)
 class GradedAs:
-    """The name of a domain, how answers are read in it, and the marks of the reasoning before them."""
+    """The name of a domain, how answers are read in it, the marks of the reasoning before them, and what chooses."""
 
     domain: str = MATH.name
     extraction: Extraction = "lenient"
     reasoning: str = ANY
+    selectors: WhichSelectors = "default"
 
 
 def import_recipe(
@@ -98,6 +101,7 @@ def import_recipe(
             score_transform=jsonl.score_transform,
             explode=jsonl.explode,
             reasoning=graded.reasoning,
+            selectors=graded.selectors,
             grading=GradingConfig(extraction=graded.extraction),
         )
     except ValidationError as error:
