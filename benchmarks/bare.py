@@ -7,7 +7,7 @@ from typing import Any
 
 import vllm
 
-from overthink.tasks.engines.engine_config import ModelConfig
+from overthink.tasks.engines.engine_config import VllmModelConfig
 from overthink.tasks.engines.models import locate_model
 from overthink.tasks.engines.vllm.loop import vllm_arguments
 from overthink.tasks.engines.vllm.settings import engine_arguments, engine_environment, gpu_is_there
@@ -16,7 +16,7 @@ from overthink.tasks.engines.vllm.settings import engine_arguments, engine_envir
 class BareEngine:
     """One `vllm.LLM` with the engine settings of a recipe's model, and none of our code between it and the clock."""
 
-    def __init__(self, config: ModelConfig, extra: Mapping[str, Any]) -> None:
+    def __init__(self, config: VllmModelConfig, extra: Mapping[str, Any]) -> None:
         has_gpu = gpu_is_there()
         environment = engine_environment(config, has_gpu)
         environment.pop("OMP_NUM_THREADS", None)  # alone on the machine it has all cores

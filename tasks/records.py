@@ -43,6 +43,10 @@ class Sampling:
     tokens for one, only these tokens are it, and the same characters from other tokens are text.
 
     `top_logprobs` is of how many of the likeliest tokens at each place the confidence and entropy are kept; 0 for none.
+
+    `top_k`, `min_p` and the penalties are as in vLLM, and by default have no effect. `ends` are strings that end the
+    solution: they end a call as `stop` strings do, but nothing goes on behind them. `repetition` ends it in a loop: the
+    least and the most tokens of a pattern, and how often in a row it is one.
     """
 
     temperature: float
@@ -51,6 +55,18 @@ class Sampling:
     stop: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
     top_logprobs: int = 0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    ends: tuple[str, ...] = ()
+    repetition: tuple[int, int, int] | None = None
+
+    @property
+    def greedy(self) -> "Sampling":
+        """The likeliest token at each place, after the penalties."""
+        return replace(self, temperature=0.0, top_p=1.0, top_k=0, min_p=0.0)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from overthink.tasks.plan.run_plan import Plan
 @pytest.fixture
 def with_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overthink.tasks.plan.gpus, "gpu_is_there", lambda: True)
+    monkeypatch.setattr(overthink.tasks.plan.gpus, "gpu_count", lambda: 4)
 
 
 def on_gpus(
@@ -79,8 +80,38 @@ def test_a_fake_takes_no_memory(model: Path) -> None:
     check_devices(plan(prm={"engine": "vllm", "model": str(model)}, methods=[DVTS]))
 
 
-def test_without_a_gpu_nothing_is_shared(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overthink.tasks.plan.gpus, "gpu_is_there", lambda: False)
+    monkeypatch.setattr(overthink.tasks.plan.gpus, "gpu_count", lambda: 0)
+
+
+@pytest.mark.usefixtures("with_gpu")
+@pytest.mark.parametrize(
+    ("policy", "prm", "message"),
+    [
+        ({"gpus": [4]}, {}, r"policy\.placement: gpus takes GPU 4, and this machine has 4, from 0 to 3"),
+        ({}, {"gpus": [2, 7], "data_parallel": 2}, r"prm\.placement: gpus takes GPU 7"),
+        ({"tensor_parallel": 8}, {}, r"policy\.placement: tensor_parallel × data_parallel takes GPU 4"),
+    ],
+)
+def test_gpus_that_are_not_there_are_told(
+    model: Path, policy: dict[str, Any], prm: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(EngineUnavailable, match=message):
+        check_devices(on_gpus(model, policy, prm))
+
+
+@pytest.mark.usefixtures("without_gpu")
+def test_an_engine_that_was_told_its_gpu_does_not_run_on_the_cpu(model: Path) -> None:
+    message = r"prm\.placement\.gpus names GPU 1, and this machine has none.*leave gpus out to run .* on the CPU"
+    for engine in ("vllm", "torch"):
+        with pytest.raises(EngineUnavailable, match=message):
+            check_devices(on_gpus(model, {}, {"gpus": [1]}, engine))
+
+
+@pytest.mark.usefixtures("without_gpu")
+def test_without_a_gpu_nothing_is_shared(model: Path) -> None:
     check_devices(on_gpus(model, {}, {}))
 
 

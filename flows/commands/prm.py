@@ -7,7 +7,7 @@ import typer
 
 from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption, existing, write_text
 from overthink.flows.commands.report import print_report
-from overthink.flows.commands.run import print_dropped
+from overthink.flows.commands.run import print_dropped, print_taken
 from overthink.flows.commands.terminal import carry_out, console, plain_errors, quiet
 from overthink.storage.opening import open_store
 from overthink.tasks.errors import UserError
@@ -92,6 +92,7 @@ def prm_train(
         plan = plan_prm_train(wanted, problem_set)
         opened = open_store(store)
         print_dropped(problem_set.dropped)
+        print_taken(wanted.sampling, wanted.policy)
         if not is_finished(plan, opened):
             what = f"{len(problem_set.problems)} problems"
             carry_out(opened, plan.run_id, what, lambda: prm_train(wanted, store, skip_bad_rows))

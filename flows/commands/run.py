@@ -15,9 +15,11 @@ from overthink.flows.commands.terminal import carry_out, console, plain_errors, 
 from overthink.flows.orchestration.untold import notes
 from overthink.storage.opening import open_store
 from overthink.storage.store import Store
+from overthink.tasks.engines.engine_config import PolicyConfig
 from overthink.tasks.errors import Regression, UserError
 from overthink.tasks.recipes.loading import find_recipe, read_recipe
 from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.recipes.sampling_config import SamplingConfig
 
 if TYPE_CHECKING:
     from overthink.tasks.plan.run_plan import Plan
@@ -84,6 +86,7 @@ def _planned(recipe: Recipe, skip_bad_rows: bool) -> "Plan":
     problem_set = load_problems(recipe.problems, skip_bad_rows, recipe.asking)
     plan = plan_evaluation(recipe, problem_set)
     print_dropped(problem_set.dropped)
+    print_taken(recipe.sampling, recipe.policy)
     return plan
 
 
@@ -149,6 +152,15 @@ def _hand_over(
             say(f"{state.name}: {state.message}" if state.message else state.name, markup=False, soft_wrap=True)
         if not all(state.is_completed() for state in states):
             raise typer.Exit(1)
+
+
+def print_taken(sampling: SamplingConfig, policy: PolicyConfig) -> None:
+    """Print which numbers came out of the model's own files."""
+    from overthink.tasks.plan.model_generation import taken
+
+    told = taken(sampling, policy)
+    if told is not None:
+        console().print(told, markup=False, soft_wrap=True)
 
 
 def print_dropped(complaints: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
-from overthink.flows.commands.run import print_dropped
+from overthink.flows.commands.run import print_dropped, print_taken
 from overthink.flows.commands.terminal import carry_out, console, plain_errors, quiet
 from overthink.storage.opening import open_store
 from overthink.tasks.errors import CellsFailed
@@ -53,6 +53,8 @@ def _sweep(name: str, changes: list[str], place: str, skip_bad_rows: bool) -> tu
     unfinished = plan.unfinished(opened)
     check_runs(unfinished)
     print_dropped([complaint for problem_set in plan.problem_sets for complaint in problem_set.dropped])
+    for policy in recipe.policies:
+        print_taken(recipe.sampling, policy)
     for line in recipe.left_out():
         screen.print(f"left out: {line}", markup=False, highlight=False)
     failures: tuple[str, ...] = ()

@@ -70,7 +70,7 @@ class Ends:
 
     def of(self, sampling: Sampling) -> EndTokens:
         """The ends that `sampling` asks for."""
-        asked = (sampling.stop, sampling.marks)
+        asked = ((*sampling.stop, *sampling.ends), sampling.marks)
         if asked not in self._known:
             self._known[asked] = self._find(*asked)
         return self._known[asked]

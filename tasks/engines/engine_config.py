@@ -1,7 +1,7 @@
 """How a recipe names its engines. Frozen, validated, and split into what determines an output and what does not."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictBool, field_validator, model_validator
@@ -11,6 +11,7 @@ from overthink.tasks.domains.known_domains import MATH, DomainName
 from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.domains.prompts import PromptStyle
 from overthink.tasks.engines.prm.family_data import AnyPrmFamily
+from overthink.tasks.engines.vllm.engine_args import check_engine_args
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -19,6 +20,9 @@ class EngineModel(BaseModel):
     """A part of a recipe: unknown keys are errors, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def __hash__(self) -> int:  # mappings within it have none
+        return hash(self.model_dump_json())
 
 
 class Placement(EngineModel):
@@ -104,10 +108,27 @@ class PromptedPolicy(AskedPolicy):
         return super().asked_by(domain, prompt)
 
 
-class VllmPolicyConfig(PromptedPolicy, ModelConfig):
+class VllmModelConfig(ModelConfig):
+    """A model in vLLM, whose engine takes further arguments."""
+
+    engine_args: Annotated[dict[str, Any], ADDED_LATER] = Field(
+        default={}, description="passed on to vLLM's EngineArgs, such as quantization, kv_cache_dtype, hf_overrides"
+    )
+
+    @field_validator("engine_args")
+    @classmethod
+    def _passed_on(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        check_engine_args(arguments)
+        return arguments
+
+
+class VllmPolicyConfig(PromptedPolicy, VllmModelConfig):
     """A policy in vLLM, in its own process, which the run starts and ends."""
 
     engine: Literal["vllm"] = "vllm"
+    lora: Annotated[str | None, ADDED_LATER] = Field(
+        default=None, min_length=1, description="the folder of a LoRA adapter, as peft saves it"
+    )
 
 
 class PrmModelConfig(ModelConfig):
@@ -121,7 +142,7 @@ class PrmModelConfig(ModelConfig):
     )
 
 
-class VllmPrmConfig(PrmModelConfig):
+class VllmPrmConfig(PrmModelConfig, VllmModelConfig):
     """A PRM in vLLM, where it can compute the family's head."""
 
     engine: Literal["vllm"] = "vllm"

@@ -18,7 +18,7 @@ SAMPLE_BYTES = 64 * 2**10
 SAMPLES = 256
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json")
 TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json", "special_tokens_map.json")
-NO_WEIGHTS = ["config.json", *TOKENIZER_FILES, *TEMPLATE_FILES]
+NO_WEIGHTS = ["config.json", "generation_config.json", *TOKENIZER_FILES, *TEMPLATE_FILES]
 
 Shape = tuple[int, ...]
 
@@ -61,15 +61,17 @@ class ModelFiles:
     def fingerprint(self) -> dict[str, str]:
         """Digests of what determines the model's output: configuration, weights, tokenizer with its chat template."""
         return {
-            "config": _digest([self.folder_of("config.json") / "config.json", self.folder / "generation_config.json"]),
-            "weights": _digest(weights_in(self.folder)),
+            "config": digest_of(
+                [self.folder_of("config.json") / "config.json", self.folder / "generation_config.json"]
+            ),
+            "weights": digest_of(weights_in(self.folder)),
             "tokenizer": self.tokenizer_fingerprint,
         }
 
     @cached_property
     def tokenizer_fingerprint(self) -> str:
         """A digest of the tokenizer with its chat template."""
-        return _digest([self.tokenizer_folder / name for name in (*TOKENIZER_FILES, *TEMPLATE_FILES)])
+        return digest_of([self.tokenizer_folder / name for name in (*TOKENIZER_FILES, *TEMPLATE_FILES)])
 
     @cached_property
     def parameters(self) -> int | None:
@@ -155,7 +157,8 @@ def weights_in(folder: Path) -> list[Path]:
     return found
 
 
-def _digest(paths: list[Path]) -> str:
+def digest_of(paths: list[Path]) -> str:
+    """A digest of the names and contents of those files that exist."""
     total = hashlib.sha256()
     for path in paths:
         if path.exists():

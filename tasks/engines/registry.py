@@ -26,15 +26,17 @@ from overthink.tasks.engines.engine_config import (
     VllmPrmConfig,
 )
 from overthink.tasks.engines.engine_protocol import Policy, Prm
+from overthink.tasks.engines.lora import Adapter
 from overthink.tasks.engines.models import ModelFiles, locate_model, locate_tokenizer
 from overthink.tasks.engines.policy_prompts import PolicyPrompts, chat_of
 from overthink.tasks.engines.prm.families import VLLM_HEADS, family_of, layout_of
+from overthink.tasks.engines.vllm.engine_args import changing_outputs
 from overthink.tasks.engines.weights import LANGUAGE_MODEL, check_weights
 from overthink.tasks.errors import EngineDied, EngineUnavailable
 from overthink.tasks.reasoning_marks import FAMILIES
 
 Engine = TypeVar("Engine", Policy, Prm)
-NOT_IDENTITY = {"placement", "model", "script", "base", "system_prompt"}
+NOT_IDENTITY = {"placement", "model", "script", "base", "system_prompt", "lora"}
 WHERE_SERVED = {
     "endpoints",
     "tokenizer",
@@ -92,6 +94,7 @@ def identify(config: EngineConfig) -> EngineIdentity:
     settings = determinants(config, exclude=NOT_IDENTITY, mode="json")
     if isinstance(config, ModelConfig):
         model = locate_model(config)
+        settings |= _said_to_vllm(config, settings.pop("engine_args", {}))
         prompts = _prompts(config, model)
         return EngineIdentity(
             model.name, model.parameters, settings | model.fingerprint | prompts.said, prompts.further, prompts.chat
@@ -106,6 +109,14 @@ def identify(config: EngineConfig) -> EngineIdentity:
     thinks = isinstance(config, FakePolicyConfig) and config.thinks > 0
     chat = ChatForm(MARKED, "") if thinks else None
     return EngineIdentity(config.engine, None, settings | _said_to_fakes(config), chat=chat)
+
+
+def _said_to_vllm(config: ModelConfig, arguments: dict[str, Any]) -> dict[str, Any]:
+    """What determines outputs of its further arguments, and the adapter by its content."""
+    said: dict[str, Any] = {"engine_args": found} if (found := changing_outputs(arguments)) else {}
+    if isinstance(config, VllmPolicyConfig) and config.lora is not None:
+        said["lora"] = Adapter.at(config.lora).fingerprint
+    return said
 
 
 def _said_to_fakes(config: EngineConfig) -> dict[str, Any]:

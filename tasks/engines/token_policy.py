@@ -11,6 +11,7 @@ from overthink.tasks.engines.policy_prompts import PolicyPrompts
 from overthink.tasks.errors import BadReply
 from overthink.tasks.records import Part, Sample, SampleStop, Sampling
 
+REASONS: dict[str, SampleStop] = {"stop": "stop", "length": "length", "repetition": "repetition"}
 ROUNDING = 1e-3  # a log-probability of 0 may come out as a little more
 
 
@@ -59,7 +60,7 @@ class TokenPolicy(ABC):
             return Sample("", (), (), (), "length", len(prefix))
         ends = self._ends.of(sampling)
         top = min(sampling.top_logprobs, self._vocabulary)
-        asked = replace(sampling, stop=ends.texts, marks=(), top_logprobs=top)
+        asked = replace(sampling, stop=ends.texts, marks=(), ends=(), top_logprobs=top)
         written = await self._write_on(question, prefix, asked, ends, seed)
         return self._sample(written, len(prefix), sampling)
 
@@ -80,12 +81,12 @@ class TokenPolicy(ABC):
         """Continue `prefix` up to one of `stop_ids` or to one of the sampling's stop strings."""
 
     def _sample(self, written: WrittenText, prompt_tokens: int, sampling: Sampling) -> Sample:
-        if written.finish_reason not in ("stop", "length"):
+        reason = REASONS.get(written.finish_reason or "")
+        if reason is None:
             raise BadReply(f"vLLM ended a request with {written.finish_reason!r}")
         self._check(written, prompt_tokens, sampling)
         tokens = written.tokens
         text, ends = self._speller.decode(tokens)
-        reason: SampleStop = "stop" if written.finish_reason == "stop" else "length"
         asked = self._ends.of(sampling)
         found = asked.first(tokens, text, ends)
         if found is None and reason == "length" and (begun := asked.begun_marks(tokens)):
@@ -93,7 +94,8 @@ class TokenPolicy(ABC):
             text = text[: ends[-1] if ends else 0]
         if found is not None:
             # The token that completes the stop string is kept, so that the next step's prompt continues from it.
-            tokens, text, reason = tokens[: found.tokens], text[: found.begin], "delimiter"
+            tokens, text = tokens[: found.tokens], text[: found.begin]
+            reason = "stop" if found.by in sampling.ends else "delimiter"
             ends = tuple(min(end, found.begin) for end in ends[: found.tokens])
         return Sample(
             text=text,

@@ -7,7 +7,6 @@ the depth limit.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from overthink.tasks.methods.confident_steps import confidence_value
 from overthink.tasks.methods.drawn_steps import DrawnStep, draw_steps
@@ -80,8 +79,8 @@ def _drop(nodes: Sequence[Node]) -> None:
         ends_only = node.parent is not None and (node.stop == "stop" or _ends_reasoning(node))
         if node.dropped is not None:
             continue
-        if node.sample.stop_reason == "length":
-            node.dropped = "length"
+        if node.sample.stop_reason in ("length", "repetition"):
+            node.dropped = node.sample.stop_reason
         elif not text and not ends_only:
             node.dropped = "blank"
         elif text in seen:
@@ -103,9 +102,8 @@ def _judge(growth: Growth, node: Node) -> Search[None]:
         node.value = confidence_value([node.sample])
         return
     ahead: list[Sample] = []
-    greedy = replace(growth.sampling, temperature=0.0, top_p=1.0)
     for _ in range(0 if node.stop else growth.lookahead):
-        (sample,) = expect_samples((yield [Generate((*node.path, *ahead), node.draw, greedy)]))
+        (sample,) = expect_samples((yield [Generate((*node.path, *ahead), node.draw, growth.sampling.greedy)]))
         ahead.append(sample)
         if sample.stop_reason != "delimiter" or growth.is_final(sample.text):
             break

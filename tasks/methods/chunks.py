@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from overthink.tasks.methods.requests import Generate, Search, expect_samples
-from overthink.tasks.records import Sample
+from overthink.tasks.records import Sample, SampleStop, Sampling
 
 LongEnough = Callable[[Sample], int | None]  # of all that was written so far, the tokens to end behind, None: go on
 
@@ -22,7 +22,7 @@ def in_chunks(request: Generate, chunk: int, cut: LongEnough) -> Search[tuple[Sa
         (piece,) = expect_samples((yield [asked]))
         pieces.append(piece)
         whole = joined(pieces)
-        across = _ended_across(whole, len(whole.text) - len(piece.text), (*sampling.marks, *sampling.stop))
+        across = _ended_across(whole, len(whole.text) - len(piece.text), sampling)
         whole = whole if across is None else across
         kept = cut(whole)
         if kept is not None:
@@ -55,13 +55,14 @@ def _all(signals: Sequence[tuple[float, ...] | None]) -> tuple[float, ...] | Non
     return tuple(one for signal in known for one in signal) if len(known) == len(signals) else None
 
 
-def _ended_across(whole: Sample, border: int, ends: Sequence[str]) -> Sample | None:
+def _ended_across(whole: Sample, border: int, sampling: Sampling) -> Sample | None:
     """What was written up to a mark or stop string that lies across the border of two chunks; None without one."""
-    for end in ends:
+    for end in (*sampling.marks, *sampling.stop, *sampling.ends):
         begin = whole.text.find(end, max(0, border - len(end) + 1))
         if 0 <= begin < border < begin + len(end):
             count = next(place for place, last in enumerate(whole.token_ends, 1) if last >= begin + len(end))
             kept = whole.first(count)
             token_ends = tuple(min(last, begin) for last in kept.token_ends)
-            return replace(kept, text=whole.text[:begin], token_ends=token_ends, stop_reason="delimiter", ended_by=end)
+            reason: SampleStop = "stop" if end in sampling.ends else "delimiter"
+            return replace(kept, text=whole.text[:begin], token_ends=token_ends, stop_reason=reason, ended_by=end)
     return None

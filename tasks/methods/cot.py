@@ -1,7 +1,5 @@
 """Chain of thought: one greedy solution, the baseline of Liu et al. 2025."""
 
-from dataclasses import replace
-
 from overthink.tasks.methods.requests import Method, Outcome
 from overthink.tasks.methods.thinking import Thinking, solutions
 from overthink.tasks.records import Sampling
@@ -9,5 +7,4 @@ from overthink.tasks.records import Sampling
 
 def cot(sampling: Sampling, thinking: Thinking | None = None) -> Method:
     """One solution at temperature 0, whatever temperature `sampling` holds."""
-    greedy = replace(sampling, temperature=0.0, top_p=1.0)
-    return Outcome(tuple((yield from solutions(greedy, thinking, range(1)))))
+    return Outcome(tuple((yield from solutions(sampling.greedy, thinking, range(1)))))

@@ -6,7 +6,7 @@ from typing import Literal
 
 from overthink.tasks.records import Part, Rollout, Sample, StopReason
 
-Dropped = Literal["length", "blank", "duplicate", "overlong", "reasoning"]
+Dropped = Literal["length", "repetition", "blank", "duplicate", "overlong", "reasoning"]
 
 
 @dataclass(eq=False)

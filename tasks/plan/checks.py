@@ -3,7 +3,7 @@
 import asyncio
 
 from overthink.tasks.engines.registry import check_engine
-from overthink.tasks.plan.gpus import check_shared_gpus
+from overthink.tasks.plan.gpus import check_named_gpus, check_shared_gpus
 from overthink.tasks.plan.prompt_check import longest_prompt
 from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.stages.node import asks
@@ -21,7 +21,9 @@ async def check(plan: Plan) -> None:
 
 
 def check_devices(plan: Plan) -> None:
-    """Raise EngineUnavailable where a stage would load two models at once into more memory than their GPU has."""
+    """Raise EngineUnavailable for GPUs that are not there, or that two models of a stage would overfill together."""
+    check_named_gpus(plan.policy_config, "policy")
+    check_named_gpus(plan.prm_config, "prm")
     for node in plan.nodes:
         if asks(node, "policy") and asks(node, "prm"):
             check_shared_gpus(plan.policy_config, plan.prm_config, str(node.method_id))

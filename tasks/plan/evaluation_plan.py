@@ -6,6 +6,7 @@ from overthink.tasks.datasets.sources import ProblemSet
 from overthink.tasks.engines.engine_config import EngineConfig
 from overthink.tasks.engines.registry import EngineIdentity, identify
 from overthink.tasks.plan.method_nodes import Planner, problems_of
+from overthink.tasks.plan.model_generation import settled
 from overthink.tasks.plan.run_plan import Plan, run_id
 from overthink.tasks.plan.strategy_nodes import strategies
 from overthink.tasks.recipes.recipe import Recipe
@@ -18,8 +19,10 @@ def plan_evaluation(
 ) -> Plan:
     """Compute the key of every stage of a recipe.
 
-    Raises EngineUnavailable where a model cannot be found, and UserError where a strategy does not fit the recipe.
+    Raises EngineUnavailable where a model cannot be found, and UserError where a strategy does not fit the recipe,
+    or the model's files do not say how it is to be sampled.
     """
+    recipe = recipe.model_copy(update={"sampling": settled(recipe.sampling, recipe.policy)})
     policy = identity_of(recipe.policy)
     prm = None if recipe.prm is None else identity_of(recipe.prm)
     planner = Planner(recipe, problems_of(problem_set.in_domain(recipe.domain)), policy, prm)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from overthink.storage.stage_kinds import Role
 from overthink.tasks.engines.engine_config import ModelConfig, ServedModelConfig, VllmPolicyConfig
-from overthink.tasks.engines.vllm.settings import gpu_is_there
+from overthink.tasks.engines.vllm.settings import gpu_count, gpu_is_there
 from overthink.tasks.errors import EngineUnavailable
 from overthink.tasks.recipes.recipe import AnyRecipe, Recipe
 
@@ -28,6 +28,28 @@ def gpus_named(recipe: Recipe) -> int:
 def _count(engines: tuple[object, ...]) -> int:
     models = [engine for engine in engines if isinstance(engine, ModelConfig)]
     return len({device for model in models for device in model.placement.devices})
+
+
+def check_named_gpus(config: object, role: str) -> None:
+    """Raise EngineUnavailable where a recipe names GPUs that this machine does not have, or asks for more than it has.
+
+    Without GPUs an engine runs on the CPU, but not one that was told where to run.
+    """
+    if not isinstance(config, ModelConfig):
+        return
+    placement, count = config.placement, gpu_count()
+    lacking = [device for device in placement.devices if device >= count]
+    if placement.gpus and not count:
+        raise EngineUnavailable(
+            f"{role}.placement.gpus names GPU {lacking[0]}, and this machine has none that torch can use (`overthink "
+            f"doctor`): leave gpus out to run {config.model} on the CPU"
+        )
+    if lacking and count:
+        named = "gpus" if placement.gpus else "tensor_parallel × data_parallel"
+        raise EngineUnavailable(
+            f"{role}.placement: {named} takes GPU {lacking[0]}, and this machine has {count}, from 0 to {count - 1}: "
+            "name others, or fewer"
+        )
 
 
 def check_shared_gpus(policy: object, prm: object, method_id: str) -> None:

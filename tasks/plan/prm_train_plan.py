@@ -7,6 +7,7 @@ from overthink.tasks.engines.models import locate_model
 from overthink.tasks.engines.registry import identify
 from overthink.tasks.errors import UserError
 from overthink.tasks.plan.method_nodes import Planner, grade_node, problems_of
+from overthink.tasks.plan.model_generation import settled
 from overthink.tasks.plan.run_plan import Plan, run_id
 from overthink.tasks.recipes.recipe import PrmTrainRecipe
 from overthink.tasks.stages.identity import KEY_VERSION, JsonObject
@@ -17,8 +18,10 @@ from overthink.tasks.stages.node import ProblemsNode
 def plan_prm_train(recipe: PrmTrainRecipe, problem_set: ProblemSet) -> Plan:
     """Compute the key of every stage.
 
-    Raises EngineUnavailable where policy or base cannot be found, and UserError where the policy thinks.
+    Raises EngineUnavailable where policy or base cannot be found, and UserError where the policy thinks, or its files
+    do not say how it is to be sampled.
     """
+    recipe = recipe.model_copy(update={"sampling": settled(recipe.sampling, recipe.policy)})
     base = locate_model(ModelConfig(**recipe.training.base.model_dump())).fingerprint
     drawing = recipe.rolling_out()
     planner = Planner(drawing, problems_of(problem_set.in_domain(drawing.domain)), identify(drawing.policy), None)

@@ -206,6 +206,19 @@ class Recipe(SampledRecipe):
             )
         return self
 
+    @model_validator(mode="after")
+    def _drawn_as_the_policy_can(self) -> Self:
+        searches = [method.method_id for method in self.fixed_methods if method.is_search]
+        across = [end for end in self.sampling.stop if self.sampling.step_delimiter in end]
+        if searches and across:
+            raise ValueError(f"{searches[0]} cuts at the step_delimiter, which sampling.stop {across[0]!r} holds")
+        if self.sampling.repetition is not None and not _goes_on_from_steps(self.policy):
+            raise ValueError(
+                "sampling.repetition looks at tokens, but an `openai` policy without `tokenizer` shows none: serve the "
+                "model with vLLM and name its `tokenizer`, or leave it out"
+            )
+        return self
+
     @property
     def fixed_methods(self) -> tuple[AnyMethod, ...]:
         """The methods that treat all problems alike."""

@@ -161,6 +161,7 @@ class MethodNode(RolloutNode):
             **plugged,
         }
         if isinstance(method, Cot):  # greedy: neither the recipe's temperature nor its seed has any effect
+            found["sampling"] = determinants(self.sampling, exclude={"top_k", "min_p"})
             found["sampling"] |= {"temperature": 0.0, "top_p": 1.0}
         if method.reads_answers:
             found |= {"extraction": self.grader.grading.extraction, **own_code("extraction")}

@@ -36,12 +36,15 @@ def text_sample(text: str, sampling: Sampling, prompt_tokens: int) -> Sample:
     As with a real engine, it has the tokens of the stop string, but not its text. Each token has log-probability -1,
     and a confidence below 10 and an entropy that are hashes of the text.
     """
-    stops = [(text.index(stop), stop) for stop in (*sampling.stop, *sampling.marks) if stop in text]
+    stops = [(text.index(stop), stop) for stop in (*sampling.stop, *sampling.marks, *sampling.ends) if stop in text]
     begin, stop = min(stops, default=(len(text), ""))
     written = text[:begin] + stop
-    tokens = tuple(map(ord, written[: sampling.max_tokens]))
+    loop = loop_end(written[: sampling.max_tokens], sampling.repetition)
+    tokens = tuple(map(ord, written[: min(loop or sampling.max_tokens, sampling.max_tokens)]))
     ends = tuple(min(end, begin) for end in range(1, len(tokens) + 1))
-    reason: SampleStop = "length" if len(tokens) < len(written) else "delimiter" if stop else "stop"
+    reason: SampleStop = "delimiter" if stop and stop not in sampling.ends else "stop"
+    if loop or len(tokens) < len(written):
+        reason = "repetition" if loop else "length"
     sample = Sample(
         text=text[: min(begin, len(tokens))],
         tokens=tokens,
@@ -50,13 +53,25 @@ def text_sample(text: str, sampling: Sampling, prompt_tokens: int) -> Sample:
         stop_reason=reason,
         prompt_tokens=prompt_tokens,
         cached_tokens=0,
-        ended_by=stop if reason == "delimiter" else None,
+        ended_by=(stop or None) if reason in ("delimiter", "stop") else None,
     )
     if not sampling.top_logprobs:
         return sample
     draws = np.random.default_rng(hash_number(written)).random((2, len(tokens)))
     confidences, entropies = draws * [[10.0], [math.log(sampling.top_logprobs)]]
     return replace(sample, confidences=tuple(confidences.tolist()), entropies=tuple(entropies.tolist()))
+
+
+def loop_end(text: str, repetition: tuple[int, int, int] | None) -> int | None:
+    """The characters after which a pattern has been repeated often enough; None where none is."""
+    if repetition is None:
+        return None
+    least, most, count = repetition
+    for end in range(least * count, len(text) + 1):
+        for size in range(least, min(most, end // count) + 1):
+            if text[end - size * count : end] == text[end - size : end] * count:
+                return end
+    return None
 
 
 class FakePolicy:

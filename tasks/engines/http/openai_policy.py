@@ -19,9 +19,10 @@ from overthink.tasks.records import Part, Sample, Sampling
 
 logger = logging.getLogger(__name__)
 
-# What a server takes from the model's generation_config.json where a request does not say otherwise.
-AS_IT_IS = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+# A server takes the first three from the model's generation_config.json where a request does not say otherwise.
+FURTHER = ("top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")
 PROBE = Sampling(temperature=0.0, top_p=1.0, max_tokens=1)
+AT_DEFAULT = {name: getattr(PROBE, name) for name in FURTHER}
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class CompletionsPolicy(TokenPolicy):
     async def _complete(
         self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
     ) -> WrittenText:
-        body = AS_IT_IS | {
+        body = further_settings(sampling) | {
             "model": self._model,
             "prompt": prefix,
             "temperature": sampling.temperature,
@@ -180,8 +181,10 @@ class ChatPolicy:
             "max_tokens": sampling.max_tokens,
             "seed": seed,
         }
-        if sampling.stop:
-            body["stop"] = list(sampling.stop)
+        # At their defaults they are not sent, as most endpoints know only some of them.
+        body |= {name: value for name, value in further_settings(sampling).items() if value != AT_DEFAULT[name]}
+        if sampling.stop or sampling.ends:
+            body["stop"] = [*sampling.stop, *sampling.ends]
         if self._variables:
             body["chat_template_kwargs"] = self._variables  # vLLM's addition
         url, reply = await self._endpoints.post("/chat/completions", body, Chats)
@@ -212,6 +215,15 @@ async def open_openai(config: OpenAIPolicyConfig) -> CompletionsPolicy | ChatPol
     if tokenizer is None:
         return await ChatPolicy.open(config)
     return await CompletionsPolicy.open(config, tokenizer)
+
+
+def further_settings(sampling: Sampling) -> dict[str, Any]:
+    """The settings beyond temperature, top_p and max_tokens, in vLLM's words."""
+    settings = {name: getattr(sampling, name) for name in FURTHER}
+    if sampling.repetition is not None:
+        names = ("min_pattern_size", "max_pattern_size", "min_count")
+        settings["repetition_detection"] = dict(zip(names, sampling.repetition, strict=True))
+    return settings
 
 
 def served_length(config: OpenAIPolicyConfig, tokenizer: ModelFiles, cards: list[ModelCard]) -> int | None:

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, overload
 
-from overthink.tasks.engines.engine_config import ModelConfig
+from overthink.tasks.engines.engine_config import VllmModelConfig
 from overthink.tasks.engines.models import ModelFiles
 from overthink.tasks.engines.token_policy import WrittenText
 from overthink.tasks.engines.vllm.messages import HeadRows, ReadPlaces, Write
 from overthink.tasks.engines.vllm.process import VllmProcess
-from overthink.tasks.engines.vllm.settings import engine_arguments, engine_environment, gpu_is_there
+from overthink.tasks.engines.vllm.settings import engine_arguments, engine_environment, gpu_is_there, with_further
 
 
 class VllmCopies:
@@ -19,13 +19,13 @@ class VllmCopies:
         self._copies = copies
 
     @classmethod
-    async def start(cls, config: ModelConfig, model: ModelFiles, extra: Mapping[str, Any]) -> "VllmCopies":
+    async def start(cls, config: VllmModelConfig, model: ModelFiles, extra: Mapping[str, Any]) -> "VllmCopies":
         """Load every copy, one after the other. Raises EngineUnavailable where one cannot be."""
         has_gpu = gpu_is_there()
         copies = cls([])
         try:
             for number in range(config.placement.data_parallel):
-                settings = {**engine_arguments(config, model, number, has_gpu), **extra}
+                settings = with_further(engine_arguments(config, model, number, has_gpu), extra)
                 environment = engine_environment(config, has_gpu)
                 copies._copies.append(await VllmProcess.start(settings, has_gpu, environment))
         except BaseException:

@@ -64,7 +64,8 @@ class VllmLoop:
 
     def _add(self, number: int, asked: Write | ReadPlaces) -> ValueError | None:
         try:
-            self._engine.add_request(str(number), {"prompt_token_ids": asked.ids}, asked.parameters())
+            prompt = {"prompt_token_ids": asked.ids}
+            self._engine.add_request(str(number), prompt, asked.parameters(), lora_request=asked.adapter())
         except self._refusals as error:
             return ValueError(str(error))
         self._asked[str(number)] = (number, asked)

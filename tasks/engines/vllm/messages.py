@@ -14,6 +14,12 @@ from overthink.tasks.records import Sampling
 INSTALL = "pip install 'overthink[gpu]', or `make install` for the CPU environment"
 
 
+AS_VLLM_HAS_IT = (
+    *("temperature", "top_p", "max_tokens", "top_k", "min_p"),
+    *("repetition_penalty", "presence_penalty", "frequency_penalty"),
+)
+
+
 @dataclass(frozen=True)
 class Write:
     """Go on from token ids, to one of `stop_ids` or one of the sampling's stop strings."""
@@ -22,14 +28,20 @@ class Write:
     sampling: Sampling
     stop_ids: list[int]
     seed: int
+    lora: str | None = None
+
+    def adapter(self) -> Any:
+        """vLLM's LoRARequest for the adapter in the folder `lora`; None without one."""
+        if self.lora is None:
+            return None
+        return require("vllm.lora.request", INSTALL).LoRARequest("adapter", 1, self.lora)
 
     def parameters(self) -> Any:
         """vLLM's SamplingParams."""
         vllm = require("vllm.sampling_params", INSTALL)
         return vllm.SamplingParams(
-            temperature=self.sampling.temperature,
-            top_p=self.sampling.top_p,
-            max_tokens=self.sampling.max_tokens,
+            **{name: getattr(self.sampling, name) for name in AS_VLLM_HAS_IT},
+            repetition_detection=_loops(vllm, self.sampling.repetition),
             stop_token_ids=self.stop_ids,
             stop=list(self.sampling.stop),
             seed=self.seed,
@@ -51,6 +63,13 @@ class Write:
         return WrittenText(*written, output.num_cached_tokens, *token_signals(top))
 
 
+def _loops(vllm: Any, repetition: tuple[int, int, int] | None) -> Any:
+    if repetition is None:
+        return None
+    least, most, count = repetition
+    return vllm.RepetitionDetectionParams(min_pattern_size=least, max_pattern_size=most, min_count=count)
+
+
 @dataclass(frozen=True)
 class HeadRows:
     """The head's numbers, 1 or 2, of each wanted place that was computed; `cached` tokens came from the cache."""
@@ -66,6 +85,9 @@ class ReadPlaces:
     ids: list[int]
     places: Sequence[int]
     use_cache: bool
+
+    def adapter(self) -> None:
+        """None: a PRM has no adapter."""
 
     def parameters(self) -> Any:
         """vLLM's PoolingParams."""

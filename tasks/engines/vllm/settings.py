@@ -1,9 +1,10 @@
 """vLLM's settings for an engine and this machine."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
-from overthink.tasks.engines.engine_config import ModelConfig, Placement
+from overthink.tasks.engines.engine_config import ModelConfig, Placement, VllmModelConfig
 from overthink.tasks.engines.models import ModelFiles, require
 from overthink.tasks.engines.vllm.messages import INSTALL
 
@@ -11,7 +12,7 @@ CPU_BATCHED_TOKENS = 16_384
 CPU_BLOCK_SIZE = 32  # the smallest its kernels are fast with; the default, 128, is longer than a short question
 
 
-def engine_arguments(config: ModelConfig, model: ModelFiles, copy: int, has_gpu: bool) -> dict[str, Any]:
+def engine_arguments(config: VllmModelConfig, model: ModelFiles, copy: int, has_gpu: bool) -> dict[str, Any]:
     """What is handed to vLLM's EngineArgs for one copy of the model; a pure function of the recipe."""
     placement = config.placement
     arguments: dict[str, Any] = {
@@ -28,15 +29,22 @@ def engine_arguments(config: ModelConfig, model: ModelFiles, copy: int, has_gpu:
         arguments["gpu_memory_utilization"] = placement.gpu_memory
         if placement.gpus:
             arguments["device_ids"] = list(gpus_of_copy(placement, copy))
-        return arguments
+        return arguments | config.engine_args
     # On a CPU a request with its own seed crashes vLLM when its prefill is split.
-    return arguments | {
+    on_cpu = {
         "enforce_eager": True,
         "enable_chunked_prefill": False,
         "block_size": CPU_BLOCK_SIZE,
         "max_num_batched_tokens": max(CPU_BATCHED_TOKENS, config.max_model_len or 0),
         "kv_cache_memory_bytes": placement.cpu_cache_gib * 2**30,
     }
+    return arguments | on_cpu | config.engine_args
+
+
+def with_further(arguments: dict[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with those of an engine's own kind; overrides of the model's configuration are put together."""
+    overrides = {**arguments.get("hf_overrides", {}), **further.get("hf_overrides", {})}
+    return {**arguments, **further, **({"hf_overrides": overrides} if overrides else {})}
 
 
 def gpus_of_copy(placement: Placement, copy: int) -> tuple[int, ...]:
@@ -66,4 +74,10 @@ def engine_environment(config: ModelConfig, has_gpu: bool) -> dict[str, str]:
 
 def gpu_is_there() -> bool:
     """Whether torch sees a GPU."""
-    return bool(require("torch", INSTALL).cuda.is_available())
+    return gpu_count() > 0
+
+
+def gpu_count() -> int:
+    """How many GPUs torch sees; their ids count from 0."""
+    cuda = require("torch", INSTALL).cuda
+    return int(cuda.device_count()) if cuda.is_available() else 0
