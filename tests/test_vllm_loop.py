@@ -32,7 +32,7 @@ class Engine:
     def has_unfinished_requests(self) -> bool:
         return bool(self.waiting)
 
-    def add_request(self, name: str, prompt: dict[str, list[int]], _: Any) -> None:
+    def add_request(self, name: str, prompt: dict[str, list[int]], _: Any, lora_request: None) -> None:
         if 9 in prompt["prompt_token_ids"]:
             raise ValueError("no nines")
         self.waiting.append((name, prompt["prompt_token_ids"]))

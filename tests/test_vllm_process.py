@@ -186,7 +186,7 @@ class Engine:
     def has_unfinished_requests(self):
         return self.busy
 
-    def add_request(self, *_):
+    def add_request(self, *_, **__):
         self.busy = True
 
     def step(self):
