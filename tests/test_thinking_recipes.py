@@ -29,12 +29,14 @@ from overthink.tasks.recipes.recipe import Recipe
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 # What the models' cards ask for: temperature, top_p and top_k, with 0 for all tokens; and what a model can read.
 CARDS: Mapping[str, tuple[float, float, int, int]] = {
+    "Qwen/Qwen3-4B": (0.6, 0.95, 20, 40_960),
     "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B": (0.6, 0.95, 0, 131_072),
     "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B": (0.6, 0.95, 0, 131_072),
     "openai/gpt-oss-20b": (1.0, 1.0, 0, 131_072),
 }
 # Each recipe with the shape of its model, the family of its marks, and whether its prompt opens the reasoning.
 SHAPES = {
+    "qwen3": ("Qwen3, opened by the policy", "think", False),
     "paper-r1-distill": ("R1, opened by the template", "think", True),
     "gpt-oss": ("gpt-oss, channels", "harmony", False),
 }
@@ -75,7 +77,7 @@ def test_a_policy_is_drawn_from_as_its_card_asks(name: str, number: int) -> None
     temperature, top_p, top_k, reads = CARDS[policy.model]
     drawn = recipe.sampling.drawing()
     assert (drawn.temperature, drawn.top_p, drawn.max_tokens) == (temperature, top_p, 32_768)
-    assert getattr(drawn, "top_k", 0) == top_k
+    assert (drawn.top_k, drawn.min_p) == (top_k, 0)
     assert "cot" not in {method.method for method in recipe.methods}, "never greedy"
     assert policy.max_model_len is not None
     assert 32_768 + 2048 < policy.max_model_len <= reads, "there is room for the longest problems"
@@ -110,7 +112,9 @@ def test_the_question_and_the_instruction_are_the_users(name: str, tmp_path: Pat
 
 
 def test_the_template_is_told_what_the_cards_say() -> None:
+    (qwen3,) = read_runs(find_recipe("qwen3"))
     (gpt_oss,) = read_runs(find_recipe("gpt-oss"))
+    assert qwen3.prompt.chat_template_kwargs == {"enable_thinking": True}
     assert gpt_oss.prompt.chat_template_kwargs == {"reasoning_effort": "high"}
 
 
