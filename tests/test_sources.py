@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from overthink.tasks.datasets import input_files as inputs
 from overthink.tasks.datasets.references import reference_field
+from overthink.tasks.datasets.row_layouts import Columns
 from overthink.tasks.datasets.sources import (
     ChainsSource,
-    Columns,
     FileSource,
     HubSource,
     ProblemSet,

@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     JsonValue,
     StringConstraints,
-    TypeAdapter,
     ValidationInfo,
     WrapValidator,
     field_validator,
@@ -20,89 +18,14 @@ from pydantic import (
 
 from overthink.storage.keys import content_key
 from overthink.tasks.datasets.chains import LONGEST_CHAIN, Chain, Split, generate_chains
-from overthink.tasks.datasets.references import reference_field
-from overthink.tasks.datasets.rows import Row, file_rows, hub_rows, inner_field, text_field, usable
+from overthink.tasks.datasets.presets import NAMED_PRESET, PresetName, preset_of
+from overthink.tasks.datasets.row_layouts import Columns, Preset, SourceModel
+from overthink.tasks.datasets.row_problems import row_problem
+from overthink.tasks.datasets.rows import Row, file_rows, hub_rows, inner_field, usable
 from overthink.tasks.datasets.user_turns import Asking, problem_key, row_fields
 from overthink.tasks.domains.known_domains import MATH, DomainName, domain_of
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.records import Problem
-
-
-class SourceModel(BaseModel):
-    """A part of a recipe: unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Columns(SourceModel):
-    """The columns of a file; `a.0.b` names one that lies inside others.
-
-    Without `problem_id` rows are numbered from 0; without `reference` nothing can be graded. `options`, `unit` and
-    `tolerance` are what some domains need besides; the options are a list, a mapping to scores, or a column each.
-    """
-
-    question: str = "question"
-    reference: str | None = "answer"
-    problem_id: str | None = None
-    level: str | None = None
-    subject: str | None = None
-    reference_after: str | None = Field(default=None, description="keep only what follows the last of this mark")
-    options: str | tuple[str, ...] | None = Field(default=None, description="of a choice: one column, or several")
-    unit: str | None = Field(default=None, description="of a quantity")
-    tolerance: str | None = Field(default=None, description="of a quantity, relative unless the recipe says absolute")
-
-    @model_validator(mode="after")
-    def _after_what(self) -> Self:
-        if self.reference_after is not None and self.reference is None:
-            raise ValueError(
-                f"reference_after = {self.reference_after!r} is of no use without a `reference`: name one, or set "
-                "reference_after to null"
-            )
-        return self
-
-
-class Preset(SourceModel):
-    """How the rows of a data set are laid out, spelled out in a recipe or in a file that it names, and their domain."""
-
-    columns: Columns
-    domain: DomainName = MATH.name
-    domain_options: Mapping[str, JsonValue] = Field(default={}, description="what the domain takes")
-
-    def __hash__(self) -> int:
-        return hash(self.model_dump_json())
-
-
-GPQA_OPTIONS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
-PRESETS: dict[str, Preset] = {
-    "math500": Preset(
-        columns=Columns(
-            question="problem", reference="answer", problem_id="unique_id", level="level", subject="subject"
-        )
-    ),
-    "aime24": Preset(columns=Columns(question="problem", reference="extracted_groundtruth")),
-    "amc23": Preset(columns=Columns(question="problem", reference="extracted_groundtruth")),
-    "gsm8k": Preset(columns=Columns(question="question", reference="answer", reference_after="####")),
-    "mmlu": Preset(columns=Columns(options="choices"), domain="choice"),
-    "gpqa": Preset(
-        columns=Columns(question="Question", reference="Correct Answer", options=GPQA_OPTIONS),
-        domain="choice",
-        domain_options={"shuffle": True},  # in the data the first is always right
-    ),
-    "chembench": Preset(
-        columns=Columns(
-            question="examples.0.input",
-            reference="examples.0.target_scores",
-            problem_id="path",
-            subject="name",
-            options="examples.0.target_scores",
-        ),
-        domain="choice",
-    ),
-}
-
-
-PresetName = Literal["math500", "aime24", "amc23", "gsm8k", "mmlu", "gpqa", "chembench"]
-NAMED_PRESET: TypeAdapter[PresetName] = TypeAdapter(PresetName)
 
 
 def _one_of_both(value: Any, _: Any) -> Any:
@@ -114,12 +37,8 @@ def _one_of_both(value: Any, _: Any) -> Any:
 
 
 def _columns_of(preset: PresetName | Preset | None) -> Columns | None:
-    found = _preset_of(preset)
+    found = preset_of(preset)
     return None if found is None else found.columns
-
-
-def _preset_of(preset: PresetName | Preset | None) -> Preset | None:
-    return preset if isinstance(preset, Preset) else PRESETS.get(preset or "")
 
 
 class ChainsSource(SourceModel):
@@ -293,13 +212,13 @@ def _questions(source: QuestionsSource) -> ProblemSet:
 
 def domain_of_source(source: AnySource | None) -> DomainName:
     """The domain of a source's problems, where the recipe names none."""
-    preset = _preset_of(source.preset) if isinstance(source, RowsSource) else None
+    preset = preset_of(source.preset) if isinstance(source, RowsSource) else None
     return MATH.name if preset is None else preset.domain
 
 
 def options_of_source(source: AnySource | None, domain: DomainName) -> Mapping[str, JsonValue]:
     """The options of the domain that a source's preset has."""
-    preset = _preset_of(source.preset) if isinstance(source, RowsSource) else None
+    preset = preset_of(source.preset) if isinstance(source, RowsSource) else None
     return preset.domain_options if preset is not None and preset.domain == domain else {}
 
 
@@ -329,7 +248,7 @@ def _checked(rows: Iterable[Row], place: str, title: str, reading: RowReading) -
     columns = reading.source.layout
 
     def read(where: str, index: int, row: Mapping[str, Any]) -> Problem:
-        problem = _problem(where, index, row, title, columns)
+        problem = row_problem(where, index, row, title, columns)
         answer = None if columns.reference is None else row_fields({"": inner_field(row, columns.reference)})[""]
         problem = reading.asking.asked(problem, answer, where)
         if problem.problem_id in problems:
@@ -343,46 +262,3 @@ def _checked(rows: Iterable[Row], place: str, title: str, reading: RowReading) -
     if not problems:
         raise ProblemError(f"{place}: no usable problem in it")
     return ProblemSet(title=title, problems=tuple(problems.values()), dropped=tuple(dropped))
-
-
-def _problem(where: str, index: int, row: Mapping[str, Any], title: str, columns: Columns) -> Problem:
-    question = text_field(where, row, columns.question)
-    reference = None
-    if columns.reference not in (None, columns.options):  # a mapping of options to scores is read by the domain
-        reference = _reference(where, row, str(columns.reference), columns.reference_after)
-    problem_id = str(index) if columns.problem_id is None else text_field(where, row, columns.problem_id)
-    return Problem(
-        problem_key=problem_key(problem_id, question),
-        problem_id=problem_id,
-        question=question,
-        reference=reference,
-        domain=title,
-        level=_optional(row, columns.level),
-        subject=_optional(row, columns.subject),
-        fields=row_fields({**row, **_mapped(row, columns)}),
-    )
-
-
-def _mapped(row: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
-    """What the layout has for the fields that domains know by name."""
-    found = {name: inner_field(row, column) for name in ("unit", "tolerance") if (column := getattr(columns, name))}
-    if isinstance(columns.options, tuple):
-        found["options"] = [inner_field(row, column) for column in columns.options]
-    elif columns.options is not None:
-        found["options"] = inner_field(row, columns.options)
-    return found
-
-
-def _reference(where: str, row: Mapping[str, Any], field: str, after: str | None) -> str:
-    text = reference_field(where, row, field)
-    if after is None:
-        return text
-    _, mark, text = text.rpartition(after)
-    if not mark or not text.strip():
-        raise ProblemError(f"{where}: field {field!r} has nothing after {after!r}")
-    return text.strip()
-
-
-def _optional(row: Mapping[str, Any], field: str | None) -> str | None:
-    value = None if field is None else row.get(field)
-    return None if value is None else str(value)

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from overthink.tasks.datasets.row_layouts import Columns
 from overthink.tasks.datasets.rows import named_columns
-from overthink.tasks.datasets.sources import Columns
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.loading import complaints
 from overthink.tasks.recipes.recipe import Recipe

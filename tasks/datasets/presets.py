@@ -1,0 +1,43 @@
+"""The layouts that recipes name: of each data set's published files."""
+
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from overthink.tasks.datasets.row_layouts import Columns, Preset
+
+GPQA_OPTIONS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
+PRESETS: dict[str, Preset] = {
+    "math500": Preset(
+        columns=Columns(
+            question="problem", reference="answer", problem_id="unique_id", level="level", subject="subject"
+        )
+    ),
+    "aime24": Preset(columns=Columns(question="problem", reference="extracted_groundtruth")),
+    "amc23": Preset(columns=Columns(question="problem", reference="extracted_groundtruth")),
+    "gsm8k": Preset(columns=Columns(question="question", reference="answer", reference_after="####")),
+    "mmlu": Preset(columns=Columns(options="choices"), domain="choice"),
+    "gpqa": Preset(
+        columns=Columns(question="Question", reference="Correct Answer", options=GPQA_OPTIONS),
+        domain="choice",
+        domain_options={"shuffle": True},  # in the data the first is always right
+    ),
+    "chembench": Preset(
+        columns=Columns(
+            question="examples.0.input",
+            reference="examples.0.target_scores",
+            problem_id="path",
+            subject="name",
+            options="examples.0.target_scores",
+        ),
+        domain="choice",
+    ),
+}
+
+PresetName = Literal["math500", "aime24", "amc23", "gsm8k", "mmlu", "gpqa", "chembench"]
+NAMED_PRESET: TypeAdapter[PresetName] = TypeAdapter(PresetName)
+
+
+def preset_of(preset: PresetName | Preset | None) -> Preset | None:
+    """The preset that a recipe names or spells out."""
+    return preset if isinstance(preset, Preset) else PRESETS.get(preset or "")

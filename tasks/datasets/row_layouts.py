@@ -1,0 +1,52 @@
+"""How the rows of a data set are laid out: its columns, and with its domain a preset."""
+
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from overthink.tasks.domains.known_domains import MATH, DomainName
+
+
+class SourceModel(BaseModel):
+    """A part of a recipe: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Columns(SourceModel):
+    """The columns of a file; `a.0.b` names one that lies inside others.
+
+    Without `problem_id` rows are numbered from 0; without `reference` nothing can be graded. `options`, `unit` and
+    `tolerance` are what some domains need besides; the options are a list, a mapping to scores, or a column each.
+    """
+
+    question: str = "question"
+    reference: str | None = "answer"
+    problem_id: str | None = None
+    level: str | None = None
+    subject: str | None = None
+    reference_after: str | None = Field(default=None, description="keep only what follows the last of this mark")
+    options: str | tuple[str, ...] | None = Field(default=None, description="of a choice: one column, or several")
+    unit: str | None = Field(default=None, description="of a quantity")
+    tolerance: str | None = Field(default=None, description="of a quantity, relative unless the recipe says absolute")
+
+    @model_validator(mode="after")
+    def _after_what(self) -> Self:
+        if self.reference_after is not None and self.reference is None:
+            raise ValueError(
+                f"reference_after = {self.reference_after!r} is of no use without a `reference`: name one, or set "
+                "reference_after to null"
+            )
+        return self
+
+
+class Preset(SourceModel):
+    """How the rows of a data set are laid out, spelled out in a recipe or in a file that it names, and their domain."""
+
+    columns: Columns
+    domain: DomainName = MATH.name
+    domain_options: Mapping[str, JsonValue] = Field(default={}, description="what the domain takes")
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())

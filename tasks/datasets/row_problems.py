@@ -1,0 +1,55 @@
+"""A row of a data set becomes a problem, by the layout of its columns."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from overthink.tasks.datasets.references import reference_field
+from overthink.tasks.datasets.row_layouts import Columns
+from overthink.tasks.datasets.rows import inner_field, text_field
+from overthink.tasks.datasets.user_turns import problem_key, row_fields
+from overthink.tasks.errors import ProblemError
+from overthink.tasks.records import Problem
+
+
+def row_problem(where: str, index: int, row: Mapping[str, Any], title: str, columns: Columns) -> Problem:
+    """The problem of a row, which is the `index`-th of its set from 0. Raises ProblemError naming place and field."""
+    question = text_field(where, row, columns.question)
+    reference = None
+    if columns.reference not in (None, columns.options):  # a mapping of options to scores is read by the domain
+        reference = _reference(where, row, str(columns.reference), columns.reference_after)
+    problem_id = str(index) if columns.problem_id is None else text_field(where, row, columns.problem_id)
+    return Problem(
+        problem_key=problem_key(problem_id, question),
+        problem_id=problem_id,
+        question=question,
+        reference=reference,
+        domain=title,
+        level=_optional(row, columns.level),
+        subject=_optional(row, columns.subject),
+        fields=row_fields({**row, **_mapped(row, columns)}),
+    )
+
+
+def _mapped(row: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
+    """What the layout has for the fields that domains know by name."""
+    found = {name: inner_field(row, column) for name in ("unit", "tolerance") if (column := getattr(columns, name))}
+    if isinstance(columns.options, tuple):
+        found["options"] = [inner_field(row, column) for column in columns.options]
+    elif columns.options is not None:
+        found["options"] = inner_field(row, columns.options)
+    return found
+
+
+def _reference(where: str, row: Mapping[str, Any], field: str, after: str | None) -> str:
+    text = reference_field(where, row, field)
+    if after is None:
+        return text
+    _, mark, text = text.rpartition(after)
+    if not mark or not text.strip():
+        raise ProblemError(f"{where}: field {field!r} has nothing after {after!r}")
+    return text.strip()
+
+
+def _optional(row: Mapping[str, Any], field: str | None) -> str | None:
+    value = None if field is None else row.get(field)
+    return None if value is None else str(value)
