@@ -8,6 +8,7 @@ import yaml
 
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.loading import find_recipe, read_recipe, read_recipe_of
+from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.sweep_recipe import SweepRecipe, SweptMethod
 
 BASE: dict[str, Any] = {
@@ -38,6 +39,27 @@ def complaint(folder: Path, **changes: Any) -> str:
 def sized(method: dict[str, Any], budgets: list[int], pilot: int = 4) -> tuple[list[str], list[str]]:
     methods, left_out = SweptMethod.model_validate(method).sized(budgets, pilot)
     return [each.method_id for each in methods], left_out
+
+
+def test_every_key_of_a_run_is_one_of_a_sweep_and_reaches_its_runs() -> None:
+    ours, theirs = SweepRecipe.model_fields, Recipe.model_fields
+    assert set(theirs) - set(ours) == {"policy", "prm", "gate"}
+    changes: dict[str, Any] = {
+        "seed": 3,
+        "domain_options": {},
+        "prompt": {"user": "Now: {question}"},
+        "selectors": ["majority"],
+        "sampling": {"temperature": 0.3},
+        "reasoning": {"max_tokens": 5},
+        "grading": {"extraction": "lenient"},
+        "difficulty": {"pilot": 8},
+        "shard_size": 7,
+    }
+    listed = {"name", "problems", "methods", "budgets", "domain"}
+    assert set(changes) | listed == set(theirs) - {"policy", "prm", "gate"}
+    sweep = grid(**changes)
+    (run,) = sweep.recipes()
+    assert all(getattr(run, key) == getattr(sweep, key) for key in changes)
 
 
 def test_independent_rollouts_are_drawn_for_the_largest_budget_which_answers_all() -> None:

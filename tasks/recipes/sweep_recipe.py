@@ -22,6 +22,7 @@ from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
 from overthink.tasks.recipes.grading import GradingConfig
 from overthink.tasks.recipes.methods import AnyMethod
+from overthink.tasks.recipes.reasoning_config import Reasoning, ReasoningConfig
 from overthink.tasks.recipes.recipe import LISTED_SELECTORS, AnyRecipe, ListedSelectors, Recipe
 from overthink.tasks.recipes.sampling_config import SamplingConfig
 
@@ -86,6 +87,7 @@ class SweepRecipe(AnyRecipe):
     budgets: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
     selectors: ListedSelectors = LISTED_SELECTORS
     sampling: SamplingConfig = SamplingConfig()
+    reasoning: Reasoning = ReasoningConfig()
     grading: GradingConfig = GradingConfig()
     difficulty: DifficultyConfig = Field(default=DifficultyConfig(), description="its pilot sizes what follows one")
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
@@ -138,6 +140,7 @@ class SweepRecipe(AnyRecipe):
                 budgets=self.budgets,
                 selectors=self.selectors,
                 sampling=self.sampling,
+                reasoning=self.reasoning,
                 grading=self.grading,
                 difficulty=self.difficulty,
                 shard_size=self.shard_size,
