@@ -94,6 +94,10 @@ def test_it_needs_no_prm(prefect_server: str, tmp_path: Path, count_calls: Count
     words = ["tree", "confident", problem["problem_id"], "--method", DVTS, "--store", str(tmp_path)]
     tree = CliRunner().invoke(app, words)
     assert tree.exit_code == 0 and "0." in tree.output
+    report = CliRunner().invoke(
+        app, ["report", "confident", "--store", str(tmp_path), "--html", str(tmp_path / "a.html")]
+    )
+    assert report.exit_code == 0 and "PRM" not in report.output
 
 
 def test_a_prm_of_the_recipe_scores_its_rollouts_afterwards(prefect_server: str, tmp_path: Path) -> None:

@@ -121,7 +121,8 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
     unknown = unknown_line(store, stored.run_id, rows)
     if unknown:
         paper.print(unknown, highlight=False, soft_wrap=True)
-    overlong = overlong_rollouts(store, stored.run_id) if kinds & {StageKind.SCORE, StageKind.SEARCH} else 0
+    scored = stored.prm is not None and kinds & {StageKind.SCORE, StageKind.SEARCH}
+    overlong = overlong_rollouts(store, stored.run_id) if scored else 0
     if overlong:
         paper.print(f"{overlong} rollouts are longer than the PRM reads: without scores, prm_ selectors ignore them.")
     table = "summary" if rows else "selections"  # without references there are answers, but no accuracies

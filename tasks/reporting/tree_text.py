@@ -12,7 +12,9 @@ from overthink.storage.storage_errors import QueryError
 from overthink.storage.store import Store
 from overthink.tasks.reporting.terminal_text import printable
 
-NODES_SQL = """SELECT *, (SELECT any_value(question) FROM problems p WHERE p.problem_id = n.problem_id) AS question
+# A tree that was searched by confidence has no scores: its values stand in their place.
+NODES_SQL = """SELECT * REPLACE (CASE WHEN count(n.score) OVER () = 0 THEN n.value ELSE n.score END AS score),
+    (SELECT any_value(question) FROM problems p WHERE p.problem_id = n.problem_id) AS question
 FROM nodes n WHERE run_id = '{run_id}' AND method_id = '{method_id}' AND problem_id = '{problem_id}'
 ORDER BY depth, draw"""
 
@@ -53,8 +55,7 @@ def _drawn(nodes: list[dict[str, Any]], title: str) -> Tree:
 
 
 def _label(node: dict[str, Any]) -> Text:
-    shown = node["value"] if node["score"] is None else node["score"]  # a search by confidence has no scores
-    score = "  –  " if shown is None else f"{shown:.3f}"
+    score = "  –  " if node["score"] is None else f"{node['score']:.3f}"
     if node["value"] != node["score"] and node["lookahead_tokens"]:
         score += f" → {node['value']:.3f}"
     text = printable(" ".join(node["text"].split()))

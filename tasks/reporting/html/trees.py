@@ -34,8 +34,8 @@ def example_trees(facts: RunFacts) -> Markup:
     sql = EXAMPLES_SQL.format(run_id=facts.run_id, method_id=method_id, selector=facts.lead)
     examples = query(facts.store, sql).to_pylist()
     told = paragraph(
-        f"By {method_id}; {facts.lead} chose the answer. Each step is shown with its score; a step below "
-        "another of the same indent is its only continuation. Pruned steps are folded."
+        f"By {method_id}; {facts.lead} chose the answer. Each step is shown with its score, or its value where no PRM "
+        "was asked; a step below another of the same indent is its only continuation. Pruned steps are folded."
     )
     for correct, word in ((True, "solved"), (False, "failed to solve")):
         if correct not in [row["correct"] for row in examples]:
