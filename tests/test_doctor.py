@@ -16,11 +16,15 @@ from test_garbage import NEEDED, SHARED, uses, write_problems
 from typer.testing import CliRunner
 
 from overthink.flows.commands import doctor_findings as health
+from overthink.flows.commands import seed_findings
 from overthink.flows.commands.cli import app
 from overthink.storage.integrity import Finding, network_file_system, store_findings
 from overthink.storage.store import StageUse, Store
 from overthink.tasks.engines import engine_health as engines
+from overthink.tasks.engines.engine_config import FakePolicyConfig
+from overthink.tasks.engines.fakes.fake import FakePolicy
 from overthink.tasks.errors import EngineUnavailable
+from overthink.tasks.records import Part, Sample, Sampling
 
 
 @pytest.fixture
@@ -232,3 +236,53 @@ def test_an_endpoint_without_its_key_and_a_url_that_is_none_are_told(
 def test_a_store_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["doctor", "--store", str(tmp_path / "nowhere")])
     assert result.exit_code == 2 and "there is no store" in result.output
+
+
+class Forgetful(FakePolicy):
+    """Writes something else where others ask too, or, without a memory for seeds, each time."""
+
+    def __init__(self, always: bool) -> None:
+        super().__init__(FakePolicyConfig())
+        self.always, self.asked, self.asking = always, 0, 0
+
+    async def generate(self, question: str, path: tuple[Part, ...], sampling: Sampling, seed: int) -> Sample:
+        self.asking += 1
+        self.asked += 1
+        await asyncio.sleep(0)
+        other = self.asked if self.always or self.asking > 1 else 0
+        sample = await super().generate(f"{question}{other or ''}", path, sampling, seed)
+        self.asking -= 1
+        return sample
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        (FakePolicy(FakePolicyConfig()), "ok      seeds of fake: the same seed wrote the same in 4 of 4, also among"),
+        (Forgetful(False), "warning seeds of fake: the same seed wrote the same in 4 of 4 alone, and in 0 of 4 among"),
+        (Forgetful(True), "warning seeds of fake: the same seed wrote the same in 0 of 4 alone, and in 0 of 4 among"),
+    ],
+)
+def test_a_policy_is_asked_twice_with_the_same_seeds(
+    policy: FakePolicy, told: str, fake_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def opened(_: Any) -> FakePolicy:
+        return policy
+
+    monkeypatch.setattr(seed_findings, "open_policy", opened)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(json.dumps(fake_recipe))
+    result = CliRunner().invoke(app, ["doctor", "--recipe", str(path), "--seeds"])
+    assert result.exit_code == 0
+    assert told in result.output
+
+
+@pytest.mark.usefixtures("quick")
+def test_seeds_need_a_recipe_whose_policy_can_be_asked(fake_recipe: dict[str, Any], tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["doctor", "--seeds"])
+    assert result.exit_code == 2 and "name it with --recipe" in result.output
+    path = tmp_path / "recipe.yaml"
+    path.write_text(json.dumps(fake_recipe | {"policy": {"engine": "scripted", "script": str(tmp_path / "none")}}))
+    result = CliRunner().invoke(app, ["doctor", "--recipe", str(path), "--seeds"])
+    assert result.exit_code == 1 and "the policy cannot be asked" in result.output

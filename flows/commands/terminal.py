@@ -55,7 +55,7 @@ def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine
     from overthink.tasks.stages.progress import terminal
 
     log = store.run_folder(run_id) / "run.log"
-    with _chatter_to(log) as screen:
+    with chatter_to(log) as screen:
         terminal.set(screen)
         screen.print(f"run {run_id}: {what}, store {store.address}, log {log}", soft_wrap=True)
         try:
@@ -111,7 +111,7 @@ def _stopped(screen: Console, reason: str, log: Path, code: int = 1) -> NoReturn
 
 
 @contextlib.contextmanager
-def _chatter_to(log: Path) -> Iterator[Console]:
+def chatter_to(log: Path) -> Iterator[Console]:
     """Send everything written to standard output and error, native libraries' too, to the log; yield the terminal."""
     with disk_errors(log):
         log.parent.mkdir(parents=True, exist_ok=True)

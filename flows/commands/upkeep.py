@@ -1,6 +1,9 @@
 """`overthink gc` and `overthink doctor`: remove garbage from a store, and check everything."""
 
+import shutil
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,11 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing
-from overthink.flows.commands.terminal import console, plain_errors, quiet, unfolded
+from overthink.flows.commands.terminal import chatter_to, console, plain_errors, quiet, unfolded
 from overthink.storage.garbage import Garbage, find_garbage, remove_garbage
+from overthink.storage.integrity import Finding
 from overthink.storage.store import Store
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.loading import find_recipe, read_runs
+from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.reporting.terminal_text import printable
 
 STYLES = {"ok": "green", "warning": "yellow", "broken": "red"}
@@ -87,20 +92,45 @@ def doctor(
     endpoints: Annotated[
         list[str] | None, typer.Option("--endpoint", metavar="URL", help="Also ask this endpoint what it serves.")
     ] = None,
+    seeds: Annotated[
+        bool, typer.Option("--seeds", help="Also load the recipe's policy: does the same seed give the same tokens?")
+    ] = False,
 ) -> None:
     """Check Python, packages, engines, GPUs, Prefect, endpoints and a store; exits with 1 where one is broken."""
     with plain_errors():
         quiet()
+        if seeds and recipe is None:
+            raise UserError("--seeds draws from the policy of a recipe: name it with --recipe")
         opened = None if store is None else existing(store)
         from overthink.flows.commands.doctor_findings import findings, served_models
 
-        served = () if recipe is None else served_models(read_runs(find_recipe(recipe)))
-        levels = set()
-        for finding in findings(opened, served, endpoints or ()):
-            levels.add(finding.level)
-            remedy = f": {finding.remedy}" if finding.remedy else ""
-            line = Text(f"{finding.level:8}", style=STYLES[finding.level])
-            what = printable(f"{finding.place}: {finding.what}{remedy}")
-            console().print(line.append(what, style="default"), soft_wrap=True)
+        runs = [] if recipe is None else read_runs(find_recipe(recipe))
+        levels = {_told(finding) for finding in findings(opened, served_models(runs), endpoints or ())}
+        if seeds:
+            levels |= _seeds_told(runs)
         if "broken" in levels:
             raise typer.Exit(1)
+
+
+def _seeds_told(runs: Sequence[Recipe]) -> set[str]:
+    """Load the policies of recipes and print what is found; returns the levels."""
+    from overthink.flows.commands.seed_findings import seed_findings
+
+    log = Path(tempfile.mkdtemp(prefix="overthink-doctor-")) / "engines.log"
+    with chatter_to(log):
+        found = list(seed_findings(runs))
+    levels = {_told(finding) for finding in found}
+    if "broken" in levels:
+        console().print(f"what the engines printed: {log}", markup=False, soft_wrap=True)
+    else:
+        shutil.rmtree(log.parent)
+    return levels
+
+
+def _told(finding: Finding) -> str:
+    """Print a finding; returns its level."""
+    remedy = f": {finding.remedy}" if finding.remedy else ""
+    line = Text(f"{finding.level:8}", style=STYLES[finding.level])
+    what = printable(f"{finding.place}: {finding.what}{remedy}")
+    console().print(line.append(what, style="default"), soft_wrap=True)
+    return finding.level
