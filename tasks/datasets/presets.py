@@ -32,9 +32,19 @@ PRESETS: dict[str, Preset] = {
         ),
         domain="choice",
     ),
+    "chembench_numbers": Preset(
+        columns=Columns(question="examples.0.input", reference="examples.0.target", problem_id="path", subject="name"),
+        domain="quantity",
+    ),
+    "scibench": Preset(
+        columns=Columns(question="problem_text", reference="answer_number", subject="source", unit="unit"),
+        domain="quantity",
+    ),
 }
 
-PresetName = Literal["math500", "aime24", "amc23", "gsm8k", "mmlu", "gpqa", "chembench"]
+PresetName = Literal[
+    "math500", "aime24", "amc23", "gsm8k", "mmlu", "gpqa", "chembench", "chembench_numbers", "scibench"
+]
 NAMED_PRESET: TypeAdapter[PresetName] = TypeAdapter(PresetName)
 
 

@@ -10,12 +10,13 @@ from pydantic_core import CoreSchema, core_schema
 from overthink.tasks.domains.choice.multiple_choice import MultipleChoice
 from overthink.tasks.domains.domain import Domain
 from overthink.tasks.domains.math.mathematics import Mathematics
+from overthink.tasks.domains.quantity.quantities import Quantities
 from overthink.tasks.errors import UserError
 from overthink.tasks.plugins import Plugin, plugins
 
 MATH = Mathematics()
 # By name, as recipes and tables list them; the first is what a recipe means that names none.
-DOMAINS: Mapping[str, Domain] = {one.name: one for one in (MATH, MultipleChoice())}
+DOMAINS: Mapping[str, Domain] = {one.name: one for one in (MATH, MultipleChoice(), Quantities())}
 
 
 def load_domain(plugin: Plugin) -> Domain:

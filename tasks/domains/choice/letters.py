@@ -4,14 +4,13 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from overthink.tasks.domains.answer_tags import MOST_READ, last_tag
 from overthink.tasks.domains.math.extraction import last_box
 from overthink.tasks.reasoning_marks import divide_by_any
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-MOST_READ = 100_000  # characters; an answer is at the end
 LONGEST_ANSWER = 2_000  # characters behind "the answer is"
 
-_TAGS = re.compile(r"\[ANSWER\](.*?)(?:\[/ANSWER\]|$)|<answer>(.*?)(?:</answer>|$)", re.IGNORECASE | re.DOTALL)
 _STATED = re.compile(
     r"(?:\b(?:answers?|(?:options?|choices?|statements?)(?=\s+(?:is|are|would|should|must)\b))\b"
     r"(?:\s+(?:to|for)\s+(?:the|this)\s+(?:question|problem))?"
@@ -76,12 +75,9 @@ def states_letters(text: str) -> str | None:
 
 def _marked(text: str) -> Iterator[tuple[str, Kind]]:
     """What is said to be the answer, the plainest first."""
-    tags = [next(filter(None, found.groups()), "") for found in _TAGS.finditer(text)]
-    if tags:
-        yield tags[-1], "marked"
-    box = last_box(text)
-    if box is not None:
-        yield box, "marked"
+    for answer in (last_tag(text), last_box(text)):
+        if answer is not None:
+            yield answer, "marked"
     plain = _plain(text)
     said = [
         (found.start(), plain[found.end() : found.end() + LONGEST_ANSWER])

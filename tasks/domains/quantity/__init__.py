@@ -1,0 +1,1 @@
+"""The domain of quantities: numbers with units, equal within a tolerance."""
