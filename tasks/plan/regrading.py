@@ -117,4 +117,4 @@ def was_independent(run: Run, method_id: str) -> bool:
     if Recipe.own_key not in run.recipe:
         return bool(run.recipe.get("independent", False))
     methods = Recipe.model_validate(run.recipe).fixed_methods
-    return next(method.independent for method in methods if method.method_id == method_id)
+    return any(method.independent for method in methods if method.method_id == method_id)  # a strategy is none of them

@@ -108,7 +108,7 @@ def _check_fits(
     fitted |= {f"sampling.{name}": value for name, value in strategy.sampling}
     given |= {f"sampling.{name}": value for name, value in recipe.sampling}
     fitted["grading.extraction"], given["grading.extraction"] = strategy.grading.extraction, recipe.grading.extraction
-    for name in ("domain", "reasoning"):
+    for name in ("domain", "domain_options", "reasoning"):
         fitted[name], given[name] = getattr(strategy, name), getattr(recipe, name)
     for name, value in fitted.items():
         if given[name] != value:

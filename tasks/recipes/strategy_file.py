@@ -3,12 +3,13 @@
 It holds for one policy and one PRM, because the best choice depends on both (Liu et al. 2025).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from overthink.tasks.analysis.difficulty import DIFFICULTIES, Difficulty, DifficultyConfig, Predictor
 from overthink.tasks.analysis.selectors import Floats, Integers, SelectorName, signal_of
@@ -94,6 +95,7 @@ class Strategy(BaseModel):
     prm: PrmConfig
     prm_id: str = Field(description="the PRM's address, fingerprint included")
     domain: DomainName = MATH.name
+    domain_options: Mapping[str, JsonValue] = {}
     prompt: PromptConfig = PromptConfig()
     sampling: SamplingConfig
     reasoning: Reasoning = ReasoningConfig()

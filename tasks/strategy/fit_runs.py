@@ -26,7 +26,7 @@ from overthink.tasks.strategy.run_reader import RunReader
 from overthink.tasks.strategy.totals import Shared, share_out
 
 # The recipe's keys that runs must share for their rollouts to be pooled.
-ALIKE = ("domain", "sampling", "reasoning", "grading", "difficulty", "seed")
+ALIKE = ("domain", "domain_options", "sampling", "reasoning", "grading", "difficulty", "seed")
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str, su
         prm=recipe.prm,
         prm_id=prm,
         domain=recipe.domain,
+        domain_options=recipe.domain_options,
         prompt=recipe.prompt,
         sampling=recipe.sampling,
         reasoning=recipe.reasoning,

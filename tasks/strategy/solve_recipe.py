@@ -40,6 +40,7 @@ def solve_recipe(strategy_path: Path, source: dict[str, Any], limit: dict[str, f
         "seed": strategy.seed,
         "problems": source,
         "domain": strategy.domain,
+        "domain_options": strategy.domain_options,
         "prompt": strategy.prompt.model_dump(mode="json"),
         "policy": strategy.policy.model_dump(mode="json"),
         "prm": strategy.prm.model_dump(mode="json"),
