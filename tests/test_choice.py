@@ -23,6 +23,7 @@ from overthink.tasks.errors import ProblemError, UserError
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.recipes.loading import check_recipe
 from overthink.tasks.records import Problem
+from overthink.tasks.reporting.results import accuracy_notes
 
 SCIENCE = Path(__file__).parents[2] / "shared" / "data" / "science"
 CHOICE = domain_of("choice")
@@ -296,6 +297,8 @@ def test_mmlu_runs_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     right = query(store, "SELECT count(*) FILTER (correct) AS right, count(*) AS all FROM grades").to_pylist()
     assert right == [{"right": 120, "all": 200}]
     assert query(store, "SELECT DISTINCT chance FROM problems").to_pylist() == [{"chance": 0.25}]
+    (run,) = store.runs()
+    assert accuracy_notes(store, run.run_id) == "; chance 25.0 %"
 
 
 def test_all_of_mmlus_and_chembenchs_rows_are_read() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plans import BASE
 
 from overthink.tasks.datasets.sources import FileSource, load_problems
 from overthink.tasks.datasets.user_turns import Asking
@@ -19,6 +20,8 @@ from overthink.tasks.domains.known_domains import domain_of
 from overthink.tasks.domains.quantity.measured import measured
 from overthink.tasks.domains.quantity.unit_text import UnitText, read_unit
 from overthink.tasks.domains.quantity.unit_verdicts import A_DIFFERENCE, ANOTHER_KIND, ANOTHER_UNIT, UNKNOWN_UNIT
+from overthink.tasks.plan.evaluation_plan import plan_evaluation
+from overthink.tasks.recipes.loading import check_recipe
 from overthink.tasks.records import Problem
 
 SCIENCE = Path(__file__).parents[2] / "shared" / "data" / "science"
@@ -338,3 +341,25 @@ def test_chembenchs_numbers_are_read_as_it_did() -> None:
     # three tags it takes none.
     assert (len(rows), alike) == (244, 230)
     assert near == {0.0: 73, 0.01: 86, 0.05: 92}
+
+
+def test_a_tolerance_is_in_the_keys_of_grades_and_of_nothing_before_them(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+
+    def keys(options: dict[str, Any], **columns: Any) -> dict[str, str]:
+        path.write_text(json.dumps({"question": "q?", "answer": "5"} | columns))
+        problems = {"source": "file", "path": str(path)}
+        recipe = check_recipe(BASE | {"problems": problems, "domain": "quantity", "domain_options": options})
+        plan = plan_evaluation(recipe, load_problems(recipe.problems, asking=recipe.asking))
+        return {use.kind.value: use.key for use in plan.uses()} | {"units": str(plan.problems.units)}
+
+    plain = keys({})
+    assert keys({"tolerance": 0.05, "absolute": False}) == plain
+
+    def changed(found: dict[str, str]) -> set[str]:
+        return {kind for kind in plain if found[kind] != plain[kind]}
+
+    assert changed(keys({"tolerance": 0.01})) == {"grade", "select"}
+    assert changed(keys({}, tolerance=0.01)) == {"problems", "grade", "select"}
+    assert changed(keys({}, unit="kJ")) == {"problems", "grade", "select", "units"}
+    assert keys({}, colour="red") == plain

@@ -98,7 +98,7 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
     from overthink.tasks.reporting.majority_limits import limit_lines
     from overthink.tasks.reporting.results import (
         absent_selectors,
-        monte_carlo_note,
+        accuracy_notes,
         overlong_rollouts,
         reported_choices,
         result_table,
@@ -114,7 +114,7 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
     rows = summary_rows(store, stored.run_id)
     if rows:
         title = f"{stored.run_id}: {stored.policy or 'unknown policy'} on {stored.problem_set}"
-        paper.print(result_table(rows, title, monte_carlo_note(store, stored.run_id)))
+        paper.print(result_table(rows, title, accuracy_notes(store, stored.run_id)))
     told = samples_saved, tokens_saved, limit_lines, thinking_lines, absent_selectors
     for line in (*(line for tell in told for line in tell(store, stored.run_id)), *spending_lines(store, stored)):
         paper.print(line, highlight=False, soft_wrap=True)

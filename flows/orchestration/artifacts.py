@@ -19,7 +19,7 @@ from overthink.storage.store import Store
 from overthink.tasks.reporting.html.contents import budget_pictures
 from overthink.tasks.reporting.html.facts import run_facts
 from overthink.tasks.reporting.plots import picture_svg
-from overthink.tasks.reporting.results import CAPTION, SUMMARY_SQL, monte_carlo_note, result_markdown, summary_rows
+from overthink.tasks.reporting.results import CAPTION, SUMMARY_SQL, accuracy_notes, result_markdown, summary_rows
 from overthink.tasks.stages.progress_artifact import artifact_key, shown
 
 
@@ -35,7 +35,7 @@ async def publish_summary(store: Store, run_id: str) -> None:
         return
     rows = summary_rows(store, run_id)
     await publish_rows(run_id, "summary", rows, SUMMARY_SQL)
-    told = f"{result_markdown(rows)}\n{CAPTION}{monte_carlo_note(store, run_id)}\n"
+    told = f"{result_markdown(rows)}\n{CAPTION}{accuracy_notes(store, run_id)}\n"
     markdown = f"{told}\n```sql\n{SUMMARY_SQL.format(run_id=run_id)}\n```\n"
     await shown(acreate_markdown_artifact(key=artifact_key(run_id, "report"), markdown=markdown))
     for picture in budget_pictures(run_facts(store, store.find_run(run_id)))[:1]:

@@ -30,6 +30,8 @@ MONTE_CARLO_SQL = f"""SELECT max(error) AS error FROM (
     SELECT sqrt(sum(accuracy * (1 - accuracy)) / {SUBSETS}) / count(accuracy) AS error
     FROM selections WHERE run_id = '{{run_id}}' AND estimator = 'monte_carlo' GROUP BY method_id, selector, n)"""
 
+CHANCE_SQL = """SELECT avg(chance) AS chance FROM problems JOIN runs USING (problem_set) WHERE run_id = '{run_id}'"""
+
 DRAWN_SQL = f"""SELECT method_id, count(*) AS drawn, any_value(s.n) * count(DISTINCT problem_id) AS budget
 FROM rollouts JOIN (SELECT DISTINCT run_id, method_id, n FROM summary) s USING (run_id, method_id)
 WHERE run_id = '{{run_id}}' AND {NAME_SQL} = 'adaptive' GROUP BY ALL ORDER BY ALL"""
@@ -73,6 +75,17 @@ def monte_carlo_note(store: Store, run_id: str) -> str:
     if error is None:
         return ""
     return f"; ~ estimated by {SUBSETS} random subsets a problem, standard error {100 * error:.2f} points at most"
+
+
+def accuracy_notes(store: Store, run_id: str) -> str:
+    """What stands behind the caption of accuracies: that of guesses, where there is one, and what ~ marks."""
+    return chance_note(store, run_id) + monte_carlo_note(store, run_id)
+
+
+def chance_note(store: Store, run_id: str) -> str:
+    """The mean probability that a guess is right; empty where that says nothing."""
+    chance = query(store, CHANCE_SQL.format(run_id=run_id)).to_pylist()[0]["chance"]
+    return "" if chance is None else f"; chance {100 * chance:.1f} %"
 
 
 def samples_saved(store: Store, run_id: str) -> list[str]:
@@ -167,7 +180,7 @@ def _grid(rows: Sequence[dict[str, Any]]) -> tuple[list[int], dict[tuple[str, st
 def result_table(rows: Sequence[dict[str, Any]], title: str, note: str) -> Table:
     """Accuracy in percent with 95 % intervals, one line per method and selector, one column per budget.
 
-    `note` is appended to the caption; see `monte_carlo_note`.
+    `note` is appended to the caption; see `accuracy_notes`.
     """
     budgets, lines = _grid(rows)
     table = Table(title=title, caption=f"{CAPTION}{note}")

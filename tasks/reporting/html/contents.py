@@ -23,7 +23,7 @@ from overthink.tasks.reporting.html.thought_figures import against_thought
 from overthink.tasks.reporting.html.trees import example_trees
 from overthink.tasks.reporting.plots import Picture
 from overthink.tasks.reporting.prm_tables import prm_pictures
-from overthink.tasks.reporting.results import monte_carlo_note, unknown_line
+from overthink.tasks.reporting.results import accuracy_notes, unknown_line
 
 ONE_BUDGET = "Run {run_id} has one budget, n = {n}, so there is no curve to draw: the table has its figures."
 NO_BUDGET = "No verdict of run {run_id} is known, or none of more than one rollout, so there is no curve to draw."
@@ -143,7 +143,7 @@ def budget_part(facts: RunFacts) -> Markup:
         why = ONE_BUDGET.format(run_id=facts.run_id, n=facts.budgets[0]) if facts.budgets else NO_BUDGET
         drawn = paragraph(why.format(run_id=facts.run_id), "note")
     told = paragraph(
-        f"In per cent, with 95 % intervals over problems{monte_carlo_note(facts.store, facts.run_id)}; ? where "
+        f"In per cent, with 95 % intervals over problems{accuracy_notes(facts.store, facts.run_id)}; ? where "
         "verdicts are unknown, the accuracies with all of them wrong and with all of them right."
     )
     return lines([drawn, Markup("<h3>All numbers</h3>"), told + accuracy_table(facts), limits_table(facts)])
