@@ -15,7 +15,7 @@ from overthink.tasks.errors import UserError
 def solve(
     strategy: Annotated[Path, typer.Argument(help="A file that `overthink fit` wrote.")],
     question: Annotated[str | None, typer.Argument(help="One question; or name a file with --problems.")] = None,
-    problems: Annotated[Path | None, typer.Option(help="A .jsonl or .parquet file of problems.")] = None,
+    problems: Annotated[Path | None, typer.Option(help="A file of problems: .jsonl, .json, .csv or .parquet.")] = None,
     mapping: Annotated[
         list[str] | None,
         typer.Option("--map", metavar="KEY=COLUMN", help="The columns of the file; `question` by default."),
