@@ -18,6 +18,7 @@ FLOORS = [
     (
         "storage",
         "tasks/records",
+        "tasks/programs",
         "tasks/reasoning_marks",
         "tasks/errors",
         "tasks/determinants",

@@ -17,6 +17,7 @@ from overthink.storage.integrity import Finding, network_file_system, store_find
 from overthink.storage.store import Store
 from overthink.tasks.engines.engine_config import ServedModelConfig
 from overthink.tasks.engines.engine_health import endpoint_findings, engine_findings, gpu_findings
+from overthink.tasks.engines.sandbox.choosing import sandbox_finding
 from overthink.tasks.errors import EngineUnavailable, UserError
 from overthink.tasks.recipes.recipe import Recipe
 
@@ -36,6 +37,7 @@ def findings(
     yield from _packages()
     yield from engine_findings()
     yield from gpu_findings()
+    yield asyncio.run(sandbox_finding())
     yield from _prefect()
     for config in served:
         yield from asyncio.run(_served(config))

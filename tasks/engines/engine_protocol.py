@@ -1,7 +1,8 @@
-"""The two protocols of engines."""
+"""The three protocols of engines."""
 
 from typing import Protocol
 
+from overthink.tasks.programs import Limits, Program, ProgramOutcome
 from overthink.tasks.records import Part, Sample, Sampling, Scores
 
 
@@ -51,4 +52,15 @@ class Prm(Protocol):
 
     async def close(self) -> None:
         """Give back what the engine holds."""
+        ...
+
+
+class Sandbox(Protocol):
+    """Runs programs where they can do no harm."""
+
+    async def execute(self, program: Program, stdin: str, limits: Limits) -> ProgramOutcome:
+        """What becomes of a program that reads `stdin`. It finds no files but its interpreter's, and no network.
+
+        Raises EngineDied where it could not be begun.
+        """
         ...
