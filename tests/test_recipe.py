@@ -10,8 +10,9 @@ import yaml
 from overthink.tasks.analysis.selectors import SELECTORS
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.loading import KINDS, find_recipe, read_recipe, read_recipe_of, shipped_recipes
-from overthink.tasks.recipes.methods import BestOfN, Cot, Dvts
+from overthink.tasks.recipes.methods import BestOfN, Cot
 from overthink.tasks.recipes.recipe import AnyRecipe, Recipe
+from overthink.tasks.recipes.search_methods import Dvts
 
 BASE: dict[str, Any] = {
     "name": "trial",

@@ -18,7 +18,8 @@ from overthink.tasks.methods.requests import Method, Outcome
 from overthink.tasks.methods.thinking import Thinking, reasoning_body
 from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.recipes.grading import Grader
-from overthink.tasks.recipes.methods import AnyMethod, Cot, Draws
+from overthink.tasks.recipes.method_config import Draws
+from overthink.tasks.recipes.methods import AnyMethod, Cot
 from overthink.tasks.recipes.sampling_config import ConfidenceConfig, SamplingConfig
 from overthink.tasks.records import (
     Part,

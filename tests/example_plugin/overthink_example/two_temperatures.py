@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from overthink.tasks.methods.requests import Generate, Method, Outcome, expect_samples
-from overthink.tasks.recipes.methods import BudgetConfig, Draws
+from overthink.tasks.recipes.method_config import BudgetConfig, Draws
 from overthink.tasks.records import Sampling, whole_rollout
 
 
