@@ -148,9 +148,7 @@ def test_without_its_package_a_domain_is_told_and_a_finished_run_reported(
     for command in (("run", recipe(tmp_path, **ESTIMATES)), ("compare", "sums", "estimates")):
         result = told(*command, *words)
         assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
-        assert (
-            "there is no domain 'fermi': name one of math, choice, or install the package that has it" in result.stderr
-        )
+        assert "there is no domain 'fermi': name one of math, choice, " in result.stderr
 
 
 KEYS = """
