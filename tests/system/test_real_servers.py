@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,23 @@ async def test_a_served_policy_writes_what_one_of_the_run_s_own_writes(servers: 
         path = await step_by_step(over_http, question)
         assert tuple(token for sample in path for token in sample.tokens) == theirs.tokens
         assert path[-1].cached_tokens is not None
+    for policy in (over_http, here):
+        await policy.close()
+
+
+async def test_a_server_draws_as_it_is_told_and_says_how_sure_it_was(servers: Any) -> None:
+    """By our middleware, and without it by the completions endpoint."""
+    over_http, here = await open_policy(served(servers)[0]), await open_policy(POLICY)
+    penalized = replace(WHOLE, repetition_penalty=1.3, frequency_penalty=0.5, ends=("boxed",), top_logprobs=20)
+    drawn = Sampling(1.0, 0.9, 200, top_k=5, min_p=0.05, repetition=(1, 8, 3), top_logprobs=20)
+    for there in (True, False):
+        over_http._steps.there = there
+        for sampling in (penalized, drawn):
+            for question in QUESTIONS[:3]:
+                theirs, ours = [await policy.generate(question, (), sampling, seed=3) for policy in (over_http, here)]
+                assert (theirs.text, theirs.tokens, theirs.stop_reason) == (ours.text, ours.tokens, ours.stop_reason)
+                assert theirs.confidences == pytest.approx(ours.confidences, rel=1e-3)
+                assert theirs.entropies == pytest.approx(ours.entropies, rel=1e-2, abs=1e-4)
     for policy in (over_http, here):
         await policy.close()
 
