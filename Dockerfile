@@ -1,9 +1,10 @@
 # Two images: `cpu` holds the locked CPU environment with the embedded models, `gpu` vLLM for CUDA.
 #   docker build --target cpu --tag overthink:cpu .
 FROM python:3.11-slim-bookworm AS base
-# vLLM's CPU kernels link to libnuma; Triton and torch compile kernels when they are first used.
+# vLLM's CPU kernels link to libnuma; Triton and torch compile kernels when they are first used; programs that models
+# write run in bubblewrap.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends g++ libnuma1 \
+    && apt-get install --yes --no-install-recommends bubblewrap g++ libnuma1 \
     && rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home overthink \
     && mkdir --parents /store /home/overthink/.cache/huggingface \

@@ -1,5 +1,6 @@
 """docker-compose.yml and what goes with it: valid, without a secret, and telling the same as the rest of the house."""
 
+import json
 import re
 import subprocess
 from functools import cache
@@ -157,6 +158,31 @@ def test_images_hold_the_versions_of_the_lock() -> None:
 def test_what_the_dockerfile_copies_is_there() -> None:
     for source in re.findall(r"^COPY (\S+) \S+$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE):
         assert (ROOT / source).exists()
+
+
+def test_bubblewrap_may_begin_in_the_workers_and_in_them_alone() -> None:
+    for profile in ("cpu", "gpu"):
+        allowed = {name: service["security_opt"] for name, service in of(profile).items() if "security_opt" in service}
+        (options,) = allowed.values()
+        assert list(allowed) == [f"worker-{profile}"]
+        profiles = dict(option.split("=") for option in options)
+        assert profiles["apparmor"] == "unconfined" and profiles["no-new-privileges"] == "true"
+        (denied,) = json.loads((ROOT / profiles["seccomp"]).read_text(encoding="utf-8"))["syscalls"]
+        assert denied["action"] == "SCMP_ACT_ERRNO"
+        needed = {
+            "clone",
+            "clone3",
+            "unshare",
+            "mount",
+            "umount2",
+            "pivot_root",
+            "sethostname",
+            "pidfd_open",
+            "memfd_create",
+        }
+        assert not needed & set(denied["names"])
+        assert {"ptrace", "bpf", "keyctl", "init_module", "setns", "open_by_handle_at"} < set(denied["names"])
+    assert " bubblewrap " in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
 def test_folders_that_are_mounted_are_those_that_are_used() -> None:

@@ -14,6 +14,7 @@ from overthink.tasks.programs import Limits
 
 LIBRARIES = ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64")
 PACKAGES = ("site-packages", "dist-packages")
+INDEX = "/etc/ld.so.cache"  # of libraries in further folders, which the interpreter may link to
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 # Root begins it with no right but that of becoming another user, which the supervisor does first of all. Others are
 # in a user namespace, in which they have no rights either.
@@ -71,13 +72,14 @@ def _files() -> list[str]:
     folders = sorted(
         {
             parent
-            for part in [*parts, Path("/usr/lib"), Path("/dev/null")]
+            for part in [*parts, Path("/usr/lib"), Path("/dev/null"), Path(INDEX)]
             for parent in part.parents
             if parent != Path("/")
         }
     )
     words = [word for folder in folders for word in ("--perms", "0755", "--dir", str(folder))]
     words += [word for folder in map(Path, LIBRARIES) if folder.is_dir() for word in _system(folder)]
+    words += ["--ro-bind-try", INDEX, INDEX]
     words += [word for part in parts for word in ("--ro-bind", str(part), str(part))]
     for packages in (*(library / name for name in PACKAGES), Path("/usr/lib/python3/dist-packages")):
         if packages.is_dir():
