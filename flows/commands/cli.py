@@ -8,6 +8,7 @@ import typer
 from overthink.flows.commands import ask, prm, upkeep
 from overthink.flows.commands import import_command as imports
 from overthink.flows.commands.compare import compare, gate
+from overthink.flows.commands.datasets_command import list_datasets
 from overthink.flows.commands.deploy import deploy
 from overthink.flows.commands.estimate import estimate
 from overthink.flows.commands.fit import fit
@@ -60,3 +61,4 @@ for command in COMMANDS:
 app.command(name="import")(imports.import_)
 app.command()(ask.recipes)
 app.command(name="plugins")(list_plugins)
+app.command(name="datasets")(list_datasets)

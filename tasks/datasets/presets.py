@@ -6,6 +6,7 @@ from pydantic import TypeAdapter
 
 from overthink.tasks.datasets.row_layouts import Columns, Preset
 
+NEMO = Columns(question="problem", reference="expected_answer", problem_id="id")  # as NeMo-Skills writes problems
 GPQA_OPTIONS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 PRESETS: dict[str, Preset] = {
     "math500": Preset(
@@ -16,6 +17,14 @@ PRESETS: dict[str, Preset] = {
     "aime24": Preset(columns=Columns(question="problem", reference="extracted_groundtruth")),
     "amc23": Preset(columns=Columns(question="problem", reference="extracted_groundtruth")),
     "gsm8k": Preset(columns=Columns(question="question", reference="answer", reference_after="####")),
+    "aime25": Preset(columns=NEMO),
+    "aime26": Preset(columns=Columns(question="problem", problem_id="problem_idx")),
+    "hmmt": Preset(columns=NEMO.model_copy(update={"subject": "subset_for_metrics"})),
+    "olympiadbench": Preset(
+        columns=Columns(reference="final_answer", problem_id="id", subject="subfield", tolerance="error")
+    ),
+    "minerva": Preset(columns=Columns()),
+    "math_perturb": Preset(columns=Columns(question="problem", problem_id="problem_id", level="level", subject="type")),
     "mmlu": Preset(columns=Columns(options="choices"), domain="choice"),
     "gpqa": Preset(
         columns=Columns(question="Question", reference="Correct Answer", options=GPQA_OPTIONS),
@@ -43,7 +52,21 @@ PRESETS: dict[str, Preset] = {
 }
 
 PresetName = Literal[
-    "math500", "aime24", "amc23", "gsm8k", "mmlu", "gpqa", "chembench", "chembench_numbers", "scibench"
+    "math500",
+    "aime24",
+    "amc23",
+    "gsm8k",
+    "aime25",
+    "aime26",
+    "hmmt",
+    "olympiadbench",
+    "minerva",
+    "math_perturb",
+    "mmlu",
+    "gpqa",
+    "chembench",
+    "chembench_numbers",
+    "scibench",
 ]
 NAMED_PRESET: TypeAdapter[PresetName] = TypeAdapter(PresetName)
 

@@ -1,8 +1,8 @@
 """Grades the answers of a problem against its reference, and groups equal ones."""
 
-import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -12,9 +12,8 @@ from overthink.tasks.domains.math.children import PATIENCE, Children
 from overthink.tasks.domains.math.expressions import number_key
 from overthink.tasks.domains.math.grouping import numbered
 from overthink.tasks.domains.math.reading import as_told
+from overthink.tasks.domains.math.tolerances import is_within, plain_number, tolerance_of
 from overthink.tasks.records import Problem
-
-_PLAIN_NUMBER = re.compile(r"[+-]?\d{1,30}(?:\.\d{1,30})?")
 
 
 class MathJudge:
@@ -37,7 +36,12 @@ class MathJudge:
 
     def grade(self, problem: Problem, answers: Sequence[str]) -> list[Judged]:
         """See `Judge.grade`."""
-        return self.judge(problem.reference, answers)
+        found = self.judge(problem.reference, answers)
+        allowed = tolerance_of(problem)
+        if problem.reference is None or allowed is None:
+            return found
+        near = [is_within(allowed, problem.reference, text) for text in answers]
+        return [replace(one, verdict="equal") if is_near else one for one, is_near in zip(found, near, strict=True)]
 
     def judge(self, reference: str | None, answers: Sequence[str]) -> list[Judged]:
         """The key and verdict of each answer to one problem, each graded against the reference itself."""
@@ -73,12 +77,6 @@ class MathJudge:
         """Whether a child answers for this answer alone, before `end`."""
         alone = {**request, "answers": [text], **self._limits}
         return time.monotonic() < end and self._children.ask(alone, self._limits["time_limit"]) is not None
-
-
-def plain_number(answer: str) -> Fraction | None:
-    """The value of an answer that is a plain decimal number, else None."""
-    text = answer.strip().strip("$").strip()
-    return Fraction(text) if _PLAIN_NUMBER.fullmatch(text) else None
 
 
 def _plain_verdict(right: Fraction | None, value: Fraction) -> Verdict | None:

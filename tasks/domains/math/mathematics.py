@@ -1,11 +1,13 @@
 """The domain of mathematics: boxed answers, equal where their values are."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from overthink.tasks.domains.domain import Domain, Extraction
 from overthink.tasks.domains.math.extraction import extract_answer, is_final, last_box
 from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.domains.math.tolerances import tolerance_of
 from overthink.tasks.domains.prompts import BOXED, KnownStyle, Message
+from overthink.tasks.records import Problem
 
 # The form that Llama-3 models were tuned on, in our words: short for few steps, numbered headings for more.
 LLAMA3_MATH = """Solve this mathematics problem clearly and without detours.
@@ -28,12 +30,18 @@ Therefore, the final answer is: $\\boxed{[answer]}$. I hope it is correct."""
 
 
 class Mathematics(Domain):
-    """Numbers, expressions, sets and intervals, compared by value."""
+    """Numbers, expressions, sets and intervals, compared by value, or within a row's `tolerance` where it has one."""
 
     name: ClassVar[str] = "math"
     version: ClassVar[int] = 2
     libraries: ClassVar[tuple[str, ...]] = ("mpmath",)
     instruction: ClassVar[str] = BOXED
+    grading_fields: ClassVar[tuple[str, ...]] = ("tolerance",)
+
+    def posed(self, problem: Problem, answer: Any) -> Problem:  # noqa: ARG002
+        """See `Domain.posed`. Raises ValueError for a tolerance that its reference cannot be graded by."""
+        tolerance_of(problem)
+        return problem
 
     def messages(self, question: str, style: KnownStyle, system: str | None = None) -> list[Message]:
         """See `Domain.messages`; Llama-3 models have their own instruction (Meta's MATH prompt)."""
