@@ -91,6 +91,7 @@ PUBLISHED: Mapping[PresetName, Published] = {
     "chembench": Published(InFiles("lamalab-org/chembench-paper, the multiple choice", None, "MIT")),
     "chembench_numbers": Published(InFiles("lamalab-org/chembench-paper, the numbers", None, "MIT")),
     "scibench": Published(
-        InFiles("mandyyyyii/scibench", None, "MIT"), OnHub("xw27/scibench", None, None, split="train")
+        InFiles("mandyyyyii/scibench", None, "MIT"),
+        OnHub("xw27/scibench", None, None, split="train"),
     ),
 }
