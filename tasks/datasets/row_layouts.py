@@ -29,7 +29,9 @@ class Columns(SourceModel):
     reference_after: str | None = Field(default=None, description="keep only what follows the last of this mark")
     options: str | tuple[str, ...] | None = Field(default=None, description="of a choice: one column, or several")
     unit: str | None = Field(default=None, description="of a quantity")
-    tolerance: str | None = Field(default=None, description="of a quantity, relative by default; of a number, absolute")
+    tolerance: str | None = Field(
+        default=None, description="of quantities relative by default, of mathematics absolute"
+    )
 
     @model_validator(mode="after")
     def _after_what(self) -> Self:
