@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from bare_stages import carry_out, without_prefect
 from plans import BASE
+from typer.testing import CliRunner
 
+from overthink.flows.commands.cli import app
 from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.datasets.presets import PRESETS
@@ -334,3 +336,15 @@ def test_chembenchs_stored_answers_are_read_and_judged_as_it_did() -> None:
         judged_alike += is_right == (row["score"]["hamming"] == 0)
         right += is_right
     assert (len(rows), read_alike, judged_alike, right) == (1059, 1059, 1059, 376)
+
+
+def test_an_import_without_options_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"q": "Which?", "a": "B", "text": "The answer is B."}))
+    mapped = [word for pair in ("question=q", "reference=a", "text=text") for word in ("--map", pair)]
+    words = ["import", "jsonl", str(path), *mapped, "--domain", "choice", "--store", str(tmp_path / "store")]
+    result = CliRunner().invoke(app, words)
+    assert (result.exit_code, " ".join(result.stderr.split())) == (
+        2,
+        "problem 0: it has no options: name their column, as in columns.options = choices",
+    )

@@ -66,8 +66,9 @@ class Asking:
             posed = self.domain.posed(problem, answer)
         except ValueError as error:
             raise ProblemError(f"{where}: {error}") from error
-        key = problem_key(problem.problem_id, posed.question)
-        posed = replace(posed, problem_key=key, chance=self.domain.chance(posed))
+        if posed.question != problem.question:
+            posed = replace(posed, problem_key=problem_key(problem.problem_id, posed.question))
+        posed = replace(posed, chance=self.domain.chance(posed))
         if self.template is None:
             return posed
         columns = {**problem.fields, **self.domain.columns(posed), "question": problem.question}

@@ -1,7 +1,10 @@
 """From the recipe of an import to the graphs of its runs, one for each set of rollouts in its path."""
 
+from dataclasses import replace
+
 from overthink.tasks.analysis.selectors import BY_DEFAULT, SELECTORS, SelectorName, signal_of
 from overthink.tasks.analysis.signals import SignalName
+from overthink.tasks.datasets.user_turns import Asking
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.importers.answer_counts import read_answer_counts
 from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_tts
@@ -21,7 +24,18 @@ from overthink.tasks.stages.select import SelectNode, SelectSettings
 
 def plan_imports(recipe: ImportRecipe) -> list[Plan]:
     """Read everything, then compute the key of every stage. Writes nothing. Raises ProblemError."""
-    return [_plan(recipe, imported) for imported in read_sets(recipe)]
+    asking = Asking(recipe.grader.domain)
+    return [_plan(recipe, _posed(imported, asking)) for imported in read_sets(recipe)]
+
+
+def _posed(imported: ImportedSet, asking: Asking) -> ImportedSet:
+    """The same rollouts of problems as their domain has them. Raises ProblemError."""
+    posed = [
+        asking.asked(each.problem, each.problem.reference, f"problem {each.problem.problem_id}")
+        for each in imported.problems
+    ]
+    found = zip(imported.problems, posed, strict=True)
+    return replace(imported, problems=tuple(replace(each, problem=problem) for each, problem in found))
 
 
 def read_sets(recipe: ImportRecipe) -> list[ImportedSet]:
