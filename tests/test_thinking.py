@@ -118,6 +118,26 @@ def test_where_marks_do_not_match_the_last_one_closes() -> None:
     assert texts(thought("a <think> b </think> 8")) == ("a <think> b ", " 8")
 
 
+@pytest.mark.parametrize(
+    ("thinking", "text", "parts", "stop"),
+    [
+        (THINKING, "It is\nQ: 7</think>It is 8.", ("It is", ""), "reasoning"),
+        (WRITES, "<think>It is\nQ: 7</think>It is 8.", ("<think>It is", ""), "reasoning"),
+        (WRITES, "It is 8.\nQ: 7", ("", "It is 8."), "stop"),
+        (WRITES, "It <think> is 8.\nQ: 7", ("", "It <think> is 8."), "stop"),
+        (THINKING, "No.</think>It is 8.\nQ: 7", ("No.", "It is 8."), "stop"),
+        (THINKING, "No.</think>It is <think>8.\nQ: 7", ("No.", "It is <think>8."), "stop"),
+    ],
+)
+def test_a_stop_string_ends_the_solution_wherever_it_stands(
+    thinking: Thinking, text: str, parts: tuple[str, str], stop: str
+) -> None:
+    stopping = replace(SAMPLING, ends=("\nQ:",))
+    rollout, _ = play(solution(stopping, thinking, 0), rest_of(text))
+    assert (*texts(rollout), rollout.stop_reason) == (*parts, stop)
+    assert tokens(rollout.path) == text[: text.index("\nQ:") + len("\nQ:")]
+
+
 def test_an_empty_block_is_reasoning_without_text() -> None:
     rollout = thought("<think>\n\n</think>\n\n8", WRITES)
     assert texts(rollout)[1] == "\n\n8"

@@ -78,7 +78,7 @@ def solution(sampling: Sampling, thinking: Thinking, index: int) -> Search[Rollo
     if thought.stop is not None:
         return Rollout(index, thought.before, thought.stop)
     path: tuple[Part, ...] = thought.before if thought.answer is None else (*thought.before, thought.answer)
-    if thought.answer is None or thought.answer.ended_by is not None:
+    if thought.answer is None or thought.answer.stop_reason == "delimiter":  # at a mark, which is text here
         left = sampling.max_tokens - tokens_in(path)
         if left < 1:
             return Rollout(index, path, "length")
@@ -148,7 +148,7 @@ def _reason(before: tuple[Part, ...], sampling: Sampling, thinking: Thinking, in
         asked = replace(sampling, max_tokens=room, stop=(), marks=within)
         (written,) = expect_samples((yield [Generate(path, index, asked)]))
         sample = replace(written, is_reasoning=True)
-        if sample.ended_by is None:
+        if sample.ended_by not in within:  # a stop string ends the solution, wherever it stands
             path = (*path, sample)
             is_cut = sample.stop_reason == "length"
             return _cut(path, thinking, is_budget) if is_cut else _unended(path, sample, thinking)
