@@ -19,6 +19,8 @@ from overthink.tasks.engines.fakes.fake import FakePolicy
 from overthink.tasks.engines.fakes.scripted import ScriptedPolicy, ScriptedPrm
 from overthink.tasks.engines.registry import open_policy, open_prm
 from overthink.tasks.engines.vllm.vllm_prm import VllmPrm
+from overthink.tasks.methods.chunks import in_chunks
+from overthink.tasks.methods.requests import Generate
 from overthink.tasks.records import Sample, Sampling
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -132,6 +134,26 @@ async def test_a_whole_solution_ends_with_the_sequence(policy: Policy) -> None:
     whole = await policy.generate(QUESTION, (), Sampling(temperature=0.0, top_p=1.0, max_tokens=200), seed=0)
     assert "\n\n" in whole.text
     assert whole.stop_reason == "stop"
+
+
+async def test_greedy_in_chunks_writes_the_same_sample_as_greedy_in_one_call(policy: Policy) -> None:
+    if isinstance(policy, FakePolicy | ScriptedPolicy):
+        pytest.skip("it goes on from texts of steps, not from tokens")
+    greedy = Sampling(temperature=0.0, top_p=1.0, max_tokens=200, top_logprobs=20)
+    whole = await policy.generate(QUESTION, (), greedy, seed=0)
+    drawing = in_chunks(Generate((), 0, greedy), 5, lambda _: None)
+    try:
+        (asked,) = next(drawing)
+        while True:
+            assert isinstance(asked, Generate)
+            (asked,) = drawing.send([await policy.generate(QUESTION, asked.path, asked.sampling, seed=1)])
+    except StopIteration as finished:
+        chunked, was_cut = finished.value
+    assert not was_cut and len(whole.tokens) > 10
+    assert (chunked.text, chunked.tokens, chunked.token_ends) == (whole.text, whole.tokens, whole.token_ends)
+    assert chunked.stop_reason == whole.stop_reason == "stop"
+    told = whole.confidences
+    assert chunked.confidences == (None if told is None else pytest.approx(told, rel=1e-2))
 
 
 async def test_greedy_step_by_step_writes_the_same_tokens_as_greedy_in_one_call(policy: Policy) -> None:
