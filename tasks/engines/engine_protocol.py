@@ -58,6 +58,10 @@ class Prm(Protocol):
 class Sandbox(Protocol):
     """Runs programs where they can do no harm."""
 
+    def identity(self) -> dict[str, str]:
+        """What outcomes depend on beside the program: the interpreter, and what it runs in."""
+        ...
+
     async def execute(self, program: Program, stdin: str, limits: Limits) -> ProgramOutcome:
         """What becomes of a program that reads `stdin`. It finds no files but its interpreter's, and no network.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, Union
 
 from overthink.tasks.methods.tree import Node
+from overthink.tasks.programs import Limits, Program, ProgramOutcome
 from overthink.tasks.records import Part, Rollout, Sample, Sampling, Scores, Unscored
 
 
@@ -36,6 +37,19 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Execute:
+    """Ask the sandbox what becomes of a program of this sample that reads `stdin`.
+
+    The same program, input and limits of one sample are one call: a batch does not hold two of it.
+    """
+
+    program: Program
+    stdin: str
+    limits: Limits
+    sample_index: int
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A method's rollouts, by ascending sample index, and its tree, if any."""
 
@@ -43,8 +57,8 @@ class Outcome:
     nodes: tuple[Node, ...] = ()
 
 
-Request = Generate | Score
-Reply = Sample | Scores | Unscored
+Request = Generate | Score | Execute
+Reply = Sample | Scores | Unscored | ProgramOutcome
 Result = TypeVar("Result")
 Search: TypeAlias = Generator[Sequence[Union[Request, "Search[Any]"]], Sequence[Any], Result]
 Method: TypeAlias = Search[Outcome]

@@ -10,16 +10,23 @@ import math
 import time
 from array import array
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from overthink.storage.journal import JournaledCall
 from overthink.storage.keys import content_key
-from overthink.tasks.engines.engine_protocol import Policy, Prm
+from overthink.tasks.engines.engine_protocol import Policy, Prm, Sandbox
 from overthink.tasks.errors import BadReply, PromptTooLong
-from overthink.tasks.methods.requests import Generate, Request, Result, Score, Search
+from overthink.tasks.methods.requests import Execute, Generate, Request, Result, Score, Search
+from overthink.tasks.programs import ProgramOutcome
 from overthink.tasks.records import Part, Problem, Sample, Scores, Unscored
-from overthink.tasks.stages.recorder import Recorder, decode_sample, decode_scores, encode_reply
+from overthink.tasks.stages.recorder import (
+    Recorder,
+    decode_program_outcome,
+    decode_sample,
+    decode_scores,
+    encode_reply,
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class Driver:
     policy: Policy | None
     prm: Prm | None
     access: EngineAccess
+    sandbox: Sandbox | None = None
 
     async def run(self, problem: Problem, search: Search[Result]) -> Result:
         """Run one search to its end. Raises EngineDied or BadReply, after the replies that arrived are journaled."""
@@ -76,6 +84,8 @@ class Driver:
                 return self._generate(problem, asked)
             case Score():
                 return self._score(problem, asked)
+            case Execute():
+                return self._execute(problem, asked)
             case _:
                 return self.run(problem, asked)
 
@@ -128,15 +138,38 @@ class Driver:
         self.access.on_call(Called(scores.input_tokens, False))
         return scores
 
+    async def _execute(self, problem: Problem, request: Execute) -> ProgramOutcome:
+        assert self.sandbox is not None, "this stage has no sandbox"
+        identity = [self.stage_key, problem.problem_key, request.sample_index, self.sandbox.identity()]
+        call_key = content_key([*identity, asdict(request.program), request.stdin, asdict(request.limits)])
+        known = await self.access.recorder.replay(call_key)
+        if known is not None:
+            self.access.on_call(Called(0, True))
+            return decode_program_outcome(known)
+        # Not one of the calls in flight: the sandbox itself runs as many at once as there are cores.
+        started, clock = time.time(), time.perf_counter()
+        outcome = await self.sandbox.execute(request.program, request.stdin, request.limits)
+        timing = Timing(started, time.perf_counter() - clock)
+        await self.access.recorder.record(self._call(call_key, problem, request, outcome, timing))
+        self.access.on_call(Called(0, False))
+        return outcome
+
     def _call(
-        self, call_key: str, problem: Problem, request: Request, reply: Sample | Scores, timing: Timing
+        self, call_key: str, problem: Problem, request: Request, reply: Sample | Scores | ProgramOutcome, timing: Timing
     ) -> JournaledCall:
-        if isinstance(reply, Sample):
-            kind, model = "generate", str(self.model)
-            input_tokens, output_tokens = reply.prompt_tokens, reply.completion_tokens
-        else:
-            kind, model = "score", str(self.prm_id)
-            input_tokens, output_tokens = reply.input_tokens, 0
+        input_tokens: int | None
+        output_tokens: int | None
+        cached_tokens: int | None
+        match reply:
+            case Sample():
+                kind, model, cached_tokens = "generate", str(self.model), reply.cached_tokens
+                input_tokens, output_tokens = reply.prompt_tokens, reply.completion_tokens
+            case Scores():
+                kind, model, cached_tokens = "score", str(self.prm_id), reply.cached_tokens
+                input_tokens, output_tokens = reply.input_tokens, 0
+            case ProgramOutcome():
+                kind, model = "execute", "sandbox"
+                input_tokens = output_tokens = cached_tokens = None
         return JournaledCall(
             call_key=call_key,
             problem_key=problem.problem_key,
@@ -146,7 +179,7 @@ class Driver:
             model=model,
             reply=encode_reply(reply),
             input_tokens=input_tokens,
-            cached_tokens=reply.cached_tokens,
+            cached_tokens=cached_tokens,
             output_tokens=output_tokens,
             latency_ms=timing.seconds * 1000,
             started_at=timing.started,

@@ -11,13 +11,14 @@ from typing import Any, ParamSpec, TypeVar
 import orjson
 
 from overthink.storage.journal import Journal, JournaledCall
+from overthink.tasks.programs import ProgramOutcome
 from overthink.tasks.records import Sample, Scores
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
-def encode_reply(reply: Sample | Scores) -> str:
+def encode_reply(reply: Sample | Scores | ProgramOutcome) -> str:
     """A reply as JSON; floats survive exactly. Raises ValueError for NaN and infinity."""
     for numbers in _numbers(reply):
         if not all(map(math.isfinite, numbers)):
@@ -25,7 +26,9 @@ def encode_reply(reply: Sample | Scores) -> str:
     return orjson.dumps(vars(reply)).decode()
 
 
-def _numbers(reply: Sample | Scores) -> Iterator[Sequence[float]]:
+def _numbers(reply: Sample | Scores | ProgramOutcome) -> Iterator[Sequence[float]]:
+    if isinstance(reply, ProgramOutcome):
+        return
     if isinstance(reply, Scores):
         yield reply.values
         return
@@ -46,6 +49,11 @@ def decode_scores(text: str) -> Scores:
     """The scores that `encode_reply` wrote."""
     value: dict[str, Any] = orjson.loads(text)
     return Scores(tuple(value["values"]), value["input_tokens"], value["cached_tokens"])
+
+
+def decode_program_outcome(text: str) -> ProgramOutcome:
+    """What became of a program, as `encode_reply` wrote it."""
+    return ProgramOutcome(**orjson.loads(text))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,10 @@ class IsolatedSandbox:
         self.isolation = isolation
         self._room = asyncio.Semaphore(concurrency or len(os.sched_getaffinity(0)))
 
+    def identity(self) -> dict[str, str]:
+        """The isolation's."""
+        return self.isolation.identity()
+
     async def execute(self, program: Program, stdin: str, limits: Limits) -> ProgramOutcome:
         """What becomes of a program; no process and no file of it is left. Raises EngineDied, EngineUnavailable."""
         async with self._room:
