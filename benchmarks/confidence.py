@@ -3,7 +3,7 @@
 Both ask the same engine for the same prompts with the same seeds; the rounds alternate, so that a noisy machine
 disturbs both. A model with random weights and a head of 151,936 tokens shows what the 20 likeliest of so many cost.
 
-    python -m benchmarks.confidence --requests 400 --rounds 9
+    python -m benchmarks.confidence --requests 400 --rounds 25
 """
 
 import asyncio
@@ -81,7 +81,7 @@ async def rounds_of(model: str, requests: int, rounds: int) -> list[tuple[float,
 
 def main(
     requests: Annotated[int, typer.Option(help="Solutions a round.")] = 400,
-    rounds: Annotated[int, typer.Option(help="Alternating rounds; the median counts.")] = 9,
+    rounds: Annotated[int, typer.Option(help="Alternating rounds; the median counts.")] = 25,
 ) -> None:
     """Print tokens per second of both and their ratio, for each model."""
     table = Table("model", "log-probabilities, tokens/s", "with confidences, tokens/s", "median ratio", "lowest")
