@@ -1,6 +1,7 @@
 """Runs whose selectors read what sampling tells of the rollouts, from a recipe to its report."""
 
 import asyncio
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from overthink.storage.part_tables import rows_table
 from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.analysis.selectors import signal_of
+from overthink.tasks.plan.regrading import regrading
 from overthink.tasks.stages import sample
 from overthink.tasks.stages.graded import SignalSource
 from overthink.tasks.stages.select import SelectNode
@@ -95,6 +97,21 @@ def test_a_choice_is_made_again_when_the_rollouts_were(
     asyncio.run(evaluate(recipe_of(BASE), tmp_path))
     assert count_calls.total() == made
     assert query(store, CHOSEN).to_pylist() == query(store, SHORTEST).to_pylist() != chosen
+
+
+CHOICES = "SELECT selector, n, problem_id, answer FROM selections ORDER BY ALL"
+
+
+def test_regrading_and_rebuilding_choose_by_the_stored_signals(finished: Store, tmp_path: Path) -> None:
+    chosen = query(finished, CHOICES).to_pylist()
+    with regrading(finished, finished.find_run("signals")) as again:
+        rows = again.selections("best_of_n-n8")
+    assert sorted(({name: row[name] for name in chosen[0]} for row in rows), key=str) == sorted(chosen, key=str)
+    store = Store(shutil.copytree(finished.root, tmp_path / "store"))
+    (stage,) = (one for one in store.stages() if one.key.startswith("select-"))
+    shutil.rmtree(stage.folder)
+    assert "shortest_vote" in told(store)
+    assert query(store, CHOICES).to_pylist() == chosen
 
 
 def test_a_selector_whose_signal_no_rollout_has_is_told_with_the_reason(
