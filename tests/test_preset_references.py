@@ -31,8 +31,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "sentence": lambda answer: f"We add.\n\nThe answer is {answer}.",
     "display": lambda answer: f"We add.\n\nThe answer is\n\\[ {answer} \\]",
 }
-# References that are whole sentences of prose between formulas, or broken off, cannot be cut out of a sentence; in a
-# box they are right (docs/grading.md).
+# What cannot be cut out of a sentence: prose around formulas, what is broken off, "!" before a space (docs/grading.md).
 NOT_CUT_OUT = {
     ("hmmt", "hmmt_F_2024_team_10", "sentence"),
     ("hmmt", "hmmt_F_2025_team_9", "sentence"),
