@@ -93,6 +93,8 @@ def test_a_quantity_is_read_however_it_is_written(text: str) -> None:
         ("-3.5^{\\circ}\\mathrm{C}", "269.65 kelvin^1"),
         ("-3.5 degrees Celsius", "269.65 kelvin^1"),
         ("25 ℃", "298.15 kelvin^1"),
+        ("0 °C", "273.15 kelvin^1"),
+        ("-273.15 °C", "0 kelvin^1"),
         ("77 °F", "298.15 kelvin^1"),
         ("12 Å", "1.2e-09 meter^1"),
         ("3 \\mu\\mathrm{m}", "3e-06 meter^1"),
@@ -116,6 +118,11 @@ def test_units_are_read_however_they_are_written(text: str, key: str) -> None:
     [
         "9**9**9",
         "9^9^9^9",
+        "1e300 Gm",
+        "1e-320 nm",
+        "1e-400",
+        "5 eV^25",
+        "5 m^20/0",
         "1e999",
         "5 m^99",
         "5 " + "m " * 40,
@@ -363,3 +370,58 @@ def test_a_tolerance_is_in_the_keys_of_grades_and_of_nothing_before_them(tmp_pat
     assert changed(keys({}, tolerance=0.01)) == {"problems", "grade", "select"}
     assert changed(keys({}, unit="kJ")) == {"problems", "grade", "select", "units"}
     assert keys({}, colour="red") == plain
+
+
+PIECES = [
+    "1",
+    "2.5",
+    "\\times",
+    "10",
+    "^",
+    "{",
+    "}",
+    "-19",
+    "e5",
+    "J",
+    "K",
+    "°",
+    "C",
+    "/",
+    "(",
+    ")",
+    " ",
+    "\\frac",
+    "\\text",
+    "²",
+]
+PIECES += [
+    "±",
+    "=",
+    ",",
+    ".",
+    "µ",
+    "of",
+    "\\",
+    "٣",
+    "½",
+    "\n",
+    "inf",
+    "1e400",
+    "0",
+    "m^30",
+    "%",
+    "**",
+    "[ANSWER]",
+    "A)",
+    "answer is ",
+]
+
+
+@given(st.lists(st.one_of(st.sampled_from(PIECES), st.characters()), max_size=20).map("".join))
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_read_or_not(text: str) -> None:
+    asked = problem("5", unit="J")
+    read = QUANTITY.read(asked, text)
+    assert read is None or QUANTITY.grade(asked, read)[0] in ("equal", "different", "unknown")  # type: ignore[attr-defined]
+    found = measured(text)
+    assert found is None or math.isfinite(found.base)

@@ -55,9 +55,13 @@ def _with_unit(value: float, rest: str) -> Measured | None:
     if found is None:
         return None
     value *= 10.0**found.power
-    if not found.factors or not math.isfinite(value):
-        return Measured(value, None) if math.isfinite(value) else None
-    return Measured(value, unit_of(replace(found, power=0)))
+    unit = unit_of(replace(found, power=0)) if found.factors else None
+    if found.factors and unit is None:
+        return None
+    read = Measured(value, unit)
+    # What a float does not hold is not read: infinity would be near everything, and 0 is near nothing.
+    is_lost = value != 0 and read.base == 0 and not (unit and unit.scale)
+    return read if math.isfinite(value) and math.isfinite(read.base) and not is_lost else None
 
 
 def asked_unit(unit: Any) -> UnitText | None:

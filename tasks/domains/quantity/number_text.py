@@ -34,11 +34,10 @@ def leading_number(text: str) -> ReadNumber | None:
     found = _NUMBER.match(text)
     if found is None:
         return None
-    sign = "-" if "-" in found["sign"] else ""
-    if found["alone"]:
-        return _made(float(f"{sign}1e{found['exponent']}"), text[found.end() :])
-    power = int(found["e"] or 0) + int(found["power"] or 0)
-    return _made(float(f"{sign}{_digits(found['digits'], found['gap'])}e{power}"), text[found.end() :])
+    digits = "1" if found["alone"] else _digits(found["digits"], found["gap"])
+    power = int(found["exponent"] or 0) + int(found["e"] or 0) + int(found["power"] or 0)
+    value = float(f"{'-' if '-' in found['sign'] else ''}{digits}e{power}")
+    return None if not value and float(digits) else _made(value, text[found.end() :])
 
 
 def _digits(written: str, gap: str | None) -> str:

@@ -9,7 +9,7 @@ from overthink.tasks.domains.quantity.unit_names import name_parts
 MOST_FACTORS = 12
 MOST_EXPONENT = 30
 _SCALE = re.compile(r"(?:[×·]\s?)?10(?:\^\(?(?P<power>[+-]?\d{1,3})\)?)?(?=[\s·×]|$)")
-_UP = r"[+-]?\d{1,2}(?:/\d|\.\d)?"
+_UP = r"[+-]?\d{1,2}(?:/[1-9]|\.\d)?"
 _EXPONENT = rf"\^(?:\((?P<group>{_UP})\)|(?P<up>{_UP}))|(?P<tight>-?\d)(?![\d.])"
 _FACTOR = re.compile(rf"(?P<symbol>%|°|[A-Za-zµΩÅ]+)(?:{_EXPONENT})?")
 _STOP = re.compile(

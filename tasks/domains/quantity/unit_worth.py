@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from math import log10, prod
 from typing import Literal
 
 from overthink.tasks.domains.quantity.unit_names import NamedUnit, named_unit
 from overthink.tasks.domains.quantity.unit_text import UnitText
 
+MOST_DECADES = 300  # of a factor
 Scale = Literal["degC", "degF"]
 _OFFSETS: Mapping[Scale, float] = {"degC": 273.15, "degF": 459.67}  # added before the factor is multiplied
 
@@ -33,21 +35,23 @@ class KnownUnit:
         return value / self.factor - (_OFFSETS[self.scale] if self.scale else 0)
 
 
-def unit_of(text: UnitText) -> KnownUnit:
-    """What a unit is worth.
+def unit_of(text: UnitText) -> KnownUnit | None:
+    """What a unit is worth; None where that is beyond what a float holds.
 
     Temperatures count from a zero only where they stand alone, so that J/°C is J/K.
     """
-    factor, dimensions, unknown = 10.0**text.power, dict[str, Fraction](), []
+    factors, dimensions, unknown = [(10.0, float(text.power))], dict[str, Fraction](), []
     for name, exponent in text.factors:
         known = named_unit(name)
         if known is None:
             unknown.append(name)
             known = NamedUnit(1.0, ((name, Fraction(1)),))
-        factor *= known.factor ** float(exponent)
+        factors.append((known.factor, float(exponent)))
         for base, power in known.bases:
             dimensions[base] = dimensions.get(base, Fraction(0)) + power * exponent
     alone = text.factors[0][0] if len(text.factors) == 1 and text.factors[0][1] == 1 else ""
     found = tuple(sorted((base, power) for base, power in dimensions.items() if power))
     scale: Scale | None = "degC" if alone == "degC" else "degF" if alone == "degF" else None
-    return KnownUnit(factor, found, scale, tuple(sorted(unknown)))
+    if sum(abs(log10(one) * exponent) for one, exponent in factors) > MOST_DECADES:
+        return None
+    return KnownUnit(prod(one**exponent for one, exponent in factors), found, scale, tuple(sorted(unknown)))
