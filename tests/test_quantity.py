@@ -224,6 +224,7 @@ def test_the_unit_is_asked_for_and_a_number_alone_is_in_it() -> None:
     assert QUANTITY.read(asked, "\\boxed{2.4\\ \\mathrm{kJ}}") == "2.4\\ \\mathrm{kJ}"
     assert QUANTITY.read(asked, "Nobody knows.") is None
     assert problem("2.5").question == "How much?"
+    assert [QUANTITY.is_final(text) for text in ("$E = 5$", "\\boxed{5}", "[ANSWER]5[/ANSWER]")] == [False, True, True]
 
 
 def test_votes_join_what_is_near_and_of_one_kind() -> None:

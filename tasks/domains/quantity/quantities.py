@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from overthink.tasks.domains.answer_tags import MOST_READ, last_tag
 from overthink.tasks.domains.domain import Extraction, PlainDomain, Reason, Verdict
 from overthink.tasks.domains.domain_options import checked_options
-from overthink.tasks.domains.math.extraction import extract_answer
+from overthink.tasks.domains.math.extraction import extract_answer, is_final
 from overthink.tasks.domains.math.grouping import numbered
 from overthink.tasks.domains.quantity.measured import asked_unit, measured
 from overthink.tasks.domains.quantity.nearness import in_common_unit, in_one_unit, is_near, near_groups
@@ -67,6 +67,10 @@ class Quantities(PlainDomain):
         if right is None:
             raise ValueError(f"its answer {problem.reference!r} is no number with a unit that is read")
         return problem if unit is None or right.unit else replace(problem, reference=f"{problem.reference}{unit}")
+
+    def is_final(self, text: str) -> bool:
+        """Whether a tag or a box is there; a line that is but a formula may be any step."""
+        return last_tag(text) is not None or is_final(text)
 
     def extract(self, text: str, extraction: Extraction = "boxed") -> str | None:
         """What stands in the last tag, box or statement, as written."""
