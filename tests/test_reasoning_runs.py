@@ -183,11 +183,23 @@ class TestPlans:
             ({"search": True, "wait": 1}, "step by step"),
             ("thinks", "marks"),
             ({"marks": {"open": "<a>"}}, "close"),
+            ({"marks": {"open": "<a>", "close": "<a>"}}, "name marks that differ"),
         ],
     )
     def test_contradictions_are_refused(self, reasoning: Any, reason: str) -> None:
         with pytest.raises(ValidationError, match=reason):
             plan(reasoning=reasoning)
+
+    @pytest.mark.parametrize("words", ["Time is up.\n</think>\n\n", "<think>Wait"])
+    def test_what_is_put_into_the_reasoning_holds_no_mark(self, words: str) -> None:
+        forcing = {"method": "budget_forcing", "n": 8, "wait": 1, "text": words}
+        for changes in (
+            {"reasoning": {"max_tokens": 5, "ending": words}},
+            {"reasoning": {"wait": 1, "text": words}},
+            {"methods": [forcing]},
+        ):
+            with pytest.raises(UserError, match="leave the mark out"):
+                plan(policy=THINKS, **changes)
 
     def test_by_chat_nothing_can_be_forced(self) -> None:
         for changes in (
@@ -225,6 +237,13 @@ class TestPlans:
         method = {"method": "budget_forcing", "n": 8, "wait": 1, "text": "\nHold on, let me check.\n"}
         (named,) = plan(policy=THINKS, methods=[method]).method_ids
         assert named.startswith("budget_forcing-n8-wait1-text") and len(named) < 40
+
+    @pytest.mark.parametrize("text", ["n", "8", "wait", "a-b"])
+    def test_a_text_takes_nothing_of_the_name_away(self, text: str) -> None:
+        (named,) = plan(
+            policy=THINKS, methods=[{"method": "budget_forcing", "n": 8, "wait": 1, "text": text}]
+        ).method_ids
+        assert named.startswith("budget_forcing-n8-wait1-text"), named
 
     def test_it_forces_something(self) -> None:
         with pytest.raises(ValidationError, match="forces nothing"):

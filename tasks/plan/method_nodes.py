@@ -7,7 +7,7 @@ from overthink.tasks.datasets.sources import ProblemSet
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.errors import UserError
 from overthink.tasks.methods.thinking import Thinking
-from overthink.tasks.plan.policy_thinking import reasoning_identity, thinking_of
+from overthink.tasks.plan.policy_thinking import check_words, reasoning_identity, thinking_of
 from overthink.tasks.recipes.import_recipe import ImportRecipe
 from overthink.tasks.recipes.methods import AnyMethod, BudgetForcing, Cot
 from overthink.tasks.recipes.recipe import Recipe
@@ -81,11 +81,8 @@ class Planner:
     def sampled(self, method: AnyMethod, method_id: str) -> SampleNode:
         """The rollouts of a method that needs no verifier."""
         recipe = self.recipe
-        if isinstance(method, BudgetForcing) and self.thinking is None:
-            raise UserError(
-                f"{method_id} needs a policy that thinks, and {self.policy.name} does not: name reasoning.marks, or "
-                "let it think (prompt.chat_template_kwargs)"
-            )
+        if isinstance(method, BudgetForcing):
+            self._check_forcing(method)
         return SampleNode(
             problems=self.problems,
             method_id=method_id,
@@ -99,6 +96,14 @@ class Planner:
             reasoning=self.reasoning,
             method=method,
         )
+
+    def _check_forcing(self, method: BudgetForcing) -> None:
+        if self.thinking is None:
+            raise UserError(
+                f"{method.method_id} needs a policy that thinks, and {self.policy.name} does not: name "
+                "reasoning.marks, or let it think (prompt.chat_template_kwargs)"
+            )
+        check_words(method.method_id, (method.text,), self.thinking.marks)
 
     def searched(self, method: AnyMethod) -> SearchNode:
         """The rollouts of a search."""

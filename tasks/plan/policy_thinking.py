@@ -1,5 +1,6 @@
 """How a recipe's policy reasons: by the marks in its chat template and what its prompt opens, or as the recipe says."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +15,7 @@ def thinking_of(config: ReasoningConfig, policy: EngineIdentity) -> Thinking | N
     """How the recipe's policy reasons, by its chat template and prompt unless the recipe names the marks.
 
     None where it does not reason: its template has no marks, or its prompt closes them. Raises UserError where the
-    recipe forces reasoning that there is none of.
+    recipe forces reasoning that there is none of, or puts marks into it.
     """
     marks = _marks(config, policy)
     prompted = "" if policy.chat is None else policy.chat.opening
@@ -26,9 +27,18 @@ def thinking_of(config: ReasoningConfig, policy: EngineIdentity) -> Thinking | N
                 "think (prompt.chat_template_kwargs)"
             )
         return None
+    check_words("reasoning", (config.text, config.ending), marks)
     settings = config.model_dump(exclude={"marks"})
     opened = prompted.rfind(marks.open.rstrip()) > prompted.rfind(marks.close)  # a prefill may go on within it
     return Thinking(marks=marks, opened=opened, **settings)
+
+
+def check_words(where: str, texts: Iterable[str], marks: ReasoningMarks) -> None:
+    """Raise UserError for a mark in what is put into the reasoning: it is closed by us, behind the text."""
+    for text in texts:
+        for mark in (marks.open, marks.close):
+            if mark.strip() in text:
+                raise UserError(f"{where} puts {text!r} into the reasoning, with its mark {mark}: leave the mark out")
 
 
 def reasoning_identity(thinking: Thinking | None, config: ReasoningConfig, policy: EngineIdentity) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class BudgetForcing(BudgetConfig):
         named = super().method_id
         if self.text == type(self).model_fields["text"].default:
             return named
-        return named.replace(f"-{self.text}", f"-text{content_key(self.text)[:6]}")
+        return f"{named.removesuffix(self.text)}text{content_key(self.text)[:6]}"
 
     def build(self, draws: Draws) -> Method:
         """A fresh search for one problem."""

@@ -16,6 +16,12 @@ class OwnMarks(BaseModel):
     close: str = Field(min_length=1)
     direct: str | None = Field(default=None, min_length=1, description="begins an answer without reasoning")
 
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.close in (self.open, self.direct):
+            raise ValueError(f"close = {self.close!r} is a mark that begins something too: name marks that differ")
+        return self
+
 
 def check_budget(most: int | None, least: int) -> None:
     """Raise ValueError where the least tokens of reasoning are more than the most."""
