@@ -1,4 +1,5 @@
-# `make demo` and `make test` set everything up when it is missing; nothing else is needed but Python 3.11 or newer.
+# `make demo` and `make test` set everything up when it is missing; nothing else is needed but Python 3.11 or newer, and
+# bubblewrap or a container engine where programs that models wrote are run (docs/sandbox.md).
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

@@ -190,7 +190,7 @@ def test_the_command_exits_with_1_where_something_is_broken(store: Store) -> Non
         return result.exit_code, result.output
 
     code, output = told()
-    assert code == 0 and "every byte is as it was written" in output and "GiB free" in output
+    assert code == 0 and "every byte is as it was written" in output and "GiB free" in output and " sandbox: " in output
     (path,) = store.stage(SHARED).files("rollouts")
     path.write_bytes(b"")
     code, output = told()

@@ -1,6 +1,8 @@
 """Which sandbox is used: what is tried of each, what each is begun with, and what is said where none holds."""
 
+import asyncio
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -9,7 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from commanding import overthink
 from sandboxes import Open, interpreter, lack
 
 from overthink.tasks.engines.sandbox.bubblewrap import Bubblewrap
@@ -142,11 +143,13 @@ async def test_a_supervisor_that_is_lost_proves_nothing(then: str) -> None:
     assert len(outcome.stdout) < 10_000
 
 
-def test_doctor_says_which_sandbox_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_holds_is_told_with_its_interpreter() -> None:
     if reason := lack():
         pytest.skip(reason)
-    told = overthink("doctor")
-    assert "sandbox: bubblewrap, CPython 3." in told.stdout
+    found = asyncio.run(sandbox_finding())
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    assert (found.level, found.place, found.what) == ("ok", "sandbox", f"bubblewrap, {python}")
+    assert asyncio.run(open_sandbox()).identity() == {"sandbox": "bubblewrap", "python": python}
 
 
 AS_SOMEBODY = """
