@@ -104,19 +104,25 @@ class Continuing(Writer):
         super().__init__(prompts.tokenizer, rest)
 
 
-async def play(search: Search[Any], policy: VllmPolicy) -> Any:
+async def play(search: Search[Any], policy: VllmPolicy, scored: list[tuple[str, ...]] | None = None) -> Any:
+    """A search over the policy, its requests answered one by one; steps to be scored are noted, and get 0.5."""
+
+    async def answer(one: Any) -> Any:
+        if isinstance(one, Generate):
+            return await policy.generate(QUESTION, one.path, one.sampling, 7)
+        if isinstance(one, Score):
+            assert scored is not None
+            scored.append(one.steps)
+            return Scores((0.5,) * (len(one.steps) - one.from_step), 9)
+        return await play(one, policy, scored)
+
     replies: list[Any] | None = None
     while True:
         try:
             batch = next(search) if replies is None else search.send(replies)
         except StopIteration as end:
             return end.value
-        replies = [
-            await policy.generate(QUESTION, one.path, one.sampling, 7)
-            if isinstance(one, Generate)
-            else await play(cast(Any, one), policy)
-            for one in batch
-        ]
+        replies = [await answer(one) for one in batch]
 
 
 def solve(prompts: PolicyPrompts, text: list[int], how: Thinking | None) -> tuple[Rollout, Writer]:
@@ -223,25 +229,8 @@ def test_a_search_draws_its_first_step_behind_the_reasoning(tmp_path: Any) -> No
     growth = Growth(replace(SAMPLING, stop=("\n\n",)), 5, MATH.is_final, thinking=how, reasoning_tokens=200)
     scored: list[tuple[str, ...]] = []
 
-    async def drive(search: Any) -> Any:
-        replies: list[Any] | None = None
-        while True:
-            try:
-                batch = next(search) if replies is None else search.send(replies)
-            except StopIteration as end:
-                return end.value
-            replies = [await answer(one) for one in batch]
-
-    async def answer(one: Any) -> Any:
-        if isinstance(one, Generate):
-            return await policy.generate(QUESTION, one.path, one.sampling, 7)
-        if isinstance(one, Score):
-            scored.append(one.steps)
-            return Scores((0.5,) * (len(one.steps) - one.from_step), 9)
-        return await drive(one)
-
-    (node,) = asyncio.run(drive(expand(growth, None, range(1), [])))
-    (second,) = asyncio.run(drive(expand(growth, node, range(1), [])))
+    (node,) = asyncio.run(play(expand(growth, None, range(1), []), policy, scored))
+    (second,) = asyncio.run(play(expand(growth, node, range(1), []), policy, scored))
     assert scored == [("It is x.",), ("It is x.", "The answer is **8**.")]
     assert path_text(answer_parts(second.path), "\n\n").strip() == "It is x.\n\nThe answer is **8**."
     assert second.stop == "stop"

@@ -16,7 +16,7 @@ from overthink.tasks.importers.imported import (
     ImportedRollout,
     ImportedSet,
     Reported,
-    powers_of_two,
+    independent_set,
 )
 from overthink.tasks.records import Problem
 
@@ -54,15 +54,9 @@ def read_answer_counts(path: Path) -> ImportedSet:
         problems[row.problem_num] = _problem(where, row)
     if not problems:
         raise ProblemError(f"{path}: no row in it")
-    counts = [len(problem.rollouts) for problem in problems.values()]
-    return ImportedSet(
-        domain=DOMAIN,
-        method_id=f"best_of_n-n{max(counts)}",
-        n=max(counts),
-        budgets=powers_of_two(min(counts)),
-        independent=True,
-        is_scored=False,
-        problems=tuple(problems.values()),
+    return independent_set(
+        DOMAIN,
+        tuple(problems.values()),
     )
 
 

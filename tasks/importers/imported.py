@@ -114,6 +114,21 @@ def _identity(rollout: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in rollout.items() if name not in absent}
 
 
+def independent_set(domain: str, problems: tuple[ImportedProblem, ...], **further: Any) -> ImportedSet:
+    """Independent rollouts without scores, as of best-of-N; `further` are other fields of the set."""
+    counts = [len(problem.rollouts) for problem in problems]
+    return ImportedSet(
+        domain=domain,
+        method_id=f"best_of_n-n{max(counts)}",
+        n=max(counts),
+        budgets=powers_of_two(min(counts)),
+        independent=True,
+        is_scored=False,
+        problems=problems,
+        **further,
+    )
+
+
 def steps_in(text: str) -> tuple[ImportedStep, ...]:
     """The steps of a text that has no scores: its parts between blank lines."""
     return tuple(ImportedStep(piece.strip()) for piece in text.split(STEP_DELIMITER) if piece.strip())

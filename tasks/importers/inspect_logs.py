@@ -20,7 +20,7 @@ from overthink.tasks.importers.imported import (
     ImportedSet,
     Measure,
     Reported,
-    powers_of_two,
+    independent_set,
     with_tokens,
 )
 from overthink.tasks.importers.inspect_samples import LoggedSample, problem_of, reports_of, rollout_of
@@ -125,15 +125,9 @@ def _set(path: Path, header: LogHeader, samples: Sequence[Placed]) -> ImportedSe
     problems = tuple(problem for problem in answered if problem.rollouts)
     if not problems:
         raise ProblemError(f"{path}: every sample in it failed: {_first_line(samples[0][1])}")
-    counts = [len(problem.rollouts) for problem in problems]
-    return ImportedSet(
-        domain=DOMAIN,
-        method_id=f"best_of_n-n{max(counts)}",
-        n=max(counts),
-        budgets=powers_of_two(min(counts)),
-        independent=True,
-        is_scored=False,
-        problems=problems,
+    return independent_set(
+        DOMAIN,
+        problems,
         policy=header.eval.model,
         reported=(*_metrics(header), *_failures(by_id[key] for key in sorted(by_id))),
     )

@@ -23,7 +23,7 @@ from overthink.tasks.importers.imported import (
     ImportedSet,
     Measure,
     Reported,
-    powers_of_two,
+    independent_set,
     steps_in,
 )
 from overthink.tasks.reasoning_marks import FAMILIES
@@ -96,16 +96,10 @@ def _set(path: Path, columns: Mapping[str, str], label: str) -> ImportedSet:
     if not documents:
         raise ProblemError(f"{path}: no sample in it")
     problems = tuple(_problem(rows, columns) for _, rows in sorted(documents.items()))
-    counts = [len(problem.rollouts) for problem in problems]
     policy, reported = _results(path, next(iter(documents.values()))[0][1])
-    return ImportedSet(
-        domain=DOMAIN,
-        method_id=f"best_of_n-n{max(counts)}",
-        n=max(counts),
-        budgets=powers_of_two(min(counts)),
-        independent=True,
-        is_scored=False,
-        problems=problems,
+    return independent_set(
+        DOMAIN,
+        problems,
         policy=policy,
         reported=reported,
         label=label,
