@@ -8,7 +8,7 @@ from overthink.storage.opening import open_store
 from overthink.tasks.datasets.labelled import load_solutions
 from overthink.tasks.plan.execution import Execution
 from overthink.tasks.plan.prm_eval_plan import plan_prm_eval
-from overthink.tasks.recipes.recipe import PrmEvalRecipe
+from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe
 from overthink.tasks.recipes.store_uri import StorePlace
 from overthink.tasks.reporting.prm_tables import FIGURES_SQL, figure_rows
 from overthink.tasks.stages.progress import RunProgress, terminal

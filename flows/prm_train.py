@@ -14,7 +14,7 @@ from overthink.tasks.datasets.sources import load_problems
 from overthink.tasks.plan.execution import Execution
 from overthink.tasks.plan.prm_train_plan import plan_prm_train
 from overthink.tasks.plan.run_plan import Plan
-from overthink.tasks.recipes.recipe import PrmTrainRecipe
+from overthink.tasks.recipes.prm_recipes import PrmTrainRecipe
 from overthink.tasks.recipes.store_uri import StorePlace
 from overthink.tasks.stages.label import LabelNode, labelled_rollouts
 from overthink.tasks.stages.progress import RunProgress, terminal

@@ -22,7 +22,7 @@ from overthink.tasks.methods.candidates import expand
 from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.requests import Score
 from overthink.tasks.methods.tree import Node
-from overthink.tasks.recipes.recipe import PrmEvalRecipe
+from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe
 from overthink.tasks.records import Scores, Unscored
 
 GROWTH = Growth(SAMPLING, max_depth=5, is_final=is_final)

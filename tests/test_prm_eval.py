@@ -26,7 +26,7 @@ from overthink.tasks.engines.fakes.fake import FakePrm
 from overthink.tasks.errors import BadReply, EngineDied, ProblemError, UserError
 from overthink.tasks.plan.prm_eval_plan import plan_prm_eval
 from overthink.tasks.plan.run_plan import Plan, is_finished
-from overthink.tasks.recipes.recipe import PrmEvalRecipe
+from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe
 from overthink.tasks.records import Scores
 from overthink.tasks.reporting.prm_tables import prm_pictures, prm_table
 from overthink.tasks.stages.measure import ThresholdSplit

@@ -29,7 +29,7 @@ from overthink.tasks.methods.continuations import (
 from overthink.tasks.methods.requests import Generate
 from overthink.tasks.plan.prm_train_plan import plan_prm_train
 from overthink.tasks.plan.run_plan import is_finished
-from overthink.tasks.recipes.recipe import PrmTrainRecipe
+from overthink.tasks.recipes.prm_recipes import PrmTrainRecipe
 from overthink.tasks.records import Sample, Sampling
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

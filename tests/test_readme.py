@@ -19,7 +19,8 @@ from overthink.tasks.datasets.sources import load_problems
 from overthink.tasks.engines.engine_config import TorchPrmConfig
 from overthink.tasks.engines.prm.families import FAMILIES
 from overthink.tasks.recipes.loading import find_recipe, read_recipe
-from overthink.tasks.recipes.recipe import PrmEvalRecipe, PrmTrainRecipe, Recipe
+from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe, PrmTrainRecipe
+from overthink.tasks.recipes.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

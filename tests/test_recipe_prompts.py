@@ -21,8 +21,9 @@ from overthink.tasks.errors import UserError
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.policy_thinking import thinking_of
 from overthink.tasks.recipes.loading import check_recipe
+from overthink.tasks.recipes.prm_recipes import PrmTrainRecipe
 from overthink.tasks.recipes.reasoning_config import ReasoningConfig
-from overthink.tasks.recipes.recipe import PrmTrainRecipe, Recipe
+from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.sweep_recipe import SweepRecipe
 from overthink.tasks.strategy.solve_recipe import solve_recipe
 

@@ -19,7 +19,8 @@ from search_runs import rows
 from overthink.flows.evaluate import evaluate
 from overthink.tasks.engines.http import endpoints
 from overthink.tasks.errors import EngineDied, EngineUnavailable
-from overthink.tasks.recipes.recipe import PrmTrainRecipe, Recipe
+from overthink.tasks.recipes.prm_recipes import PrmTrainRecipe
+from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.stages.shards import ENGINE_TASK
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

@@ -22,7 +22,7 @@ from overthink.tasks.plan.prm_train_plan import plan_prm_train
 from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.recipes.grading import GradingConfig
 from overthink.tasks.recipes.methods import BestOfN
-from overthink.tasks.recipes.recipe import PrmEvalRecipe, PrmTrainRecipe
+from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe, PrmTrainRecipe
 from overthink.tasks.recipes.sampling_config import SamplingConfig
 from overthink.tasks.stages import identity as identities
 from overthink.tasks.stages.sample import SampleNode

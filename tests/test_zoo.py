@@ -13,7 +13,7 @@ from overthink.tasks.datasets.sources import load_problems
 from overthink.tasks.engines.engine_config import ModelConfig
 from overthink.tasks.engines.models import locate_model
 from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
-from overthink.tasks.recipes.recipe import PrmTrainRecipe
+from overthink.tasks.recipes.prm_recipes import PrmTrainRecipe
 from overthink.zoo.body import SEED, UPDATES, draw_solutions
 from overthink.zoo.policies import (
     ABACUS_1M,

@@ -10,7 +10,7 @@ from transformers import Qwen2Tokenizer
 from overthink.flows.prm_train import prm_train
 from overthink.storage.store import Store
 from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
-from overthink.tasks.recipes.recipe import PrmTrainRecipe
+from overthink.tasks.recipes.prm_recipes import PrmTrainRecipe
 from overthink.zoo.body import train_body
 
 

@@ -12,7 +12,7 @@ from overthink.flows.commands.terminal import carry_out, console, plain_errors, 
 from overthink.storage.opening import open_store
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
-from overthink.tasks.recipes.recipe import PrmEvalRecipe, PrmTrainRecipe
+from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe, PrmTrainRecipe
 
 
 def prm_eval(

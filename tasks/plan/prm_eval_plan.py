@@ -5,7 +5,7 @@ from overthink.tasks.datasets.labelled import LabelledSet
 from overthink.tasks.engines.registry import identify
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.plan.run_plan import Plan, run_id
-from overthink.tasks.recipes.recipe import PrmEvalRecipe
+from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe
 from overthink.tasks.stages.import_nodes import SolutionsNode
 from overthink.tasks.stages.measure import MeasureSolutionsNode, ThresholdSplit
 from overthink.tasks.stages.node import Problems, ProblemsNode

@@ -9,7 +9,7 @@ from overthink.tasks.errors import UserError
 from overthink.tasks.plan.method_nodes import Planner, grade_node, problems_of
 from overthink.tasks.plan.model_generation import settled
 from overthink.tasks.plan.run_plan import Plan, run_id
-from overthink.tasks.recipes.recipe import PrmTrainRecipe
+from overthink.tasks.recipes.prm_recipes import PrmTrainRecipe
 from overthink.tasks.stages.identity import KEY_VERSION, JsonObject
 from overthink.tasks.stages.label import LabelNode
 from overthink.tasks.stages.node import ProblemsNode

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from overthink.tasks.datasets.few_shot import read_shots
 from overthink.tasks.datasets.input_files import bounded_bytes
 from overthink.tasks.errors import UserError
-from overthink.tasks.recipes.recipe import AnyRecipe, PrmEvalRecipe, PrmTrainRecipe, Recipe
+from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe, PrmTrainRecipe
+from overthink.tasks.recipes.recipe import AnyRecipe, Recipe
 from overthink.tasks.recipes.safe_yaml import LARGEST, safe_yaml
 from overthink.tasks.recipes.sweep_recipe import SweepRecipe
 

@@ -10,7 +10,10 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     JsonValue,
+    TypeAdapter,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
     model_validator,
 )
@@ -20,8 +23,7 @@ from pydantic_core import CoreSchema
 from overthink.tasks.analysis.difficulty import DifficultyConfig
 from overthink.tasks.analysis.selectors import BY_DEFAULT, SELECTORS, SelectorName, signal_of
 from overthink.tasks.analysis.signals import why_unknown
-from overthink.tasks.datasets.labelled import SolutionSource
-from overthink.tasks.datasets.sources import Source, domain_of_source, has_references, options_of_source
+from overthink.tasks.datasets.sources import Source, domain_of_source, options_of_source
 from overthink.tasks.datasets.user_turns import Asking
 from overthink.tasks.domains.domain import Domain
 from overthink.tasks.domains.known_domains import MATH, DomainName, domain_of
@@ -29,10 +31,9 @@ from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, PrmConfig
 from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.recipes.json_schema import as_choices
-from overthink.tasks.recipes.methods import AnyMethod, BestOfN, BudgetForcing, ComputeOptimal, ListedMethod
+from overthink.tasks.recipes.methods import AnyMethod, BudgetForcing, ComputeOptimal, ListedMethod
 from overthink.tasks.recipes.reasoning_config import Reasoning, ReasoningConfig
 from overthink.tasks.recipes.sampling_config import SamplingConfig
-from overthink.tasks.training.training_config import TrainingConfig
 
 
 def _no_boolean(value: Any) -> Any:
@@ -46,7 +47,15 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-ListedSelectors = tuple[SelectorName, ...] | Literal["all"] | None
+_SELECTORS: TypeAdapter[tuple[SelectorName, ...]] = TypeAdapter(tuple[SelectorName, ...])
+
+
+def _names_or_all(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """A mistake in a list of names is told as one, and not as a second one about `all`."""
+    return _SELECTORS.validate_python(value) if isinstance(value, list | tuple) else handler(value)
+
+
+ListedSelectors = Annotated[tuple[SelectorName, ...] | Literal["all"] | None, WrapValidator(_names_or_all)]
 LISTED_SELECTORS = Field(
     default=None, description="a list, or all that apply; unless said those that apply of answers and step scores"
 )
@@ -56,7 +65,8 @@ BY_CHAT = (
 )
 
 
-def _goes_on_from_steps(policy: PolicyConfig) -> bool:
+def goes_on_from_steps(policy: PolicyConfig) -> bool:
+    """Whether a policy can continue what was written, which a chat endpoint cannot."""
     return not isinstance(policy, OpenAIPolicyConfig) or policy.tokenizer is not None
 
 
@@ -188,14 +198,14 @@ class Recipe(SampledRecipe):
         guided += [method.method for method in self.strategies]
         if guided and self.prm is None:
             raise ValueError(f"{guided[0]} needs step scores: name a `prm`")
-        if searches and not _goes_on_from_steps(self.policy):
+        if searches and not goes_on_from_steps(self.policy):
             raise ValueError(f"{searches[0]} {BY_CHAT}, or choose cot, best_of_n or adaptive")
         forcing = [method.method_id for method in self.fixed_methods if isinstance(method, BudgetForcing)]
         forcing += ["reasoning"] if self.reasoning.is_forced else []
-        if forcing and not _goes_on_from_steps(self.policy):
+        if forcing and not goes_on_from_steps(self.policy):
             raise ValueError(f"{forcing[0]} {BY_CHAT}")
         watching = [method.method_id for method in self.fixed_methods if method.reads_confidence]
-        if watching and not _goes_on_from_steps(self.policy):
+        if watching and not goes_on_from_steps(self.policy):
             raise ValueError(f"{watching[0]} {BY_CHAT}")
         if watching and self.sampling.confidence is False:
             raise ValueError(f"{watching[0]} reads confidence: leave out `sampling.confidence: false`")
@@ -212,7 +222,7 @@ class Recipe(SampledRecipe):
         across = [end for end in self.sampling.stop if self.sampling.step_delimiter in end]
         if searches and across:
             raise ValueError(f"{searches[0]} cuts at the step_delimiter, which sampling.stop {across[0]!r} holds")
-        if self.sampling.repetition is not None and not _goes_on_from_steps(self.policy):
+        if self.sampling.repetition is not None and not goes_on_from_steps(self.policy):
             raise ValueError(
                 "sampling.repetition looks at tokens, but an `openai` policy without `tokenizer` shows none: serve the "
                 "model with vLLM and name its `tokenizer`, or leave it out"
@@ -243,7 +253,7 @@ class Recipe(SampledRecipe):
             return None
         if signal == "prm":
             return None if self.prm is not None else why_unknown(signal)
-        if not _goes_on_from_steps(self.policy):
+        if not goes_on_from_steps(self.policy):
             return f"{signal}, but an `openai` policy without `tokenizer` shows no tokens: name its `tokenizer`"
         if signal == "self_certainty":
             return why_unknown(signal)
@@ -256,63 +266,3 @@ class Recipe(SampledRecipe):
         if not method.independent:
             return (method.n,)
         return tuple(sorted({n for n in self.budgets if n <= method.n} | {method.n}))
-
-
-class PrmEvalRecipe(AnyRecipe):
-    """A PRM held against solutions whose first wrong step is known."""
-
-    command = "prm-eval"
-    own_key = "solutions"
-
-    solutions: SolutionSource
-    prm: PrmConfig
-    threshold_share: float = Field(
-        default=0.5,
-        gt=0,
-        lt=1,
-        description="share of the questions whose solutions choose the threshold, not judged by it",
-    )
-    shard_size: int = Field(default=50, ge=1, description="solutions a task; changes no result")
-
-
-class PrmTrainRecipe(SampledRecipe):
-    """A PRM trained on a policy's rollouts, whose steps are labelled by where the policy gets from them."""
-
-    command = "prm-train"
-    own_key = "training"
-
-    rollouts: int = Field(default=16, ge=1, description="of each problem")
-    continuations: int = Field(default=8, ge=1, description="from each step of each rollout")
-    training: TrainingConfig
-    shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
-
-    @model_validator(mode="after")
-    def _graded(self) -> Self:
-        if not has_references(self.problems):
-            raise ValueError("a PRM is trained on graded rollouts: name problems with references")
-        return self
-
-    @field_validator("policy")
-    @classmethod
-    def _continued(cls, policy: PolicyConfig) -> PolicyConfig:
-        if not _goes_on_from_steps(policy):
-            raise ValueError(f"labelling {BY_CHAT}")
-        return policy
-
-    def rolling_out(self) -> Recipe:
-        """The recipe of the rollouts, which any run of the same policy and sampling shares."""
-        return Recipe(
-            name=self.name,
-            seed=self.seed,
-            problems=self.problems,
-            domain=self.domain,
-            domain_options=self.domain_options,
-            prompt=self.prompt,
-            policy=self.policy,
-            methods=(BestOfN(method="best_of_n", n=self.rollouts),),
-            budgets=(self.rollouts,),
-            sampling=self.sampling,
-            reasoning=self.reasoning,
-            grading=self.grading,
-            shard_size=self.shard_size,
-        )

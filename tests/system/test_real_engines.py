@@ -11,7 +11,8 @@ from overthink.flows.prm_eval import prm_eval
 from overthink.storage.store import Store
 from overthink.tasks.errors import Regression
 from overthink.tasks.recipes.loading import find_recipe, read_recipe, read_recipe_of
-from overthink.tasks.recipes.recipe import PrmEvalRecipe, Recipe
+from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe
+from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.reporting.gate import judge
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("prefect_server", "forked_engines")]
