@@ -199,6 +199,21 @@ def test_blocks_of_channels_follow_one_another(tmp_path: Any) -> None:
     assert path_text(answer_parts(rollout.path), "\n\n") == "\\boxed{8}"
 
 
+@pytest.mark.parametrize(("max_tokens", "limit"), [(3, None), (100, 3)])
+def test_the_room_may_end_at_a_token_that_only_ends_a_mark(max_tokens: int, limit: int | None, tmp_path: Any) -> None:
+    prompts = build("gpt-oss, channels", tmp_path)
+    marks = FAMILIES["harmony"]
+    message = encode_given(prompts.tokenizer, "<|message|>")
+    written = [*encode_text(prompts.tokenizer, "ab")[:2], *message]
+    assert len(written) == 3
+    writer = Writer(prompts.tokenizer, lambda *_: [*written, *message])
+    asked = replace(SAMPLING, max_tokens=max_tokens, marks=(marks.close,))
+    room = None if limit is None else len(prompts.prompt(QUESTION)) + limit
+    sample = asyncio.run(VllmPolicy(cast(Any, writer), prompts, room).generate(QUESTION, (), asked, 7))
+    assert (list(sample.tokens), sample.stop_reason, sample.ended_by) == (written, "length", None)
+    assert len(writer.asked) == 1, "a prompt that fills the context is refused by the engine"
+
+
 def test_a_prompt_that_closes_the_reasoning_leaves_none(tmp_path: Any) -> None:
     prompts = build("Qwen3, an empty block in the prompt", tmp_path)
     assert thinking(prompts) is None

@@ -69,7 +69,10 @@ class TokenPolicy(ABC):
     ) -> WrittenText:
         """Continue `prefix` to an end; the last token of a mark of several tokens is one only behind the others."""
         whole = await self._write(question, prefix, sampling, ends.ids, seed)
-        while ends.is_part_of_mark(whole.tokens) and len(whole.tokens) < sampling.max_tokens:
+        most = sampling.max_tokens if self._limit is None else min(sampling.max_tokens, self._limit - len(prefix))
+        while ends.is_part_of_mark(whole.tokens) and whole.finish_reason == "stop":
+            if len(whole.tokens) >= most:  # the engine stopped at what is no mark, where the room ended too
+                return replace(whole, finish_reason="length")
             left = replace(sampling, max_tokens=sampling.max_tokens - len(whole.tokens))
             whole = whole.then(await self._write(question, prefix + whole.tokens, left, ends.ids, seed))
         return whole
