@@ -52,6 +52,11 @@ def test_what_is_not_passed_on_is_refused_with_the_remedy(name: str, message: st
             kind(model="m", engine_args={name: 1})
 
 
+def test_overrides_of_the_configuration_are_a_mapping() -> None:
+    with pytest.raises(ValidationError, match="hf_overrides is a mapping of the model's configuration"):
+        policy("m", hf_overrides="package.function")
+
+
 def test_without_vllm_names_are_left_to_the_machine_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_args, "known_arguments", lambda: None)
     assert policy("m", zzz=1).engine_args == {"zzz": 1}

@@ -223,8 +223,8 @@ class TestWithoutTokens:
     """Replies of chat endpoints."""
 
     @staticmethod
-    def reply(text: str) -> Rollout:
-        search = solution(SAMPLING, WRITES, 0)
+    def reply(text: str, thinking: Thinking = WRITES) -> Rollout:
+        search = solution(SAMPLING, thinking, 0)
         next(search)
         with pytest.raises(StopIteration) as end:
             search.send([Sample(text, (), (), (), "stop", 5, shown=False, counted=40)])
@@ -239,6 +239,16 @@ class TestWithoutTokens:
     def test_unfinished_reasoning_has_no_answer(self) -> None:
         rollout = self.reply("<think>Try \\boxed{7}")
         assert (texts(rollout), rollout.stop_reason) == (("Try \\boxed{7}", ""), "reasoning")
+
+    @pytest.mark.parametrize("family", ["harmony", "magistral", "granite"])
+    def test_what_an_endpoint_gives_apart_is_reasoning_whatever_the_models_marks(self, family: str) -> None:
+        thinking = Thinking(FAMILIES[family], opened=False)
+        whole = self.reply("<think>Try 7.</think>It is 8.", thinking)
+        assert (texts(whole), whole.stop_reason) == (("Try 7.", "It is 8."), "stop")
+        cut = self.reply("<think>Try \\boxed{7}", thinking)
+        assert (texts(cut), cut.stop_reason) == (("Try \\boxed{7}", ""), "reasoning")
+        own = self.reply(f"{FAMILIES[family].open}Try 7.{FAMILIES[family].close}It is 8.", thinking)
+        assert texts(own) == ("Try 7.", "It is 8.")
 
     def test_an_answer_without_reasoning_stays_as_it_is(self) -> None:
         assert texts(self.reply("It is 8.")) == ("", "It is 8.")

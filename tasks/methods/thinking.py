@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from overthink.tasks.methods.requests import Generate, Search, expect_samples
-from overthink.tasks.reasoning_marks import ReasoningMarks, divide
+from overthink.tasks.reasoning_marks import FAMILIES, ReasoningMarks, divide_by_any
 from overthink.tasks.records import (
     Given,
     Part,
@@ -127,8 +127,11 @@ def begin(piece: Sampling, thinking: Thinking, index: int) -> Search[Thought]:
 
 
 def _divided(sample: Sample, marks: ReasoningMarks) -> Thought:
-    """A whole reply without tokens: its reasoning is text whose tokens are counted with the answer's."""
-    found = divide(sample.text, marks)
+    """A whole reply without tokens: its reasoning is text whose tokens are counted with the answer's.
+
+    What an endpoint gave apart stands between the marks of `think`, whatever the model's own are.
+    """
+    found = divide_by_any(sample.text, (marks, FAMILIES["think"]))
     before = () if found.reasoning is None else (Given(found.reasoning, is_reasoning=True),)
     answer = replace(sample, text=found.answer)
     return Thought((*before, answer), stop="reasoning") if found.unfinished else Thought(before, answer)

@@ -87,6 +87,8 @@ def check_engine_args(arguments: Mapping[str, Any]) -> None:
             close = difflib.get_close_matches(name, known - OURS.keys(), 1)
             hint = f"did you mean {close[0]}?" if close else "see `vllm serve --help`"
             raise ValueError(f"{name} is no engine argument of the installed vLLM: {hint}")
+    if not isinstance(arguments.get("hf_overrides", {}), Mapping):
+        raise ValueError("hf_overrides is a mapping of the model's configuration: write {key: value}")
 
 
 def changing_outputs(arguments: Mapping[str, Any]) -> dict[str, Any]:
