@@ -19,7 +19,7 @@ from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.analysis.selectors import signal_of
 from overthink.tasks.plan.regrading import regrading
-from overthink.tasks.stages import sample
+from overthink.tasks.stages import rollout_signals, sample
 from overthink.tasks.stages.graded import SignalSource
 from overthink.tasks.stages.select import SelectNode
 
@@ -126,11 +126,27 @@ def test_a_selector_whose_signal_no_rollout_has_is_told_with_the_reason(
     monkeypatch.setattr(sample.RolloutNode, "_rows", without_tokens)
     asyncio.run(evaluate(recipe_of(BASE), tmp_path))
     line = (
-        "best_of_n-n8: no choice by shortest, shortest_vote: its rollouts hold no counts of tokens: the endpoint, or "
-        "the file that they were imported from, gave none"
+        "best_of_n-n8: no choice by shortest, shortest_vote: not all its rollouts hold counts of tokens: the endpoint, "
+        "or the file that they were imported from, gave none"
     )
     assert line in told(Store(tmp_path))
     assert not query(Store(tmp_path), "SELECT * FROM selections WHERE starts_with(selector, 'shortest')").num_rows
+
+
+def test_rollouts_of_an_earlier_version_leave_no_figure_of_those_drawn_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = BASE | {"name": "before", "methods": [{"method": "best_of_n", "n": 4}], "budgets": [4], "selectors": None}
+    with monkeypatch.context() as earlier:
+        earlier.setattr(rollout_signals.RolloutSignals, "of_rollout", lambda *_: {})
+        asyncio.run(evaluate(recipe_of(before), tmp_path))
+    asyncio.run(evaluate(recipe_of(BASE), tmp_path))
+    kept = "SELECT count(*) AS all, count(confidence_mean) AS kept FROM rollouts WHERE method_id = 'best_of_n-n8'"
+    assert query(Store(tmp_path), kept).to_pylist() == [{"all": 48, "kept": 24}]
+    chosen = {row["selector"] for row in query(Store(tmp_path), "SELECT selector FROM summary WHERE n = 8").to_pylist()}
+    assert not {name for name in chosen if name.startswith("deepconf")}
+    assert {"shortest", "logprob_mean_max"} <= chosen, "these follow from what was always stored"
+    assert "not all its rollouts hold confidence: it is kept while sampling" in told(Store(tmp_path))
 
 
 def test_the_mean_log_probability_of_earlier_rollouts_follows_from_their_sum(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def tokens_saved(store: Store, run_id: str) -> list[str]:
 
 
 def absent_selectors(store: Store, run_id: str) -> list[str]:
-    """A line for each reason why selectors of a run chose nothing: none of a method's rollouts has their signal."""
+    """A line for each reason why selectors of a run chose nothing: not all of a method's rollouts have their signal."""
     chosen = {(row["method_id"], row["selector"]) for row in query(store, CHOSEN_SQL.format(run_id=run_id)).to_pylist()}
     absent: dict[tuple[str | None, str], list[str]] = {}
     for use in store.find_run(run_id).stages:
@@ -123,7 +123,7 @@ def absent_selectors(store: Store, run_id: str) -> list[str]:
             if (use.method_id, name) not in chosen:
                 absent.setdefault((use.method_id, _wanted(name)), []).append(name)
     return [
-        f"{method_id}: no choice by {', '.join(names)}: its rollouts hold no {wanted}"
+        f"{method_id}: no choice by {', '.join(names)}: not all its rollouts hold {wanted}"
         for (method_id, wanted), names in absent.items()
     ]
 
@@ -133,7 +133,7 @@ def _wanted(selector: SelectorName) -> str:
         signal = signal_of(selector)
     except ValueError:  # a finished run is reported without the packages that it used
         signal = None
-    return "number that it reads" if signal is None else why_unknown(signal)
+    return "the number that it reads" if signal is None else why_unknown(signal)
 
 
 def accuracy_text(row: Mapping[str, Any]) -> str:

@@ -61,7 +61,7 @@ class ChoiceNode(PlainNode):
 class SelectNode(ChoiceNode):
     """The selectors' choices among graded and, with a PRM, scored rollouts, and the expected accuracy.
 
-    Selectors whose signal none of the rollouts has are left out.
+    Selectors whose signal not all rollouts with an answer have are left out.
     """
 
     rollouts: Input
@@ -125,9 +125,21 @@ def without_prm(settings: SelectSettings) -> SelectSettings:
 
 
 def without_unknown(settings: SelectSettings, pools: Mapping[str, Pool]) -> SelectSettings:
-    """The settings without the selectors whose signal none of the rollouts has; `report` says which and why."""
-    unknown = {one for one in settings.signals if all(np.isnan(pool.all.signal(one)).all() for pool in pools.values())}
+    """The settings without the selectors whose signal is unknown of any answer; `report` says which and why.
+
+    A choice among the rollouts that have it, such as those drawn since an engine keeps it, would be one of fewer than
+    n, and its accuracy at a small n that of sets without any.
+    """
+    unknown = {signal for signal in settings.signals if _is_unknown(signal, [pool.all for pool in pools.values()])}
     return replace(settings, selectors=[one for one in settings.selectors if signal_of(one) not in unknown])
+
+
+def _is_unknown(signal: SignalName, rollouts: Sequence[Candidates]) -> bool:
+    """Whether no rollout has a signal, or one with an answer has it not."""
+    missing = [np.isnan(one.signal(signal)) for one in rollouts]
+    return all(one.all() for one in missing) or any(
+        one[problem.groups >= 0].any() for one, problem in zip(missing, rollouts, strict=True)
+    )
 
 
 def groups_of(problems: Mapping[str, Problem], pools: Mapping[str, Pool]) -> list[Row]:
