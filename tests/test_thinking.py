@@ -80,13 +80,23 @@ def test_what_follows_the_closing_mark_is_the_answer() -> None:
 def test_a_policy_that_opens_its_reasoning_itself_is_asked_first_whether_it_does() -> None:
     rollout, asked = play(solution(SAMPLING, WRITES, 0), rest_of("<think>a</think>b"))
     assert texts(rollout) == ("<think>a", "b")
-    assert [request.sampling.marks for request in asked] == [("<think>",), ("</think>", "<think>"), ()]
+    assert [request.sampling.marks for request in asked] == [
+        ("<think>", "</think>"),
+        ("</think>", "<think>"),
+        (),
+    ]
     assert tokens(rollout.path) == "<think>a</think>b"
 
 
 def test_a_policy_that_does_not_think_answers_in_one_call() -> None:
     rollout, asked = play(solution(SAMPLING, WRITES, 0), rest_of("It is 8."))
     assert (texts(rollout), len(asked), rollout.stop_reason) == (("", "It is 8."), 1, "stop")
+
+
+def test_what_a_policy_closes_without_having_opened_it_is_reasoning() -> None:
+    rollout, asked = play(solution(SAMPLING, WRITES, 0), rest_of("Try \\boxed{7}</think> It is \\boxed{8}"))
+    assert texts(rollout) == ("Try \\boxed{7}", " It is \\boxed{8}")
+    assert len(asked) == 2
 
 
 def test_a_mark_within_an_answer_is_its_text() -> None:

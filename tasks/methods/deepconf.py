@@ -62,7 +62,7 @@ def watched(
 
         sample, has_fallen = yield from in_chunks(request, rule.chunk, fallen)
         if has_fallen:
-            thinks = thinking is not None and thinking.marks.close in request.sampling.marks
+            thinks = thinking is not None and request.sampling.marks[:1] == (thinking.marks.close,)
             return Rollout(index, (*request.path, replace(sample, is_reasoning=thinks)), "confidence")
         try:
             request = _only(search.send([sample]))

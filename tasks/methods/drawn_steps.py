@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.requests import Generate, Search, expect_samples
-from overthink.tasks.methods.thinking import Thinking, begin, ended_by, think, tokens_in
+from overthink.tasks.methods.thinking import Thinking, answers_next, begin, think, tokens_in
 from overthink.tasks.methods.tree import Node
 from overthink.tasks.records import Part, Sample, Sampling, StopReason
 
@@ -46,7 +46,7 @@ def _draw(growth: Growth, thinking: Thinking, parent: Node | None, number: int) 
         return DrawnStep(NOTHING, thought.before, stop=thought.stop)
     if thought.answer is not None:
         return DrawnStep(thought.answer, thought.before)
-    if thinking.search and not ended_by(thought.before, thinking.marks.direct):
+    if thinking.search and not answers_next(thought.before, thinking.marks):
         return (yield from _reasoning_step(growth, thinking, thought.before, thought.before, number))
     return (yield from _answer_step(growth, thought.before, thought.before, number))
 

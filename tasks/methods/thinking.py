@@ -91,7 +91,7 @@ def solution(sampling: Sampling, thinking: Thinking, index: int) -> Search[Rollo
 def think(piece: Sampling, limit: int, thinking: Thinking, index: int) -> Search[Thought]:
     """A path up to the end of its reasoning, of at most `limit` tokens; `piece` draws the beginning of an answer."""
     begun = yield from begin(piece, thinking, index)
-    if begun.answer is not None or begun.stop is not None or ended_by(begun.before, thinking.marks.direct):
+    if begun.answer is not None or begun.stop is not None or answers_next(begun.before, thinking.marks):
         return begun
     return (yield from _reason(begun.before, replace(piece, max_tokens=limit), thinking, index))
 
@@ -99,6 +99,11 @@ def think(piece: Sampling, limit: int, thinking: Thinking, index: int) -> Search
 def ended_by(path: tuple[Part, ...], mark: str | None) -> bool:
     """Whether a path's last part was ended by a mark."""
     return bool(path) and mark is not None and isinstance(path[-1], Sample) and path[-1].ended_by == mark
+
+
+def answers_next(begun: tuple[Part, ...], marks: ReasoningMarks) -> bool:
+    """Whether an answer follows what a policy began with: a mark of it, or one that closes what was never opened."""
+    return ended_by(begun, marks.direct) or ended_by(begun, marks.close)
 
 
 def reasoning_body(path: tuple[Part, ...], marks: ReasoningMarks) -> list[Part]:
@@ -117,11 +122,13 @@ def begin(piece: Sampling, thinking: Thinking, index: int) -> Search[Thought]:
     """A path up to the beginning of its reasoning, or to the first piece of an answer without any."""
     if thinking.opened:
         return Thought(())
-    marks = tuple(mark for mark in (thinking.marks.open, thinking.marks.direct) if mark is not None)
+    wanted = (thinking.marks.open, thinking.marks.direct, thinking.marks.close)
+    marks = tuple(mark for mark in wanted if mark is not None)
     (sample,) = expect_samples((yield [Generate((), index, replace(piece, marks=marks))]))
     if not sample.shown:
         return _divided(sample, thinking.marks)
-    if sample.ended_by in marks and not sample.text.strip():
+    # Some policies think although neither they nor the prompt opened it: what the closing mark ends is reasoning.
+    if sample.ended_by == thinking.marks.close or (sample.ended_by in marks and not sample.text.strip()):
         return Thought((replace(sample, is_reasoning=True),))
     return Thought((), sample)
 
