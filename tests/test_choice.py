@@ -179,7 +179,7 @@ def test_the_reference_is_the_place_of_the_right_option(change: dict[str, Any], 
         ({"answer": "N", "options": ["N", "N", "O"]}, "its answer 'N' may be option A or B"),
         ({"options": ["one"]}, "it has 1 options: 2 to 26 can be told apart by letters"),
         ({"options": "a, b"}, "its options are a str: a list is wanted, a mapping, or a column each"),
-        ({"options": None}, "it has no options: name their column, as in columns.options = choices"),
+        ({"options": None}, "field 'options' is missing (fields there: question, options, answer)"),
         ({"options": ["a", " "]}, "its option B is ' ': a text is wanted"),
         ({"options": ["a", True]}, "its option B is True: a text is wanted"),
     ],
@@ -346,5 +346,6 @@ def test_an_import_without_options_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, words)
     assert (result.exit_code, " ".join(result.stderr.split())) == (
         2,
-        "problem 0: it has no options: name their column, as in columns.options = choices",
+        "--domain choice: its answers are graded by options, which an import does not bring: grade these rollouts "
+        "where they were made, or draw new ones by `overthink run`",
     )

@@ -120,6 +120,12 @@ def run_estimate(*words: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+def test_a_solution_has_no_more_tokens_than_the_recipe_allows() -> None:
+    (whole,) = estimated(prm=None)
+    (short,) = estimated(prm=None, sampling={"max_tokens": 10})
+    assert short.needs.policy_tokens < whole.needs.policy_tokens / 2
+
+
 def test_the_command_prints_needs_and_every_assumption() -> None:
     code, told = run_estimate("math500", "--gpu", "a100", "--tokens-per-rollout", "500", "--policy-utilisation", "0.2")
     assert code == 0
@@ -130,7 +136,11 @@ def test_the_command_prints_needs_and_every_assumption() -> None:
     policy, prm = 2 * 0.49e9 * tokens, 2 * 7.61e9 * tokens
     hours = policy / (312e12 * 0.2) / 3600 + prm / (312e12 * 0.4) / 3600
     assert cells[3:] == [*(f"{amount:.2g}" for amount in (tokens, tokens, policy, prm, hours))]
-    for assumption in ("500 tokens a solution, 200 a prompt", "312.0 TFLOP/s", "policy reaches 20%, the PRM 40%"):
+    for assumption in (
+        "500 tokens a solution, sampling.max_tokens at most, 200 a prompt",
+        "312.0 TFLOP/s",
+        "policy reaches 20%, the PRM 40%",
+    ):
         assert assumption in told
 
 

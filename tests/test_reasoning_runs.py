@@ -201,6 +201,24 @@ class TestPlans:
             with pytest.raises(UserError, match="leave the mark out"):
                 plan(policy=THINKS, **changes)
 
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"reasoning": {"min_tokens": 256}},
+            {"reasoning": {"max_tokens": 256}},
+            {"methods": [{"method": "budget_forcing", "n": 8, "max_tokens": 300}]},
+        ],
+    )
+    def test_a_budget_leaves_room_for_an_answer(self, changes: Row) -> None:
+        with pytest.raises(ValidationError, match=r"no more than sampling\.max_tokens = 256"):
+            plan(policy=THINKS, sampling={"max_tokens": 256}, **changes)
+
+    def test_an_ending_needs_a_cut(self) -> None:
+        with pytest.raises(ValidationError, match="stands where a budget cuts"):
+            plan(policy=THINKS, reasoning={"ending": "So."})
+        forced = [{"method": "budget_forcing", "n": 8, "max_tokens": 30}]
+        assert plan(policy=THINKS, reasoning={"ending": "So."}, methods=forced).method_ids
+
     def test_by_chat_nothing_can_be_forced(self) -> None:
         for changes in (
             {"reasoning": {"max_tokens": 5}},

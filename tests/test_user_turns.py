@@ -98,7 +98,14 @@ def test_rows_without_the_column_can_be_dropped(tmp_path: Path) -> None:
     )
     found = load_problems(recipe.problems, True, recipe.asking)
     assert len(found.problems) == 1
-    assert "row 2: `prompt.user` puts in {hint}, which is missing" in found.dropped[0]
+    assert "row 2: `prompt.user` puts in {hint}, which is null" in found.dropped[0]
+
+
+def test_a_format_in_the_braces_is_told_as_one(tmp_path: Path) -> None:
+    with pytest.raises(
+        ProblemError, match=r"\{hint:>3\}, which is missing .*; a name stands in braces without a format"
+    ):
+        asked(tmp_path, "{hint:>3}", ROW)
 
 
 def test_a_turn_that_would_be_blank_is_a_bad_row(tmp_path: Path) -> None:

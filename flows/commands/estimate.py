@@ -42,7 +42,8 @@ def estimate(
         screen.print(estimate_table(f"{runs[0].name} by run", ("policy", "prm", "problem_set"), rows))
         screen.print(estimate_table(f"{runs[0].name} by method", ("method_id",), rows))
         lines = (
-            f"{tokens_per_rollout:g} tokens a solution, {prompt_tokens:g} a prompt, each computed once (prefix cache).",
+            f"{tokens_per_rollout:g} tokens a solution, sampling.max_tokens at most, {prompt_tokens:g} a prompt, each "
+            "computed once (prefix cache).",
             f"{gpu}: {card.peak / 1e12:,.1f} TFLOP/s in bfloat16 ({card.source}); of it the policy reaches "
             f"{policy_utilisation:.0%}, the PRM {prm_utilisation:.0%}.",
             "A search counts with its whole budget; a stage that runs share counts once, in the first of them.",

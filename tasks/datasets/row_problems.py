@@ -5,7 +5,7 @@ from typing import Any
 
 from overthink.tasks.datasets.references import reference_field
 from overthink.tasks.datasets.row_layouts import Columns
-from overthink.tasks.datasets.rows import inner_field, text_field
+from overthink.tasks.datasets.rows import inner_field, present_field, text_field
 from overthink.tasks.datasets.user_turns import problem_key, row_fields
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.records import Problem
@@ -26,18 +26,20 @@ def row_problem(where: str, index: int, row: Mapping[str, Any], title: str, colu
         domain=title,
         level=_optional(row, columns.level),
         subject=_optional(row, columns.subject),
-        fields=row_fields({**row, **_mapped(row, columns)}),
+        fields=row_fields({**row, **_mapped(where, row, columns)}),
     )
 
 
-def _mapped(row: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
-    """What the layout has for the fields that domains know by name."""
+def _mapped(where: str, row: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
+    """What the layout has for the fields that domains know by name. Raises ProblemError where options are missing."""
     found = {name: inner_field(row, column) for name in ("unit", "tolerance") if (column := getattr(columns, name))}
-    if isinstance(columns.options, tuple):
-        found["options"] = [inner_field(row, column) for column in columns.options]
-    elif columns.options is not None:
-        found["options"] = inner_field(row, columns.options)
-    return found
+    if columns.options is None:
+        return found
+    several = isinstance(columns.options, tuple)
+    named = columns.options if isinstance(columns.options, tuple) else (columns.options,)
+    values = {column: inner_field(row, column) for column in named}
+    options = [present_field(where, {**row, **values}, column) for column in named]
+    return {**found, "options": options if several else options[0]}
 
 
 def _reference(where: str, row: Mapping[str, Any], field: str, after: str | None) -> str:

@@ -98,7 +98,9 @@ def _column_text(where: str, columns: Mapping[str, Any], name: str) -> str:
     """A column's text as it is, a number as it was written, and anything else as JSON."""
     if columns.get(name) is None:
         there = ", ".join(columns)
-        raise ProblemError(f"{where}: `prompt.user` puts in {{{name}}}, which is missing (columns there: {there})")
+        why = "is null" if name in columns else f"is missing (columns there: {there})"
+        form = "; a name stands in braces without a format" if set(name) & set(":!") else ""
+        raise ProblemError(f"{where}: `prompt.user` puts in {{{name}}}, which {why}{form}")
     value = columns[name]
     if isinstance(value, WrittenFloat):
         return value.written

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.table import Table
@@ -49,7 +49,8 @@ def estimates(
     for recipe in recipes:
         policy, prm = _size(recipe.policy, sizes), _size(recipe.prm, sizes)
         for method in recipe.fixed_methods:
-            tokens = tokens_computed(counts[recipe.problems], method.n, getattr(method, "lookahead", 0), assumed)
+            most = assumed if method.is_search else within_limit(assumed, recipe.sampling.max_tokens)
+            tokens = tokens_computed(counts[recipe.problems], method.n, getattr(method, "lookahead", 0), most)
             shared = (recipe.problems, recipe.policy, method)
             is_drawn = shared in drawn and not method.is_search
             drawn.add(shared)
@@ -59,6 +60,11 @@ def estimates(
             names = (_name(recipe.policy), _name(recipe.prm), _set_name(recipe.problems))
             found.append(CostEstimate(*names, method.method_id, taken))
     return found
+
+
+def within_limit(assumed: Assumptions, max_tokens: int) -> Assumptions:
+    """The assumptions where a solution has at most so many tokens."""
+    return replace(assumed, tokens_per_rollout=min(assumed.tokens_per_rollout, max_tokens))
 
 
 def estimate_table(title: str, groups: Sequence[str], rows: Iterable[CostEstimate]) -> Table:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from overthink.tasks.datasets.rows import named_columns
 from overthink.tasks.domains.domain import Extraction
@@ -51,6 +51,18 @@ class ImportRecipe(AnyRecipe):
     selectors: WhichSelectors = Field(default="default", description="those of answers and scores, or all that apply")
     grading: GradingConfig = GradingConfig(extraction="lenient")
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
+
+    @field_validator("domain")
+    @classmethod
+    def _graded_by_texts(cls, name: str) -> str:
+        """An import brings questions, references and texts; what else a domain grades by would silently be missing."""
+        wanted = () if name == MATH.name else domain_of(name).grading_fields
+        if wanted:
+            raise ValueError(
+                f"its answers are graded by {' and '.join(wanted)}, which an import does not bring: grade these "
+                "rollouts where they were made, or draw new ones by `overthink run`"
+            )
+        return name
 
     @property
     def grader(self) -> Grader:

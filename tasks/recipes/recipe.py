@@ -204,6 +204,7 @@ class Recipe(SampledRecipe):
         forcing += ["reasoning"] if self.reasoning.is_forced else []
         if forcing and not goes_on_from_steps(self.policy):
             raise ValueError(f"{forcing[0]} {BY_CHAT}")
+        self._check_budgets()
         watching = [method.method_id for method in self.fixed_methods if method.reads_confidence]
         if watching and not goes_on_from_steps(self.policy):
             raise ValueError(f"{watching[0]} {BY_CHAT}")
@@ -228,6 +229,21 @@ class Recipe(SampledRecipe):
                 "model with vLLM and name its `tokenizer`, or leave it out"
             )
         return self
+
+    def _check_budgets(self) -> None:
+        """Raise ValueError for a budget of reasoning that `sampling.max_tokens` leaves no room for."""
+        forced = [method for method in self.fixed_methods if isinstance(method, BudgetForcing)]
+        budgets: list[tuple[str, ReasoningConfig | BudgetForcing]] = [("reasoning", self.reasoning)]
+        budgets += [(method.method_id, method) for method in forced]
+        for name, budget in budgets:
+            largest = max(budget.max_tokens or 0, budget.min_tokens)
+            if largest >= self.sampling.max_tokens:
+                raise ValueError(
+                    f"{name} gives the reasoning {largest} tokens, and reasoning and answer together have no more than "
+                    f"sampling.max_tokens = {self.sampling.max_tokens}: raise that, or give the reasoning less"
+                )
+        if self.reasoning.ending and not any(budget.max_tokens for _, budget in budgets):
+            raise ValueError("reasoning.ending stands where a budget cuts: name reasoning.max_tokens, or leave it out")
 
     @property
     def fixed_methods(self) -> tuple[AnyMethod, ...]:

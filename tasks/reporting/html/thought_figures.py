@@ -14,11 +14,12 @@ THOUGHT_SQL = f"""WITH spent AS (
     SELECT method_id, avg(reasoning_tokens) AS tokens FROM rollouts WHERE run_id = '{{run_id}}' GROUP BY method_id)
 SELECT {FAMILY_SQL} AS method, n, n * tokens AS x, accuracy AS y, ci_low AS low, ci_high AS high
 FROM summary JOIN spent USING (method_id)
-WHERE run_id = '{{run_id}}' AND selector = 'majority' AND tokens > 0 AND accuracy IS NOT NULL
+WHERE run_id = '{{run_id}}' AND selector = 'majority' AND method_id != 'cot' AND tokens > 0 AND accuracy IS NOT NULL
 ORDER BY x, method"""
 CAPTION = (
     "Majority over n solutions, against the tokens of reasoning that all n took together, in the mean over problems. "
-    "Sequential: one solution, whose reasoning is longer from point to point. The others: the same reasoning, in "
+    "Sequential: one sampled solution of each method, whose reasoning is longer from point to point. The others: the "
+    "same reasoning, in "
     "parallel, n growing. At equal tokens the higher one spends them better. Bands and bars are 95 % intervals over "
     "problems."
 )
