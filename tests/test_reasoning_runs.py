@@ -62,6 +62,18 @@ async def test_what_a_thinking_policy_says_is_read_behind_its_reasoning(tmp_path
     assert chosen["answer"] == "8"
 
 
+async def test_a_mark_that_an_answer_names_hides_no_answer(tmp_path: Path, prefect_server: str) -> None:
+    says = {
+        "": ["Reasoning begins with <think>, so \\boxed{8}."],
+        "Reasoning begins with <think>": [", so \\boxed{8}."],
+    }
+    methods = [{"method": "best_of_n", "n": 1}, {"method": "adaptive", "n": 1}]
+    await evaluate(recipe_of(scripted(tmp_path, says, methods=methods)), tmp_path / "store")
+    found = rows(tmp_path / "store", "SELECT * FROM rollouts")
+    assert [(row["answer"], row["reasoning_text"], row["reasoning_tokens"]) for row in found] == [("8", None, 0)] * 2
+    assert {row["text"] for row in found} == {"Reasoning begins with <think>, so \\boxed{8}."}
+
+
 async def test_a_prm_sees_no_reasoning(tmp_path: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, ...]] = []
 

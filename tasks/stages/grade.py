@@ -102,7 +102,9 @@ def grade_rollouts(problem: Problem, rollouts: list[Row], grader: Grader, judge:
 
 
 def _answer(problem: Problem, row: Row, grader: Grader) -> str | None:
-    return grader.extract(problem, row["text"], row.get("reasoning_text") is not None)
+    """The answer; a policy that thinks may also answer at once, and then has 0 tokens of reasoning."""
+    is_divided = row.get("reasoning_text") is not None or row.get("reasoning_tokens") is not None
+    return grader.extract(problem, row["text"], is_divided)
 
 
 def judge_answers(problem: Problem, answers: list[str | None], judge: Judge) -> list[Judged | None]:
