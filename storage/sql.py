@@ -46,6 +46,7 @@ SHUT = (
     "autoload_known_extensions",
 )
 _WORD = re.compile(r"\w+")
+_COMMENT = re.compile("--.*")
 Made = TypeVar("Made")
 Say = Callable[[str], object]
 
@@ -181,7 +182,7 @@ def _stored(names: set[str]) -> set[str]:
     reached: set[str] = set()
     while names - reached:
         reached |= names
-        names = {word for name in names & VIEWS.keys() for word in _WORD.findall(VIEWS[name])}
+        names = {word for name in names & VIEWS.keys() for word in _WORD.findall(_COMMENT.sub("", VIEWS[name]))}
     problems = {"problems"} if "run_problems" in reached else set()
     return problems | {table for table in SCHEMAS if f"parts_{table}" in reached}
 

@@ -11,6 +11,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from commanding import overthink
+from typer.testing import CliRunner
+
+from overthink.flows.commands.cli import app
+from overthink.tasks.stages.progress import terminal
 
 pytestmark = pytest.mark.usefixtures("address")
 
@@ -114,3 +118,9 @@ def test_a_failed_run_exits_1_and_says_what_is_safe(tmp_path: Path) -> None:
     assert "gave 2 scores for 1 steps of problem 0" in result.stdout
     assert "Run the same command again" in result.stdout
     assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_a_command_leaves_no_screen_behind(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["run", "smoke", "--set", "problems.count=2", "--store", str(tmp_path / "store")])
+    assert result.exit_code == 0
+    assert terminal.get() is None

@@ -56,7 +56,7 @@ def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine
 
     log = store.run_folder(run_id) / "run.log"
     with chatter_to(log) as screen:
-        terminal.set(screen)
+        shown = terminal.set(screen)
         screen.print(f"run {run_id}: {what}, store {store.address}, log {log}", soft_wrap=True)
         try:
             say = partial(screen.print, markup=False, soft_wrap=True)
@@ -69,6 +69,8 @@ def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine
             _stopped(screen, "stopped by SIGTERM", log, EXIT_CODE)
         except Exception as error:
             _stopped(screen, f"{type(error).__name__}: {error}", log)
+        finally:
+            terminal.reset(shown)  # the screen is closed with the log
 
 
 class Screen(Console):

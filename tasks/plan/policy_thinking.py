@@ -37,7 +37,7 @@ def check_words(where: str, texts: Iterable[str], marks: ReasoningMarks) -> None
     """Raise UserError for a mark in what is put into the reasoning: it is closed by us, behind the text."""
     for text in texts:
         for mark in (marks.open, marks.close):
-            if mark.strip() in text:
+            if (mark.strip() or mark) in text:  # a mark may be a blank line
                 raise UserError(f"{where} puts {text!r} into the reasoning, with its mark {mark}: leave the mark out")
 
 
