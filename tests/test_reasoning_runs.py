@@ -18,6 +18,8 @@ from overthink.tasks.errors import EngineDied, UserError
 from overthink.tasks.records import Given, Sample, Scores
 from overthink.tasks.reporting.html.contents import report_facts, report_page, report_pictures
 from overthink.tasks.reporting.thinking_lines import thinking_lines
+from overthink.tasks.stages import identity as identities
+from overthink.tasks.stages.sample import SampleNode
 from overthink.tasks.stages.shards import ENGINE_TASK
 
 THINKS = {"engine": "fake", "steps": 4, "thinks": 3}
@@ -250,6 +252,21 @@ class TestPlans:
         assert searched(policy=THINKS, reasoning={"text": "Hmm"}).make_key != thinks
         chat = {"methods": [{"method": "best_of_n", "n": 8}], "prm": None, "policy": SHARES}
         assert plan(**chat).nodes[1].key == plan(**chat, reasoning="none").nodes[1].key, "as before there were marks"
+
+    def test_a_setting_at_its_default_is_in_no_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def reasoning(**config: Any) -> Any:
+            node = plan(policy=THINKS, reasoning=config).nodes[1]
+            assert isinstance(node, SampleNode)
+            return node.identity["reasoning"]
+
+        plain = {"marks": ["<think>", "</think>", None], "opened": False}
+        assert reasoning() == plain
+        assert reasoning(max_tokens=5) == plain | {"max_tokens": 5}
+        before = searched(policy=THINKS).make_key, searched().make_key
+        monkeypatch.setitem(identities.VERSIONS, "reasoning", 2)
+        assert reasoning() == plain | {"code": {"reasoning": 2}}
+        assert searched(policy=THINKS).make_key != before[0]
+        assert searched().make_key == before[1]
 
     @pytest.mark.parametrize(
         ("settings", "named"),

@@ -71,8 +71,8 @@ def test_a_version_of_one_is_in_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert searched({"method": "adaptive", "n": 8}).make_key == FIRST_ADAPTIVE
 
 
-def method_keys(method: dict[str, Any]) -> Keys:
-    found = searched(method)
+def method_keys(method: dict[str, Any], **changes: Any) -> Keys:
+    found = searched(method, **changes)
     return {"make": found.make_key, "score": found.score_key, "grade": found.grade_key, "select": found.select_key}
 
 
@@ -122,6 +122,7 @@ def every_key(tmp_path: Path) -> Any:
             "adaptive": method_keys({"method": "adaptive", "n": 8}),
             "dvts": method_keys({"method": "dvts", "n": 8}),
             **{name: strategy_keys(path, {"n": 16}) for name, path in paths.items()},
+            "thinking": method_keys({"method": "best_of_n", "n": 8}, policy={"engine": "fake", "thinks": 2}),
             "train": train_keys(model),
             "eval": eval_keys(),
         }
@@ -132,7 +133,7 @@ def every_key(tmp_path: Path) -> Any:
 GRADED = {"grade", "select"}
 DECIDED = {"decide", "search", *GRADED}
 GRADED_ANEW = {
-    **dict.fromkeys(("best_of_n", "adaptive", "dvts"), GRADED),
+    **dict.fromkeys(("best_of_n", "adaptive", "dvts", "thinking"), GRADED),
     **dict.fromkeys(("strategy", "adaptive strategy"), DECIDED),
     "train": {"grade", "label"},
 }
@@ -142,9 +143,12 @@ CHANGED: dict[str, dict[str, set[str]]] = {
         "dvts": {"make", *GRADED},
         **{key: {"search", *GRADED} for key in ("strategy", "adaptive strategy")},
     },
+    "reasoning": {"thinking": {"make", "score", *GRADED}},
     "decision": dict.fromkeys(("strategy", "adaptive strategy"), DECIDED),
     "labels": {"train": {"label"}},
-    "selection": {key: {"select"} for key in ("best_of_n", "adaptive", "dvts", "strategy", "adaptive strategy")},
+    "selection": {
+        key: {"select"} for key in ("best_of_n", "adaptive", "dvts", "thinking", "strategy", "adaptive strategy")
+    },
     "rollout_measures": {},
     "solution_measures": {"eval": {"measure"}},
 }

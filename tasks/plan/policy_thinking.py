@@ -1,7 +1,7 @@
 """How a recipe's policy reasons: by the marks in its chat template and what its prompt opens, or as the recipe says."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from overthink.tasks.engines.registry import EngineIdentity
@@ -9,6 +9,7 @@ from overthink.tasks.errors import UserError
 from overthink.tasks.methods.thinking import Thinking
 from overthink.tasks.reasoning_marks import FAMILIES, ReasoningMarks
 from overthink.tasks.recipes.reasoning_config import OwnMarks, ReasoningConfig
+from overthink.tasks.stages.identity import own_code
 
 
 def thinking_of(config: ReasoningConfig, policy: EngineIdentity) -> Thinking | None:
@@ -45,7 +46,15 @@ def reasoning_identity(thinking: Thinking | None, config: ReasoningConfig, polic
     """What of the reasoning determines rollouts; nothing of a chat endpoint's that is only read."""
     if thinking is None or (policy.chat is not None and policy.chat.is_endpoint and config == ReasoningConfig()):
         return {}
-    return {"reasoning": asdict(thinking)}
+    marks = [thinking.marks.open, thinking.marks.close, thinking.marks.direct]
+    # What is at its default enters no key, so that a setting which a later version adds moves no rollouts.
+    settings = {
+        each.name: value
+        for each in fields(thinking)
+        if each.name not in ("marks", "opened") and (value := getattr(thinking, each.name)) != each.default
+    }
+    found = {"marks": marks, "opened": thinking.opened, **settings, **own_code("reasoning")}
+    return {"reasoning": found}
 
 
 def _marks(config: ReasoningConfig, policy: EngineIdentity) -> ReasoningMarks | None:
