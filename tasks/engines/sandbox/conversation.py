@@ -30,21 +30,18 @@ class Conversation:
 
     async def hold(self, command: Sequence[str]) -> ProgramOutcome:
         """Nothing of the command is left when this returns or raises. Raises EngineDied where nothing began."""
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True)
         )
         try:
             async with asyncio.timeout(self._job["wall_seconds"] + GRACE_SECONDS):
-                report = await self._listen(process)
+                report = await self._listen(await asyncio.shield(starting))
         except TimeoutError:
             report = None
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # `process.kill` may take what asyncio's own watcher waits for
-            await process.wait()
+            errors = await _end(await starting)
         if report is None:
-            assert process.stderr is not None
-            self._errors = await process.stderr.read(CHUNK)
+            self._errors = errors[:CHUNK]
         if not self._has_begun:
             reason = self._errors.decode(errors="replace").strip() or "it does not answer"
             raise EngineDied(f"the sandbox began no program: {reason}")
@@ -96,3 +93,14 @@ async def _send(to: asyncio.StreamWriter, content: bytes) -> None:
     """A frame: its length in 8 bytes, and its content."""
     to.write(len(content).to_bytes(8, "big") + content)
     await to.drain()
+
+
+async def _end(process: Process) -> bytes:
+    """Kill whatever is left of a command; the rest of its standard error."""
+    assert process.stdin is not None
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # `process.kill` may take what asyncio's own watcher waits for
+    # A supervisor that is just changing its user is not killed with its parent: it ends with its standard input.
+    if not process.stdin.is_closing():
+        process.stdin.transport.abort()
+    return (await process.communicate())[1]  # `process.wait` would wait for ever for output that nobody reads
