@@ -1,5 +1,6 @@
 """Rows as tables of the schemas."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,4 +17,10 @@ def rows_table(name: str, rows: Sequence[dict[str, Any]]) -> pa.Table:
 
 def calls_table(calls: Sequence[JournaledCall]) -> pa.Table:
     """Journaled calls as rows of the `calls` table, without their replies."""
-    return rows_table("calls", [vars(call) | {"started_at": int(call.started_at * 1_000_000)} for call in calls])
+    return rows_table("calls", list(map(_row, calls)))
+
+
+def _row(call: JournaledCall) -> dict[str, Any]:
+    # What a program took stands in its outcome.
+    cpu_seconds = json.loads(call.reply)["cpu_seconds"] if call.kind == "execute" else None
+    return vars(call) | {"started_at": int(call.started_at * 1_000_000), "cpu_seconds": cpu_seconds}

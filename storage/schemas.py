@@ -113,6 +113,12 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("sample_index", pa.int32()),
             ("answer", pa.string()),
             ("answer_key", pa.string()),
+            # Of programs, where they were run: the share of public tests passed, the number of generated ones, a digest
+            # of what it made of the inputs, and one of which generated tests it passed; null where unknown.
+            ("tests_passed", pa.float64()),
+            ("generated_passed", pa.float64()),
+            ("behaviour", pa.string()),
+            ("agreement", pa.string()),
         ]
     ),
     "grades": pa.schema(
@@ -123,6 +129,17 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("correct", pa.bool_()),
             ("detail", pa.string()),
             ("reference", pa.string()),
+        ]
+    ),
+    "test_results": pa.schema(
+        [
+            ("rollout_id", pa.string()),
+            ("suite", pa.string()),
+            ("passed", pa.list_(pa.bool_())),  # a verdict for each test; null where unknown
+            ("behaviour", pa.string()),
+            ("ended", pa.string()),
+            ("detail", pa.string()),
+            ("cpu_seconds", pa.float64()),
         ]
     ),
     "decisions": pa.schema(
@@ -192,6 +209,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("output_tokens", pa.int32()),
             ("latency_ms", pa.float64()),
             ("started_at", pa.timestamp("us", tz="UTC")),
+            ("cpu_seconds", pa.float64()),  # of a program; null of other calls
         ]
     ),
 }

@@ -13,6 +13,7 @@ class StageKind(StrEnum):
     SAMPLE = "sample"
     SEARCH = "search"
     SCORE = "score"
+    TEST = "test"
     GRADE = "grade"
     DECIDE = "decide"
     SELECT = "select"
@@ -20,13 +21,14 @@ class StageKind(StrEnum):
     MEASURE = "measure"
 
 
-Role = Literal["policy", "prm"]
+Role = Literal["policy", "prm", "sandbox"]
 
 # The engines that a stage of each kind needs; other kinds need none.
 ENGINES_OF: Mapping[StageKind, tuple[Role, ...]] = {
     StageKind.SAMPLE: ("policy",),
     StageKind.SEARCH: ("policy", "prm"),
     StageKind.SCORE: ("prm",),
+    StageKind.TEST: ("sandbox",),
     StageKind.LABEL: ("policy",),
 }
 MAKE_ROLLOUTS = frozenset({StageKind.SAMPLE, StageKind.SEARCH, StageKind.IMPORT})
@@ -37,6 +39,7 @@ TABLES_OF: Mapping[StageKind, frozenset[str]] = {
     StageKind.SAMPLE: frozenset({"rollouts", "steps", "calls"}),
     StageKind.SEARCH: frozenset({"rollouts", "steps", "scores", "nodes", "calls"}),
     StageKind.SCORE: frozenset({"scores", "calls"}),
+    StageKind.TEST: frozenset({"test_results", "calls"}),
     StageKind.GRADE: frozenset({"answers", "grades"}),
     StageKind.DECIDE: frozenset({"decisions"}),
     StageKind.SELECT: frozenset({"groups", "selections", "estimates"}),

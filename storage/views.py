@@ -23,7 +23,7 @@ READS_PRM = "coalesce(e.reads_prm, starts_with(e.selector, 'prm_'))"
 ROLLOUT_KINDS = ", ".join(f"'{kind}'" for kind in sorted(MAKE_ROLLOUTS))
 # Which calls of a stage belong to a run: where calls are per sample, only those of the samples that the run uses.
 CALLS_OF_USE = f"""(u.kind IN ('{StageKind.SEARCH}', '{StageKind.LABEL}')
-              OR u.kind IN ('{StageKind.SAMPLE}', '{StageKind.SCORE}') AND c.sample_index < u.n)"""
+              OR u.kind IN ('{StageKind.SAMPLE}', '{StageKind.SCORE}', '{StageKind.TEST}') AND c.sample_index < u.n)"""
 
 
 def _unpivoted(table: str, step_index: str) -> str:
@@ -52,6 +52,7 @@ VIEWS = {
         SELECT rollout_id, 'prm' AS signal, step_index, score AS value, prm AS source FROM parts_scores
         UNION ALL BY NAME {_unpivoted("parts_rollouts", "NULL::INTEGER")}
         UNION ALL BY NAME {_unpivoted("parts_steps", "step_index")}""",
+    "test_results": "SELECT * EXCLUDE (stage_key) FROM parts_test_results",
     "step_labels": "SELECT * EXCLUDE (stage_key) FROM parts_step_labels",
     "nodes": f"""
         SELECT u.run_id, u.method_id, n.* EXCLUDE (stage_key, problem_key) FROM parts_nodes n

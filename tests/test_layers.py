@@ -43,6 +43,7 @@ NEIGHBOURS = {
     ("tasks/analysis", "tasks/plugins"),
     ("tasks/plugins", "tasks/errors"),
     ("tasks/datasets", "tasks/domains"),
+    ("tasks/domains", "tasks/methods"),
     ("tasks/importers", "tasks/engines"),
 }
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
