@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 import torch
 from tiny_models import SHAPES, build_prm, tensors
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -16,6 +17,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
+    PreTrainedTokenizerFast,
 )
 
 from overthink.tasks.engines.engine_config import AutoPrmConfig, Placement, TorchPrmConfig, VllmPrmConfig
@@ -146,6 +148,15 @@ def pqm(direct: Direct, question: str, steps: Sequence[str]) -> list[float]:
     return direct.value(ids, places)
 
 
+def versaprm(direct: Direct, question: str, steps: Sequence[str]) -> list[float]:
+    ids, places = direct.special("<|begin_of_text|>") + direct.encode(question + " \n\n"), []
+    for step in steps:
+        ids += direct.encode(step) + direct.encode(" \n\n\n\n")
+        places.append(len(ids) - 1)
+    logits = direct.logits(AutoModelForCausalLM, ids)
+    return [direct.two_tokens(logits[place], "-", "+") for place in places]
+
+
 def trl(direct: Direct, question: str, steps: Sequence[str]) -> list[float]:
     ids, places = direct.encode(question), []
     for step in steps:
@@ -188,6 +199,7 @@ DIRECT: dict[str, Callable[[Direct, str, Sequence[str]], list[float]]] = {
     "rlhflow": rlhflow,
     "skywork": skywork,
     "pqm": pqm,
+    "versaprm": versaprm,
     "trl": trl,
     "verifier": verifier,
     "orm": orm,
@@ -284,3 +296,29 @@ async def test_vllm_gives_the_same_scores_as_torch(
         one = await vllm.score(QUESTION, STEPS[:count], count - 1)
         assert one.values == pytest.approx((await prm.score(QUESTION, STEPS[:count], count - 1)).values, abs=1e-3)
     await vllm.close()
+
+
+SPLIT_OF_LLAMA_3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+async def test_versaprm_reads_the_tokens_of_its_authors_text() -> None:
+    """They encode question, steps and marks as one text, and read wherever the token of the mark is."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT_OF_LLAMA_3), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    said = "What is 12 + 30? \n\nFirst \n\n\n\nadd - + \n\n\n\n"
+    backend.train_from_iterator([said] * 4, trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
+    (mark,) = tokenizer.encode(" \n\n\n\n")
+    for steps in (STEPS, STEPS[:1], ("$x$", "\\[x\n\\]", "Is it 5?"), ROLLOUTS[2], ROLLOUTS[5]):
+        (prompt,) = FAMILIES["versaprm"].layout(tokenizer).write(QUESTION, steps, 0)
+        assert list(prompt.ids) == tokenizer.encode(f"{QUESTION} \n\n" + "".join(f"{one} \n\n\n\n" for one in steps))
+        assert list(prompt.places) == [place for place, token in enumerate(prompt.ids) if token == mark]

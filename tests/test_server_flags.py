@@ -33,6 +33,7 @@ POOLER = ["--runner", "pooling", "--pooler-config", json.dumps(SETTINGS)]
         ("rlhflow", ["-", "+"]),
         ("math-shepherd", ["-", "+"]),
         ("er-prm", ["\u0120-", "\u0120+"]),
+        ("versaprm", ["-", "+"]),
         ("verifier", ["No", "Yes"]),
     ],
 )

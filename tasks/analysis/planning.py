@@ -51,6 +51,7 @@ PARAMETERS = {
     "peiyi9979/math-shepherd-mistral-7b-prm": 7.24e9,
     "RLHFlow/Llama3.1-8B-PRM-Mistral-Data": 8.03e9,
     "RLHFlow/Llama3.1-8B-PRM-Deepseek-Data": 8.03e9,
+    "UW-Madison-Lee-Lab/VersaPRM": 8.03e9,
     "Skywork/Skywork-o1-Open-PRM-Qwen-2.5-1.5B": 1.54e9,
     "Skywork/Skywork-o1-Open-PRM-Qwen-2.5-7B": 7.61e9,
     "Qwen/Qwen2.5-Math-7B-PRM800K": 7.61e9,

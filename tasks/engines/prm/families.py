@@ -94,6 +94,11 @@ FAMILIES = {
         head=Head(("v_head.summary",), has_bias=True),
         added_token="[PRM]",
     ),
+    "versaprm": PrmFamily(
+        architectures=("LlamaForCausalLM",),
+        layout=partial(MarkedLines, after_question=" \n\n", mark=" \n\n\n\n"),
+        head=Head((LM_HEAD,), tokens=("-", "+")),
+    ),
     "trl": PrmFamily(
         architectures=("*ForTokenClassification",),
         layout=partial(MarkedLines, after_question="", mark="\n"),

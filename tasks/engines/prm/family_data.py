@@ -6,7 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, TypeAda
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-PrmFamilyName = Literal["qwen", "math-shepherd", "er-prm", "rlhflow", "skywork", "pqm", "trl", "verifier", "orm"]
+PrmFamilyName = Literal[
+    "qwen", "math-shepherd", "er-prm", "rlhflow", "skywork", "pqm", "versaprm", "trl", "verifier", "orm"
+]
 Mark = Annotated[str, Field(min_length=1)]
 
 
