@@ -18,7 +18,7 @@ from overthink.storage.store import Run, Store
 from overthink.tasks.datasets.sources import ProblemSet, load_problems
 from overthink.tasks.errors import UserError
 from overthink.tasks.plan.method_nodes import grade_node, problems_of, select_node
-from overthink.tasks.plan.stored_run import stored_problem_set
+from overthink.tasks.plan.stored_run import stored_problem_set, stored_tests
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.store_uri import StorePlace
 from overthink.tasks.stages.context import Engines
@@ -66,7 +66,7 @@ def rebuilt(store: Store, run: Run) -> list[StageNode]:
     nodes: list[StageNode] = [ProblemsNode(problems=problems)]
     for method in recipe.fixed_methods:
         made, scores = _made_and_scored(run, method.method_id, method.n)
-        grades = grade_node(recipe, problems, made)
+        grades = grade_node(recipe, problems, made, stored_tests(run, made))
         nodes += [grades, select_node(recipe, method, grades, scores)]
     keys = {(use.kind, use.method_id): use.key for use in run.stages}
     for node in nodes:

@@ -68,3 +68,7 @@ class Sandbox(Protocol):
         Raises EngineDied where it could not be begun.
         """
         ...
+
+    async def close(self) -> None:
+        """Give back what the engine holds."""
+        ...

@@ -25,7 +25,7 @@ from overthink.tasks.engines.engine_config import (
     VllmPolicyConfig,
     VllmPrmConfig,
 )
-from overthink.tasks.engines.engine_protocol import Policy, Prm
+from overthink.tasks.engines.engine_protocol import Policy, Prm, Sandbox
 from overthink.tasks.engines.lora import Adapter
 from overthink.tasks.engines.models import ModelFiles, locate_model, locate_tokenizer
 from overthink.tasks.engines.policy_prompts import PolicyPrompts, chat_of
@@ -35,7 +35,7 @@ from overthink.tasks.engines.weights import LANGUAGE_MODEL, check_weights
 from overthink.tasks.errors import EngineDied, EngineUnavailable
 from overthink.tasks.reasoning_marks import FAMILIES
 
-Engine = TypeVar("Engine", Policy, Prm)
+Engine = TypeVar("Engine", Policy, Prm, Sandbox)
 NOT_IDENTITY = {"placement", "model", "script", "base", "system_prompt", "lora"}
 WHERE_SERVED = {
     "endpoints",
@@ -280,3 +280,14 @@ class EngineSlot(Generic[Engine]):
             if self._engine is not None:
                 engine, self._engine = self._engine, None
                 await engine.close()
+
+
+def sandbox_slot() -> EngineSlot[Sandbox]:
+    """A slot for the sandbox that holds on this machine."""
+
+    async def opener(_: None) -> Sandbox:
+        from overthink.tasks.engines.sandbox.choosing import open_sandbox
+
+        return await open_sandbox()
+
+    return EngineSlot(None, opener)

@@ -11,9 +11,9 @@ from overthink.tasks.recipes.recipe import AnyRecipe, Recipe
 
 def gpus_taken(recipe: AnyRecipe, roles: Sequence[Role]) -> int | None:
     """The number of GPUs of the engines that a stage asks; None where it asks none, or where a server runs them."""
-    if not roles:
+    engines = tuple(getattr(recipe, role) for role in roles if role != "sandbox")
+    if not engines:
         return None
-    engines = tuple(getattr(recipe, role) for role in roles)
     if any(isinstance(engine, ServedModelConfig) for engine in engines):
         return None
     count = _count(engines)

@@ -14,7 +14,7 @@ from overthink.tasks.importers.inspect_logs import read_inspect
 from overthink.tasks.importers.lm_eval import read_lm_eval
 from overthink.tasks.importers.mapped_jsonl import read_mapped_jsonl
 from overthink.tasks.importers.search_and_learn import read_search_and_learn
-from overthink.tasks.plan.method_nodes import grade_node, problems_of
+from overthink.tasks.plan.method_nodes import grade_node, problems_of, tests_node
 from overthink.tasks.plan.run_plan import Plan, run_id
 from overthink.tasks.recipes.import_recipe import ImportRecipe, WhichSelectors
 from overthink.tasks.stages.import_nodes import ImportNode
@@ -85,7 +85,8 @@ def _plan(recipe: ImportRecipe, imported: ImportedSet) -> Plan:
         columns=recipe.columns,
         prm=None if prm is None else prm.address,
     )
-    grades, names = grade_node(recipe, problems, rollouts), selectors_of(imported, recipe.selectors)
+    tests = tests_node(recipe, problems, rollouts)
+    grades, names = grade_node(recipe, problems, rollouts, tests), selectors_of(imported, recipe.selectors)
     chosen = SelectNode(
         problems=problems,
         method_id=method_id,
@@ -97,7 +98,7 @@ def _plan(recipe: ImportRecipe, imported: ImportedSet) -> Plan:
     )
     # The name contains what distinguishes this set from the import's other sets.
     named = recipe.model_copy(update={"name": "-".join(filter(None, (recipe.name, imported.label)))})
-    nodes = (ProblemsNode(problems=problems), rollouts, grades, chosen)
+    nodes = (ProblemsNode(problems=problems), rollouts, *([] if tests is None else [tests]), grades, chosen)
     policy = None if imported.policy is None else EngineIdentity(imported.policy, None, {})
     return Plan(named, run_id(named.name, [problems.key, chosen.identity]), problems, nodes, policy, prm)
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from overthink.tasks.datasets.sources import ProblemSet
+from overthink.tasks.domains.program_domain import ProgramDomain
 from overthink.tasks.engines.registry import EngineIdentity
+from overthink.tasks.engines.sandbox.choosing import sandbox_identity
 from overthink.tasks.errors import UserError
 from overthink.tasks.methods.thinking import Thinking
 from overthink.tasks.plan.policy_thinking import check_words, reasoning_identity, thinking_of
@@ -14,6 +16,7 @@ from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.stages.grade import GradeNode
 from overthink.tasks.stages.identity import JsonObject
 from overthink.tasks.stages.node import Input, Problems, StageNode
+from overthink.tasks.stages.run_tests import RunTestsNode
 from overthink.tasks.stages.sample import SampleNode
 from overthink.tasks.stages.score import ScoreNode
 from overthink.tasks.stages.search import SearchNode
@@ -25,8 +28,26 @@ def problems_of(problem_set: ProblemSet) -> Problems:
     return Problems(problem_set.name, problem_set.problems, problem_set.content)
 
 
-def grade_node(recipe: Recipe | ImportRecipe, problems: Problems, made: Input) -> GradeNode:
-    """The grades of a stage's rollouts."""
+def tests_node(recipe: Recipe | ImportRecipe, problems: Problems, made: Input) -> RunTestsNode | None:
+    """The tests of a stage's rollouts; None where they are no programs.
+
+    Raises EngineUnavailable where no sandbox holds, so that nothing is drawn that cannot be graded.
+    """
+    if not isinstance(recipe.grader.domain, ProgramDomain):
+        return None
+    return RunTestsNode(
+        problems=problems,
+        method_id=made.method_id,
+        n=made.n,
+        shard_size=recipe.shard_size,
+        rollouts=made,
+        grader=recipe.grader,
+        sandbox=sandbox_identity(),
+    )
+
+
+def grade_node(recipe: Recipe | ImportRecipe, problems: Problems, made: Input, tests: Input | None) -> GradeNode:
+    """The grades of a stage's rollouts, of programs by their tests."""
     return GradeNode(
         problems=problems,
         method_id=made.method_id,
@@ -34,6 +55,7 @@ def grade_node(recipe: Recipe | ImportRecipe, problems: Problems, made: Input) -
         shard_size=recipe.shard_size,
         rollouts=made,
         grader=recipe.grader,
+        tests=tests,
     )
 
 
@@ -74,9 +96,14 @@ class Planner:
         """All stages of a method."""
         made = self.searched(method) if method.is_search else self.sampled(method, method.method_id)
         scores = made if method.is_guided else self.scores(made)
-        grades = grade_node(self.recipe, self.problems, made)
+        tests, grades = self.graded(made)
         chosen = select_node(self.recipe, method, grades, scores)
-        return [made, *([] if scores in (None, made) else [scores]), grades, chosen]
+        return [made, *([] if scores in (None, made) else [scores]), *tests, grades, chosen]
+
+    def graded(self, made: Input) -> tuple[list[StageNode], GradeNode]:
+        """The tests of a stage's rollouts, if they are programs, and their grades."""
+        tests = tests_node(self.recipe, self.problems, made)
+        return [] if tests is None else [tests], grade_node(self.recipe, self.problems, made, tests)
 
     def sampled(self, method: AnyMethod, method_id: str) -> SampleNode:
         """The rollouts of a method that needs no verifier."""

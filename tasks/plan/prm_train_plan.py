@@ -2,6 +2,7 @@
 
 from overthink.tasks.datasets.sources import ProblemSet
 from overthink.tasks.determinants import determinants
+from overthink.tasks.domains.program_domain import ProgramDomain
 from overthink.tasks.engines.engine_config import ModelConfig
 from overthink.tasks.engines.models import locate_model
 from overthink.tasks.engines.registry import identify
@@ -30,9 +31,14 @@ def plan_prm_train(recipe: PrmTrainRecipe, problem_set: ProblemSet) -> Plan:
             f"labels continue from the steps of an answer, and policy {planner.policy.name} thinks before it: let it "
             "answer at once (prompt.chat_template_kwargs), or say reasoning: none, which makes its thoughts steps"
         )
+    if isinstance(drawing.grader.domain, ProgramDomain):
+        raise UserError(
+            "labels are of continuations that are graded as they are drawn, and answers of domain "
+            f"{drawing.domain} are programs, which are graded by running them: train on another domain"
+        )
     (method,) = drawing.fixed_methods
     made = planner.sampled(method, method.method_id)
-    grades = grade_node(drawing, planner.problems, made)
+    grades = grade_node(drawing, planner.problems, made, None)
     labels = LabelNode(
         problems=planner.problems,
         method_id=method.method_id,

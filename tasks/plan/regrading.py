@@ -13,7 +13,7 @@ from overthink.storage.stages import Stage
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
 from overthink.tasks.domains.domain import Judge
-from overthink.tasks.plan.stored_run import stored_problems, stored_stage
+from overthink.tasks.plan.stored_run import stored_problems, stored_stage, stored_tests
 from overthink.tasks.recipes.grading import Grader, grader_of
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.stages.choose import Applied, ChooseNode
@@ -87,7 +87,12 @@ class Regrading:
     def _graded(self, made: Input) -> GradeNode:
         self._whole(made)
         node = GradeNode(
-            problems=self._problems, method_id=made.method_id, n=made.n, rollouts=made, grader=self._grader
+            problems=self._problems,
+            method_id=made.method_id,
+            n=made.n,
+            rollouts=made,
+            grader=self._grader,
+            tests=stored_tests(self._run, made),
         )
         context, units = self._context(node.key), self._problems.units
         for extent in context.stage.missing(units, node.n, len(units)):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.errors import UserError
-from overthink.tasks.plan.method_nodes import Planner, grade_node
+from overthink.tasks.plan.method_nodes import Planner
 from overthink.tasks.recipes.methods import BestOfN, ComputeOptimal
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.strategy_file import Strategy, read_strategy
@@ -37,7 +37,7 @@ def strategies(planner: Planner) -> list[StageNode]:
 def _nodes(planner: Planner, method: ComputeOptimal, strategy: Strategy) -> list[StageNode]:
     recipe, method_id = planner.recipe, method.method_id(strategy.name)
     fixed = None if method.n is None else strategy.fixed_choice(method.n)
-    pilot = None if fixed is not None else _pilot(planner, strategy, method_id)
+    before, pilot = ([], None) if fixed is not None else _pilot(planner, strategy, method_id)
     decided = _decided(planner, method, strategy, pilot)
     assert planner.prm is not None, "a recipe with a strategy names a PRM"
     rest = FollowingNode(
@@ -56,20 +56,20 @@ def _nodes(planner: Planner, method: ComputeOptimal, strategy: Strategy) -> list
         fixed=fixed,
         decided=decided,
     )
-    grades = grade_node(recipe, planner.problems, rest)
+    tests, grades = planner.graded(rest)
     applied = Applied(pilot, decided, rest, grades, rest.n)
     selectors = {choice.selector for choice in (*strategy.choices, *strategy.without_pilot)}
     chosen = ChooseNode(problems=planner.problems, method_id=method_id, n=rest.n, applied=applied, selectors=selectors)
-    before = () if pilot is None else (pilot.rollouts, pilot.scores, pilot.grades)
-    return [*before, decided, rest, grades, chosen]
+    return [*before, decided, rest, *tests, grades, chosen]
 
 
-def _pilot(planner: Planner, strategy: Strategy, method_id: str) -> Pilot:
-    """The first rollouts of best-of-N, in the stages that every best-of-N shares."""
+def _pilot(planner: Planner, strategy: Strategy, method_id: str) -> tuple[list[StageNode], Pilot]:
+    """The first rollouts of best-of-N, in the stages that every best-of-N shares, and what is read of them."""
     made = planner.sampled(BestOfN(method="best_of_n", n=strategy.difficulty.pilot), method_id)
     scores = planner.scores(made)
     assert scores is not None, "a recipe with a strategy names a PRM"
-    return Pilot(made, scores, grade_node(planner.recipe, planner.problems, made), made.n)
+    tests, grades = planner.graded(made)
+    return [made, scores, *tests, grades], Pilot(made, scores, grades, made.n)
 
 
 def _decided(

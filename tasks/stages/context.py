@@ -1,12 +1,12 @@
 """What the parts of a stage are made with: stages, engines, the judge, and who counts what is done."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from overthink.storage.stages import Stage
 from overthink.tasks.domains.domain import Judge
-from overthink.tasks.engines.engine_protocol import Policy, Prm
-from overthink.tasks.engines.registry import EngineSlot
+from overthink.tasks.engines.engine_protocol import Policy, Prm, Sandbox
+from overthink.tasks.engines.registry import EngineSlot, sandbox_slot
 from overthink.tasks.stages.driver import EngineAccess
 
 OpenStage = Callable[[str], Stage]  # by the stage's key
@@ -24,14 +24,15 @@ class ShardContext:
 
 @dataclass(frozen=True)
 class Engines:
-    """The slots of a run's engines; None where the run has no such engine."""
+    """The slots of a run's engines; None where the run has no such engine. A sandbox is there for those who ask."""
 
     policy: EngineSlot[Policy] | None = None
     prm: EngineSlot[Prm] | None = None
+    sandbox: EngineSlot[Sandbox] = field(default_factory=sandbox_slot)
 
     async def close(self) -> None:
-        """Close both engines."""
-        for slot in (self.policy, self.prm):
+        """Close all engines."""
+        for slot in (self.policy, self.prm, self.sandbox):
             if slot is not None:
                 await slot.close()
 

@@ -1,5 +1,6 @@
 """The grade stage: each rollout's answer, its canonical form, and whether it is right."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,12 +12,16 @@ from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.determinants import determinants
 from overthink.tasks.domains.domain import Judge, Judged
+from overthink.tasks.domains.program_domain import ProgramDomain
 from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.records import Problem
+from overthink.tasks.stages.answers import answer_in, rollouts_by_problem
 from overthink.tasks.stages.context import ShardContext
 from overthink.tasks.stages.graded import on_all_cores
 from overthink.tasks.stages.identity import JsonObject, stage_identity
 from overthink.tasks.stages.node import Input, PlainNode
+from overthink.tasks.stages.program_columns import program_columns
+from overthink.tasks.stages.run_tests import Results, read_results
 from overthink.tasks.stages.score import rows_within
 
 Row = dict[str, Any]
@@ -35,38 +40,42 @@ DETAILS = {  # a domain's own reasons are stored as they are
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GradeNode(PlainNode):
-    """The answers and grades of the rollouts of another stage."""
+    """The answers and grades of the rollouts of another stage; those of programs are what their `tests` say."""
 
     kind: ClassVar[StageKind] = StageKind.GRADE
     tables: ClassVar[tuple[str, ...]] = ("answers", "grades")
 
     rollouts: Input
     grader: Grader
+    tests: Input | None = None
 
     @property
     def identity(self) -> JsonObject:
-        """The rollouts, the references and the grader."""
+        """The rollouts, the references and the grader; of programs their tests."""
         return stage_identity(
             self.kind,
             samples=self.rollouts.key,
             grading=determinants(self.grader.grading),
             grader=self.grader.identity(),
             references=content_key(self.problems.content),
+            **({} if self.tests is None else {"tests": self.tests.key}),
         )
 
     @property
     def reads(self) -> tuple[tuple[Input, str], ...]:
-        """The rollouts."""
-        return ((self.rollouts, "rollouts"),)
+        """The rollouts, and what became of their programs."""
+        tests = () if self.tests is None else ((self.tests, "test_results"),)
+        return ((self.rollouts, "rollouts"), *tests)
 
     def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:
         """Grade one shard's rollouts, on all cores."""
         rollouts = context.stage_of(self.rollouts.key).table("rollouts", extent.units)
         by_problem = rollouts_by_problem(rows_within(rollouts, extent))
+        results = None if self.tests is None else read_results(context.stage_of(self.tests.key), extent.units)
 
         def graded(unit: str) -> tuple[list[Row], list[Row]]:
             problem = self.problems.by_key[unit]
-            rows = grade_rollouts(problem, by_problem.get(unit, []), self.grader, context.judge)
+            rows = grade_rollouts(problem, by_problem.get(unit, []), self.grader, context.judge, results)
             context.on_problem()
             return rows
 
@@ -77,22 +86,23 @@ class GradeNode(PlainNode):
         }
 
 
-def rollouts_by_problem(rollouts: pa.Table) -> dict[str, list[Row]]:
-    """The rows of `rollouts`, by problem key."""
-    by_problem: dict[str, list[Row]] = {}
-    for row in rollouts.to_pylist():
-        by_problem.setdefault(row["problem_key"], []).append(row)
-    return by_problem
-
-
-def grade_rollouts(problem: Problem, rollouts: list[Row], grader: Grader, judge: Judge) -> tuple[list[Row], list[Row]]:
-    """The rows of `answers` and of `grades` for one problem's rows of `rollouts`."""
-    found = [None if row["stop_reason"] == "confidence" else _answer(problem, row, grader) for row in rollouts]
+def grade_rollouts(
+    problem: Problem, rollouts: list[Row], grader: Grader, judge: Judge, results: Mapping[str, Results] | None = None
+) -> tuple[list[Row], list[Row]]:
+    """The rows of `answers` and of `grades` for one problem's rows of `rollouts`; `results` are those of programs."""
+    found = [answer_in(problem, row, grader) for row in rollouts]
     judged = judge_answers(problem, found, judge)
+    ran = results or {}
+    if isinstance(grader.domain, ProgramDomain) and problem.reference is not None:
+        pairs = zip(rollouts, judged, strict=True)
+        judged = [_tested(problem, one, ran.get(row["rollout_id"]), grader.domain) for row, one in pairs]
     answers, grades = [], []
     for row, answer, one in zip(rollouts, found, judged, strict=True):
         identity = {name: row[name] for name in ("problem_key", "problem_id", "rollout_id", "sample_index")}
-        answers.append(identity | {"answer": answer, "answer_key": None if one is None else one.key})
+        key = None if one is None else one.key
+        answers.append(
+            identity | {"answer": answer, "answer_key": key} | program_columns(ran.get(row["rollout_id"], ()))
+        )
         who = {"grader": grader.name, "grader_version": grader.domain.version}
         verdict = {"reference": problem.reference, **_verdict(problem, one)}
         if row["stop_reason"] == "confidence":
@@ -101,10 +111,11 @@ def grade_rollouts(problem: Problem, rollouts: list[Row], grader: Grader, judge:
     return answers, grades
 
 
-def _answer(problem: Problem, row: Row, grader: Grader) -> str | None:
-    """The answer; a policy that thinks may also answer at once, and then has 0 tokens of reasoning."""
-    is_divided = row.get("reasoning_text") is not None or row.get("reasoning_tokens") is not None
-    return grader.extract(problem, row["text"], is_divided)
+def _tested(problem: Problem, judged: Judged | None, results: Results | None, domain: ProgramDomain) -> Judged | None:
+    """An answer with the verdict of its tests; where it is no program, or was not run, as it was judged."""
+    if judged is None or results is None:
+        return judged
+    return Judged(judged.key, *domain.verdict(problem, results))
 
 
 def judge_answers(problem: Problem, answers: list[str | None], judge: Judge) -> list[Judged | None]:

@@ -191,6 +191,7 @@ class EngineNode(StageNode):
 
     policy: EngineIdentity | None
     prm: EngineIdentity | None
+    sandbox: Mapping[str, str] | None = None
     seed: int
 
     @property
@@ -225,6 +226,7 @@ class EngineNode(StageNode):
         """
         policy = await context.policy.get() if asks(self, "policy") else None
         prm = await context.prm.get() if asks(self, "prm") else None
+        sandbox = await context.engines.sandbox.get() if asks(self, "sandbox") else None
         driver = Driver(
             stage_key=self.key,
             seed=self.seed,
@@ -233,6 +235,7 @@ class EngineNode(StageNode):
             policy=policy,
             prm=prm,
             access=context.access,
+            sandbox=sandbox,
         )
 
         async def solve(unit: str) -> Result:
@@ -247,6 +250,8 @@ class EngineNode(StageNode):
                     await context.policy.discard(policy)
                 if prm is not None:
                     await context.prm.discard(prm)
+                if sandbox is not None:
+                    await context.engines.sandbox.discard(sandbox)
             if isinstance(result, BaseException):
                 raise result
         return cast(list[Result], results)

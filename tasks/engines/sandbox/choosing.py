@@ -1,6 +1,9 @@
 """Which sandbox holds on this machine."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 from overthink.storage.integrity import Finding
 from overthink.tasks.engines.sandbox.bubblewrap import Bubblewrap
@@ -35,6 +38,16 @@ async def open_sandbox(isolations: Sequence[Isolation] | None = None) -> Isolate
     if isinstance(found, str):
         raise EngineUnavailable(f"{found}: {INSTALL}")
     return IsolatedSandbox(found)
+
+
+@cache
+def sandbox_identity() -> Mapping[str, str]:
+    """What outcomes depend on here; tried once a process, for plans, which must know it before anything is drawn.
+
+    Raises EngineUnavailable where no sandbox holds.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:  # the caller's may have an event loop already
+        return thread.submit(asyncio.run, open_sandbox()).result().identity()
 
 
 async def sandbox_finding() -> Finding:

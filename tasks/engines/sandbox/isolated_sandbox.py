@@ -18,7 +18,7 @@ _count = itertools.count()
 
 
 class IsolatedSandbox:
-    """Answers to the protocol `Sandbox`. It holds nothing between programs, so it need not be closed."""
+    """Answers to the protocol `Sandbox`."""
 
     def __init__(self, isolation: Isolation, concurrency: int | None = None) -> None:
         self.isolation = isolation
@@ -33,6 +33,9 @@ class IsolatedSandbox:
         async with self._room:
             conversation = Conversation(_job(program, stdin, limits), program.tests)
             return await conversation.hold(self.isolation.command(limits))
+
+    async def close(self) -> None:
+        """It holds nothing between programs."""
 
 
 def _job(program: Program, stdin: str, limits: Limits) -> dict[str, Any]:
