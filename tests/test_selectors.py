@@ -11,20 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overthink.storage.schemas import SCHEMAS
+from overthink.tasks.analysis.aggregation import AGGREGATIONS, aggregate
 from overthink.tasks.analysis.selectors import (
-    AGGREGATIONS,
     SELECTORS,
     Candidates,
     Selector,
     SelectorName,
-    aggregate,
     best,
     candidates,
     choose,
     needs_prm,
     signal_of,
 )
-from overthink.tasks.analysis.signals import SIGNAL_NAMES
+from overthink.tasks.analysis.signals import CLASS_NAMES, SIGNAL_NAMES, TEST_SIGNALS
 
 NAN = float("nan")
 
@@ -108,6 +107,8 @@ def test_what_sampling_did_not_tell_has_no_say() -> None:
 def test_a_selector_of_a_signal_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="there is no signal 'confidence': name one of prm, completion_tokens, "):
         Selector("wrong", best, signal="confidence")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="there are no classes 'text': name one of behaviour, agreement"):
+        Selector("wrong", best, joined_by="text")  # type: ignore[arg-type]
 
 
 def test_the_page_on_selectors_has_each_once() -> None:
@@ -121,8 +122,9 @@ def test_the_page_on_selectors_has_each_once() -> None:
     assert sorted(found) == sorted(SELECTORS)
 
 
-def test_the_signals_are_columns_of_the_rollouts() -> None:
-    assert set(SIGNAL_NAMES) - {"prm"} <= set(SCHEMAS["rollouts"].names)
+def test_the_signals_are_columns_of_the_rollouts_and_what_tests_say_of_the_answers() -> None:
+    assert set(SIGNAL_NAMES) - {"prm", *TEST_SIGNALS} <= set(SCHEMAS["rollouts"].names)
+    assert {*TEST_SIGNALS, *CLASS_NAMES} <= set(SCHEMAS["answers"].names)
 
 
 @pytest.mark.parametrize(("aggregation", "expected"), [("min", 0.25), ("last", 0.5), ("mean", 0.5), ("prod", 0.09375)])
@@ -198,17 +200,22 @@ def test_equal_keys_are_numbered_alike_in_order_of_first_sight() -> None:
     np.testing.assert_array_equal(groups, [0, -1, 1, 0])
 
 
+UNTESTED = {"tests_max": -1.0, "tests_vote": 0.0, "codet": 0.0}  # what a rollout of which tests say nothing is worth
 COMBINE = {"min": min, "last": lambda row: row[-1], "mean": lambda row: sum(row) / len(row), "prod": math.prod}
 
 
 def reference_value(selector: SelectorName, row: list[float]) -> float:
     """What a rollout with these step scores is worth, of which each signal is the last."""
-    if selector in ("majority", "oracle"):
+    if selector in ("majority", "oracle", "behaviour_vote"):
         return 1.0
+    if selector in UNTESTED and (not row or math.isnan(row[-1])):
+        return UNTESTED[selector]
     if not row:
         return NAN
     if needs_prm(selector):
         return NAN if any(map(math.isnan, row)) else COMBINE[selector.split("_")[1]](row)
+    if selector == "codet":
+        return row[-1] ** 2
     sign = -1 if selector.startswith("shortest") else 1
     return float(np.exp(row[-1])) if selector == "logprob_mean_vote" else sign * row[-1]
 

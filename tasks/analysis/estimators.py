@@ -115,6 +115,7 @@ def estimates_after(
 
 def _by_subsets(selector: Selector, values: Floats, rollouts: Candidates, subsets: Integers) -> Chance:
     """The probability that the choice among a subset's rollouts is a marked one."""
+    rollouts = rollouts.joined_by(selector.joined_by)
     if selector.pick is any_right:
         return partial(_any_among, subsets)
     if selector.pick is vote:

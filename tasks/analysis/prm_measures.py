@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from overthink.tasks.analysis.aggregation import AGGREGATIONS, Aggregation
 from overthink.tasks.analysis.estimators import estimates
 from overthink.tasks.analysis.prm_quality import (
     Booleans,
@@ -20,11 +21,9 @@ from overthink.tasks.analysis.prm_quality import (
     misled_by_max,
 )
 from overthink.tasks.analysis.selectors import (
-    AGGREGATIONS,
     BEST_BY,
     MAJORITY,
     ORACLE,
-    Aggregation,
     Candidates,
     Selector,
     values_of,

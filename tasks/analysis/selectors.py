@@ -1,41 +1,24 @@
 """Selectors: how one answer is chosen among a problem's rollouts, by votes, PRM scores or what sampling tells."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, get_args
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from overthink.tasks.analysis.aggregation import AGGREGATIONS, Aggregation, aggregate
 from overthink.tasks.analysis.ballots import Ballot, as_valued, borda, first_three, top
-from overthink.tasks.analysis.signals import SIGNAL_NAMES, SignalName
+from overthink.tasks.analysis.signals import CLASS_NAMES, SIGNAL_NAMES, ClassName, SignalName
 from overthink.tasks.plugins import plugins
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
-Aggregation = Literal["min", "last", "mean", "prod"]
-AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
 BY_STRATEGY = "strategy"  # in tables: the selector that a strategy chose for each problem
-
-
-def aggregate(scores: Sequence[float], aggregation: Aggregation) -> float:
-    """One number in [0, 1] for a rollout's step scores; NaN for a rollout without steps."""
-    if not scores:
-        return float("nan")
-    values = np.asarray(scores, dtype=np.float64)
-    match aggregation:
-        case "min":
-            return float(values.min())
-        case "last":
-            return float(values[-1])
-        case "mean":
-            return float(values.mean())
-        case "prod":
-            return float(values.prod())
 
 
 @dataclass(frozen=True)
@@ -45,7 +28,8 @@ class Candidates:
     `groups` (N,) numbers the groups of equal answers, -1: none; `correct` (N,) marks the right ones, `unknown` (N,) the
     answers without a verdict, and no rollout is marked by both; `scores` maps each aggregation to (N,) numbers in
     [0, 1], NaN where unknown; `steps` holds the scores that these are made of, one a step, None where no PRM gave any.
-    `signals` maps what else is known of them to (N,) numbers, NaN where unknown.
+    `signals` maps what else is known of them to (N,) numbers, NaN where unknown; `classes` maps what puts programs
+    together to (N,) numbers of classes, -1: none.
     """
 
     groups: Integers
@@ -54,6 +38,7 @@ class Candidates:
     scores: Mapping[Aggregation, Floats]
     steps: Sequence[Sequence[float]] | None = None
     signals: Mapping[SignalName, Floats] = field(default_factory=dict)
+    classes: Mapping[ClassName, Integers] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -64,6 +49,18 @@ class Candidates:
         """The numbers of a signal, (N,), NaN where unknown."""
         return self.signals.get(name, np.full(self.count, np.nan))
 
+    def class_of(self, name: ClassName) -> Integers:
+        """The numbers of their classes, (N,), -1: none."""
+        return self.classes.get(name, np.full(self.count, -1))
+
+    def joined_by(self, name: ClassName | None) -> "Candidates":
+        """The same with the rollouts of a class as one group; those of none stay with equal answers."""
+        if name is None:
+            return self
+        classes = self.class_of(name)
+        others = self.groups + classes.max(initial=-1) + 1
+        return replace(self, groups=np.where(self.groups < 0, -1, np.where(classes < 0, others, classes)))
+
     def first(self, n: int) -> "Candidates":
         """The first n of them."""
         return self.at(np.arange(min(n, self.count)))
@@ -73,7 +70,10 @@ class Candidates:
         scores = {name: values[indices] for name, values in self.scores.items()}
         steps = None if self.steps is None else [self.steps[index] for index in indices]
         signals = {name: values[indices] for name, values in self.signals.items()}
-        return Candidates(self.groups[indices], self.correct[indices], self.unknown[indices], scores, steps, signals)
+        classes = {name: values[indices] for name, values in self.classes.items()}
+        return Candidates(
+            self.groups[indices], self.correct[indices], self.unknown[indices], scores, steps, signals, classes
+        )
 
 
 def candidates(
@@ -81,23 +81,30 @@ def candidates(
     correct: Sequence[bool | None],
     step_scores: Sequence[Sequence[float]] | None,
     signals: Mapping[SignalName, Sequence[float | None]] | None = None,
+    classes: Mapping[ClassName, Sequence[str | None]] | None = None,
 ) -> Candidates:
     """Arrays of one problem's rollouts.
 
     `answer_groups` names the groups of equal answers, None: none; `correct` is None where unknown; `step_scores` is
-    None where no PRM scored them; `signals` are in the order of the rollouts, None where unknown.
+    None where no PRM scored them; `signals` are in the order of the rollouts, None where unknown, and so are the names
+    of their `classes`, None where they belong to none.
     """
-    numbers: dict[str, int] = {}
-    groups = [-1 if group is None else numbers.setdefault(group, len(numbers)) for group in answer_groups]
+    groups = _numbered(answer_groups)
     scores: dict[Aggregation, Floats] = {}
     if step_scores is not None:
         scores = {name: np.array([aggregate(row, name) for row in step_scores]) for name in AGGREGATIONS}
     right = np.array([verdict is True for verdict in correct], dtype=np.bool_)
-    unknown = np.array(
-        [verdict is None and group >= 0 for verdict, group in zip(correct, groups, strict=True)], dtype=np.bool_
-    )
+    unknown = np.array([verdict is None for verdict in correct], dtype=np.bool_) & (groups >= 0)
     known = {name: np.array(values, dtype=np.float64) for name, values in (signals or {}).items()}
-    return Candidates(np.array(groups, dtype=np.int64), right, unknown, scores, step_scores, known)
+    together = {name: _numbered(values) for name, values in (classes or {}).items()}
+    return Candidates(groups, right, unknown, scores, step_scores, known, together)
+
+
+def _numbered(names: Sequence[str | None]) -> Integers:
+    """(N,) a number for each name in order of first sight, -1 for None."""
+    numbers: dict[str, int] = {}
+    found = [-1 if name is None else numbers.setdefault(name, len(numbers)) for name in names]
+    return np.array(found, dtype=np.int64)
 
 
 Value = Callable[[Candidates], Floats]  # (N,) each rollout's value for the choice, NaN where unknown
@@ -138,9 +145,10 @@ class Selector:
     """How one answer is chosen: `value` maps each rollout to a number, `pick` chooses a rollout by these numbers.
 
     `signal` is what `value` reads, None for answers alone; `ballot` makes a rollout's vote of its value and of those of
-    the others chosen from. Where `serves_subsets`, the stored N rollouts determine the choice among any n of them, and
+    the others chosen from. `joined_by` names the classes whose rollouts vote together, as groups of equal answers do
+    where it is None. Where `serves_subsets`, the stored N rollouts determine the choice among any n of them, and
     so the accuracy at every budget; otherwise the choice is made only among all N. Raise `version` whenever the choices
-    change. Raises ValueError for a signal that is none.
+    change. Raises ValueError for a signal or classes that are none.
     """
 
     name: str
@@ -150,10 +158,13 @@ class Selector:
     serves_subsets: bool = True
     version: int = 1
     ballot: Ballot = as_valued
+    joined_by: ClassName | None = None
 
     def __post_init__(self) -> None:
         if self.signal is not None and self.signal not in SIGNAL_NAMES:
             raise ValueError(f"there is no signal {self.signal!r}: name one of {', '.join(SIGNAL_NAMES)}")
+        if self.joined_by is not None and self.joined_by not in CLASS_NAMES:
+            raise ValueError(f"there are no classes {self.joined_by!r}: name one of {', '.join(CLASS_NAMES)}")
 
 
 def by_scores(aggregation: Aggregation, pick: Pick) -> Selector:
@@ -184,6 +195,11 @@ def by_confidence(name: str, signal: SignalName) -> tuple[Selector, ...]:
     return (Selector(f"{name}_max", best, value, signal), Selector(f"{name}_vote", vote, value, signal), *filtered)
 
 
+def weighing(signal: SignalName, unknown: float, power: float = 1.0) -> Value:
+    """A power of what tests say; `unknown` for a rollout of which they say nothing, so that one is chosen anyway."""
+    return lambda rollouts: np.nan_to_num(rollouts.signal(signal), nan=unknown) ** power
+
+
 MAJORITY = Selector("majority", vote)
 ORACLE = Selector("oracle", any_right)
 BEST_BY: Mapping[Aggregation, Selector] = {one: by_scores(one, best) for one in AGGREGATIONS}
@@ -200,12 +216,20 @@ WITHOUT_PRM = (
     Selector("shortest", best, brevity, "completion_tokens"),
     Selector("shortest_vote", vote, brevity, "completion_tokens", ballot=first_three),
 )
+# Of programs. The score of CodeT, sqrt(programs) * tests, rises with its square, the sum of the programs' tests^2.
+BY_TESTS = (
+    Selector("tests_max", best, weighing("tests_passed", unknown=-1), "tests_passed"),
+    Selector("tests_vote", vote, weighing("tests_passed", unknown=0), "tests_passed", joined_by="behaviour"),
+    Selector("behaviour_vote", vote, joined_by="behaviour"),
+    Selector("codet", vote, weighing("generated_passed", 0, power=2), "generated_passed", joined_by="agreement"),
+)
 # By name, as recipes and tables list them.
 SELECTORS: Mapping[str, Selector] = {
-    one.name: one for one in (MAJORITY, *BEST_BY.values(), *VOTE_BY.values(), *WITHOUT_PRM, ORACLE)
+    one.name: one for one in (MAJORITY, *BEST_BY.values(), *VOTE_BY.values(), *WITHOUT_PRM, *BY_TESTS, ORACLE)
 }
-# Those of a recipe that lists none: they read answers and step scores.
-BY_DEFAULT: tuple[str, ...] = tuple(name for name, one in SELECTORS.items() if one.signal in (None, "prm"))
+# Those of a recipe that lists none: they read answers and step scores, and of programs what tests say.
+BY_DEFAULT: tuple[str, ...] = tuple(one.name for one in (MAJORITY, *BEST_BY.values(), *VOTE_BY.values(), ORACLE))
+BY_DEFAULT_OF_PROGRAMS: tuple[str, ...] = (*BY_DEFAULT, *(one.name for one in BY_TESTS))
 
 
 def selector_of(name: str) -> Selector:
@@ -250,9 +274,10 @@ def needs_prm(name: str) -> bool:
     return name != BY_STRATEGY and selector_of(name).signal == "prm"
 
 
-def signal_of(name: str) -> SignalName | None:
-    """What a selector reads; None for answers alone."""
-    return selector_of(name).signal
+def signal_of(name: str) -> SignalName | ClassName | None:
+    """What a selector cannot do without: its signal, else the classes that it joins by; None for answers alone."""
+    selector = selector_of(name)
+    return selector.signal or selector.joined_by
 
 
 def values_of(name: str, rollouts: Candidates) -> Floats:
@@ -266,4 +291,4 @@ def values_of(name: str, rollouts: Candidates) -> Floats:
 def choose(name: str, rollouts: Candidates) -> int | None:
     """The index of a rollout that holds the answer that a selector chooses, or None where no rollout counts."""
     selector, values = selector_of(name), values_of(name, rollouts)
-    return selector.pick(rollouts, selector.ballot(values[np.newaxis])[0])
+    return selector.pick(rollouts.joined_by(selector.joined_by), selector.ballot(values[np.newaxis])[0])

@@ -1,8 +1,9 @@
 """The names of signals, numbers about rollouts that need no reference, and why rollouts may be without one."""
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
-# Step scores; the others are columns of the table `rollouts`.
+# Step scores, columns of the table `rollouts`, and what tests tell of programs, columns of `answers`.
 SignalName = Literal[
     "prm",
     "completion_tokens",
@@ -13,23 +14,36 @@ SignalName = Literal[
     "confidence_lowest",
     "entropy_mean",
     "self_certainty",
+    "tests_passed",
+    "generated_passed",
 ]
 SIGNAL_NAMES: tuple[SignalName, ...] = get_args(SignalName)
+# The share of the public tests that a program passes, and how many of the tests that a model wrote it passes.
+TEST_SIGNALS: tuple[SignalName, ...] = ("tests_passed", "generated_passed")
+
+# Which programs belong together, whatever their text: those that make the same of all inputs, and those that pass the
+# same generated tests.
+ClassName = Literal["behaviour", "agreement"]
+CLASS_NAMES: tuple[ClassName, ...] = get_args(ClassName)
+
+_BY_PROGRAMS = "a domain of programs, such as `code`, runs them"
+_CONFIDENCE = (
+    "confidence: it is kept while sampling, by a policy that shows its tokens; rollouts stored without it stay so: "
+    "draw others, by another `seed` or into another store"
+)
+_GENERATED = f"generated tests: {_BY_PROGRAMS} where problems have `generated_tests`"
+_LACKING: Mapping[SignalName | ClassName, str] = {
+    "prm": "step scores: name a `prm`",
+    "completion_tokens": "counts of tokens: the endpoint, or the file that they were imported from, gave none",
+    "logprob_mean": "log-probabilities: a policy on a server shows them where its `tokenizer` is named",
+    "self_certainty": "self-certainty: it takes log-probabilities of the whole vocabulary, which no engine here keeps",
+    "tests_passed": f"public tests: {_BY_PROGRAMS} where problems have `public_tests`, or examples in their prompts",
+    "generated_passed": _GENERATED,
+    "agreement": _GENERATED,
+    "behaviour": f"results on inputs: {_BY_PROGRAMS} where problems have `inputs`, or tests that call a function",
+}
 
 
-def why_unknown(signal: SignalName) -> str:
-    """What rollouts lack that a selector finds without this signal, and what brings it."""
-    match signal:
-        case "prm":
-            return "step scores: name a `prm`"
-        case "completion_tokens":
-            return "counts of tokens: the endpoint, or the file that they were imported from, gave none"
-        case "logprob_mean":
-            return "log-probabilities: a policy on a server shows them where its `tokenizer` is named"
-        case "self_certainty":
-            return "self-certainty: it takes the log-probabilities of the whole vocabulary, which no engine here keeps"
-        case _:
-            return (
-                "confidence: it is kept while sampling, by a policy that shows its tokens; rollouts stored without it "
-                "stay so: draw others, by another `seed` or into another store"
-            )
+def why_unknown(lacked: SignalName | ClassName) -> str:
+    """What rollouts lack that a selector finds without this signal or these classes, and what brings it."""
+    return _LACKING.get(lacked, _CONFIDENCE)

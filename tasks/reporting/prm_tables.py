@@ -7,8 +7,8 @@ from rich.table import Table
 
 from overthink.storage.sql import query
 from overthink.storage.store import Store
+from overthink.tasks.analysis.aggregation import AGGREGATIONS
 from overthink.tasks.analysis.estimators import SUBSETS
-from overthink.tasks.analysis.selectors import AGGREGATIONS
 from overthink.tasks.reporting.plots import COLOURS, Axes, Line, Panel, Picture, Point
 
 FIGURES_SQL = """SELECT source, labeller, measure, aggregation, point, value, count FROM prm_metrics

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from overthink.storage.manifest import Extent
 from overthink.storage.stages import Stage
 from overthink.tasks.analysis.selectors import Candidates, candidates
-from overthink.tasks.analysis.signals import SignalName
+from overthink.tasks.analysis.signals import CLASS_NAMES, TEST_SIGNALS, ClassName, SignalName
 from overthink.tasks.domains.domain import Judge
 from overthink.tasks.stages.score import by_rollout, rows_within
 
@@ -25,7 +25,8 @@ class GradedRollout:
     """One rollout; `answer` is as written, None where there is none.
 
     `key` is the answer's canonical form, `correct` is None where unknown, `scores` holds a number in [0, 1] for each
-    step, and is None where no PRM scored the rollouts. `signals` are those that were asked for, None where unknown.
+    step, and is None where no PRM scored the rollouts. `signals` are those that were asked for and those of tests, None
+    where unknown; `classes` names the class of a program, None where it belongs to none.
     """
 
     rollout_id: str
@@ -35,6 +36,7 @@ class GradedRollout:
     correct: bool | None
     scores: Sequence[float] | None = None
     signals: Mapping[SignalName, float | None] = field(default_factory=dict)
+    classes: Mapping[ClassName, str | None] = field(default_factory=dict)
 
 
 Graded = Sequence[GradedRollout]  # of one problem, in the order of the sample index
@@ -90,8 +92,9 @@ def read_graded(
         rollout_id = row["rollout_id"]
         scored = None if steps is None else steps[rollout_id]
         identity = (rollout_id, row["sample_index"], row["answer"], row["answer_key"])
-        more = {} if signals is None else known[rollout_id]
-        graded[row["problem_key"]].append(GradedRollout(*identity, correct[rollout_id], scored, more))
+        more = {name: row[name] for name in TEST_SIGNALS} | (known[rollout_id] if known else {})
+        classes = {name: row[name] for name in CLASS_NAMES}
+        graded[row["problem_key"]].append(GradedRollout(*identity, correct[rollout_id], scored, more, classes))
     return dict(graded)
 
 
@@ -108,7 +111,10 @@ def join(rollouts: Graded, judge: Judge) -> Pool:
     scored = scores if len(scores) == len(rollouts) else None
     named = rollouts[0].signals if rollouts else {}
     signals = {name: [rollout.signals[name] for rollout in rollouts] for name in named}
-    return Pool(rollouts, groups, candidates(groups, [rollout.correct for rollout in rollouts], scored, signals))
+    together = rollouts[0].classes if rollouts else {}
+    classes = {name: [rollout.classes[name] for rollout in rollouts] for name in together}
+    correct = [rollout.correct for rollout in rollouts]
+    return Pool(rollouts, groups, candidates(groups, correct, scored, signals, classes))
 
 
 def join_all(graded: Mapping[str, Graded], judge: Judge) -> dict[str, Pool]:

@@ -14,6 +14,7 @@ from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.stages import Stage
+from overthink.tasks.analysis.aggregation import AGGREGATIONS, aggregate
 from overthink.tasks.analysis.prm_measures import (
     Figure,
     doubling_budgets,
@@ -24,7 +25,6 @@ from overthink.tasks.analysis.prm_measures import (
     selection_figures,
 )
 from overthink.tasks.analysis.prm_quality import FirstError
-from overthink.tasks.analysis.selectors import AGGREGATIONS, aggregate
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.context import ShardContext
 from overthink.tasks.stages.graded import column_by_rollout, join_all, read_graded

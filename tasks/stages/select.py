@@ -12,8 +12,16 @@ from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.analysis.estimators import SUBSETS, Estimate, estimates
 from overthink.tasks.analysis.intervals import KIND, mean_interval
-from overthink.tasks.analysis.selectors import Candidates, SelectorName, choose, needs_prm, selector_of, signal_of
-from overthink.tasks.analysis.signals import SignalName
+from overthink.tasks.analysis.selectors import (
+    Booleans,
+    Candidates,
+    SelectorName,
+    choose,
+    needs_prm,
+    selector_of,
+    signal_of,
+)
+from overthink.tasks.analysis.signals import CLASS_NAMES, SIGNAL_NAMES, TEST_SIGNALS, ClassName, SignalName
 from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.context import ShardContext
@@ -40,9 +48,9 @@ class SelectSettings:
 
     @property
     def signals(self) -> tuple[SignalName, ...]:
-        """What the selectors read of the rollouts besides answers and step scores."""
+        """What the selectors read of the table of rollouts."""
         read = dict.fromkeys(signal_of(selector) for selector in self.selectors)
-        return tuple(signal for signal in read if signal not in (None, "prm"))
+        return tuple(one for one in SIGNAL_NAMES if one in read and one not in ("prm", *TEST_SIGNALS))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -130,16 +138,30 @@ def without_unknown(settings: SelectSettings, pools: Mapping[str, Pool]) -> Sele
     A choice among the rollouts that have it, such as those drawn since an engine keeps it, would be one of fewer than
     n, and its accuracy at a small n that of sets without any.
     """
-    unknown = {signal for signal in settings.signals if _is_unknown(signal, [pool.all for pool in pools.values()])}
+    read = {one for selector in settings.selectors if (one := signal_of(selector)) not in (None, "prm")}
+    unknown = {one for one in read if one is not None and _is_unknown(one, [pool.all for pool in pools.values()])}
     return replace(settings, selectors=[one for one in settings.selectors if signal_of(one) not in unknown])
 
 
-def _is_unknown(signal: SignalName, rollouts: Sequence[Candidates]) -> bool:
-    """Whether no rollout has a signal, or one with an answer has it not."""
-    missing = [np.isnan(one.signal(signal)) for one in rollouts]
-    return all(one.all() for one in missing) or any(
-        one[problem.groups >= 0].any() for one, problem in zip(missing, rollouts, strict=True)
-    )
+def _is_unknown(read: SignalName | ClassName, rollouts: Sequence[Candidates]) -> bool:
+    """Whether no rollout has what is read, or one with an answer has it not.
+
+    Of tests the first alone counts: some problems of a set have none, and there too their selectors choose.
+    """
+    known = [_known(read, one) for one in rollouts]
+    if not any(one.any() for one in known):
+        return True
+    everywhere = all(one[problem.groups >= 0].all() for one, problem in zip(known, rollouts, strict=True))
+    return not everywhere and read not in (*TEST_SIGNALS, *CLASS_NAMES)
+
+
+def _known(read: SignalName | ClassName, rollouts: Candidates) -> Booleans:
+    """(N,) of which rollouts a signal, or the class, is known."""
+    match read:
+        case "behaviour" | "agreement":
+            return rollouts.class_of(read) >= 0
+        case _:
+            return ~np.isnan(rollouts.signal(read))
 
 
 def groups_of(problems: Mapping[str, Problem], pools: Mapping[str, Pool]) -> list[Row]:
