@@ -12,8 +12,9 @@ COST_SUMS = """
     sum_of(cached_tokens, kind = 'score') AS prm_cached_tokens,
     sum_of(flops, kind = 'generate') AS policy_flops,
     sum_of(flops, kind = 'score') AS prm_flops,
-    sum_of(engine_seconds, true) AS engine_seconds,
-    sum_of(gpu_seconds, true) AS gpu_seconds"""
+    sum_of(engine_seconds, kind != 'execute') AS engine_seconds,
+    sum_of(gpu_seconds, kind != 'execute') AS gpu_seconds,
+    sum_of(cpu_seconds, kind = 'execute') AS cpu_seconds"""
 SUM_OF = """CREATE MACRO sum_of(amount, counted) AS
     CASE WHEN count(*) FILTER (counted) = count(amount) FILTER (counted)
          THEN coalesce(sum(amount) FILTER (counted), 0) END"""
@@ -88,6 +89,7 @@ VIEWS = {
     "reported": f"""
         SELECT u.run_id, u.method_id, r.* EXCLUDE (stage_key, problem_key) FROM parts_reported r
         JOIN stage_uses u ON u.kind = '{StageKind.IMPORT}' AND u.stage_key = r.stage_key""",
+    # A program is no model's work: it has the CPU seconds that it took, and neither FLOPs nor engine seconds.
     "call_costs": f"""
         WITH at_work AS (
             SELECT stage_key,
@@ -96,15 +98,16 @@ VIEWS = {
             FROM (SELECT *, max(ended) OVER (PARTITION BY stage_key ORDER BY began, ended
                                              ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS latest
                   FROM (SELECT stage_key, epoch(started_at) AS began, began + latency_ms / 1000 AS ended
-                        FROM parts_calls))
+                        FROM parts_calls WHERE kind != 'execute'))
             GROUP BY stage_key)
         SELECT u.run_id, u.method_id, c.problem_id, c.sample_index, c.kind, c.call_key, c.input_tokens,
                c.cached_tokens, c.output_tokens,
-               2e0 * CASE c.kind WHEN 'generate' THEN r.policy_parameters ELSE r.prm_parameters END
+               2e0 * CASE c.kind WHEN 'generate' THEN r.policy_parameters WHEN 'score' THEN r.prm_parameters END
                    * (c.input_tokens::DOUBLE - c.cached_tokens + c.output_tokens) AS flops,
-               c.latency_ms / 1000 * w.share AS engine_seconds, engine_seconds * u.gpus AS gpu_seconds
+               CASE WHEN c.kind != 'execute' THEN c.latency_ms / 1000 * w.share END AS engine_seconds,
+               engine_seconds * u.gpus AS gpu_seconds, c.cpu_seconds
         FROM parts_calls c
-        JOIN at_work w ON w.stage_key = c.stage_key
+        LEFT JOIN at_work w ON w.stage_key = c.stage_key
         JOIN stage_uses u ON u.stage_key = c.stage_key
              AND {CALLS_OF_USE}
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = c.problem_key
@@ -129,7 +132,8 @@ VIEWS = {
                CASE WHEN m.searched OR m.imported OR {READS_PRM}
                     THEN s.prm_tokens * e.n / coalesce(m.samples, e.n) ELSE 0 END AS prm_tokens,
                (s.policy_flops + CASE WHEN m.searched OR {READS_PRM}
-                                      THEN s.prm_flops ELSE 0 END) * e.n / coalesce(m.samples, e.n) AS flops
+                                      THEN s.prm_flops ELSE 0 END) * e.n / coalesce(m.samples, e.n) AS flops,
+               s.cpu_seconds * e.n / coalesce(m.samples, e.n) AS cpu_seconds
         FROM parts_estimates e
         JOIN stage_uses u ON u.kind = '{StageKind.SELECT}' AND u.stage_key = e.stage_key
         JOIN made m ON m.run_id = u.run_id AND m.method_id = u.method_id

@@ -1,5 +1,7 @@
 """What a run cost, by hand: tokens, FLOPs and time of calls that are known, shared, cached, overlapping or unknown."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from overthink.storage.part_tables import calls_table, rows_table
 from overthink.storage.sql import query
 from overthink.storage.store import StageUse, Store
 from overthink.tasks.analysis.flops import inference_flops
-from overthink.tasks.reporting.costs import cost_rows
+from overthink.tasks.reporting.costs import cost_rows, program_lines
+from overthink.tasks.reporting.html.facts import run_facts
+from overthink.tasks.reporting.html.tables import cost_section
 
 Row = dict[str, Any]
 
@@ -246,6 +250,84 @@ def test_cost_prints_each_method_and_all_of_them(tmp_path: Path) -> None:
         ["GPU-seconds", "3.0", "3.0"],
     ]
     assert "price" not in told
+
+
+def put_programs(store: Store, *seconds: float | None, gpus: int | None = 2) -> None:
+    """A sampled solution for each number, and its program, which was at work for so many CPU seconds."""
+    put_calls(store, "sample-1", *({"sample_index": number} for number in range(len(seconds))))
+    programs = [
+        {
+            "kind": "execute",
+            "reply": json.dumps({"cpu_seconds": one}),
+            "sample_index": number,
+            "latency_ms": 60_000.0,
+            "input_tokens": None,
+            "output_tokens": None,
+            "cached_tokens": None,
+        }
+        for number, one in enumerate(seconds)
+    ]
+    put_calls(store, "test-1", *programs)
+    tested = StageUse("test", "test-1", "bon", len(seconds), gpus=gpus)
+    put_run(store, StageUse("sample", "sample-1", "bon", len(seconds), gpus=2), tested, prm_parameters=1000)
+
+
+def test_programs_have_cpu_seconds_and_neither_flops_nor_a_gpus_time(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    put_programs(store, 1.5, 2.25)
+    row = costs(store)["id-a"]
+    assert row["cpu_seconds"] == 3.75
+    assert (row["policy_flops"], row["prm_flops"]) == (2 * 2 * 10 * 8, 0)
+    assert (row["engine_seconds"], row["gpu_seconds"]) == (pytest.approx(1), pytest.approx(2))
+    each = query(store, "SELECT DISTINCT flops, engine_seconds, gpu_seconds FROM call_costs WHERE kind = 'execute'")
+    assert each.to_pylist() == [{"flops": None, "engine_seconds": None, "gpu_seconds": None}]
+
+
+def test_the_time_of_a_program_among_a_searchs_calls_is_no_engines(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    program = {"kind": "execute", "reply": '{"cpu_seconds": 0.5}', "started_at": 5.0, "latency_ms": 9000.0}
+    put_calls(store, "search-1", {}, program)
+    put_run(store, StageUse("search", "search-1", "dvts", 4, gpus=1))
+    row = costs(store)["id-a"]
+    assert (row["engine_seconds"], row["gpu_seconds"], row["cpu_seconds"]) == (pytest.approx(1), pytest.approx(1), 0.5)
+
+
+def test_the_cpu_seconds_of_a_program_that_nobody_measured_are_unknown(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    put_programs(store, 1.5, None)
+    assert costs(store)["id-a"]["cpu_seconds"] is None
+    assert line_of(printed("r", "--store", str(tmp_path)), "CPU seconds") == ["unknown", "unknown"]
+    assert program_lines(store, "r") == ["2 executions of programs; what 1 of them took is unknown"]
+
+
+def line_of(told: str, label: str) -> list[str]:
+    """The numbers of one line of a table of costs."""
+    (line,) = [line for line in told.splitlines() if label in line]
+    return [cell.strip() for cell in line.split("│")[2:4]]
+
+
+def test_cpu_seconds_are_told_beside_the_flops_where_programs_were_run(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    estimates = [{"selector": "majority", "n": n, "problems": 2} for n in (1, 2)]
+    table = {"estimates": rows_table("estimates", estimates)}
+    store.stage("select-1").write_part(Extent(("a", "b"), 0, 2), table)
+    put_programs(store, 1.5, 2.25)
+    run = store.find_run("r")
+    store.write_run(replace(run, stages=(*run.stages, StageUse("select", "select-1", "bon"))))
+    assert line_of(printed("r", "--store", str(tmp_path)), "CPU seconds of programs") == ["3.8", "3.8"]
+    found = query(store, "SELECT n, flops, cpu_seconds FROM summary ORDER BY n").to_pylist()
+    assert found == [{"n": 1, "flops": 160, "cpu_seconds": 1.875}, {"n": 2, "flops": 320, "cpu_seconds": 3.75}]
+    assert program_lines(store, "r") == ["2 executions of programs took 3.8 CPU seconds"]
+    assert "<td>CPU seconds of programs</td>" in cost_section(run_facts(store, store.find_run("r")))
+
+
+def test_a_run_without_programs_tells_nothing_of_cpu_seconds(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    put_calls(store, "sample-1", {})
+    put_run(store, SAMPLED)
+    assert costs(store)["id-a"]["cpu_seconds"] == 0
+    assert program_lines(store, "r") == []
+    assert "CPU" not in cost_section(run_facts(store, store.find_run("r")))
 
 
 def test_a_price_is_that_of_the_engines_time(tmp_path: Path) -> None:

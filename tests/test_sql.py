@@ -33,8 +33,9 @@ CONTRACT = {
     "started_at",
     "reported": "run_id, method_id, problem_id, sample_index, field, measure, selector, n, answer, correct, value",
     "costs": "run_id, method_id, problem_id, policy_prompt_tokens, policy_cached_tokens, policy_completion_tokens, "
-    "prm_tokens, prm_cached_tokens, policy_flops, prm_flops, engine_seconds, gpu_seconds",
-    "summary": "run_id, method_id, selector, n, problems, accuracy, ci_low, ci_high, policy_tokens, prm_tokens, flops",
+    "prm_tokens, prm_cached_tokens, policy_flops, prm_flops, engine_seconds, gpu_seconds, cpu_seconds",
+    "summary": "run_id, method_id, selector, n, problems, accuracy, ci_low, ci_high, policy_tokens, prm_tokens, flops, "
+    "cpu_seconds",
 }
 REFUSED = {
     "COPY problems TO 'out.csv'": "SELECT is allowed, COPY is not",

@@ -95,6 +95,7 @@ def print_report(paper: Console, store: Store, stored: Run, only_prm: bool = Fal
 
 
 def _print_summary(paper: Console, store: Store, stored: Run) -> None:
+    from overthink.tasks.reporting.costs import program_lines
     from overthink.tasks.reporting.majority_limits import limit_lines
     from overthink.tasks.reporting.results import (
         absent_selectors,
@@ -115,7 +116,7 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
     if rows:
         title = f"{stored.run_id}: {stored.policy or 'unknown policy'} on {stored.problem_set}"
         paper.print(result_table(rows, title, accuracy_notes(store, stored.run_id)))
-    told = samples_saved, tokens_saved, limit_lines, thinking_lines, absent_selectors
+    told = samples_saved, tokens_saved, limit_lines, thinking_lines, absent_selectors, program_lines
     for line in (*(line for tell in told for line in tell(store, stored.run_id)), *spending_lines(store, stored)):
         paper.print(line, highlight=False, soft_wrap=True)
     unknown = unknown_line(store, stored.run_id, rows)

@@ -14,7 +14,7 @@ from overthink.storage.store import Run, Store
 from overthink.tasks.analysis.intervals import CONFIDENCE, paired_difference
 from overthink.tasks.analysis.selectors import places
 from overthink.tasks.plan.regrading import regrading
-from overthink.tasks.reporting.costs import known_costs
+from overthink.tasks.reporting.costs import cost_lines, known_costs
 from overthink.tasks.stages.identity import Graders, current_graders, graders_of
 
 Row = dict[str, Any]
@@ -35,15 +35,7 @@ SELECT problem_id, question, reference FROM problems JOIN runs USING (problem_se
 
 SELECTIONS_SQL = "SELECT * FROM selections WHERE run_id = '{run_id}'"
 
-COSTS = (
-    "policy_prompt_tokens",
-    "policy_completion_tokens",
-    "prm_tokens",
-    "policy_flops",
-    "prm_flops",
-    "engine_seconds",
-    "gpu_seconds",
-)
+NOT_COMPARED = ("problems", "policy_cached_tokens", "prm_cached_tokens")
 
 
 @dataclass(frozen=True)
@@ -271,9 +263,10 @@ def _flip(row: Row) -> Flip:
 
 def _costs(store: Store, before: Run, after: Run) -> Iterable[Cost]:
     earlier, later = ({row["method_id"]: row for row in known_costs(store, run.run_id)} for run in (before, after))
+    measures = [name for name in cost_lines([*earlier.values(), *later.values()]) if name not in NOT_COMPARED]
     for method_id, row in later.items():
         if method_id in earlier:
-            for measure in COSTS:
+            for measure in measures:
                 then, now = _number(earlier[method_id][measure]), _number(row[measure])
                 yield Cost(method_id, measure, then, now, None if then is None or now is None else now - then)
 

@@ -16,6 +16,9 @@ once AS (SELECT DISTINCT ON (call_key) * FROM own)
 SELECT method_id, count(DISTINCT problem_id) AS problems, {COST_SUMS} FROM own GROUP BY method_id
 UNION ALL SELECT 'all', count(DISTINCT problem_id), {COST_SUMS} FROM once"""
 
+PROGRAMS_SQL = """SELECT count(*) AS programs, sum(cpu_seconds) AS seconds, count(*) - count(cpu_seconds) AS unknown
+FROM (SELECT DISTINCT ON (call_key) * FROM calls WHERE run_id = '{run_id}' AND kind = 'execute')"""
+
 LINES = {
     "problems": ("problems", ","),
     "policy_prompt_tokens": ("policy: prompt tokens", ","),
@@ -27,7 +30,14 @@ LINES = {
     "prm_flops": ("PRM: FLOPs", ".3g"),
     "engine_seconds": ("engine seconds", ",.1f"),
     "gpu_seconds": ("GPU-seconds", ",.1f"),
+    "cpu_seconds": ("CPU seconds of programs", ",.1f"),
 }
+
+
+def cost_lines(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[str, str]]:
+    """What a table of costs lists: column, label and format; that of programs only where any were run."""
+    has_programs = any(row["cpu_seconds"] != 0 for row in rows)
+    return {name: line for name, line in LINES.items() if name != "cpu_seconds" or has_programs}
 
 
 def cost_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
@@ -53,12 +63,22 @@ def cost_table(rows: Sequence[dict[str, Any]], title: str, price_per_hour: float
     table.add_column("", no_wrap=True)
     for row in rows:
         table.add_column(row["method_id"], justify="right", overflow="fold")
-    for name, (label, shape) in LINES.items():
+    for name, (label, shape) in cost_lines(rows).items():
         table.add_row(label, *(_cell(row[name], shape) for row in rows))
     if price_per_hour is not None:
         hours = [None if row["engine_seconds"] is None else row["engine_seconds"] / 3600 for row in rows]
         table.add_row("price", *(_cell(None if time is None else time * price_per_hour, ",.2f") for time in hours))
     return table
+
+
+def program_lines(store: Store, run_id: str) -> list[str]:
+    """A line on the programs that a run's tests started; none where it started none."""
+    (row,) = query(store, PROGRAMS_SQL.format(run_id=run_id)).to_pylist()
+    if not row["programs"]:
+        return []
+    if row["unknown"]:
+        return [f"{row['programs']:,} executions of programs; what {row['unknown']:,} of them took is unknown"]
+    return [f"{row['programs']:,} executions of programs took {row['seconds']:,.1f} CPU seconds"]
 
 
 def _cell(value: float | None, shape: str) -> str:

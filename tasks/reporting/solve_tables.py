@@ -13,7 +13,7 @@ from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.reporting.terminal_text import MOST_ROWS, printable
 
 SOLVED_SQL = """SELECT d.* EXCLUDE (run_id, method_id), s.answer, s.correct, c.policy_completion_tokens, c.prm_tokens,
-c.policy_flops + c.prm_flops AS flops, c.engine_seconds
+c.policy_flops + c.prm_flops AS flops, c.engine_seconds, c.cpu_seconds
 FROM decisions d JOIN selections s USING (run_id, method_id, problem_id)
 JOIN costs c USING (run_id, method_id, problem_id)
 WHERE run_id = '{run_id}' ORDER BY problem_id"""
@@ -58,7 +58,7 @@ def solved_lines(row: dict[str, Any]) -> list[str]:
         f"method: {row['chosen']} by {row['selector']}, {row['budget']} solutions in all, the pilot's included",
         f"difficulty: {_difficulty(row)}",
         f"cost: {row['policy_completion_tokens']:,} tokens written, {row['prm_tokens']:,} read by the PRM, {flops}, "
-        f"{seconds}",
+        f"{seconds}{_programs(row['cpu_seconds'])}",
     ]
 
 
@@ -77,6 +77,11 @@ def spending_lines(store: Store, run: Run) -> list[str]:
                 expected = row[f"expected_{what}"]
                 lines.append(f"{method_id} took {took} of {total:,.6g} {what}; it had expected {expected:,.6g}")
     return lines
+
+
+def _programs(seconds: float | None) -> str:
+    """What the programs took that tested the solutions; empty where none did."""
+    return "" if seconds == 0 else f", {'unknown' if seconds is None else f'{seconds:.1f}'} CPU seconds of programs"
 
 
 def _answer(row: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from overthink.storage.storage_errors import StorageError
 from overthink.tasks.analysis.flops import PRETRAINING, efficiency_gain, performance_gain
 from overthink.tasks.analysis.intervals import paired_difference
 from overthink.tasks.analysis.method_ids import family
-from overthink.tasks.reporting.costs import COST_SQL, LINES, cost_rows
+from overthink.tasks.reporting.costs import COST_SQL, cost_lines, cost_rows
 from overthink.tasks.reporting.html.facts import RunFacts
 from overthink.tasks.reporting.html.markup import behind, paragraph, table
 from overthink.tasks.reporting.majority_limits import limit_text, majority_limits, votes_sql
@@ -222,7 +222,8 @@ def cost_section(facts: RunFacts) -> Markup:
         rows = cost_rows(facts.store, facts.run_id)
     except StorageError:
         return paragraph("No engine calls are recorded for this run, so what it cost is unknown.", "note")
-    body = [[label.strip(), *(_cost(row[name], shape) for row in rows)] for name, (label, shape) in LINES.items()]
+    shown = cost_lines(rows).items()
+    body = [[label.strip(), *(_cost(row[name], shape) for row in rows)] for name, (label, shape) in shown]
     told = paragraph("Engine seconds: a model was at work; loading and pauses are left out.")
     return told + table(["", *(row["method_id"] for row in rows)], body) + behind(COST_SQL.format(run_id=facts.run_id))
 
