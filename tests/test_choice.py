@@ -346,6 +346,5 @@ def test_an_import_without_options_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, words)
     assert (result.exit_code, " ".join(result.stderr.split())) == (
         2,
-        "--domain choice: its answers are graded by options, which an import does not bring: grade these rollouts "
-        "where they were made, or draw new ones by `overthink run`",
+        "--domain choice: its answers are graded by options, name their column: --map options=COLUMN",
     )

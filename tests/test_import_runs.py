@@ -26,7 +26,7 @@ from overthink.flows.orchestration.run_flow import run_flow
 from overthink.storage.files import read_json
 from overthink.storage.sql import query
 from overthink.storage.store import Store
-from overthink.tasks.errors import ProblemError, UserError
+from overthink.tasks.errors import ProblemError
 from overthink.tasks.plan.import_plan import plan_imports
 from overthink.tasks.plan.run_plan import is_finished
 from overthink.tasks.recipes.import_recipe import GradedAs, ImportRecipe, JsonlOptions, import_recipe
@@ -60,12 +60,6 @@ def test_an_import_lies_where_version_0_1_laid_it(tmp_path: Path) -> None:
     (plan,) = plan_imports(recipe_of("search-and-learn", three_lines(tmp_path)))
     assert plan.run_id == "search-and-learn-cdcb3d6533"
     assert "import-ae0efcfbe6fd4c574ec7" in {use.key for use in plan.uses()}
-
-
-@pytest.mark.parametrize(("domain", "wanted"), [("quantity", "unit and tolerance"), ("choice", "options")])
-def test_a_domain_that_grades_by_more_than_texts_is_refused(domain: str, wanted: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=f"--domain {domain}: its answers are graded by {wanted}, which an import"):
-        import_recipe("jsonl", tmp_path / "a.jsonl", JsonlOptions(MAPPING), None, GradedAs(domain=domain), True)
 
 
 async def test_an_import_fills_the_tables_of_a_run(tmp_path: Path) -> None:

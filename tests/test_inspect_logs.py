@@ -42,7 +42,7 @@ def log(path: Path, *samples: Any, **changes: Any) -> Path:
 
 
 def read_samples(folder: Path, *samples: Any) -> ImportedSet:
-    (found,) = read_inspect(log(folder / "a_log.json", *samples))
+    (found,) = read_inspect(log(folder / "a_log.json", *samples), {})
     return found
 
 
@@ -54,12 +54,12 @@ def rollout(folder: Path, **changes: Any) -> ImportedRollout:
 
 @pytest.fixture(scope="module")
 def sums() -> ImportedSet:
-    (found,) = read_inspect(EVAL)
+    (found,) = read_inspect(EVAL, {})
     return found
 
 
 def test_an_archive_and_a_json_file_of_one_log_are_one_content(sums: ImportedSet) -> None:
-    (other,) = read_inspect(FILES / "sums.json")
+    (other,) = read_inspect(FILES / "sums.json", {})
     assert other == sums
     assert (sums.policy, sums.n, sums.budgets, sums.independent) == ("mockllm/model", 3, (1, 2), True)
 
@@ -210,12 +210,12 @@ def repacked(path: Path, change: Callable[[str, bytes], bytes | None], how: int 
 
 @pytest.mark.parametrize("how", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_other_compressions_are_read(how: int, tmp_path: Path, sums: ImportedSet) -> None:
-    assert read_inspect(repacked(tmp_path / "a.eval", lambda _, data: data, how)) == [sums]
+    assert read_inspect(repacked(tmp_path / "a.eval", lambda _, data: data, how), {}) == [sums]
 
 
 def test_a_log_that_has_not_ended_is_read_without_its_results(tmp_path: Path, sums: ImportedSet) -> None:
     path = repacked(tmp_path / "a.eval", lambda name, data: None if name == "header.json" else data)
-    (found,) = read_inspect(path)
+    (found,) = read_inspect(path, {})
     assert found.problems == sums.problems and found.policy == sums.policy
     assert {said.field for said in found.reported} == {"samples.error"}
 
@@ -270,7 +270,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_archive_is_refused_by_its_entry(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ProblemError, match=BROKEN[name]):
-        read_inspect(broken(tmp_path / "a.eval", name, monkeypatch))
+        read_inspect(broken(tmp_path / "a.eval", name, monkeypatch), {})
 
 
 def test_an_entry_that_unpacks_to_more_than_it_says_is_refused(tmp_path: Path) -> None:
@@ -281,32 +281,32 @@ def test_an_entry_that_unpacks_to_more_than_it_says_is_refused(tmp_path: Path) -
     data[place + 24 : place + 28] = (100).to_bytes(4, "little")
     (tmp_path / "a.eval").write_bytes(data)
     with pytest.raises(ProblemError, match="its size or its checksum is another than the archive says"):
-        read_inspect(tmp_path / "a.eval")
+        read_inspect(tmp_path / "a.eval", {})
 
 
 def test_logs_that_hold_nothing_are_told(tmp_path: Path) -> None:
     with pytest.raises(ProblemError, match="no log in it or below it"):
-        read_inspect(tmp_path)
+        read_inspect(tmp_path, {})
     with pytest.raises(ProblemError, match="no sample in it"):
         read_samples(tmp_path)
     with pytest.raises(ProblemError, match="field 'samples' is no list: the log was written with log_samples off"):
-        read_inspect(log(tmp_path / "a_log.json", samples=None))
+        read_inspect(log(tmp_path / "a_log.json", samples=None), {})
     with pytest.raises(ProblemError, match="every sample in it failed: no net"):
         read_samples(tmp_path, logged(error={"message": "no net\nat all"}))
     with pytest.raises(ProblemError, match=r"field 'eval\.task' is missing"):
-        read_inspect(log(tmp_path / "a_log.json", logged(), eval={"model": "m"}))
+        read_inspect(log(tmp_path / "a_log.json", logged(), eval={"model": "m"}), {})
     (tmp_path / "list.json").write_text("[1]")
     with pytest.raises(ProblemError, match=r"list\.json: not a JSON object"):
-        read_inspect(tmp_path / "list.json")
+        read_inspect(tmp_path / "list.json", {})
 
 
 def test_each_log_of_a_folder_is_a_set_and_a_task_is_there_once(tmp_path: Path) -> None:
     log(tmp_path / "1_a.json", logged())
     log(tmp_path / "2_b.json", logged(), eval={"task": "more", "model": "m"})
-    assert [found.label for found in read_inspect(tmp_path)] == ["more", "sums"]
+    assert [found.label for found in read_inspect(tmp_path, {})] == ["more", "sums"]
     log(tmp_path / "3_a.json", logged())
     with pytest.raises(ProblemError, match="task sums has logs in .*1_a.json and in .*3_a.json: name one"):
-        read_inspect(tmp_path)
+        read_inspect(tmp_path, {})
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -218,7 +218,7 @@ def test_broken_results_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (JsonlOptions(["text=t"]), "--map takes KEY=COLUMN with a KEY of question, reference, level, subject"),
+        (JsonlOptions(["text=t"]), "--map takes KEY=COLUMN with a KEY of question, reference, level, subject, options"),
         (JsonlOptions([], explode=True), "--explode is for jsonl"),
         (JsonlOptions([], "sigmoid"), "--score-transform is for jsonl"),
     ],

@@ -26,10 +26,15 @@ def import_(
     layout: Annotated[ImportFormat, typer.Argument(metavar="FORMAT", help="The format of the tool that stored them.")],
     path: Annotated[Path, typer.Argument(help="The folder or file of the rollouts.")],
     mapping: Annotated[
-        list[str] | None, typer.Option("--map", metavar="KEY=COLUMN", help="For jsonl and lm-eval: the keys' columns.")
+        list[str] | None,
+        typer.Option("--map", metavar="KEY=COLUMN", help="For jsonl, lm-eval and inspect: the keys' columns."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name, instead of the format's.")] = None,
     domain: Annotated[str, typer.Option(help="The domain of the problems.")] = MATH.name,
+    domain_options: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="What the domain takes, such as tolerance=0.01 or shuffle=true."),
+    ] = None,
     extraction: Annotated[Extraction, typer.Option(help="How answers are extracted from the rollouts.")] = "lenient",
     reasoning: Annotated[
         str,
@@ -58,7 +63,7 @@ def import_(
     with plain_errors():
         quiet()
         jsonl = JsonlOptions(mapping or [], transform, explode)
-        graded = GradedAs(domain, extraction, reasoning, selectors)
+        graded = GradedAs(domain, tuple(domain_options or ()), extraction, reasoning, selectors)
         recipe = import_recipe(layout, path, jsonl, name, graded, independent)
         from overthink.flows.import_rollouts import import_rollouts
         from overthink.tasks.plan.import_plan import plan_imports

@@ -43,6 +43,10 @@ class Columns(SourceModel):
         return self
 
 
+OF_EVERY_PROBLEM = ("question", "reference", "problem_id", "level", "subject", "reference_after")
+DOMAIN_FIELDS = tuple(name for name in Columns.model_fields if name not in OF_EVERY_PROBLEM)
+
+
 class Preset(SourceModel):
     """How the rows of a data set are laid out, spelled out in a recipe or in a file that it names, and their domain."""
 

@@ -50,7 +50,8 @@ class Domain(ABC):
     Raise `version` with every change of what it extracts, groups or grades: it is in the keys of grades, so that a
     change grades anew and samples nothing. `libraries` names the distributions whose versions are there beside it.
     `instruction` asks for the form of the answer. `grading_fields` names the fields of a problem that its answers are
-    compared by, besides the reference: they are in the keys of grades.
+    compared by, besides the reference: they are in the keys of grades. Each problem must have
+    `needed_fields`.
     """
 
     name: ClassVar[str]
@@ -58,6 +59,7 @@ class Domain(ABC):
     libraries: ClassVar[tuple[str, ...]] = ()
     instruction: ClassVar[str | None] = None
     grading_fields: ClassVar[tuple[str, ...]] = ()
+    needed_fields: ClassVar[tuple[str, ...]] = ()
 
     def configured(self, options: Mapping[str, Any], seed: int) -> Self:  # noqa: ARG002
         """This domain as a recipe's `domain_options` and its seed have it. Raises ValueError for what it does not take.

@@ -1,6 +1,6 @@
 """The result of every reader: the other tool's rollouts, and its reports on them."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from overthink.storage.keys import content_key
@@ -60,11 +60,16 @@ class Reported:
 
 @dataclass(frozen=True)
 class ImportedProblem:
-    """One problem, its rollouts by sample index (none where the other tool's search died), and the reports on it."""
+    """One problem, its rollouts by sample index (none where the other tool's search died), and the reports on it.
+
+    `given` is its reference as the other tool has it, as JSON; `place` is where that stands, for errors.
+    """
 
     problem: Problem
     rollouts: tuple[ImportedRollout, ...]
     reported: tuple[Reported, ...] = ()
+    given: Any = None
+    place: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,7 @@ class ImportedSet:
         value: dict[str, Any] = asdict(self)
         del value["label"]
         for problem in value["problems"]:
+            del problem["given"], problem["place"]  # it is in the posed problem; a path is part of no key
             problem["problem"] = {name: part for name, part in problem["problem"].items() if name not in NOT_IMPORTED}
             problem["rollouts"] = [_identity(rollout) for rollout in problem["rollouts"]]
         return content_key(value)

@@ -4,7 +4,7 @@ A sample that failed is a rollout that is missing, not a wrong one.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from overthink.tasks.importers.imported import (
     independent_set,
     with_tokens,
 )
-from overthink.tasks.importers.inspect_samples import LoggedSample, problem_of, reports_of, rollout_of
+from overthink.tasks.importers.inspect_samples import LoggedSample, given_in, problem_of, reports_of, rollout_of
 
 DOMAIN = "inspect"  # never the file's name: a path is part of no key
 LOGS = ("*.eval", "*_*.json")  # in a folder
@@ -64,8 +64,11 @@ class LogHeader(Record):
     results: EvalResults | None = None
 
 
-def read_inspect(path: Path) -> list[ImportedSet]:
-    """The set of each log in a folder, or of one log. Raises ProblemError naming file, sample and field."""
+def read_inspect(path: Path, columns: Mapping[str, str]) -> list[ImportedSet]:
+    """The set of each log in a folder, or of one log; `columns` name what a domain takes of a sample.
+
+    Raises ProblemError naming file, sample and field.
+    """
     files = sorted({file for name in LOGS for file in path.rglob(name)}) if path.is_dir() else [path]
     if not files:
         raise ProblemError(f"{path}: no log in it or below it, neither .eval nor .json")
@@ -75,7 +78,7 @@ def read_inspect(path: Path) -> list[ImportedSet]:
         task = header.eval.task
         if task in by_task:
             raise ProblemError(f"{path}: task {task} has logs in {by_task[task][0]} and in {file}: name one of them")
-        by_task[task] = file, _set(file, header, samples)
+        by_task[task] = file, _set(file, header, samples, columns)
     return [replace(found, label=task if len(files) > 1 else "") for task, (_, found) in sorted(by_task.items())]
 
 
@@ -115,13 +118,13 @@ def _sample(where: str, value: Any) -> Placed:
     return where, checked(LoggedSample, value, where)
 
 
-def _set(path: Path, header: LogHeader, samples: Sequence[Placed]) -> ImportedSet:
+def _set(path: Path, header: LogHeader, samples: Sequence[Placed], columns: Mapping[str, str]) -> ImportedSet:
     if not samples:
         raise ProblemError(f"{path}: no sample in it: it was written with log_samples off, or before the first ended")
     by_id: dict[tuple[bool, str | int], list[Placed]] = defaultdict(list)
     for where, sample in samples:
         by_id[isinstance(sample.id, str), sample.id].append((where, sample))
-    answered = [_problem(by_id[key]) for key in sorted(by_id)]
+    answered = [_problem(by_id[key], columns) for key in sorted(by_id)]
     problems = tuple(problem for problem in answered if problem.rollouts)
     if not problems:
         raise ProblemError(f"{path}: every sample in it failed: {_first_line(samples[0][1])}")
@@ -133,19 +136,21 @@ def _set(path: Path, header: LogHeader, samples: Sequence[Placed]) -> ImportedSe
     )
 
 
-def _problem(epochs: list[Placed]) -> ImportedProblem:
+def _problem(epochs: list[Placed], columns: Mapping[str, str]) -> ImportedProblem:
     epochs = sorted(epochs, key=lambda placed: placed[1].epoch)
-    problem = problem_of(*epochs[0], DOMAIN)
+    where, first = epochs[0]
+    problem = problem_of(where, first, DOMAIN, columns)
     seen: set[int] = set()
-    for where, sample in epochs:
+    for place, sample in epochs:
         if sample.epoch in seen:
-            raise ProblemError(f"{where}: sample {sample.id} is there twice in epoch {sample.epoch}")
-        if problem_of(where, sample, DOMAIN) != problem:
-            raise ProblemError(f"{where}: sample {sample.id} has another input or target than in {epochs[0][0]}")
+            raise ProblemError(f"{place}: sample {sample.id} is there twice in epoch {sample.epoch}")
+        if problem_of(place, sample, DOMAIN, columns) != problem:
+            raise ProblemError(f"{place}: sample {sample.id} has another input or target than in {where}")
         seen.add(sample.epoch)
     ended = [sample for _, sample in epochs if sample.error is None]
     said = tuple(one for index, sample in enumerate(ended) for one in reports_of(sample, index))
-    return with_tokens(ImportedProblem(problem, tuple(map(rollout_of, ended)), said), "output.usage.output_tokens")
+    read = ImportedProblem(problem, tuple(map(rollout_of, ended)), said, given_in(first), where)
+    return with_tokens(read, "output.usage.output_tokens")
 
 
 def _metrics(header: LogHeader) -> Iterator[Reported]:

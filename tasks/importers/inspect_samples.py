@@ -7,6 +7,7 @@ from pydantic import Field
 
 from overthink.tasks.datasets.user_turns import problem_key
 from overthink.tasks.errors import ProblemError
+from overthink.tasks.importers.domain_fields import fields_in
 from overthink.tasks.importers.fields import Record, Tokens
 from overthink.tasks.importers.imported import ImportedRollout, Reported, steps_in
 from overthink.tasks.records import Problem, StopReason
@@ -84,25 +85,43 @@ class LoggedSample(Record):
     error: SampleError | None = None
 
 
-def problem_of(where: str, sample: LoggedSample, domain: str) -> Problem:
-    """The problem: its choices belong to the question; of several targets the first is the reference, none unknown."""
-    asked = sample.input
-    texts = [asked] if isinstance(asked, str) else [_text(each) for each in asked if each.role == "user"]
-    options = [f"{chr(ord('A') + index)}) {choice}" for index, choice in enumerate(sample.choices or ())]
-    question = "\n\n".join([*(_resolved(sample, text) for text in texts), *(["\n".join(options)] if options else [])])
-    if not question.strip():
-        raise ProblemError(f"{where}: field 'input' holds no text of a user")
-    targets = [sample.target] if isinstance(sample.target, str) else sample.target
+def problem_of(where: str, sample: LoggedSample, domain: str, columns: Mapping[str, str]) -> Problem:
+    """The problem; of several targets the first is the reference, none unknown.
+
+    Its choices belong to the question, but where `columns` name options, which their domain puts there. The columns are
+    `choices` and those of the metadata.
+    """
+    question = _question(where, sample, with_choices="options" not in columns)
+    targets = given_in(sample)
     level, subject = (sample.metadata.get(name) for name in ("level", "subject"))
     return Problem(
         problem_key(str(sample.id), question),
         str(sample.id),
         question,
-        (_resolved(sample, targets[0]).strip() if targets else "") or None,
+        targets[0] if targets else None,
         domain,
         level=str(level) if isinstance(level, (str, int)) else None,
         subject=str(subject) if isinstance(subject, (str, int)) else None,
+        fields=fields_in(where, {"choices": sample.choices, **sample.metadata}, columns),
     )
+
+
+def given_in(sample: LoggedSample) -> list[str] | None:
+    """The targets of a sample, or None where the first is empty."""
+    targets = [sample.target] if isinstance(sample.target, str) else sample.target
+    texts = [_resolved(sample, text).strip() for text in targets]
+    return texts if texts and texts[0] else None
+
+
+def _question(where: str, sample: LoggedSample, with_choices: bool) -> str:
+    asked = sample.input
+    texts = [asked] if isinstance(asked, str) else [_text(each) for each in asked if each.role == "user"]
+    options = [f"{chr(ord('A') + index)}) {choice}" for index, choice in enumerate(sample.choices or ())]
+    shown = ["\n".join(options)] if options and with_choices else []
+    question = "\n\n".join([*(_resolved(sample, text) for text in texts), *shown])
+    if not question.strip():
+        raise ProblemError(f"{where}: field 'input' holds no text of a user")
+    return question
 
 
 def rollout_of(sample: LoggedSample) -> ImportedRollout:

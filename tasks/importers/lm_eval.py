@@ -12,10 +12,11 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from overthink.tasks.datasets.references import reference_field
-from overthink.tasks.datasets.rows import text_field
+from overthink.tasks.datasets.rows import inner_field, text_field
 from overthink.tasks.datasets.user_turns import problem_key
 from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.errors import ProblemError
+from overthink.tasks.importers.domain_fields import fields_in, further_columns
 from overthink.tasks.importers.fields import Record, checked, json_document, json_lines
 from overthink.tasks.importers.imported import (
     ImportedProblem,
@@ -119,7 +120,8 @@ def _problem(rows: list[tuple[str, SampleRow]], columns: Mapping[str, str]) -> I
     said = [one for index, (_, row) in enumerate(rows) for one in _said(row, len(texts), is_first=index == 0)]
     opened = _opened_by(first)
     rollouts = tuple(ImportedRollout(text, steps_in(text), opened=opened) for text in texts)
-    return ImportedProblem(_asked(where, first, columns), rollouts, tuple(said))
+    problem = _asked(where, first, columns)
+    return ImportedProblem(problem, rollouts, tuple(said), _given(first, columns), f"{where}, document {first.doc_id}")
 
 
 def _opened_by(row: SampleRow) -> str | None:
@@ -155,20 +157,33 @@ def _texts(where: str, row: SampleRow) -> list[str]:
     return found
 
 
+def _given(row: SampleRow, columns: Mapping[str, str]) -> Any:
+    """The reference as the document has it, a text without the solution before it."""
+    given = inner_field(row.doc, columns["reference"]) if "reference" in columns else row.target
+    return _final(given) if isinstance(given, str) else given
+
+
 def _asked(where: str, row: SampleRow, columns: Mapping[str, str]) -> Problem:
     question = text_field(where, row.doc, columns.get("question") or _question_column(where, row.doc))
-    target = row.doc if "reference" in columns else {"target": row.target}
-    reference = reference_field(where, target, columns.get("reference", "target"))
     problem_id = str(row.doc_id)
     return Problem(
         problem_key(problem_id, question),
         problem_id,
         question,
-        _final(reference),
+        _reference(where, row, columns),
         DOMAIN,
         level=_named_text(where, row.doc, "level", columns),
         subject=_named_text(where, row.doc, "subject", columns),
+        fields=fields_in(where, row.doc, further_columns(columns, COLUMNS)),
     )
+
+
+def _reference(where: str, row: SampleRow, columns: Mapping[str, str]) -> str | None:
+    """The reference as a text; None of a mapping, which only its domain reads."""
+    if isinstance(_given(row, columns), Mapping):
+        return None
+    document = row.doc if "reference" in columns else {"target": row.target}
+    return _final(reference_field(where, document, columns.get("reference", "target")))
 
 
 def _named_text(where: str, document: Mapping[str, Any], name: str, columns: Mapping[str, str]) -> str | None:

@@ -4,7 +4,7 @@ A score is of each step, or one of the whole rollout, which then is one step.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from overthink.tasks.datasets.references import reference_field
 from overthink.tasks.datasets.rows import named_columns
 from overthink.tasks.datasets.user_turns import problem_key
 from overthink.tasks.errors import ProblemError, UserError
+from overthink.tasks.importers.domain_fields import fields_in, further_columns
 from overthink.tasks.importers.fields import Filled, RawScore, Record, Tokens, checked, json_lines, same_length
 from overthink.tasks.importers.imported import (
     STEP_DELIMITER,
@@ -36,7 +37,7 @@ class MappedRow(Record):
     """One line, by our names for its columns."""
 
     question: Filled
-    reference: Filled
+    reference: Filled | None = None
     text: str | None = None
     steps: list[str] | None = None
     scores: list[RawScore] | None = None
@@ -54,15 +55,24 @@ class MappedRow(Record):
         return [piece.strip() for piece in (self.text or "").split(STEP_DELIMITER) if piece.strip()]
 
 
-REQUIRED = ("question", "reference")
+class PosedRow(MappedRow):
+    """One line with what its domain takes: further `fields`, and the reference as the file has it."""
+
+    fields: dict[str, Any]
+    given: Any
+
+
+KEYS = tuple(MappedRow.model_fields)
 MAYBE_UNKNOWN = ("tokens", "answer", "correct")
 OF_A_ROLLOUT = ("text", "steps", "scores", "answer", "correct", "tokens", "sample_index")
 
 
-def parse_mapping(pairs: list[str]) -> dict[str, str]:
-    """`KEY=COLUMN` pairs by key. Raises UserError for an unknown or missing key."""
-    columns = named_columns(pairs, list(MappedRow.model_fields))
-    missing = [key for key in REQUIRED if key not in columns]
+def parse_mapping(pairs: list[str], further: Sequence[str] = ()) -> dict[str, str]:
+    """`KEY=COLUMN` pairs by key; `further` are the keys of domains. Raises UserError for an unknown or missing key."""
+    columns = named_columns(pairs, [*KEYS, *further])
+    missing = [] if "question" in columns else ["question"]
+    if not {"reference", "tests"} & set(columns):  # the reference of a program are its tests
+        missing.append("reference")
     if not {"text", "steps"} & set(columns):
         missing.append("text or steps")
     if missing:
@@ -83,7 +93,7 @@ def read_mapped_jsonl(
     """
     if path.is_dir():
         raise ProblemError(f"{path} is a folder: name a .jsonl file")
-    rows: dict[str, list[tuple[str, MappedRow]]] = {}
+    rows: dict[str, list[tuple[str, PosedRow]]] = {}
     for where, value in _rollouts_of(path, columns) if explode else json_lines(path):
         row = _row(where, value, columns)
         name = row.question if row.problem_id is None else str(row.problem_id)
@@ -129,46 +139,58 @@ def _rollouts_of(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, 
             yield f"{where}, rollout {index}", value | {column: found[index] for column, found in lists.items()}
 
 
-def _row(where: str, value: Mapping[str, Any], columns: Mapping[str, str]) -> MappedRow:
-    for key, column in columns.items():
+def _row(where: str, value: Mapping[str, Any], columns: Mapping[str, str]) -> PosedRow:
+    own = {key: column for key, column in columns.items() if key in KEYS}
+    for key, column in own.items():
         # A mapped column must be in every row, and only tokens, answers and labels may be null.
         if column not in value or (value[column] is None and key not in MAYBE_UNKNOWN):
             there = ", ".join(value)
             raise ProblemError(f"{where}: field {column!r} ({key}) is missing or null (fields there: {there})")
-    values = {key: value[column] for key, column in columns.items()}
-    values["reference"] = reference_field(where, value, columns["reference"])
+    values = {key: value[column] for key, column in own.items()}
+    values |= _answer(where, value, columns.get("reference"))
+    values["fields"] = fields_in(where, value, further_columns(columns, KEYS))
     scores = values.get("scores")
     if isinstance(scores, (int, float)) and not isinstance(scores, bool):
         values["scores"] = [scores]
         # One score is of all that was written.
         values.setdefault("steps", [values.get("text")])
-    row = checked(MappedRow, values, where, columns)
+    row = checked(PosedRow, values, where, columns)
     if row.scores is not None:
         same_length(where, columns["scores"], len(row.scores), len(row.pieces), "steps")
     return row
 
 
+def _answer(where: str, value: Mapping[str, Any], column: str | None) -> dict[str, Any]:
+    """The reference as the file has it, and as text where it is no mapping, which only its domain reads."""
+    given = None if column is None else value[column]
+    if column is None or isinstance(given, Mapping):
+        return {"reference": None, "given": given}
+    return {"reference": reference_field(where, value, column), "given": given}
+
+
 def _problem(
-    problem_id: str, rows: list[tuple[str, MappedRow]], columns: Mapping[str, str], scale: Callable[[float], float]
+    problem_id: str, rows: list[tuple[str, PosedRow]], columns: Mapping[str, str], scale: Callable[[float], float]
 ) -> ImportedProblem:
     first_place, first = rows[0]
     for where, row in rows:
         if (row.question, row.reference) != (first.question, first.reference):
             raise ProblemError(f"{where}: problem {problem_id} has another question or reference than in {first_place}")
+        for name in (name for name in row.fields if row.fields[name] != first.fields[name]):
+            raise ProblemError(f"{where}: problem {problem_id} has other {name} than in {first_place}")
     if first.sample_index is not None:
         rows = sorted(rows, key=lambda row: row[1].sample_index or 0)
         for (_, one), (where, other) in pairwise(rows):
             if one.sample_index == other.sample_index:
                 raise ProblemError(f"{where}: problem {problem_id} has sample {other.sample_index} twice")
     key = problem_key(problem_id, first.question)
-    problem = Problem(key, problem_id, first.question, first.reference, DOMAIN)
+    problem = Problem(key, problem_id, first.question, first.reference, DOMAIN, fields=first.fields)
     reported = tuple(
         Reported("answer", "answer", sample_index=index, answer=row.answer, correct=row.correct)
         for index, (_, row) in enumerate(rows)
         if row.answer is not None or row.correct is not None
     )
     rollouts = tuple(_rollout(where, row, columns.get("scores", ""), scale) for where, row in rows)
-    return ImportedProblem(problem, rollouts, reported)
+    return ImportedProblem(problem, rollouts, reported, first.given, first_place)
 
 
 def _rollout(where: str, row: MappedRow, column: str, scale: Callable[[float], float]) -> ImportedRollout:

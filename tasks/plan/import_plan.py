@@ -1,14 +1,16 @@
 """From the recipe of an import to the graphs of its runs, one for each set of rollouts in its path."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from overthink.tasks.analysis.selectors import BY_DEFAULT, SELECTORS, SelectorName, signal_of
 from overthink.tasks.analysis.signals import SignalName
 from overthink.tasks.datasets.user_turns import Asking
 from overthink.tasks.engines.registry import EngineIdentity
+from overthink.tasks.errors import ProblemError
 from overthink.tasks.importers.answer_counts import read_answer_counts
 from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_tts
-from overthink.tasks.importers.imported import ImportedSet
+from overthink.tasks.importers.imported import ImportedProblem, ImportedSet
 from overthink.tasks.importers.imported_reasoning import families_of, with_reasoning
 from overthink.tasks.importers.inspect_logs import read_inspect
 from overthink.tasks.importers.lm_eval import read_lm_eval
@@ -25,17 +27,22 @@ from overthink.tasks.stages.select import SelectNode, SelectSettings
 def plan_imports(recipe: ImportRecipe) -> list[Plan]:
     """Read everything, then compute the key of every stage. Writes nothing. Raises ProblemError."""
     asking = Asking(recipe.grader.domain)
-    return [_plan(recipe, _posed(imported, asking)) for imported in read_sets(recipe)]
+    return [_plan(recipe, _posed(imported, asking, recipe.columns)) for imported in read_sets(recipe)]
 
 
-def _posed(imported: ImportedSet, asking: Asking) -> ImportedSet:
-    """The same rollouts of problems as their domain has them. Raises ProblemError."""
-    posed = [
-        asking.asked(each.problem, each.problem.reference, f"problem {each.problem.problem_id}")
-        for each in imported.problems
-    ]
-    found = zip(imported.problems, posed, strict=True)
-    return replace(imported, problems=tuple(replace(each, problem=problem) for each, problem in found))
+def _posed(imported: ImportedSet, asking: Asking, columns: Mapping[str, str]) -> ImportedSet:
+    """The same rollouts of problems as their domain has them. Raises ProblemError naming place and columns."""
+
+    def posed(each: ImportedProblem) -> ImportedProblem:
+        given = each.problem.reference if each.given is None else each.given
+        try:
+            problem = asking.asked(each.problem, given, each.place or f"problem {each.problem.problem_id}")
+        except ProblemError as error:
+            named = [f"{key}={columns[key]}" for key in ("reference", *each.problem.fields) if key in columns]
+            raise ProblemError(f"{error} ({', '.join(named)})" if named else str(error)) from error
+        return replace(each, problem=problem)
+
+    return replace(imported, problems=tuple(map(posed, imported.problems)))
 
 
 def read_sets(recipe: ImportRecipe) -> list[ImportedSet]:
@@ -58,7 +65,7 @@ def _stored_sets(recipe: ImportRecipe) -> list[ImportedSet]:
         case "lm-eval":
             return read_lm_eval(recipe.path, recipe.columns)
         case "inspect":
-            return read_inspect(recipe.path)
+            return read_inspect(recipe.path, recipe.columns)
         case "jsonl":
             how = recipe.independent, recipe.score_transform, recipe.explode
             return [read_mapped_jsonl(recipe.path, recipe.columns, *how)]

@@ -115,10 +115,7 @@ def _apply(value: dict[str, Any], change: str) -> None:
     *parents, last = key.split(".")
     for parent in parents:
         place = _child(place, parent, key)
-    try:
-        new = safe_yaml(text)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UserError(f"--set {key}: {text!r} is no YAML value ({' '.join(str(error).split())})") from error
+    new = option_value(f"--set {key}", text)
     if isinstance(place, list):
         _child(place, last, key)
         place[int(last)] = new
@@ -126,6 +123,14 @@ def _apply(value: dict[str, Any], change: str) -> None:
         place[last] = new
     else:
         raise UserError(f"--set {key}: {parents[-1]!r} holds a plain value, so nothing can be set inside it")
+
+
+def option_value(option: str, text: str) -> Any:
+    """The value that a text of the command line is as YAML. Raises UserError naming the option."""
+    try:
+        return safe_yaml(text)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise UserError(f"{option}: {text!r} is no YAML value ({' '.join(str(error).split())})") from error
 
 
 def _child(place: Any, name: str, key: str) -> Any:

@@ -38,6 +38,7 @@ class MultipleChoice(PlainDomain):
     version: ClassVar[int] = 1
     instruction: ClassVar[str] = LETTERED
     grading_fields: ClassVar[tuple[str, ...]] = ("options",)
+    needed_fields: ClassVar[tuple[str, ...]] = ("options",)
 
     def __init__(self, settings: ChoiceOptions | None = None, seed: int = 0) -> None:
         self._settings, self._seed = settings or ChoiceOptions(), seed

@@ -1,0 +1,36 @@
+"""What a domain grades by besides texts, such as options or units: fields of a problem, out of another tool's row."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from overthink.tasks.datasets.rows import inner_field
+from overthink.tasks.datasets.user_turns import row_fields
+from overthink.tasks.errors import ProblemError
+
+
+def fields_in(where: str, row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    """The values of a row's columns by our names for them, as JSON has them; `a.0.b` is a column inside others.
+
+    Commas stand between several columns, of which the values are a list. A value may be null. Raises ProblemError
+    naming the place, the column and our name for it, where there is no such column.
+    """
+    found: dict[str, Any] = {}
+    for key, column in columns.items():
+        if column in row or "," not in column:
+            found[key] = _value(where, row, column, key)
+        else:
+            found[key] = [_value(where, row, one, key) for one in column.split(",")]
+    return row_fields(found)
+
+
+def _value(where: str, row: Mapping[str, Any], column: str, key: str) -> Any:
+    value = inner_field(row, column)
+    if value is None and column not in row and column.partition(".")[0] not in row:
+        there = ", ".join(map(str, row))
+        raise ProblemError(f"{where}: field {column!r} ({key}) is missing (fields there: {there})")
+    return value
+
+
+def further_columns(columns: Mapping[str, str], own: tuple[str, ...]) -> dict[str, str]:
+    """The columns of a mapping that are no format's `own`: those that a domain takes."""
+    return {key: column for key, column in columns.items() if key not in own}
