@@ -58,7 +58,9 @@ def test_options_in_several_columns_and_as_scores(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "b.jsonl", row)
     words = ["--map", "options=scores", "--map", "reference=bad", *CHOICE[:2], *CHOICE[4:6], "--domain", "choice"]
     told = refused(tmp_path / "b", "jsonl", path, *words)
-    assert told.endswith("b.jsonl, line 1: its answer has not one score for each option (reference=bad, options=scores)")
+    assert told.endswith(
+        "b.jsonl, line 1: its answer has not one score for each option (reference=bad, options=scores)"
+    )
     words[3] = "reference=scores"
     assert imported(tmp_path / "c", "jsonl", path, *words) == [("1", "1", True)]
 
