@@ -14,11 +14,11 @@ from overthink.tasks.datasets.chains import (
     SMALLEST_VALUE,
     Chain,
     Operation,
-    Split,
     draw_chain,
     generate_chains,
     right_steps,
 )
+from overthink.tasks.datasets.splits import Split
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 CHAIN = Chain(12, (Operation("+", 30), Operation("*", 3), Operation("-", 26)))

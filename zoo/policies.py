@@ -1,4 +1,4 @@
-"""Training of the abacus policies: next-token prediction of reference solutions of train chains.
+"""Training of the abacus policies: next-token prediction of reference solutions, those of train chains first of all.
 
 They are meant to be imperfect: each stops at a number of updates where long chains still go wrong, so that sampling,
 scoring and searching have something to win.
@@ -6,7 +6,7 @@ scoring and searching have something to win.
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from overthink.zoo.tokenizer import SYSTEM_PROMPT
 BATCH_SIZE = 64
 CHUNKS = 4  # a batch sorted by length is computed in this many pieces, so that short chains are not padded to long ones
 IGNORED = -100
+Example = tuple[list[int], list[int]]  # token ids and labels
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,24 @@ def chat_prompt(tokenizer: Qwen2Tokenizer, question: str) -> str:
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
-def training_example(tokenizer: Qwen2Tokenizer, chain: Chain) -> tuple[list[int], list[int]]:
+@dataclass(frozen=True)
+class Course:
+    """What a policy is taught, batch by batch; `report` prints how well it does on so many held-out problems."""
+
+    batches: Iterable[list[Example]]
+    report: Callable[[Qwen2ForCausalLM, int], None]
+
+
+def chain_course(size: PolicySize, tokenizer: Qwen2Tokenizer) -> Course:
+    """Solutions of chains."""
+    drawn = draw_train_batches(random.Random(f"{size.name} {size.seed}"), size.updates)
+    return Course(
+        batches=([training_example(tokenizer, chain) for chain in batch] for batch in drawn),
+        report=lambda model, count: report_greedy(model, tokenizer, count),
+    )
+
+
+def training_example(tokenizer: Qwen2Tokenizer, chain: Chain) -> Example:
     """Token ids and labels of one chain; only the solution and its end-of-turn token are learned."""
     prompt = tokenizer.encode(chat_prompt(tokenizer, chain.question))
     solution = [*tokenizer.encode(chain.solution), tokenizer.eos_token_id]
@@ -92,7 +110,7 @@ def padded(rows: list[list[int]], filler: int) -> torch.Tensor:
     return torch.tensor([row + [filler] * (longest - len(row)) for row in rows])
 
 
-def train_policy(size: PolicySize, tokenizer: Qwen2Tokenizer, folder: Path) -> None:
+def train_policy(size: PolicySize, tokenizer: Qwen2Tokenizer, course: Course, folder: Path) -> None:
     """Train one policy from random weights and save it in bfloat16 with its tokenizer."""
     torch.manual_seed(size.seed)
     # Plain matmul attention trains twice as fast as SDPA here: its CPU backward is slow on short sequences.
@@ -105,10 +123,9 @@ def train_policy(size: PolicySize, tokenizer: Qwen2Tokenizer, folder: Path) -> N
         torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: warm_cosine(update, size.updates))
         for optimizer in optimizers
     ]
-    batches = draw_train_batches(random.Random(f"{size.name} {size.seed}"), size.updates)
     started = time.monotonic()
-    for update, batch in enumerate(batches):
-        loss = _update(compiled, tokenizer, batch)
+    for update, batch in enumerate(course.batches):
+        loss = _update(compiled, batch)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, schedule in zip(optimizers, schedules, strict=True):
             optimizer.step()
@@ -117,14 +134,14 @@ def train_policy(size: PolicySize, tokenizer: Qwen2Tokenizer, folder: Path) -> N
         if (update + 1) % 50 == 0:
             print(f"  update {update + 1}: loss {loss:.4f}, {time.monotonic() - started:.0f} s", flush=True)
         if (update + 1) % 200 == 0:
-            report_greedy(model, tokenizer, count=96)
-    report_greedy(model, tokenizer, count=240)
+            course.report(model, 96)
+    course.report(model, 240)
     model.to(torch.bfloat16).save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
 
 
-def _update(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, chains: list[Chain]) -> float:
-    examples = sorted((training_example(tokenizer, chain) for chain in chains), key=lambda example: len(example[0]))
+def _update(model: Qwen2ForCausalLM, batch: list[Example]) -> float:
+    examples = sorted(batch, key=lambda example: len(example[0]))
     learned = sum(label != IGNORED for _, labels in examples for label in labels)
     total, chunk_size = 0.0, len(examples) // CHUNKS
     for begin in range(0, len(examples), chunk_size):
@@ -149,7 +166,8 @@ def report_greedy(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, count: int
     right = {length: [] for length in range(1, LONGEST_CHAIN + 1)}  # type: dict[int, list[bool]]
     for length, hits in right.items():
         group = [chain for chain in chains if len(chain.operations) == length]
-        for chain, text in zip(group, greedy(model, tokenizer, [chain.question for chain in group]), strict=True):
+        prompts = [chat_prompt(tokenizer, chain.question) for chain in group]
+        for chain, text in zip(group, greedy(model, tokenizer, prompts), strict=True):
             hits.append(text == chain.solution)
     model.train()
     overall = sum(map(sum, right.values())) / count
@@ -157,12 +175,12 @@ def report_greedy(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, count: int
     print(f"  greedy accuracy {overall:.3f}; by length {by_length}", flush=True)
 
 
-def greedy(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, questions: list[str]) -> list[str]:
-    """Greedy solutions of several questions, left-padded into one batch."""
-    prompts = [tokenizer.encode(chat_prompt(tokenizer, question)) for question in questions]
-    longest = max(map(len, prompts))
-    inputs = torch.tensor([[tokenizer.pad_token_id] * (longest - len(prompt)) + prompt for prompt in prompts])
-    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+def greedy(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, prompts: list[str]) -> list[str]:
+    """Greedy solutions behind several prompts, left-padded into one batch."""
+    encoded = [tokenizer.encode(prompt) for prompt in prompts]
+    longest = max(map(len, encoded))
+    inputs = torch.tensor([[tokenizer.pad_token_id] * (longest - len(prompt)) + prompt for prompt in encoded])
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in encoded])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output = model.generate(input_ids=inputs, attention_mask=mask, do_sample=False, max_new_tokens=220)
     return [str(tokenizer.decode(row[longest:], skip_special_tokens=True)) for row in output]

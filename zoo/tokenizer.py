@@ -23,11 +23,17 @@ CHAT_TEMPLATE = (
 
 def build_tokenizer() -> Qwen2Tokenizer:
     """Train the tokenizer on train chains and the template's words; deterministic."""
+    chains = generate_chains("train", 2000, 1, 12, seed=0)
+    return tokenizer_of(
+        [f"system\n{SYSTEM_PROMPT}\nuser\n{chain.question}\nassistant\n{chain.solution}" for chain in chains]
+    )
+
+
+def tokenizer_of(corpus: list[str], size: int = VOCABULARY_SIZE) -> Qwen2Tokenizer:
+    """Train a tokenizer of `size` tokens on a corpus; deterministic."""
     alphabet = sorted(ByteLevel.alphabet())
     empty = Qwen2Tokenizer(vocab={symbol: index for index, symbol in enumerate(alphabet)}, merges=[])
-    chains = generate_chains("train", 2000, 1, 12, seed=0)
-    corpus = [f"system\n{SYSTEM_PROMPT}\nuser\n{chain.question}\nassistant\n{chain.solution}" for chain in chains]
-    tokenizer = empty.train_new_from_iterator(corpus, VOCABULARY_SIZE, new_special_tokens=[*SPECIAL_TOKENS, STEP_MARK])
+    tokenizer = empty.train_new_from_iterator(corpus, size, new_special_tokens=[*SPECIAL_TOKENS, STEP_MARK])
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.eos_token = "<|im_end|>"
     tokenizer.pad_token = "<|endoftext|>"

@@ -5,13 +5,11 @@ steps are harder than early ones. A hash of its question determines a chain's sp
 training, whatever the seeds.
 """
 
-import hashlib
 import random
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-Split = Literal["train", "validation", "test"]
+from overthink.tasks.datasets.splits import Split, split_of
 
 STEP_DELIMITER = "\n\n"
 LARGEST_VALUE = 9999
@@ -78,9 +76,8 @@ class Chain:
 
     @property
     def split(self) -> Split:
-        """The split this chain belongs to: 1 in 10 test, 1 in 10 validation, the rest train."""
-        bucket = int.from_bytes(hashlib.sha256(self.question.encode()).digest()[:8], "big") % 10
-        return "test" if bucket == 0 else "validation" if bucket == 1 else "train"
+        """The split this chain belongs to."""
+        return split_of(self.question)
 
 
 def _running(value: int, operations: Sequence[Operation]) -> list[int]:

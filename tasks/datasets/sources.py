@@ -1,4 +1,4 @@
-"""Sources of problems: chains, a local JSONL or Parquet file, a Hugging Face data set; every row is checked."""
+"""Sources of problems: chains, specs, a local JSONL or Parquet file, a Hugging Face data set; every row is checked."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -17,11 +17,14 @@ from pydantic import (
 )
 
 from overthink.storage.keys import content_key
-from overthink.tasks.datasets.chains import LONGEST_CHAIN, Chain, Split, generate_chains
+from overthink.tasks.datasets.chains import LONGEST_CHAIN, Chain, generate_chains
 from overthink.tasks.datasets.presets import NAMED_PRESET, PresetName, preset_of
 from overthink.tasks.datasets.row_layouts import Columns, Preset, SourceModel
 from overthink.tasks.datasets.row_problems import row_problem
 from overthink.tasks.datasets.rows import Row, file_rows, hub_rows, inner_field, usable
+from overthink.tasks.datasets.spec_tests import GradedSpec, generate_specs
+from overthink.tasks.datasets.specs import MOST_CLAUSES
+from overthink.tasks.datasets.splits import Split
 from overthink.tasks.datasets.user_turns import Asking, problem_key, row_fields
 from overthink.tasks.domains.known_domains import MATH, DomainName, domain_of
 from overthink.tasks.errors import ProblemError
@@ -53,6 +56,23 @@ class ChainsSource(SourceModel):
 
     @model_validator(mode="after")
     def _lengths_in_order(self) -> Self:
+        if self.shortest > self.longest:
+            raise ValueError(f"shortest = {self.shortest} is more than longest = {self.longest}")
+        return self
+
+
+class SpecsSource(SourceModel):
+    """Generated programming problems of one split; their numbers of clauses cycle through `shortest`..`longest`."""
+
+    source: Literal["specs"]
+    split: Split = "test"
+    count: int = Field(ge=1)
+    shortest: int = Field(default=1, ge=1, le=MOST_CLAUSES)
+    longest: int = Field(default=MOST_CLAUSES, ge=1, le=MOST_CLAUSES)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _numbers_in_order(self) -> Self:
         if self.shortest > self.longest:
             raise ValueError(f"shortest = {self.shortest} is more than longest = {self.longest}")
         return self
@@ -104,7 +124,7 @@ class QuestionsSource(SourceModel):
     questions: tuple[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)], ...] = Field(min_length=1)
 
 
-AnySource = ChainsSource | FileSource | HubSource | QuestionsSource
+AnySource = ChainsSource | SpecsSource | FileSource | HubSource | QuestionsSource
 Source = Annotated[AnySource, Field(discriminator="source")]
 
 
@@ -156,6 +176,8 @@ def load_problems(source: AnySource, skip_bad_rows: bool = False, asking: Asking
     match source:
         case ChainsSource():
             return _asked(_chains(source), asking)
+        case SpecsSource():
+            return _asked(_specs(source), asking)
         case QuestionsSource():
             return _asked(_questions(source), asking)
         case FileSource():
@@ -204,6 +226,28 @@ def _chains(source: ChainsSource) -> ProblemSet:
     return ProblemSet(title=f"chains-{source.split}", problems=tuple(problems))
 
 
+def _specs(source: SpecsSource) -> ProblemSet:
+    try:
+        drawn = generate_specs(source.split, source.count, source.shortest, source.longest, source.seed)
+    except ValueError as error:
+        raise ProblemError(f"specs: {error}") from error
+    return ProblemSet(title=f"specs-{source.split}", problems=tuple(map(_spec_problem, drawn)))
+
+
+def _spec_problem(tested: GradedSpec) -> Problem:
+    spec = tested.spec
+    problem_id = f"spec-{len(spec.clauses)}-{content_key(spec.question)[:12]}"
+    return Problem(
+        problem_key=problem_key(problem_id, spec.question),
+        problem_id=problem_id,
+        question=spec.question,
+        reference="\n".join(tested.hidden),
+        level=str(len(spec.clauses)),
+        subject="programs",
+        fields=tested.fields,
+    )
+
+
 def _questions(source: QuestionsSource) -> ProblemSet:
     names = {f"question-{content_key(question)[:12]}": question for question in source.questions}
     problems = [Problem(problem_key(name, question), name, question, None) for name, question in names.items()]
@@ -212,6 +256,8 @@ def _questions(source: QuestionsSource) -> ProblemSet:
 
 def domain_of_source(source: AnySource | None) -> DomainName:
     """The domain of a source's problems, where the recipe names none."""
+    if isinstance(source, SpecsSource):
+        return "code"
     preset = preset_of(source.preset) if isinstance(source, RowsSource) else None
     return MATH.name if preset is None else preset.domain
 
@@ -225,7 +271,7 @@ def options_of_source(source: AnySource | None, domain: DomainName) -> Mapping[s
 def has_references(source: AnySource) -> bool:
     """Whether a source's problems have references, so that rollouts can be graded."""
     match source:
-        case ChainsSource():
+        case ChainsSource() | SpecsSource():
             return True
         case QuestionsSource():
             return False
