@@ -90,7 +90,7 @@ def test_a_recipe_is_found_by_its_path(base: Path) -> None:
         ("budgets=[0]", "budgets.0", "greater than or equal to 1"),
         ("methods=[]", "methods", "at least 1"),
         ("selectors=[best]", "selectors.0", "'majority'"),
-        ("problems.source=disk", "problems", "'chains', 'file', 'hub'"),
+        ("problems.source=disk", "problems", "'chains', 'specs', 'file', 'hub'"),
         ("policy.engine=gpt", "policy", "'vllm', 'openai', 'fake', 'scripted'"),
         ("seed=yes", "seed", "integer"),
         ("shard_size=2.5", "shard_size", "integer"),
