@@ -107,7 +107,7 @@ def test_where_every_verdict_is_unknown_so_is_the_accuracy(selector: SelectorNam
 
 @CHECKED
 @given(rollouts=ROLLOUTS, selector=st.sampled_from([s for s in SELECTORS if s.endswith("_vote")]), data=st.data())
-def test_a_sampled_vote_is_within_3_standard_errors_of_the_mean_over_all_subsets(
+def test_a_sampled_vote_is_within_4_standard_errors_of_the_mean_over_all_subsets(
     rollouts: Rollouts, selector: SelectorName, data: st.DataObject
 ) -> None:
     n, seed = data.draw(st.integers(1, len(rollouts))), data.draw(st.integers(0, 1_000))
@@ -116,7 +116,7 @@ def test_a_sampled_vote_is_within_3_standard_errors_of_the_mean_over_all_subsets
     ballot = SELECTORS[selector].ballot
     found = vote_of(values_of(selector, problem), problem.groups, subsets, problem.correct, ballot)
     expected, _ = brute_force(selector, rollouts, n)
-    assert abs(found - expected) <= 3 * math.sqrt(expected * (1 - expected) / SUBSETS) + 1e-12
+    assert abs(found - expected) <= 4 * math.sqrt(expected * (1 - expected) / SUBSETS) + 1e-12
 
 
 def test_sampled_votes_scatter_around_the_truth_as_independent_draws_do() -> None:
@@ -231,8 +231,9 @@ def test_selectors_that_need_a_prm_are_those_named_for_it() -> None:
     assert [s for s in SELECTORS if needs_prm(s)] == [s for s in SELECTORS if s.startswith("prm_")]
 
 
-def test_a_recipe_that_lists_no_selectors_gets_those_of_answers_and_step_scores() -> None:
-    assert ("majority", *(s for s in SELECTORS if needs_prm(s)), "oracle") == BY_DEFAULT
+def test_a_recipe_that_lists_no_selectors_gets_those_of_answers_step_scores_and_tests() -> None:
+    by_tests = ("tests_max", "tests_vote", "behaviour_vote", "codet")
+    assert ("majority", *(s for s in SELECTORS if needs_prm(s)), *by_tests, "oracle") == BY_DEFAULT
 
 
 @CHECKED

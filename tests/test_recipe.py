@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from overthink.tasks.analysis.selectors import SELECTORS
+from overthink.tasks.analysis.selectors import SELECTORS, signal_of
+from overthink.tasks.analysis.signals import OF_TESTS
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.loading import KINDS, find_recipe, read_recipe, read_recipe_of, shipped_recipes
 from overthink.tasks.recipes.methods import BestOfN, Cot
@@ -139,7 +140,9 @@ def test_several_mistakes_are_one_message(base: Path) -> None:
     [
         (["budgets=[16]"], "budget 16 is more than the 8 rollouts"),
         (["prm=null", "selectors=[majority, prm_last_max]"], "selector prm_last_max needs step scores: name a `prm`"),
-        (["selectors=[self_certainty_borda]"], "selector self_certainty_borda needs self-certainty: it takes the log-"),
+        (["selectors=[codet]"], "selector codet needs results of generated tests, which programs have whose problems "),
+        (["selectors=[behaviour_vote]"], "selector behaviour_vote needs results on inputs, which programs have whose "),
+        (["selectors=[self_certainty_borda]"], "selector self_certainty_borda needs self-certainty: it takes log-"),
         (
             ["policy={engine: openai, model: x, endpoints: [http://h/v1]}", "selectors=[shortest, logprob_mean_vote]"],
             "selector logprob_mean_vote needs logprob_mean, but an `openai` policy without `tokenizer` shows no tokens",
@@ -273,9 +276,10 @@ def test_all_are_those_that_the_engines_allow() -> None:
     def chosen(**changes: Any) -> set[str]:
         return set(Recipe.model_validate(BASE | {"selectors": "all"} | changes).chosen_selectors())
 
-    without_prm = {name for name in SELECTORS if not name.startswith(("prm_", "self_certainty_"))}
+    of_tests = {name for name in SELECTORS if signal_of(name) in OF_TESTS}
+    without_prm = {name for name in SELECTORS if not name.startswith(("prm_", "self_certainty_"))} - of_tests
     by_chat = {"policy": {"engine": "openai", "model": "x", "endpoints": ["http://h/v1"]}, "prm": None}
-    assert chosen() == {name for name in SELECTORS if not name.startswith("self_certainty_")}
+    assert chosen() == {name for name in SELECTORS if not name.startswith("self_certainty_")} - of_tests
     assert chosen(prm=None) == without_prm
     unsure = {name for name in without_prm if not name.startswith("deepconf_")}
     assert chosen(prm=None, sampling={"confidence": False}) == unsure

@@ -227,9 +227,8 @@ BY_TESTS = (
 SELECTORS: Mapping[str, Selector] = {
     one.name: one for one in (MAJORITY, *BEST_BY.values(), *VOTE_BY.values(), *WITHOUT_PRM, *BY_TESTS, ORACLE)
 }
-# Those of a recipe that lists none: they read answers and step scores, and of programs what tests say.
-BY_DEFAULT: tuple[str, ...] = tuple(one.name for one in (MAJORITY, *BEST_BY.values(), *VOTE_BY.values(), ORACLE))
-BY_DEFAULT_OF_PROGRAMS: tuple[str, ...] = (*BY_DEFAULT, *(one.name for one in BY_TESTS))
+# Those of a recipe that lists none, where they apply: they read answers, step scores and, of programs, what tests say.
+BY_DEFAULT: tuple[str, ...] = tuple(name for name, one in SELECTORS.items() if one not in WITHOUT_PRM)
 
 
 def selector_of(name: str) -> Selector:

@@ -25,22 +25,22 @@ TEST_SIGNALS: tuple[SignalName, ...] = ("tests_passed", "generated_passed")
 # same generated tests.
 ClassName = Literal["behaviour", "agreement"]
 CLASS_NAMES: tuple[ClassName, ...] = get_args(ClassName)
+OF_TESTS: tuple[SignalName | ClassName, ...] = (*TEST_SIGNALS, *CLASS_NAMES)
 
-_BY_PROGRAMS = "a domain of programs, such as `code`, runs them"
 _CONFIDENCE = (
     "confidence: it is kept while sampling, by a policy that shows its tokens; rollouts stored without it stay so: "
     "draw others, by another `seed` or into another store"
 )
-_GENERATED = f"generated tests: {_BY_PROGRAMS} where problems have `generated_tests`"
+_GENERATED = "results of generated tests, which programs have whose problems hold `generated_tests`"
 _LACKING: Mapping[SignalName | ClassName, str] = {
     "prm": "step scores: name a `prm`",
     "completion_tokens": "counts of tokens: the endpoint, or the file that they were imported from, gave none",
     "logprob_mean": "log-probabilities: a policy on a server shows them where its `tokenizer` is named",
     "self_certainty": "self-certainty: it takes log-probabilities of the whole vocabulary, which no engine here keeps",
-    "tests_passed": f"public tests: {_BY_PROGRAMS} where problems have `public_tests`, or examples in their prompts",
+    "tests_passed": "results of public tests, which programs have whose problems hold `public_tests` or examples",
     "generated_passed": _GENERATED,
     "agreement": _GENERATED,
-    "behaviour": f"results on inputs: {_BY_PROGRAMS} where problems have `inputs`, or tests that call a function",
+    "behaviour": "results on inputs, which programs have whose problems hold `inputs` or tests that call a function",
 }
 
 

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from overthink.tasks.analysis.selectors import BY_DEFAULT, SELECTORS, SelectorName, signal_of
-from overthink.tasks.analysis.signals import SignalName
+from overthink.tasks.analysis.signals import OF_TESTS, ClassName, SignalName
 from overthink.tasks.datasets.user_turns import Asking
+from overthink.tasks.domains.domain import Domain
+from overthink.tasks.domains.program_domain import ProgramDomain
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.importers.answer_counts import read_answer_counts
@@ -71,9 +73,11 @@ def _stored_sets(recipe: ImportRecipe) -> list[ImportedSet]:
             return [read_mapped_jsonl(recipe.path, recipe.columns, *how)]
 
 
-def selectors_of(imported: ImportedSet, which: WhichSelectors) -> tuple[SelectorName, ...]:
+def selectors_of(imported: ImportedSet, which: WhichSelectors, domain: Domain) -> tuple[SelectorName, ...]:
     """The selectors that the rollouts allow."""
-    known: set[SignalName | None] = {None, *(("prm",) if imported.is_scored else ())}
+    known: set[SignalName | ClassName | None] = {None, *(("prm",) if imported.is_scored else ())}
+    if isinstance(domain, ProgramDomain):
+        known.update(OF_TESTS)
     if any(rollout.completion_tokens is not None for each in imported.problems for rollout in each.rollouts):
         known.add("completion_tokens")
     names = SELECTORS if which == "all" else BY_DEFAULT
@@ -93,7 +97,8 @@ def _plan(recipe: ImportRecipe, imported: ImportedSet) -> Plan:
         prm=None if prm is None else prm.address,
     )
     tests = tests_node(recipe, problems, rollouts)
-    grades, names = grade_node(recipe, problems, rollouts, tests), selectors_of(imported, recipe.selectors)
+    grades = grade_node(recipe, problems, rollouts, tests)
+    names = selectors_of(imported, recipe.selectors, recipe.grader.domain)
     chosen = SelectNode(
         problems=problems,
         method_id=method_id,

@@ -22,11 +22,12 @@ from pydantic_core import CoreSchema
 
 from overthink.tasks.analysis.difficulty import DifficultyConfig
 from overthink.tasks.analysis.selectors import BY_DEFAULT, SELECTORS, SelectorName, signal_of
-from overthink.tasks.analysis.signals import why_unknown
+from overthink.tasks.analysis.signals import OF_TESTS, why_unknown
 from overthink.tasks.datasets.sources import Source, domain_of_source, options_of_source
 from overthink.tasks.datasets.user_turns import Asking
 from overthink.tasks.domains.domain import Domain
 from overthink.tasks.domains.known_domains import MATH, DomainName, domain_of
+from overthink.tasks.domains.program_domain import ProgramDomain
 from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, PrmConfig
 from overthink.tasks.recipes.grading import Grader, GradingConfig
@@ -57,7 +58,8 @@ def _names_or_all(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 
 ListedSelectors = Annotated[tuple[SelectorName, ...] | Literal["all"] | None, WrapValidator(_names_or_all)]
 LISTED_SELECTORS = Field(
-    default=None, description="a list, or all that apply; unless said those that apply of answers and step scores"
+    default=None,
+    description="a list, or all that apply; unless said those of answers, step scores and tests",
 )
 BY_CHAT = (
     "goes on from steps, but an `openai` policy without `tokenizer` is asked by chat, which shows no tokens to go on "
@@ -265,10 +267,12 @@ class Recipe(SampledRecipe):
     def _lacking(self, selector: SelectorName) -> str | None:
         """What the recipe's rollouts will not have that a selector reads; None where they will have it."""
         signal = signal_of(selector)
-        if signal is None or signal == "completion_tokens":
+        scores = () if self.prm is None else ("prm",)
+        tests = OF_TESTS if isinstance(self.grader.domain, ProgramDomain) else ()
+        if signal is None or signal in ("completion_tokens", *scores, *tests):
             return None
-        if signal == "prm":
-            return None if self.prm is not None else why_unknown(signal)
+        if signal in ("prm", *OF_TESTS):
+            return why_unknown(signal)
         if not goes_on_from_steps(self.policy):
             return f"{signal}, but an `openai` policy without `tokenizer` shows no tokens: name its `tokenizer`"
         if signal == "self_certainty":

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 
 from overthink.tasks.analysis.difficulty import DIFFICULTIES, Difficulty, DifficultyConfig, Predictor
 from overthink.tasks.analysis.selectors import Floats, Integers, SelectorName, signal_of
+from overthink.tasks.analysis.signals import OF_TESTS
 from overthink.tasks.domains.known_domains import MATH, DomainName
 from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
@@ -45,8 +46,10 @@ class FixedChoice(BaseModel):
     @field_validator("selector")
     @classmethod
     def _of_answers_or_scores(cls, selector: str) -> str:
-        if signal_of(selector) not in (None, "prm"):
-            raise ValueError(f"{selector} reads {signal_of(selector)}: a strategy chooses by answers and step scores")
+        if signal_of(selector) not in (None, "prm", *OF_TESTS):
+            raise ValueError(
+                f"{selector} reads {signal_of(selector)}: a strategy chooses by answers, step scores and tests"
+            )
         return selector
 
 

@@ -21,7 +21,7 @@ from overthink.tasks.analysis.selectors import (
     selector_of,
     signal_of,
 )
-from overthink.tasks.analysis.signals import CLASS_NAMES, SIGNAL_NAMES, TEST_SIGNALS, ClassName, SignalName
+from overthink.tasks.analysis.signals import OF_TESTS, SIGNAL_NAMES, ClassName, SignalName
 from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.context import ShardContext
@@ -50,7 +50,7 @@ class SelectSettings:
     def signals(self) -> tuple[SignalName, ...]:
         """What the selectors read of the table of rollouts."""
         read = dict.fromkeys(signal_of(selector) for selector in self.selectors)
-        return tuple(one for one in SIGNAL_NAMES if one in read and one not in ("prm", *TEST_SIGNALS))
+        return tuple(one for one in SIGNAL_NAMES if one in read and one not in ("prm", *OF_TESTS))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -152,7 +152,7 @@ def _is_unknown(read: SignalName | ClassName, rollouts: Sequence[Candidates]) ->
     if not any(one.any() for one in known):
         return True
     everywhere = all(one[problem.groups >= 0].all() for one, problem in zip(known, rollouts, strict=True))
-    return not everywhere and read not in (*TEST_SIGNALS, *CLASS_NAMES)
+    return not everywhere and read not in OF_TESTS
 
 
 def _known(read: SignalName | ClassName, rollouts: Candidates) -> Booleans:
