@@ -1,5 +1,7 @@
 """The public tables as SQL views over stored parts and the stages that runs use."""
 
+from collections.abc import Sequence
+
 from overthink.storage.schemas import SIGNALS
 from overthink.storage.stage_kinds import MAKE_ROLLOUTS, StageKind
 
@@ -21,17 +23,20 @@ SUM_OF = """CREATE MACRO sum_of(amount, counted) AS
 # Whether a selector reads step scores. Older parts lack the column; the names of their selectors say it.
 READS_PRM = "coalesce(e.reads_prm, starts_with(e.selector, 'prm_'))"
 
+# What tests say of programs; answers that several graders read are there several times.
+OF_TESTS = ("tests_passed", "generated_passed")
+TESTED_ANSWERS = f"(SELECT DISTINCT rollout_id, {', '.join(OF_TESTS)} FROM parts_answers)"
+
 ROLLOUT_KINDS = ", ".join(f"'{kind}'" for kind in sorted(MAKE_ROLLOUTS))
 # Which calls of a stage belong to a run: where calls are per sample, only those of the samples that the run uses.
 CALLS_OF_USE = f"""(u.kind IN ('{StageKind.SEARCH}', '{StageKind.LABEL}')
               OR u.kind IN ('{StageKind.SAMPLE}', '{StageKind.SCORE}', '{StageKind.TEST}') AND c.sample_index < u.n)"""
 
 
-def _unpivoted(table: str, step_index: str) -> str:
-    """The signals that sampling computed, of the rows of a table, one a row; unknown ones have none."""
-    columns = ", ".join(SIGNALS)
-    return f"""SELECT rollout_id, signal, {step_index} AS step_index, value, 'sampling' AS source
-        FROM (UNPIVOT {table} ON {columns} INTO NAME signal VALUE value)"""
+def _unpivoted(table: str, columns: Sequence[str], step_index: str, source: str) -> str:
+    """The signals in the columns of a table, one a row; unknown ones have none."""
+    return f"""SELECT rollout_id, signal, {step_index} AS step_index, value, '{source}' AS source
+        FROM (UNPIVOT {table} ON {", ".join(columns)} INTO NAME signal VALUE value)"""
 
 
 VIEWS = {
@@ -51,8 +56,9 @@ VIEWS = {
     # Whatever is known of rollouts and steps without a reference: `step_index` is null of a whole rollout.
     "signals": f"""
         SELECT rollout_id, 'prm' AS signal, step_index, score AS value, prm AS source FROM parts_scores
-        UNION ALL BY NAME {_unpivoted("parts_rollouts", "NULL::INTEGER")}
-        UNION ALL BY NAME {_unpivoted("parts_steps", "step_index")}""",
+        UNION ALL BY NAME {_unpivoted("parts_rollouts", SIGNALS, "NULL::INTEGER", "sampling")}
+        UNION ALL BY NAME {_unpivoted("parts_steps", SIGNALS, "step_index", "sampling")}
+        UNION ALL BY NAME {_unpivoted(TESTED_ANSWERS, OF_TESTS, "NULL::INTEGER", "tests")}""",
     "test_results": "SELECT * EXCLUDE (stage_key) FROM parts_test_results",
     "step_labels": "SELECT * EXCLUDE (stage_key) FROM parts_step_labels",
     "nodes": f"""

@@ -248,9 +248,12 @@ def test_every_signal_of_a_rollout_and_its_steps_is_one_row(tmp_path: Path) -> N
     steps = [{"rollout_id": "a/0", "step_index": 0}, {"rollout_id": "a/0", "step_index": 1, "entropy_mean": 0.5}]
     put(store, "sample-2", "steps", steps)
     put(store, "score-1", "scores", [{"rollout_id": "a/0", "prm": "judge", "step_index": 1, "score": 0.75}])
+    for stage in ("grade-1", "grade-2"):  # two graders read the same answer
+        put(store, stage, "answers", [{"rollout_id": "a/0", "sample_index": 0, "generated_passed": 3.0}])
     assert rows(store, "SELECT rollout_id, signal, step_index, value, source FROM signals ORDER BY ALL") == [
         ("a/0", "confidence_lowest", None, 3.5, "sampling"),
         ("a/0", "entropy_mean", 1, 0.5, "sampling"),
+        ("a/0", "generated_passed", None, 3.0, "tests"),
         ("a/0", "logprob_mean", None, -0.25, "sampling"),
         ("a/0", "prm", 1, 0.75, "judge"),
     ]
