@@ -12,7 +12,7 @@ from overthink.zoo.tokenizer import tokenizer_of
 
 SPEC_VOCABULARY = 512
 # Without a system message: the recipe asks it in the style `plain`.
-ABACUS_CODE = PolicySize("abacus-code", 128, 208, 4, 4, updates=600, learning_rate=4e-3, seed=11)
+ABACUS_CODE = PolicySize("abacus-code", 128, 208, 4, 4, updates=500, learning_rate=4e-3, seed=11)
 
 
 def draw_train_spec(source: random.Random, clauses: int) -> Spec:

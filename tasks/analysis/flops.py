@@ -32,6 +32,7 @@ PRETRAINING = {
     "DeepSeek-R1": Pretraining(671e9, 14.8e12, "technical report of DeepSeek-V3: 14.8 trillion tokens"),
     "abacus-1m": Pretraining(898_816, 5_793_872, "zoo/policies.py: 700 updates of 64 chains"),
     "abacus-5m": Pretraining(4_913_152, 5_831_300, "zoo/policies.py: 700 updates of 64 chains"),
+    "abacus-code": Pretraining(649_856, 5_556_998, "zoo/coding.py: 500 updates of 64 specs"),
 }
 
 
