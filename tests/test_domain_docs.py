@@ -16,6 +16,9 @@ from overthink.tasks.recipes.loading import check_recipe
 from overthink.tasks.records import Problem
 
 PAGE = (Path(__file__).parents[1] / "docs" / "domains.md").read_text(encoding="utf-8")
+ASSERTIONS = "assert add(1, 2) == 3\nassert add(-1, 1) == 0"
+CASES = '[{"input": "1 2", "output": "3"}, {"input": "-1 1", "output": "0"}]'
+PROMPT = 'def add(a, b):\n    """Add."""'
 EXAMPLES = dict(re.findall(r"```json\n(.*?)\n```\n```yaml\n(.*?)```", PAGE, re.DOTALL))
 
 
@@ -37,7 +40,7 @@ def problems(data: str, recipe: str, folder: Path) -> tuple[Problem, ...]:
 @pytest.mark.parametrize("data", EXAMPLES)
 def test_own_data_is_read_as_the_page_says(data: str, tmp_path: Path) -> None:
     (problem,) = problems(data, EXAMPLES[data], tmp_path)
-    assert problem.reference in ("42", "1", "3.52 × 10^-19 J")
+    assert problem.reference in ("42", "1", "3.52 × 10^-19 J", ASSERTIONS, CASES)
 
 
 @pytest.mark.parametrize(("text", "answer"), rows("text, with the options above"))
@@ -56,8 +59,15 @@ def test_a_quantity_is_judged_as_the_page_says(reference: str, unit: str, answer
     assert judged.verdict == verdict
 
 
+@pytest.mark.parametrize(("text", "program"), rows("text | program"))
+def test_a_program_is_read_as_the_page_says(text: str, program: str) -> None:
+    text, program = (one.replace("\\n", "\n").replace("\\t", "\t") for one in (text, program))
+    posed = Problem("k", "id", "q", None, fields={"prompt": PROMPT, "entry_point": "add"})
+    assert (domain_of("code").read(posed, text) or "") == program
+
+
 def test_the_page_names_the_domains_and_the_presets_beside_mathematics() -> None:
     assert {row[0] for row in rows("domain |")} <= set(DOMAINS)
     assert {row[0] for row in rows("preset |")} == {
-        name for name, one in PRESETS.items() if one.domain in ("choice", "quantity")
+        name for name, one in PRESETS.items() if one.domain in ("choice", "quantity", "code")
     }

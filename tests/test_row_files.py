@@ -1,11 +1,13 @@
 """Rows out of JSON arrays and CSV, and columns that lie inside others."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from overthink.tasks.datasets import input_files
 from overthink.tasks.datasets.rows import inner_field
 from overthink.tasks.datasets.sources import FileSource, ProblemSet, load_problems
 from overthink.tasks.errors import ProblemError
@@ -42,6 +44,35 @@ def test_what_is_no_array_of_rows_is_told(content: str | bytes, told: str, tmp_p
     with pytest.raises(ProblemError) as error:
         read(tmp_path / "rows.json", content)
     assert str(tmp_path / "rows.json") in str(error.value) and told in str(error.value)
+
+
+PACKED = gzip.compress(b'{"question": "q", "answer": "1"}\n{"question": "p", "answer": "2"}')
+
+
+def test_packed_lines_are_read_like_lines(tmp_path: Path) -> None:
+    found = read(tmp_path / "rows.jsonl.gz", PACKED)
+    assert found.title == "rows" and found.problems == read(tmp_path / "rows.jsonl", gzip.decompress(PACKED)).problems
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (PACKED[:-9], "cannot be unpacked ("),
+        (b"question", "cannot be read (Not a gzipped file"),
+        (PACKED[:30] + b"\xff" * 9 + PACKED[39:], "cannot be read ("),
+        (gzip.compress(b"[1]"), "row 1: not a JSON object"),
+    ],
+)
+def test_what_is_not_packed_rows_is_told(content: bytes, told: str, tmp_path: Path) -> None:
+    with pytest.raises(ProblemError) as error:
+        read(tmp_path / "rows.jsonl.gz", content)
+    assert told in str(error.value)
+
+
+def test_no_more_is_unpacked_than_is_read_of_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_files, "LONGEST_FILE", 40)
+    with pytest.raises(ProblemError, match="more than the 40 bytes that are read"):
+        read(tmp_path / "rows.jsonl.gz", PACKED, skip_bad_rows=True)
 
 
 def test_csv_is_read_by_the_names_in_its_first_row(tmp_path: Path) -> None:

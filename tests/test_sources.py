@@ -214,7 +214,7 @@ def test_a_file_without_usable_rows_is_refused(tmp_path: Path, content: str, ski
 
 @pytest.mark.parametrize("name", ["p.txt", "p", "p.xlsx"])
 def test_an_unknown_suffix_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ProblemError, match=r"read from \.jsonl, \.json, \.csv, \.parquet files"):
+    with pytest.raises(ProblemError, match=r"read from \.jsonl, \.jsonl\.gz, \.json, \.csv, \.parquet files"):
         read(lines(tmp_path / name, GOOD))
 
 

@@ -1,10 +1,12 @@
 """Input files: only regular files are opened; duplicate keys are errors, and floats keep their spelling."""
 
 import csv
+import gzip
 import io
 import json
 import os
 import stat
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -124,8 +126,21 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
         raise ValueError(str(error)) from error
 
 
+def packed_objects(path: Path) -> Iterator[NumberedRow]:
+    """The objects of a file that gzip has packed; see `json_objects`."""
+    try:
+        with regular_file(path) as packed, gzip.GzipFile(fileobj=packed) as stream:
+            for number, line in _lines_of(stream, LONGEST_FILE):
+                yield number, _object(line) if isinstance(line, bytes) else line
+            if stream.tell() >= LONGEST_FILE:
+                raise ValueError(f"unpacked it has more than the {LONGEST_FILE:,} bytes that are read")
+    except (EOFError, zlib.error) as error:
+        raise ValueError(f"it cannot be unpacked ({error}); was it cut off?") from error
+
+
 READERS: Mapping[str, Callable[[Path], Iterator[NumberedRow]]] = {
     ".jsonl": json_objects,
+    ".jsonl.gz": packed_objects,
     ".json": json_array,
     ".csv": csv_rows,
     ".parquet": parquet_rows,
@@ -133,18 +148,23 @@ READERS: Mapping[str, Callable[[Path], Iterator[NumberedRow]]] = {
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes | str]]:
-    """The lines of a file up to its length on opening; for a line that is too long, an error text."""
+    """The lines of a file up to its length on opening; see `_lines_of`."""
     with regular_file(path) as stream:
-        left, number = os.fstat(stream.fileno()).st_size, 0
-        while piece := stream.readline(min(left, LONGEST_LINE + 1)):
-            left, number = left - len(piece), number + 1
-            if len(piece) > LONGEST_LINE:
-                yield number, f"longer than the {LONGEST_LINE:,} bytes that a line may have: is it one value?"
-            elif piece.strip():
-                yield number, piece
-            while len(piece) > LONGEST_LINE and not piece.endswith(b"\n"):
-                piece = stream.readline(min(left, LONGEST_LINE + 1))
-                left -= len(piece)
+        yield from _lines_of(stream, os.fstat(stream.fileno()).st_size)
+
+
+def _lines_of(stream: BinaryIO | gzip.GzipFile, left: int) -> Iterator[tuple[int, bytes | str]]:
+    """The numbered lines of so many bytes; for a line that is too long, an error text."""
+    number = 0
+    while piece := stream.readline(min(left, LONGEST_LINE + 1)):
+        left, number = left - len(piece), number + 1
+        if len(piece) > LONGEST_LINE:
+            yield number, f"longer than the {LONGEST_LINE:,} bytes that a line may have: is it one value?"
+        elif piece.strip():
+            yield number, piece
+        while len(piece) > LONGEST_LINE and not piece.endswith(b"\n"):
+            piece = stream.readline(min(left, LONGEST_LINE + 1))
+            left -= len(piece)
 
 
 def _object(line: bytes) -> dict[str, Any] | str:

@@ -8,6 +8,7 @@ from overthink.tasks.datasets.row_layouts import Columns, Preset
 
 NEMO = Columns(question="problem", reference="expected_answer", problem_id="id")  # as NeMo-Skills writes problems
 GPQA_OPTIONS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
+FUNCTIONS = Columns(question="prompt", problem_id="task_id", tests="test", prompt="prompt", entry_point="entry_point")
 PRESETS: dict[str, Preset] = {
     "math500": Preset(
         columns=Columns(
@@ -49,6 +50,8 @@ PRESETS: dict[str, Preset] = {
         columns=Columns(question="problem_text", reference="answer_number", subject="source", unit="unit"),
         domain="quantity",
     ),
+    "humaneval": Preset(columns=FUNCTIONS, domain="code"),
+    "mbpp": Preset(columns=FUNCTIONS, domain="code"),
 }
 
 PresetName = Literal[
@@ -67,6 +70,8 @@ PresetName = Literal[
     "chembench",
     "chembench_numbers",
     "scibench",
+    "humaneval",
+    "mbpp",
 ]
 NAMED_PRESET: TypeAdapter[PresetName] = TypeAdapter(PresetName)
 

@@ -44,6 +44,7 @@ class Published:
 
 ARENA = "CC-BY-NC-SA-4.0"
 ARENA_COLUMNS = {"reference": "answer", "problem_id": "problem_idx"}
+MBPP_ON_HUB = {"tests": "test_list", "test_setup": "test_imports"}
 PUBLISHED: Mapping[PresetName, Published] = {
     "math500": Published(
         InFiles("RyanLiu112/compute-optimal-tts, from openai/prm800k", 500, "MIT"),
@@ -93,5 +94,13 @@ PUBLISHED: Mapping[PresetName, Published] = {
     "scibench": Published(
         InFiles("mandyyyyii/scibench", None, "MIT"),
         OnHub("xw27/scibench", None, None, split="train"),
+    ),
+    "humaneval": Published(
+        InFiles("openai/human-eval", 164, "MIT"),
+        OnHub("openai/openai_humaneval", 164, "MIT"),
+    ),
+    "mbpp": Published(
+        InFiles("microsoft/CodeT, MBPP sanitized", 427, "CC-BY-4.0"),
+        OnHub("google-research-datasets/mbpp", 257, "CC-BY-4.0", config="sanitized", columns=MBPP_ON_HUB),
     ),
 }

@@ -17,8 +17,9 @@ class SourceModel(BaseModel):
 class Columns(SourceModel):
     """The columns of a file; `a.0.b` names one that lies inside others.
 
-    Without `problem_id` rows are numbered from 0; without `reference` nothing can be graded. `options`, `unit` and
-    `tolerance` are what some domains need besides; the options are a list, a mapping to scores, or a column each.
+    Without `problem_id` rows are numbered from 0; without `reference` nothing can be graded. From `options` on they are
+    what some domains need besides; the options are a list, a mapping to scores, or a column each. The reference of a
+    program are its `tests`.
     """
 
     question: str = "question"
@@ -32,6 +33,13 @@ class Columns(SourceModel):
     tolerance: str | None = Field(
         default=None, description="of quantities relative by default, of mathematics absolute"
     )
+    tests: str | None = Field(default=None, description="of a program: what grades it")
+    entry_point: str | None = Field(default=None, description="of a program: the function that is asked for")
+    prompt: str | None = Field(default=None, description="of a program: code that a solution may continue")
+    test_setup: str | None = Field(default=None, description="of a program: statements before all tests")
+    public_tests: str | None = Field(default=None, description="of a program: a signal, as are generated_tests")
+    generated_tests: str | None = Field(default=None, description="of a program: assertions that a model wrote")
+    inputs: str | None = Field(default=None, description="of a program: what programs are compared on")
 
     @model_validator(mode="after")
     def _after_what(self) -> Self:

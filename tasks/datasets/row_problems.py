@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from overthink.tasks.datasets.references import reference_field
-from overthink.tasks.datasets.row_layouts import Columns
+from overthink.tasks.datasets.row_layouts import DOMAIN_FIELDS, Columns
 from overthink.tasks.datasets.rows import inner_field, present_field, text_field
 from overthink.tasks.datasets.user_turns import problem_key, row_fields
 from overthink.tasks.errors import ProblemError
@@ -15,7 +15,8 @@ def row_problem(where: str, index: int, row: Mapping[str, Any], title: str, colu
     """The problem of a row, which is the `index`-th of its set from 0. Raises ProblemError naming place and field."""
     question = text_field(where, row, columns.question)
     reference = None
-    if columns.reference not in (None, columns.options):  # a mapping of options to scores is read by the domain
+    # A mapping of options to scores, and tests, are read by the domain.
+    if columns.tests is None and columns.reference not in (None, columns.options):
         reference = _reference(where, row, str(columns.reference), columns.reference_after)
     problem_id = str(index) if columns.problem_id is None else text_field(where, row, columns.problem_id)
     return Problem(
@@ -32,7 +33,8 @@ def row_problem(where: str, index: int, row: Mapping[str, Any], title: str, colu
 
 def _mapped(where: str, row: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
     """What the layout has for the fields that domains know by name. Raises ProblemError where options are missing."""
-    found = {name: inner_field(row, column) for name in ("unit", "tolerance") if (column := getattr(columns, name))}
+    single = [name for name in DOMAIN_FIELDS if name != "options"]
+    found = {name: inner_field(row, column) for name in single if (column := getattr(columns, name))}
     if columns.options is None:
         return found
     several = isinstance(columns.options, tuple)

@@ -18,14 +18,20 @@ NUMBERS = (int, float, Decimal, np.integer, np.floating)
 
 def file_rows(path: Path, what: Literal["problems", "solutions"]) -> Iterator[Row]:
     """The rows of a file of `what` the recipe names, by the suffix of its name. Raises ProblemError."""
-    if path.suffix not in READERS:
+    ending = ending_of(path)
+    if ending is None:
         raise ProblemError(f"{path}: {what} are read from {', '.join(READERS)} files; rename or convert it")
     try:
-        for number, row in READERS[path.suffix](path):
+        for number, row in READERS[ending](path):
             place = f"{path}, row {number}"
             yield place, ProblemError(f"{place}: {row}") if isinstance(row, str) else row
     except (OSError, ValueError) as error:
         raise ProblemError(f"{path}: cannot be read ({error}): check `{what}.path`") from error
+
+
+def ending_of(path: Path) -> str | None:
+    """The ending of a file's name by which it is read; None for others."""
+    return next((ending for ending in READERS if path.name.endswith(ending)), None)
 
 
 def hub_rows(dataset: str, config: str | None, split: str, revision: str) -> Iterator[Row]:

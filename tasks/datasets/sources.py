@@ -21,7 +21,7 @@ from overthink.tasks.datasets.chains import LONGEST_CHAIN, Chain, generate_chain
 from overthink.tasks.datasets.presets import NAMED_PRESET, PresetName, preset_of
 from overthink.tasks.datasets.row_layouts import Columns, Preset, SourceModel
 from overthink.tasks.datasets.row_problems import row_problem
-from overthink.tasks.datasets.rows import Row, file_rows, hub_rows, inner_field, usable
+from overthink.tasks.datasets.rows import Row, ending_of, file_rows, hub_rows, inner_field, usable
 from overthink.tasks.datasets.spec_tests import GradedSpec, generate_specs
 from overthink.tasks.datasets.specs import MOST_CLAUSES
 from overthink.tasks.datasets.splits import Split
@@ -182,7 +182,8 @@ def load_problems(source: AnySource, skip_bad_rows: bool = False, asking: Asking
             return _asked(_questions(source), asking)
         case FileSource():
             rows = file_rows(source.path, "problems")
-            return _checked(rows, str(source.path), source.path.stem, RowReading(source, skip_bad_rows, asking))
+            title = source.path.name.removesuffix(ending_of(source.path) or "")
+            return _checked(rows, str(source.path), title, RowReading(source, skip_bad_rows, asking))
         case HubSource():
             rows = hub_rows(source.dataset, source.config, source.split, source.revision)
             place = f"{source.dataset} ({source.split})"

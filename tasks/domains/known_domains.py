@@ -8,6 +8,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from overthink.tasks.domains.choice.multiple_choice import MultipleChoice
+from overthink.tasks.domains.code.coding import Code
 from overthink.tasks.domains.domain import Domain
 from overthink.tasks.domains.math.mathematics import Mathematics
 from overthink.tasks.domains.quantity.quantities import Quantities
@@ -16,7 +17,7 @@ from overthink.tasks.plugins import Plugin, plugins
 
 MATH = Mathematics()
 # By name, as recipes and tables list them; the first is what a recipe means that names none.
-DOMAINS: Mapping[str, Domain] = {one.name: one for one in (MATH, MultipleChoice(), Quantities())}
+DOMAINS: Mapping[str, Domain] = {one.name: one for one in (MATH, MultipleChoice(), Quantities(), Code())}
 
 
 def load_domain(plugin: Plugin) -> Domain:

@@ -1,0 +1,32 @@
+"""Examples in a docstring, `>>> f(1)` with the result below, as tests."""
+
+import ast
+from doctest import DocTestParser, Example
+
+from overthink.tasks.domains.code.python_syntax import parsed
+
+
+def example_tests(docstring: str) -> tuple[str, ...]:
+    """An assertion for each example that has a result, and none for what ends in an exception.
+
+    A result that is a literal is compared by value, any other by how it is shown.
+    """
+    try:
+        examples = DocTestParser().get_examples(docstring)
+    except ValueError:  # a prompt that no one ran
+        return ()
+    return tuple(test for one in examples if (test := _test(one)) is not None)
+
+
+def _test(example: Example) -> str | None:
+    tree, shown = parsed(example.source), example.want.strip()
+    if tree is None or len(tree.body) != 1 or not isinstance(tree.body[0], ast.Expr):
+        return None
+    if not shown or example.exc_msg is not None:
+        return None
+    source = ast.unparse(tree.body[0])
+    try:
+        ast.literal_eval(shown)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return f"assert repr({source}) == {shown!r}"
+    return f"assert ({source}) == ({shown})"

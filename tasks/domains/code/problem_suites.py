@@ -1,0 +1,109 @@
+"""The suites that a problem has, by its fields."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from overthink.tasks.domains.code.continuing import open_function
+from overthink.tasks.domains.code.docstring_examples import example_tests
+from overthink.tasks.domains.code.python_syntax import is_module
+from overthink.tasks.domains.code.suites import ApartSuite, CasesSuite, InputsSuite, PlannedSuite, WholeSuite
+from overthink.tasks.domains.code.test_forms import (
+    Case,
+    Tests,
+    apart,
+    calls_in,
+    lines_of_text,
+    tests_of,
+    whole_text,
+    with_imports,
+)
+from overthink.tasks.domains.program_domain import Suite
+from overthink.tasks.records import Problem
+
+
+def prompt_of(problem: Problem) -> str:
+    """The code that a completion continues: of the field, or the question where that is code; else nothing."""
+    texts = (problem.fields.get("prompt"), problem.question)
+    return next((text for text in texts if isinstance(text, str) and _is_code(text)), "")
+
+
+def _is_code(text: str) -> bool:
+    return open_function(text) is not None or is_module(text)
+
+
+class ProblemSuites:
+    """The suites of one problem, for any program. Raises ValueError saying which field is not what it should be."""
+
+    def __init__(self, problem: Problem, cpu_seconds: int) -> None:
+        fields = problem.fields
+        self._cpu_seconds, self._setup = cpu_seconds, lines_of_text(fields.get("test_setup"), "test_setup")
+        self._entry_point: str | None = fields.get("entry_point")
+        self.hidden = tests_of(fields.get("tests"), "tests")
+        self._public = tests_of(fields.get("public_tests"), "public_tests") or _examples(problem)
+        self._generated = _texts(fields.get("generated_tests"), "generated_tests")
+        self._inputs = _texts(fields.get("inputs"), "inputs") or self._own_inputs()
+
+    @property
+    def hidden_text(self) -> str:
+        """The hidden tests as they are run; empty for inputs with outputs."""
+        if self.hidden is None or _cases(self.hidden):
+            return ""
+        text = whole_text(_python(self.hidden), self._entry_point)
+        return f"{with_imports(self._setup, [text])}\n{text}"
+
+    def of(self, program: str) -> list[PlannedSuite]:
+        """What is run of a program."""
+        suites: list[PlannedSuite] = []
+        if self.hidden is not None:
+            cases = _cases(self.hidden)
+            whole = WholeSuite("hidden", program, self.hidden_text, self._entry_point)
+            suites.append(CasesSuite("hidden", program, cases) if cases else whole)
+        if self._public is not None:
+            cases = _cases(self._public)
+            tests = () if cases else _python(self._public)
+            suites.append(CasesSuite("public", program, cases) if cases else self._apart("public", program, tests))
+        if self._generated:
+            suites.append(self._apart("generated", program, self._generated))
+        if self._inputs:
+            reads = self._entry_point is None
+            calls = InputsSuite("inputs", program, self._inputs)
+            suites.append(calls if reads else self._apart("inputs", program, (), self._inputs))
+        return suites
+
+    def _apart(
+        self, suite: Suite, program: str, tests: str | Sequence[str], calls: tuple[str, ...] = ()
+    ) -> PlannedSuite:
+        before, own = apart(tests, self._entry_point)
+        setup = with_imports(f"{self._setup}\n{before}", (*own, *calls))
+        return ApartSuite(suite, program, setup, own, calls, self._entry_point, self._cpu_seconds)
+
+    def _own_inputs(self) -> tuple[str, ...]:
+        """The inputs of public tests, and the calls in these and in generated ones."""
+        if self._public is not None and (cases := _cases(self._public)):
+            return tuple(case.input for case in cases)
+        if self._entry_point is None:
+            return ()
+        public = () if self._public is None else apart(_python(self._public), self._entry_point)[1]
+        return calls_in((*public, *self._generated), self._entry_point)
+
+
+def _cases(tests: Tests) -> tuple[Case, ...]:
+    return () if isinstance(tests, str) else tuple(one for one in tests if isinstance(one, Case))
+
+
+def _python(tests: Tests) -> str | tuple[str, ...]:
+    return tests if isinstance(tests, str) else tuple(one for one in tests if isinstance(one, str))
+
+
+def _examples(problem: Problem) -> Tests | None:
+    """Those in the prompt's docstring."""
+    opened = open_function(prompt_of(problem))
+    return None if opened is None else example_tests(opened.docstring) or None
+
+
+def _texts(value: Any, name: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise ValueError(f"its {name} are a {type(value).__name__}: a list of texts is wanted")
+    return tuple(value)

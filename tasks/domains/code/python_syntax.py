@@ -1,0 +1,134 @@
+"""Whether a text is Python, and what it defines. Nothing is compiled, and nothing runs."""
+
+import ast
+import hashlib
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from threading import Lock
+
+LONGEST = 100_000  # characters; a longer text is no program
+MOST_CUTS = 200
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_ONLY_IN_FUNCTIONS = (ast.Return, ast.Yield, ast.YieldFrom, ast.Await)
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_IMPORTS = (ast.Import, ast.ImportFrom)
+_ASSIGNMENTS = (ast.Assign, ast.AnnAssign)
+_one_at_a_time = Lock()  # which warnings are shown is a matter of the whole process
+
+
+def parsed(text: str, longest: int = LONGEST) -> ast.Module | None:
+    """The syntax tree of a module; None for what is none."""
+    found = _tree_or_line(text) if len(text) <= longest else 0
+    return None if isinstance(found, int) else found
+
+
+def module_of(text: str) -> ast.Module:
+    """The syntax tree of a text that is Python, as long as it may be. Raises ValueError for any other."""
+    tree = parsed(text, len(text))
+    if tree is None:
+        raise ValueError(f"no Python: {text[:80]!r}")
+    return tree
+
+
+def runnable(text: str) -> str | None:
+    """A text up to the first statement of the module that is no Python; None where nothing is left."""
+    lines = re.sub(r"\r\n?", "\n", text).split("\n") if len(text) <= LONGEST else []
+    for _ in range(MOST_CUTS):
+        found = _tree_or_line("\n".join(lines))
+        if not isinstance(found, int):
+            return "\n".join(lines) if found.body else None
+        begins = [place for place, line in enumerate(lines[:found]) if line[:1].strip()]
+        lines = lines[: begins[-1]] if begins else []
+    return None
+
+
+def _tree_or_line(text: str) -> ast.Module | int:
+    """The tree, or the line, from 1, of the first mistake."""
+    try:
+        with _one_at_a_time, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+        stray = next(_stray(tree), None)
+    except SyntaxError as error:
+        return error.lineno or 0
+    except (ValueError, RecursionError, MemoryError):
+        return 0
+    return tree if stray is None else stray
+
+
+def _stray(node: ast.AST) -> Iterator[int]:
+    """The lines of what may only be in a function, and is in none."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, _ONLY_IN_FUNCTIONS):
+            yield child.lineno
+        elif not isinstance(child, _SCOPES):
+            yield from _stray(child)
+
+
+def is_module(text: str) -> bool:
+    """Whether a text reads as a program of its own, and not as prose or the body of a function."""
+    tree = parsed(text)
+    return tree is not None and any(isinstance(statement, (*_DEFINITIONS, *_IMPORTS)) for statement in tree.body)
+
+
+def defines(statement: ast.stmt, name: str) -> bool:
+    """Whether a statement of the module defines a name."""
+    if isinstance(statement, _DEFINITIONS):
+        return statement.name == name
+    if isinstance(statement, _IMPORTS):
+        return any((alias.asname or alias.name) == name for alias in statement.names)
+    stored = (node for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    return isinstance(statement, _ASSIGNMENTS) and any(node.id == name for node in stored)
+
+
+def without_uses(text: str, name: str, once: bool) -> str:
+    """A program without what only runs behind the definition of `name`.
+
+    Definitions, imports and assignments stay, but none that uses `name` or reads input; `once`: nor another definition
+    of it.
+    """
+    tree = module_of(text)
+    first = next((place for place, statement in enumerate(tree.body) if defines(statement, name)), None)
+    if first is None:
+        return text
+    stays = [place <= first or _stays(one, name, once) for place, one in enumerate(tree.body)]
+    kept, dropped = (
+        {number for one, stay in zip(tree.body, stays, strict=True) if stay is wanted for number in lines_of(one)}
+        for wanted in (True, False)
+    )
+    left_out = dropped - kept  # a line may hold both
+    return "\n".join(line for number, line in enumerate(text.split("\n"), 1) if number not in left_out)
+
+
+def _stays(statement: ast.stmt, name: str, once: bool) -> bool:
+    if isinstance(statement, _DEFINITIONS):
+        return not (once and statement.name == name)
+    if isinstance(statement, _IMPORTS):
+        return True
+    if defines(statement, name):
+        return not once
+    return isinstance(statement, _ASSIGNMENTS) and not {name, "input"} & used_names([statement])
+
+
+def used_names(nodes: Iterable[ast.AST]) -> set[str]:
+    """All names that are read or written in some statements."""
+    return {node.id for one in nodes for node in ast.walk(one) if isinstance(node, ast.Name)}
+
+
+def lines_of(statement: ast.stmt) -> range:
+    """The numbers of its lines, from 1, with those of its decorators."""
+    decorators = statement.decorator_list if isinstance(statement, _DEFINITIONS) else []
+    first = min([statement.lineno, *(one.lineno for one in decorators)])
+    return range(first, (statement.end_lineno or statement.lineno) + 1)
+
+
+def syntax_key(program: str) -> str:
+    """A digest of a program's syntax tree without comments, layout and docstrings."""
+    tree = parsed(program)
+    if tree is None:
+        return program
+    for node in ast.walk(tree):
+        if isinstance(node, (*_DEFINITIONS, ast.Module)) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode("utf-8", "surrogatepass")).hexdigest()[:16]
