@@ -16,7 +16,7 @@ from overthink.tasks.analysis.selectors import candidates
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.importers.answer_counts import read_answer_counts
 from overthink.tasks.importers.imported import ImportedProblem
-from overthink.tasks.recipes.import_recipe import GradedAs, JsonlOptions, import_recipe
+from overthink.tasks.recipes.import_recipe import GradedAs, ReadAs, import_recipe
 from overthink.tasks.reporting.compare_imports import LABELLED_SQL, compare_run
 from overthink.tasks.reporting.majority_limits import majority_limits
 
@@ -176,7 +176,7 @@ def test_the_published_figures_are_ours_by_equal_texts(name: str) -> None:
 @pytest.mark.usefixtures("prefect_server")
 async def test_by_our_grading_math_500_is_about_one_and_a_half_points_higher_than_by_texts(tmp_path: Path) -> None:
     path = BOINF / "analysis_math500_Qwen3-14B.jsonl"
-    recipe = import_recipe("answer-counts", path, JsonlOptions([]), None, GradedAs(), False)
+    recipe = import_recipe("answer-counts", path, ReadAs([]), None, GradedAs(), False)
     (run_id,) = await import_rollouts(recipe, tmp_path)
     sql = "SELECT selector, n, 100 * accuracy AS accuracy FROM summary WHERE n IN (1, 80) ORDER BY ALL"
     ours = {(row["selector"], row["n"]): row["accuracy"] for row in query(Store(tmp_path), sql).to_pylist()}

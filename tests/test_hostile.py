@@ -25,7 +25,7 @@ from overthink.tasks.importers.imported_tables import imported_tables
 from overthink.tasks.importers.mapped_jsonl import read_mapped_jsonl
 from overthink.tasks.importers.search_and_learn import read_search_and_learn
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
-from overthink.tasks.recipes.import_recipe import GradedAs, JsonlOptions, import_recipe
+from overthink.tasks.recipes.import_recipe import GradedAs, ReadAs, import_recipe
 from overthink.tasks.recipes.loading import KINDS, read_recipe, read_recipe_of
 from overthink.tasks.recipes.recipe import AnyRecipe, Recipe
 from overthink.tasks.recipes.safe_yaml import safe_yaml
@@ -185,7 +185,7 @@ def test_a_name_can_never_lead_out_of_the_store(name: str, tmp_path: Path) -> No
         import_recipe(
             "jsonl",
             tmp_path,
-            JsonlOptions(["question=q", "reference=r", "text=t"]),
+            ReadAs(["question=q", "reference=r", "text=t"]),
             name,
             GradedAs(extraction="boxed"),
             False,

@@ -29,7 +29,7 @@ from overthink.storage.store import Store
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.plan.import_plan import plan_imports
 from overthink.tasks.plan.run_plan import is_finished
-from overthink.tasks.recipes.import_recipe import GradedAs, ImportRecipe, JsonlOptions, import_recipe
+from overthink.tasks.recipes.import_recipe import GradedAs, ImportRecipe, ReadAs, import_recipe
 from overthink.tasks.reporting.compare_imports import compare_run
 from overthink.tasks.reporting.results import summary_rows
 
@@ -40,7 +40,7 @@ WANTING = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="real rollouts are
 
 
 def recipe_of(layout: Any, path: Path, mapping: list[str] | None = None, independent: bool = False) -> ImportRecipe:
-    return import_recipe(layout, path, JsonlOptions(mapping or []), None, GradedAs(), independent)
+    return import_recipe(layout, path, ReadAs(mapping or []), None, GradedAs(), independent)
 
 
 def rows(store: Path, sql: str) -> list[tuple[Any, ...]]:

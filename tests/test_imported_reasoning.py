@@ -16,7 +16,7 @@ from overthink.tasks.importers.imported import NOT_IMPORTED, ImportedRollout, Im
 from overthink.tasks.importers.imported_reasoning import families_of, with_reasoning
 from overthink.tasks.importers.mapped_jsonl import parse_mapping, read_mapped_jsonl
 from overthink.tasks.plan.import_plan import plan_imports
-from overthink.tasks.recipes.import_recipe import GradedAs, JsonlOptions, import_recipe
+from overthink.tasks.recipes.import_recipe import GradedAs, ReadAs, import_recipe
 
 COLUMNS = parse_mapping(["question=q", "reference=gold", "text=out"])
 
@@ -73,7 +73,7 @@ def test_the_option_says_which_marks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", ["", "thinking", "<a>", "<a> <a>", "<a> </a> <b>"])
 def test_what_names_no_marks_is_refused(option: str) -> None:
     with pytest.raises(UserError, match=r"--reasoning .*name one of any, none, think, .* or the two marks that open"):
-        import_recipe("inspect", Path("x"), JsonlOptions([]), None, GradedAs(reasoning=option), False)
+        import_recipe("inspect", Path("x"), ReadAs([]), None, GradedAs(reasoning=option), False)
 
 
 def test_steps_keep_their_scores_and_the_one_that_reasoning_ends_in_too(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_what_has_no_reasoning_keeps_its_key(tmp_path: Path) -> None:
 
 def test_the_option_is_in_the_key_only_by_what_it_cuts_off(tmp_path: Path) -> None:
     def run_of(path: Path, option: str) -> str:
-        mapping = JsonlOptions(["question=q", "reference=gold", "text=out"])
+        mapping = ReadAs(["question=q", "reference=gold", "text=out"])
         (plan,) = plan_imports(import_recipe("jsonl", path, mapping, None, GradedAs(reasoning=option), False))
         return plan.run_id
 

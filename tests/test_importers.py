@@ -17,7 +17,7 @@ from overthink.tasks.importers.imported import ImportedSet, powers_of_two
 from overthink.tasks.importers.mapped_jsonl import parse_mapping, read_mapped_jsonl
 from overthink.tasks.importers.score_transforms import score_transform
 from overthink.tasks.importers.search_and_learn import read_search_and_learn
-from overthink.tasks.recipes.import_recipe import GradedAs, JsonlOptions, import_recipe
+from overthink.tasks.recipes.import_recipe import GradedAs, ReadAs, import_recipe
 
 FUZZ = settings(deadline=None, derandomize=True)
 TAG = "ки\n"
@@ -578,6 +578,4 @@ def test_a_reference_may_be_a_number_or_a_list(gold: Any, reference: str, tmp_pa
 def test_options_that_do_nothing_are_refused(options: tuple[Any, ...], message: str) -> None:
     layout, mapping, transform, explode = options
     with pytest.raises(UserError, match=message):
-        import_recipe(
-            layout, Path("x"), JsonlOptions(mapping, transform, explode), None, GradedAs(extraction="boxed"), True
-        )
+        import_recipe(layout, Path("x"), ReadAs(mapping, transform, explode), None, GradedAs(extraction="boxed"), True)

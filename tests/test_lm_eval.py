@@ -21,7 +21,7 @@ from overthink.tasks.errors import ProblemError, UserError
 from overthink.tasks.importers.imported import ImportedSet
 from overthink.tasks.importers.imported_reasoning import families_of, with_reasoning
 from overthink.tasks.importers.lm_eval import read_lm_eval
-from overthink.tasks.recipes.import_recipe import GradedAs, JsonlOptions, import_recipe
+from overthink.tasks.recipes.import_recipe import GradedAs, ReadAs, import_recipe
 
 FILES = Path(__file__).parent / "imported_files"
 LM_EVAL = FILES / "lm_eval"
@@ -218,12 +218,12 @@ def test_broken_results_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (JsonlOptions(["text=t"]), "--map takes KEY=COLUMN with a KEY of question, reference, level, subject, options"),
-        (JsonlOptions([], explode=True), "--explode is for jsonl"),
-        (JsonlOptions([], "sigmoid"), "--score-transform is for jsonl"),
+        (ReadAs(["text=t"]), "--map takes KEY=COLUMN with a KEY of question, reference, level, subject, options"),
+        (ReadAs([], explode=True), "--explode is for jsonl"),
+        (ReadAs([], "sigmoid"), "--score-transform is for jsonl"),
     ],
 )
-def test_options_of_other_formats_are_refused(options: JsonlOptions, message: str) -> None:
+def test_options_of_other_formats_are_refused(options: ReadAs, message: str) -> None:
     with pytest.raises(UserError, match=message):
         import_recipe("lm-eval", Path("x"), options, None, GradedAs(), False)
 

@@ -18,13 +18,13 @@ from overthink.flows.import_rollouts import import_rollouts
 from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.analysis.majority_limit import MajorityLimit, limit_of, majority_limit
-from overthink.tasks.recipes.import_recipe import GradedAs, JsonlOptions, import_recipe
+from overthink.tasks.recipes.import_recipe import GradedAs, ReadAs, import_recipe
 from overthink.tasks.reporting.html.contents import report_facts, report_page
 from overthink.tasks.reporting.majority_limits import limit_lines, majority_limits, votes_sql
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-MAPPING = JsonlOptions(["question=q", "reference=gold", "text=out"])
+MAPPING = ReadAs(["question=q", "reference=gold", "text=out"])
 # Problems by the answers of their rollouts, "-" for none; the reference is 1.
 VOTES = {"certain": "1111", "in doubt": "121-", "wrong": "2221", "silent": "----"}
 

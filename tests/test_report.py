@@ -19,7 +19,7 @@ from overthink.storage.sql import query
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Store
 from overthink.tasks.analysis.intervals import mean_interval
-from overthink.tasks.recipes.import_recipe import GradedAs, JsonlOptions, import_recipe
+from overthink.tasks.recipes.import_recipe import GradedAs, ReadAs, import_recipe
 from overthink.tasks.reporting.html.contents import report_facts, report_page, report_pictures
 from overthink.tasks.reporting.html.facts import RunFacts
 from overthink.tasks.reporting.html.figures import by_difficulty
@@ -202,7 +202,7 @@ async def test_an_imported_run_without_calls_says_so(tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     recipe = import_recipe(
-        "jsonl", rows, JsonlOptions(["question=q", "reference=a", "text=t"]), None, GradedAs(extraction="boxed"), False
+        "jsonl", rows, ReadAs(["question=q", "reference=a", "text=t"]), None, GradedAs(extraction="boxed"), False
     )
     (run_id,) = await import_rollouts(recipe, tmp_path / "store")
     store = Store(tmp_path / "store")

@@ -15,7 +15,7 @@ from overthink.storage.store import Store
 from overthink.tasks.domains.domain import Judged
 from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.errors import UserError
-from overthink.tasks.recipes.import_recipe import GradedAs, JsonlOptions, import_recipe
+from overthink.tasks.recipes.import_recipe import GradedAs, ReadAs, import_recipe
 from overthink.tasks.recipes.recipe import GateConfig
 from overthink.tasks.reporting.gate import judge
 from overthink.tasks.reporting.html.contents import report_facts, report_page, report_pictures
@@ -50,7 +50,7 @@ async def imported(folder: Path, answers: dict[str, list[str]], independent: boo
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     mapping = ["problem_id=id", "question=q", "reference=gold", "text=out", "scores=scores"]
-    recipe = import_recipe("jsonl", path, JsonlOptions(mapping), None, GradedAs(extraction="boxed"), independent)
+    recipe = import_recipe("jsonl", path, ReadAs(mapping), None, GradedAs(extraction="boxed"), independent)
     (run_id,) = await import_rollouts(recipe, folder / "store")
     return Store(folder / "store"), run_id
 

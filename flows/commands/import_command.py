@@ -10,13 +10,12 @@ from overthink.flows.commands.report import print_report
 from overthink.flows.commands.terminal import carry_out, console, plain_errors, quiet
 from overthink.storage.opening import open_store
 from overthink.tasks.domains.domain import Extraction
-from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.importers.imported_reasoning import ANY
 from overthink.tasks.importers.score_transforms import ScoreTransform
 from overthink.tasks.recipes.import_recipe import (
     GradedAs,
     ImportFormat,
-    JsonlOptions,
+    ReadAs,
     WhichSelectors,
     import_recipe,
 )
@@ -29,8 +28,9 @@ def import_(
         list[str] | None,
         typer.Option("--map", metavar="KEY=COLUMN", help="For jsonl, lm-eval and inspect: the keys' columns."),
     ] = None,
+    problems: Annotated[Path | None, typer.Option(help="For codet: the file of the problems.")] = None,
     name: Annotated[str | None, typer.Option(help="The run's name, instead of the format's.")] = None,
-    domain: Annotated[str, typer.Option(help="The domain of the problems.")] = MATH.name,
+    domain: Annotated[str | None, typer.Option(help="The domain of the problems; math, of codet code.")] = None,
     domain_options: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="What the domain takes, such as tolerance=0.01 or shuffle=true."),
@@ -62,9 +62,9 @@ def import_(
     """Import rollouts that another tool stored; they are graded and selected from like any others."""
     with plain_errors():
         quiet()
-        jsonl = JsonlOptions(mapping or [], transform, explode)
+        read_as = ReadAs(mapping or [], transform, explode, problems)
         graded = GradedAs(domain, tuple(domain_options or ()), extraction, reasoning, selectors)
-        recipe = import_recipe(layout, path, jsonl, name, graded, independent)
+        recipe = import_recipe(layout, path, read_as, name, graded, independent)
         from overthink.flows.import_rollouts import import_rollouts
         from overthink.tasks.plan.import_plan import plan_imports
         from overthink.tasks.plan.run_plan import is_finished

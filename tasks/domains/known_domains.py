@@ -12,12 +12,13 @@ from overthink.tasks.domains.code.coding import Code
 from overthink.tasks.domains.domain import Domain
 from overthink.tasks.domains.math.mathematics import Mathematics
 from overthink.tasks.domains.quantity.quantities import Quantities
+from overthink.tasks.domains.wording import Wording
 from overthink.tasks.errors import UserError
 from overthink.tasks.plugins import Plugin, plugins
 
 MATH = Mathematics()
 # By name, as recipes and tables list them; the first is what a recipe means that names none.
-DOMAINS: Mapping[str, Domain] = {one.name: one for one in (MATH, MultipleChoice(), Quantities(), Code())}
+DOMAINS: Mapping[str, Domain] = {one.name: one for one in (MATH, MultipleChoice(), Quantities(), Code(), Wording())}
 
 
 def load_domain(plugin: Plugin) -> Domain:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from overthink.tasks.datasets.input_files import LONGEST_LINE, bounded_bytes, json_objects, json_value
+from overthink.tasks.datasets.input_files import LONGEST_LINE, bounded_bytes, json_objects, json_value, packed_objects
 from overthink.tasks.errors import ProblemError
 
 
@@ -31,9 +31,13 @@ Checked = TypeVar("Checked", bound=BaseModel)
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each JSON object of a file, one a line, with its place. Raises ProblemError; blank lines are passed over."""
+    """Each JSON object of a file, one a line, with its place; gzip may have packed it.
+
+    Raises ProblemError; blank lines are passed over.
+    """
+    objects = packed_objects if path.suffix == ".gz" else json_objects
     try:
-        for number, value in json_objects(path):
+        for number, value in objects(path):
             if isinstance(value, str):
                 raise ProblemError(f"{path}, line {number}: {value}")
             yield f"{path}, line {number}", value

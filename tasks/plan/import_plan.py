@@ -1,6 +1,6 @@
 """From the recipe of an import to the graphs of its runs, one for each set of rollouts in its path."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from overthink.tasks.analysis.selectors import BY_DEFAULT, SELECTORS, SelectorName, signal_of
@@ -11,6 +11,7 @@ from overthink.tasks.domains.program_domain import ProgramDomain
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.importers.answer_counts import read_answer_counts
+from overthink.tasks.importers.codet import read_codet
 from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_tts
 from overthink.tasks.importers.imported import ImportedProblem, ImportedSet
 from overthink.tasks.importers.imported_reasoning import families_of, with_reasoning
@@ -20,7 +21,7 @@ from overthink.tasks.importers.mapped_jsonl import read_mapped_jsonl
 from overthink.tasks.importers.search_and_learn import read_search_and_learn
 from overthink.tasks.plan.method_nodes import grade_node, problems_of, tests_node
 from overthink.tasks.plan.run_plan import Plan, run_id
-from overthink.tasks.recipes.import_recipe import ImportRecipe, WhichSelectors
+from overthink.tasks.recipes.import_recipe import ImportFormat, ImportRecipe, WhichSelectors
 from overthink.tasks.stages.import_nodes import ImportNode
 from overthink.tasks.stages.node import ProblemsNode
 from overthink.tasks.stages.select import SelectNode, SelectSettings
@@ -53,24 +54,28 @@ def read_sets(recipe: ImportRecipe) -> list[ImportedSet]:
     Raises ProblemError naming the file, line and field of what cannot be used.
     """
     families = families_of(recipe.reasoning)
-    return [with_reasoning(imported, families) for imported in _stored_sets(recipe)]
+    return [with_reasoning(imported, families) for imported in READERS[recipe.format](recipe)]
 
 
-def _stored_sets(recipe: ImportRecipe) -> list[ImportedSet]:
-    match recipe.format:
-        case "compute-optimal-tts":
-            return read_compute_optimal_tts(recipe.path)
-        case "search-and-learn":
-            return [read_search_and_learn(recipe.path, recipe.independent)]
-        case "answer-counts":
-            return [read_answer_counts(recipe.path)]
-        case "lm-eval":
-            return read_lm_eval(recipe.path, recipe.columns)
-        case "inspect":
-            return read_inspect(recipe.path, recipe.columns)
-        case "jsonl":
-            how = recipe.independent, recipe.score_transform, recipe.explode
-            return [read_mapped_jsonl(recipe.path, recipe.columns, *how)]
+def _codet(recipe: ImportRecipe) -> list[ImportedSet]:
+    assert recipe.problems is not None, "a recipe of codet has them"
+    return [read_codet(recipe.path, recipe.problems)]
+
+
+def _jsonl(recipe: ImportRecipe) -> list[ImportedSet]:
+    how = recipe.independent, recipe.score_transform, recipe.explode
+    return [read_mapped_jsonl(recipe.path, recipe.columns, *how)]
+
+
+READERS: Mapping[ImportFormat, Callable[[ImportRecipe], list[ImportedSet]]] = {
+    "compute-optimal-tts": lambda recipe: read_compute_optimal_tts(recipe.path),
+    "search-and-learn": lambda recipe: [read_search_and_learn(recipe.path, recipe.independent)],
+    "answer-counts": lambda recipe: [read_answer_counts(recipe.path)],
+    "lm-eval": lambda recipe: read_lm_eval(recipe.path, recipe.columns),
+    "inspect": lambda recipe: read_inspect(recipe.path, recipe.columns),
+    "codet": _codet,
+    "jsonl": _jsonl,
+}
 
 
 def selectors_of(imported: ImportedSet, which: WhichSelectors, domain: Domain) -> tuple[SelectorName, ...]:

@@ -20,9 +20,13 @@ from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.recipes.loading import option_value
 from overthink.tasks.recipes.recipe import AnyRecipe
 
+CODE = "code"
 WhichSelectors = Literal["default", "all"]
 MAPPED = ("jsonl", "lm-eval", "inspect")  # formats of which `--map` names columns
-ImportFormat = Literal["compute-optimal-tts", "search-and-learn", "answer-counts", "lm-eval", "inspect", "jsonl"]
+OF_PROGRAMS = "codet"  # which always brings a program's tests, and nothing else
+ImportFormat = Literal[
+    "compute-optimal-tts", "search-and-learn", "answer-counts", "lm-eval", "inspect", "codet", "jsonl"
+]
 
 
 def _known_marks(option: str) -> str:
@@ -36,8 +40,8 @@ ReasoningOption = Annotated[str, AfterValidator(_known_marks)]
 class ImportRecipe(AnyRecipe):
     """Rollouts that another tool stored, and how to grade them.
 
-    `columns` maps our names to those of a JSONL's columns, or of a document of lm-eval. The path is part of no key, and
-    `reasoning` only by what it cuts off.
+    `columns` maps our names to those of a JSONL's columns, of lm-eval's documents or of inspect's samples. Paths are
+    part of no key, and `reasoning` only by what it cuts off.
     """
 
     command = "import"
@@ -46,7 +50,13 @@ class ImportRecipe(AnyRecipe):
     format: ImportFormat
     path: Path
     columns: Mapping[str, str] = Field(default_factory=dict)
-    domain: DomainName = MATH.name
+    problems: Path | None = Field(default=None, validate_default=True, description="of codet: the problems' file")
+    domain: DomainName = Field(
+        default=None,
+        validate_default=True,
+        description="what kind of task the problems are; by default math, of codet code",
+        json_schema_extra={"default": MATH.name},
+    )
     domain_options: Mapping[str, JsonValue] = Field(default={}, description="what the domain takes, such as tolerance")
     independent: bool = Field(default=False, description="any rollouts of a problem stand for a smaller budget")
     score_transform: ScoreTransform = Field(default="none", description="how raw scores come into [0, 1]")
@@ -55,6 +65,23 @@ class ImportRecipe(AnyRecipe):
     selectors: WhichSelectors = Field(default="default", description="those of answers and scores, or all that apply")
     grading: GradingConfig = GradingConfig(extraction="lenient")
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
+
+    @field_validator("problems")
+    @classmethod
+    def _of_codet(cls, path: Path | None, known: ValidationInfo) -> Path | None:
+        if known.data.get("format") == OF_PROGRAMS and path is None:
+            raise ValueError("codet's files name no problem: name the file that has them, such as HumanEval.jsonl.gz")
+        if known.data.get("format") != OF_PROGRAMS and path is not None:
+            raise ValueError(f"it is for codet: {known.data.get('format')} brings its problems itself")
+        return path
+
+    @field_validator("domain", mode="before")
+    @classmethod
+    def _that_of_the_format(cls, name: Any, known: ValidationInfo) -> Any:
+        of_programs = known.data.get("format") == OF_PROGRAMS
+        if of_programs and name not in (None, CODE):
+            raise ValueError(f"codet brings programs, which the domain {CODE} grades: leave it out")
+        return (CODE if of_programs else MATH.name) if name is None else name
 
     @field_validator("domain")
     @classmethod
@@ -80,22 +107,23 @@ class ImportRecipe(AnyRecipe):
 
 
 @dataclass(frozen=True)
-class JsonlOptions:
-    """How a JSONL is read: `mapping` says `ours=theirs` for each column; the rest as in ImportRecipe."""
+class ReadAs:
+    """How the files are read: `mapping` says `ours=theirs` for each column; the rest as in ImportRecipe."""
 
     mapping: list[str]
     score_transform: ScoreTransform = "none"
     explode: bool = False
+    problems: Path | None = None
 
 
 @dataclass(frozen=True)
 class GradedAs:
-    """The name of a domain, how answers are read in it, the marks of the reasoning before them, and what chooses.
+    """How answers are read and graded, by which domain, the marks of the reasoning before them, and what chooses.
 
-    `domain_options` are KEY=VALUE.
+    Without a `domain` it is that of the format. `domain_options` are KEY=VALUE.
     """
 
-    domain: str = MATH.name
+    domain: str | None = None
     domain_options: tuple[str, ...] = ()
     extraction: Extraction = "lenient"
     reasoning: str = ANY
@@ -105,16 +133,16 @@ class GradedAs:
 def import_recipe(
     layout: ImportFormat,
     path: Path,
-    jsonl: JsonlOptions,
+    read_as: ReadAs,
     name: str | None,
     graded: GradedAs,
     independent: bool,
 ) -> ImportRecipe:
     """The recipe of an import. Raises UserError for what is no name or no mapping of this format."""
-    _only_what_it_takes(layout, jsonl)
-    columns = _columns(layout, jsonl.mapping, graded.domain)
+    _only_what_it_takes(layout, read_as)
+    columns = _columns(layout, read_as.mapping, graded.domain)
     options = _domain_options(graded.domain_options)
-    if jsonl.score_transform != "none" and "scores" not in columns:
+    if read_as.score_transform != "none" and "scores" not in columns:
         raise UserError("--score-transform is of scores: say which column holds them, as in --map scores=reward")
     try:
         return ImportRecipe(
@@ -122,11 +150,12 @@ def import_recipe(
             format=layout,
             path=path,
             columns=columns,
+            problems=read_as.problems,
             domain=graded.domain,
             domain_options=options,
             independent=independent,
-            score_transform=jsonl.score_transform,
-            explode=jsonl.explode,
+            score_transform=read_as.score_transform,
+            explode=read_as.explode,
             reasoning=graded.reasoning,
             selectors=graded.selectors,
             grading=GradingConfig(extraction=graded.extraction),
@@ -135,23 +164,24 @@ def import_recipe(
         (wrong, *_) = error.errors()
         reason = wrong["msg"].removeprefix("Value error, ")
         option = str(wrong["loc"][0]).replace("_", "-")
-        raise UserError(f"--{option} {wrong['input']}: {reason}") from error
+        given = "" if wrong["input"] is None else f" {wrong['input']}"
+        raise UserError(f"--{option}{given}: {reason}") from error
 
 
-def _only_what_it_takes(layout: ImportFormat, jsonl: JsonlOptions) -> None:
+def _only_what_it_takes(layout: ImportFormat, read_as: ReadAs) -> None:
     """Raise UserError for an option that is not of this format."""
-    others = {"explode": jsonl.explode, "score-transform": jsonl.score_transform != "none"}
-    if layout not in MAPPED and jsonl.mapping:
+    others = {"explode": read_as.explode, "score-transform": read_as.score_transform != "none"}
+    if layout not in MAPPED and read_as.mapping:
         raise UserError(f"--map is for {', '.join(MAPPED)}: {layout} says itself what its fields hold")
     if layout != "jsonl":
         for option in (name for name, given in others.items() if given):
             raise UserError(f"--{option} is for jsonl: {layout} says itself what its fields hold")
 
 
-def _columns(layout: ImportFormat, mapping: list[str], domain: str) -> dict[str, str]:
+def _columns(layout: ImportFormat, mapping: list[str], domain: str | None) -> dict[str, str]:
     """The columns by our names: those of the format, those of the domains that ship, and those of this one."""
     try:
-        further = dict.fromkeys((*DOMAIN_FIELDS, *domain_of(domain).grading_fields))
+        further = dict.fromkeys((*DOMAIN_FIELDS, *(domain_of(domain).grading_fields if domain else ())))
     except ValueError as error:
         raise UserError(f"--domain: {error}") from error
     if layout == "jsonl":
