@@ -18,6 +18,7 @@ from overthink.tasks.records import Problem
 PAGE = (Path(__file__).parents[1] / "docs" / "domains.md").read_text(encoding="utf-8")
 ASSERTIONS = "assert add(1, 2) == 3\nassert add(-1, 1) == 0"
 CASES = '[{"input": "1 2", "output": "3"}, {"input": "-1 1", "output": "0"}]'
+TOWERS = "Eiffel Tower\nLa dame de fer"
 PROMPT = 'def add(a, b):\n    """Add."""'
 EXAMPLES = dict(re.findall(r"```json\n(.*?)\n```\n```yaml\n(.*?)```", PAGE, re.DOTALL))
 
@@ -40,7 +41,7 @@ def problems(data: str, recipe: str, folder: Path) -> tuple[Problem, ...]:
 @pytest.mark.parametrize("data", EXAMPLES)
 def test_own_data_is_read_as_the_page_says(data: str, tmp_path: Path) -> None:
     (problem,) = problems(data, EXAMPLES[data], tmp_path)
-    assert problem.reference in ("42", "1", "3.52 × 10^-19 J", ASSERTIONS, CASES)
+    assert problem.reference in ("42", "1", "3.52 × 10^-19 J", ASSERTIONS, CASES, TOWERS)
 
 
 @pytest.mark.parametrize(("text", "answer"), rows("text, with the options above"))
@@ -64,6 +65,13 @@ def test_a_program_is_read_as_the_page_says(text: str, program: str) -> None:
     text, program = (one.replace("\\n", "\n").replace("\\t", "\t") for one in (text, program))
     posed = Problem("k", "id", "q", None, fields={"prompt": PROMPT, "entry_point": "add"})
     assert (domain_of("code").read(posed, text) or "") == program
+
+
+@pytest.mark.parametrize(("one", "other", "verdict"), rows("answer | another"))
+def test_a_text_is_judged_as_the_page_says(one: str, other: str, verdict: str) -> None:
+    with domain_of("text").judge(5) as judge:
+        (judged,) = judge.grade(Problem("k", "id", "q", one), [other])
+    assert judged.verdict == verdict
 
 
 def test_the_page_names_the_domains_and_the_presets_beside_mathematics() -> None:
