@@ -74,6 +74,10 @@ VIEWS = {
                         'detail': detail, 'stage_key': stage_key},
                        {'version': coalesce(grader_version, 1), 'stage_key': stage_key}) AS latest
             FROM parts_grades GROUP BY ALL)""",
+    # What each run itself makes of its rollouts, which others may grade by other references or tolerances.
+    "verdicts": f"""
+        SELECT u.run_id, u.method_id, g.* EXCLUDE (stage_key) FROM parts_grades g
+        JOIN stage_uses u ON u.kind = '{StageKind.GRADE}' AND u.stage_key = g.stage_key""",
     "decisions": f"""
         SELECT u.run_id, u.method_id, d.* EXCLUDE (stage_key, problem_key) FROM parts_decisions d
         JOIN stage_uses u ON u.kind = '{StageKind.DECIDE}' AND u.stage_key = d.stage_key

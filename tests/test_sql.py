@@ -28,6 +28,7 @@ CONTRACT = {
     "prm_metrics": "run_id, prm, source, measure, aggregation, point, value, count",
     "nodes": "run_id, method_id, problem_id, node_id, parent_id, depth, text, score, kept, finished, completion_tokens",
     "grades": "rollout_id, grader, correct, detail",
+    "verdicts": "run_id, method_id, rollout_id, grader, correct, detail",
     "selections": "run_id, method_id, problem_id, n, selector, answer, correct",
     "calls": "run_id, problem_id, kind, call_key, model, input_tokens, cached_tokens, output_tokens, latency_ms, "
     "started_at",

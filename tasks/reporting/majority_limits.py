@@ -9,16 +9,14 @@ from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, StageUse, Store
 from overthink.tasks.analysis.majority_limit import MajorityLimit, majority_limit
 from overthink.tasks.analysis.selectors import Candidates, candidates
-from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.plan.regrading import was_independent
 
-# A row for each vote, by the run's own grader; one without a group for a problem that has none.
+# A row for each vote, with the run's own verdict; one without a group for a problem that has none.
 VOTES_SQL = """WITH asked AS (
     SELECT DISTINCT run_id, method_id, problem_id FROM selections
-    WHERE run_id = '{run_id}' AND method_id IN ({methods}) AND estimator IS NOT NULL),
-judged AS (SELECT rollout_id, correct FROM grades WHERE replace(grader, 'math-verify ', 'math ') = '{grader}')
+    WHERE run_id = '{run_id}' AND method_id IN ({methods}) AND estimator IS NOT NULL)
 SELECT method_id, problem_id, answer_group, correct FROM asked
-LEFT JOIN groups USING (run_id, method_id, problem_id) LEFT JOIN judged USING (rollout_id)
+LEFT JOIN groups USING (run_id, method_id, problem_id) LEFT JOIN verdicts USING (run_id, method_id, rollout_id)
 ORDER BY method_id, problem_id, sample_index"""
 
 Row = dict[str, Any]
@@ -41,11 +39,8 @@ def votes_sql(store: Store, run: Run) -> str | None:
         for use in run.stages
         if use.kind == StageKind.SELECT and _has_several_independent(store, run, use)
     ]
-    recipe = run.recipe
-    extraction = recipe.get("grading", {}).get("extraction", "boxed")
-    grader = f"{recipe.get('domain', MATH.name)} ({extraction})"
     names = ", ".join(map(_quoted, dict.fromkeys(methods)))
-    return VOTES_SQL.format(run_id=run.run_id, methods=names, grader=grader) if methods else None
+    return VOTES_SQL.format(run_id=run.run_id, methods=names) if methods else None
 
 
 def limit_lines(store: Store, run_id: str) -> list[str]:

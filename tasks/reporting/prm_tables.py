@@ -21,7 +21,8 @@ GROUP BY aggregation, point ORDER BY name, x"""
 
 LENGTH_SQL = """WITH judged AS (
     SELECT rollout_id, correct, completion_tokens, min(score) AS score
-    FROM rollouts JOIN grades USING (rollout_id) JOIN scores USING (rollout_id) JOIN runs USING (run_id)
+    FROM rollouts JOIN verdicts USING (run_id, method_id, rollout_id)
+    JOIN scores USING (rollout_id) JOIN runs USING (run_id)
     WHERE run_id = '{run_id}' AND method_id = '{source}' AND scores.prm = runs.prm AND correct IS NOT NULL
     GROUP BY ALL),
 tenths AS (SELECT *, ntile(10) OVER (PARTITION BY correct ORDER BY completion_tokens, rollout_id) AS tenth FROM judged)

@@ -15,7 +15,7 @@ from overthink.tasks.analysis.signals import why_unknown
 
 CAPTION = "accuracy in % with its 95 % interval over problems"
 SUMMARY_SQL = "SELECT * FROM summary WHERE run_id = '{run_id}' ORDER BY method_id, selector, n"
-UNKNOWN_SQL = """SELECT count(*) AS unknown FROM rollouts JOIN grades USING (rollout_id)
+UNKNOWN_SQL = """SELECT count(*) AS unknown FROM rollouts JOIN verdicts USING (run_id, method_id, rollout_id)
 WHERE run_id = '{run_id}' AND correct IS NULL AND reference IS NOT NULL"""
 
 OVERLONG_SQL = """SELECT count(*) AS overlong FROM rollouts JOIN runs USING (run_id)

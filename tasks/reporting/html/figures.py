@@ -16,7 +16,7 @@ ORDER BY method, selector, x"""
 
 # The interval is `mean_interval` of tasks/analysis/intervals.py; 3.841459 is z² of 95 %.
 DIFFICULTY_SQL = f"""WITH graded AS (
-    SELECT problem_id, avg(correct::INT) AS pass_at_1 FROM rollouts JOIN grades USING (rollout_id)
+    SELECT problem_id, avg(correct::INT) AS pass_at_1 FROM rollouts JOIN verdicts USING (run_id, method_id, rollout_id)
     WHERE run_id = '{{run_id}}' AND method_id = '{{independent}}' AND correct IS NOT NULL GROUP BY problem_id),
 binned AS (
     SELECT problem_id,

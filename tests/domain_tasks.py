@@ -1,0 +1,105 @@
+"""Tasks of several domains, and a scripted policy that solves each problem with a probability of its own."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.recipes.loading import check_recipe
+
+Row = dict[str, Any]
+PROBLEMS = 24
+REPLIES = 8  # different solutions of each problem, of which number % 9 are right
+METHODS: list[Row] = [
+    {"method": "cot"},
+    {"method": "best_of_n", "n": 16},
+    {"method": "beam_search", "n": 12},
+    {"method": "dvts", "n": 12},
+]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One domain's rows, and how a right and a wrong solution to a row end."""
+
+    domain: str
+    rows: list[Row]
+    columns: Row
+    written: Callable[[Row, bool, int], str]
+    chance: float | None = None
+
+    def recipe(self, folder: Path, **changes: Any) -> Row:
+        """A recipe on a scripted policy and a fake PRM, whose files are written into the folder."""
+        problems, script = folder / "problems.jsonl", folder / "script.json"
+        problems.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
+        value = {
+            "name": "task",
+            "problems": {"source": "file", "path": str(problems), "columns": self.columns},
+            "domain": self.domain,
+            "policy": {"engine": "scripted", "script": str(script)},
+            "prm": {"engine": "fake"},
+            "methods": METHODS,
+            "budgets": [1, 4, 16],
+            "sampling": {"max_tokens": 512},
+            "shard_size": 10,
+            **changes,
+        }
+        script.write_text(json.dumps({"policy": self._script(value)}), encoding="utf-8")
+        return value
+
+    def _script(self, value: Row) -> Row:
+        """What the policy says: an idea and a solution, step by step or at once, and something more behind it."""
+        wanted = {"policy": {"engine": "fake"}, "prm": None, "methods": METHODS[:1], "budgets": [1]}
+        recipe = check_recipe({**value, **wanted})
+        problems = load_problems(recipe.problems, asking=recipe.asking).problems
+        return {
+            problem.asked: _continuations(
+                [self.written(row, reply < number % 9, reply) for reply in range(REPLIES)], seed=number
+            )
+            for number, (problem, row) in enumerate(zip(problems, self.rows, strict=True))
+        }
+
+
+def _continuations(solutions: list[str], seed: int) -> Row:
+    """Each solution after an idea of its own, in an order of the problem's own."""
+    turned = solutions[seed % REPLIES :] + solutions[: seed % REPLIES]
+    ideas = {f"Idea {number}.": f"{solution}\n\nThat is all." for number, solution in enumerate(turned)}
+    # From an idea others come too, so that a search has something to find.
+    after = {idea: [text, *ideas.values()] for idea, text in ideas.items()}
+    return {"": [f"{idea}\n\n{text}" for idea, text in ideas.items()], **after}
+
+
+def _letter(row: Row, right: bool, reply: int) -> str:
+    place = (row["answer"] + (0 if right else 1 + reply % 3)) % 4
+    ways = ("\\boxed{%s}", "The answer is (%s).", "[ANSWER]%s[/ANSWER]", "**Answer:** %s")
+    return ways[reply % 4] % "ABCD"[place]
+
+
+def _amount(row: Row, right: bool, reply: int) -> str:
+    value = row["answer"] * (1.01 if right else 1.5 + reply % 2)
+    ways = (f"{value:.4f}\\ \\mathrm{{atm}}", f"{value * 101.325:.3f} kPa", f"{value:.4f} atm")
+    return f"\\boxed{{{ways[reply % 3]}}}"
+
+
+CHOICE = Task(
+    domain="choice",
+    rows=[
+        {"question": f"Which of these is number {number}?", "choices": ["0", "1", "2", "3"], "answer": number % 4}
+        for number in range(PROBLEMS)
+    ],
+    columns={"options": "choices"},
+    written=_letter,
+    chance=0.25,
+)
+QUANTITY = Task(
+    domain="quantity",
+    rows=[
+        {"question": f"What is the pressure of gas {number}?", "answer": 1.5 + number, "unit": "$\\mathrm{atm}$"}
+        for number in range(PROBLEMS)
+    ],
+    columns={"unit": "unit"},
+    written=_amount,
+)
+TASKS = {task.domain: task for task in (CHOICE, QUANTITY)}
