@@ -135,9 +135,11 @@ VIEWS = {
                         -- a search whose rollouts are scored in a stage of their own asked no PRM
                         bool_or(kind = '{StageKind.SEARCH}')
                             AND (samples IS NULL OR NOT bool_or(kind = '{StageKind.SCORE}')) AS searched
-                 FROM (SELECT *, kind IN ({ROLLOUT_KINDS}) AS makes FROM stage_uses) GROUP BY run_id, method_id)
+                 FROM (SELECT *, kind IN ({ROLLOUT_KINDS}) AS makes FROM stage_uses) GROUP BY run_id, method_id),
+        guesses AS (SELECT run_id, avg(chance) AS chance
+                    FROM problems JOIN stored_runs USING (problem_set) GROUP BY run_id)
         SELECT u.run_id, u.method_id, e.selector, e.n, e.problems, e.accuracy, e.ci_low, e.ci_high,
-               e.accuracy_low, e.accuracy_high, e.unknown, e.estimator,
+               e.accuracy_low, e.accuracy_high, e.unknown, e.estimator, g.chance,
                s.policy_completion_tokens * e.n / coalesce(m.samples, e.n) AS policy_tokens,
                CASE WHEN m.searched OR m.imported OR {READS_PRM}
                     THEN s.prm_tokens * e.n / coalesce(m.samples, e.n) ELSE 0 END AS prm_tokens,
@@ -147,5 +149,6 @@ VIEWS = {
         FROM parts_estimates e
         JOIN stage_uses u ON u.kind = '{StageKind.SELECT}' AND u.stage_key = e.stage_key
         JOIN made m ON m.run_id = u.run_id AND m.method_id = u.method_id
-        LEFT JOIN spent s ON s.run_id = u.run_id AND s.method_id = u.method_id""",
+        LEFT JOIN spent s ON s.run_id = u.run_id AND s.method_id = u.method_id
+        LEFT JOIN guesses g ON g.run_id = u.run_id""",
 }

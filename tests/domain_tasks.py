@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from plans import BASE
+
 from overthink.tasks.datasets.sources import load_problems
 from overthink.tasks.recipes.loading import check_recipe
 
@@ -22,22 +24,26 @@ METHODS: list[Row] = [
 
 @dataclass(frozen=True)
 class Task:
-    """One domain's rows, and how a right and a wrong solution to a row end."""
+    """One domain's rows, in the layout of a preset, and how a right and a wrong solution to a row end.
+
+    `mapped` are the columns that a strategy's domain reads of a file, as `solve --map` takes them.
+    """
 
     domain: str
     rows: list[Row]
-    columns: Row
+    preset: str
+    mapped: list[str]
     written: Callable[[Row, bool, int], str]
     chance: float | None = None
+    shown: Callable[[str], str] = str  # a stored answer as people read it
 
     def recipe(self, folder: Path, **changes: Any) -> Row:
         """A recipe on a scripted policy and a fake PRM, whose files are written into the folder."""
-        problems, script = folder / "problems.jsonl", folder / "script.json"
-        problems.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
-        value = {
+        script = folder / "script.json"
+        script.write_text(json.dumps({"policy": self.script(folder)}), encoding="utf-8")
+        return {
             "name": "task",
-            "problems": {"source": "file", "path": str(problems), "columns": self.columns},
-            "domain": self.domain,
+            "problems": self.problems(folder),
             "policy": {"engine": "scripted", "script": str(script)},
             "prm": {"engine": "fake"},
             "methods": METHODS,
@@ -46,13 +52,16 @@ class Task:
             "shard_size": 10,
             **changes,
         }
-        script.write_text(json.dumps({"policy": self._script(value)}), encoding="utf-8")
-        return value
 
-    def _script(self, value: Row) -> Row:
+    def problems(self, folder: Path) -> Row:
+        """The rows as a recipe's problems, written into the folder."""
+        path = folder / f"{self.domain}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
+        return {"source": "file", "path": str(path), "preset": self.preset}
+
+    def script(self, folder: Path) -> Row:
         """What the policy says: an idea and a solution, step by step or at once, and something more behind it."""
-        wanted = {"policy": {"engine": "fake"}, "prm": None, "methods": METHODS[:1], "budgets": [1]}
-        recipe = check_recipe({**value, **wanted})
+        recipe = check_recipe(BASE | {"problems": self.problems(folder)})
         problems = load_problems(recipe.problems, asking=recipe.asking).problems
         return {
             problem.asked: _continuations(
@@ -78,7 +87,7 @@ def _letter(row: Row, right: bool, reply: int) -> str:
 
 
 def _amount(row: Row, right: bool, reply: int) -> str:
-    value = row["answer"] * (1.01 if right else 1.5 + reply % 2)
+    value = float(row["answer_number"]) * (1.01 if right else 1.5 + reply % 2)
     ways = (f"{value:.4f}\\ \\mathrm{{atm}}", f"{value * 101.325:.3f} kPa", f"{value:.4f} atm")
     return f"\\boxed{{{ways[reply % 3]}}}"
 
@@ -86,20 +95,33 @@ def _amount(row: Row, right: bool, reply: int) -> str:
 CHOICE = Task(
     domain="choice",
     rows=[
-        {"question": f"Which of these is number {number}?", "choices": ["0", "1", "2", "3"], "answer": number % 4}
+        {
+            "question": f"Which of these is number {number}?",
+            "subject": "college_chemistry",
+            "choices": ["0", "1", "2", "3"],
+            "answer": number % 4,
+        }
         for number in range(PROBLEMS)
     ],
-    columns={"options": "choices"},
+    preset="mmlu",
+    mapped=["options=choices", "reference=answer"],
     written=_letter,
     chance=0.25,
+    shown=lambda answer: f"{'ABCD'[int(answer)]}. {answer}",
 )
 QUANTITY = Task(
     domain="quantity",
     rows=[
-        {"question": f"What is the pressure of gas {number}?", "answer": 1.5 + number, "unit": "$\\mathrm{atm}$"}
+        {
+            "problem_text": f"What is the pressure of gas {number}?",
+            "answer_number": str(1.5 + number),
+            "unit": "$\\mathrm{atm}$",
+            "source": "atkins",
+        }
         for number in range(PROBLEMS)
     ],
-    columns={"unit": "unit"},
+    preset="scibench",
+    mapped=["question=problem_text", "unit=unit", "reference=answer_number"],
     written=_amount,
 )
 TASKS = {task.domain: task for task in (CHOICE, QUANTITY)}

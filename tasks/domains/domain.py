@@ -92,6 +92,10 @@ class Domain(ABC):
         """The probability that a guess is right; None where that says nothing."""
         return None
 
+    def readable(self, problem: Problem, answer: str) -> str:  # noqa: ARG002
+        """An answer to this problem as people read it, where it is stored in another form."""
+        return answer
+
     def messages(self, question: str, style: KnownStyle, system: str | None = None) -> list[Message]:
         """The chat that asks a question, up to the assistant's turn: a system message, if any, and the user's message.
 

@@ -107,6 +107,7 @@ class Strategy(BaseModel):
     difficulty: DifficultyConfig
     predictor: Predictor
     fitted_from: tuple[str, ...] = Field(description="run ids")
+    chance: float | None = Field(default=None, description="accuracy of guesses, where they may be right; in [0, 1]")
     choices: tuple[Choice, ...] = Field(min_length=1)
     without_pilot: tuple[FixedChoice, ...] = Field(
         default=(), description="budgets of which the pilot is not worth its share, unless a total is shared out"

@@ -25,7 +25,8 @@ PROBLEMS_SQL = """
 WITH a AS (SELECT p.* FROM problems p JOIN runs USING (problem_set) WHERE run_id = '{before}'),
      b AS (SELECT p.* FROM problems p JOIN runs USING (problem_set) WHERE run_id = '{after}')
 SELECT count(*) FILTER (a.problem_id IS NOT NULL AND b.problem_id IS NOT NULL) AS both,
-       count(*) FILTER (b.problem_id IS NULL) AS only_before, count(*) FILTER (a.problem_id IS NULL) AS only_after
+       count(*) FILTER (b.problem_id IS NULL) AS only_before, count(*) FILTER (a.problem_id IS NULL) AS only_after,
+       avg(b.chance) FILTER (a.problem_id IS NOT NULL) AS chance
 FROM a FULL JOIN b ON a.problem_id = b.problem_id AND a.question = b.question AND a.reference = b.reference"""
 
 SHARED_SQL = """
@@ -90,13 +91,18 @@ class Cost:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Two runs side by side. `regraded` names those that were graded again because the graders differ."""
+    """Two runs side by side. `regraded` names those that were graded again because the graders differ.
+
+    `chance` is the mean probability, in [0, 1], that a guess is right, over the problems in both; None where that says
+    nothing.
+    """
 
     before: str
     after: str
     problems_in_both: int
     only_before: int
     only_after: int
+    chance: float | None
     differences: tuple[Difference, ...]
     flips: tuple[Flip, ...]
     costs: tuple[Cost, ...]
@@ -124,6 +130,7 @@ def compare_runs(store: Store, before: Run, after: Run) -> RunComparison:
         problems_in_both=counts["both"],
         only_before=counts["only_before"],
         only_after=counts["only_after"],
+        chance=counts["chance"],
         differences=tuple(difference_of(rows) for rows in paired.choices.values()),
         flips=tuple(_flip(row) for rows in paired.choices.values() for row in rows if _lost(row) or _won(row)),
         costs=tuple(_costs(store, before, after)),

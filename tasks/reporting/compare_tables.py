@@ -7,6 +7,7 @@ from rich.text import Text
 
 from overthink.tasks.reporting.compare_runs import Cost, Difference, Flip, RunComparison
 from overthink.tasks.reporting.costs import LINES
+from overthink.tasks.reporting.results import told_chance
 from overthink.tasks.reporting.terminal_text import printable
 
 MOST_FLIPS = 20
@@ -78,7 +79,8 @@ def problems_line(compared: RunComparison) -> str:
         for run_id, count in ((compared.before, compared.only_before), (compared.after, compared.only_after))
         if count
     ]
-    return f"{compared.problems_in_both} problems in both" + "".join(f", {text}" for text in left_out)
+    both = f"{compared.problems_in_both} problems in both" + "".join(f", {text}" for text in left_out)
+    return both + told_chance(compared.chance)
 
 
 def _without_repeats(differences: Sequence[Difference]) -> list[Difference]:

@@ -10,6 +10,7 @@ from overthink.tasks.analysis.estimators import SUBSETS
 from overthink.tasks.analysis.intervals import PairedDifference, mean_interval, paired_difference
 from overthink.tasks.analysis.prm_quality import calibration_curve, calibration_error
 from overthink.tasks.recipes.strategy_file import Choice
+from overthink.tasks.reporting.results import told_chance
 from overthink.tasks.strategy.baselines import ANY_RIGHT, STRATEGY
 from overthink.tasks.strategy.fit_runs import Fit
 
@@ -30,7 +31,8 @@ def choices_table(fit: Fit) -> Table:
     """The strategy's choices; accuracies are held out."""
     table = Table(
         title=f"strategy {fit.strategy.name}: {fit.policy} with {fit.prm}",
-        caption=f"after a pilot of {fit.strategy.difficulty.pilot}; accuracy in % with its 95 % interval, held out",
+        caption=f"after a pilot of {fit.strategy.difficulty.pilot}; accuracy in % with its 95 % interval, held out"
+        f"{told_chance(fit.strategy.chance)}",
     )
     for header in ("budget", "difficulty", "method", "selector"):
         table.add_column(header, overflow="fold")
@@ -52,7 +54,7 @@ def baselines_table(fit: Fit) -> Table:
         caption="ahead: accuracy of the strategy minus that of the option, in points, on the same problems, with its "
         "95 % interval; known difficulty: from rollouts of best-of-N that are not scored, so it has no row where all "
         f"are; best-of-N below its N: by {SUBSETS} random subsets a problem where there are more; tokens: completion "
-        "tokens a problem; FLOPs: of policy and PRM a problem",
+        f"tokens a problem; FLOPs: of policy and PRM a problem{told_chance(fit.strategy.chance)}",
     )
     for header in ("budget", "option", "selector"):
         table.add_column(header, overflow="fold")
@@ -74,7 +76,7 @@ def sharing_table(fit: Fit) -> Table:
         title="a total of tokens shared out, held out",
         caption="each total is what the best fixed option takes at that budget; foreseen: shared out by each "
         "problem's actual accuracy and tokens at each budget, which bounds what any prediction could do; "
-        "ahead: of the fixed option, in points",
+        f"ahead: of the fixed option, in points{told_chance(fit.strategy.chance)}",
     )
     for header in ("budget", "best fixed option", "selector"):
         table.add_column(header, overflow="fold")
@@ -115,7 +117,8 @@ def difficulty_table(fit: Fit) -> Table:
     absolute = np.array([bins.of(chance) for chance in known.tolist()])
     table = Table(
         title="difficulty, known and predicted",
-        caption=f"easy: pass@1 from {bins.easy:g} on; hard: below {bins.hard:g}; quantile 1 is the hardest fifth",
+        caption=f"easy: pass@1 from {bins.easy:g} on; hard: below {bins.hard:g}; quantile 1 is the hardest fifth"
+        f"{told_chance(fit.strategy.chance)}",
     )
     for header in ("known", "problems", "mean pass@1", *(f"predicted {name}" for name in DIFFICULTIES)):
         table.add_column(header, justify="right" if header != "known" else "left", no_wrap=True)

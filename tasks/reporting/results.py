@@ -84,8 +84,17 @@ def accuracy_notes(store: Store, run_id: str) -> str:
 
 def chance_note(store: Store, run_id: str) -> str:
     """The mean probability that a guess is right; empty where that says nothing."""
-    chance = query(store, CHANCE_SQL.format(run_id=run_id)).to_pylist()[0]["chance"]
-    return "" if chance is None else f"; chance {100 * chance:.1f} %"
+    return told_chance(query(store, CHANCE_SQL.format(run_id=run_id)).to_pylist()[0]["chance"])
+
+
+def told_chance(chance: float | None) -> str:
+    """The end of a caption of accuracies: the accuracy of guesses."""
+    return "" if chance is None else f"; chance {chance_text(chance)} %"
+
+
+def chance_text(chance: float | None) -> str:
+    """In percent; empty where guesses say nothing."""
+    return "" if chance is None else f"{100 * chance:.1f}"
 
 
 def samples_saved(store: Store, run_id: str) -> list[str]:

@@ -9,6 +9,8 @@ from rich.text import Text
 from overthink.storage.sql import query
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, Store
+from overthink.tasks.plan.stored_run import stored_problem_set
+from overthink.tasks.recipes.grading import grader_of
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.reporting.terminal_text import MOST_ROWS, printable
 
@@ -26,8 +28,14 @@ FROM decisions d JOIN costs c USING (run_id, method_id, problem_id) WHERE run_id
 
 
 def solved_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
-    """A row for each problem that a strategy was applied to: its decision, its answer and its cost."""
+    """A row for each problem that a strategy was applied to: its decision, its answer as people read it, its cost."""
     rows: list[dict[str, Any]] = query(store, SOLVED_SQL.format(run_id=run_id)).to_pylist()
+    run = store.find_run(run_id)
+    domain, problems = grader_of(run.recipe).domain, stored_problem_set(store, run).problems
+    by_id = {problem.problem_id: problem for problem in problems}
+    for row in rows:
+        if row["answer"] is not None:
+            row["answer"] = domain.readable(by_id[row["problem_id"]], row["answer"])
     return rows
 
 

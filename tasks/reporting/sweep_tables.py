@@ -7,12 +7,12 @@ from rich.table import Table
 
 from overthink.storage.sql import query
 from overthink.storage.store import Store
-from overthink.tasks.reporting.results import accuracy_text
+from overthink.tasks.reporting.results import accuracy_text, chance_text
 
 # Greedy answers have their own column; `oracle` needs the references, so it is not a choice.
 BEST_SQL = """SELECT r.policy, r.prm, r.problem_set, s.run_id, s.n, s.method_id = 'cot' AS greedy, s.method_id,
        s.selector, s.accuracy, s.ci_low, s.ci_high, s.accuracy_low, s.accuracy_high, s.unknown, s.estimator,
-       s.flops
+       s.flops, s.chance
 FROM summary s JOIN runs r USING (run_id)
 WHERE s.run_id IN ({run_ids}) AND s.selector != 'oracle' AND s.accuracy IS NOT NULL
 QUALIFY row_number() OVER (PARTITION BY s.run_id, s.n, greedy
@@ -40,13 +40,15 @@ def sweep_table(rows: Sequence[dict[str, Any]], budgets: Sequence[int], title: s
     table = Table(title=title, caption=caption, show_lines=True)
     for header in ("run", "policy", "PRM", "problem set"):
         table.add_column(header, overflow="fold")
-    for header in ("greedy", *(f"n = {budget}" for budget in sorted(budgets))):
+    has_chance = any(row["chance"] is not None for row in rows)
+    for header in (*(["chance"] if has_chance else []), "greedy", *(f"n = {budget}" for budget in sorted(budgets))):
         table.add_column(header, overflow="fold")
     for run_id in dict.fromkeys(row["run_id"] for row in rows):
         of_run = [row for row in rows if row["run_id"] == run_id]
         cells = {None if row["greedy"] else row["n"]: _cell(row) for row in of_run}
         names = (run_id, of_run[0]["policy"], (of_run[0]["prm"] or "").split("@")[0], of_run[0]["problem_set"])
-        table.add_row(*names, *(cells.get(budget, "") for budget in (None, *sorted(budgets))))
+        guesses = [chance_text(of_run[0]["chance"])] if has_chance else []
+        table.add_row(*names, *guesses, *(cells.get(budget, "") for budget in (None, *sorted(budgets))))
     return table
 
 

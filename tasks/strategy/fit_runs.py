@@ -107,6 +107,7 @@ def _fit(store: Store, policy: str, prm: str, runs: Sequence[Run], name: str, su
         difficulty=recipe.difficulty,
         predictor=rule.predictor,
         fitted_from=tuple(run.run_id for run in runs),
+        chance=findings.chance,
         choices=_choices(findings, validation, rule, recipe.difficulty),
         without_pilot=_fixed_choices(findings, validation, rule),
         expectations=tuple(

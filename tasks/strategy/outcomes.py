@@ -45,13 +45,15 @@ Table = dict[OptionKey, dict[str, OptionResult]]  # by problem key
 class Findings:
     """The observations of some runs, their methods by id, and the methods left out because some problems lack them.
 
-    `unknown` counts the problems left out because all verdicts of some option on them are unknown.
+    `unknown` counts the problems left out because all verdicts of some option on them are unknown. `chance` is the mean
+    probability that a guess is right; None where that says nothing.
     """
 
     observations: Observations
     methods: Mapping[str, AnyMethod]
     left_out: tuple[str, ...]
     unknown: int
+    chance: float | None
 
 
 class Collector:
@@ -98,7 +100,9 @@ class Collector:
             any_right={one.budget: one for one in fixed if (one.method, one.selector) == ("best_of_n", "oracle")},
         )
         observations = replace(observations, known=self._known(observations, [pools[key].all for key in pilots]))
-        return Findings(observations, methods, tuple(sorted(lacking)), len(unknown))
+        chances = [pilot.reader.chances[key] for key, pilot in pilots.items()]
+        chance = None if None in chances else float(np.mean(chances))
+        return Findings(observations, methods, tuple(sorted(lacking)), len(unknown), chance)
 
     def _known(self, observations: Observations, pools: Sequence[Candidates]) -> dict[int, KnownDifficulty]:
         """The known difficulties at each budget that leaves spare rollouts to measure them."""

@@ -55,6 +55,7 @@ class RunReader:
         self._keys = {(use.kind, use.method_id): use.key for use in run.stages}
         problems = store.stage(self._keys[StageKind.PROBLEMS, None]).table("problems").to_pylist()
         self._problem_ids = {row["problem_key"]: row["problem_id"] for row in problems if row["reference"] is not None}
+        self.chances = {row["problem_key"]: row["chance"] for row in problems}
         self._calls: dict[tuple[str, str], list[tuple[int, Spent]]] = defaultdict(list)
         for row in query(store, COSTS_SQL.format(run_id=run.run_id)).to_pylist():
             spent = Spent(*(np.nan if row[name] is None else float(row[name]) for name in Spent._fields))

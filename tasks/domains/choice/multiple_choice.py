@@ -70,6 +70,12 @@ class MultipleChoice(PlainDomain):
             return None
         return 1 / comb(len(options_of(problem.fields.get("options"))), len(problem.reference.split(",")))
 
+    def readable(self, problem: Problem, answer: str) -> str:
+        """The options as they were shown, as in "B. benzene"."""
+        options, shown = options_of(problem.fields.get("options")), self._shown(problem)
+        places = sorted(map(int, answer.split(", ")), key=shown.index)
+        return "; ".join(f"{LETTERS[shown.index(place)]}. {options[place]}" for place in places)
+
     def extract(self, text: str, extraction: Extraction = "boxed") -> str | None:  # noqa: ARG002
         """The letters alone, by which a search knows that a step holds the answer."""
         return states_letters(text)

@@ -16,7 +16,9 @@ def options_of(value: Any) -> tuple[str, ...]:
     Raises ValueError where there are too few or too many, or one is no text.
     """
     if value is None:
-        raise ValueError("it has no options: name their column, as in columns.options = choices")
+        raise ValueError(
+            "it has no options: name their column, as in columns.options = choices, or --map options=choices for a file"
+        )
     if isinstance(value, Mapping):
         value = list(value.values() if all(isinstance(one, str) for one in value.values()) else value)
     if not isinstance(value, list | tuple):

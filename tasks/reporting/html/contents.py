@@ -23,7 +23,7 @@ from overthink.tasks.reporting.html.thought_figures import against_thought
 from overthink.tasks.reporting.html.trees import example_trees
 from overthink.tasks.reporting.plots import Picture
 from overthink.tasks.reporting.prm_tables import prm_pictures
-from overthink.tasks.reporting.results import accuracy_notes, unknown_line
+from overthink.tasks.reporting.results import accuracy_notes, chance_text, unknown_line
 
 ONE_BUDGET = "Run {run_id} has one budget, n = {n}, so there is no curve to draw: the table has its figures."
 NO_BUDGET = "No verdict of run {run_id} is known, or none of more than one rollout, so there is no curve to draw."
@@ -101,6 +101,8 @@ def headline(facts: RunFacts) -> Markup:
         ("seed", str(run.seed)),
         ("versions", ", ".join(f"{name} {number}" for name, number in run.versions.items())),
     ]
+    if facts.chance is not None:
+        told.append(("chance", f"{chance_text(facts.chance)} % of guesses are right"))
     if unknown:
         told.append(("unknown verdicts", unknown))
     recipe = yaml.safe_dump(dict(run.recipe), sort_keys=False, allow_unicode=True)

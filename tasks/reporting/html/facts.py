@@ -65,6 +65,12 @@ class RunFacts:
         return max(rows, key=lambda row: (row["accuracy"], -row["n"]), default=None)
 
     @property
+    def chance(self) -> float | None:
+        """The mean probability that a guess is right, in [0, 1]; None where that says nothing."""
+        found: float | None = self.rows[0]["chance"] if self.rows else None
+        return found
+
+    @property
     def lead(self) -> str:
         """The selector of the best row, which figures draw in full."""
         return "majority" if self.best is None else str(self.best["selector"])

@@ -16,7 +16,7 @@ from overthink.tasks.reporting.costs import COST_SQL, cost_lines, cost_rows
 from overthink.tasks.reporting.html.facts import RunFacts
 from overthink.tasks.reporting.html.markup import behind, paragraph, table
 from overthink.tasks.reporting.majority_limits import limit_text, majority_limits, votes_sql
-from overthink.tasks.reporting.results import SUMMARY_SQL, accuracy_text
+from overthink.tasks.reporting.results import SUMMARY_SQL, accuracy_text, chance_text
 from overthink.tasks.stages.identity import graders_of
 
 ACCURACIES_SQL = """SELECT problem_id, accuracy FROM selections WHERE run_id = '{run_id}' AND method_id = '{method_id}'
@@ -73,6 +73,9 @@ def gains_table(runs: Sequence[RunFacts]) -> Markup:
     """Gain over CoT and efficiency gain over majority voting; the best choice at each budget is taken in hindsight."""
     body = [_gains(facts) for facts in runs]
     header = ["run", "CoT", "majority at its peak", "best", "at n", "gain over CoT", "efficiency over majority"]
+    if any(facts.chance is not None for facts in runs):
+        header.append("chance")
+        body = [[*row, chance_text(facts.chance)] for row, facts in zip(body, runs, strict=True)]
     told = paragraph(
         "Gain: (best − CoT) / CoT. Efficiency: the budget at which majority voting peaks over the budget at which the "
         "best choice is as accurate; “>” where its smallest budget already is, “<” where its largest is not. The best "
