@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,6 +30,7 @@ ONE_BLOCK = (
     "ends with ```. A function that is asked for keeps its name; a program that is asked for reads standard input and "
     "writes standard output."
 )
+PROBLEMS_AT_WORK = 64
 NOT_RUN = "programs are only told apart by running them"
 
 
@@ -121,7 +123,13 @@ class Code(ProgramDomain):
 
     def suites(self, problem: Problem) -> ProblemSuites:
         """What there is to run for a problem. Raises ValueError saying which field is not what it should be."""
-        return ProblemSuites(problem, self._settings.cpu_seconds)
+        return _suites_of(problem, self._settings.cpu_seconds)
+
+
+@lru_cache(maxsize=PROBLEMS_AT_WORK)
+def _suites_of(problem: Problem, cpu_seconds: int) -> ProblemSuites:
+    """Kept, since every program of a problem asks for them."""
+    return ProblemSuites(problem, cpu_seconds)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """The suites that a problem has, by its fields."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from overthink.tasks.domains.code.continuing import open_function
@@ -19,6 +21,8 @@ from overthink.tasks.domains.code.test_forms import (
 )
 from overthink.tasks.domains.program_domain import Suite
 from overthink.tasks.records import Problem
+
+NO_PROGRAM = ""
 
 
 def prompt_of(problem: Problem) -> str:
@@ -43,7 +47,7 @@ class ProblemSuites:
         self._generated = _texts(fields.get("generated_tests"), "generated_tests")
         self._inputs = _texts(fields.get("inputs"), "inputs") or self._own_inputs()
 
-    @property
+    @cached_property
     def hidden_text(self) -> str:
         """The hidden tests as they are run; empty for inputs with outputs."""
         if self.hidden is None or _cases(self.hidden):
@@ -53,29 +57,32 @@ class ProblemSuites:
 
     def of(self, program: str) -> list[PlannedSuite]:
         """What is run of a program."""
+        return [replace(suite, program=program) for suite in self._planned]
+
+    @cached_property
+    def _planned(self) -> Sequence[PlannedSuite]:
+        """What is run of any program, here of none."""
         suites: list[PlannedSuite] = []
         if self.hidden is not None:
             cases = _cases(self.hidden)
-            whole = WholeSuite("hidden", program, self.hidden_text, self._entry_point)
-            suites.append(CasesSuite("hidden", program, cases) if cases else whole)
+            whole = WholeSuite("hidden", NO_PROGRAM, self.hidden_text, self._entry_point)
+            suites.append(CasesSuite("hidden", NO_PROGRAM, cases) if cases else whole)
         if self._public is not None:
             cases = _cases(self._public)
             tests = () if cases else _python(self._public)
-            suites.append(CasesSuite("public", program, cases) if cases else self._apart("public", program, tests))
+            suites.append(CasesSuite("public", NO_PROGRAM, cases) if cases else self._apart("public", tests))
         if self._generated:
-            suites.append(self._apart("generated", program, self._generated))
+            suites.append(self._apart("generated", self._generated))
         if self._inputs:
             reads = self._entry_point is None
-            calls = InputsSuite("inputs", program, self._inputs)
-            suites.append(calls if reads else self._apart("inputs", program, (), self._inputs))
+            calls = InputsSuite("inputs", NO_PROGRAM, self._inputs)
+            suites.append(calls if reads else self._apart("inputs", (), self._inputs))
         return suites
 
-    def _apart(
-        self, suite: Suite, program: str, tests: str | Sequence[str], calls: tuple[str, ...] = ()
-    ) -> PlannedSuite:
+    def _apart(self, suite: Suite, tests: str | Sequence[str], calls: tuple[str, ...] = ()) -> PlannedSuite:
         before, own = apart(tests, self._entry_point)
         setup = with_imports(f"{self._setup}\n{before}", (*own, *calls))
-        return ApartSuite(suite, program, setup, own, calls, self._entry_point, self._cpu_seconds)
+        return ApartSuite(suite, NO_PROGRAM, setup, own, calls, self._entry_point, self._cpu_seconds)
 
     def _own_inputs(self) -> tuple[str, ...]:
         """The inputs of public tests, and the calls in these and in generated ones."""
