@@ -67,7 +67,9 @@ RUN_ON = {
     "an endless loop": "while True:\n    area(1)",
     "a use": "result = area(1) / 0",
     "input": "r = float(input())",
-    "an import that is not there": "import math\nfrom",
+    "an import that is cut off": "import math\nfrom",
+    "another file": '"""Views."""\nfrom django.db import models\nimport nothing_there as r\n\nr = models.Model()',
+    "what a name of ours would need": "r = nothing_there()\nx = nothing_there()",
 }
 
 
@@ -118,6 +120,7 @@ def test_of_several_blocks_the_last_that_defines_the_function_counts(text: str, 
     [
         *("", "\n\n", "    # nothing", "I cannot do that.", "```python\n```", "    return (", "Sure! area(r"),
         *("```json\n{}\n```", "\0", "    return '\ud800'\0", "    return 1\n  else:", '    """only a text'),
+        ' of a circle.\n"""\n    return 3\nimport nothing_there\n',
         *("x" * (LONGEST + 1), "    " + "(" * 5000, "    return " + "-" * 90_000 + "1"),
     ],
 )
@@ -129,7 +132,7 @@ def test_what_is_no_program_is_no_answer(text: str) -> None:
     "text",
     [
         *("(\n" * 30_000, "if x:\n" * 10_000, "x = 1 + \\\n" * 9_000, "```\n" * 20_000, "def area(:\n" * 9_000),
-        *("a\n" * 45_000, "'" * 99_999, "def area(r): pass\narea(1)\n" * 3_000),
+        *("a\n" * 20_000, "'" * 99_999, "def area(r): pass\narea(1)\n" * 3_000),
     ],
 )
 def test_a_text_that_is_hard_to_read_takes_seconds_at_most(text: str) -> None:

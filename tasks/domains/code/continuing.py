@@ -4,7 +4,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from overthink.tasks.domains.code.python_syntax import lines_of, parsed, runnable, without_uses
+from overthink.tasks.domains.code.python_syntax import lines_of, parsed, runnable
+from overthink.tasks.domains.code.run_on import without_run_on
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 USUAL = "    "
@@ -31,8 +32,10 @@ class OpenFunction:
         """The prompt's imports and helpers."""
         return "\n".join(self.before)
 
-    def continued(self, completion: str) -> str | None:
+    def continued(self, completion: str, wanted: str) -> str | None:
         """The program that a completion makes of the prompt; None where it writes no statement of the function.
+
+        `wanted` is what the program is asked for, mostly this function.
 
         The completion stays as it is, and the prompt's body takes its indentation, be it blanks or tabs. A completion
         without one is a body written apart, or has lost that of its first line.
@@ -43,7 +46,7 @@ class OpenFunction:
         for body in bodies:
             found = self._with(body, indent or self.indent)
             if found is not None:
-                return found
+                return without_run_on(found, self.name, wanted, once=True)
         return None
 
     def _with(self, completion: str, indent: str) -> str | None:
@@ -57,7 +60,7 @@ class OpenFunction:
         before = [node for node in ast.walk(tree) if isinstance(node, FunctionNode) and node.lineno <= place]
         own = max(before, key=lambda node: node.lineno)
         is_longer = any(statement.lineno > len(lines) for statement in own.body)
-        return without_uses(text, self.name, once=True) if is_longer else None
+        return text if is_longer else None
 
 
 def _indented(completion: str, indent: str) -> Iterator[str]:

@@ -8,11 +8,13 @@ from functools import cached_property
 
 from overthink.tasks.domains.code.continuing import OpenFunction, open_function
 from overthink.tasks.domains.code.fences import PYTHON, fenced_blocks
-from overthink.tasks.domains.code.python_syntax import defines, is_module, parsed, runnable, without_uses
+from overthink.tasks.domains.code.python_syntax import defined_names, is_module, parsed, runnable
+from overthink.tasks.domains.code.run_on import without_run_on
 
 _BEGIN = re.compile(r"^(?:(?:def|async def|class|import|from)\b|@)", re.MULTILINE)
 MOST_BLOCKS = 50  # the last
 _FENCE_BEGUN = "```python\n"  # as by a recipe's prefill
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _FUTURE = re.compile(r"^from __future__ .*\n?", re.MULTILINE)
 
 
@@ -28,12 +30,13 @@ class Wanted:
 
     def program_in(self, text: str) -> str | None:
         """The program in a text; None where it holds none."""
-        for codes in _readings(text):
-            for way in (self._alone, self._continued, self._other):
-                found = next((program for code in reversed(codes) if (program := way(code)) is not None), None)
-                if found is not None:
-                    return found
-        return None
+        ways = (self._alone, self._continued, self._other)
+        tries = [(way, codes) for codes in _readings(text) for way in ways]
+        begin = _BEGIN.search(text)
+        if begin is not None:  # behind prose, which a completion does not begin with
+            tries += [(way, [text[begin.start() :]]) for way in (self._alone, self._other)]
+        programs = (way(code) for way, codes in tries for code in reversed(codes))
+        return next((program for program in programs if program is not None), None)
 
     def _alone(self, code: str) -> str | None:
         """Code that defines what is asked for, behind the prompt's imports and helpers."""
@@ -41,18 +44,20 @@ class Wanted:
         if program is None or not self._is_there(program):
             return None
         if self.entry_point is not None:
-            program = without_uses(program, self.entry_point, once=False)
+            program = without_run_on(program, self.entry_point, self.entry_point, once=False)
         before = self._opened.preamble if self._opened else self.prompt if is_module(self.prompt) else ""
         return "".join(_FUTURE.findall(program)) + f"{before}\n{_FUTURE.sub('', program)}".lstrip("\n")
 
     def _continued(self, code: str) -> str | None:
         """Code that continues the prompt's function."""
-        return None if self._opened is None else self._opened.continued(code)
+        opened = self._opened
+        return None if opened is None else opened.continued(code, self.entry_point or opened.name)
 
     def _other(self, code: str) -> str | None:
         """A program that defines something else, as under another name."""
         program = runnable(code)
-        return program if program is not None and is_module(program) else None
+        tree = None if program is None else parsed(program)
+        return program if tree is not None and any(isinstance(one, _DEFINITIONS) for one in tree.body) else None
 
     @cached_property
     def _opened(self) -> OpenFunction | None:
@@ -63,7 +68,7 @@ class Wanted:
         tree = parsed(program)
         if tree is None or self.entry_point is None:
             return tree is not None and any(isinstance(node, ast.Call) for node in ast.walk(tree))
-        return any(defines(statement, self.entry_point) for statement in tree.body)
+        return any(self.entry_point in defined_names(statement) for statement in tree.body)
 
 
 def _readings(text: str) -> Iterator[list[str]]:
@@ -72,9 +77,6 @@ def _readings(text: str) -> Iterator[list[str]]:
         yield _python_blocks(text)
         yield _python_blocks(_FENCE_BEGUN + text)
     yield [text]
-    begin = _BEGIN.search(text)
-    if begin is not None:
-        yield [text[begin.start() :]]
 
 
 def _python_blocks(text: str) -> list[str]:

@@ -72,43 +72,14 @@ def is_module(text: str) -> bool:
     return tree is not None and any(isinstance(statement, (*_DEFINITIONS, *_IMPORTS)) for statement in tree.body)
 
 
-def defines(statement: ast.stmt, name: str) -> bool:
-    """Whether a statement of the module defines a name."""
+def defined_names(statement: ast.stmt) -> set[str]:
+    """The names that a statement of the module defines, imports or assigns to; none of what only runs."""
     if isinstance(statement, _DEFINITIONS):
-        return statement.name == name
+        return {statement.name}
     if isinstance(statement, _IMPORTS):
-        return any((alias.asname or alias.name) == name for alias in statement.names)
+        return {alias.asname or alias.name.split(".")[0] for alias in statement.names}
     stored = (node for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
-    return isinstance(statement, _ASSIGNMENTS) and any(node.id == name for node in stored)
-
-
-def without_uses(text: str, name: str, once: bool) -> str:
-    """A program without what only runs behind the definition of `name`.
-
-    Definitions, imports and assignments stay, but none that uses `name` or reads input; `once`: nor another definition
-    of it.
-    """
-    tree = module_of(text)
-    first = next((place for place, statement in enumerate(tree.body) if defines(statement, name)), None)
-    if first is None:
-        return text
-    stays = [place <= first or _stays(one, name, once) for place, one in enumerate(tree.body)]
-    kept, dropped = (
-        {number for one, stay in zip(tree.body, stays, strict=True) if stay is wanted for number in lines_of(one)}
-        for wanted in (True, False)
-    )
-    left_out = dropped - kept  # a line may hold both
-    return "\n".join(line for number, line in enumerate(text.split("\n"), 1) if number not in left_out)
-
-
-def _stays(statement: ast.stmt, name: str, once: bool) -> bool:
-    if isinstance(statement, _DEFINITIONS):
-        return not (once and statement.name == name)
-    if isinstance(statement, _IMPORTS):
-        return True
-    if defines(statement, name):
-        return not once
-    return isinstance(statement, _ASSIGNMENTS) and not {name, "input"} & used_names([statement])
+    return {node.id for node in stored} if isinstance(statement, _ASSIGNMENTS) else set()
 
 
 def used_names(nodes: Iterable[ast.AST]) -> set[str]:
