@@ -20,6 +20,7 @@ from storage_samples import ROOT, forked, status_of, stored_keys
 
 from overthink.storage.stages import Stage
 from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm
+from overthink.tasks.engines.sandbox.isolated_sandbox import IsolatedSandbox
 from overthink.tasks.stages.recorder import Recorder
 
 CLOCK = {"latency_ms", "started_at"}
@@ -64,6 +65,7 @@ def watch_engines(root: Path) -> None:
     Recorder.replay = remembered  # type: ignore[assignment, method-assign]
     FakePolicy.generate = watched(FakePolicy.generate)  # type: ignore[method-assign]
     FakePrm.score = watched(FakePrm.score)  # type: ignore[method-assign]
+    IsolatedSandbox.execute = watched(IsolatedSandbox.execute)  # type: ignore[method-assign]
 
 
 def journaled(stage: Stage) -> Iterator[str]:
