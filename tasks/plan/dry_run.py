@@ -12,6 +12,7 @@ from overthink.tasks.plan.prompt_check import longest_prompt
 from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.stages.node import StageNode
+from overthink.tasks.stages.run_tests import RunTestsNode
 from overthink.tasks.stages.schedule import address
 
 
@@ -25,12 +26,19 @@ async def dry_run(plan: Plan, recipe: Recipe, store: Store) -> list[str]:
         told = longest.room_for(recipe.sampling.max_tokens)
         lines.append(f"longest prompt: {longest.tokens} tokens (problem {longest.problem_id}); {told}")
     engines = ((name, one) for name, one in (("policy", plan.policy), ("PRM", plan.prm)) if one is not None)
-    return [*lines, *(_engine(name, one) for name, one in engines), _gpus(recipe), *_stages(plan, store)]
+    told = [_engine(name, one) for name, one in engines]
+    return [*lines, *told, *_sandbox(plan), _gpus(recipe), *_stages(plan, store)]
 
 
 def _engine(role: str, engine: EngineIdentity) -> str:
     size = "" if engine.parameters is None else f", {engine.parameters:,} parameters, its files whole"
     return f"{role}: {engine.address}{size}"
+
+
+def _sandbox(plan: Plan) -> Iterator[str]:
+    """What programs are run in, where answers are programs."""
+    found = {tuple(node.sandbox.values()): None for node in plan.nodes if isinstance(node, RunTestsNode)}
+    yield from (f"sandbox: {', '.join(words)}" for words in found)
 
 
 def _gpus(recipe: Recipe) -> str:
