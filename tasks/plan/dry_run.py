@@ -26,8 +26,8 @@ async def dry_run(plan: Plan, recipe: Recipe, store: Store) -> list[str]:
         told = longest.room_for(recipe.sampling.max_tokens)
         lines.append(f"longest prompt: {longest.tokens} tokens (problem {longest.problem_id}); {told}")
     engines = ((name, one) for name, one in (("policy", plan.policy), ("PRM", plan.prm)) if one is not None)
-    told = [_engine(name, one) for name, one in engines]
-    return [*lines, *told, *_sandbox(plan), _gpus(recipe), *_stages(plan, store)]
+    loaded = [_engine(name, one) for name, one in engines]
+    return [*lines, *loaded, *_sandbox(plan), _gpus(recipe), *_stages(plan, store)]
 
 
 def _engine(role: str, engine: EngineIdentity) -> str:
