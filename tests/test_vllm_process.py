@@ -136,6 +136,31 @@ async def test_the_engine_ends_with_a_killed_owner() -> None:
     await ended(int(written))
 
 
+# The real loop over an engine that is in a step for ten minutes, as a verifier of billions of weights on a CPU may be.
+BUSY = """
+import sys, time
+from overthink.tasks.engines.vllm import loop
+
+class Busy:
+    def has_unfinished_requests(self):
+        return True
+
+    def step(self):
+        time.sleep(600)
+
+loop.load = lambda settings, own_process: Busy()
+loop.refusals = lambda: (ValueError,)
+loop.serve(int(sys.argv[1]))
+"""
+
+
+async def test_the_engine_ends_with_a_killed_owner_in_the_middle_of_a_long_step(tmp_path: Path) -> None:
+    (tmp_path / "stand_in_loop.py").write_text(BUSY)
+    owner = await asyncio.create_subprocess_exec(sys.executable, "-c", OWNER, stdout=asyncio.subprocess.PIPE)
+    written, _ = await owner.communicate()
+    await ended(int(written))
+
+
 async def ended(pid: int) -> None:
     """Returns once a process has ended; a zombie, which is not ours to take, has."""
     async with asyncio.timeout(60):
