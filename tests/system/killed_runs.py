@@ -20,7 +20,7 @@ from storage_samples import ROOT, forked, status_of, stored_keys
 
 from overthink.storage.stages import Stage
 from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm
-from overthink.tasks.engines.sandbox.isolated_sandbox import IsolatedSandbox
+from overthink.tasks.engines.sandbox.conversation import Conversation
 from overthink.tasks.stages.recorder import Recorder
 
 CLOCK = {"latency_ms", "started_at"}
@@ -44,7 +44,7 @@ def noted(root: Path) -> list[str]:
     return [call_key for _, call_key in asked(root)]
 
 
-asked_key: ContextVar[str] = ContextVar("asked_key")  # of the call that this task is about to make
+asked_key: ContextVar[str | None] = ContextVar("asked_key", default=None)  # of the call that this task will make
 
 
 def watch_engines(root: Path) -> None:
@@ -57,7 +57,8 @@ def watch_engines(root: Path) -> None:
 
     def watched(answer: Callable[..., Any]) -> Callable[..., Any]:
         async def call(*arguments: Any) -> Any:
-            note(root, asked_key.get())
+            if (call_key := asked_key.get()) is not None:  # a sandbox is tried by a program that is no call
+                note(root, call_key)
             return await answer(*arguments)
 
         return call
@@ -65,7 +66,7 @@ def watch_engines(root: Path) -> None:
     Recorder.replay = remembered  # type: ignore[assignment, method-assign]
     FakePolicy.generate = watched(FakePolicy.generate)  # type: ignore[method-assign]
     FakePrm.score = watched(FakePrm.score)  # type: ignore[method-assign]
-    IsolatedSandbox.execute = watched(IsolatedSandbox.execute)  # type: ignore[method-assign]
+    Conversation.hold = watched(Conversation.hold)  # type: ignore[method-assign]
 
 
 def journaled(stage: Stage) -> Iterator[str]:
