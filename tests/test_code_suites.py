@@ -1,12 +1,17 @@
 """The suites of a program in the sandbox: what grades it, what is a signal, and what it cannot claim."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from coded import ADD, CODE, problem, results
 from sandboxes import lack
 
+from overthink.tasks.datasets.published import PUBLISHED
+from overthink.tasks.datasets.row_layouts import Columns
+from overthink.tasks.datasets.sources import FileSource, load_problems
+from overthink.tasks.datasets.user_turns import Asking
 from overthink.tasks.domains.code.coding import Code
 from overthink.tasks.domains.code.docstring_examples import example_tests
 from overthink.tasks.domains.code.each_test import canonical
@@ -272,6 +277,25 @@ def test_the_reference_is_the_text_of_the_tests() -> None:
     assert json.loads(str(problem(SUM).reference)) == SUM["tests"]
     assert problem({"question": "q"}).reference is None
     assert problem({"tests": ["assert len(f(1)) == 2"]}).fields["entry_point"] == "f"
+
+
+def test_a_row_of_mbpp_as_the_hub_has_it(tmp_path: Path) -> None:
+    hub = PUBLISHED["mbpp"].hub
+    assert hub is not None
+    row = {
+        "task_id": 2,
+        "prompt": "Write a function to find the shared elements.",
+        "test_imports": ["import math"],
+        "test_list": ["assert set(shared((3, 4), (4, 5))) == set((4,))"],
+    }
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    columns = Columns(**hub.columns)
+    source = FileSource(source="file", path=tmp_path / "rows.jsonl", preset="mbpp", columns=columns)
+    (posed,) = load_problems(source, asking=Asking(CODE)).problems
+    assert (posed.problem_id, posed.question, posed.reference) == ("2", row["prompt"], row["test_list"][0])
+    assert CODE.suites(posed).hidden_text == f"import math\n{row['test_list'][0]}"
+    program = "def shared(a, b):\n    return {*a} & {*b}"
+    assert CODE.read(posed, f"```python\n{program}\n```") == program and posed.fields["entry_point"] == "shared"
 
 
 def test_options_are_in_keys_where_they_are_said() -> None:
