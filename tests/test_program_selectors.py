@@ -3,14 +3,22 @@
 import math
 from collections.abc import Sequence
 from itertools import combinations
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from overthink.storage.manifest import Extent
+from overthink.storage.part_tables import rows_table
+from overthink.storage.store import Store
 from overthink.tasks.analysis.estimators import Estimate, estimates, estimates_after, pass_at_n
 from overthink.tasks.analysis.selectors import Candidates, SelectorName, candidates, choose
+from overthink.tasks.domains.math.judge import MathJudge
+from overthink.tasks.stages.graded import Pool, join, read_graded
+from overthink.tasks.stages.select import SelectSettings, without_unknown
 
 BY_TESTS = ("tests_max", "tests_vote", "behaviour_vote", "codet")
 # A program's text, None: none; the share of public tests; which generated tests it passes; its behaviour.
@@ -179,3 +187,45 @@ def test_a_sampled_estimate_is_that_of_the_choices_of_its_subsets(selector: Sele
     expected = float(np.mean(hits))
     assert found.estimator == ("exact" if selector == "tests_max" else "monte_carlo")
     assert found.low == pytest.approx(expected, abs=3 * math.sqrt(expected * (1 - expected) / 400))
+
+
+def stored(folder: Path, *answers: dict[str, Any]) -> dict[str, Pool]:
+    """What select reads of these rows of `answers`, one a problem."""
+    stage = Store(folder).stage("grade-1")
+    rows = [
+        {"problem_key": f"p{place}", "rollout_id": f"r{place}", "sample_index": 0, "answer": "7"} | row
+        for place, row in enumerate(answers)
+    ]
+    units = tuple(row["problem_key"] for row in rows)
+    grades = [{"rollout_id": row["rollout_id"], "correct": True} for row in rows]
+    parts = {"answers": rows_table("answers", rows), "grades": rows_table("grades", grades)}
+    stage.write_part(Extent(units, 0, 1), parts)
+    with MathJudge() as judge:
+        return {unit: join(one, judge) for unit, one in read_graded(stage, None, Extent(units, 0, 1)).items()}
+
+
+def test_what_tests_say_is_read_with_the_answers(tmp_path: Path) -> None:
+    row = {"tests_passed": 0.5, "generated_passed": 3.0, "behaviour": "b", "agreement": "a"}
+    pools = stored(tmp_path, row, {})
+    assert {name: values[0] for name, values in pools["p0"].all.signals.items()} == {
+        "tests_passed": 0.5,
+        "generated_passed": 3.0,
+    }
+    assert {name: values[0] for name, values in pools["p0"].all.classes.items()} == {"behaviour": 0, "agreement": 0}
+    assert np.isnan(pools["p1"].all.signal("tests_passed")[0]) and pools["p1"].all.class_of("behaviour")[0] == -1
+
+
+@pytest.mark.parametrize(
+    ("row", "left"),
+    [
+        ({}, ["majority"]),
+        ({"tests_passed": 0.0}, ["tests_max", "tests_vote", "majority"]),
+        ({"behaviour": "b"}, ["behaviour_vote", "majority"]),
+        ({"generated_passed": 0.0, "agreement": "a"}, ["codet", "majority"]),
+    ],
+)
+def test_a_selector_is_left_out_where_no_problem_has_what_it_reads(
+    row: dict[str, Any], left: list[str], tmp_path: Path
+) -> None:
+    every = SelectSettings([1], [*BY_TESTS, "majority"], True, 0)
+    assert without_unknown(every, stored(tmp_path, {}, row)).selectors == left
