@@ -78,8 +78,14 @@ def monte_carlo_note(store: Store, run_id: str) -> str:
 
 
 def accuracy_notes(store: Store, run_id: str) -> str:
-    """What stands behind the caption of accuracies: that of guesses, where there is one, and what ~ marks."""
-    return chance_note(store, run_id) + monte_carlo_note(store, run_id)
+    """What stands behind the caption of accuracies: that of guesses, where there is one, pass@n, and what ~ marks."""
+    return chance_note(store, run_id) + pass_note(store, run_id) + monte_carlo_note(store, run_id)
+
+
+def pass_note(store: Store, run_id: str) -> str:
+    """What the field calls the accuracy of the oracle where answers are programs; empty elsewhere."""
+    ran = any(use.kind == StageKind.TEST for use in store.find_run(run_id).stages)
+    return "; oracle of independent programs is pass@n, unbiased" if ran else ""
 
 
 def chance_note(store: Store, run_id: str) -> str:
