@@ -124,11 +124,17 @@ VIEWS = {
         JOIN stored_runs r ON r.run_id = u.run_id""",
     "costs": f"SELECT run_id, method_id, problem_id, {COST_SUMS} FROM call_costs GROUP BY ALL",
     "summary": f"""
-        WITH spent AS (
-            SELECT run_id, method_id, {COST_SUMS} FROM call_costs GROUP BY ALL
-            UNION ALL BY NAME
+        WITH asked AS (SELECT run_id, method_id, {COST_SUMS} FROM call_costs GROUP BY ALL),
+        told AS (
             SELECT run_id, method_id, CASE WHEN count(value) = count(*) THEN sum(value) END AS policy_completion_tokens
             FROM reported WHERE measure = 'policy_tokens' AND problem_id IS NOT NULL GROUP BY run_id, method_id),
+        imports AS (SELECT run_id, method_id FROM stage_uses WHERE kind = '{StageKind.IMPORT}'),
+        -- of an import another tool's file tells the tokens; all that ran here are programs
+        spent AS (
+            FROM asked ANTI JOIN imports USING (run_id, method_id)
+            UNION ALL BY NAME
+            SELECT run_id, method_id, t.policy_completion_tokens, a.cpu_seconds
+            FROM imports LEFT JOIN told t USING (run_id, method_id) LEFT JOIN asked a USING (run_id, method_id)),
         made AS (SELECT run_id, method_id, bool_or(kind = '{StageKind.IMPORT}') AS imported,
                         -- null: all of it is one budget's
                         CASE WHEN count(*) FILTER (makes) = 1 THEN any_value(n) FILTER (makes) END AS samples,
