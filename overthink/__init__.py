@@ -83,10 +83,11 @@ class Results:
         Raises QueryError for anything that is not one SELECT, and UserError where the package of `frame` is not there.
         Warns where a complete run lacks rows that belong into the answer.
         """
+        from overthink.storage.query_limits import QueryLimits
         from overthink.storage.sql import query as ask
 
         notes: list[str] = []
-        table = ask(self.store, query, time_limit, notes.append)
+        table = ask(self.store, query, QueryLimits(seconds=time_limit), notes.append)
         _warn(notes)
         return _as_frame(table, frame)
 

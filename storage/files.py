@@ -24,7 +24,7 @@ def disk_errors(place: Path) -> Iterator[None]:
             raise StorageError(f"disk full while writing {place}: free space and run the same command again") from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise StorageError(
-                f"{place} cannot be used ({error.strerror}): let this user write there, or name another store"
+                f"{place} cannot be used ({error.strerror}): let this user write there, or name another place"
             ) from error
         raise StorageError(f"cannot use {place}: {error}; mend the disk and run the same command again") from error
 

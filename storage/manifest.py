@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -24,7 +25,7 @@ class Extent:
     first: int
     last: int
 
-    @property
+    @cached_property  # a hash of all units, asked for again and again
     def name(self) -> str:
         """The part's name; the same work has the same name."""
         return f"{self.first:06d}-{self.last:06d}-{content_key(list(self.units))[:12]}"

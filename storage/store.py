@@ -138,8 +138,8 @@ class Store:
         """What is wrong with the model that a run trained, or None."""
         return None if self.has_model(run_id) else "is missing"
 
-    def bring(self, tables: Collection[str]) -> None:
-        """Fetch the files of some tables to where SQL reads them; in a folder they are there already."""
+    def bring(self, tables: Collection[str], keys: Collection[str] | None = None) -> None:
+        """Fetch the files of some tables, of all stages or of some, to where SQL reads them; a folder has them."""
 
     def write_run(self, run: Run) -> None:
         """Write a run's manifest atomically."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-import overthink.storage.sql
+from overthink.storage.query_limits import QueryLimits
 from overthink.storage.sql import query, stream
 from overthink.storage.storage_errors import QueryError
 from overthink.storage.store import Store
@@ -51,15 +51,15 @@ def test_the_order_of_rows_is_kept(store: Store) -> None:
     assert ordered == query(store, "SELECT i FROM range(100000) t(i) ORDER BY hash(i)")["i"]
 
 
-def test_an_answer_over_the_limit_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overthink.storage.sql, "RESULT_LIMIT", 1_000_000)
-    assert query(store, "SELECT i FROM range(100000) t(i)").num_rows == 100_000
-    with pytest.raises(QueryError, match=r"^the answer has more than 0\.001 GB: ask for fewer rows or columns$"):
-        query(store, "SELECT i FROM range(1000000) t(i)")
+def test_an_answer_over_the_limit_is_refused(store: Store) -> None:
+    limits = QueryLimits(memory=30_000_000)
+    assert query(store, "SELECT i FROM range(100000) t(i)", limits).num_rows == 100_000
+    with pytest.raises(QueryError, match=r"^the answer has more than 0\.015 GB: ask for fewer rows or columns$"):
+        query(store, "SELECT i FROM range(3000000) t(i)", limits)
 
 
 def test_the_readers_own_time_does_not_count(store: Store) -> None:
-    with stream(store, "SELECT i FROM range(10000) t(i)", time_limit=5.0) as rows:
+    with stream(store, "SELECT i FROM range(10000) t(i)", QueryLimits(seconds=5.0)) as rows:
         storage_time = time.monotonic()
         first = next(rows.batches)
         time.sleep(0.3)
@@ -70,7 +70,7 @@ def test_the_readers_own_time_does_not_count(store: Store) -> None:
 
 def test_a_stream_over_the_time_limit_is_stopped_in_its_middle(store: Store) -> None:
     sql = "SELECT i, count(*) OVER (PARTITION BY i % 7) FROM range(100000000) t(i)"
-    with pytest.raises(QueryError, match="ran longer than"), stream(store, sql, time_limit=0.3) as rows:
+    with pytest.raises(QueryError, match="ran longer than"), stream(store, sql, QueryLimits(seconds=0.3)) as rows:
         for _ in rows.batches:
             pass
 

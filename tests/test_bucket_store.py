@@ -5,16 +5,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from object_store import KEYS, BucketView, Network
 from storage_samples import rollouts_of, run_named, write_rollouts
 
+from overthink.storage.exporting import Export
 from overthink.storage.garbage import find_garbage, remove_garbage
 from overthink.storage.integrity import Finding, store_findings
 from overthink.storage.keys import labelled_key
 from overthink.storage.manifest import Extent
 from overthink.storage.opening import open_store, working_folder
 from overthink.storage.part_tables import rows_table
+from overthink.storage.query_limits import QueryLimits
 from overthink.storage.sql import query
 from overthink.storage.storage_errors import BucketUnreachable, QueryError, StorageError
 from overthink.storage.store import StageUse, Store, Sweep
@@ -109,6 +112,14 @@ def test_sql_fetches_the_tables_that_it_reads_and_no_others(store: Store, elsewh
     assert [path.split("/")[1] for path in local_parts(there)] == [PROBLEMS]
     assert query(there, "SELECT count(*) AS n FROM rollouts").to_pylist() == [{"n": 4}]
     assert len(local_parts(there)) == 2
+
+
+def test_an_export_fetches_the_stages_of_its_runs(store: Store, elsewhere: Callable[[], Store], tmp_path: Path) -> None:
+    there = elsewhere()
+    counts = Export(there, there.runs(), QueryLimits(), lambda _: None).to_parquet(tmp_path / "tables")
+    assert (counts["runs"], counts["problems"], counts["rollouts"]) == (1, 2, 4)
+    assert {path.split("/")[1] for path in local_parts(there)} == {PROBLEMS, STAGE}
+    assert pq.read_table(tmp_path / "tables" / "rollouts.parquet").num_rows == 4
 
 
 @pytest.mark.parametrize("sql", ["FROM main.ROLLOUTS", 'FROM (WITH x AS (FROM "rollouts") FROM x)'])

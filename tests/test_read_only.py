@@ -78,7 +78,7 @@ def test_what_writes_says_that_it_cannot(answered: Answered, words: list[str]) -
     code, output, errors = answered.to(words)
     assert code == 2, output + errors
     (message,) = errors.strip().splitlines()
-    assert str(answered.place) in message and "let this user write there, or name another store" in message
+    assert str(answered.place) in message and "let this user write there, or name another place" in message
 
 
 if __name__ == "__main__":

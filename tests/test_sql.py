@@ -1,14 +1,17 @@
 """SQL over a store: what can be seen, and what is refused."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commanding import overthink as command
 from storage_samples import call, rollouts_of, run_named, tree
 
-import overthink.storage.sql
+import overthink.storage.query_limits
 from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import calls_table, rows_table
+from overthink.storage.query_limits import QueryLimits, bytes_of, free_memory
 from overthink.storage.schemas import SCHEMAS
 from overthink.storage.sql import query
 from overthink.storage.storage_errors import QueryError, StorageError
@@ -176,23 +179,64 @@ def test_text_that_is_no_unicode_is_refused_in_one_line(empty: Store) -> None:
 )
 def test_a_query_over_the_time_limit_is_stopped(empty: Store, sql: str) -> None:
     with pytest.raises(QueryError, match=r"ran longer than 0\.2 s and was stopped: narrow it"):
-        query(empty, sql, time_limit=0.2)
+        query(empty, sql, QueryLimits(seconds=0.2))
 
 
-def test_a_query_over_the_memory_limit_is_stopped(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overthink.storage.sql, "MEMORY_LIMIT", "50MB")
+def test_a_query_over_the_memory_limit_is_stopped(empty: Store) -> None:
     with pytest.raises(QueryError, match="Out of Memory"):
-        query(empty, "SELECT repeat('x', 100000) || i FROM range(2000) t(i)")
+        query(empty, "SELECT repeat('x', 100000) || i FROM range(2000) t(i)", QueryLimits(memory=50_000_000))
+
+
+@pytest.mark.parametrize(
+    ("size", "count"), [("4GB", 4 * 10**9), ("1.5 g", 1_500_000_000), ("512MiB", 2**29), ("2000000", 2_000_000)]
+)
+def test_sizes_are_written_in_the_usual_ways(size: str, count: int) -> None:
+    assert bytes_of(size) == count
+
+
+@pytest.mark.parametrize("size", ["", "much", "4 XB", "-1GB", "10KB", "GB"])
+def test_what_is_no_size_is_refused(size: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(repr(size))):
+        bytes_of(size)
+
+
+def test_a_container_has_less_memory_than_its_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "machine").write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\n", encoding="ascii")
+    limit, used = tmp_path / "limit", tmp_path / "used"
+    used.write_text("1000\n", encoding="ascii")
+    monkeypatch.setattr(overthink.storage.query_limits, "_MEMORY", tmp_path / "machine")
+    monkeypatch.setattr(overthink.storage.query_limits, "_CONTAINERS", ((limit, used),))
+    assert free_memory() == 8_192_000
+    for most, free in {"max": 8_192_000, "501000": 500_000, "9" * 18: 8_192_000}.items():
+        limit.write_text(f"{most}\n", encoding="ascii")
+        assert free_memory() == free
+    limit.write_text("5000000000", encoding="ascii")
+    assert QueryLimits().memory == 256_000_000
+
+
+def test_limits_are_those_of_the_machine_or_of_the_options(store: Store) -> None:
+    sql = ["sql", "SELECT repeat('x', 100000) || i AS x FROM range(2000) t(i)", "--store", store.root]
+    assert command(*sql).returncode == 0
+    for words, told in {
+        ("--memory", "50MB"): "Out of Memory",
+        ("--memory", "50 apples"): "--memory: '50 apples' is no size: write one such as 4GB or 512MiB",
+        ("--time-limit", "0.001"): "ran longer than 0.001 s and was stopped: narrow it, or allow more",
+        ("--threads", "0"): "Invalid value for '--threads'",
+    }.items():
+        refused = command(*sql, *words)
+        assert refused.returncode == 2
+        assert told in refused.stderr.replace("\n", " ")
+    assert command("sql", "SELECT 1 AS x", "--time-limit", "0", "--threads", "1", "--store", store.root).returncode == 0
 
 
 def test_a_large_query_writes_nothing_into_the_working_folder(
     empty: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(overthink.storage.sql, "MEMORY_LIMIT", "30MB")
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".tmp").touch()  # DuckDB's own choice for its temporary files, here taken
     try:
-        query(empty, "SELECT count(*) FROM (SELECT DISTINCT i::VARCHAR || repeat('a', 40) FROM range(800000) t(i))")
+        sql = "SELECT count(*) FROM (SELECT DISTINCT i::VARCHAR || repeat('a', 40) FROM range(800000) t(i))"
+        query(empty, sql, QueryLimits(memory=30_000_000))
     except QueryError as error:
         assert ".tmp" not in str(error)
 

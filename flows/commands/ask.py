@@ -5,9 +5,18 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from overthink.flows.commands.options import DEFAULT_STORE, RunArgument, StoreOption, existing
+from overthink.flows.commands.options import (
+    DEFAULT_STORE,
+    MemoryOption,
+    RunArgument,
+    StoreOption,
+    ThreadsOption,
+    existing,
+    limits_of,
+)
 from overthink.flows.commands.terminal import console, plain_errors, print_note, unfolded
 from overthink.storage.opening import open_store
+from overthink.storage.query_limits import TIME_LIMIT_SECONDS
 from overthink.tasks.recipes.loading import shipped_recipes
 
 Format = Literal["table", "csv", "json", "parquet"]
@@ -16,6 +25,11 @@ Format = Literal["table", "csv", "json", "parquet"]
 def sql(
     query: Annotated[str, typer.Argument(help="One SELECT over the store's tables.")],
     output: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = "table",
+    memory: MemoryOption = None,
+    threads: ThreadsOption = None,
+    time_limit: Annotated[
+        float, typer.Option(min=0, help="Seconds that it may compute; 0: no limit.")
+    ] = TIME_LIMIT_SECONDS,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Query the store: runs, problems, rollouts, steps, scores, grades, selections, calls, costs, summary and more.
@@ -25,8 +39,10 @@ def sql(
     from overthink.flows.commands.output import print_rows
     from overthink.storage.sql import stream
 
-    with plain_errors(), stream(open_store(store), query, say=print_note) as rows:
-        print_rows(rows, output)
+    with plain_errors():
+        limits = limits_of(memory, threads, time_limit or None)
+        with stream(open_store(store), query, limits, print_note) as rows:
+            print_rows(rows, output)
 
 
 def cost(

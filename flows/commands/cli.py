@@ -11,6 +11,7 @@ from overthink.flows.commands.compare import compare, gate
 from overthink.flows.commands.datasets_command import list_datasets
 from overthink.flows.commands.deploy import deploy
 from overthink.flows.commands.estimate import estimate
+from overthink.flows.commands.export import export
 from overthink.flows.commands.fit import fit
 from overthink.flows.commands.plugins_command import list_plugins
 from overthink.flows.commands.prompt import prompt
@@ -50,6 +51,7 @@ COMMANDS = (
     gate,
     status,
     ask.sql,
+    export,
     report,
     ask.cost,
     ask.tree,

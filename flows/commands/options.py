@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from overthink.storage.opening import open_store
+from overthink.storage.query_limits import QueryLimits, bytes_of
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Store
 from overthink.tasks.errors import UserError
@@ -14,6 +15,10 @@ DEFAULT_STORE = "store"
 STORE_HELP = "Folder that holds all results, or s3://BUCKET/PREFIX."
 StoreOption = Annotated[str, typer.Option("--store", envvar="OVERTHINK_STORE", help=STORE_HELP)]
 RecipeArgument = Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped recipe.")]
+MemoryOption = Annotated[
+    str | None, typer.Option("--memory", metavar="SIZE", help="Memory for it, as in 8GB; else half of what is free.")
+]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Threads for it; else one a core.")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")]
 
 
@@ -23,6 +28,15 @@ def existing(place: str) -> Store:
     if not opened.exists():
         raise StorageError(f"there is no store at {place}: name one with --store, or make it with `overthink run`")
     return opened
+
+
+def limits_of(memory: str | None, threads: int | None, seconds: float | None) -> QueryLimits:
+    """What a query may take, from the machine where an option is not given. Raises UserError for what is no size."""
+    try:
+        given = {"memory": None if memory is None else bytes_of(memory), "threads": threads}
+    except ValueError as error:
+        raise UserError(f"--memory: {error}") from error
+    return QueryLimits(seconds=seconds, **{name: value for name, value in given.items() if value is not None})
 
 
 def write_text(path: Path, text: str) -> None:

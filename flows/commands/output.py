@@ -12,16 +12,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
 from rich.table import Table
 from rich.text import Text
 
 from overthink.flows.commands.terminal import console
+from overthink.storage.parquet_rows import write_parquet
 from overthink.storage.sql import AnswerRows
 from overthink.tasks.errors import UserError
 from overthink.tasks.reporting.terminal_text import MOST_ROWS, printable
-
-ROW_GROUP_BYTES = 64_000_000
 
 
 def print_rows(rows: AnswerRows, output: str) -> None:
@@ -75,16 +73,7 @@ def _print_parquet(rows: AnswerRows) -> None:
     if sys.stdout.isatty():
         raise UserError("Parquet is not text: send it to a file, as in --format parquet > rows.parquet")
     with TemporaryFile() as file:  # a query that fails must not leave a file that looks complete
-        with pa.parquet.ParquetWriter(file, rows.schema) as writer:
-            waiting: list[pa.RecordBatch] = []
-            size = 0
-            for batch in rows.batches:
-                waiting.append(batch)
-                size += batch.nbytes
-                if size > ROW_GROUP_BYTES:
-                    writer.write_table(pa.Table.from_batches(waiting))
-                    waiting, size = [], 0
-            writer.write_table(pa.Table.from_batches(waiting, rows.schema))
+        write_parquet(rows, file)
         file.seek(0)
         shutil.copyfileobj(file, sys.stdout.buffer)
 

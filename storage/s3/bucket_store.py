@@ -119,9 +119,10 @@ class BucketStore(Store):
         with self._mirror.recorded(path):
             super().write_sweep(sweep)
 
-    def bring(self, tables: Collection[str]) -> None:
+    def bring(self, tables: Collection[str], keys: Collection[str] | None = None) -> None:
         """Fetch the files of some tables into the folder. Raises StorageError naming one that cannot be fetched."""
-        self._mirror.bring([file for stage in self.stages() for file in self.stage(stage.key).lacking(tables)])
+        wanted = [stage.key for stage in self.stages() if keys is None or stage.key in keys]
+        self._mirror.bring([file for key in wanted for file in self.stage(key).lacking(tables)])
 
     # Models
 
