@@ -20,8 +20,11 @@ from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
 from overthink.storage.views import VIEWS
 
-# Rows that several runs share carry no run: an export has those of the rollouts that its runs use.
-OF_ROLLOUTS = frozenset({"steps", "scores", "signals", "test_results", "step_labels", "grades"})
+# A stage may hold more than a run takes of it: what is exported are rows of rollouts that the runs use, by these columns.
+OF_ROLLOUTS = {
+    **dict.fromkeys(("steps", "scores", "signals", "test_results", "step_labels", "grades"), "rollout_id"),
+    "verdicts": "run_id, method_id, rollout_id",
+}
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Export:
         with connected(self.store, limits, str(spill / "spill")) as connection, Waiting(connection, None) as waiting:
             show_tables(connection, self.store, self.runs, tuple(SCHEMAS), self.say, keys)
             for name in VIEWS:
-                used = " SEMI JOIN rollouts USING (rollout_id)" if name in OF_ROLLOUTS else ""
+                used = f" SEMI JOIN rollouts USING ({OF_ROLLOUTS[name]})" if name in OF_ROLLOUTS else ""
                 yield name, rows_of(connection, f"SELECT * FROM {name}{used}", waiting)
 
 
