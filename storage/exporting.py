@@ -20,7 +20,7 @@ from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
 from overthink.storage.views import VIEWS
 
-# A stage may hold more than a run takes of it: what is exported are rows of rollouts that the runs use, by these columns.
+# A stage may hold more than a run takes of it: exported are the rows of rollouts that the runs use, by these columns.
 OF_ROLLOUTS = {
     **dict.fromkeys(("steps", "scores", "signals", "test_results", "step_labels", "grades"), "rollout_id"),
     "verdicts": "run_id, method_id, rollout_id",
