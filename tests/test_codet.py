@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from commanding import overthink
 from conftest import SHARED_DATA
+from sandboxes import lack
 
+from overthink.storage.sql import query
+from overthink.storage.store import Store
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.importers.asserted import all_assertions, assertions
 from overthink.tasks.importers.codet import read_codet
@@ -31,6 +34,10 @@ def prompt(name: str, example: bool = False) -> str:
     return f'def {name}(number):\n    """ The {name} of a number.\n{shown}    """\n'
 
 
+def hidden(name: str) -> str:
+    return f"assert {name}(3) == {6 if name == 'double' else 9}"
+
+
 def folder(root: Path, names: Sequence[str], **lines: list[dict[str, Any]]) -> tuple[Path, Path]:
     """CodeT's files for functions by name, and the problems' file, in the order of the tasks' numbers."""
     numbers = {"double": 2, "square": 10, "triple": 3}
@@ -41,7 +48,7 @@ def folder(root: Path, names: Sequence[str], **lines: list[dict[str, Any]]) -> t
         for text, name in zip(asked, names, strict=True)
     ]
     rows = [
-        {"task_id": f"Ours/{numbers[name]}", "prompt": prompt(name, True), "entry_point": name, "test": "assert True"}
+        {"task_id": f"Ours/{numbers[name]}", "prompt": prompt(name, True), "entry_point": name, "test": hidden(name)}
         for name in numbers
     ]
     packed(root / "codet" / "a_solutions.jsonl.gz", lines.get("programs", programs))
@@ -58,7 +65,7 @@ def test_lines_are_those_of_the_sorted_numbers(tmp_path: Path) -> None:
     assert first.problem.fields == {
         "prompt": prompt("square", True),
         "entry_point": "square",
-        "tests": "assert True",
+        "tests": "assert square(3) == 9",
         "generated_tests": ["assert square(2) == 4", "assert square(0) == 0"],
     }
     assert [rollout.text for rollout in first.rollouts] == ["    return 2 * number\n", "    pass\n\ndef"]
@@ -146,6 +153,55 @@ def test_complete_assertions_that_call_the_function_are_taken(text: str, expecte
 def test_so_many_of_each_text_are_taken_and_equal_ones_once() -> None:
     texts = ["\n".join(f"assert f({number}) == 1" for number in range(first, first + 9)) for first in (0, 4)]
     assert all_assertions(texts, "f", 5) == [f"assert f({number}) == 1" for number in range(9)]
+
+
+@pytest.fixture
+def sandboxed(prefect_server: None) -> None:
+    if reason := lack():
+        pytest.skip(reason)
+
+
+def rows(store: Path, sql: str) -> list[tuple[Any, ...]]:
+    return [tuple(row.values()) for row in query(Store(store), sql).to_pylist()]
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_an_import_of_codet_is_run_graded_and_chosen_from(tmp_path: Path) -> None:
+    path, problems = folder(tmp_path, ["square", "double"])
+    done = overthink("import", "codet", path, "--problems", problems, "--store", tmp_path / "store")
+    assert done.returncode == 0, done.stderr
+    found = rows(
+        tmp_path / "store", "SELECT problem_id, sample_index, correct FROM rollouts JOIN grades USING (rollout_id)"
+    )
+    assert sorted(found) == [("Ours/10", 0, False), ("Ours/10", 1, False), ("Ours/2", 0, True), ("Ours/2", 1, False)]
+    suites = "SELECT suite, passed FROM test_results t JOIN rollouts r USING (rollout_id) WHERE sample_index = 0"
+    assert sorted(rows(tmp_path / "store", f"{suites} AND problem_id = 'Ours/2'")) == [
+        ("generated", [True, True]),
+        ("hidden", [True]),
+        ("inputs", []),
+        ("public", [True]),
+    ]
+    chosen = "SELECT selector, n, problem_id, correct FROM selections WHERE selector = 'codet' AND n = 2"
+    assert sorted(rows(tmp_path / "store", chosen)) == [("codet", 2, "Ours/10", False), ("codet", 2, "Ours/2", True)]
+
+
+@pytest.mark.usefixtures("sandboxed")
+def test_programs_of_a_jsonl_bring_their_tests(tmp_path: Path) -> None:
+    row = {"q": "Double it.", "f": "double", "hidden": ["assert double(3) == 6"], "own": None}
+    texts = ["```python\ndef double(x):\n    return x + x\n```", "def double(x):\n    return x", "I cannot."]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row | {"out": text}) + "\n" for text in texts))
+    columns = {"question": "q", "text": "out", "tests": "hidden", "entry_point": "f", "generated_tests": "own"}
+    words = [word for key, column in columns.items() for word in ("--map", f"{key}={column}")]
+    done = overthink("import", "jsonl", path, *words, "--domain", "code", "--store", tmp_path / "store")
+    assert done.returncode == 0, done.stderr
+    graded = "SELECT sample_index, correct, reference FROM rollouts JOIN grades USING (rollout_id) ORDER BY 1"
+    expected = [(number, number == 0, "assert double(3) == 6") for number in range(3)]
+    assert rows(tmp_path / "store", graded) == expected
+    row["hidden"] = ["assert double("]
+    path.write_text(json.dumps(row | {"out": "x"}))
+    done = overthink("import", "jsonl", path, *words, "--domain", "code", "--store", tmp_path / "other")
+    assert (done.returncode, "a.jsonl, line 1: its tests are no Python that is read" in done.stderr) == (2, True)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,15 @@
 """Imports that bring what a domain grades by: columns of a JSONL, of lm-eval's documents and of inspect's samples."""
 
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commanding import overthink
+from conftest import SHARED_DATA
 from test_importers import write_lines
 from test_inspect_logs import log, logged, said
 from test_lm_eval import sample
@@ -12,6 +17,8 @@ from test_lm_eval import sample
 from overthink.storage.sql import query
 from overthink.storage.store import Store
 
+SCIENCE = SHARED_DATA / "science"
+PAGE = (Path(__file__).parents[1] / "docs" / "imports.md").read_text(encoding="utf-8")
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 ASKED = {"q": "Which one is aromatic?", "opts": ["hexane", "benzene"], "gold": "B", "out": "It is (B)."}
@@ -144,3 +151,19 @@ def test_a_column_of_a_domain_is_in_the_keys_of_grades_and_a_path_is_not(tmp_pat
     assert keys("two") == plain
     changed = keys("three", tol=0.5)
     assert {kind for kind in plain if changed[kind] != plain[kind]} == {"problems", "grade", "select"}
+
+
+@pytest.mark.skipif(not SCIENCE.is_dir(), reason="stored answers are not shipped: ../shared/data")
+def test_chembenchs_stored_answers_are_read_and_judged_as_it_did(tmp_path: Path) -> None:
+    """By the script and the columns of docs/imports.md."""
+    script, commands = re.findall(r"```(?:python|sh)\n(.*?)```", PAGE.split("## ChemBench")[1], re.DOTALL)[:2]
+    (tmp_path / "split.py").write_text(script)
+    answers = SCIENCE / "chembench_llama3.1-8b-instruct.jsonl.gz"
+    subprocess.run([sys.executable, "split.py", answers], cwd=tmp_path, check=True)
+    for command in re.findall(r"^overthink (import (?:[^\\\n]|\\\n)*)", commands, re.MULTILINE):
+        done = overthink(*shlex.split(command.replace("\\\n", " ")), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    (query_of,) = re.findall(r'^overthink sql "(.*?)"', commands, re.MULTILINE | re.DOTALL)
+    choice, numbers = query(Store(tmp_path / "store"), query_of).to_pylist()
+    assert [*choice.values()][1:] == [1059, 1059, 1059, 376]
+    assert [*numbers.values()][1:] == [244, 229, 0, 86]
