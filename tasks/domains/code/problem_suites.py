@@ -67,17 +67,22 @@ class ProblemSuites:
             cases = _cases(self.hidden)
             whole = WholeSuite("hidden", NO_PROGRAM, self.hidden_text, self._entry_point)
             suites.append(CasesSuite("hidden", NO_PROGRAM, cases) if cases else whole)
+        cases = () if self._public is None else _cases(self._public)
+        # Public tests and calls are few: both suites ask for one execution of them all, which is made once.
+        few = () if self._public is None or cases else _python(self._public), self._calls
         if self._public is not None:
-            cases = _cases(self._public)
-            tests = () if cases else _python(self._public)
-            suites.append(CasesSuite("public", NO_PROGRAM, cases) if cases else self._apart("public", tests))
+            suites.append(CasesSuite("public", NO_PROGRAM, cases) if cases else self._apart("public", *few))
         if self._generated:
             suites.append(self._apart("generated", self._generated))
         if self._inputs:
-            reads = self._entry_point is None
-            calls = InputsSuite("inputs", NO_PROGRAM, self._inputs)
-            suites.append(calls if reads else self._apart("inputs", (), self._inputs))
+            read = InputsSuite("inputs", NO_PROGRAM, self._inputs)
+            suites.append(self._apart("inputs", *few) if self._calls else read)
         return suites
+
+    @property
+    def _calls(self) -> tuple[str, ...]:
+        """The inputs of a function; none of a program that reads them."""
+        return () if self._entry_point is None else self._inputs
 
     def _apart(self, suite: Suite, tests: str | Sequence[str], calls: tuple[str, ...] = ()) -> PlannedSuite:
         before, own = apart(tests, self._entry_point)

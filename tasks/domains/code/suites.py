@@ -69,9 +69,10 @@ class WholeSuite(PlannedSuite):
 
 @dataclass(frozen=True)
 class ApartSuite(PlannedSuite):
-    """Tests that are signals, or calls: each apart from the others, in one execution that writes what came of each.
+    """Tests that are signals, and calls: each apart from the others, in one execution that writes what came of each.
 
-    Each may take its share of the CPU seconds. What a program ends before its result is written has not passed.
+    The calls are the suite `inputs`, the tests any other; one execution may serve two suites. Each may take its share
+    of the CPU seconds. What a program ends before its result is written has not passed.
     """
 
     setup: str
@@ -95,12 +96,16 @@ class ApartSuite(PlannedSuite):
 
     def passed(self, outcomes: Outcomes) -> tuple[bool | None, ...]:
         """That of each test."""
+        if self.suite == "inputs":
+            return ()
         found = dict(re.findall(rf"^{self._mark} (\d+) ([01])$", outcomes[0].stdout, re.MULTILINE))
         missing = None if outcomes[0].ended in UNKNOWN_ENDS else False
         return tuple(found[str(place)] == "1" if str(place) in found else missing for place in range(len(self.tests)))
 
     def behaviour(self, outcomes: Outcomes) -> str | None:
         """Of all calls; None where not all have a result, or none has a value."""
+        if self.suite != "inputs":
+            return None
         found = re.search(rf"^{self._mark} ([0-9a-f]{{64}}) ([1-9]\d*)$", outcomes[0].stdout, re.MULTILINE)
         return None if found is None else found[1][:16]
 
