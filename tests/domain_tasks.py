@@ -1,6 +1,8 @@
 """Tasks of several domains, and a scripted policy that solves each problem with a probability of its own."""
 
 import json
+import re
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from overthink.tasks.recipes.loading import check_recipe
 
 Row = dict[str, Any]
 PROBLEMS = 24
+MORE = "\n\nThat is all."
 REPLIES = 8  # different solutions of each problem, of which number % 9 are right
 METHODS: list[Row] = [
     {"method": "cot"},
@@ -24,14 +27,14 @@ METHODS: list[Row] = [
 
 @dataclass(frozen=True)
 class Task:
-    """One domain's rows, in the layout of a preset, and how a right and a wrong solution to a row end.
+    """One domain's rows, in a layout that ships or is spelled out, and how a right and a wrong solution to a row end.
 
     `mapped` are the columns that a strategy's domain reads of a file, as `solve --map` takes them.
     """
 
     domain: str
     rows: list[Row]
-    preset: str
+    preset: str | Row
     mapped: list[str]
     written: Callable[[Row, bool, int], str]
     chance: float | None = None
@@ -71,13 +74,21 @@ class Task:
         }
 
 
-def _continuations(solutions: list[str], seed: int) -> Row:
-    """Each solution after an idea of its own, in an order of the problem's own."""
+def _continuations(solutions: list[str], seed: int) -> dict[str, list[str]]:
+    """Each solution after an idea of its own, in an order of the problem's own.
+
+    From an idea the other solutions come too, so that a search has something to find; from a step of a solution, all
+    that begin with it.
+    """
     turned = solutions[seed % REPLIES :] + solutions[: seed % REPLIES]
-    ideas = {f"Idea {number}.": f"{solution}\n\nThat is all." for number, solution in enumerate(turned)}
-    # From an idea others come too, so that a search has something to find.
-    after = {idea: [text, *ideas.values()] for idea, text in ideas.items()}
-    return {"": [f"{idea}\n\n{text}" for idea, text in ideas.items()], **after}
+    ideas = {f"Idea {number}.": solution for number, solution in enumerate(turned)}
+    said = defaultdict(list, {"": [f"{idea}\n\n{solution}{MORE}" for idea, solution in ideas.items()]})
+    for idea, own in ideas.items():
+        for solution in (own, *turned):
+            steps = [idea, *solution.split("\n\n")]
+            for count in range(1, len(steps)):
+                said["\n\n".join(steps[:count])].append("\n\n".join(steps[count:]) + MORE)
+    return said
 
 
 def _letter(row: Row, right: bool, reply: int) -> str:
@@ -90,6 +101,18 @@ def _amount(row: Row, right: bool, reply: int) -> str:
     value = float(row["answer_number"]) * (1.01 if right else 1.5 + reply % 2)
     ways = (f"{value:.4f}\\ \\mathrm{{atm}}", f"{value * 101.325:.3f} kPa", f"{value:.4f} atm")
     return f"\\boxed{{{ways[reply % 3]}}}"
+
+
+def _program(row: Row, right: bool, reply: int) -> str:
+    """One with a blank line in it, so that a search meets it in two steps."""
+    name = re.findall(r"add_(\d+)", row["hidden"][0])[0]
+    wrong = ("x - 1", "x * 2 + 40")[reply % 2]
+    return f"```python\ndef add_{name}(x):\n\n    return {f'x + {name}' if right else wrong}\n```"
+
+
+def _name(row: Row, right: bool, reply: int) -> str:
+    written = (row["answer"][0].lower(), f"the {row['answer'][0]}.", row["answer"][0].replace("-", " "))
+    return f"\\boxed{{{written[reply % 3] if right else ('Old Town', 'Port')[reply % 2]}}}"
 
 
 CHOICE = Task(
@@ -124,4 +147,29 @@ QUANTITY = Task(
     mapped=["question=problem_text", "unit=unit", "reference=answer_number"],
     written=_amount,
 )
-TASKS = {task.domain: task for task in (CHOICE, QUANTITY)}
+CODE = Task(
+    domain="code",
+    rows=[
+        {
+            "question": f"Write a function that adds {number} to a number.",
+            "hidden": [f"assert add_{number}(1) == {number + 1}", f"assert add_{number}(5) == {number + 5}"],
+            "public": [f"assert add_{number}(0) == {number}"],
+        }
+        for number in range(PROBLEMS)
+    ],
+    preset={"columns": {"tests": "hidden", "public_tests": "public"}, "domain": "code"},
+    mapped=["public_tests=public", "tests=hidden"],
+    written=_program,
+    shown=lambda answer: answer.split("\n")[0],
+)
+TEXT = Task(
+    domain="text",
+    rows=[
+        {"question": f"What is town {number} called?", "answer": [f"New Port-{number}", f"Old Port {number}"]}
+        for number in range(PROBLEMS)
+    ],
+    preset={"columns": {}, "domain": "text"},
+    mapped=["reference=answer"],
+    written=_name,
+)
+TASKS = {task.domain: task for task in (CHOICE, QUANTITY, CODE, TEXT)}

@@ -11,6 +11,7 @@ from domain_tasks import METHODS, PROBLEMS, TASKS, Task
 from search_runs import Row, rows
 
 from overthink.flows.prm_train import prm_train
+from overthink.tasks.domains.known_domains import DOMAINS
 from overthink.tasks.recipes.prm_recipes import PrmTrainRecipe
 from overthink.tasks.recipes.strategy_file import read_strategy
 
@@ -62,6 +63,10 @@ def strategy(done: Done) -> Path:
     path = done.folder / "strategy.yaml"
     (done.folder / "fitted.txt").write_text(done.told("fit", "task", "--out", path))
     return path
+
+
+def test_every_domain_that_ships_has_a_task() -> None:
+    assert {*TASKS, "math"} == {*DOMAINS}
 
 
 def test_every_verdict_is_that_of_the_script(done: Done) -> None:
@@ -129,7 +134,11 @@ def test_runs_are_compared_and_judged_by_their_own_domain(done: Done) -> None:
     told = done.told("compare", "task", "task")
     assert f"{PROBLEMS} problems in both" + ("; chance 25.0 %" if done.task.chance else "") in told
     found = overthink("compare", "task", "task", "--store", done.store, "--format", "json")
-    assert json.loads(found.stdout)["chance"] == done.task.chance
+    compared = json.loads(found.stdout)
+    assert compared["chance"] == done.task.chance
+    runs_programs = done.task.domain == "code"
+    assert ("cpu_seconds" in {cost["measure"] for cost in compared["costs"]}) == runs_programs
+    assert ("executions of programs took" in done.printed) == runs_programs
     other = done.folder / "other.yaml"
     other.write_text(json.dumps(done.task.recipe(done.folder, name="again", seed=1, methods=METHODS[:2])))
     assert overthink("run", other, "--store", done.store).returncode == 0
@@ -154,12 +163,14 @@ def test_a_sweep_of_several_domains_has_a_column_of_chance(tmp_path: Path) -> No
     lines = [
         [cell.strip() for cell in line.split("│")[1:-1]] for line in swept.stdout.splitlines() if "│ grid-" in line
     ]
-    assert [line[4] for line in lines] == ["25.0", ""]
+    assert [line[4] for line in lines] == ["25.0", *[""] * (len(TASKS) - 1)]
     found = rows(tmp_path / "store", "SELECT DISTINCT grader FROM grades ORDER BY grader")
-    assert [row["grader"] for row in found] == ["choice (boxed)", "quantity (boxed)"]
+    assert [row["grader"] for row in found] == sorted(f"{domain} (boxed)" for domain in TASKS)
 
 
-@pytest.mark.parametrize("domain", TASKS)
+@pytest.mark.parametrize(
+    "domain", sorted(TASKS.keys() - {"code"})
+)  # a label is a verdict, and programs would have to be run
 async def test_labels_of_a_prms_training_are_shares_of_right_answers(domain: str, tmp_path: Path) -> None:
     task = TASKS[domain]
     value = {key: part for key, part in task.recipe(tmp_path).items() if key not in ("prm", "methods", "budgets")}
