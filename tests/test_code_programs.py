@@ -90,6 +90,12 @@ def test_helpers_behind_the_function_stay() -> None:
     assert value(read(f"    return square(r) * FACTOR\n\n{helpers}\n\nprint(area(1))\n")) == 12
 
 
+def test_what_the_tests_read_stays() -> None:
+    text = "    return 3 * r\n\ndef twice(r):\n    return 2 * area(r)\n\ndef unread():\n    pass\n"
+    program = Wanted("area", PROMPT, frozenset({"area", "twice"})).program_in(text)
+    assert value(program, "twice(2)") == 12 and "unread" not in str(program)
+
+
 def test_a_decorated_function_is_one() -> None:
     text = "from functools import cache\n\n@cache\ndef area(r):\n    return 3 * r * r\n\narea = cache(area)\narea(1)\n"
     assert value(read(text)) == 12

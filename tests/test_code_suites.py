@@ -60,6 +60,7 @@ async def verdict(row: dict[str, Any], program: str, domain: Code = CODE) -> tup
         "def check(candidate):\n    assert candidate(1, 2) == 3\n",
         "def check(candidate):\n    assert candidate(1, 2) == 3\n\ncheck(add)",
         "METADATA = {'author': 'x'}\n\ndef check(add):\n    assert math.isclose(add(1, 2), 3)",
+        "def test_sum():\n    assert add(1, 2) == 3\n\ndef test_more():\n    pass",
         "import unittest\nunittest.TestCase().assertEqual(add(1, 2), 3)",
     ],
 )  # fmt: skip
@@ -258,6 +259,8 @@ def test_results_have_one_form(one: object, other: object, same: bool) -> None:
     [
         ({"tests": "assert add("}, "its tests are no Python"),
         ({"tests": 7}, "its tests are neither Python"),
+        ({"tests": "def check(candidate):\n    assert candidate(1)"}, "its tests only define what nothing calls"),
+        ({"tests": "class T:\n    def test(self):\n        assert f(1)"}, "its tests only define what nothing calls"),
         ({"tests": [{"input": "1"}]}, "no text 'output'"),
         ({"tests": "assert f(1)", "entry_point": "f(x)"}, "is no name of a function"),
         ({"tests": "assert f(1)", "inputs": "f(1)"}, "its inputs are a str"),
@@ -277,6 +280,11 @@ def test_the_reference_is_the_text_of_the_tests() -> None:
     assert json.loads(str(problem(SUM).reference)) == SUM["tests"]
     assert problem({"question": "q"}).reference is None
     assert problem({"tests": ["assert len(f(1)) == 2"]}).fields["entry_point"] == "f"
+    assert problem({"tests": "from math import isclose\nassert isclose(f(1), 2)"}).fields["entry_point"] == "f"
+    posed = problem({"tests": "assert f(1)", "public_tests": ["assert f(2, [3])", "assert all(f(n) for n in (1, 2))"]})
+    assert "f(2, [3])" in str(CODE.suites(posed).of("")[2].executions) and "f(n)," not in str(
+        CODE.suites(posed).of("")[2]
+    )
 
 
 def test_a_row_of_mbpp_as_the_hub_has_it(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from overthink.tasks.datasets.row_layouts import Columns, Preset
 
 NEMO = Columns(question="problem", reference="expected_answer", problem_id="id")  # as NeMo-Skills writes problems
 GPQA_OPTIONS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
-FUNCTIONS = Columns(question="prompt", problem_id="task_id", tests="test", prompt="prompt", entry_point="entry_point")
+FUNCTIONS = Columns(
+    question="prompt", reference="test", problem_id="task_id", tests="test", prompt="prompt", entry_point="entry_point"
+)
 PRESETS: dict[str, Preset] = {
     "math500": Preset(
         columns=Columns(

@@ -81,7 +81,7 @@ class Code(ProgramDomain):
             raise ValueError(f"its entry_point {entry_point!r} is no name of a function")
         fields |= {"entry_point": None if entry_point is None else str(entry_point).strip(), "tests": given}
         posed = replace(problem, reference=written(tests) if tests else None, fields=fields)
-        self.suites(posed)  # refuses fields that are no tests
+        self.suites(posed).of("")  # refuses fields that are no tests
         return posed
 
     def messages(self, question: str, style: KnownStyle, system: str | None = None) -> list[Message]:
@@ -100,7 +100,7 @@ class Code(ProgramDomain):
 
     def read(self, problem: Problem, text: str, extraction: Extraction = "boxed") -> str | None:  # noqa: ARG002
         """The program that solves this problem, behind its prompt where it continues that."""
-        wanted = Wanted(problem.fields.get("entry_point"), prompt_of(problem))
+        wanted = Wanted(problem.fields.get("entry_point"), prompt_of(problem), self.suites(problem).names)
         return wanted.program_in(divide_by_any(text).answer)
 
     def tested(self, problem: Problem, answer: str, sample_index: int) -> Search[tuple[SuiteResult, ...]]:

@@ -1,7 +1,7 @@
 """How a prompt that ends in an open function and a completion become a program."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from overthink.tasks.domains.code.python_syntax import lines_of, parsed, runnable
@@ -32,10 +32,10 @@ class OpenFunction:
         """The prompt's imports and helpers."""
         return "\n".join(self.before)
 
-    def continued(self, completion: str, wanted: str) -> str | None:
+    def continued(self, completion: str, wanted: Collection[str]) -> str | None:
         """The program that a completion makes of the prompt; None where it writes no statement of the function.
 
-        `wanted` is what the program is asked for, mostly this function.
+        `wanted` are the names that tests read, mostly that of this function.
 
         The completion stays as it is, and the prompt's body takes its indentation, be it blanks or tabs. A completion
         without one is a body written apart, or has lost that of its first line.

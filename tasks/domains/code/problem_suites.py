@@ -7,7 +7,7 @@ from typing import Any
 
 from overthink.tasks.domains.code.continuing import open_function
 from overthink.tasks.domains.code.docstring_examples import example_tests
-from overthink.tasks.domains.code.python_syntax import is_module
+from overthink.tasks.domains.code.python_syntax import is_module, module_of, used_names
 from overthink.tasks.domains.code.suites import ApartSuite, CasesSuite, InputsSuite, PlannedSuite, WholeSuite
 from overthink.tasks.domains.code.test_forms import (
     Case,
@@ -54,6 +54,12 @@ class ProblemSuites:
             return ""
         text = whole_text(_python(self.hidden), self._entry_point)
         return f"{with_imports(self._setup, [text])}\n{text}"
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """What hidden tests may read of a program: its function, and helpers."""
+        names = frozenset(used_names([module_of(self.hidden_text)]))
+        return names if self._entry_point is None else names | {self._entry_point}
 
     def of(self, program: str) -> list[PlannedSuite]:
         """What is run of a program."""

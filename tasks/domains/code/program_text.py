@@ -22,11 +22,13 @@ _FUTURE = re.compile(r"^from __future__ .*\n?", re.MULTILINE)
 class Wanted:
     """What is asked for: a function of this name, None for a program that reads standard input.
 
-    `prompt` is code that a text may continue; what is no code is no prompt.
+    `prompt` is code that a text may continue; what is no code is no prompt. `used` are the names that tests read: a few
+    of MBPP are about a helper that the solution defines behind the function of the prompt.
     """
 
     entry_point: str | None
     prompt: str
+    used: frozenset[str] = frozenset()
 
     def program_in(self, text: str) -> str | None:
         """The program in a text; None where it holds none."""
@@ -44,14 +46,14 @@ class Wanted:
         if program is None or not self._is_there(program):
             return None
         if self.entry_point is not None:
-            program = without_run_on(program, self.entry_point, self.entry_point, once=False)
+            program = without_run_on(program, self.entry_point, self.used, once=False)
         before = self._opened.preamble if self._opened else self.prompt if is_module(self.prompt) else ""
         return "".join(_FUTURE.findall(program)) + f"{before}\n{_FUTURE.sub('', program)}".lstrip("\n")
 
     def _continued(self, code: str) -> str | None:
         """Code that continues the prompt's function."""
         opened = self._opened
-        return None if opened is None else opened.continued(code, self.entry_point or opened.name)
+        return None if opened is None else opened.continued(code, self.used)
 
     def _other(self, code: str) -> str | None:
         """A program that defines something else, as under another name."""

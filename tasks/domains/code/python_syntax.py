@@ -5,6 +5,7 @@ import hashlib
 import re
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from threading import Lock
 
 LONGEST = 100_000  # characters; a longer text is no program
@@ -43,11 +44,18 @@ def runnable(text: str) -> str | None:
     return None
 
 
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """What Python says of the style of others' code is not for our users."""
+    with _one_at_a_time, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _tree_or_line(text: str) -> ast.Module | int:
     """The tree, or the line, from 1, of the first mistake."""
     try:
-        with _one_at_a_time, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with without_warnings():
             tree = ast.parse(text)
         stray = next(_stray(tree), None)
     except SyntaxError as error:
@@ -80,6 +88,25 @@ def defined_names(statement: ast.stmt) -> set[str]:
         return {alias.asname or alias.name.split(".")[0] for alias in statement.names}
     stored = (node for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
     return {node.id for node in stored} if isinstance(statement, _ASSIGNMENTS) else set()
+
+
+def is_run(statement: ast.stmt) -> bool:
+    """Whether a statement of the module does more than define, import or assign."""
+    is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    return not isinstance(statement, (*_DEFINITIONS, *_IMPORTS, *_ASSIGNMENTS)) and not is_text
+
+
+def bound_names(nodes: Iterable[ast.AST]) -> set[str]:
+    """The names that some nodes define, import, assign to or take as arguments."""
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, (*_DEFINITIONS, *_IMPORTS)):
+            found |= defined_names(node)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
 
 
 def used_names(nodes: Iterable[ast.AST]) -> set[str]:

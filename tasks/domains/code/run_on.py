@@ -2,12 +2,13 @@
 
 import ast
 import symtable
+from collections.abc import Collection
 
-from overthink.tasks.domains.code.python_syntax import defined_names, lines_of, module_of, used_names
+from overthink.tasks.domains.code.python_syntax import defined_names, lines_of, module_of, used_names, without_warnings
 
 
-def without_run_on(text: str, name: str, wanted: str, once: bool) -> str:
-    """A program that behind the definition of `name` has only what that or `wanted` needs.
+def without_run_on(text: str, name: str, wanted: Collection[str], once: bool) -> str:
+    """A program that behind the definition of `name` has only what that or tests need, which read `wanted`.
 
     That is what defines, imports or assigns to the names they read, and what this needs in turn; `once`: nor is `name`
     defined again.
@@ -15,7 +16,7 @@ def without_run_on(text: str, name: str, wanted: str, once: bool) -> str:
     body, lines = module_of(text).body, text.split("\n")
     first = next((place for place, one in enumerate(body) if name in defined_names(one)), len(body) - 1)
     end = lines_of(body[first])[-1]
-    asked = [*_globals_read("\n".join(lines[:end])), wanted]
+    asked = [*_globals_read("\n".join(lines[:end])), *wanted]
     kept = _needed(body[first + 1 :], asked, not_again=name if once else None)
     numbers = {number for one in kept for number in lines_of(one)}
     return "\n".join(
@@ -41,7 +42,9 @@ def _globals_read(code: str | ast.stmt) -> set[str]:
     """The names of the module that code reads; all its names where it is too deep to tell."""
     try:
         text = code if isinstance(code, str) else ast.unparse(code)
-        return _read_in(symtable.symtable(text, "code", "exec"))
+        with without_warnings():
+            table = symtable.symtable(text, "code", "exec")
+        return _read_in(table)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return used_names([module_of(code) if isinstance(code, str) else code])
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from overthink.tasks.domains.code.python_syntax import module_of, parsed, used_names
+from overthink.tasks.domains.code.python_syntax import bound_names, is_run, module_of, parsed, used_names
 
 _OWN_CHECK = "check_candidate"
 
@@ -72,17 +72,22 @@ def written(tests: Tests) -> str:
 def whole_text(tests: str | Sequence[str], entry_point: str | None) -> str:
     """Statements that return where a program is right.
 
-    A function `check` that nothing calls is called with the function that is asked for. Where it calls `check` itself,
-    it means the program's.
+    What nothing calls is called: a function `check` with the function that is asked for, and functions `test…` without
+    arguments. Where `check` calls `check` itself, it means the program's. Raises ValueError where nothing runs then.
     """
     text = tests if isinstance(tests, str) else "\n".join(tests)
-    tree = module_of(text)
-    check = next((one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == "check"), None)
-    others = [one for one in tree.body if one is not check]
-    if check is None or not check.args.args or "check" in used_names(others) or entry_point is None:
-        return text
-    name = _OWN_CHECK if "check" in used_names([check]) else "check"
-    return text.replace("def check(", f"def {name}(", 1) + f"\n{name}({entry_point})"
+    body = module_of(text).body
+    for function in [one for one in body if isinstance(one, ast.FunctionDef)]:
+        if function.name in used_names(one for one in body if one is not function):
+            continue
+        if function.name == "check" and function.args.args and entry_point is not None:
+            name = _OWN_CHECK if "check" in used_names([function]) else "check"
+            text = text.replace("def check(", f"def {name}(", 1) + f"\n{name}({entry_point})"
+        elif function.name.startswith("test") and not function.args.args:
+            text = f"{text}\n{function.name}()"
+    if not any(is_run(statement) for statement in module_of(text).body):
+        raise ValueError("its tests only define what nothing calls: add assertions, or the entry_point for `check`")
+    return text
 
 
 def with_imports(setup: str, tests: Sequence[str]) -> str:
@@ -91,9 +96,8 @@ def with_imports(setup: str, tests: Sequence[str]) -> str:
     owners = [node.value for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)]
     asked = Counter(owner.id for owner in owners if isinstance(owner, ast.Name) and owner.id in sys.stdlib_module_names)
     mentioned = Counter(node.id for node in nodes if isinstance(node, ast.Name))
-    bound = {node.arg for node in nodes if isinstance(node, ast.arg)}
-    bound |= {alias.asname or alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    missing = [name for name in sorted(asked) if asked[name] == mentioned[name] and name not in bound]
+    imported = bound_names([node for node in nodes if not isinstance(node, ast.Name)])
+    missing = [name for name in sorted(asked) if asked[name] == mentioned[name] and name not in imported]
     return "\n".join([*(f"import {name}" for name in missing), setup])
 
 
@@ -114,15 +118,17 @@ def calls_in(tests: Sequence[str], entry_point: str) -> tuple[str, ...]:
 
 
 def _calls(test: str, entry_point: str) -> Iterator[str]:
-    for node in ast.walk(parsed(test) or ast.Module([], [])):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == entry_point:
+    nodes = list(ast.walk(parsed(test) or ast.Module([], [])))
+    for node in nodes:
+        is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == entry_point
+        if is_call and not used_names([node]) & bound_names(nodes):  # as in `all(f(n) for n in range(9))`
             yield ast.unparse(node)
 
 
 def called_first(tests: Tests) -> str | None:
-    """The function that tests are about, where data do not say: the first that is called and no builtin."""
+    """The function that tests are about, where data do not say: the first that they call and do not have themselves."""
     texts = [tests] if isinstance(tests, str) else [one for one in tests if isinstance(one, str)]
-    for node in (node for text in texts for node in ast.walk(module_of(text))):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not hasattr(builtins, node.func.id):
-            return node.func.id
-    return None
+    nodes = [node for text in texts for node in ast.walk(module_of(text))]
+    own = bound_names(nodes) | set(dir(builtins))
+    called = (node.func for node in nodes if isinstance(node, ast.Call))
+    return next((one.id for one in called if isinstance(one, ast.Name) and one.id not in own), None)
