@@ -27,7 +27,7 @@ TESTS_PER_TEXT = 5  # as CodeT takes them
 TESTS_FOLLOW = "    pass\n"  # in the prompt for tests, behind that of the problem
 
 
-class WrittenLine(Record):
+class PromptedLine(Record):
     """What a model wrote for one problem: programs, or tests, which the prompt asks for behind the same function."""
 
     prompt: str
@@ -48,7 +48,7 @@ class ProblemLine(Record):
         return self.task_id.rpartition("/")[2]
 
 
-PlacedLine = tuple[str, WrittenLine]  # with its place
+PlacedLine = tuple[str, PromptedLine]  # with its place
 
 
 def read_codet(path: Path, problems: Path) -> ImportedSet:
@@ -68,7 +68,7 @@ def _written(path: Path, what: str) -> list[PlacedLine]:
     files = sorted(path.glob(f"*{what}*.jsonl*"))
     if len(files) != 1:
         raise ProblemError(f"{path}: it holds {len(files)} files *{what}*.jsonl or .jsonl.gz: leave one in it")
-    return [(where, checked(WrittenLine, value, where)) for where, value in json_lines(files[0])]
+    return [(where, checked(PromptedLine, value, where)) for where, value in json_lines(files[0])]
 
 
 def _problem(known: ProblemLine, programs: PlacedLine, tests: PlacedLine) -> ImportedProblem:
