@@ -83,6 +83,28 @@ class Entry:
 _ENTRY = TypeAdapter(Entry)
 
 
+class Manifest:
+    """The entries of a stage at one moment, and which of them hold a unit."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = entries
+
+    def holding(self, units: Iterable[str] | None) -> list[Entry]:
+        """The entries that hold any of some units, in their order; None: all of them."""
+        if units is None:
+            return list(self.entries)
+        places = sorted({place for unit in units for place in self._places.get(unit, ())})
+        return [self.entries[place] for place in places]
+
+    @cached_property
+    def _places(self) -> dict[str, list[int]]:
+        places: dict[str, list[int]] = {}
+        for place, entry in enumerate(self.entries):
+            for unit in entry.extent.units:
+                places.setdefault(unit, []).append(place)
+        return places
+
+
 def require_disjoint(folder: Path, entries: Iterable[Entry]) -> None:
     """Raise StorageError where two entries of a manifest hold the same sample of a unit, which would count twice."""
     held: dict[str, list[tuple[int, int, str]]] = {}

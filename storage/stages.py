@@ -12,9 +12,10 @@ import logging
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +24,7 @@ from overthink.storage.files import TEMPORARY_SUFFIX, disk_errors, read_json, sh
 from overthink.storage.journals import Journals
 from overthink.storage.keys import content_key, labelled_key
 from overthink.storage.lock import lease
-from overthink.storage.manifest import Entry, Extent, PartFile, gaps_of, require_disjoint
+from overthink.storage.manifest import Entry, Extent, Manifest, PartFile, gaps_of, require_disjoint
 from overthink.storage.schemas import SCHEMAS, with_columns_of
 from overthink.storage.storage_errors import StorageError
 
@@ -59,6 +60,7 @@ class Stage:
         self.set_aside_folder = folder / "set-aside"
         self.lease_folder = folder / "leases"
         self.journals = Journals(folder)
+        self._read_once: Manifest | None = None
 
     def describe(self, identity: Mapping[str, Any]) -> None:
         """Write this stage's identity into `stage.json`, for readers."""
@@ -105,19 +107,23 @@ class Stage:
                     f"{path} is a symbolic link: put what it names in its place (a whole store may lie behind a link)"
                 )
 
+    def as_it_stands(self) -> Self:
+        """This stage with its manifest read once, for who asks a finished stage for its files again and again.
+
+        A reader of every shard would else read, shard by shard, the manifest of all of them.
+        """
+        standing = copy(self)
+        standing._read_once = Manifest(self.entries())
+        return standing
+
     def files(self, table: str, units: Iterable[str] | None = None) -> list[Path]:
         """The files of one table that exist by the manifest: all of them, or those that hold any of `units`."""
         return [self.parts_folder / part_file.name for part_file in self._part_files({table}, units)]
 
     def _part_files(self, tables: Collection[str], units: Iterable[str] | None = None) -> list[PartFile]:
-        wanted = None if units is None else set(units)
-        return [
-            part_file
-            for entry in self.entries()
-            if wanted is None or wanted.intersection(entry.extent.units)
-            for part_file in entry.files
-            if part_file.table in tables
-        ]
+        manifest = self._read_once or Manifest(self.entries())
+        held = manifest.holding(units)
+        return [part_file for entry in held for part_file in entry.files if part_file.table in tables]
 
     def table(self, name: str, units: Iterable[str] | None = None) -> pa.Table:
         """All rows of one table, or of the parts that hold any of `units`, with the columns of today's schema."""

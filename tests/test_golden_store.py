@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from overthink.flows.commands.cli import app
 from overthink.flows.evaluate import evaluate
-from overthink.storage import sql
+from overthink.storage import public_tables
 from overthink.storage.completeness import incomplete_stages
 from overthink.storage.integrity import store_findings
 from overthink.storage.schemas import SCHEMAS
@@ -42,9 +42,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     if request.param == "a column was added":
         for table, schema in SCHEMAS.items():
             monkeypatch.setitem(SCHEMAS, table, schema.append(LATER))
-    sql._no_rows.cache_clear()
+    public_tables._no_rows.cache_clear()
     yield Store(golden_store(tmp_path))
-    sql._no_rows.cache_clear()
+    public_tables._no_rows.cache_clear()
 
 
 def count(store: Store, table: str) -> int:

@@ -18,6 +18,7 @@ from overthink.tasks.analysis.estimators import Estimate, estimates, estimates_a
 from overthink.tasks.analysis.selectors import Candidates, SelectorName, candidates, choose
 from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.stages.graded import Pool, join, read_graded
+from overthink.tasks.stages.known_signals import KnownSignals
 from overthink.tasks.stages.select import SelectSettings, without_unknown
 
 BY_TESTS = ("tests_max", "tests_vote", "behaviour_vote", "codet")
@@ -228,4 +229,7 @@ def test_a_selector_is_left_out_where_no_problem_has_what_it_reads(
     row: dict[str, Any], left: list[str], tmp_path: Path
 ) -> None:
     every = SelectSettings([1], [*BY_TESTS, "majority"], True, 0)
-    assert without_unknown(every, stored(tmp_path, {}, row)).selectors == left
+    known = KnownSignals(every.selectors)
+    for pool in stored(tmp_path, {}, row).values():
+        known.add(pool.all)
+    assert without_unknown(every, known).selectors == left

@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,7 @@ from storage_samples import pairs, rollouts_of, tree, write_entry_only, write_ro
 import overthink.storage.stages
 from overthink.storage.files import sha256_of
 from overthink.storage.keys import labelled_key
-from overthink.storage.manifest import Extent
+from overthink.storage.manifest import Entry, Extent
 from overthink.storage.schemas import SCHEMAS
 from overthink.storage.stages import Stage
 from overthink.storage.storage_errors import StorageError
@@ -392,3 +393,23 @@ def test_no_partial_file_is_seen_as_parquet(stage: Stage, monkeypatch: pytest.Mo
     monkeypatch.setattr(pq, "write_table", watching)
     write_rollouts(stage, "a", 0, 1)
     assert seen == []
+
+
+def test_a_stage_as_it_stands_reads_its_manifest_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    for units in ("ab", "cd", "ef"):
+        write_rollouts(stage, units, 0, 2)
+    write_rollouts(stage, "bc", 2, 3)
+    read: list[Path] = []
+    monkeypatch.setattr(Entry, "read", partial(counted, Entry.read, read))
+    standing = stage.as_it_stands()
+    for units in (*"abcdef", "bd", "x", None):
+        assert standing.files("rollouts", units) == stage.files("rollouts", units)
+        assert standing.digests("rollouts", units) == stage.digests("rollouts", units)
+    assert len(read) == 4 + 4 * 2 * 9  # the other stage reads them at each question
+    write_rollouts(stage, "g", 0, 2)
+    assert (len(standing.files("rollouts")), len(stage.files("rollouts"))) == (4, 5)
+
+
+def counted(read: Callable[[Path], Entry], calls: list[Path], path: Path) -> Entry:
+    calls.append(path)
+    return read(path)

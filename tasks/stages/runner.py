@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 
 from prefect.utilities.annotations import quote
 
 from overthink.storage.manifest import Extent
 from overthink.storage.stages import Shard, Stage
 from overthink.storage.store import Store
-from overthink.tasks.domains.domain import Judge
 from overthink.tasks.engines.engine_config import ModelConfig, ServedModelConfig
 from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.stages.context import EngineContext, Engines, ShardContext
@@ -42,18 +41,23 @@ class StageRunner:
         """Make what a stage lacks, shard by shard. Raises EngineDied, BadReply or StorageError."""
         stage = self.store.stage(node.key)
         with self.grader.judge() as judge:
+            context = ShardContext(stage, cache(self._finished), judge, lambda: None)
             if isinstance(node, EngineNode):
-                await self._make_shards(node, stage, self._journaled(node, stage, judge))
+                await self._make_shards(node, stage, self._journaled(node, context))
             elif isinstance(node, PlainNode) and node.instant:
-                self._make_at_once(node, stage, judge)
+                self._make_at_once(node, context)
             elif isinstance(node, PlainNode):
-                await self._make_shards(node, stage, self._plain(node, stage, judge))
+                await self._make_shards(node, stage, self._plain(node, context))
             else:
                 raise AssertionError(f"{type(node).__name__} is neither a PlainNode nor an EngineNode")
 
-    def _make_at_once(self, node: PlainNode, stage: Stage, judge: Judge) -> None:
+    def _finished(self, key: str) -> Stage:
+        """A stage that is read: it was made before, so its manifest is read once."""
+        return self.store.stage(key).as_it_stands()
+
+    def _make_at_once(self, node: PlainNode, context: ShardContext) -> None:
         """Make it in one part, without progress; processes that share the run wait for it."""
-        context = ShardContext(stage, self.store.stage, judge, lambda: None)
+        stage = context.stage
 
         def write() -> None:
             stage.describe(node.identity)
@@ -64,22 +68,23 @@ class StageRunner:
         with self._locked(stage, self.run_id, write):
             pass
 
-    def _plain(self, node: PlainNode, stage: Stage, judge: Judge) -> CarryOut:
+    def _plain(self, node: PlainNode, context: ShardContext) -> CarryOut:
         async def carry_out(line: StageProgress, _: Shard, extents: Sequence[Extent]) -> None:
-            context = ShardContext(stage, self.store.stage, judge, line.on_problem)
-            await _in_turn(node, partial(node.make, context), extents)
+            counted = replace(context, on_problem=line.on_problem)
+            await _in_turn(node, partial(node.make, counted), extents)
 
         return carry_out
 
-    def _journaled(self, node: EngineNode, stage: Stage, judge: Judge) -> CarryOut:
+    def _journaled(self, node: EngineNode, shared: ShardContext) -> CarryOut:
         """Make each shard with a journal of its calls, which is deleted when the shard is done."""
         asked = self.engines.policy if asks(node, "policy") else self.engines.prm
         turn = asyncio.Semaphore(in_flight_of(None if asked is None else asked.config))  # one limit for all shards
 
         async def carry_out(line: StageProgress, shard: Shard, extents: Sequence[Extent]) -> None:
-            recorder = Recorder(await asyncio.to_thread(stage.journals.open, shard.name))
+            recorder = Recorder(await asyncio.to_thread(shared.stage.journals.open, shard.name))
             access = EngineAccess(recorder, turn, line.on_call)
-            context = EngineContext(stage, self.store.stage, judge, line.on_problem, self.engines, access)
+            counted = replace(shared, on_problem=line.on_problem)
+            context = EngineContext(**vars(counted), engines=self.engines, access=access)
             try:
                 await _in_turn(node, partial(node.make, context), extents)
             finally:

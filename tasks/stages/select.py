@@ -1,19 +1,20 @@
 """The select stage: groups of equal answers; the chosen answer and expected accuracy of every selector and budget."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
+from overthink.storage.schemas import SCHEMAS
 from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.analysis.estimators import SUBSETS, Estimate, estimates
 from overthink.tasks.analysis.intervals import KIND, mean_interval
 from overthink.tasks.analysis.selectors import (
-    Booleans,
     Candidates,
     SelectorName,
     choose,
@@ -21,15 +22,17 @@ from overthink.tasks.analysis.selectors import (
     selector_of,
     signal_of,
 )
-from overthink.tasks.analysis.signals import OF_TESTS, SIGNAL_NAMES, ClassName, SignalName
+from overthink.tasks.analysis.signals import OF_TESTS, SIGNAL_NAMES, SignalName
 from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.context import ShardContext
 from overthink.tasks.stages.graded import Graded, Pool, SignalSource, join_all, read_graded
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
+from overthink.tasks.stages.known_signals import KnownSignals
 from overthink.tasks.stages.node import Input, PlainNode
 
 Row = dict[str, Any]
+ROLLOUTS_AT_ONCE = 20_000  # with their answers and scores some 70 MB of Python's objects
 NOTHING_CHOSEN = Estimate(0.0, 0.0, "exact")
 
 
@@ -104,20 +107,25 @@ class SelectNode(ChoiceNode):
         return ((self.grades, "answers"), *scores, *rollouts)
 
     def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:
-        """Choose for all problems of the run."""
-        pools = join_all(self._graded(context, extent), context.judge)
+        """Choose for all problems of the run, some at a time, so that only their rollouts are in memory."""
         settings = self.settings if self.scores is not None else without_prm(self.settings)
-        settings = without_unknown(settings, pools)
-        rows: list[Row] = []
-        for unit in extent.units:
-            rows += choices(self.problems.by_key[unit], pools[unit], settings)
-            context.on_problem()
-        selectors, budgets = settings.selectors, settings.budgets
-        rows.sort(key=lambda row: (selectors.index(row["selector"]), budgets.index(row["n"])))  # stable
+        known, by_key = KnownSignals(settings.selectors), self.problems.by_key
+        groups, chosen = [], []
+        for some in in_batches(extent):
+            pools = join_all(self._graded(context, some), context.judge)
+            rows: list[Row] = []
+            for unit, pool in pools.items():
+                known.add(pool.all)
+                rows += choices(by_key[unit], pool, settings)
+                context.on_problem()
+            groups.append(rows_table("groups", groups_of(by_key, pools)))
+            chosen.append(rows_table("selections", rows))
+        settings = without_unknown(settings, known)
+        ordered = in_order(pa.concat_tables(chosen), settings)
         return {
-            "groups": rows_table("groups", groups_of(self.problems.by_key, pools)),
-            "selections": rows_table("selections", rows),
-            "estimates": rows_table("estimates", estimate_rows(rows)),
+            "groups": pa.concat_tables(groups),
+            "selections": pa.concat_tables(ordered),
+            "estimates": rows_table("estimates", estimate_rows(ordered)),
         }
 
     def _graded(self, context: ShardContext, extent: Extent) -> dict[str, Graded]:
@@ -132,36 +140,30 @@ def without_prm(settings: SelectSettings) -> SelectSettings:
     return replace(settings, selectors=[selector for selector in settings.selectors if not needs_prm(selector)])
 
 
-def without_unknown(settings: SelectSettings, pools: Mapping[str, Pool]) -> SelectSettings:
+def without_unknown(settings: SelectSettings, known: KnownSignals) -> SelectSettings:
     """The settings without the selectors whose signal is unknown of any answer; `report` says which and why.
 
     A choice among the rollouts that have it, such as those drawn since an engine keeps it, would be one of fewer than
     n, and its accuracy at a small n that of sets without any.
     """
-    read = {one for selector in settings.selectors if (one := signal_of(selector)) not in (None, "prm")}
-    unknown = {one for one in read if one is not None and _is_unknown(one, [pool.all for pool in pools.values()])}
+    unknown = known.unknown
     return replace(settings, selectors=[one for one in settings.selectors if signal_of(one) not in unknown])
 
 
-def _is_unknown(read: SignalName | ClassName, rollouts: Sequence[Candidates]) -> bool:
-    """Whether no rollout has what is read, or one with an answer has it not.
-
-    Of tests the first alone counts: some problems of a set have none, and there too their selectors choose.
-    """
-    known = [_known(read, one) for one in rollouts]
-    if not any(one.any() for one in known):
-        return True
-    everywhere = all(one[problem.groups >= 0].all() for one, problem in zip(known, rollouts, strict=True))
-    return not everywhere and read not in OF_TESTS
+def in_batches(extent: Extent) -> Iterator[Extent]:
+    """The problems of an extent, with some ROLLOUTS_AT_ONCE rollouts at a time."""
+    size = max(1, ROLLOUTS_AT_ONCE // max(1, extent.last - extent.first))
+    for begin in range(0, len(extent.units), size):
+        yield Extent(extent.units[begin : begin + size], extent.first, extent.last)
 
 
-def _known(read: SignalName | ClassName, rollouts: Candidates) -> Booleans:
-    """(N,) of which rollouts a signal, or the class, is known."""
-    match read:
-        case "behaviour" | "agreement":
-            return rollouts.class_of(read) >= 0
-        case _:
-            return ~np.isnan(rollouts.signal(read))
+def in_order(chosen: pa.Table, settings: SelectSettings) -> list[pa.Table]:
+    """The choices of each selector at each budget, in the order of both; without those of other selectors."""
+    tables = []
+    for selector in settings.selectors:
+        of_selector = chosen.filter(pc.equal(chosen["selector"], selector))
+        tables += [of_selector.filter(pc.equal(of_selector["n"], n)) for n in settings.budgets]
+    return [SCHEMAS["selections"].empty_table(), *tables]
 
 
 def groups_of(problems: Mapping[str, Problem], pools: Mapping[str, Pool]) -> list[Row]:
@@ -234,12 +236,9 @@ def estimate_columns(expected: Estimate) -> Row:
     }
 
 
-def estimate_rows(rows: Sequence[Row]) -> list[Row]:
+def estimate_rows(choices_of_each: Iterable[pa.Table]) -> list[Row]:
     """The accuracy over the problems of each selector and budget; none where no problem has a reference."""
-    by_choice: dict[tuple[str, int], list[Row]] = {}
-    for row in rows:
-        by_choice.setdefault((row["selector"], row["n"]), []).append(row)
-    return [found for group in by_choice.values() for found in over_problems(group)]
+    return [found for group in choices_of_each for found in over_problems(group.to_pylist())]
 
 
 def over_problems(rows: Sequence[Row]) -> list[Row]:
