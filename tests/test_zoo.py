@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from overthink.tasks.analysis.flops import PRETRAINING
 from overthink.tasks.datasets.chains import STEP_DELIMITER, generate_chains
 from overthink.tasks.datasets.sources import load_problems
 from overthink.tasks.datasets.spec_tests import generate_specs
+from overthink.tasks.datasets.specs import Spec
 from overthink.tasks.engines.engine_config import ModelConfig
 from overthink.tasks.engines.models import locate_model
 from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
@@ -39,6 +41,13 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@cache
+def taught_specs() -> list[Spec]:
+    """All that abacus-code was taught."""
+    source = random.Random(f"{ABACUS_CODE.name} {ABACUS_CODE.seed}")
+    return [spec for batch in draw_spec_batches(source, ABACUS_CODE.updates) for spec in batch]
+
+
 def test_weights_stay_under_25_mebibytes() -> None:
     assert sum(path.stat().st_size for path in ZOO.rglob("*.safetensors")) < 25 * 2**20
 
@@ -55,17 +64,16 @@ def test_sizes_are_what_the_names_say(name: str, low: float, high: float) -> Non
 
 @pytest.mark.parametrize("size", [ABACUS_1M, ABACUS_5M, ABACUS_CODE], ids=lambda size: size.name)
 def test_the_table_of_pretraining_has_their_parameters_and_tokens(size: PolicySize) -> None:
-    """The tokens by every twentieth batch."""
+    """The tokens by every twentieth batch or spec."""
     row = PRETRAINING[size.name]
     assert row.parameters == locate_model(ModelConfig(model=f"zoo/{size.name}")).parameters
-    source = random.Random(f"{size.name} {size.seed}")
     if size is ABACUS_CODE:
         words = spec_tokenizer()
-        specs = [spec for batch in list(draw_spec_batches(source, size.updates))[::20] for spec in batch]
-        lengths = [len(spec_example(words, spec)[0]) for spec in specs]
+        lengths = [len(spec_example(words, spec)[0]) for spec in taught_specs()[::20]]
     else:
         tokenizer = build_tokenizer()
-        chains = [chain for batch in list(draw_train_batches(source, size.updates))[::20] for chain in batch]
+        batches = list(draw_train_batches(random.Random(f"{size.name} {size.seed}"), size.updates))[::20]
+        chains = [chain for batch in batches for chain in batch]
         lengths = [len(training_example(tokenizer, chain)[0]) for chain in chains]
     assert row.tokens == pytest.approx(sum(lengths) / len(lengths) * size.updates * BATCH_SIZE, rel=0.03)
 
@@ -117,8 +125,7 @@ def test_no_test_problem_is_among_those_trained_on() -> None:
 
 
 def test_no_test_spec_is_among_those_trained_on() -> None:
-    batches = draw_spec_batches(random.Random(f"{ABACUS_CODE.name} {ABACUS_CODE.seed}"), ABACUS_CODE.updates)
-    trained = {digest(spec.body) for batch in batches for spec in batch}
+    trained = {digest(spec.body) for spec in taught_specs()}
     assert len(trained) > 20_000
     for split in ("test", "validation"):
         assert not trained & {digest(tested.spec.body) for tested in generate_specs(split, 200, 1, 6, seed=0)}
