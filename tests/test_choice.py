@@ -77,6 +77,10 @@ SPELLINGS = {
             *("It has a ring, which is option B.", "[ANSWER]B", "Thus, B is the correct choice."),
             "<think>The answer is C</think>The answer is B",
             "The final answer is $\\boxed{\\text{B}}$. I hope it is correct.",
+            *("Ans: B", "ANSWER - B", "Answer → B", "#### B", "∴ B", "选B", "Let's go with B.", "It must be B."),
+            *("I think it's B.", "The compound is benzene (option B).", "The answer is B; A is wrong."),
+            *("Correct option: B", "\\boxed{\\text{The answer is B}}", "The letter is B.", '{"answer": "B"}'),
+            *("The answer is B, A is an amount.", "**B**\n\nExplanation: A is an amount."),
         ),
     ],
     "B, D": [
@@ -99,6 +103,7 @@ SPELLINGS = {
             "B. benzene, D. none of the above",
         ),
         *("\\boxed{\\text{B and D}}", "The correct answers are (B), (D).", "B and D are correct."),
+        *("B + D", "\\boxed{\\{B, D\\}}", "Both B and D", "Answer: B and D only", "B & D"),
     ],
     "A": [
         "The answer is A.",
@@ -125,6 +130,7 @@ SPELLINGS = {
             "I am not able to help with that.",
             "[ANSWER]unknown[/ANSWER]",
             "B or not B?",
+            *("A/B?", "The answer is A/B.", "It is not B.", "Either A or B"),
             "A. 5 mol is too little.\nB. benzene is too much.",
         ),
     ],

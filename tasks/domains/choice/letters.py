@@ -12,26 +12,28 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LONGEST_ANSWER = 2_000  # characters behind "the answer is"
 
 _STATED = re.compile(
-    r"(?:\b(?:answers?|(?:options?|choices?|statements?)(?=\s+(?:is|are|would|should|must)\b))\b"
+    r"(?:\b(?:answers?|ans(?=\s*[:=])|(?:options?|choices?|statements?)(?=\s+(?:is|are|would|should|must)\b))\b"
     r"(?:\s+(?:to|for)\s+(?:the|this)\s+(?:question|problem))?"
-    r"\s*(?:(?:is|are|(?:would|should|must|will)(?: therefore| then)? be)\b\s*[:=]?|[:=])|答案(?:是|为|：|:))\s*",
+    r"\s*(?:(?:is|are|(?:would|should|must|will)(?: therefore| then)? be)\b\s*[:=]?|[:=–—→]|-(?=\s))"
+    r"|答案(?:是|为|：|:)|选择?)\s*",
     re.IGNORECASE,
 )
-_CHOSEN = re.compile(r"\b(?:I(?:d| would| will|ll)?|we|let us) (?:choose|pick|select|go with)\s+", re.IGNORECASE)
+_CHOSEN = re.compile(r"\b(?:I(?:d| would| will|ll)?|we|let us|lets) (?:choose|pick|select|go with)\s+", re.IGNORECASE)
 _IS_RIGHT = re.compile(
     r"(?:^|(?<=[\s(*]))(?:(?:options?|choices?|answers?|letters?|statements?)\s+)?"
     r"(\(?[A-Z]\)?|(?:\(?[A-Z]\)?(?:, |,? and )){1,9}\(?[A-Z]\)?)"
     r"\s+(?:is|are)\s+(?:the\s+|both\s+|all\s+)?(?:only\s+|most\s+|best\s+)?(?:correct|right|true|answers?)\b"
 )
 _AT_THE_END = re.compile(
-    r"(?:\b(?:so|thus|hence|therefore),?\s+(?:it is\s+|its\s+)?|\b(?:options?|choices?|answers?|statements?)\s+|(?=\())"
-    r"(\([A-Z]\)|[A-Z])(?=[.\s]*$)",
+    r"(?:\b(?:(?:so|thus|hence|therefore),?|it is|its|it must be)\s+|[∴⇒→]\s*"
+    r"|\b(?:options?|choices?|answers?|statements?)\s+|(?=\())"
+    r"(\([A-Z]\)|[A-Z])(?=[).\s]*$)",
     re.IGNORECASE,
 )
 _DENIAL = re.compile(r"\b(?:not|nor|neither|\w+nt|cannot|wrong|incorrect|false|eliminated?)\b", re.IGNORECASE)
 _LATEX_TEXT = re.compile(r"\\(?:text|mathrm|mathbf|mathsf|textbf|textrm|textit|bf|rm|mbox|emph|boldsymbol)\b\s*")
 _LATEX_SPACE = re.compile(r"\\(?:quad|qquad|[ ,;:!])|~")
-_DECORATION = re.compile(r"[*`$\"“”'’_]|\\[()\[\]]")
+_DECORATION = re.compile(r"[*`$\"“”'’_]|\\[()\[\]{}]")
 _BRACKETS = re.compile(r"[\[\]<>]")
 _NOUN = re.compile(
     r"^(?:(?:most likely|probably|definitely|clearly|both|either)\s+)?(?:the\s+)?(?:(?:correct|right|best)\s+)?"
@@ -40,7 +42,9 @@ _NOUN = re.compile(
 )
 _ONE = r"\(?([A-Z])(?![A-Za-z0-9])\)?"
 _FIRST = re.compile(rf"{_ONE}[.):]?")
-_NEXT = re.compile(rf"(?:\s*[,;&]\s*(?:and\s+)?|\s+and\s+|\s+){_ONE}[.):]?")
+# Not the subject of a clause of its own, as in "B; A is wrong".
+_NEXT = re.compile(rf"(?:\s*[,;&+]\s*(?:and\s+)?|\s+and\s+|\s+){_ONE}(?!\s+(?:is|isnt|was|does|has|would|can)\b)[.):]?")
+_OR = re.compile(r",?\s*or\b|\s*/\s*\(?[A-Z]\b")
 _LISTED = re.compile(r"(?:^|[,;\n]\s*|\band\s+)\(?([A-Z])[.):]\)?(?=\s)")
 _TOGETHER = re.compile(r"[A-Z]{2,26}")
 _SMALL_ONES = re.compile(r"\(?[a-z]\)?[.):]*|(?:\(?[a-z]\)?\s*[,;&]\s*){1,25}\(?[a-z]\)?\.?")
@@ -90,7 +94,7 @@ def _marked(text: str) -> Iterator[tuple[str, Kind]]:
 
 def _lines(text: str) -> Iterator[tuple[str, Kind]]:
     """A solution of one line, or the last line of a longer one, its end, and its first line."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [re.sub(r"^#+\s+", "", line.strip()) for line in text.splitlines() if line.strip()]
     if not lines:
         return
     yield lines[-1], "sentence" if len(lines) == 1 else "line"
@@ -143,7 +147,7 @@ def _letters(plain: str, texts: Sequence[str], kind: Kind) -> list[str] | None:
         letters.append(following[1])
         end = following.end()
     rest = plain[end:].lstrip(".) ")
-    if not rest or re.match(r",?\s*or\b", rest):
+    if not rest or _OR.match(rest):
         return None if rest else letters
     is_labelled = len(letters) == 1 and not set(first[0]).isdisjoint("().:")
     listed = letters + (_LISTED.findall(plain, end) if is_labelled else [])

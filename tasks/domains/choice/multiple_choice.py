@@ -35,7 +35,7 @@ class MultipleChoice(PlainDomain):
     """One right option or several, shown with letters. All right letters make a right answer, and nothing else does."""
 
     name: ClassVar[str] = "choice"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     instruction: ClassVar[str] = LETTERED
     grading_fields: ClassVar[tuple[str, ...]] = ("options",)
     needed_fields: ClassVar[tuple[str, ...]] = ("options",)
