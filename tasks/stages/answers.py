@@ -1,11 +1,15 @@
-"""The answer of a stored rollout."""
+"""The answer of a stored rollout, and what it depends on."""
 
 from typing import Any
 
 import pyarrow as pa
 
+from overthink.storage.keys import content_key
+from overthink.tasks.determinants import determinants
 from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.records import Problem
+from overthink.tasks.stages.identity import JsonObject
+from overthink.tasks.stages.node import Problems
 
 Row = dict[str, Any]
 
@@ -16,6 +20,15 @@ def rollouts_by_problem(rollouts: pa.Table) -> dict[str, list[Row]]:
     for row in rollouts.to_pylist():
         by_problem.setdefault(row["problem_key"], []).append(row)
     return by_problem
+
+
+def reading(problems: Problems, grader: Grader) -> JsonObject:
+    """What answers and their verdicts depend on besides the rollouts, for keys."""
+    return {
+        "grading": determinants(grader.grading),
+        "grader": grader.identity(),
+        "references": content_key(problems.content),
+    }
 
 
 def answer_in(problem: Problem, row: Row, grader: Grader) -> str | None:

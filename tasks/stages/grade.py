@@ -6,16 +6,14 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from overthink.storage.keys import content_key
 from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
-from overthink.tasks.determinants import determinants
 from overthink.tasks.domains.domain import Judge, Judged
 from overthink.tasks.domains.program_domain import ProgramDomain
 from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.records import Problem
-from overthink.tasks.stages.answers import answer_in, rollouts_by_problem
+from overthink.tasks.stages.answers import answer_in, reading, rollouts_by_problem
 from overthink.tasks.stages.context import ShardContext
 from overthink.tasks.stages.graded import on_all_cores
 from overthink.tasks.stages.identity import JsonObject, stage_identity
@@ -55,9 +53,7 @@ class GradeNode(PlainNode):
         return stage_identity(
             self.kind,
             samples=self.rollouts.key,
-            grading=determinants(self.grader.grading),
-            grader=self.grader.identity(),
-            references=content_key(self.problems.content),
+            **reading(self.problems, self.grader),
             **({} if self.tests is None else {"tests": self.tests.key}),
         )
 

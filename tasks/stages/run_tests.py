@@ -7,17 +7,15 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from overthink.storage.keys import content_key
 from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.stages import Stage
-from overthink.tasks.determinants import determinants
 from overthink.tasks.domains.program_domain import ProgramDomain, SuiteResult
 from overthink.tasks.methods.requests import Search
 from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.records import Problem
-from overthink.tasks.stages.answers import answer_in, rollouts_by_problem
+from overthink.tasks.stages.answers import answer_in, reading, rollouts_by_problem
 from overthink.tasks.stages.context import EngineContext
 from overthink.tasks.stages.driver import Driver
 from overthink.tasks.stages.identity import JsonObject, stage_identity
@@ -58,9 +56,7 @@ class RunTestsNode(EngineNode):
         return stage_identity(
             self.kind,
             samples=self.rollouts.key,
-            grading=determinants(self.grader.grading),
-            grader=self.grader.identity(),
-            references=content_key(self.problems.content),
+            **reading(self.problems, self.grader),
             sandbox=dict(self.sandbox),
         )
 
