@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from overthink.tasks.domains.code.continuing import open_function
 from overthink.tasks.domains.code.failures import judged
 from overthink.tasks.domains.code.fences import ends_a_block
-from overthink.tasks.domains.code.problem_suites import ProblemSuites, prompt_of
+from overthink.tasks.domains.code.problem_suites import ProblemSuites
 from overthink.tasks.domains.code.program_text import Wanted
 from overthink.tasks.domains.code.python_syntax import syntax_key
 from overthink.tasks.domains.code.test_forms import called_first, tests_of, written
@@ -100,8 +100,7 @@ class Code(ProgramDomain):
 
     def read(self, problem: Problem, text: str, extraction: Extraction = "boxed") -> str | None:  # noqa: ARG002
         """The program that solves this problem, behind its prompt where it continues that."""
-        wanted = Wanted(problem.fields.get("entry_point"), prompt_of(problem), self.suites(problem).names)
-        return wanted.program_in(divide_by_any(text).answer)
+        return self.suites(problem).wanted.program_in(divide_by_any(text).answer)
 
     def tested(self, problem: Problem, answer: str, sample_index: int) -> Search[tuple[SuiteResult, ...]]:
         """See `ProgramDomain.tested`; what two suites ask alike is run once."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from overthink.tasks.domains.code.continuing import open_function
 from overthink.tasks.domains.code.docstring_examples import example_tests
+from overthink.tasks.domains.code.program_text import Wanted
 from overthink.tasks.domains.code.python_syntax import is_module, module_of, used_names
 from overthink.tasks.domains.code.suites import ApartSuite, CasesSuite, InputsSuite, PlannedSuite, WholeSuite
 from overthink.tasks.domains.code.test_forms import (
@@ -42,8 +43,9 @@ class ProblemSuites:
         fields = problem.fields
         self._cpu_seconds, self._setup = cpu_seconds, lines_of_text(fields.get("test_setup"), "test_setup")
         self._entry_point: str | None = fields.get("entry_point")
+        self._prompt = prompt_of(problem)
         self.hidden = tests_of(fields.get("tests"), "tests")
-        self._public = tests_of(fields.get("public_tests"), "public_tests") or _examples(problem)
+        self._public = tests_of(fields.get("public_tests"), "public_tests") or _examples(self._prompt)
         self._generated = _texts(fields.get("generated_tests"), "generated_tests")
         self._inputs = _texts(fields.get("inputs"), "inputs") or self._own_inputs()
 
@@ -56,10 +58,11 @@ class ProblemSuites:
         return f"{with_imports(self._setup, [text])}\n{text}"
 
     @cached_property
-    def names(self) -> frozenset[str]:
-        """What hidden tests may read of a program: its function, and helpers."""
+    def wanted(self) -> Wanted:
+        """What a text is read for: a program with the function, and with helpers that hidden tests read."""
         names = frozenset(used_names([module_of(self.hidden_text)]))
-        return names if self._entry_point is None else names | {self._entry_point}
+        used = names if self._entry_point is None else names | {self._entry_point}
+        return Wanted(self._entry_point, self._prompt, used)
 
     def of(self, program: str) -> list[PlannedSuite]:
         """What is run of a program."""
@@ -113,9 +116,9 @@ def _python(tests: Tests) -> str | tuple[str, ...]:
     return tests if isinstance(tests, str) else tuple(one for one in tests if isinstance(one, str))
 
 
-def _examples(problem: Problem) -> Tests | None:
+def _examples(prompt: str) -> Tests | None:
     """Those in the prompt's docstring."""
-    opened = open_function(prompt_of(problem))
+    opened = open_function(prompt)
     return None if opened is None else example_tests(opened.docstring) or None
 
 
