@@ -57,6 +57,7 @@ SLOWEST = (
     "test_composed",
     *(name for names in TOGETHER.values() for name in names),
     *("test_over_postgres", "test_killed_commands", "test_killed_engine", "test_bucket_runs", "test_import_runs"),
+    "test_every_domain",
 )
 
 
