@@ -25,7 +25,7 @@ IDENTITIES = {
     StageKind.SELECT: stage_identity(StageKind.SELECT, selectors=SELECTORS, budgets=[1, 2], independent=True),
 }
 KEYS = {kind: labelled_key(kind, identity) for kind, identity in IDENTITIES.items()}
-Arrays = dict[str, pa.Array]
+Arrays = dict[str, pa.Array | pa.ChunkedArray]
 
 
 def write_store(root: Path, problems: int, n: int, shard_size: int) -> Store:
@@ -42,7 +42,8 @@ def write_store(root: Path, problems: int, n: int, shard_size: int) -> Store:
     for begin in range(0, problems, shard_size):
         write_shard(store, units[begin : begin + shard_size], n, begin)
     budgets = [n] if n == 1 else [1, n]
-    store.stage(KEYS[StageKind.SELECT]).write_part(Extent(tuple(units), 0, n), selected(units, n, budgets))
+    answers = store.stage(KEYS[StageKind.GRADE]).table("answers")
+    store.stage(KEYS[StageKind.SELECT]).write_part(Extent(tuple(units), 0, n), selected(units, n, budgets, answers))
     store.write_run(made_up_run(n, budgets))
     return store
 
@@ -99,8 +100,8 @@ def calls(
     }
 
 
-def selected(units: Sequence[str], n: int, budgets: Sequence[int]) -> dict[str, pa.Table]:
-    """The choices of some selectors, made up too."""
+def selected(units: Sequence[str], n: int, budgets: Sequence[int], answers: pa.Table) -> dict[str, pa.Table]:
+    """The groups of the answers, and the choices of some selectors, made up too."""
     count = len(units)
     choices = [
         {
@@ -110,13 +111,16 @@ def selected(units: Sequence[str], n: int, budgets: Sequence[int]) -> dict[str, 
             "answer": repeated("0", count),
             "correct": repeated(True, count),
             "accuracy": repeated(0.5, count),
+            "estimator": repeated("exact", count),
         }
         for selector in SELECTORS
         for budget in budgets
     ]
     estimates = {"selector": list(SELECTORS), "n": [n] * 3, "problems": [count] * 3, "accuracy": [0.5] * 3}
     figures = {name: [0.5] * 3 for name in ("accuracy_low", "accuracy_high", "ci_low", "ci_high")}
+    columns = {name: answers[name] for name in SCHEMAS["groups"].names if name != "answer_group"}
     return {
+        "groups": table("groups", columns | {"answer_group": answers["answer_key"]}),
         "selections": pa.concat_tables(table("selections", one) for one in choices),
         "estimates": table("estimates", {name: pa.array(values) for name, values in (estimates | figures).items()}),
     }

@@ -1,4 +1,4 @@
-"""What is asked of a large store: seconds and peak memory of SQL, report, export, select and reading manifests.
+"""What is asked of a large store: time and peak memory of SQL, report, export, select and reading manifests.
 
 The rows are made up, so that a store of millions of rollouts is written in minutes. Each measurement is a process of
 its own, whose largest resident memory the system tells.
@@ -46,7 +46,7 @@ def select(store: Path) -> None:
 
 
 def read_manifests(store: Path) -> None:
-    """Read what every stage holds, and what a run over all of its shards lacks."""
+    """Read what every stage holds."""
     from overthink.storage.manifests import Manifests
     from overthink.storage.store import Store
 
@@ -55,8 +55,21 @@ def read_manifests(store: Path) -> None:
         manifests.entries(stage.key)
 
 
+def read_shards(store: Path) -> None:
+    """Read the answers of every shard in turn, as stages after grade do."""
+    from benchmarks.made_up import KEYS
+    from overthink.storage.stage_kinds import StageKind
+    from overthink.storage.store import Store
+
+    grades = Store(store).stage(KEYS[StageKind.GRADE]).as_it_stands()
+    for entry in grades.entries():
+        grades.table("answers", entry.extent.units)
+        grades.digests("answers", entry.extent.units)
+
+
 WORK: dict[str, Callable[[Path], None]] = {
     "manifests": read_manifests,
+    "shards": read_shards,
     "summary": lambda store: ask(store, "SELECT * FROM summary"),
     "join": lambda store: ask(store, JOIN),
     "report": lambda store: command(store, "report", "made-up"),
@@ -67,14 +80,14 @@ WORK: dict[str, Callable[[Path], None]] = {
 }
 
 
-def measured(words: list[str]) -> tuple[float, float]:
-    """Seconds and peak GiB of this module run with some words. Raises CalledProcessError where it fails."""
+def measured(words: list[str]) -> tuple[float, float, float]:
+    """Seconds, CPU seconds and peak GiB of this module run with some words. Raises CalledProcessError."""
     begin = time.monotonic()
     process = subprocess.Popen([sys.executable, "-m", "benchmarks.scale", *words], stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     if status:
         raise subprocess.CalledProcessError(status, words)
-    return time.monotonic() - begin, used.ru_maxrss / 2**20
+    return time.monotonic() - begin, used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20
 
 
 def main(
@@ -101,8 +114,8 @@ def measure(store: Path, only: list[str], sizes: list[str]) -> None:
     """Write the store where it is not there, and print what each piece of work takes."""
     words = [word for pair in zip(("--problems", "--n", "--shard-size"), sizes, strict=True) for word in pair]
     for one in (*(() if store.exists() else ("write",)), *only):
-        seconds, peak = measured([*words, "--at", str(store), "--work", one])
-        typer.echo(f"{one:10}{seconds:8.1f} s{peak:8.2f} GiB")
+        seconds, cpu, peak = measured([*words, "--at", str(store), "--work", one])
+        typer.echo(f"{one:10}{seconds:8.1f} s{cpu:8.1f} s of CPU{peak:8.2f} GiB")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Where majority ends for N → ∞, for each method of a run whose solutions are independent, from its stored votes."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
-from overthink.storage.sql import query
+from overthink.storage.sql import stream
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, StageUse, Store
 from overthink.tasks.analysis.majority_limit import MajorityLimit, majority_limit
@@ -25,11 +27,18 @@ Row = dict[str, Any]
 def majority_limits(store: Store, run: Run) -> dict[str, MajorityLimit]:
     """The limits by method: of independent solutions, several a problem; none without references."""
     sql = votes_sql(store, run)
-    votes: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in query(store, sql).to_pylist() if sql else ():
-        votes[row["method_id"]][row["problem_id"]].append(row)
-    found = {method_id: majority_limit(list(map(_pool, each.values()))) for method_id, each in votes.items()}
+    pools: dict[str, list[Candidates]] = defaultdict(list)
+    for (method_id, _), votes in groupby(_votes(store, sql) if sql else (), itemgetter("method_id", "problem_id")):
+        pools[method_id].append(_pool(list(votes)))
+    found = {method_id: majority_limit(each) for method_id, each in pools.items()}
     return {method_id: limit for method_id, limit in found.items() if limit is not None}
+
+
+def _votes(store: Store, sql: str) -> Iterator[Row]:
+    """The rows of a query one by one: of millions of votes only some are there as Python's objects."""
+    with stream(store, sql) as rows:
+        for batch in rows.batches:
+            yield from batch.to_pylist()
 
 
 def votes_sql(store: Store, run: Run) -> str | None:
