@@ -224,7 +224,7 @@ def test_so_it_is_in_a_sweep_and_in_an_import(tmp_path: Path) -> None:
         read_runs(path)
     words = ["import", "jsonl", str(path), "--map", "question=q", "--map", "reference=r", "--map", "text=t"]
     result = CliRunner().invoke(app, [*words, "--domain", "lettres"])
-    assert (result.exit_code, " ".join(result.stderr.split())) == (2, f"--domain lettres: {TOLD}")
+    assert (result.exit_code, " ".join(result.stderr.split())) == (2, f"--domain: {TOLD}")
 
 
 def test_a_recipe_without_a_domain_is_of_mathematics_and_says_so_when_written_out() -> None:
