@@ -212,6 +212,7 @@ def stored() -> ImportedSet:
 @WANTING
 def test_the_stored_programs_are_those_of_the_first_hundred(stored: ImportedSet) -> None:
     assert (len(stored.problems), stored.n) == (100, 100)
+    assert stored.budgets == (1, 2, 4, 8, 10, 16, 32, 64, 100)
     assert [each.problem.problem_id.partition("/")[2] for each in stored.problems[:4]] == ["0", "1", "10", "100"]
     counts = [len(each.problem.fields["generated_tests"]) for each in stored.problems]
     assert (sum(counts), max(counts), counts.count(0)) == (5011, 261, 7)

@@ -4,6 +4,7 @@ Lines name no problem. They stand in the order of the task numbers as texts (0, 
 problem's prompt without the examples.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from overthink.tasks.importers.imported import (
 from overthink.tasks.records import Problem
 
 DOMAIN = "codet"  # never the file's name: a path is part of no key
+USUAL_BUDGET = 10  # papers tell pass@1, pass@10 and pass@100 of programs
 TESTS_PER_TEXT = 5  # as CodeT takes them
 TESTS_FOLLOW = "    pass\n"  # in the prompt for tests, behind that of the problem
 
@@ -60,7 +62,9 @@ def read_codet(path: Path, problems: Path) -> ImportedSet:
         raise ProblemError(f"{path}: programs for {len(programs)} problems, and tests for {len(tests)}")
     if not 0 < len(programs) <= len(known):
         raise ProblemError(f"{path}: programs for {len(programs)} problems, and {problems} has {len(known)}")
-    return independent_set(DOMAIN, tuple(map(_problem, known, programs, tests)))
+    found = independent_set(DOMAIN, tuple(map(_problem, known, programs, tests)))
+    told = {USUAL_BUDGET} if found.budgets[-1] >= USUAL_BUDGET else set()
+    return replace(found, budgets=tuple(sorted({*found.budgets, *told})))
 
 
 def _written(path: Path, what: str) -> list[PlacedLine]:
