@@ -17,7 +17,7 @@ import typer
 from overthink.tasks.analysis.estimators import estimates
 from overthink.tasks.analysis.intervals import mean_interval
 from overthink.tasks.analysis.selectors import BY_DEFAULT, SELECTORS, Candidates, candidates
-from overthink.tasks.analysis.signals import SIGNAL_NAMES
+from overthink.tasks.analysis.signals import CLASS_NAMES, SIGNAL_NAMES
 
 ANSWERS = 12
 STEPS = 8
@@ -32,7 +32,8 @@ def synthetic(n: int, generator: np.random.Generator) -> Candidates:
     scores = np.clip(generator.normal(0.5 + 0.1 * right[:, np.newaxis], 0.2, (n, STEPS)), 0, 1)
     correct = [key == "0" for key in keys]
     signals = {name: generator.normal(10 + right, 3).tolist() for name in SIGNAL_NAMES}
-    return candidates(keys, correct, scores.tolist(), signals)
+    classes = {name: [str(one) for one in generator.integers(0, ANSWERS, n)] for name in CLASS_NAMES}
+    return candidates(keys, correct, scores.tolist(), signals, classes)
 
 
 def timed(label: str, work: Callable[[], Result]) -> tuple[Result, float]:
