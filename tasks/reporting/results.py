@@ -18,9 +18,11 @@ SUMMARY_SQL = "SELECT * FROM summary WHERE run_id = '{run_id}' ORDER BY method_i
 UNKNOWN_SQL = """SELECT count(*) AS unknown FROM rollouts JOIN verdicts USING (run_id, method_id, rollout_id)
 WHERE run_id = '{run_id}' AND correct IS NULL AND reference IS NOT NULL"""
 
-OVERLONG_SQL = """SELECT count(*) AS overlong FROM rollouts JOIN runs USING (run_id)
-WHERE run_id = '{run_id}' AND step_count > 0
-  AND NOT EXISTS (SELECT * FROM scores WHERE scores.rollout_id = rollouts.rollout_id AND scores.prm = runs.prm)"""
+# An anti join: with a subquery that names the rollout, 3.2 M rollouts took 6.7 GiB instead of 1.
+OVERLONG_SQL = """SELECT count(*) AS overlong
+FROM (SELECT rollout_id FROM rollouts WHERE run_id = '{run_id}' AND step_count > 0)
+ANTI JOIN (SELECT rollout_id FROM scores WHERE prm = (SELECT prm FROM runs WHERE run_id = '{run_id}'))
+    USING (rollout_id)"""
 
 REPORTED_SQL = "SELECT count(*) AS choices FROM reported WHERE run_id = '{run_id}' AND measure = 'choice'"
 CHOSEN_SQL = "SELECT DISTINCT method_id, selector FROM selections WHERE run_id = '{run_id}'"
