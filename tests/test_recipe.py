@@ -272,6 +272,12 @@ def test_without_a_prm_the_selectors_are_those_that_need_none() -> None:
     assert Recipe.model_validate(BASE | {"prm": None}).chosen_selectors() == ("majority", "oracle")
 
 
+def test_programs_are_chosen_by_tests_too() -> None:
+    by_tests = ("tests_max", "tests_vote", "behaviour_vote", "codet")
+    chosen = Recipe.model_validate(BASE | {"prm": None, "domain": "code"}).chosen_selectors()
+    assert chosen == ("majority", *by_tests, "oracle")
+
+
 def test_all_are_those_that_the_engines_allow() -> None:
     def chosen(**changes: Any) -> set[str]:
         return set(Recipe.model_validate(BASE | {"selectors": "all"} | changes).chosen_selectors())
