@@ -23,6 +23,7 @@ from overthink.storage.storage_errors import QueryError
 from overthink.storage.store import Store
 
 BATCH_ROWS = 2048
+OUT_OF_MEMORY = "Out of Memory: the query needs more than its limit (--memory): narrow it, or allow more"
 NOT_IN_ARROW = frozenset(
     {"bignum", "bit", "geometry", "interval", "time with time zone", "uhugeint", "union", "variant"}
 )
@@ -102,6 +103,8 @@ class Waiting:
             raise QueryError(
                 f"the query ran longer than {self._limit:g} s and was stopped: narrow it, or allow more"
             ) from error
+        except duckdb.OutOfMemoryException as error:
+            raise QueryError(OUT_OF_MEMORY) from error
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise QueryError(one_line(str(error))) from error
         finally:
