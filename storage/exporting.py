@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
+from overthink.storage.export_places import check_file, check_folder
 from overthink.storage.files import TEMPORARY_SUFFIX, disk_errors, make_folder, sync
 from overthink.storage.parquet_rows import pieces, write_parquet
 from overthink.storage.public_tables import Say, show_tables
@@ -16,7 +17,6 @@ from overthink.storage.query_limits import QueryLimits
 from overthink.storage.schemas import SCHEMAS
 from overthink.storage.sql import AnswerRows, Waiting, connected, rows_of
 from overthink.storage.sql_statements import one_line
-from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
 from overthink.storage.views import VIEWS
 
@@ -39,10 +39,10 @@ class Export:
     def to_duckdb(self, path: Path, force: bool = False) -> Mapping[str, int]:
         """Write one DuckDB file with all public tables; returns their numbers of rows. It is there whole or not at all.
 
-        Raises StorageError where something is there already, unless `force`, and on a full or failing disk.
+        Raises StorageError where something is there already, but with `force` an earlier export; for a place inside the
+        store; and on a full or failing disk.
         """
-        if path.is_dir() or (path.exists() and not force):
-            raise _taken(path, replaceable=path.is_file())
+        check_file(path, self.store.root, force)
         with _workplace(path) as folder:
             made = folder / "data.duckdb"
             with duckdb.connect(str(made), config={"memory_limit": f"{self.limits.memory // 2}B"}) as target:
@@ -57,10 +57,7 @@ class Export:
 
         With `force` a folder is replaced, but only one that holds nothing else than such files.
         """
-        there = {each.name for each in path.iterdir()} if path.is_dir() else set()
-        ours = there <= {f"{name}.parquet" for name in VIEWS}
-        if path.is_file() or not ours or (there and not force):
-            raise _taken(path, replaceable=ours and not path.is_file())
+        check_folder(path, self.store.root, force)
         with _workplace(path) as folder:
             made = folder / "tables"
             made.mkdir()
@@ -106,8 +103,3 @@ def _workplace(path: Path) -> Iterator[Path]:
             full = "No space left on device" in str(error)
             raise OSError(errno.ENOSPC if full else errno.EIO, one_line(str(error))) from error
         sync(path.parent)
-
-
-def _taken(path: Path, replaceable: bool) -> StorageError:
-    remedy = "name another place, or replace what an earlier export wrote with --force"
-    return StorageError(f"{path} is there already: {remedy if replaceable else 'name another place'}")

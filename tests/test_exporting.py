@@ -1,6 +1,7 @@
 """Exports: what others read in them without us, and that they are there whole or not at all."""
 
 import os
+import stat
 import subprocess
 import sys
 import tarfile
@@ -149,7 +150,64 @@ def test_nothing_but_an_earlier_export_is_replaced(store: Store, tmp_path: Path,
             write(exported(store), folder, force=force)
     with pytest.raises(StorageError, match=r"thesis.txt is there already: name another place$"):
         exported(store).to_parquet(folder / "thesis.txt", force)
+    with pytest.raises(StorageError, match=r"thesis.txt is there already: name another place$"):
+        exported(store).to_duckdb(folder / "thesis.txt", force)
     assert (folder / "thesis.txt").read_text(encoding="utf-8") == "years of work"
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "CREATE TABLE mine (x INT)",
+        "CREATE TABLE runs (x INT); CREATE TABLE rollouts (x INT); CREATE VIEW v AS FROM runs",
+        "CHECKPOINT",
+    ],
+)
+def test_another_database_is_not_replaced(store: Store, tmp_path: Path, made: str) -> None:
+    path = tmp_path / "mine.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(made)
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match=r"mine.duckdb is there already: name another place$"):
+        exported(store).to_duckdb(path, force=True)
+    assert path.read_bytes() == before
+
+
+def special(path: Path, kind: str) -> None:
+    """A thing that is neither an ordinary file nor a folder."""
+    if kind == "device":
+        try:
+            os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 7))
+        except PermissionError:
+            pytest.skip("devices cannot be made here")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link to nothing":
+        path.symlink_to(path.with_name("nothing"))
+    else:
+        path.with_name("folder").mkdir()
+        path.symlink_to(path.with_name("folder"))
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("kind", ["device", "pipe", "link to nothing", "link to a folder"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_device_a_pipe_and_a_link_stay(store: Store, tmp_path: Path, way: str, kind: str, force: bool) -> None:
+    special(tmp_path / "out", kind)
+    before = (tmp_path / "out").lstat()
+    with pytest.raises(StorageError, match=r"out is neither an ordinary file nor a folder: name another place$"):
+        WAYS[way][0](exported(store), tmp_path / "out", force=force)
+    assert (tmp_path / "out").lstat() == before
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_is_exported_into_the_store_itself(store: Store, tmp_path: Path, way: str) -> None:
+    (tmp_path / "link").symlink_to(store.root)
+    for place in (store.root / "runs" / "zz", tmp_path / "link" / "zz", store.root):
+        with pytest.raises(StorageError, match=r"is inside the store .*: name a place outside of it$"):
+            WAYS[way][0](exported(store), place)
+    assert not (store.root / "runs" / "zz").exists()
+    assert not (store.root / "zz").exists()
 
 
 def test_an_empty_folder_is_filled(store: Store, tmp_path: Path) -> None:
