@@ -200,3 +200,21 @@ def test_a_prompt_is_shown_as_code_but_to_who_continues_it() -> None:
     system, user = Code().messages(PROMPT, "qwen")
     assert system["content"] == ONE_BLOCK and f"```python\n{PROMPT}\n```" in user["content"]
     assert Code().messages("Add two numbers.", "qwen")[1]["content"] == "Add two numbers."
+
+
+DEEP = {
+    "elif": "def add(a, b):\n    if a < 0:\n        return b\n"
+    + "".join(f"    elif a == {number}:\n        return {number} + b\n" for number in range(350)),
+    "sum": f"def add(a, b):\n    return a + b{' + 0' * 1500}\n",
+    "calls": f"def add(a, b):\n    return str(a){'.strip()' * 600}\n",
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_a_program_deeper_than_python_calls_is_read_and_told_apart(name: str) -> None:
+    assert syntax_key(DEEP[name]) == syntax_key(f"# the same\n{DEEP[name]}") != syntax_key(f"{DEEP[name]}x = 1\n")
+
+
+@pytest.mark.parametrize(("one", "other"), [("x = 1", "x = '1'"), ("f(a, [b])", "f(a, b)"), ("f([a, b])", "f([a], b)")])
+def test_programs_of_another_structure_have_other_keys(one: str, other: str) -> None:
+    assert syntax_key(one) != syntax_key(other)

@@ -62,6 +62,8 @@ async def test_a_long_standard_input_is_read_or_is_not() -> None:
         ("pass", 0),
         ("import sys; sys.exit(3)", 3),
         ("import os; os._exit(137)", 137),
+        ("exit()", 0),
+        ("quit(4)", 4),
         ("raise SystemExit('a reason')", 1),
         ("1 / 0", 1),
         ("def f(:", 1),
@@ -197,7 +199,7 @@ async def test_memory_is_bounded() -> None:
 async def test_cpu_time_is_bounded_even_where_the_signal_is_ignored(prelude: str) -> None:
     outcome = await run(prelude + "while True: pass", limits=BRIEF, tests="pass")
     assert (outcome.ended, outcome.exit_code, outcome.passed) == ("cpu", None, False)
-    assert outcome.cpu_seconds == pytest.approx(1 if not prelude else 2, abs=0.3)
+    assert outcome.cpu_seconds is not None and 1 < outcome.cpu_seconds < 1.6
 
 
 async def test_a_program_that_only_waits_is_unknown_after_ten_times_the_limit() -> None:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import Lock
+from typing import Any
 
 LONGEST = 100_000  # characters; a longer text is no program
 MOST_CUTS = 200
@@ -57,7 +58,7 @@ def _tree_or_line(text: str) -> ast.Module | int:
     try:
         with without_warnings():
             tree = ast.parse(text)
-        stray = next(_stray(tree), None)
+        stray = min(_stray(tree), default=None)
     except SyntaxError as error:
         return error.lineno or 0
     except (ValueError, RecursionError, MemoryError):
@@ -65,13 +66,15 @@ def _tree_or_line(text: str) -> ast.Module | int:
     return tree if stray is None else stray
 
 
-def _stray(node: ast.AST) -> Iterator[int]:
-    """The lines of what may only be in a function, and is in none."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, _ONLY_IN_FUNCTIONS):
-            yield child.lineno
-        elif not isinstance(child, _SCOPES):
-            yield from _stray(child)
+def _stray(tree: ast.AST) -> Iterator[int]:
+    """The lines of what may only be in a function, and is in none; of a tree that may be deeper than calls may be."""
+    left = [tree]
+    while left:
+        for child in ast.iter_child_nodes(left.pop()):
+            if isinstance(child, _ONLY_IN_FUNCTIONS):
+                yield child.lineno
+            elif not isinstance(child, _SCOPES):
+                left.append(child)
 
 
 def is_module(text: str) -> bool:
@@ -129,4 +132,18 @@ def syntax_key(program: str) -> str:
     for node in ast.walk(tree):
         if isinstance(node, (*_DEFINITIONS, ast.Module)) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    written = "\n".join(_written(tree)).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(written).hexdigest()[:16]
+
+
+def _written(tree: ast.AST) -> Iterator[str]:
+    """A tree node by node, each with the number of its parts; unlike `ast.dump` as deep as a tree may be."""
+    left: list[Any] = [tree]
+    while left:
+        one = left.pop()
+        if isinstance(one, ast.AST | list):
+            parts = one if isinstance(one, list) else [value for _, value in ast.iter_fields(one)]
+            yield f"{type(one).__name__} {len(parts)}"
+            left += reversed(parts)
+        else:
+            yield repr(one)

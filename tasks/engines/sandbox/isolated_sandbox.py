@@ -65,7 +65,8 @@ def _new_user() -> int:
 def _rlimits(limits: Limits) -> list[tuple[str, int, int]]:
     """Soft and hard limits. One process more, since the supervisor counts as one of the same user.
 
-    A program that goes on after the signal of the soft limit of CPU time is killed a second later.
+    The supervisor stops the program at its CPU seconds; the kernel's own limit, which it counts less exactly, is for
+    children of the program, and the hard one for those that go on after the signal of the soft one.
     """
     same = {
         "RLIMIT_AS": limits.memory_bytes,
@@ -75,5 +76,6 @@ def _rlimits(limits: Limits) -> list[tuple[str, int, int]]:
         "RLIMIT_NOFILE": OPEN_FILES,
         "RLIMIT_CORE": 0,
     }
-    cpu = ("RLIMIT_CPU", limits.cpu_seconds, limits.cpu_seconds + 1)
+    soft = limits.cpu_seconds + limits.cpu_seconds // 2 + 1
+    cpu = ("RLIMIT_CPU", soft, soft + 1)
     return [cpu, *((name, value, value) for name, value in same.items())]
