@@ -155,7 +155,7 @@ class Supervised:
         return True
 
     def cpu_seconds(self) -> float:
-        """What the program has used, as exactly as at its end: the kernel's limits count ticks, which vary with load."""
+        """What the program has used, exactly; the kernel's own limits count ticks, which vary with load."""
         try:
             return time.clock_gettime(~self.pid << 3 | CPUCLOCK_SCHED)
         except OSError:  # it has just ended
