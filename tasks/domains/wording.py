@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from overthink.tasks.domains.answer_tags import MOST_READ, last_tag
 from overthink.tasks.domains.domain import Extraction, PlainDomain, Reason, Verdict
 from overthink.tasks.domains.math.extraction import extract_answer
+from overthink.tasks.domains.stated_words import said_words
 from overthink.tasks.reasoning_marks import divide_by_any
 from overthink.tasks.records import Problem
 
@@ -36,7 +37,7 @@ class Wording(PlainDomain):
     def extract(self, text: str, extraction: Extraction = "boxed") -> str | None:
         """What stands in the last tag, box or statement; where all is one line, `lenient` takes it for the answer."""
         text = divide_by_any(text[-MOST_READ:]).answer.strip()
-        found = last_tag(text) or extract_answer(text, extraction)
+        found = last_tag(text) or extract_answer(text, extraction, said_words)
         if found is None and extraction == "lenient" and text and "\n" not in text:
             return text
         return found

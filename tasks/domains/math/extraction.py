@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from overthink.tasks.domains.domain import Extraction
-from overthink.tasks.domains.math.statements import is_answer, stated_answer, without_statement
+from overthink.tasks.domains.math.statements import Said, is_answer, said_value, stated_answer, without_statement
 
 MOST_READ = 100_000  # characters; an answer is at the end
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s{0,9}")
@@ -31,13 +31,13 @@ class _Box(NamedTuple):
     content: str
 
 
-def extract_answer(text: str, extraction: Extraction = "boxed") -> str | None:
-    """The answer as written, or None where the solution gives none.
+def extract_answer(text: str, extraction: Extraction = "boxed", said: Said = said_value) -> str | None:
+    """The answer as written, or None where the solution gives none; `said` reads what a statement of it says.
 
     `lenient` falls back to the last number, as the reference tools do; use it only to compare with them.
     """
     text = _read_part(text)
-    answer = last_box(text) or stated_answer(text)
+    answer = last_box(text, said) or stated_answer(text, said)
     if answer is None and extraction == "lenient":
         numbers = _NUMBER.findall(text)
         answer = numbers[-1].replace(",", "") if numbers else None
@@ -49,7 +49,7 @@ def is_final(step: str) -> bool:
     return "\\boxed" in step
 
 
-def last_box(text: str) -> str | None:
+def last_box(text: str, said: Said = said_value) -> str | None:
     """The content of the box that opens last, of those that are closed and hold an answer; one pass over the text.
 
     Boxes with nothing but "and", "or" or a comma between them in one line are a list.
@@ -63,7 +63,7 @@ def last_box(text: str) -> str | None:
         if before.end > after.begin or len(between) > 80 or "\n" in between or not _SIDE_BY_SIDE.fullmatch(between):
             break
         listed.insert(0, before)
-    return ",".join(dict.fromkeys(without_statement(box.content) for box in listed))
+    return ",".join(dict.fromkeys(without_statement(box.content, said) for box in listed))
 
 
 def _read_part(text: str) -> str:

@@ -1,7 +1,9 @@
 """An answer that is said in words: "the answer is 42", "**Final Answer**: 42", "#### 42"."""
 
 import re
+from collections.abc import Callable
 
+Said = Callable[[str, int], str | None]  # what a text says from a place on, behind "the answer is"
 MOST_STATEMENTS = 50  # of which the last that says something counts
 LONGEST_STATEMENT = 4000  # characters
 MOST_WORDS = 6  # of an answer that begins with a word
@@ -49,7 +51,7 @@ _VALUE_BEFORE = re.compile(
     re.DOTALL,
 )
 _JOINED = re.compile(r"\s{0,3}(?:,|;|and\b|or\b|, ?and\b|, ?or\b)\s{0,3}")
-_BOLD = re.compile(r"\*\*(?!\s)(?P<a>[^\n]+?)(?<!\s)\*\*(?!\w)|`(?P<b>[^`\n]+)`|\*(?!\s)(?P<c>[^*\n]+)(?<!\s)\*")
+BOLD = re.compile(r"\*\*(?!\s)(?P<a>[^\n]+?)(?<!\s)\*\*(?!\w)|`(?P<b>[^`\n]+)`|\*(?!\s)(?P<c>[^*\n]+)(?<!\s)\*")
 _SENTENCE_END = re.compile(r"(?<!\\)[.!?](?=\s|$)|(?<!\\)[;\n]")
 _REMARK = re.compile(
     r",?\s+(?:since|because|as|so|which|where|when|for|if|after|that|with|but|by|from|given|due|thus|hence|therefore|i\.e"
@@ -64,7 +66,7 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _ASKS_FOR_ANSWER = re.compile(r"answer|\bans\b|\byour\b|\bhere\b", re.IGNORECASE)
-_NO_ANSWER = re.compile(
+NO_ANSWER = re.compile(
     r"(?:(?:in)?correct|right|wrong|(?:in)?valid|reasonable|plausible|sensible|consistent|helpful|useful|clear|obvious"
     r"|unique|independent|not|in|on|at|to|given|found|obtained|as|that|because|since|always|expressed|expected|required"
     r"|supposed|needed|based|written|also|what|this|it|there|simplified|likely|probably|verified|confirmed|known|of"
@@ -90,7 +92,7 @@ def is_answer(content: str) -> bool:
     return not (_PLACEHOLDER.fullmatch(content) and _ASKS_FOR_ANSWER.search(content))
 
 
-def stated_answer(text: str) -> str | None:
+def stated_answer(text: str, said: Said) -> str | None:
     """What the last statement of an answer says, or a text that is nothing but a value; None without either."""
     found = [statement for pattern in (_STATED, _CALLED, _APPOSED, _MARKED) for statement in pattern.finditer(text)]
     found = sorted(found, key=lambda one: one.end())[-MOST_STATEMENTS:]
@@ -99,18 +101,18 @@ def stated_answer(text: str) -> str | None:
     for statement in reversed(found):
         if last is not None and following is not None and not _is_reason(text[statement.end() : following.start()]):
             return last
-        answer = _said_by(statement, text)
+        answer = _said_by(statement, text, said)
         if answer is not None:
             last, following = answer, statement
     return last or _alone(text)
 
 
-def _said_by(statement: re.Match[str], text: str) -> str | None:
+def _said_by(statement: re.Match[str], text: str, said: Said) -> str | None:
     if statement.re is _MARKED:
         return _marked(statement)
     if statement.re is _APPOSED:
-        return _said(statement["value"], 0)
-    return _called(text, statement.start()) if statement.re is _CALLED else _said(text, statement.end())
+        return said(statement["value"], 0)
+    return _called(text, statement.start()) if statement.re is _CALLED else said(text, statement.end())
 
 
 def _called(text: str, end: int) -> str | None:
@@ -125,10 +127,10 @@ def _is_reason(between: str) -> bool:
     return _REMARK.search(between) is not None and _SENTENCE_END.search(between) is None
 
 
-def without_statement(content: str) -> str:
+def without_statement(content: str, said: Said) -> str:
     """What a box says, without "the answer is" in front of it."""
-    said = _STATED.search(content)
-    return content if said is None else _said(content, said.end()) or content
+    statement = _STATED.search(content)
+    return content if statement is None else said(content, statement.end()) or content
 
 
 def _marked(statement: re.Match[str]) -> str | None:
@@ -137,27 +139,27 @@ def _marked(statement: re.Match[str]) -> str | None:
     return None if value is None else value["value"].strip()
 
 
-def _said(text: str, begin: int) -> str | None:
+def said_value(text: str, begin: int) -> str | None:
     """The answer with which the text from `begin` on starts, or None where that is none."""
     text = text[begin : begin + LONGEST_STATEMENT].partition("</answer>")[0]
     text = text[_end_of(_LEADING, text) :]
-    bold = _BOLD.match(text)
+    bold = BOLD.match(text)
     if bold is None and (unmarked := text.lstrip("*_")) != text:
         text = unmarked[_end_of(_LEADING, unmarked) :]
-        bold = _BOLD.match(text)
+        bold = BOLD.match(text)
     if bold is not None:
         text = next(inner for inner in bold.groups() if inner is not None)
-    answer = _in_mathematics(text) or _in_words(text)
+    answer = in_mathematics(text) or _in_words(text)
     return answer if _acceptable(answer) else None
 
 
 def _acceptable(answer: str) -> bool:
-    if not is_answer(answer) or _NO_ANSWER.match(answer) or re.search(r"\\(?:boxed|fbox)", answer):
+    if not is_answer(answer) or NO_ANSWER.match(answer) or re.search(r"\\(?:boxed|fbox)", answer):
         return False
     return not _BEGINS_WITH_WORD.match(answer) or len(_PROSE.findall(answer)) <= MOST_WORDS
 
 
-def _in_mathematics(text: str) -> str | None:
+def in_mathematics(text: str) -> str | None:
     """What the formulas at the beginning hold, joined by commas; None without one. A dollar before prose is money."""
     found: list[str] = []
     place = 0
@@ -210,7 +212,7 @@ def _alone(text: str) -> str | None:
     text = _POLITE.sub("", text[-LONGEST_STATEMENT:]).strip(" \t\n.…") if len(text) <= LONGEST_STATEMENT else ""
     if number := re.fullmatch(_NUMBER, text):
         return number[0].strip()
-    bold = _BOLD.fullmatch(text)
+    bold = BOLD.fullmatch(text)
     inner = text if bold is None else next(one for one in bold.groups() if one is not None)
     formula = _formula(inner, 0)
     if formula is not None and formula[1] == len(inner):
