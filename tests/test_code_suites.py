@@ -1,8 +1,17 @@
 """The suites of a program in the sandbox: what grades it, what is a signal, and what it cannot claim."""
 
 import json
-from pathlib import Path
+import re
+from collections import deque
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from functools import partial
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from coded import ADD, CODE, problem, results
@@ -14,7 +23,7 @@ from overthink.tasks.datasets.sources import FileSource, load_problems
 from overthink.tasks.datasets.user_turns import Asking
 from overthink.tasks.domains.code.coding import Code
 from overthink.tasks.domains.code.docstring_examples import example_tests
-from overthink.tasks.domains.code.each_test import canonical
+from overthink.tasks.domains.code.each_test import Unknown, canonical, form
 from overthink.tasks.domains.code.failures import judged
 from overthink.tasks.domains.program_domain import SuiteResult
 from overthink.tasks.engines.sandbox.bubblewrap import Bubblewrap
@@ -231,6 +240,67 @@ async def test_without_public_tests_the_examples_are_a_signal() -> None:
     assert found["public"].passed == (True, False) and found["inputs"].behaviour is not None
 
 
+class Slotted:
+    """Without a dictionary."""
+
+    __slots__ = ("one", "other")
+
+    def __init__(self, one: object, other: object) -> None:
+        self.one, self.other = one, other
+
+
+class Plain(SimpleNamespace):
+    """With one."""
+
+
+class Choice(Enum):
+    """One of two."""
+
+    ONE = 1
+    OTHER = 2
+
+
+class Raises:
+    """All of its methods raise."""
+
+    def __reduce_ex__(self, protocol: object) -> str:
+        raise ValueError
+
+    def __repr__(self) -> str:
+        raise TypeError
+
+
+def in_itself() -> list[object]:
+    found: list[object] = []
+    found.append(found)
+    return found
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda: 1, len, problem, [].append, Slotted(1, 2).__init__, partial(lambda: 1), Slotted, json, object(),
+        type("Empty", (), {})(), Slotted.__new__(Slotted), re.match("a", "a"), Raises(), [1, {"a": Raises()}],
+        in_itself(), Plain(x=object()),
+    ],
+)  # fmt: skip
+def test_a_value_that_nothing_tells_from_others_is_unknown(value: object) -> None:
+    with pytest.raises(Unknown):
+        form(value)
+
+
+async def test_a_program_with_a_result_that_is_unknown_has_no_behaviour() -> None:
+    same = APART | {"inputs": ["add(1, 2)", "add(0, 0)"]}
+    for value in ("lambda: 1", "object()", "[print]"):
+        found = await run(same, f"def add(a, b):\n    return a + b if a else {value}\n")
+        assert found["inputs"].behaviour is None and found["public"].passed == (False, True, True)
+    of = [
+        (await run(same, f"from decimal import Decimal\ndef add(a, b):\n    return Decimal(a) + {one}\n"))["inputs"]
+        for one in ("b", "1 - 1 + b", "1")
+    ]
+    assert of[0].behaviour == of[1].behaviour != of[2].behaviour and of[0].behaviour is not None
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -246,8 +316,37 @@ async def test_without_public_tests_the_examples_are_a_signal() -> None:
         (iter([1, 2]), iter([1, 2]), True),
         (iter([1, 2]), iter([1, 3]), False),
         (float("nan"), float("nan"), True),
-        (object(), object(), True),
         (None, "None", False),
+        (2, Decimal(2), True),
+        (Fraction(1, 2), 0.5, True),
+        (Decimal("0.1"), Decimal("0.2"), False),
+        (float("inf"), Decimal("Infinity"), True),
+        (Fraction(1, 3), Fraction(1, 4), False),
+        (date(2020, 1, 1), date(2020, 1, 2), False),
+        (date(2020, 1, 1), date(2020, 1, 1), True),
+        (timedelta(1), timedelta(2), False),
+        (UUID(int=1), UUID(int=2), False),
+        (PurePosixPath("a/b"), PurePosixPath("a/c"), False),
+        (slice(1, 2), slice(1, 3), False),
+        (re.compile("a" * 300), re.compile("a" * 299 + "b"), False),
+        (re.compile("a"), re.compile("a", re.IGNORECASE), False),
+        (re.compile("a"), re.compile("a"), True),
+        (range(3), range(4), False),
+        (range(10**9), range(10**9 + 1), False),
+        ([0] * 20_000 + [1], [0] * 20_000 + [2], False),
+        (deque([0] * 20_000 + [1]), deque([0] * 20_000 + [2]), False),
+        (bytearray(b"a"), bytearray(b"b"), False),
+        ({"a": 1}.keys(), {"b": 1}.keys(), False),
+        ({"a": 1}.values(), {"a": 1}.values(), True),
+        (ValueError("a"), ValueError("b"), False),
+        (int, str, False),
+        (..., NotImplemented, False),
+        (Slotted(1, [2]), Slotted(1, [3]), False),
+        (Slotted(1, [2]), Slotted(1, [2]), True),
+        (Plain(x={1, 2}), Plain(x={2, 1}), True),
+        (Plain(x=1), Plain(x=2), False),
+        (Plain(x=1), Plain(y=1), False),
+        (Choice.ONE, Choice.OTHER, False),
     ],
 )
 def test_results_have_one_form(one: object, other: object, same: bool) -> None:
