@@ -7,8 +7,9 @@ from typing import Any
 
 from overthink.tasks.domains.code.continuing import open_function
 from overthink.tasks.domains.code.docstring_examples import example_tests
+from overthink.tasks.domains.code.module_names import names_missing
 from overthink.tasks.domains.code.program_text import Wanted
-from overthink.tasks.domains.code.python_syntax import is_module, module_of, used_names
+from overthink.tasks.domains.code.python_syntax import is_module
 from overthink.tasks.domains.code.suites import ApartSuite, CasesSuite, InputsSuite, PlannedSuite, WholeSuite
 from overthink.tasks.domains.code.test_forms import (
     Case,
@@ -60,7 +61,7 @@ class ProblemSuites:
     @cached_property
     def wanted(self) -> Wanted:
         """What a text is read for: a program with the function, and with helpers that hidden tests read."""
-        names = frozenset(used_names([module_of(self.hidden_text)]))
+        names = frozenset(names_missing(self.hidden_text))
         used = names if self._entry_point is None else names | {self._entry_point}
         return Wanted(self._entry_point, self._prompt, used)
 

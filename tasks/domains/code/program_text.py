@@ -2,20 +2,24 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from overthink.tasks.domains.code.continuing import OpenFunction, open_function
+from overthink.tasks.domains.code.continuing import OpenFunction, indent_of, open_function
 from overthink.tasks.domains.code.fences import PYTHON, fenced_blocks
-from overthink.tasks.domains.code.python_syntax import defined_names, is_module, parsed, runnable
-from overthink.tasks.domains.code.run_on import without_run_on
+from overthink.tasks.domains.code.module_names import bound, defines
+from overthink.tasks.domains.code.python_syntax import is_module, module_of, runnable
+from overthink.tasks.domains.code.run_on import futures_first, with_helpers, without_idle, without_run_on
 
 _BEGIN = re.compile(r"^(?:(?:def|async def|class|import|from)\b|@)", re.MULTILINE)
 MOST_BLOCKS = 50  # the last
 _FENCE_BEGUN = "```python\n"  # as by a recipe's prefill
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_FUTURE = re.compile(r"^from __future__ .*\n?", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
+_MARK = re.compile(r"^[ \t]*\[(?:(?P<begin>BEGIN|PYTHON)|DONE|/PYTHON)\][ \t]*$", re.MULTILINE)  # of prompts with shots
+_BOM = re.compile("^\ufeff", re.MULTILINE)
+_RETURN = re.compile(r"^[ \t]*(?:return|yield|raise)\b", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -32,45 +36,74 @@ class Wanted:
 
     def program_in(self, text: str) -> str | None:
         """The program in a text; None where it holds none."""
-        ways = (self._alone, self._continued, self._other)
-        tries = [(way, codes) for codes in _readings(text) for way in ways]
-        begin = _BEGIN.search(text)
-        if begin is not None:  # behind prose, which a completion does not begin with
-            tries += [(way, [text[begin.start() :]]) for way in (self._alone, self._other)]
-        programs = (way(code) for way, codes in tries for code in reversed(codes))
-        return next((program for program in programs if program is not None), None)
+        text = _MARK.sub(lambda mark: _FENCE_BEGUN.strip() if mark["begin"] else "```", _BOM.sub("", text))
+        tries = [(self._continued, [head])] if indent_of(head := _before_fences(text)) else []
+        ways = (self._alone, self._continued, self._imported, self._other)
+        tries += [(way, codes) for codes in _readings(text) for way in ways]
+        begins = [match.start() for match in _BEGIN.finditer(text)][:MOST_BLOCKS]
+        # behind prose, which a completion does not begin with
+        tries += [(way, [text[begin:]]) for way in (self._alone, self._imported, self._other) for begin in begins]
+        programs = (program for way, codes in tries for program in way(codes))
+        return next(programs, None)
 
-    def _alone(self, code: str) -> str | None:
-        """Code that defines what is asked for, behind the prompt's imports and helpers."""
-        program = runnable(code)
-        if program is None or not self._is_there(program):
-            return None
-        if self.entry_point is not None:
-            program = without_run_on(program, self.entry_point, self.used, once=False)
-        before = self._opened.preamble if self._opened else self.prompt if is_module(self.prompt) else ""
-        return "".join(_FUTURE.findall(program)) + f"{before}\n{_FUTURE.sub('', program)}".lstrip("\n")
+    def _alone(self, codes: list[str]) -> Iterator[str]:
+        """Code that defines what is asked for, behind the prompt's imports and helpers: the last first."""
+        return self._whole(codes, self._is_there)
 
-    def _continued(self, code: str) -> str | None:
-        """Code that continues the prompt's function."""
+    def _imported(self, codes: list[str]) -> Iterator[str]:
+        """Code that imports what is asked for, or may."""
+        return self._whole(codes, self._may_import)
+
+    def _whole(self, codes: list[str], is_one: Callable[[list[ast.stmt]], bool]) -> Iterator[str]:
+        for place in reversed(range(len(codes))):
+            program = runnable(codes[place])
+            if program is None or not is_one(module_of(program).body):
+                continue
+            program = without_idle(program)
+            if self.entry_point is not None:
+                program = without_run_on(program, self.entry_point, self.used, once=False)
+            before = self._opened.preamble if self._opened else self.prompt if is_module(self.prompt) else ""
+            yield futures_first(with_helpers(f"{before}\n{program}".lstrip("\n"), codes[:place]))
+
+    def _continued(self, codes: list[str]) -> Iterator[str]:
+        """Code that continues the prompt's function: the last that returns, else the first."""
         opened = self._opened
-        return None if opened is None else opened.continued(code, self.used)
+        if opened is None:
+            return
+        returning = [place for place, code in enumerate(codes) if _RETURN.search(code)]
+        others = [place for place in range(len(codes)) if place not in returning]
+        for place in (*reversed(returning), *others):
+            program = opened.continued(codes[place], self.used)
+            if program is not None:
+                yield futures_first(with_helpers(program, codes[:place]))
 
-    def _other(self, code: str) -> str | None:
-        """A program that defines something else, as under another name."""
-        program = runnable(code)
-        tree = None if program is None else parsed(program)
-        return program if tree is not None and any(isinstance(one, _DEFINITIONS) for one in tree.body) else None
+    def _other(self, codes: list[str]) -> Iterator[str]:
+        """A program that defines something else, as under another name: the last first."""
+        for code in reversed(codes):
+            program = runnable(code)
+            if program is not None and any(isinstance(one, _DEFINITIONS) for one in module_of(program).body):
+                yield without_idle(program)
 
     @cached_property
     def _opened(self) -> OpenFunction | None:
         return open_function(self.prompt)
 
-    def _is_there(self, program: str) -> bool:
+    def _is_there(self, body: list[ast.stmt]) -> bool:
         """Whether a program defines the function; of one that reads input, whether it calls anything."""
-        tree = parsed(program)
-        if tree is None or self.entry_point is None:
-            return tree is not None and any(isinstance(node, ast.Call) for node in ast.walk(tree))
-        return any(self.entry_point in defined_names(statement) for statement in tree.body)
+        if self.entry_point is None:
+            return any(isinstance(node, ast.Call) for one in body for node in ast.walk(one))
+        return any(defines(one, self.entry_point) for one in body)
+
+    def _may_import(self, body: list[ast.stmt]) -> bool:
+        """Whether a program imports the function."""
+        names = {name for one in body if isinstance(one, ast.Import | ast.ImportFrom) for name in bound(one)}
+        return not names.isdisjoint({self.entry_point, "*"})
+
+
+def _before_fences(text: str) -> str:
+    """What stands before the first fence of a text that has one: mostly prose, or the end of a block begun before."""
+    first = _FENCE.search(text)
+    return text[: first.start()] if first else ""
 
 
 def _readings(text: str) -> Iterator[list[str]]:
