@@ -47,6 +47,7 @@ def test_what_is_no_array_of_rows_is_told(content: str | bytes, told: str, tmp_p
 
 
 # Without a clock: the names of tests are made of it.
+# No clock in it: the names of tests are made of it.
 PACKED = gzip.compress(b'{"question": "q", "answer": "1"}\n{"question": "p", "answer": "2"}', mtime=0)
 
 
