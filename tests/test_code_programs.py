@@ -139,6 +139,7 @@ def test_what_is_no_program_is_no_answer(text: str) -> None:
     [
         *("(\n" * 30_000, "if x:\n" * 10_000, "x = 1 + \\\n" * 9_000, "```\n" * 20_000, "def area(:\n" * 9_000),
         *("a\n" * 20_000, "'" * 99_999, "def area(r): pass\narea(1)\n" * 3_000),
+        *("from a import b\n" * 6_000, "def area(r): pass\n" + "area.x = 1\n" * 9_000),
     ],
 )
 def test_a_text_that_is_hard_to_read_takes_seconds_at_most(text: str) -> None:

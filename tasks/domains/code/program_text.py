@@ -14,6 +14,7 @@ from overthink.tasks.domains.code.run_on import futures_first, with_helpers, wit
 
 _BEGIN = re.compile(r"^(?:(?:def|async def|class|import|from)\b|@)", re.MULTILINE)
 MOST_BLOCKS = 50  # the last
+MOST_BEGINS = 50  # the first lines that may begin a program behind prose
 _FENCE_BEGUN = "```python\n"  # as by a recipe's prefill
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
@@ -37,14 +38,17 @@ class Wanted:
     def program_in(self, text: str) -> str | None:
         """The program in a text; None where it holds none."""
         text = _MARK.sub(lambda mark: _FENCE_BEGUN.strip() if mark["begin"] else "```", _BOM.sub("", text))
-        tries = [(self._continued, [head])] if indent_of(head := _before_fences(text)) else []
-        ways = (self._alone, self._continued, self._imported, self._other)
-        tries += [(way, codes) for codes in _readings(text) for way in ways]
-        begins = [match.start() for match in _BEGIN.finditer(text)][:MOST_BLOCKS]
-        # behind prose, which a completion does not begin with
-        tries += [(way, [text[begin:]]) for way in (self._alone, self._imported, self._other) for begin in begins]
-        programs = (program for way, codes in tries for program in way(codes))
-        return next(programs, None)
+        return next((program for found in self._found_in(text) for program in found), None)
+
+    def _found_in(self, text: str) -> Iterator[Iterator[str]]:
+        """The programs of each way to read it, the best first."""
+        head = _before_fences(text)
+        if indent_of(head):
+            yield self._continued([head])
+        for codes in _readings(text):
+            yield from (way(codes) for way in (self._alone, self._continued, self._imported, self._other))
+        behind = _behind_prose(text)  # which a completion does not begin with
+        yield from (way([code]) for way in (self._alone, self._imported, self._other) for code in behind)
 
     def _alone(self, codes: list[str]) -> Iterator[str]:
         """Code that defines what is asked for, behind the prompt's imports and helpers: the last first."""
@@ -104,6 +108,18 @@ def _before_fences(text: str) -> str:
     """What stands before the first fence of a text that has one: mostly prose, or the end of a block begun before."""
     first = _FENCE.search(text)
     return text[: first.start()] if first else ""
+
+
+def _behind_prose(text: str) -> list[str]:
+    """The programs that begin at a line of a text that may begin one, each behind the end of the one before."""
+    found: list[str] = []
+    end = 0
+    for begin in [match.start() for match in _BEGIN.finditer(text)][:MOST_BEGINS]:
+        program = runnable(text[begin:]) if begin >= end else None
+        if program is not None:
+            found.append(program)
+            end = begin + len(program)
+    return found
 
 
 def _readings(text: str) -> Iterator[list[str]]:
