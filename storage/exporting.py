@@ -20,11 +20,8 @@ from overthink.storage.sql_statements import one_line
 from overthink.storage.store import Run, Store
 from overthink.storage.views import VIEWS
 
-# A stage may hold more than a run takes of it: exported are the rows of rollouts that the runs use, by these columns.
-OF_ROLLOUTS = {
-    **dict.fromkeys(("steps", "scores", "signals", "test_results", "step_labels", "grades"), "rollout_id"),
-    "verdicts": "run_id, method_id, rollout_id",
-}
+# A stage may hold more than a run takes of it: exported are the rows of rollouts that the runs use.
+OF_ROLLOUTS = {"steps", "scores", "signals", "test_results", "step_labels", "grades"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ class Export:
         with connected(self.store, limits, str(spill / "spill")) as connection, Waiting(connection, None) as waiting:
             show_tables(connection, self.store, self.runs, tuple(SCHEMAS), self.say, keys)
             for name in VIEWS:
-                used = f" SEMI JOIN rollouts USING ({OF_ROLLOUTS[name]})" if name in OF_ROLLOUTS else ""
+                used = " SEMI JOIN rollouts USING (rollout_id)" if name in OF_ROLLOUTS else ""
                 yield name, rows_of(connection, f"SELECT * FROM {name}{used}", waiting)
 
 

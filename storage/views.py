@@ -32,6 +32,12 @@ ROLLOUT_KINDS = ", ".join(f"'{kind}'" for kind in sorted(MAKE_ROLLOUTS))
 CALLS_OF_USE = f"""(u.kind IN ('{StageKind.SEARCH}', '{StageKind.LABEL}')
               OR u.kind IN ('{StageKind.SAMPLE}', '{StageKind.SCORE}', '{StageKind.TEST}') AND c.sample_index < u.n)"""
 
+# The rollouts of runs: a stage may hold more samples and problems than a run takes of it.
+USED_ROLLOUTS = f"""parts_rollouts r
+        JOIN stage_uses u ON u.kind IN ({ROLLOUT_KINDS}) AND u.stage_key = r.stage_key
+                         AND r.sample_index < u.n
+        JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = r.problem_key"""
+
 
 def _unpivoted(table: str, columns: Sequence[str], step_index: str, source: str) -> str:
     """The signals in the columns of a table, one a row; unknown ones have none."""
@@ -44,10 +50,7 @@ VIEWS = {
     "problems": "SELECT DISTINCT * EXCLUDE (stage_key) FROM parts_problems",
     "rollouts": f"""
         SELECT u.run_id, u.method_id, r.* EXCLUDE (stage_key, problem_key), a.answer, a.answer_key
-        FROM parts_rollouts r
-        JOIN stage_uses u ON u.kind IN ({ROLLOUT_KINDS}) AND u.stage_key = r.stage_key
-                         AND r.sample_index < u.n
-        JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = r.problem_key
+        FROM {USED_ROLLOUTS}
         LEFT JOIN (SELECT g.run_id, g.method_id, a.rollout_id, a.answer, a.answer_key FROM parts_answers a
                    JOIN stage_uses g ON g.kind = '{StageKind.GRADE}' AND g.stage_key = a.stage_key) a
                ON a.run_id = u.run_id AND a.method_id = u.method_id AND a.rollout_id = r.rollout_id""",
@@ -76,8 +79,10 @@ VIEWS = {
             FROM parts_grades GROUP BY ALL)""",
     # What each run itself makes of its rollouts, which others may grade by other references or tolerances.
     "verdicts": f"""
-        SELECT u.run_id, u.method_id, g.* EXCLUDE (stage_key) FROM parts_grades g
-        JOIN stage_uses u ON u.kind = '{StageKind.GRADE}' AND u.stage_key = g.stage_key""",
+        SELECT s.run_id, s.method_id, g.* EXCLUDE (stage_key) FROM parts_grades g
+        JOIN stage_uses s ON s.kind = '{StageKind.GRADE}' AND s.stage_key = g.stage_key
+        SEMI JOIN (SELECT u.run_id, u.method_id, r.rollout_id FROM {USED_ROLLOUTS}) used
+               ON used.run_id = s.run_id AND used.method_id = s.method_id AND used.rollout_id = g.rollout_id""",
     "decisions": f"""
         SELECT u.run_id, u.method_id, d.* EXCLUDE (stage_key, problem_key) FROM parts_decisions d
         JOIN stage_uses u ON u.kind = '{StageKind.DECIDE}' AND u.stage_key = d.stage_key

@@ -16,6 +16,8 @@ from test_lm_eval import sample
 
 from overthink.storage.sql import query
 from overthink.storage.store import Store
+from overthink.tasks.errors import ProblemError
+from overthink.tasks.importers.domain_fields import fields_in
 
 SCIENCE = SHARED_DATA / "science"
 PAGE = (Path(__file__).parents[1] / "docs" / "imports.md").read_text(encoding="utf-8")
@@ -167,3 +169,13 @@ def test_chembenchs_stored_answers_are_read_and_judged_as_it_did(tmp_path: Path)
     choice, numbers = query(Store(tmp_path / "store"), query_of).to_pylist()
     assert [*choice.values()][1:] == [1059, 1059, 1059, 376]
     assert [*numbers.values()][1:] == [244, 229, 0, 86]
+
+
+def test_half_a_character_in_a_field_is_told_with_its_column() -> None:
+    row = {"gen": ["assert f('\ud800')"], "setup": {"\udfff": 1}, "fine": ["\U0001f600"]}
+    assert fields_in("line 3", row, {"inputs": "fine"}) == {"inputs": ["\U0001f600"]}
+    for key, column in {"generated_tests": "gen", "test_setup": "setup"}.items():
+        with pytest.raises(
+            ProblemError, match=rf"line 3: field '{column}' \({key}\) is not valid Unicode text; mend it"
+        ):
+            fields_in("line 3", row, {"inputs": "fine", key: column})

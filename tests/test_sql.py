@@ -109,6 +109,14 @@ def store(tmp_path: Path) -> Store:
     return made
 
 
+def test_verdicts_are_of_the_rollouts_that_a_run_uses(store: Store) -> None:
+    found = rows(store, "SELECT run_id, method_id, list(rollout_id ORDER BY rollout_id) FROM verdicts GROUP BY ALL")
+    every = [f"{unit}/{index}" for unit in "ab" for index in range(3)]
+    assert sorted(found) == [("long", "bon-n3", every), ("short", "bon-n2", ["a/0", "a/1"])]
+    used = "SELECT run_id, method_id, rollout_id FROM"
+    assert rows(store, f"{used} verdicts EXCEPT {used} rollouts") == []
+
+
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(tmp_path_factory.mktemp("empty"))
@@ -221,10 +229,11 @@ def test_limits_are_those_of_the_machine_or_of_the_options(store: Store) -> None
         ("--memory", "50MB"): "Out of Memory",
         ("--memory", "50 apples"): "--memory: '50 apples' is no size: write one such as 4GB or 512MiB",
         ("--time-limit", "0.001"): "ran longer than 0.001 s and was stopped: narrow it, or allow more",
-        ("--threads", "0"): "Invalid value for '--threads'",
+        ("--threads", "0"): "--threads: 0 is too few: 1 at least",
+        ("--time-limit", "-1"): "--time-limit: -1 is no time: a number of seconds, or 0 for no limit",
     }.items():
         refused = command(*sql, *words)
-        assert refused.returncode == 2
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
         assert told in refused.stderr.replace("\n", " ")
     assert command("sql", "SELECT 1 AS x", "--time-limit", "0", "--threads", "1", "--store", store.root).returncode == 0
 

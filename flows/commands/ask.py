@@ -27,9 +27,7 @@ def sql(
     output: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = "table",
     memory: MemoryOption = None,
     threads: ThreadsOption = None,
-    time_limit: Annotated[
-        float, typer.Option(min=0, help="Seconds that it may compute; 0: no limit.")
-    ] = TIME_LIMIT_SECONDS,
+    time_limit: Annotated[float, typer.Option(help="Seconds that it may compute; 0: no limit.")] = TIME_LIMIT_SECONDS,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Query the store: runs, problems, rollouts, steps, scores, grades, selections, calls, costs, summary and more.

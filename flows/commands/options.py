@@ -18,7 +18,7 @@ RecipeArgument = Annotated[str, typer.Argument(help="A YAML file, or the name of
 MemoryOption = Annotated[
     str | None, typer.Option("--memory", metavar="SIZE", help="Memory for it, as in 8GB; else half of what is free.")
 ]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Threads for it; else one a core.")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Threads for it, 1 at least; else one a core.")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")]
 
 
@@ -31,7 +31,11 @@ def existing(place: str) -> Store:
 
 
 def limits_of(memory: str | None, threads: int | None, seconds: float | None) -> QueryLimits:
-    """What a query may take, from the machine where an option is not given. Raises UserError for what is no size."""
+    """What a query may take, from the machine where an option is not given. Raises UserError for what cannot be."""
+    if threads is not None and threads < 1:
+        raise UserError(f"--threads: {threads} is too few: 1 at least")
+    if seconds is not None and not seconds > 0:
+        raise UserError(f"--time-limit: {seconds:g} is no time: a number of seconds, or 0 for no limit")
     try:
         given = {"memory": None if memory is None else bytes_of(memory), "threads": threads}
     except ValueError as error:

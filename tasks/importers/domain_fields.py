@@ -1,5 +1,6 @@
 """What a domain grades by besides texts, such as options or units: fields of a problem, out of another tool's row."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ def fields_in(where: str, row: Mapping[str, Any], columns: Mapping[str, str]) ->
     """The values of a row's columns by our names for them, as JSON has them; `a.0.b` is a column inside others.
 
     Commas stand between several columns, of which the values are a list. A value may be null. Raises ProblemError
-    naming the place, the column and our name for it, where there is no such column.
+    naming the place, the column and our name for it, where there is no such column, or it holds half a character.
     """
     found: dict[str, Any] = {}
     for key, column in columns.items():
@@ -20,7 +21,14 @@ def fields_in(where: str, row: Mapping[str, Any], columns: Mapping[str, str]) ->
             found[key] = _value(where, row, column, key)
         else:
             found[key] = [_value(where, row, one, key) for one in column.split(",")]
-    return row_fields(found)
+    fields = row_fields(found)
+    for key, value in fields.items():
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            told = f"field {columns[key]!r} ({key}) is not valid Unicode text; mend it, or leave it out"
+            raise ProblemError(f"{where}: {told}") from error
+    return fields
 
 
 def _value(where: str, row: Mapping[str, Any], column: str, key: str) -> Any:
