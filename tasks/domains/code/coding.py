@@ -14,7 +14,7 @@ from overthink.tasks.domains.code.fences import ends_a_block
 from overthink.tasks.domains.code.problem_suites import ProblemSuites
 from overthink.tasks.domains.code.program_text import Wanted
 from overthink.tasks.domains.code.python_syntax import syntax_key
-from overthink.tasks.domains.code.test_forms import called_first, tests_of, written
+from overthink.tasks.domains.code.test_forms import Case, asked_function, lines_of_python, tests_of, written
 from overthink.tasks.domains.domain import Extraction, Judge, Judged, Reason, Verdict
 from overthink.tasks.domains.domain_options import checked_options
 from overthink.tasks.domains.math.grouping import numbered
@@ -76,10 +76,11 @@ class Code(ProgramDomain):
         fields = dict(problem.fields)
         given = answer if fields.get("tests") is None else fields["tests"]
         tests = tests_of(given, "tests")
-        entry_point = fields.get("entry_point") or (called_first(tests) if tests else None)
-        if entry_point is not None and not str(entry_point).strip().isidentifier():
-            raise ValueError(f"its entry_point {entry_point!r} is no name of a function")
-        fields |= {"entry_point": None if entry_point is None else str(entry_point).strip(), "tests": given}
+        if tests is None and "tests" in fields:
+            raise ValueError("it has no tests: name their column, as in columns.tests, and write them in each row")
+        setup = lines_of_python(fields.get("test_setup"), "test_setup")
+        entry_point = None if tests and isinstance(tests[0], Case) else asked_function(fields, tests, setup)
+        fields |= {"entry_point": entry_point, **({} if tests is None else {"tests": given})}
         posed = replace(problem, reference=written(tests) if tests else None, fields=fields)
         self.suites(posed).of("")  # refuses fields that are no tests
         return posed

@@ -11,12 +11,13 @@ from overthink.tasks.domains.code.module_names import names_missing
 from overthink.tasks.domains.code.program_text import Wanted
 from overthink.tasks.domains.code.python_syntax import is_module
 from overthink.tasks.domains.code.suites import ApartSuite, CasesSuite, InputsSuite, PlannedSuite, WholeSuite
+from overthink.tasks.domains.code.telling import refuse_silent
 from overthink.tasks.domains.code.test_forms import (
     Case,
     Tests,
     apart,
     calls_in,
-    lines_of_text,
+    lines_of_python,
     tests_of,
     whole_text,
     with_imports,
@@ -42,7 +43,7 @@ class ProblemSuites:
 
     def __init__(self, problem: Problem, cpu_seconds: int) -> None:
         fields = problem.fields
-        self._cpu_seconds, self._setup = cpu_seconds, lines_of_text(fields.get("test_setup"), "test_setup")
+        self._cpu_seconds, self._setup = cpu_seconds, lines_of_python(fields.get("test_setup"), "test_setup")
         self._entry_point: str | None = fields.get("entry_point")
         self._prompt = prompt_of(problem)
         self.hidden = tests_of(fields.get("tests"), "tests")
@@ -56,6 +57,7 @@ class ProblemSuites:
         if self.hidden is None or _cases(self.hidden):
             return ""
         text = whole_text(_python(self.hidden), self._entry_point)
+        refuse_silent(self._setup, text, self._entry_point)
         return f"{with_imports(self._setup, [text])}\n{text}"
 
     @cached_property
