@@ -11,8 +11,14 @@ from sandboxes import lack
 
 from overthink.tasks.domains.code import test_forms
 from overthink.tasks.domains.code.test_forms import Case
+from overthink.tasks.domains.quantity.quantities import Quantities
 from overthink.tasks.engines.sandbox.bubblewrap import Bubblewrap
 from overthink.tasks.engines.sandbox.isolated_sandbox import IsolatedSandbox
+from overthink.tasks.errors import UserError
+from overthink.tasks.importers.mapped_jsonl import parse_mapping
+from overthink.tasks.records import Problem
+
+QUANTITY = Quantities()
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "code"
 CHECK = "def check_all():\n    assert add(1, 2) == 3\n"
@@ -121,6 +127,18 @@ def test_the_function_that_tests_are_about(row: dict[str, Any], name: str) -> No
 def test_an_entry_point_is_a_name(name: Any) -> None:
     with pytest.raises(ValueError, match="is no name of a function"):
         problem({"tests": "assert add(1, 2) == 3", "entry_point": name})
+
+
+def test_an_import_of_programs_asks_for_their_tests() -> None:
+    with pytest.raises(UserError, match="--map lacks tests"):
+        parse_mapping(["question=q", "text=t"], programs=True)
+
+
+def test_a_tolerance_is_a_finite_number() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        QUANTITY.configured({"tolerance": float("inf")}, 0)
+    with pytest.raises(ValueError, match="its tolerance True"):
+        QUANTITY.posed(Problem("k", "id", "q", "1 m", fields={"tolerance": True}), "1 m")
 
 
 def test_published_tests_are_none_of_those() -> None:

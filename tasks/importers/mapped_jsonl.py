@@ -67,12 +67,15 @@ MAYBE_UNKNOWN = ("tokens", "answer", "correct")
 OF_A_ROLLOUT = ("text", "steps", "scores", "answer", "correct", "tokens", "sample_index")
 
 
-def parse_mapping(pairs: list[str], further: Sequence[str] = ()) -> dict[str, str]:
-    """`KEY=COLUMN` pairs by key; `further` are the keys of domains. Raises UserError for an unknown or missing key."""
+def parse_mapping(pairs: list[str], further: Sequence[str] = (), programs: bool = False) -> dict[str, str]:
+    """`KEY=COLUMN` pairs by key; `further` are the keys of domains. Raises UserError for an unknown or missing key.
+
+    What grades `programs` is tests, what grades any other answer a reference.
+    """
     columns = named_columns(pairs, [*KEYS, *further])
     missing = [] if "question" in columns else ["question"]
     if not {"reference", "tests"} & set(columns):  # the reference of a program are its tests
-        missing.append("reference")
+        missing.append("tests" if programs else "reference")
     if not {"text", "steps"} & set(columns):
         missing.append("text or steps")
     if missing:

@@ -185,7 +185,7 @@ def _columns(layout: ImportFormat, mapping: list[str], domain: str | None) -> di
     except ValueError as error:
         raise UserError(f"--domain: {error}") from error
     if layout == "jsonl":
-        return parse_mapping(mapping, [*further])
+        return parse_mapping(mapping, [*further], domain == CODE)
     return named_columns(mapping, [*(LM_EVAL_COLUMNS if layout == "lm-eval" else ()), *further])
 
 

@@ -29,7 +29,9 @@ class QuantityOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    tolerance: float = Field(default=SCIBENCH, ge=0, description="a share of the larger of the two, unless absolute")
+    tolerance: float = Field(
+        default=SCIBENCH, ge=0, allow_inf_nan=False, description="a share of the larger of the two, unless absolute"
+    )
     absolute: bool = Field(default=False, description="tolerances are in the reference's own unit")
 
 
@@ -124,7 +126,7 @@ class Quantities(PlainDomain):
         if own is None:
             return self._settings.tolerance
         try:
-            tolerance = float(own)
+            tolerance = nan if isinstance(own, bool) else float(own)
         except (TypeError, ValueError):
             tolerance = nan
         if not 0 <= tolerance < inf:
