@@ -10,6 +10,7 @@ from coded import CODE, problem, results
 from sandboxes import lack
 
 from overthink.tasks.domains.code import test_forms
+from overthink.tasks.domains.code.docstring_examples import example_tests
 from overthink.tasks.domains.code.test_forms import Case
 from overthink.tasks.domains.quantity.quantities import Quantities
 from overthink.tasks.engines.sandbox.bubblewrap import Bubblewrap
@@ -139,6 +140,11 @@ def test_a_tolerance_is_a_finite_number() -> None:
         QUANTITY.configured({"tolerance": float("inf")}, 0)
     with pytest.raises(ValueError, match="its tolerance True"):
         QUANTITY.posed(Problem("k", "id", "q", "1 m", fields={"tolerance": True}), "1 m")
+
+
+def test_what_an_example_prints_is_no_test() -> None:
+    assert example_tests(">>> greet('Bob')\nhello Bob\n>>> greet('Al')\nhello") == ()
+    assert len(example_tests(">>> count('a')\nCounter({'a': 1})")) == 1
 
 
 def test_published_tests_are_none_of_those() -> None:

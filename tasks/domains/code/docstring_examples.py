@@ -9,7 +9,8 @@ from overthink.tasks.domains.code.python_syntax import parsed
 def example_tests(docstring: str) -> tuple[str, ...]:
     """An assertion for each example that has a result, and none for what ends in an exception.
 
-    A result that is a literal is compared by value, any other by how it is shown.
+    A result that is a literal is compared by value, one shown as a call or in angle brackets by how it is shown;
+    any other is what the function prints, and no test.
     """
     try:
         examples = DocTestParser().get_examples(docstring)
@@ -28,5 +29,14 @@ def _test(example: Example) -> str | None:
     try:
         ast.literal_eval(shown)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
+        if not shown.lstrip("[({").startswith("<") and not _is_call(
+            shown
+        ):  # what the function prints, which is no result
+            return None
         return f"assert repr({source}) == {shown!r}"
     return f"assert ({source}) == ({shown})"
+
+
+def _is_call(shown: str) -> bool:
+    tree = parsed(shown)
+    return tree is not None and any(isinstance(node, ast.Call) for node in ast.walk(tree))
