@@ -438,3 +438,13 @@ def test_a_line_that_is_too_long_is_a_bad_row(tmp_path: Path, monkeypatch: pytes
         text.startswith(f"{path}, row {row}: longer than the 100")
         for text, row in zip(found.dropped, (2, 4), strict=True)
     )
+
+
+@pytest.mark.parametrize("name", ["unit", "tolerance", "public_tests", "inputs"])
+def test_a_column_that_the_recipe_names_and_no_row_has_is_told(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "q", "answer": "1"}\n{"question": "p", "answer": "2"}\n')
+    columns = {"question": "question", "reference": "answer", name: "mistyped"}
+    source = FileSource.model_validate({"source": "file", "path": str(path), "columns": columns})
+    with pytest.raises(ProblemError, match=f"no row has 'mistyped', which `columns` names for {name}"):
+        load_problems(source)

@@ -1,6 +1,6 @@
 """A row of a data set becomes a problem, by the layout of its columns."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from overthink.tasks.datasets.references import reference_field
@@ -39,8 +39,7 @@ def _mapped(where: str, row: Mapping[str, Any], columns: Columns) -> dict[str, A
         return found
     several = isinstance(columns.options, tuple)
     named = columns.options if isinstance(columns.options, tuple) else (columns.options,)
-    values = {column: inner_field(row, column) for column in named}
-    options = [present_field(where, {**row, **values}, column) for column in named]
+    options = [present_field(where, row, column) for column in named]
     return {**found, "options": options if several else options[0]}
 
 
@@ -57,3 +56,14 @@ def _reference(where: str, row: Mapping[str, Any], field: str, after: str | None
 def _optional(row: Mapping[str, Any], field: str | None) -> str | None:
     value = None if field is None else row.get(field)
     return None if value is None else str(value)
+
+
+def check_named(place: str, columns: Columns, preset: Columns | None, problems: Iterable[Problem]) -> None:
+    """Raise ProblemError for a column that a recipe itself names for its domain, and that no row fills."""
+    for name in DOMAIN_FIELDS:
+        column = getattr(columns, name)
+        is_own = column is not None and (preset is None or column != getattr(preset, name))
+        if is_own and all(problem.fields.get(name) is None for problem in problems):
+            raise ProblemError(
+                f"{place}: no row has {column!r}, which `columns` names for {name}: mend or leave out that"
+            )

@@ -20,7 +20,7 @@ from overthink.storage.keys import content_key
 from overthink.tasks.datasets.chains import LONGEST_CHAIN, Chain, generate_chains
 from overthink.tasks.datasets.presets import NAMED_PRESET, PresetName, preset_of
 from overthink.tasks.datasets.row_layouts import Columns, Preset, SourceModel
-from overthink.tasks.datasets.row_problems import row_problem
+from overthink.tasks.datasets.row_problems import check_named, row_problem
 from overthink.tasks.datasets.rows import Row, ending_of, file_rows, hub_rows, inner_field, usable
 from overthink.tasks.datasets.spec_tests import GradedSpec, generate_specs
 from overthink.tasks.datasets.specs import MOST_CLAUSES
@@ -308,4 +308,5 @@ def _checked(rows: Iterable[Row], place: str, title: str, reading: RowReading) -
             break
     if not problems:
         raise ProblemError(f"{place}: no usable problem in it")
+    check_named(place, columns, _columns_of(reading.source.preset), problems.values())
     return ProblemSet(title=title, problems=tuple(problems.values()), dropped=tuple(dropped))
