@@ -126,6 +126,28 @@ def test_one_wrong_test_is_enough_beside_unknown_ones() -> None:
     assert judged(SuiteResult("hidden", (None, True), None, "wall", "", None), "")[0] == "unknown"
 
 
+STACK = "class Stack:\n    def __init__(self):\n        self.n = 0\n    def push(self, x):\n        self.n += 1\n"
+IN_ORDER = {
+    "the state is what it is there": (
+        "s = Stack()\ns.push(1)\nassert s.n == 1\ns.push(2)\nassert s.n == 2\nassert s.n == 3",
+        (True, True, False),
+    ),
+    "a loop that asserts is a test": (
+        "for n in range(3):\n    assert Stack().n == n\nassert Stack().n == 0",
+        (False, True),
+    ),
+    "a list whose statements build on one another": (["s = Stack()", "s.push(1)", "assert s.n == 1"], (True,)),
+    "a list with a function of its own": (["def check(s):\n    assert s.n == 0", "check(Stack())"], (True,)),
+}
+
+
+@pytest.mark.parametrize("kind", IN_ORDER)
+async def test_public_tests_find_what_the_statements_before_them_make(kind: str) -> None:
+    tests, passed = IN_ORDER[kind]
+    row = {"question": "Write Stack.", "entry_point": "Stack", "tests": "assert Stack().n == 0", "public_tests": tests}
+    assert (await run(row, STACK))["public"].passed == passed
+
+
 async def test_signals_are_judged_apart() -> None:
     found = await run(APART, "def add(a, b):\n    return a + b if a < 2 else 0\n")
     assert found["hidden"].passed == (True,)

@@ -81,11 +81,11 @@ class ProblemSuites:
             suites.append(CasesSuite("hidden", NO_PROGRAM, cases) if cases else whole)
         cases = () if self._public is None else _cases(self._public)
         # Public tests and calls are few: both suites ask for one execution of them all, which is made once.
-        few = () if self._public is None or cases else _python(self._public), self._calls
+        few = *self._public_tests, self._calls
         if self._public is not None:
             suites.append(CasesSuite("public", NO_PROGRAM, cases) if cases else self._apart("public", *few))
         if self._generated:
-            suites.append(self._apart("generated", self._generated))
+            suites.append(self._apart("generated", "", self._generated))
         if self._inputs:
             read = InputsSuite("inputs", NO_PROGRAM, self._inputs)
             suites.append(self._apart("inputs", *few) if self._calls else read)
@@ -96,8 +96,14 @@ class ProblemSuites:
         """The inputs of a function; none of a program that reads them."""
         return () if self._entry_point is None else self._inputs
 
-    def _apart(self, suite: Suite, tests: str | Sequence[str], calls: tuple[str, ...] = ()) -> PlannedSuite:
-        before, own = apart(tests, self._entry_point)
+    @cached_property
+    def _public_tests(self) -> tuple[str, tuple[str, ...]]:
+        """What comes before the public tests, and these one by one; none where they are cases, or there are none."""
+        if self._public is None or _cases(self._public):
+            return "", ()
+        return apart(_python(self._public), self._entry_point)
+
+    def _apart(self, suite: Suite, before: str, own: tuple[str, ...], calls: tuple[str, ...] = ()) -> PlannedSuite:
         setup = with_imports(f"{self._setup}\n{before}", (*own, *calls))
         return ApartSuite(suite, NO_PROGRAM, setup, own, calls, self._entry_point, self._cpu_seconds)
 
@@ -107,8 +113,7 @@ class ProblemSuites:
             return tuple(case.input for case in cases)
         if self._entry_point is None:
             return ()
-        public = () if self._public is None else apart(_python(self._public), self._entry_point)[1]
-        return calls_in((*public, *self._generated), self._entry_point)
+        return calls_in((*self._public_tests[1], *self._generated), self._entry_point)
 
 
 def _cases(tests: Tests) -> tuple[Case, ...]:

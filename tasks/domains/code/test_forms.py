@@ -150,14 +150,34 @@ def with_imports(setup: str, tests: Sequence[str]) -> str:
 
 
 def apart(tests: str | Sequence[str], entry_point: str | None) -> tuple[str, tuple[str, ...]]:
-    """What comes before the tests, and the tests one by one: each assertion of a text is one."""
-    if not isinstance(tests, str):
-        return "", tuple(tests)
-    body = module_of(tests).body
-    own = tuple(ast.unparse(one) for one in body if isinstance(one, ast.Assert))
-    if not own:
-        return "", (whole_text(tests, entry_point),)
-    return "\n".join(ast.unparse(one) for one in body if not isinstance(one, ast.Assert)), own
+    """What comes before the tests, and the tests one by one: each statement that asserts something is one.
+
+    A test begins with the other statements before it, so that it finds what they make as they left it there.
+    """
+    pieces = [ast.unparse(one) for one in module_of(tests).body] if isinstance(tests, str) else list(tests)
+    before: list[str] = []
+    own: list[str] = []
+    for piece in pieces:
+        if _asserts(piece):
+            own.append("\n".join([*before, piece]))
+        else:
+            before.append(piece)
+    return ("\n".join(before), tuple(own)) if own else ("", (whole_text(tests, entry_point),))
+
+
+def _asserts(piece: str) -> bool:
+    """Whether a statement asserts something as it runs, outside of functions; what is no Python fails as a test."""
+    tree = parsed(piece)
+    if tree is None:
+        return True
+    left: list[ast.AST] = [tree]
+    while left:
+        one = left.pop()
+        if isinstance(one, ast.Assert):
+            return True
+        if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            left += ast.iter_child_nodes(one)
+    return False
 
 
 def calls_in(tests: Sequence[str], entry_point: str) -> tuple[str, ...]:
