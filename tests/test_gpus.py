@@ -144,8 +144,9 @@ def test_of_stages_without_engines_nothing_is_said(model: Path) -> None:
 
 
 @pytest.mark.usefixtures("with_gpu")
-def test_a_fake_takes_no_gpu() -> None:
-    assert [gpus_taken(plan().recipe, [role]) for role in get_args(Role)] == [0, 0]
+def test_a_fake_takes_no_gpu_and_a_sandbox_is_none_that_could() -> None:
+    taken = {role: gpus_taken(plan().recipe, [role]) for role in get_args(Role)}
+    assert taken == {"policy": 0, "prm": 0, "sandbox": None}
 
 
 def test_on_a_cpu_no_gpu_is_taken(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
