@@ -29,11 +29,8 @@ def _test(example: Example) -> str | None:
     try:
         ast.literal_eval(shown)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        if not shown.lstrip("[({").startswith("<") and not _is_call(
-            shown
-        ):  # what the function prints, which is no result
-            return None
-        return f"assert repr({source}) == {shown!r}"
+        is_a_result = shown.lstrip("[({").startswith("<") or _is_call(shown)
+        return f"assert repr({source}) == {shown!r}" if is_a_result else None
     return f"assert ({source}) == ({shown})"
 
 
