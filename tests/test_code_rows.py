@@ -9,9 +9,9 @@ import pytest
 from coded import CODE, problem, results
 from sandboxes import lack
 
-from overthink.tasks.domains.code import test_forms
+from overthink.tasks.domains.code import written_tests
 from overthink.tasks.domains.code.docstring_examples import example_tests
-from overthink.tasks.domains.code.test_forms import Case
+from overthink.tasks.domains.code.written_tests import Case
 from overthink.tasks.domains.quantity.quantities import Quantities
 from overthink.tasks.engines.sandbox.bubblewrap import Bubblewrap
 from overthink.tasks.engines.sandbox.isolated_sandbox import IsolatedSandbox
@@ -77,11 +77,11 @@ def test_a_setup_is_python_and_defines_nothing_that_is_asked_for() -> None:
 
 
 def test_lists_and_mappings_written_as_json_are_read() -> None:
-    assert test_forms.tests_of('["assert add(1, 2) == 3"]', "tests") == ("assert add(1, 2) == 3",)
+    assert written_tests.tests_of('["assert add(1, 2) == 3"]', "tests") == ("assert add(1, 2) == 3",)
     cases = (Case("1 2", "3"), Case("4", "5"))
-    assert test_forms.tests_of('[{"input": "1 2", "output": "3"}, {"input": "4", "output": "5"}]', "tests") == cases
+    assert written_tests.tests_of('[{"input": "1 2", "output": "3"}, {"input": "4", "output": "5"}]', "tests") == cases
     of_apps = {"inputs": ["1 2", "4"], "outputs": ["3", "5"]}
-    assert test_forms.tests_of(of_apps, "tests") == test_forms.tests_of(json.dumps(of_apps), "tests") == cases
+    assert written_tests.tests_of(of_apps, "tests") == written_tests.tests_of(json.dumps(of_apps), "tests") == cases
     assert problem({"tests": of_apps}).reference == json.dumps([vars(one) for one in cases])
     assert problem({"tests": of_apps, "entry_point": "main"}).fields["entry_point"] is None, "it reads its input"
 

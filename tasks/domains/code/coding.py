@@ -14,7 +14,7 @@ from overthink.tasks.domains.code.fences import ends_a_block
 from overthink.tasks.domains.code.problem_suites import ProblemSuites
 from overthink.tasks.domains.code.program_text import Wanted
 from overthink.tasks.domains.code.python_syntax import syntax_key
-from overthink.tasks.domains.code.test_forms import Case, asked_function, lines_of_python, tests_of, written
+from overthink.tasks.domains.code.written_tests import Case, asked_function, lines_of_python, tests_of, written
 from overthink.tasks.domains.domain import Extraction, Judge, Judged, Reason, Verdict
 from overthink.tasks.domains.domain_options import checked_options
 from overthink.tasks.domains.math.grouping import numbered

@@ -12,7 +12,7 @@ from overthink.tasks.domains.code.program_text import Wanted
 from overthink.tasks.domains.code.python_syntax import is_module
 from overthink.tasks.domains.code.suites import ApartSuite, CasesSuite, InputsSuite, PlannedSuite, WholeSuite
 from overthink.tasks.domains.code.telling import refuse_silent
-from overthink.tasks.domains.code.test_forms import (
+from overthink.tasks.domains.code.written_tests import (
     Case,
     Tests,
     apart,

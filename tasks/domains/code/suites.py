@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from overthink.tasks.domains.code.test_forms import Case
+from overthink.tasks.domains.code.written_tests import Case
 from overthink.tasks.domains.program_domain import Suite, SuiteResult
 from overthink.tasks.programs import Program, ProgramOutcome
 
