@@ -13,16 +13,21 @@ from overthink.tasks.engines.vllm.loop import vllm_arguments
 from overthink.tasks.engines.vllm.settings import engine_arguments, engine_environment, gpu_is_there
 
 
+def bare_llm(config: VllmModelConfig, extra: Mapping[str, Any]) -> vllm.LLM:
+    """One `vllm.LLM` with the engine settings of a recipe's model, and none of our code between it and its caller."""
+    has_gpu = gpu_is_there()
+    environment = engine_environment(config, has_gpu)
+    environment.pop("OMP_NUM_THREADS", None)  # alone on the machine it has all cores
+    os.environ.update(environment)
+    settings = {**engine_arguments(config, locate_model(config), 0, has_gpu), **extra}
+    return vllm.LLM(**vllm_arguments(settings))
+
+
 class BareEngine:
-    """One `vllm.LLM` with the engine settings of a recipe's model, and none of our code between it and the clock."""
+    """A bare `vllm.LLM` and a clock."""
 
     def __init__(self, config: VllmModelConfig, extra: Mapping[str, Any]) -> None:
-        has_gpu = gpu_is_there()
-        environment = engine_environment(config, has_gpu)
-        environment.pop("OMP_NUM_THREADS", None)  # alone on the machine it has all cores
-        os.environ.update(environment)
-        settings = {**engine_arguments(config, locate_model(config), 0, has_gpu), **extra}
-        self._llm = vllm.LLM(**vllm_arguments(settings))
+        self._llm = bare_llm(config, extra)
 
     def generate(self, prompts: Sequence[list[int]], parameters: Sequence[vllm.SamplingParams]) -> tuple[int, float]:
         """Tokens written and seconds taken, all requests handed over at once."""
