@@ -53,6 +53,7 @@ def test_a_wheel_holds_every_module_and_all_data(wheel: zipfile.ZipFile) -> None
         *(ROOT / "recipes").glob("*.yaml"),
         *(ROOT / "zoo").glob("*/*.safetensors"),
         *(ROOT / "tasks").rglob("templates/*"),
+        *(path for path in (ROOT / "tasks" / "reporting" / "viewer" / "static").rglob("*") if path.is_file()),
     ]
     assert len(data) > 5
     assert {f"overthink/{path.relative_to(ROOT)}" for path in [*modules, *data]} <= packed

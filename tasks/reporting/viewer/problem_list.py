@@ -1,0 +1,116 @@
+"""A run's problems: how many rollouts are right, what was chosen, what the vote says; filtered and sorted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from overthink.storage.store import Run
+from overthink.tasks.reporting.viewer.choice_of_run import Choice
+from overthink.tasks.reporting.viewer.open_readings import Reading, Row
+from overthink.tasks.reporting.viewer.states import ListState, Show, Sort
+
+PAGE = 50
+MOST_FACETS = 200  # values of a filter
+EXCERPT = 400  # characters of a question
+VOTE = "majority"
+
+# Of a problem `"right"` counts the rollouts that are known to be right, `chosen_right` is null where that is unknown.
+SHOWN: Mapping[Show, str] = {
+    "all": "true",
+    "missed": 'NOT chosen_right AND "right" > 0',
+    "vote_missed": 'NOT vote_right AND "right" > 0',
+    "vote_differs": "chosen_right != vote_right",
+    "none_right": 'rollouts > 0 AND "right" = 0',
+    "right": "chosen_right",
+    "unknown": "unknown > 0",
+}
+SORTED: Mapping[Sort, str] = {
+    "problem": "problem_id",
+    "hardest": '"right" / rollouts NULLS LAST, problem_id',
+    "easiest": '"right" / rollouts DESC NULLS LAST, problem_id',
+    "level": "level NULLS LAST, problem_id",
+    "subject": "subject NULLS LAST, problem_id",
+    "longest": "tokens DESC NULLS LAST, problem_id",
+}
+OF_RUN = "problem_set = (SELECT problem_set FROM runs WHERE run_id = $run)"
+_LISTED = f"""WITH counted AS (
+    SELECT problem_id, count(*) AS rollouts, count(*) FILTER (correct) AS "right",
+           count(*) FILTER (correct IS NULL) AS unknown, avg(completion_tokens) AS tokens
+    FROM rollouts LEFT JOIN verdicts USING (run_id, method_id, rollout_id)
+    WHERE run_id = $run AND method_id = $method AND sample_index < coalesce($n, 2147483647) GROUP BY problem_id),
+picked AS (
+    SELECT problem_id, any_value(answer) FILTER (selector = $selector) AS chosen,
+           any_value(correct) FILTER (selector = $selector) AS chosen_right,
+           any_value(answer) FILTER (selector = '{VOTE}') AS vote,
+           any_value(correct) FILTER (selector = '{VOTE}') AS vote_right
+    FROM selections WHERE run_id = $run AND method_id = $method AND n = $n GROUP BY problem_id),
+listed AS (
+    SELECT problem_id, left(question, {EXCERPT}) AS question, reference, level, subject, domain,
+           coalesce(rollouts, 0) AS rollouts, "right", unknown, tokens, chosen, chosen_right, vote, vote_right
+    FROM problems LEFT JOIN counted USING (problem_id) LEFT JOIN picked USING (problem_id)
+    WHERE {OF_RUN} AND {{found}})
+"""
+_IN_QUESTIONS = "(contains(lower(question), lower($q)) OR contains(lower(problem_id), lower($q)))"
+_IN_SOLUTIONS = """problem_id IN (SELECT problem_id FROM rollouts
+    WHERE run_id = $run AND method_id = $method AND contains(lower(text), lower($q)))"""
+_COUNTS = ", ".join(f"count(*) FILTER ({condition}) AS {show}" for show, condition in SHOWN.items())
+_FACETS = f"""SELECT level, subject, domain FROM problems WHERE {OF_RUN}
+GROUP BY GROUPING SETS ((level), (subject), (domain)) ORDER BY ALL LIMIT {MOST_FACETS}"""
+
+
+@dataclass(frozen=True)
+class ProblemList:
+    """One page of problems; `counts` says how many of them each filter shows, `facets` the values of the others."""
+
+    rows: list[Row]
+    counts: Row
+    facets: Mapping[str, list[str]]
+    pages: int
+
+
+def problem_list(reading: Reading, run: Run, choice: Choice, state: ListState) -> ProblemList:
+    """The page that a state asks for."""
+    sql, values = _listed(run, choice, state)
+    (counts,) = reading.rows(f"{sql} SELECT {_COUNTS} FROM listed", **values)
+    page = f"ORDER BY {SORTED[state.sort]} LIMIT {PAGE} OFFSET {PAGE * (state.page - 1)}"
+    rows = reading.rows(f"{sql} SELECT * FROM listed WHERE {SHOWN[state.show]} {page}", **values)
+    found = reading.rows(_FACETS, run=run.run_id)
+    facets = {
+        name: [row[name] for row in found if row[name] not in (None, "")] for name in ("level", "subject", "domain")
+    }
+    return ProblemList(rows, counts, facets, -(-counts[state.show] // PAGE))
+
+
+def neighbours(
+    reading: Reading, run: Run, choice: Choice, state: ListState, problem_id: str
+) -> tuple[str | None, str | None]:
+    """The problems before and after one in the list of a state; None at its ends, and where it is not in it."""
+    sql, values = _listed(run, choice, state)
+    order = SORTED[state.sort]
+    around = reading.rows(
+        f"{sql}, beside AS (SELECT problem_id, lag(problem_id) OVER (ORDER BY {order}) AS before, "
+        f"lead(problem_id) OVER (ORDER BY {order}) AS after FROM listed WHERE {SHOWN[state.show]}) "
+        "SELECT before, after FROM beside WHERE problem_id = $problem",
+        **values,
+        problem=problem_id,
+    )
+    return (around[0]["before"], around[0]["after"]) if around else (None, None)
+
+
+def _listed(run: Run, choice: Choice, state: ListState) -> tuple[str, dict[str, Any]]:
+    """SQL that begins with the problems that a state finds, as `listed`, and its values."""
+    values: dict[str, Any] = {
+        "run": run.run_id,
+        "method": choice.method,
+        "selector": choice.selector,
+        "n": choice.n,
+    }
+    found = []
+    if state.q:
+        found.append(_IN_QUESTIONS if state.within == "questions" else _IN_SOLUTIONS)
+        values["q"] = state.q
+    for name in ("level", "subject", "domain"):
+        if getattr(state, name):
+            found.append(f"{name} = ${name}")
+            values[name] = getattr(state, name)
+    return _LISTED.format(found=" AND ".join(found) or "true"), values
