@@ -42,9 +42,8 @@ def _listening(port: int) -> socket.socket:
     try:
         return socket.create_server((LOOPBACK, port))
     except OSError as error:
-        raise UserError(
-            f"port {port} cannot be used: {error.strerror}; name another with --port, or 0 for any"
-        ) from error
+        taken = f"port {port} cannot be used: another program has it, or it is root's"
+        raise UserError(f"{taken}; name another with --port, or 0 for any") from error
 
 
 def _serve(store: Store, listener: socket.socket, token: str) -> None:
