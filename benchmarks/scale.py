@@ -47,12 +47,11 @@ def select(store: Path) -> None:
 
 def read_manifests(store: Path) -> None:
     """Read what every stage holds."""
-    from overthink.storage.manifests import Manifests
     from overthink.storage.store import Store
 
-    manifests = Manifests(Store(store))
-    for stage in manifests.store.stages():
-        manifests.entries(stage.key)
+    standing = Store(store).as_it_stands()
+    for stage in standing.stages():
+        standing.entries(stage.key)
 
 
 def read_shards(store: Path) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from overthink.storage.manifest import gaps_of
-from overthink.storage.manifests import Manifests
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, StageUse, Store
@@ -36,11 +35,10 @@ def is_whole(store: Store, run_id: str, uses: Iterable[StageUse]) -> bool:
 
 def incomplete_stages(store: Store, run: Run) -> list[IncompleteStage]:
     """The stages of a run that are incomplete or damaged, in the run's order. Reads every byte of every part."""
-    found, manifests = [], Manifests(store)
+    found, standing = [], store.as_it_stands()
     for use in run.stages:
-        stage = store.stage(use.key)
-        reason = next(filter(None, map(stage.damage, stage.entries())), None)
-        reason = reason or lack(manifests, run, use)
+        reason = next(filter(None, map(store.stage(use.key).damage, standing.entries(use.key))), None)
+        reason = reason or lack(standing, run, use)
         if reason is None and use.kind == StageKind.LABEL and not store.has_model(run.run_id):
             reason = "the model that was trained with it is missing"
         if reason is not None:
@@ -48,14 +46,14 @@ def incomplete_stages(store: Store, run: Run) -> list[IncompleteStage]:
     return found
 
 
-def lack(manifests: Manifests, run: Run, use: StageUse) -> str | None:
+def lack(store: Store, run: Run, use: StageUse) -> str | None:
     """Why a stage does not hold what a run needs, by the manifests alone; None where it does."""
-    samples, entries = samples_of(run, use), manifests.entries(use.key)
+    samples, entries = samples_of(run, use), store.entries(use.key)
     # The problems' keys, from the manifest: the part itself may be lost.
-    units = [unit for entry in manifests.entries(problems_key(run)) for unit in entry.extent.units]
+    units = [unit for entry in store.entries(problems_key(run)) for unit in entry.extent.units]
     if not entries or any(gaps_of(entries, units, samples).values()):
         return "parts are missing"
-    stage = manifests.store.stage(use.key)
+    stage = store.stage(use.key)
     if use.kind == StageKind.SELECT and stage.is_described and stage.identity().get("n", samples) != samples:
         return f"it was chosen among {stage.identity()['n']} rollouts a problem, and run.json says {samples}"
     return None

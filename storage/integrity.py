@@ -10,7 +10,6 @@ from overthink.storage.completeness import lack
 from overthink.storage.files import disk_errors
 from overthink.storage.garbage import find_garbage
 from overthink.storage.manifest import Entry
-from overthink.storage.manifests import Manifests
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.stages import Stage
 from overthink.storage.storage_errors import StorageError
@@ -40,9 +39,9 @@ def store_findings(store: Store) -> Iterator[Finding]:
         stages += store.stages()
         found += _lost_runs(store)
     parts = sum(_check_stage(stage, runs, found) for stage in stages)
-    manifests = Manifests(store)
+    standing = store.as_it_stands()
     for run in runs:
-        found += _unsupported(manifests, run)
+        found += _unsupported(standing, run)
     if not any(finding.level == "broken" for finding in found):
         counts = f"{len(runs)} runs, {len(stages)} stages, {parts} parts: every byte is as it was written"
         yield Finding("ok", store.address, counts)
@@ -86,14 +85,13 @@ def _check_stage(stage: Stage, runs: Sequence[Run], found: list[Finding]) -> int
     return len(paths)
 
 
-def _unsupported(manifests: Manifests, run: Run) -> Iterator[Finding]:
+def _unsupported(store: Store, run: Run) -> Iterator[Finding]:
     """What a complete run depends on but the store lacks."""
     if run.status != "complete":
         return
-    store = manifests.store
     for use in run.stages:
         try:
-            reason = lack(manifests, run, use)
+            reason = lack(store, run, use)
         except StorageError:  # this record already has its own finding
             continue
         if reason is not None:

@@ -15,11 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from overthink.storage.left_out import left_out
-from overthink.storage.manifests import Manifests
 from overthink.storage.part_files import SCHEME, PartFiles
 from overthink.storage.schemas import SCHEMAS
 from overthink.storage.sql_statements import one_line
-from overthink.storage.stage_kinds import StageKind
+from overthink.storage.stage_kinds import StageKind, may_hold
 from overthink.storage.storage_errors import QueryError
 from overthink.storage.store import Run, Store
 from overthink.storage.views import SUM_OF, VIEWS
@@ -88,9 +87,9 @@ def show_tables(
     rows of these tables. Raises QueryError where a part is missing.
     """
     store.bring(tables, keys)
-    manifests = Manifests(store)
-    _create_views(connection, runs, {table: _parts(manifests, table, keys) for table in tables})
-    note = None if say is None else left_out(manifests, runs, tables)
+    standing = store.as_it_stands()
+    _create_views(connection, runs, {table: _parts(standing, table, keys) for table in tables})
+    note = None if say is None else left_out(standing, runs, tables)
     if say is not None and note is not None:
         say(note)
     connection.execute("BEGIN TRANSACTION READ ONLY")
@@ -101,17 +100,17 @@ def _create_views(
 ) -> None:
     _create_table(connection, "stored_runs", _runs_table(runs))
     _create_table(connection, "stage_uses", _uses_table(runs))
-    # First an empty part with all columns of the table, because stored parts may lack some.
-    files: dict[str, dict[str, Path | bytes]] = {
-        table: {f"{SCHEME}none/{table}.parquet": _no_rows(table), **parts.get(table, {})} for table in SCHEMAS
-    }
-    every = {name: file for of_table in files.values() for name, file in of_table.items()}
+    # An empty part with all columns of its table, because stored parts may lack some.
+    empty = {f"{SCHEME}none/{table}.parquet": _no_rows(table) for table in SCHEMAS}
+    every: dict[str, Path | bytes] = dict(empty)
+    for of_table in parts.values():
+        every |= of_table
     connection.register_filesystem(PartFiles(every))
     connection.execute("SET allowed_paths = ?", [list(every)])
     for setting in SHUT:
         connection.execute(f"SET {setting} = false")
-    for table, of_table in files.items():
-        _create_parts_view(connection, f"parts_{table}", of_table)
+    for table, name in zip(SCHEMAS, empty, strict=True):
+        _create_parts_view(connection, table, [name])
     connection.execute(
         "CREATE VIEW run_problems AS SELECT DISTINCT u.run_id, p.problem_key FROM parts_problems p "
         f"JOIN stage_uses u ON u.kind = '{StageKind.PROBLEMS}' AND u.stage_key = p.stage_key"
@@ -119,16 +118,20 @@ def _create_views(
     connection.execute(SUM_OF)
     for name, definition in VIEWS.items():
         connection.execute(f"CREATE VIEW {name} AS {definition}")
+    # Only now the stored parts: DuckDB opens all files of a view each time that another one is made on it.
+    for table, of_table in parts.items():
+        if of_table:
+            _create_parts_view(connection, table, [f"{SCHEME}none/{table}.parquet", *of_table])
     connection.execute("SET lock_configuration = true")
 
 
-def _parts(manifests: Manifests, table: str, keys: Collection[str] | None) -> dict[str, Path]:
+def _parts(store: Store, table: str, keys: Collection[str] | None) -> dict[str, Path]:
     """The files of one table that a manifest names, by the names that DuckDB sees."""
     parts = {
         f"{SCHEME}{stage.key}/{file.name}": (stage.parts_folder / file.name).resolve()
-        for stage in manifests.store.stages()
-        if keys is None or stage.key in keys
-        for entry in manifests.entries(stage.key)
+        for stage in store.stages()
+        if (keys is None or stage.key in keys) and may_hold(stage.key, table)
+        for entry in store.entries(stage.key)
         for file in entry.files
         if file.table == table
     }
@@ -145,11 +148,13 @@ def _no_rows(table: str) -> bytes:
     return part.getvalue()
 
 
-def _create_parts_view(connection: duckdb.DuckDBPyConnection, view: str, names: Iterable[str]) -> None:
+def _create_parts_view(connection: duckdb.DuckDBPyConnection, table: str, names: Iterable[str]) -> None:
+    """Make the view of the rows in some files, with today's columns."""
+    columns = ", ".join(f'"{name}"' for name in SCHEMAS[table].names)
     quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in names)
     try:
         connection.execute(
-            f"CREATE VIEW {view} AS SELECT * EXCLUDE (filename), parse_path(filename)[-2] AS stage_key "
+            f"CREATE OR REPLACE VIEW parts_{table} AS SELECT {columns}, parse_path(filename)[-2] AS stage_key "
             f"FROM read_parquet([{quoted}], filename = true, union_by_name = true, hive_partitioning = false)"
         )
     except duckdb.Error as error:

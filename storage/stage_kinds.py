@@ -46,3 +46,9 @@ TABLES_OF: Mapping[StageKind, frozenset[str]] = {
     StageKind.LABEL: frozenset({"step_labels", "calls"}),
     StageKind.MEASURE: frozenset({"prm_metrics"}),
 }
+
+
+def may_hold(key: str, table: str) -> bool:
+    """Whether the stage at a key may hold rows of a table; one of a kind that only a later version has may."""
+    kind = key.partition("-")[0]
+    return kind not in set(StageKind) or table in TABLES_OF[StageKind(kind)]

@@ -3,13 +3,15 @@
 import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
+from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, TypeAdapter
 
 from overthink.storage.lock import fellow_writer, is_held, lease, only_writer
+from overthink.storage.manifest import Entry
 from overthink.storage.record_files import EXACT, read_record, write_record
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.stages import Stage
@@ -78,6 +80,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._read_once: dict[str, list[Entry]] | None = None
 
     @property
     def address(self) -> str:
@@ -94,6 +97,22 @@ class Store:
     def stage(self, key: str) -> Stage:
         """The stage at a content address, whether it exists or not."""
         return Stage(self.root / "stages" / key)
+
+    def as_it_stands(self) -> Self:
+        """This store with each stage's manifest read once, for who asks a store much that is not written meanwhile."""
+        if self._read_once is not None:
+            return self
+        standing = copy(self)
+        standing._read_once = {}
+        return standing
+
+    def entries(self, key: str) -> list[Entry]:
+        """The manifest of a stage, empty where there is no such stage. Raises StorageError as `Stage.entries` does."""
+        if self._read_once is None:
+            return self.stage(key).entries()
+        if key not in self._read_once:
+            self._read_once[key] = self.stage(key).entries()
+        return self._read_once[key]
 
     def stages(self) -> list[Stage]:
         """All stages that have begun. Raises StorageError naming a folder that is not a stage's, or a dead link."""

@@ -13,7 +13,6 @@ from conftest import recipe_of
 import overthink
 from overthink.flows.evaluate import evaluate
 from overthink.storage import left_out, stages
-from overthink.storage.manifests import Manifests
 from overthink.storage.sql import query
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, StageUse, Store
@@ -141,5 +140,5 @@ def test_no_part_is_read_for_it_and_each_manifest_once(store: Store, monkeypatch
     for path in store.root.glob("stages/*/parts/*"):
         path.write_bytes(b"")
     tables = {"rollouts", "scores", "answers", "grades", "selections", "estimates", "calls", "problems"}
-    assert left_out.left_out(Manifests(store), store.runs(), tables) is None
+    assert left_out.left_out(store.as_it_stands(), store.runs(), tables) is None
     assert len(asked) == len(set(asked)) > 5

@@ -103,13 +103,13 @@ def test_the_limit_of_a_problem_is_the_chance_that_its_mode_is_right() -> None:
 
 
 def test_the_limit_over_problems_has_the_interval_of_their_mean() -> None:
-    found = majority_limit([drawn("aaa"), drawn("ba"), drawn("bbb")])
+    found = majority_limit([limit_of(drawn("aaa")), limit_of(drawn("ba")), limit_of(drawn("bbb"))])
     assert found is not None
     values = np.array([15 / 16, 47 / 108, 0.0])
     assert found.accuracy == found.highest == pytest.approx(values.mean(), abs=1e-12)
     assert found.interval == pytest.approx(mean_interval(values), abs=1e-12)
     assert (found.problems, found.unknown) == (3, 0)
-    doubted = majority_limit([drawn("aaa"), drawn("ba", unknown="b")])
+    doubted = majority_limit([limit_of(drawn("aaa")), limit_of(drawn("ba", unknown="b"))])
     assert doubted is not None
     assert (doubted.accuracy, doubted.highest) == pytest.approx(((15 / 16 + 47 / 108) / 2, (15 / 16 + 47 / 54) / 2))
     assert (doubted.problems, doubted.unknown) == (2, 1)
@@ -184,7 +184,7 @@ LIMITS = {
 def test_limits_over_stored_counts(name: str) -> None:
     majority, limit, interval = LIMITS[name]
     assert accuracy(stored(name)) == pytest.approx(majority, abs=0.01)
-    found = majority_limit([each.rollouts for each in stored(name)])
+    found = majority_limit([limit_of(each.rollouts) for each in stored(name)])
     assert found is not None
     assert 100 * found.accuracy == pytest.approx(limit, abs=0.01)
     assert [100 * bound for bound in found.interval] == pytest.approx(interval, abs=0.1)

@@ -36,6 +36,7 @@ def report(
         for stored in runs:
             _make_whole(opened, stored)
         paper = console() if svg is None else Screen(record=True, width=PICTURE_WIDTH)
+        opened = opened.as_it_stands()
         for stored in runs:
             print_report(paper, opened, stored)
         if svg is not None:

@@ -5,14 +5,15 @@ with a uniform prior over the answers seen and one for all unseen ones, their pr
 with 0 votes for the unseen. Rollouts without an answer have no vote.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy
 
 from overthink.tasks.analysis.intervals import CONFIDENCE, mean_interval
-from overthink.tasks.analysis.selectors import Candidates, Floats, Integers
+from overthink.tasks.analysis.selectors import Booleans, Candidates, Floats, Integers
 
 NEGLIGIBLE = 100.0  # weights below exp(-this) of the largest are left out
 NODES_A_WIDTH = 4  # of the narrowest peak in the integral; its error falls with the exponential of the square
@@ -24,10 +25,16 @@ def mode_doubts(votes: Sequence[int]) -> Floats:
     A Dirichlet draw is one of independent gammas, divided by their sum. So the probability is the mean, over the
     gamma of the answer, of P(any other gamma is larger). Small ones are exact to many digits.
     """
-    shapes, kinds, counts = np.unique(np.array([*votes, 0]) + 1, return_inverse=True, return_counts=True)
-    doubts = np.array([_doubt(shapes, counts, place) for place in range(len(shapes))])
-    found: Floats = doubts[kinds[:-1]]
-    return found
+    doubts = _doubts(tuple(sorted(votes)))
+    return np.array([doubts[count] for count in votes], dtype=np.float64)
+
+
+@lru_cache(maxsize=10_000)  # a few votes are divided in few ways, and a set has many problems
+def _doubts(votes: tuple[int, ...]) -> Mapping[int, float]:
+    """The doubt about an answer, by the number of its votes."""
+    shapes, counts = np.unique(np.array([*votes, 0]) + 1, return_counts=True)
+    seen = range(1, len(shapes))  # the first shape is that of the unseen answers
+    return {int(shapes[place]) - 1: _doubt(shapes, counts, place) for place in seen}
 
 
 def _doubt(shapes: Integers, counts: Integers, place: int) -> float:
@@ -65,11 +72,13 @@ def limit_of(rollouts: Candidates) -> tuple[float, float]:
     An unseen answer counts as wrong.
     """
     voted = rollouts.groups >= 0
-    if not voted.any():
-        return 0.0, 0.0
     _, first, votes = np.unique(rollouts.groups[voted], return_index=True, return_counts=True)
-    chances = 1 - mode_doubts(votes.tolist())
-    right, unknown = rollouts.correct[voted][first], rollouts.unknown[voted][first]
+    return limit_of_votes(votes.tolist(), rollouts.correct[voted][first], rollouts.unknown[voted][first])
+
+
+def limit_of_votes(votes: Sequence[int], right: Booleans, unknown: Booleans) -> tuple[float, float]:
+    """`limit_of` from the votes of each answer seen, which are right, and whose verdicts are unknown: (answers,)."""
+    chances = 1 - mode_doubts(votes)
     return float(chances[right].sum()), float(chances[right | unknown].sum())
 
 
@@ -88,9 +97,9 @@ class MajorityLimit:
     unknown: int
 
 
-def majority_limit(problems: Sequence[Candidates], confidence: float = CONFIDENCE) -> MajorityLimit | None:
-    """The limit over problems; None where there are none."""
-    limits = np.array([limit_of(rollouts) for rollouts in problems]).reshape(-1, 2)
+def majority_limit(problems: Sequence[tuple[float, float]], confidence: float = CONFIDENCE) -> MajorityLimit | None:
+    """The limit over problems, from that of each; None where there are none."""
+    limits = np.array(problems).reshape(-1, 2)
     interval = mean_interval(limits[:, 0], confidence)
     if interval is None:
         return None

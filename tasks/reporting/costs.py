@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from overthink.storage.sql import query
+from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Store
 from overthink.storage.views import COST_SUMS
@@ -73,6 +74,8 @@ def cost_table(rows: Sequence[dict[str, Any]], title: str, price_per_hour: float
 
 def program_lines(store: Store, run_id: str) -> list[str]:
     """A line on the programs that a run's tests started; none where it started none."""
+    if not any(use.kind in (StageKind.TEST, StageKind.SEARCH) for use in store.find_run(run_id).stages):
+        return []
     (row,) = query(store, PROGRAMS_SQL.format(run_id=run_id)).to_pylist()
     if not row["programs"]:
         return []

@@ -6,20 +6,24 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
+
 from overthink.storage.sql import stream
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, StageUse, Store
-from overthink.tasks.analysis.majority_limit import MajorityLimit, majority_limit
-from overthink.tasks.analysis.selectors import Candidates, candidates
+from overthink.tasks.analysis.majority_limit import MajorityLimit, limit_of_votes, majority_limit
 from overthink.tasks.plan.regrading import was_independent
 
-# A row for each vote, with the run's own verdict; one without a group for a problem that has none.
+# A row for each answer with its votes, and the run's own verdict on its first rollout; one without votes for a problem
+# that has none.
 VOTES_SQL = """WITH asked AS (
     SELECT DISTINCT run_id, method_id, problem_id FROM selections
     WHERE run_id = '{run_id}' AND method_id IN ({methods}) AND estimator IS NOT NULL)
-SELECT method_id, problem_id, answer_group, correct FROM asked
-LEFT JOIN groups USING (run_id, method_id, problem_id) LEFT JOIN verdicts USING (run_id, method_id, rollout_id)
-ORDER BY method_id, problem_id, sample_index"""
+SELECT method_id, problem_id, answer_group, count(answer_group) AS votes, min(sample_index) AS first,
+       arg_min({{'verdict': correct}}, sample_index).verdict AS correct
+FROM asked LEFT JOIN groups USING (run_id, method_id, problem_id)
+LEFT JOIN verdicts USING (run_id, method_id, rollout_id)
+GROUP BY ALL ORDER BY method_id, problem_id, first"""
 
 Row = dict[str, Any]
 
@@ -27,15 +31,15 @@ Row = dict[str, Any]
 def majority_limits(store: Store, run: Run) -> dict[str, MajorityLimit]:
     """The limits by method: of independent solutions, several a problem; none without references."""
     sql = votes_sql(store, run)
-    pools: dict[str, list[Candidates]] = defaultdict(list)
-    for (method_id, _), votes in groupby(_votes(store, sql) if sql else (), itemgetter("method_id", "problem_id")):
-        pools[method_id].append(_pool(list(votes)))
-    found = {method_id: majority_limit(each) for method_id, each in pools.items()}
+    limits: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for (method_id, _), rows in groupby(_answers(store, sql) if sql else (), itemgetter("method_id", "problem_id")):
+        limits[method_id].append(_limit([row for row in rows if row["votes"]]))
+    found = {method_id: majority_limit(each) for method_id, each in limits.items()}
     return {method_id: limit for method_id, limit in found.items() if limit is not None}
 
 
-def _votes(store: Store, sql: str) -> Iterator[Row]:
-    """The rows of a query one by one: of millions of votes only some are there as Python's objects."""
+def _answers(store: Store, sql: str) -> Iterator[Row]:
+    """The rows of a query one by one: of millions only some are there as Python's objects."""
     with stream(store, sql) as rows:
         for batch in rows.batches:
             yield from batch.to_pylist()
@@ -81,8 +85,9 @@ def _has_several_independent(store: Store, run: Run, use: StageUse) -> bool:
     return independent and max(settings["budgets"]) > 1
 
 
-def _pool(votes: Sequence[Row]) -> Candidates:
-    return candidates([row["answer_group"] for row in votes], [row["correct"] for row in votes], None)
+def _limit(answers: Sequence[Row]) -> tuple[float, float]:
+    right, unknown = (np.array([row["correct"] is one for row in answers], dtype=np.bool_) for one in (True, None))
+    return limit_of_votes([row["votes"] for row in answers], right, unknown)
 
 
 def _quoted(name: str) -> str:

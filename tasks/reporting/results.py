@@ -9,7 +9,7 @@ from overthink.storage.sql import query
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Store
 from overthink.tasks.analysis.estimators import SUBSETS
-from overthink.tasks.analysis.method_ids import NAME_SQL
+from overthink.tasks.analysis.method_ids import NAME_SQL, method_name
 from overthink.tasks.analysis.selectors import SelectorName, places, signal_of
 from overthink.tasks.analysis.signals import why_unknown
 
@@ -107,6 +107,8 @@ def chance_text(chance: float | None) -> str:
 
 def samples_saved(store: Store, run_id: str) -> list[str]:
     """For each adaptive method, the share of its budget that it drew."""
+    if not any(method_name(use.method_id) == "adaptive" for use in store.find_run(run_id).stages if use.method_id):
+        return []
     rows = query(store, DRAWN_SQL.format(run_id=run_id)).to_pylist()
     return [
         f"{row['method_id']} drew {row['drawn']:,} of {row['budget']:,} samples: "
