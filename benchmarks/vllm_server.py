@@ -3,12 +3,12 @@
 import os
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
 from urllib.error import URLError
 
+from overthink.tasks.child_processes import command_of, start
 from overthink.tasks.engines.chat import load_tokenizer
 from overthink.tasks.engines.engine_config import VllmPolicyConfig, VllmPrmConfig
 from overthink.tasks.engines.models import locate_model
@@ -29,8 +29,7 @@ class VllmServer:
             extra += server_flags(family_name(config.family), load_tokenizer(model))
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/v1"
-        self._command = [
-            *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
+        self._words = [
             *("--host", "127.0.0.1", "--port", str(self.port), "--served-model-name", model.name),
             *("--enable-prompt-tokens-details", "--uvicorn-log-level", "warning"),
             *flags_of(engine_arguments(config, model, 0, has_gpu)),
@@ -43,9 +42,8 @@ class VllmServer:
     def start(self) -> None:
         """Start the process; it answers later."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, env=self._environment, stdout=log, stderr=log, start_new_session=True
-            )
+            command = command_of("vllm.entrypoints.openai.api_server", *self._words)
+            self._process = start(command, env=self._environment, stdout=log, stderr=log, start_new_session=True)
 
     def wait(self, seconds: float = 600) -> None:
         """Return once it answers. Raises RuntimeError where it ends or `seconds` pass before."""

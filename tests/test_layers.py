@@ -21,6 +21,7 @@ FLOORS = [
         "tasks/programs",
         "tasks/reasoning_marks",
         "tasks/errors",
+        "tasks/child_processes",
         "tasks/determinants",
         "tasks/plugins",
         "tasks/analysis",

@@ -4,12 +4,12 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from overthink.tasks.child_processes import command_of
 from overthink.tasks.domains.prompts import Message
 from overthink.tasks.engines.template_process import CPU_SECONDS, LONGEST, MEMORY
 from overthink.tasks.errors import EngineUnavailable
@@ -74,7 +74,7 @@ def _answers(asked: str) -> list[dict[str, str]] | None:
     """The process's answers; None where it was stopped."""
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", RENDERER],
+            command_of(RENDERER),
             input=asked,
             capture_output=True,
             text=True,

@@ -5,11 +5,11 @@ import os
 import queue
 import select
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from overthink.tasks.child_processes import command_of, start
 from overthink.tasks.errors import UserError
 
 START_LIMIT_SECONDS = 120.0
@@ -21,7 +21,7 @@ class Children:
     """`count` processes, started when they are first needed; any number of threads may ask."""
 
     def __init__(self, module: str, count: int | None) -> None:
-        self._command = [sys.executable, "-P", "-m", module]  # -P: do not import packages from the user's folder
+        self._module = module
         self._idle: queue.LifoQueue[Child | None] = queue.LifoQueue()
         self._all: list[Child] = []
         for _ in range(count or len(os.sched_getaffinity(0))):
@@ -47,10 +47,10 @@ class Children:
             self._all.pop().stop()
 
     def _start(self) -> "Child":
-        child = Child(self._command)
+        child = Child(self._module)
         if child.read(START_LIMIT_SECONDS) is None:
             child.stop()
-            raise UserError(f"cannot compare answers: `{' '.join(self._command)}` does not start; pip install mpmath")
+            raise UserError(f"cannot compare answers: `python -m {self._module}` does not start; pip install mpmath")
         self._all.append(child)
         return child
 
@@ -58,10 +58,9 @@ class Children:
 class Child:
     """One process that answers lines of JSON with lines of JSON."""
 
-    def __init__(self, command: list[str]) -> None:
-        self.process = subprocess.Popen(
-            command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+    def __init__(self, module: str) -> None:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self.process = start(command_of(module), text=True, **pipes)  # the threads that ask come and go
 
     def ask(self, request: Mapping[str, Any], seconds: float) -> Any:
         """The reply, or None where none came."""

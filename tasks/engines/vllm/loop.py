@@ -2,16 +2,14 @@
 
 For small models this is the fastest front end: a plain loop of `add_request` and `step`, without a thread or a task
 for each request. The driver of the searches runs in another process, and so shares neither Python's lock nor, with a
-spare core, a core with the engine. `VllmProcess` starts it, as `python -m overthink.tasks.engines.vllm.loop
-DESCRIPTOR`, and sends through the pipe what to load.
+spare core, a core with the engine. `VllmProcess` starts it as a child process that ends with its own
+(`tasks/child_processes.py`), with the descriptor of its end of a pipe, and sends through the pipe what to load.
 """
 
-import ctypes
 import importlib
 import logging
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 from collections.abc import Mapping
@@ -26,7 +24,6 @@ from overthink.tasks.errors import EngineUnavailable
 logger = logging.getLogger(__name__)
 
 SECONDS_TO_SAY_SO = 5.0
-PR_SET_PDEATHSIG = 1  # of prctl
 
 Asked = tuple[int, Write | ReadPlaces]  # with the number of its answer
 
@@ -112,8 +109,6 @@ def refusals() -> tuple[type[Exception], ...]:
 def main(connection: Connection) -> None:
     """Load what the pipe says, answer until the end, and say why where that comes too soon."""
     settings, own_process = connection.recv()
-    if not own_process:  # where the core has a process of its own, this one waits for it, and ends it before itself
-        end_with_parent()
     try:
         engine = load(settings, own_process)
     except EngineUnavailable as error:
@@ -134,12 +129,6 @@ def main(connection: Connection) -> None:
     finally:
         ending.set()
         shut_down(engine)
-
-
-def end_with_parent() -> None:
-    """Have the kernel end this process when the one that asks it has died, in the middle of a long step too."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def end_with_core(ending: threading.Event) -> None:

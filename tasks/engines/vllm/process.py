@@ -7,12 +7,12 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any, overload
 
+from overthink.tasks.child_processes import command_of
 from overthink.tasks.engines.token_policy import WrittenText
 from overthink.tasks.engines.vllm.messages import HeadRows, ReadPlaces, Write
 from overthink.tasks.errors import EngineDied, EngineUnavailable
@@ -52,8 +52,7 @@ class VllmProcess:
         ours, theirs = multiprocessing.Pipe()
         with theirs:
             process = subprocess.Popen(
-                # -P: a folder named `tasks` or `vllm` where the command was given is none of ours.
-                [sys.executable, "-P", "-m", LOOP, str(theirs.fileno())],
+                command_of(LOOP, str(theirs.fileno())),  # the thread of the event loop is its parent
                 env={**os.environ, **environment},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
