@@ -36,6 +36,7 @@ bench: install  ## throughput as ratios within one run
 	$(BIN)/python -m benchmarks.search --lengths mixed
 	$(BIN)/python -m benchmarks.search --against script --method dvts --prm free
 	$(BIN)/python -m benchmarks.search --against script --method dvts --prm real
+	$(BIN)/python -m benchmarks.order
 	$(BIN)/python -m benchmarks.driver
 	$(BIN)/python -m benchmarks.prm
 	$(BIN)/python -m benchmarks.estimators

@@ -1,19 +1,21 @@
 """Sampling through the whole pipeline against bare `vllm.LLM.generate` of the same requests.
 
 Both use the same engine settings and the same prompts, seeds and sampling parameters, loaded and warmed up before the
-clock starts; the rounds alternate, so that a noisy machine disturbs both. The pipeline's time is that of the flow's
-sample stage: tasks, journal (fsync included) and Parquet.
+clock starts; the rounds alternate, so that a noisy machine disturbs both. The bare engine has all cores. The pipeline's
+time is that of the flow's sample stage: tasks, journal (fsync included) and Parquet. With `--plain` the bare engine is
+asked for neither seeds nor log-probabilities.
 
-    python -m benchmarks.sampling --problems 200 --n 64 --rounds 3
+    python -m benchmarks.sampling --problems 100 --problems 400 --n 16 --rounds 3
 """
 
 import asyncio
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pyarrow.compute as pc
 import typer
@@ -37,6 +39,8 @@ from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Sampling
 from overthink.tasks.stages.progress import RunProgress
 
+BAR = 0.95
+AT_MORE_PROBLEMS = 0.97  # of the speed at fewest
 WARM_UP = 64
 
 
@@ -56,9 +60,11 @@ def benchmark_recipe(problems: int, n: int, seed: int) -> Recipe:
 
 
 class Bare:
-    """The recipe's policy in a bare engine, asked for n samples of each question."""
+    """The recipe's policy in a bare engine, asked for n samples of each question; `plain` is without what we keep."""
 
-    def __init__(self, config: VllmPolicyConfig) -> None:
+    def __init__(self, config: VllmPolicyConfig, plain: bool) -> None:
+        self._plain = plain
+        self._kept: dict[str, Any] = {} if plain else {"logprobs": 0, "flat_logprobs": True}
         self._engine = BareEngine(config, {})
         self._prompts = PolicyPrompts(config, locate_model(config))
 
@@ -70,9 +76,8 @@ class Bare:
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 max_tokens=sampling.max_tokens,
-                seed=seed + number,
-                logprobs=0,
-                flat_logprobs=True,
+                seed=None if self._plain else seed + number,
+                **self._kept,
             )
             for number in range(len(prompts))
         ]
@@ -81,7 +86,7 @@ class Bare:
 
 @flow(name="benchmark-sampling", persist_result=False)
 async def pipeline_rounds(plans: list[Plan], root: Path, bare: Bare) -> list[tuple[float, float]]:
-    """Tokens per second of bare engine and pipeline, a pair a round."""
+    """Tokens per second of bare engine and pipeline, a pair a plan."""
     engines = engines_of(plans[0])
     assert engines.policy is not None, "the benchmark samples"
     policy = await engines.policy.get()
@@ -107,26 +112,43 @@ async def pipeline_rounds(plans: list[Plan], root: Path, bare: Bare) -> list[tup
 
 
 def main(
-    problems: Annotated[int, typer.Option(help="Chains to solve.")] = 200,
-    n: Annotated[int, typer.Option(help="Samples of each.")] = 64,
+    problems: Annotated[list[int] | None, typer.Option(help="Chains to solve; several in one sitting.")] = None,
+    n: Annotated[int, typer.Option(help="Samples of each.")] = 16,
     rounds: Annotated[int, typer.Option(help="Alternating rounds; the median counts.")] = 3,
+    plain: Annotated[bool, typer.Option(help="Bare vLLM without seeds and log-probabilities.")] = False,
 ) -> None:
     """Print tokens per second of both and their ratio."""
-    recipes = [benchmark_recipe(problems, n, seed) for seed in range(rounds)]
+    sizes = (problems or [100]) * rounds
+    recipes = [benchmark_recipe(size, n, seed) for seed, size in enumerate(sizes)]
     plans = [plan_evaluation(recipe, load_problems(recipe.problems)) for recipe in recipes]
     policy = recipes[0].policy
     assert isinstance(policy, VllmPolicyConfig)
-    bare = Bare(policy)
+    bare = Bare(policy, plain)
     with tempfile.TemporaryDirectory() as root:
         rounds_of = partial(pipeline_rounds, plans, Path(root), bare)
         pairs = asyncio.run(run_flow(Store(Path(root)), "benchmark", rounds_of, typer.echo))
-    table = Table("round", "bare LLM.generate, tokens/s", "whole pipeline, tokens/s", "ratio")
-    for number, (limit, ours) in enumerate(pairs):
-        table.add_row(str(number), f"{limit:,.0f}", f"{ours:,.0f}", f"{ours / limit:.2f}")
-    ratio = statistics.median(ours / limit for limit, ours in pairs)
+    by_size: dict[int, list[tuple[float, float]]] = {size: [] for size in sizes}
+    for size, pair in zip(sizes, pairs, strict=True):
+        by_size[size].append(pair)
+    print_rates(by_size)
+
+
+def print_rates(by_size: Mapping[int, Sequence[tuple[float, float]]]) -> None:
+    """Tokens per second of bare engine and pipeline, round by round, and medians of their ratios."""
     console = Console(width=100)
+    table = Table("problems", "round", "bare LLM.generate, tokens/s", "whole pipeline, tokens/s", "ratio")
+    for size, pairs in by_size.items():
+        for number, (limit, ours) in enumerate(pairs):
+            table.add_row(str(size), str(number), f"{limit:,.0f}", f"{ours:,.0f}", f"{ours / limit:.2f}")
     console.print(table)
-    console.print(f"median ratio {ratio:.2f} (bar: 0.80), {problems} problems × {n} samples")
+    for size, pairs in by_size.items():
+        ratio = statistics.median(ours / limit for limit, ours in pairs)
+        console.print(f"{size} problems: median ratio {ratio:.2f} (bar: {BAR})")
+    fewest, most = min(by_size), max(by_size)
+    if fewest < most:
+        both = zip(by_size[fewest], by_size[most], strict=True)
+        ratio = statistics.median(more / few for (_, few), (_, more) in both)
+        console.print(f"ours at {most} problems against {fewest}: {ratio:.2f} (bar: {AT_MORE_PROBLEMS})")
 
 
 if __name__ == "__main__":
