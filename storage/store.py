@@ -16,6 +16,7 @@ from overthink.storage.record_files import EXACT, read_record, write_record
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.stages import Stage
 from overthink.storage.storage_errors import StorageError
+from overthink.tasks.closest import closest
 
 _STAGE_KEY = re.compile(r"[a-z]+-[0-9a-z]+")
 Status = Literal["running", "complete", "failed"]
@@ -174,18 +175,25 @@ class Store:
         return [folder for folder in begun if not {"run.json", "sweep.json"} & {path.name for path in folder.iterdir()}]
 
     def find_run(self, name: str) -> Run:
-        """The run whose id is `name`, else the only run of that name, else the only run whose id starts with it.
+        """The newest of `runs_named`. Raises StorageError where there is none, with what was perhaps meant."""
+        return self.runs_named(name)[-1]
 
-        Raises StorageError listing the known runs where there is none or several.
+    def runs_named(self, name: str) -> list[Run]:
+        """The run whose id is `name`, else those of that name, else those whose id starts with it; oldest first.
+
+        Raises StorageError where there is none, with what was perhaps meant.
         """
         runs = self.runs()
-        begin = [run for run in runs if run.run_id.startswith(name)]
+        begin = [run for run in runs if name and run.run_id.startswith(name)]
         found = [run for run in begin if run.run_id == name] or [run for run in begin if run.name == name] or begin
-        if len(found) == 1:
-            return found[0]
-        known = ", ".join(run.run_id for run in runs) or "none"
-        problem = "no run" if not found else f"{len(found)} runs"
-        raise StorageError(f"{self.root} holds {problem} named {name!r}; runs there: {known}")
+        if found:
+            return found
+        if not runs:
+            raise StorageError(f"{self.address} holds no run yet: make one with `overthink run`")
+        known = [run.run_id for run in reversed(runs)]
+        meant = closest(name, dict.fromkeys([*known, *(run.name for run in runs)]))
+        hint = f"runs there: {', '.join(known)}" if meant is None else f"did you mean {meant}?"
+        raise StorageError(f"{self.address} holds no run named {name!r}: {hint}")
 
     def write_sweep(self, sweep: Sweep) -> None:
         """Write the list of a sweep's runs."""
@@ -196,7 +204,7 @@ class Store:
         return [read_sweep(path) for path in self.records("sweep.json")]
 
     def find_runs(self, name: str) -> list[Run]:
-        """The runs of the sweep whose id is `name`, or is the only one starting with it; else the run of `find_run`.
+        """The runs of the sweep whose id is `name`, or is the only one starting with it; else that of `find_run`.
 
         Raises StorageError where `name` matches several sweeps, or nothing.
         """

@@ -80,10 +80,10 @@ async def test_a_model_of_another_architecture_is_refused_by_the_familys_name(tm
 @pytest.mark.parametrize(
     ("family", "told"),
     [
-        ("nix", r"prm.family: Input should be 'qwen', .* or 'orm'"),
-        ("nix.yaml", "nix.yaml: cannot be read as YAML"),
-        (SPELLED["pqm"] | {"head": {"layers": []}}, "prm.family.head.layers: .* at least 1 item"),
-        (SPELLED["pqm"] | {"layout": {"kind": "spoken"}}, "prm.family.layout: Input tag 'spoken'"),
+        ("nix", r"prm.family: 'nix' is unknown: name one of qwen, .*, orm"),
+        ("nix.yaml", "there is no file nix.yaml"),
+        (SPELLED["pqm"] | {"head": {"layers": []}}, "prm.family.head.layers: it is empty: give at least 1"),
+        (SPELLED["pqm"] | {"layout": {"kind": "spoken"}}, "prm.family.layout.kind: 'spoken' is unknown"),
         (SPELLED["pqm"] | {"python": "os.system"}, "prm.family.python: unknown key"),
     ],
 )
@@ -105,7 +105,7 @@ def test_a_preset_lays_rows_out_and_columns_go_first(tmp_path: Path) -> None:
     assert (problem.question, problem.reference) == ("1 + 1?", "3")
     with pytest.raises(UserError, match="problems.preset.columns.task: unknown key"):
         recipe(problems=source | {"preset": {"columns": {"task": "task"}}})
-    with pytest.raises(UserError, match="problems.preset: Input should be 'math500'"):
+    with pytest.raises(UserError, match="problems.preset: 'nix' is unknown: name one of math500"):
         recipe(problems=source | {"preset": "nix"})
 
 

@@ -256,9 +256,13 @@ def test_an_unknown_score_stays_unknown(tmp_path: Path, unknown: str) -> None:
 
 REFUSED: dict[str, tuple[Callable[..., list[ImportedSet]], Any, str]] = {
     "no scores": (read_tts, {k: v for k, v in output().items() if k != "value"}, "field 'output.0.value' is missing"),
-    "a word for a score": (read_tts, output(value=[0.5, "0.25"]), "field 'output.0.value.1': Input should be a valid"),
+    "a word for a score": (
+        read_tts,
+        output(value=[0.5, "0.25"]),
+        "value.1': a number is wanted, not '0.25'",
+    ),
     "true for a score": (read_tts, output(value=[0.5, True]), "field 'output.0.value.1'"),
-    "a score above 1": (read_tts, output(value=[0.5, 1.5]), "less than or equal to 1"),
+    "a score above 1": (read_tts, output(value=[0.5, 1.5]), "1.5 is too large: give at most 1"),
     "an infinite score": (read_tts, output(value=[0.5, float("inf")]), "finite number"),
     "too few scores": (read_tts, output(value=[0.5]), "output 0: field 'value' has 1 values for 2 steps"),
     "too few tokens": (read_tts, output(token_history=[3]), "field 'token_history' has 1 values for 2 steps"),
@@ -290,7 +294,7 @@ BAD_LINES: dict[str, tuple[Callable[..., list[ImportedSet]], Any, str]] = {
     "learned: no object": (read_learned, [1], "not a JSON object"),
     "learned: prediction": (read_learned, learned(unique_id="b", **{"pred_maj@2": 5}), "field 'pred_maj@2' is no text"),
     "learned: another format": (read_learned, record(), "field 'problem' is missing (fields there: question,"),
-    "learned: no question": (read_learned, learned(problem=" "), "field 'problem': String should have at least 1"),
+    "learned: no question": (read_learned, learned(problem=" "), "field 'problem': it is empty: give at least 1"),
     "learned: half a character": (read_learned, learned(problem="\ud800"), "field 'problem'"),
     "rows: half a character": (read_rows, row(out="so \ud800\n\n4"), "field 'out' is not valid Unicode text; mend it"),
     "rows: a key twice": (
@@ -301,7 +305,7 @@ BAD_LINES: dict[str, tuple[Callable[..., list[ImportedSet]], Any, str]] = {
     "learned: a key twice": (read_learned, json.dumps(learned())[:-1] + ', "scores": []}', "the key 'scores' is there"),
     "rows: no column": (read_rows, {"q": "x"}, "field 'gold' (reference) is missing or null (fields there: q)"),
     "rows: null scores": (read_rows, row(rewards=None), "field 'rewards' (scores) is missing or null"),
-    "rows: a word": (read_rows, row(rewards=["high", 0.5]), "field 'rewards.0': Input should be a valid number"),
+    "rows: a word": (read_rows, row(rewards=["high", 0.5]), "field 'rewards.0': a number is wanted, not 'high'"),
     "rows: too many": (read_rows, row(rewards=[0.5] * 3), "field 'rewards' has 3 values for 2 steps"),
     "rows: other reference": (read_rows, row(gold="5"), "problem 7 has another question or reference than in"),
 }
@@ -400,7 +404,7 @@ def test_records_of_one_answer_set_ask_one_question(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pairs", "message"),
     [
-        (["colour=red"], "KEY of question, reference, text"),
+        (["colour=red"], "no key 'colour': name one of question, reference, text"),
         (["question"], "not 'question'"),
         (["question=a", "question=b"], "names question twice"),
         (["question=a", "text=b"], "--map lacks reference"),
@@ -505,7 +509,7 @@ def test_minmax_is_over_the_whole_file(tmp_path: Path) -> None:
         ("sigmoid", [0, 41.5], "line 2: field 'reward': 41.5 is so far out that its sigmoid cannot be told from 1"),
         ("sigmoid", [-1e300], "cannot be told from 0: name minmax instead"),
         ("minmax", [2.0, 2.0], "--score-transform minmax: all scores are 2"),
-        ("sigmoid", [float("inf")], "line 1: field 'reward.0': Input should be a finite number"),
+        ("sigmoid", [float("inf")], "line 1: field 'reward.0': a finite number is wanted, not inf"),
     ],
 )
 def test_a_score_without_a_place_is_refused_with_the_remedy(
@@ -551,7 +555,7 @@ def test_a_row_of_several_rollouts_is_taken_apart(tmp_path: Path) -> None:
         ({"rewards": [0.5, 7]}, "line 1, rollout 1: field 'rewards': 7 is not in [0, 1]"),
         (
             {"len": [1, -4]},
-            "line 1, rollout 1: field 'len': Input should be greater than or equal to 0; mend the record",
+            "line 1, rollout 1: field 'len': -4 is too small: give at least 0; mend the record",
         ),
     ],
 )

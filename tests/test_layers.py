@@ -15,6 +15,7 @@ TOPS = ("flows", "storage", "tasks", "zoo")
 ENGINE_PACKAGES = {"vllm", "torch", "transformers"}
 # From the ground up; rooms of one floor do not know each other, but for the pairs in NEIGHBOURS.
 FLOORS = [
+    ("tasks/closest",),
     (
         "storage",
         "tasks/records",
@@ -24,6 +25,7 @@ FLOORS = [
         "tasks/child_processes",
         "tasks/determinants",
         "tasks/plugins",
+        "tasks/pydantic_words",
         "tasks/analysis",
     ),
     ("tasks/methods", "tasks/domains", "tasks/datasets"),

@@ -218,7 +218,7 @@ def test_broken_results_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (ReadAs(["text=t"]), "--map takes KEY=COLUMN with a KEY of question, reference, level, subject, options"),
+        (ReadAs(["text=t"]), "--map text=t: there is no key 'text': did you mean test"),
         (ReadAs([], explode=True), "--explode is for jsonl"),
         (ReadAs([], "sigmoid"), "--score-transform is for jsonl"),
     ],

@@ -303,7 +303,7 @@ MISTAKES = {
     "unknown key": (["prm-eval", "prm-eval", "--set", "solutions.cuont=3"], "solutions.cuont: unknown key"),
     "unknown format": (
         ["prm-eval", "prm-eval", "--set", "solutions={source: file, path: x.jsonl, format: y}"],
-        "solutions.format: Input should be 'prmbench' or 'processbench'",
+        "--set solutions.format: 'y' is unknown: name one of prmbench, processbench",
     ),
     "missing file": (
         ["prm-eval", "prm-eval", "--set", "solutions={source: file, path: x.jsonl, format: prmbench}"],

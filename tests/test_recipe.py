@@ -1,5 +1,6 @@
 """Recipes: what is accepted, and what a mistake is told."""
 
+from copy import deepcopy
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def test_a_recipe_of_another_command_is_told_which(kind: type[AnyRecipe], other:
 
 
 def test_a_recipe_with_a_key_too_many_is_read_as_what_it_is(base: Path) -> None:
-    assert complaint(base, "solutions=1").endswith("solutions: unknown key")
+    assert complaint(base, "solutions=1").startswith("--set solutions: unknown key: name one of name, seed, problems")
 
 
 def test_an_unknown_recipe_is_told_what_there_is() -> None:
@@ -82,37 +83,52 @@ def test_a_recipe_is_found_by_its_path(base: Path) -> None:
     [
         ("sead=1", "sead", "unknown key"),
         ("sampling.temprature=1", "sampling.temprature", "unknown key"),
-        ("seed=many", "seed", "integer"),
-        ("seed=-1", "seed", "greater than or equal to 0"),
+        ("seed=many", "seed", "whole number"),
+        ("seed=-1", "seed", "at least 0"),
         ("sampling.temperature=hot", "sampling.temperature", "number"),
-        ("sampling.top_p=0", "sampling.top_p", "greater than 0"),
-        ("name=Big Name", "name", "pattern"),
+        ("sampling.top_p=0", "sampling.top_p", "more than 0"),
+        ("name=Big Name", "name", "small letters"),
         ("budgets=[]", "budgets", "at least 1"),
-        ("budgets=[0]", "budgets.0", "greater than or equal to 1"),
+        ("budgets=[0]", "budgets.0", "at least 1"),
         ("methods=[]", "methods", "at least 1"),
-        ("selectors=[best]", "selectors.0", "'majority'"),
-        ("problems.source=disk", "problems", "'chains', 'specs', 'file', 'hub'"),
-        ("policy.engine=gpt", "policy", "'vllm', 'openai', 'fake', 'scripted'"),
-        ("seed=yes", "seed", "integer"),
-        ("shard_size=2.5", "shard_size", "integer"),
+        ("selectors=[best]", "selectors.0", "name one of majority"),
+        ("problems.source=disk", "problems.source", "chains, specs, file, hub"),
+        ("policy.engine=gpt", "policy.engine", "vllm, openai, fake, scripted"),
+        ("seed=yes", "seed", "whole number"),
+        ("shard_size=2.5", "shard_size", "whole number"),
         ("selectors=[oracle, oracle]", "selectors", "twice"),
-        ("methods.0.method=beam", "methods.0", "'cot', 'best_of_n'"),
+        ("methods.0.method=beam", "methods.0.method", "did you mean beam_search?"),
     ],
 )
-def test_a_mistake_is_told_with_file_and_key(base: Path, change: str, place: str, reason: str) -> None:
+def test_a_mistake_is_told_with_its_key_and_whose_it_is(
+    base: Path, tmp_path: Path, change: str, place: str, reason: str
+) -> None:
     message = complaint(base, change)
-    assert message.startswith(f"{base}: {place}: ")
+    assert message.startswith(f"--set {place}: ")
     assert reason in message
+    assert complaint(in_the_file(tmp_path, change)) == message.replace("--set ", f"{base}: ")
+
+
+def in_the_file(folder: Path, change: str) -> Path:
+    """The recipe with a change of `--set` written into its file."""
+    value: Any = deepcopy(BASE)
+    key, _, text = change.partition("=")
+    *parents, last = key.split(".")
+    place = value
+    for parent in parents:
+        place = place[int(parent)] if parent.isdecimal() else place.setdefault(parent, {})
+    place[int(last) if last.isdecimal() else last] = yaml.safe_load(text)
+    return written(folder, value)
 
 
 @pytest.mark.parametrize(
     ("change", "place", "reason"),
     [
         ("problems.cuont=5", "problems.cuont", "unknown key"),
-        ("problems.count=many", "problems.count", "integer"),
+        ("problems.count=many", "problems.count", "whole number"),
         ("policy.stebs=5", "policy.stebs", "unknown key"),
-        ("prm.latency_ms=-1", "prm.latency_ms", "greater than or equal to 0"),
-        ("methods.1.n=0", "methods.1.n", "greater than or equal to 1"),
+        ("prm.latency_ms=-1", "prm.latency_ms", "at least 0"),
+        ("methods.1.n=0", "methods.1.n", "at least 1"),
         ("methods.0.n=4", "methods.0.n", "unknown key"),
     ],
 )
@@ -120,14 +136,14 @@ def test_a_mistake_inside_a_union_is_told_with_a_key_that_can_be_set(
     base: Path, change: str, place: str, reason: str
 ) -> None:
     message = complaint(base, change)
-    assert message.startswith(f"{base}: {place}: ")
+    assert message.startswith(f"--set {place}: ")
     assert reason in message
 
 
 @pytest.mark.parametrize("key", ["name", "problems", "policy", "methods", "budgets"])
 def test_a_missing_key_is_told(tmp_path: Path, key: str) -> None:
     path = written(tmp_path, {name: value for name, value in BASE.items() if name != key})
-    assert complaint(path) == f"{path}: {key}: Field required"
+    assert complaint(path) == f"{path}: {key}: is missing: add it"
 
 
 def test_several_mistakes_are_one_message(base: Path) -> None:
@@ -163,7 +179,7 @@ def test_several_mistakes_are_one_message(base: Path) -> None:
             ["sampling.confidence=false", "methods=[{method: dvts, n: 8, value: confidence}]"],
             "dvts-n8-m4-confidence reads confidence: leave out `sampling.confidence: false`",
         ),
-        (["selectors=most"], "selectors: Input should be 'all'"),
+        (["selectors=most"], "selectors: a list is wanted, not 'most': write [most]; or 'most' is not all: write all"),
         (["methods=[{method: cot}, {method: cot}]"], "a method is listed twice"),
         (["methods=[{method: best_of_n, n: 8}, {method: best_of_n, n: 8}]"], "a method is listed twice"),
         (["policy={engine: vllm, model: x, placement: {gpus: [0, 1], tensor_parallel: 4}}"], "lists 2 GPUs"),
@@ -173,7 +189,7 @@ def test_several_mistakes_are_one_message(base: Path) -> None:
 )
 def test_what_does_not_fit_together_is_refused(base: Path, changes: list[str], reason: str) -> None:
     message = complaint(base, *changes)
-    assert message.startswith(f"{base}: ")
+    assert message.startswith((f"{base} with --set ", "--set "))
     assert reason in message
 
 
@@ -219,7 +235,7 @@ def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_file_that_is_no_text_or_not_there_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "trial.yaml"
-    assert complaint(path).startswith(f"{path}: ")
+    assert complaint(path) == f"there is no file {path}: mend its path"
     path.write_bytes(b"name: \xff\xfe")
     assert complaint(path).startswith(f"{path}: ")
 
@@ -347,26 +363,26 @@ def test_all_methods_fit_into_one_recipe(base: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "place", "reason"),
     [
-        ("{method: beam_search}", ".n", "Field required"),
-        ("{method: beam_search, n: 8, beam_width: 0}", ".beam_width", "greater than or equal to 1"),
-        ("{method: beam_search, n: 8, variant: snell}", ".variant", "'paper' or 'hf'"),
-        ("{method: beam_search, n: 8, lookahead: -1}", ".lookahead", "greater than or equal to 0"),
-        ("{method: beam_search, n: 8, max_depth: 0}", ".max_depth", "greater than or equal to 1"),
-        ("{method: beam_search, n: 8, step_tokens: 0}", ".step_tokens", "greater than or equal to 1"),
-        ("{method: dvts, n: 8, return: all}", ".return", "'best' or 'siblings'"),
-        ("{method: rebase, n: 8, balance: 0}", ".balance", "greater than 0"),
-        ("{method: particle_filtering, n: 8, resampling_temperature: 0}", ".resampling_temperature", "greater than 0"),
-        ("{method: mcts, n: 8, exploration: -1}", ".exploration", "greater than or equal to 0"),
-        ("{method: mcts, n: 8, rule: thompson}", ".rule", "'uct' or 'puct'"),
+        ("{method: beam_search}", ".n", "is missing: add it"),
+        ("{method: beam_search, n: 8, beam_width: 0}", ".beam_width", "at least 1"),
+        ("{method: beam_search, n: 8, variant: snell}", ".variant", "name one of paper, hf"),
+        ("{method: beam_search, n: 8, lookahead: -1}", ".lookahead", "at least 0"),
+        ("{method: beam_search, n: 8, max_depth: 0}", ".max_depth", "at least 1"),
+        ("{method: beam_search, n: 8, step_tokens: 0}", ".step_tokens", "at least 1"),
+        ("{method: dvts, n: 8, return: all}", ".return", "name one of best, siblings"),
+        ("{method: rebase, n: 8, balance: 0}", ".balance", "more than 0"),
+        ("{method: particle_filtering, n: 8, resampling_temperature: 0}", ".resampling_temperature", "more than 0"),
+        ("{method: mcts, n: 8, exploration: -1}", ".exploration", "at least 0"),
+        ("{method: mcts, n: 8, rule: thompson}", ".rule", "name one of uct, puct"),
         ("{method: deepconf, n: 16}", "", "n = 16 are no more than the 16 of warm_up"),
         ("{method: deepconf, n: 32, wave: 4}", "", "wave does nothing without consensus"),
-        ("{method: deepconf, n: 32, keep: 0}", ".keep", "greater than or equal to 1"),
+        ("{method: deepconf, n: 32, keep: 0}", ".keep", "at least 1"),
         ("{method: dvts, n: 8, value: confidence, lookahead: 1}", "", "lookahead looks at a later step's score"),
-        ("{method: adaptive, n: 8, wave: 0}", ".wave", "greater than or equal to 1"),
-        ("{method: adaptive, n: 8, threshold: 0.5}", ".threshold", "greater than 0.5"),
+        ("{method: adaptive, n: 8, wave: 0}", ".wave", "at least 1"),
+        ("{method: adaptive, n: 8, threshold: 0.5}", ".threshold", "more than 0.5"),
         ("{method: adaptive, n: 8, threshold: 1}", ".threshold", "less than 1"),
-        ("{method: adaptive, n: 8, rule: bayes}", ".rule", "'certainty' or 'bayes_factor'"),
-        ("{method: adaptive, n: 8, rule: bayes_factor, factor: 1}", ".factor", "greater than 1"),
+        ("{method: adaptive, n: 8, rule: bayes}", ".rule", "did you mean bayes_factor?"),
+        ("{method: adaptive, n: 8, rule: bayes_factor, factor: 1}", ".factor", "more than 1"),
         ("{method: adaptive, n: 8, factor: 30}", "", "factor does nothing where rule is certainty"),
         ("{method: adaptive, n: 8, rule: bayes_factor, threshold: 0.9}", "", "threshold does nothing where rule is"),
         ("{method: beam_search, n: 8, beam_widht: 4}", ".beam_widht", "unknown key"),
@@ -379,7 +395,7 @@ def test_a_mistake_in_a_method_is_told_with_the_key_and_the_reason(
     base: Path, method: str, place: str, reason: str
 ) -> None:
     message = complaint(base, f"methods=[{method}]")
-    assert message.startswith(f"{base}: methods.0{place}: ")
+    assert message.startswith(f"--set methods.0{place}: ")
     assert reason in message
 
 
@@ -394,19 +410,20 @@ INDIVISIBLE = {
 @pytest.mark.parametrize("method", INDIVISIBLE)
 def test_a_budget_that_cannot_be_divided_is_refused_with_the_numbers(base: Path, method: str) -> None:
     message = complaint(base, f"methods=[{method}]")
-    assert message.startswith(f"{base}: methods.0")
+    assert message.startswith("--set methods.0")
     assert INDIVISIBLE[method] in message
 
 
 @pytest.mark.parametrize("method", INDIVISIBLE)
 def test_a_budget_that_cannot_be_divided_is_told_with_a_key_that_can_be_set(base: Path, method: str) -> None:
     message = complaint(base, f"methods=[{{method: cot}}, {method}]")
-    assert message == f"{base}: methods.1: {INDIVISIBLE[method]}"
+    assert message == f"--set methods.1: {INDIVISIBLE[method]}"
 
 
 def test_one_mistake_is_one_complaint(base: Path) -> None:
     message = complaint(base, "methods=[{method: rebase, n: 8, beam_width: 4}]")
-    assert message == f"{base}: methods.0.beam_width: unknown key"
+    known = "n, max_depth, step_tokens, path_tokens, value, method, balance"
+    assert message == f"--set methods.0.beam_width: unknown key: name one of {known}"
 
 
 def test_what_dvts_returns_is_set_by_the_key_return(base: Path) -> None:
@@ -422,7 +439,8 @@ def test_only_a_search_without_a_prm_is_refused_with_the_remedy(base: Path, meth
     if method_id.startswith(("adaptive", "deepconf")):
         assert read_recipe(base, changes).chosen_selectors() == ("majority", "oracle")
     else:
-        assert complaint(base, *changes) == f"{base}: recipe: {method_id} needs step scores: name a `prm`"
+        told = f"{base} with --set prm --set methods: {method_id} needs step scores: name a `prm`"
+        assert complaint(base, *changes) == told
 
 
 @pytest.mark.parametrize("method_id", [name for name in METHOD_IDS if name.split("-")[0] not in ("cot", "best_of_n")])

@@ -201,14 +201,14 @@ def test_a_bad_example_is_told_with_its_row(line: Any, told: str, tmp_path: Path
     ("prompt", "told"),
     [
         ({"few_shot": "nowhere.jsonl"}, "nowhere.jsonl: cannot be read .*check `prompt.few_shot`"),
-        ({"few_shot": [{"user": "1"}]}, "prompt.few_shot.0.assistant: Field required"),
+        ({"few_shot": [{"user": "1"}]}, "prompt.few_shot.0.assistant: is missing: add it"),
         (
             {"chat_template_kwargs": {"messages": []}},
             "chat_template_kwargs: messages is set by Overthink: leave it out",
         ),
-        ({"prefill": ""}, "prompt.prefill: String should have at least 1 character"),
+        ({"prefill": ""}, "prompt.prefill: it is empty: give at least 1"),
         ({"think": True}, "prompt.think: unknown key"),
-        ({"style": "chatml"}, "prompt.style: Input should be"),
+        ({"style": "chatml"}, "prompt.style: 'chatml' is unknown"),
     ],
 )
 def test_what_is_no_prompt_is_told_with_its_key(prompt: dict[str, Any], told: str) -> None:

@@ -130,10 +130,10 @@ def test_other_problems_only_add_to_the_store(strategy: Path, count_calls: Count
         (["q?", "--map", "question=q", "--budget", "4"], "--map names the columns of --problems"),
         (
             ["--problems", "p.jsonl", "--map", "answer=a", "--budget", "4"],
-            "with a KEY of question, reference, problem_id",
+            "there is no key 'answer': name one of question, reference, problem_id",
         ),
         (["--problems", "nowhere.jsonl", "--budget", "4"], "nowhere.jsonl: cannot be read"),
-        (["", "--budget", "4"], "problems.questions.0: String should have at least 1 character"),
+        (["", "--budget", "4"], "problems.questions.0: it is empty: give at least 1"),
         (["q?", "--budget", "8"], "no choice for a budget of 8: take one of 4, 16"),
         (["q?", "--budget", "4", "--name", "Not A Name"], "name: String should match pattern"),
         (["q?", "--total-tokens", "5"], "total_tokens = 5 is less than"),

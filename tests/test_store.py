@@ -51,23 +51,29 @@ def test_a_run_of_that_very_name_goes_before_one_that_begins_with_it(store: Stor
     store.write_run(run_named("theirs-0a1b", name="theirs"))
     store.write_run(run_named("theirs-record-1-2c3d", name="theirs-record-1"))
     assert store.find_run("theirs").run_id == "theirs-0a1b"
-    store.write_run(run_named("theirs-4e5f", name="theirs"))
-    with pytest.raises(StorageError, match="holds 2 runs named 'theirs'"):
-        store.find_run("theirs")
+    store.write_run(run_named("theirs-4e5f", name="theirs", created_at="2999-01-01"))
+    assert store.find_run("theirs").run_id == "theirs-4e5f", "the newest of them"
+    assert [run.run_id for run in store.runs_named("theirs")] == ["theirs-0a1b", "theirs-4e5f"]
 
 
 @pytest.mark.parametrize(
-    ("name", "problem"), [("demo", "2 runs"), ("", "3 runs"), ("x", "no run"), ("emo-1", "no run")]
+    ("name", "told"),
+    [
+        ("", r"runs there: math-1, demo-12, demo-1$"),
+        ("x", r"runs there: math-1, demo-12, demo-1$"),
+        ("emo-1", r"did you mean demo-1\?$"),
+        ("maths-1", r"did you mean math-1\?$"),
+    ],
 )
-def test_an_ambiguous_or_unknown_run_is_told_with_the_known_ones(store: Store, name: str, problem: str) -> None:
+def test_an_unknown_run_is_told_with_the_one_that_was_meant_or_all(store: Store, name: str, told: str) -> None:
     for known in ("demo-1", "demo-12", "math-1"):
         store.write_run(run_named(known))
-    with pytest.raises(StorageError, match=f"holds {problem} named '{name}'; runs there: demo-1, demo-12, math-1$"):
+    with pytest.raises(StorageError, match=f"holds no run named '{name}': {told}"):
         store.find_run(name)
 
 
 def test_a_store_without_runs_says_so(store: Store) -> None:
-    with pytest.raises(StorageError, match="holds no run named 'x'; runs there: none"):
+    with pytest.raises(StorageError, match="holds no run yet: make one with `overthink run`"):
         store.find_run("x")
 
 

@@ -56,10 +56,10 @@ def test_a_strategy_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "unknown key": ({"extra": 1}, "extra: unknown key"),
-    "another version": ({"version": 2}, "version: Input should be 1"),
+    "another version": ({"version": 2}, "version: 2 is not 1: write 1"),
     "no selector of that name": (
         {"choices": [choice(4, "easy", selector="best")]},
-        "choices.0.selector: Input should be",
+        "choices.0.selector: 'best' is unknown: name one of majority",
     ),
     "no choice for a difficulty": (
         {"choices": strategy_value()["choices"][:5]},
@@ -86,7 +86,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "without_pilot: dvts-n12-m4 cannot be that of budget 16: its n is the budget, one of 4, 16",
     ),
     "no expectation": ({"expectations": []}, "expectations: there is one for each of the budgets 4, 16"),
-    "a name that no method_id can hold": ({"name": "it's"}, "name: String should match pattern"),
+    "a name that no method_id can hold": ({"name": "it's"}, 'name: "it\'s" is no such name: write it with letters'),
     "bins upside down": ({"difficulty": {"easy": 0.1, "hard": 0.5}}, "difficulty: hard = 0.5 must be below easy = 0.1"),
     "other features": ({"predictor": {"bias": 0, "weights": {"luck": 1}}}, "predictor: weights are of last_score"),
 }
@@ -106,7 +106,7 @@ def test_what_is_wrong_is_named_by_file_and_key(name: str, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "cannot be read as YAML"),
+        (None, "name a file that `overthink fit` wrote"),
         ("a: [", "cannot be read as YAML"),
         ("- 1", "a strategy is a mapping of keys to values, as `overthink fit` writes it"),
     ],

@@ -59,7 +59,7 @@ def test_a_sweep_says_what_failed_and_how_to_go_on_and_one_that_is_finished_is_r
     [
         ({"polcies": []}, "polcies: unknown key"),
         ({"prms": [{"engine": "fake"}] * 2}, "prms: entries 0 and 1 are equal"),
-        ({"methods": []}, "methods: Tuple should have at least 1 item"),
+        ({"methods": []}, "methods: it is empty: give at least 1"),
         ({"budgets": [1, 3], "methods": [{"method": "cot"}, {"method": "rebase"}, {"method": "dvts"}]}, "suits no"),
         ({"policies": [{"engine": "vllm", "model": "zoo/abacus-9b"}]}, "the zoo holds no model 'abacus-9b'"),
         ({"problems": [{"source": "file", "path": "no.jsonl"}]}, "no.jsonl: cannot be read"),

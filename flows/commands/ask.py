@@ -13,6 +13,7 @@ from overthink.flows.commands.options import (
     ThreadsOption,
     existing,
     limits_of,
+    named_run,
 )
 from overthink.flows.commands.terminal import console, plain_errors, print_note, unfolded
 from overthink.storage.opening import open_store
@@ -53,7 +54,7 @@ def cost(
 
     with plain_errors():
         opened = existing(store)
-        run_id = opened.find_run(run_name).run_id
+        run_id = named_run(opened, run_name).run_id
         rows = cost_rows(opened, run_id)
         console().print(cost_table(rows, run_id, price_per_hour))
 
@@ -69,7 +70,7 @@ def tree(
 
     with plain_errors():
         opened = existing(store)
-        drawn = tree_of(opened, opened.find_run(run_name).run_id, problem, method)
+        drawn = tree_of(opened, named_run(opened, run_name).run_id, problem, method)
         # Deep trees are wider than any terminal; wrapped beside their branches they are unreadable.
         unfolded(drawn).print(drawn)
 

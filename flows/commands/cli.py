@@ -20,9 +20,10 @@ from overthink.flows.commands.run import run
 from overthink.flows.commands.solve import solve
 from overthink.flows.commands.status import status
 from overthink.flows.commands.sweep_command import sweep
+from overthink.flows.commands.usage import PlainGroup
 from overthink.flows.commands.view import view
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(cls=PlainGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 def _version(wanted: bool) -> None:

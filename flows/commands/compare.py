@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing
+from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing, named_run
 from overthink.flows.commands.terminal import console, plain_errors
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
@@ -43,11 +43,11 @@ def compare(
     """
     with plain_errors():
         opened = existing(store)
-        run = opened.find_run(run_name)
+        run = named_run(opened, run_name)
         if other is None:
             _compare_with_tool(opened, run, output)
         else:
-            _compare_runs(opened, run, opened.find_run(other), selector, output)
+            _compare_runs(opened, run, named_run(opened, other), selector, output)
 
 
 def gate(
@@ -64,7 +64,7 @@ def gate(
     """Exit with code 3 where a run is less accurate than an earlier one, beyond the interval; with 0 otherwise."""
     with plain_errors():
         opened = existing(store)
-        run = _newest(opened, run_name)
+        run = named_run(opened, run_name)
         config = _gate_of(run, selector, against)
         from prefect.settings import PREFECT_API_URL
 
@@ -103,11 +103,6 @@ def _gate_of(run: Run, selector: str | None, against: str | None) -> GateConfig:
     return GateConfig.model_validate(
         (run.recipe.get("gate") or {}) | {key: value for key, value in changes.items() if value is not None}
     )
-
-
-def _newest(store: Store, name: str) -> Run:
-    named = [run for run in store.runs() if run.name == name]
-    return named[-1] if named else store.find_run(name)
 
 
 def _compare_runs(store: Store, before: Run, after: Run, selector: str | None, output: str) -> None:

@@ -19,6 +19,7 @@ from overthink.tasks.engines.engine_config import ServedModelConfig
 from overthink.tasks.engines.engine_health import endpoint_findings, engine_findings, gpu_findings
 from overthink.tasks.engines.sandbox.choosing import sandbox_finding
 from overthink.tasks.errors import EngineUnavailable, UserError
+from overthink.tasks.pydantic_words import plain
 from overthink.tasks.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def bare_endpoint(url: str) -> ServedModelConfig:
     try:
         return ServedModelConfig(model="any", endpoints=(url,))
     except ValidationError as error:
-        raise UserError(f"--endpoint {url}: {error.errors()[0]['msg']}") from error
+        raise UserError(f"--endpoint {url}: {plain(error.errors()[0])}") from error
 
 
 def _disk(root: Path) -> Iterator[Finding]:

@@ -7,7 +7,9 @@ import typer
 from overthink.flows.commands.options import RecipeArgument
 from overthink.flows.commands.terminal import console, plain_errors
 from overthink.tasks.analysis.planning import ACCELERATORS, Assumptions
+from overthink.tasks.closest import which
 from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.complaints import naming
 from overthink.tasks.recipes.loading import find_recipe, read_runs
 
 Share = Annotated[
@@ -33,11 +35,12 @@ def estimate(
         from overthink.tasks.plan.cost_estimate import estimate_table, estimates
 
         if gpu not in ACCELERATORS:
-            raise UserError(f"the peak of {gpu!r} is unknown: name one of {', '.join(ACCELERATORS)}")
+            raise UserError(f"--gpu: the peak of {gpu!r} is unknown: {which(gpu, ACCELERATORS)}")
         card = ACCELERATORS[gpu]
         assumed = Assumptions(tokens_per_rollout, prompt_tokens, policy_utilisation, prm_utilisation)
         runs = read_runs(find_recipe(recipe), changes or [])
-        rows = estimates(runs, card, assumed, _sizes(size or []), problems)
+        with naming(recipe, changes or []):
+            rows = estimates(runs, card, assumed, _sizes(size or []), problems)
         screen = console()
         screen.print(estimate_table(f"{runs[0].name} by run", ("policy", "prm", "problem_set"), rows))
         screen.print(estimate_table(f"{runs[0].name} by method", ("method_id",), rows))

@@ -12,6 +12,7 @@ from overthink.flows.commands.options import (
     ThreadsOption,
     existing,
     limits_of,
+    named_runs,
 )
 from overthink.flows.commands.terminal import console, plain_errors, print_note
 from overthink.tasks.errors import UserError
@@ -36,8 +37,7 @@ def export(
         if (duckdb is None) == (parquet is None):
             raise UserError("say where to: either --duckdb FILE or --parquet DIR")
         opened = existing(store)
-        named = {run.run_id: run for name in run_names or () for run in opened.find_runs(name)}
-        runs = list(named.values()) if run_names else opened.runs()
+        runs = named_runs(opened, run_names) if run_names else opened.runs()
         exported = Export(opened, runs, limits_of(memory, threads, None), print_note)
         if duckdb is not None:
             place, rows = duckdb, exported.to_duckdb(duckdb, force)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing
+from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing, named_runs
 from overthink.flows.commands.terminal import console, plain_errors, quiet
 
 DEFAULT_FILE = Path("strategy.yaml")
@@ -27,7 +27,7 @@ def fit(
         from overthink.tasks.reporting.fit_tables import fit_tables
         from overthink.tasks.strategy.fit_runs import fit
 
-        for fitted in fit(opened, run_names, name or out.stem):
+        for fitted in fit(opened, [run.run_id for run in named_runs(opened, run_names)], name or out.stem):
             for table in fit_tables(fitted):
                 console().print(table)
             for method_id in fitted.left_out:

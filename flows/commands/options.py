@@ -1,14 +1,16 @@
 """The options and arguments that several commands share."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from overthink.flows.commands.terminal import print_note
 from overthink.storage.opening import open_store
 from overthink.storage.query_limits import QueryLimits, bytes_of
 from overthink.storage.storage_errors import StorageError
-from overthink.storage.store import Store
+from overthink.storage.store import Run, Store
 from overthink.tasks.errors import UserError
 
 DEFAULT_STORE = "store"
@@ -28,6 +30,24 @@ def existing(place: str) -> Store:
     if not opened.exists():
         raise StorageError(f"there is no store at {place}: name one with --store, or make it with `overthink run`")
     return opened
+
+
+def named_run(store: Store, name: str) -> Run:
+    """The newest run of a name, or the run whose id is it or begins with it; says where there are others."""
+    found = store.runs_named(name)
+    if len(found) > 1:
+        print_note(f"{name!r} names {len(found)} runs: this is the newest, {found[-1].run_id}")
+    return found[-1]
+
+
+def named_runs(store: Store, names: Iterable[str]) -> list[Run]:
+    """The runs of some names, and those of sweeps, each once; see `named_run`."""
+    found = [
+        run
+        for name in names
+        for run in ([named_run(store, name)] if store.find_sweep(name) is None else store.find_runs(name))
+    ]
+    return list({run.run_id: run for run in found}.values())
 
 
 def limits_of(memory: str | None, threads: int | None, seconds: float | None) -> QueryLimits:

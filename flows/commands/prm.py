@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption, existing, write_text
+from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption, existing, named_run, write_text
 from overthink.flows.commands.report import print_report
 from overthink.flows.commands.run import print_dropped, print_taken
 from overthink.flows.commands.terminal import carry_out, console, plain_errors, quiet
 from overthink.storage.opening import open_store
 from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.complaints import naming
 from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
 from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe, PrmTrainRecipe
 
@@ -31,7 +32,9 @@ def prm_eval(
             raise UserError("name a recipe, such as prm-eval, or a finished run with --run; not both")
         quiet()
         if recipe is not None:
-            run_id = _prm_eval_recipe(recipe, changes or [], store, skip_bad_rows)
+            wanted = read_recipe_of(PrmEvalRecipe, find_recipe(recipe), changes or [])
+            with naming(recipe, changes or []):
+                run_id = _prm_eval_recipe(wanted, store, skip_bad_rows)
         else:
             if changes or skip_bad_rows:
                 raise UserError("--set and --skip-bad-rows change a recipe; --run reads none")
@@ -46,8 +49,7 @@ def prm_eval(
             write_text(html, page(f"PRM of {run_id}", [Section("The PRM", drawn)]))
 
 
-def _prm_eval_recipe(name: str, changes: list[str], place: str, skip_bad_rows: bool) -> str:
-    recipe = read_recipe_of(PrmEvalRecipe, find_recipe(name), changes)
+def _prm_eval_recipe(recipe: PrmEvalRecipe, place: str, skip_bad_rows: bool) -> str:
     from overthink.flows.prm_eval import prm_eval
     from overthink.tasks.datasets.labelled import load_solutions
     from overthink.tasks.plan.prm_eval_plan import plan_prm_eval
@@ -68,7 +70,7 @@ def _prm_eval_run(name: str, place: str) -> str:
     from overthink.flows.prm_eval_run import READER, prm_eval_run
     from overthink.tasks.stages.scored_run import scored_run
 
-    run_id = scored_run(opened, name, READER).run_id
+    run_id = scored_run(opened, named_run(opened, name).run_id, READER).run_id
     carry_out(opened, run_id, "measuring its PRM", lambda: prm_eval_run(run_id, place))
     return run_id
 
@@ -83,17 +85,24 @@ def prm_train(
     with plain_errors():
         quiet()
         wanted = read_recipe_of(PrmTrainRecipe, find_recipe(recipe), changes or [])
-        from overthink.flows.prm_train import prm_train
-        from overthink.tasks.datasets.sources import load_problems
-        from overthink.tasks.plan.prm_train_plan import plan_prm_train
-        from overthink.tasks.plan.run_plan import is_finished
-
-        problem_set = load_problems(wanted.problems, skip_bad_rows, wanted.asking)
-        plan = plan_prm_train(wanted, problem_set)
+        with naming(recipe, changes or []):
+            run_id = _prm_train(wanted, store, skip_bad_rows)
         opened = open_store(store)
-        print_dropped(problem_set.dropped)
-        print_taken(wanted.sampling, wanted.policy)
-        if not is_finished(plan, opened):
-            what = f"{len(problem_set.problems)} problems"
-            carry_out(opened, plan.run_id, what, lambda: prm_train(wanted, store, skip_bad_rows))
-        print_report(console(), opened, opened.find_run(plan.run_id))
+        print_report(console(), opened, opened.find_run(run_id))
+
+
+def _prm_train(recipe: PrmTrainRecipe, place: str, skip_bad_rows: bool) -> str:
+    from overthink.flows.prm_train import prm_train
+    from overthink.tasks.datasets.sources import load_problems
+    from overthink.tasks.plan.prm_train_plan import plan_prm_train
+    from overthink.tasks.plan.run_plan import is_finished
+
+    problem_set = load_problems(recipe.problems, skip_bad_rows, recipe.asking)
+    plan = plan_prm_train(recipe, problem_set)
+    opened = open_store(place)
+    print_dropped(problem_set.dropped)
+    print_taken(recipe.sampling, recipe.policy)
+    if not is_finished(plan, opened):
+        what = f"{len(problem_set.problems)} problems"
+        carry_out(opened, plan.run_id, what, lambda: prm_train(recipe, place, skip_bad_rows))
+    return plan.run_id

@@ -7,6 +7,7 @@ import typer
 from overthink.flows.commands.options import RecipeArgument
 from overthink.flows.commands.terminal import console, plain_errors, print_note, quiet
 from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.complaints import naming
 from overthink.tasks.recipes.loading import find_recipe, read_asking
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Problem
@@ -27,8 +28,9 @@ def prompt(
         from overthink.tasks.plan.sent_prompt import sent_prompt
 
         wanted = read_asking(find_recipe(recipe), changes or [])
-        problem = _problem(wanted, problem_id, skip_bad_rows)
-        sent = sent_prompt(wanted.policy, problem)
+        with naming(recipe, changes or []):
+            problem = _problem(wanted, problem_id, skip_bad_rows)
+            sent = sent_prompt(wanted.policy, problem)
         if ids and sent.ids is None:
             raise UserError("the policy's tokens are made elsewhere, so there are no --ids here: leave it out")
         shown = " ".join(map(str, sent.ids or ())) if ids else sent.text

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing, write_text
+from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing, named_runs, write_text
 from overthink.flows.commands.status import status_of
 from overthink.flows.commands.terminal import Screen, carry_out, console, plain_errors, quiet
 from overthink.storage.completeness import incomplete_stages
@@ -32,7 +32,7 @@ def report(
     """Print the results of runs; --html writes a page with curves, trees, gains, cost, and the SQL behind each."""
     with plain_errors():
         opened = existing(store)
-        runs = [stored for name in run_names for stored in opened.find_runs(name)]
+        runs = named_runs(opened, run_names)
         for stored in runs:
             _make_whole(opened, stored)
         paper = console() if svg is None else Screen(record=True, width=PICTURE_WIDTH)

@@ -17,6 +17,7 @@ from overthink.storage.opening import open_store
 from overthink.storage.store import Store
 from overthink.tasks.engines.engine_config import PolicyConfig
 from overthink.tasks.errors import Regression, UserError
+from overthink.tasks.recipes.complaints import naming
 from overthink.tasks.recipes.loading import find_recipe, read_recipe
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.sampling_config import SamplingConfig
@@ -60,14 +61,15 @@ def run(
                 "--workers are those of a --deployment or of a cluster (--ray): name one, or start the same command "
                 "with --shared once for each worker"
             )
-        if is_dry:
-            if shared or on_ray or deployment is not None:
-                raise UserError("--dry-run checks this machine alone: leave out --shared, --deployment and --ray")
-            _print_dry_run(wanted, store, skip_bad_rows)
-        elif deployment is None:
-            _run(wanted, store, skip_bad_rows, _flow_on_ray(workers) if on_ray else _flow_here(shared))
-        else:
-            _hand_over(wanted, deployment, None if store == DEFAULT_STORE else store, skip_bad_rows, workers, wait)
+        if is_dry and (shared or on_ray or deployment is not None):
+            raise UserError("--dry-run checks this machine alone: leave out --shared, --deployment and --ray")
+        with naming(recipe, changes or []):
+            if is_dry:
+                _print_dry_run(wanted, store, skip_bad_rows)
+            elif deployment is None:
+                _run(wanted, store, skip_bad_rows, _flow_on_ray(workers) if on_ray else _flow_here(shared))
+            else:
+                _hand_over(wanted, deployment, None if store == DEFAULT_STORE else store, skip_bad_rows, workers, wait)
 
 
 def _print_dry_run(recipe: Recipe, place: str, skip_bad_rows: bool) -> None:

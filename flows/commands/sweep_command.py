@@ -10,6 +10,7 @@ from overthink.flows.commands.run import print_dropped, print_taken
 from overthink.flows.commands.terminal import carry_out, console, plain_errors, quiet
 from overthink.storage.opening import open_store
 from overthink.tasks.errors import CellsFailed
+from overthink.tasks.recipes.complaints import naming
 from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
 from overthink.tasks.recipes.sweep_recipe import SweepRecipe
 
@@ -22,7 +23,10 @@ def sweep(
 ) -> None:
     """Run a grid of policies, PRMs and problem sets, or resume it; a finished one is only reported."""
     with plain_errors():
-        failures = _sweep(recipe, changes or [], store, skip_bad_rows)
+        quiet()
+        wanted = read_recipe_of(SweepRecipe, find_recipe(recipe), changes or [])
+        with naming(recipe, changes or []):
+            failures = _sweep(wanted, store, skip_bad_rows)
     if failures:
         words = ["overthink", "sweep", recipe, *(word for change in changes or [] for word in ("--set", change))]
         words += ["--store", store, *(["--skip-bad-rows"] if skip_bad_rows else [])]
@@ -39,10 +43,8 @@ def sweep(
         raise typer.Exit(1)
 
 
-def _sweep(name: str, changes: list[str], place: str, skip_bad_rows: bool) -> tuple[str, ...]:
+def _sweep(recipe: SweepRecipe, place: str, skip_bad_rows: bool) -> tuple[str, ...]:
     """Run what is missing and print the results; returns the failures."""
-    quiet()
-    recipe = read_recipe_of(SweepRecipe, find_recipe(name), changes)
     # Prefect and the engines' packages take seconds to import; report mistakes in the recipe before that.
     from overthink.flows.sweep import sweep as sweep_flow
     from overthink.tasks.plan.sweep_plan import check_runs, plan_sweep

@@ -62,9 +62,14 @@ def gc(
 
 
 def _forgotten(store: Store, name: str) -> list[str]:
-    """The ids of a run, or of a sweep and its runs. Raises StorageError where there is none of that name."""
+    """The ids of a run, or of a sweep and its runs. Raises where there is none, or several."""
     sweep = store.find_sweep(name)
-    return [*([] if sweep is None else [sweep.sweep_id]), *(run.run_id for run in store.find_runs(name))]
+    if sweep is not None:
+        return [sweep.sweep_id, *(run.run_id for run in store.find_runs(name))]
+    named = [run.run_id for run in store.runs_named(name)]
+    if len(named) > 1:
+        raise UserError(f"--run {name} names {len(named)} runs: say which by its id, of {', '.join(named)}")
+    return named
 
 
 def _print_garbage(store: Store, found: Sequence[Garbage], conclusion: str) -> None:

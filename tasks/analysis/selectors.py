@@ -12,6 +12,7 @@ from pydantic_core import CoreSchema, core_schema
 from overthink.tasks.analysis.aggregation import AGGREGATIONS, Aggregation, aggregate
 from overthink.tasks.analysis.ballots import Ballot, as_valued, borda, first_three, top
 from overthink.tasks.analysis.signals import CLASS_NAMES, SIGNAL_NAMES, ClassName, SignalName
+from overthink.tasks.closest import which
 from overthink.tasks.plugins import plugins
 
 Floats = npt.NDArray[np.float64]
@@ -241,7 +242,7 @@ def selector_of(name: str) -> Selector:
         plugin: Selector = installed[name].load_as(Selector)
         return plugin
     if name not in SELECTORS:
-        raise ValueError(f"there is no selector {name!r}: name one of {', '.join((*SELECTORS, *installed))}")
+        raise ValueError(f"there is no selector {name!r}: {which(name, (*SELECTORS, *installed))}")
     return SELECTORS[name]
 
 

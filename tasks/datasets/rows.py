@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from overthink.tasks.closest import closest, which
 from overthink.tasks.datasets.input_files import READERS
 from overthink.tasks.errors import ProblemError, UserError
 
@@ -79,8 +80,10 @@ def named_columns(pairs: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
     columns: dict[str, str] = {}
     for pair in pairs:
         key, mark, column = pair.partition("=")
-        if not mark or not column or key not in keys:
+        if not mark or not column:
             raise UserError(f"--map takes KEY=COLUMN with a KEY of {', '.join(keys)}; not {pair!r}")
+        if key not in keys:
+            raise UserError(f"--map {pair}: there is no key {key!r}: {which(key, keys)}")
         if key in columns:
             raise UserError(f"--map names {key} twice")
         columns[key] = column
@@ -107,9 +110,19 @@ def text_field(where: str, row: Mapping[str, Any], field: str) -> str:
 def present_field(where: str, row: Mapping[str, Any], field: str) -> Any:
     """A field's value; `a.0.b` is inside others. Raises ProblemError where it is missing or null."""
     value = inner_field(row, field)
+    if value is None and field in row:
+        raise ProblemError(f"{where}: field {field!r} is null")
     if value is None:
-        raise ProblemError(f"{where}: field {field!r} is missing (fields there: {', '.join(map(str, row))})")
+        raise ProblemError(f"{where}: {missing_field(field, row)}")
     return value
+
+
+def missing_field(field: str, row: Iterable[Any]) -> str:
+    """What is said of a row without a field: the fields that it has, and the one that was perhaps meant."""
+    there = [str(name) for name in row]
+    meant = closest(field, there)
+    hint = "" if meant is None else f": did you mean {meant}?"
+    return f"field {field!r} is missing (fields there: {', '.join(there)}){hint}"
 
 
 def inner_field(row: Mapping[str, Any], field: str) -> Any:

@@ -5,6 +5,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from overthink.tasks.closest import which
+from overthink.tasks.pydantic_words import plain
+
 Options = TypeVar("Options", bound=BaseModel)
 
 
@@ -16,5 +19,5 @@ def checked_options(model: type[Options], options: Mapping[str, Any]) -> Options
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            raise ValueError(f"there is no option {name!r}: name one of {', '.join(model.model_fields)}") from error
-        raise ValueError(f"{name} = {first['input']!r}: {first['msg']}") from error
+            raise ValueError(f"there is no option {name!r}: {which(name, model.model_fields)}") from error
+        raise ValueError(f"{name}: {plain(first)}") from error

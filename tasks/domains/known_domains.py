@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from overthink.tasks.closest import closest
 from overthink.tasks.domains.choice.multiple_choice import MultipleChoice
 from overthink.tasks.domains.code.coding import Code
 from overthink.tasks.domains.domain import Domain
@@ -40,6 +41,9 @@ def domain_of(name: str) -> Domain:
     if name in installed:
         return load_domain(installed[name])
     if name not in DOMAINS:
+        meant = closest(name, (*DOMAINS, *installed))
+        if meant is not None:
+            raise ValueError(f"there is no domain {name!r}: did you mean {meant}?")
         names = ", ".join((*DOMAINS, *installed))
         raise ValueError(f"there is no domain {name!r}: name one of {names}, or install the package that has it")
     return DOMAINS[name]

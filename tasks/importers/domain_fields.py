@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from overthink.tasks.datasets.rows import inner_field
+from overthink.tasks.datasets.rows import inner_field, missing_field
 from overthink.tasks.datasets.user_turns import row_fields
 from overthink.tasks.errors import ProblemError
 
@@ -34,8 +34,7 @@ def fields_in(where: str, row: Mapping[str, Any], columns: Mapping[str, str]) ->
 def _value(where: str, row: Mapping[str, Any], column: str, key: str) -> Any:
     value = inner_field(row, column)
     if value is None and column not in row and column.partition(".")[0] not in row:
-        there = ", ".join(map(str, row))
-        raise ProblemError(f"{where}: field {column!r} ({key}) is missing (fields there: {there})")
+        raise ProblemError(f"{where}: {missing_field(column, row)}: it is the {key}")
     return value
 
 

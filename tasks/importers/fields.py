@@ -9,7 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic_core import PydanticSerializationError
 
 from overthink.tasks.datasets.input_files import LONGEST_LINE, bounded_bytes, json_objects, json_value, packed_objects
+from overthink.tasks.datasets.rows import missing_field
 from overthink.tasks.errors import ProblemError
+from overthink.tasks.pydantic_words import plain
 
 
 class Record(BaseModel):
@@ -68,9 +70,9 @@ def checked(model: type[Checked], value: Any, where: str, columns: Mapping[str, 
         name, *rest = (str(part) for part in first["loc"])
         place = ".".join([(columns or {}).get(name, name), *rest])
         if first["type"] == "missing":
-            there = ", ".join(value) if isinstance(value, dict) else type(value).__name__
-            raise ProblemError(f"{where}: field {place!r} is missing (fields there: {there})") from error
-        raise ProblemError(f"{where}: field {place!r}: {first['msg']}; mend the record, or leave it out") from error
+            there = value if isinstance(value, dict) else [type(value).__name__]
+            raise ProblemError(f"{where}: {missing_field(place, there)}") from error
+        raise ProblemError(f"{where}: field {place!r}: {plain(first)}; mend the record, or leave it out") from error
     for name in (*model.model_fields, *(found.model_extra or ())):
         _stored(found, name, where, (columns or {}).get(name, name))
     return found

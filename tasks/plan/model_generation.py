@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, VllmPolicyConfig
 from overthink.tasks.engines.models import ModelFiles, locate_model, locate_tokenizer
 from overthink.tasks.errors import UserError
+from overthink.tasks.pydantic_words import plain
 from overthink.tasks.recipes.sampling_config import SamplingConfig
 
 FILE = "generation_config.json"
@@ -27,7 +28,7 @@ def settled(sampling: SamplingConfig, policy: PolicyConfig) -> SamplingConfig:
     except ValidationError as error:
         wrong = error.errors()[0]
         raise UserError(
-            f"sampling.generation: {FILE} has {wrong['input']!r} for {wrong['loc'][0]} ({wrong['msg']}): name it in "
+            f"sampling.generation: {FILE} has {wrong['input']!r} for {wrong['loc'][0]} ({plain(wrong)}): name it in "
             "`sampling` yourself"
         ) from error
 

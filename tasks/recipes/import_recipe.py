@@ -16,6 +16,7 @@ from overthink.tasks.importers.imported_reasoning import ANY, families_of
 from overthink.tasks.importers.lm_eval import COLUMNS as LM_EVAL_COLUMNS
 from overthink.tasks.importers.mapped_jsonl import parse_mapping
 from overthink.tasks.importers.score_transforms import ScoreTransform
+from overthink.tasks.pydantic_words import plain
 from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.recipes.loading import option_value
 from overthink.tasks.recipes.recipe import AnyRecipe
@@ -162,10 +163,9 @@ def import_recipe(
         )
     except ValidationError as error:
         (wrong, *_) = error.errors()
-        reason = wrong["msg"].removeprefix("Value error, ")
         option = str(wrong["loc"][0]).replace("_", "-")
-        given = "" if wrong["input"] is None else f" {wrong['input']}"
-        raise UserError(f"--{option}{given}: {reason}") from error
+        given = "" if wrong["input"] is None or wrong["type"] != "value_error" else f" {wrong['input']}"
+        raise UserError(f"--{option}{given}: {plain(wrong)}") from error
 
 
 def _only_what_it_takes(layout: ImportFormat, read_as: ReadAs) -> None:

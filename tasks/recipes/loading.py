@@ -6,12 +6,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
+from overthink.tasks.closest import closest
 from overthink.tasks.datasets.few_shot import read_shots
 from overthink.tasks.datasets.input_files import bounded_bytes
 from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.complaints import Complaint, blamed, complaints
 from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe, PrmTrainRecipe
 from overthink.tasks.recipes.recipe import AnyRecipe, Recipe
 from overthink.tasks.recipes.safe_yaml import LARGEST, safe_yaml
@@ -37,7 +38,11 @@ def find_recipe(name: str) -> Path:
     shipped = shipped_recipes()
     if path.parent in (Path(), Path("recipes")) and path.stem in shipped:
         return shipped[path.stem]
-    raise UserError(f"there is no recipe {name!r}: name a YAML file, or one of {', '.join(shipped)}")
+    meant = closest(path.stem, shipped) if path.parent in (Path(), Path("recipes")) else None
+    what = f"the folder {name} is no recipe" if path.is_dir() else f"there is no recipe {name!r}"
+    if meant is not None and not path.is_dir():
+        raise UserError(f"{what}: did you mean {meant}?")
+    raise UserError(f"{what}: name a YAML file, or one of {', '.join(shipped)}")
 
 
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
@@ -75,12 +80,25 @@ def _checked(kind: type[Kind], value: dict[str, Any], place: str, changes: Seque
         is_ours = kind.own_key in value and kind.own_key not in other.model_fields
         if other is not kind and other.own_key in value and not is_ours:
             raise UserError(f"{place}: this recipe names {other.own_key}, so it is one of `overthink {other.command}`")
+    wanted = deepcopy(value)
     for change in changes:
-        _apply(value, change)
+        _apply(wanted, change)
     try:
-        return kind.model_validate(_with_data(value))
+        return kind.model_validate(_with_data(wanted))
     except ValidationError as error:
-        raise UserError(f"{place}: {complaints(error, value)}") from error
+        found = complaints(error, wanted, kind)
+        without = _wrong_without_changes(kind, value) if changes else found
+        raise UserError(blamed(found, without, place, changes)) from error
+
+
+def _wrong_without_changes(kind: type[Kind], value: dict[str, Any]) -> list[Complaint]:
+    try:
+        kind.model_validate(_with_data(value))
+    except ValidationError as error:
+        return complaints(error, value, kind)
+    except UserError:  # a file that it names, which the changes may have mended
+        pass
+    return []
 
 
 def _with_data(value: Any, key: str = "") -> Any:
@@ -100,7 +118,9 @@ def read_mapping(path: Path, wanted: str) -> dict[str, Any]:
     """The keys and values of a YAML file; `wanted` says what it should hold. Raises UserError naming the file."""
     try:
         value = safe_yaml(bounded_bytes(path, 4 * LARGEST).decode())
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}: mend its path") from error
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}: {wanted}")
@@ -129,8 +149,8 @@ def option_value(option: str, text: str) -> Any:
     """The value that a text of the command line is as YAML. Raises UserError naming the option."""
     try:
         return safe_yaml(text)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UserError(f"{option}: {text!r} is no YAML value ({' '.join(str(error).split())})") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{option}: {text!r} is no YAML value: {' '.join(str(error).split())}") from error
 
 
 def _child(place: Any, name: str, key: str) -> Any:
@@ -139,35 +159,3 @@ def _child(place: Any, name: str, key: str) -> Any:
     if isinstance(place, list) and name.isdecimal() and int(name) < len(place):
         return place[int(name)]
     raise UserError(f"--set {key}: there is no {name!r} in the recipe")
-
-
-def complaints(error: ValidationError, value: Any) -> str:
-    """What is wrong with `value`, as it was read from a file: each key as it stands there, and why."""
-    lines = []
-    details = error.errors()
-    places = [detail["loc"] for detail in details]
-    for detail in details:
-        # A list whose every item is wrong is also called too short: the items say it better.
-        if any(place != detail["loc"] and place[: len(detail["loc"])] == detail["loc"] for place in places):
-            continue
-        place = ".".join(_written_keys(detail["loc"], value)) or "recipe"
-        message = detail["msg"].removeprefix("Value error, ")
-        if detail["type"] == "extra_forbidden":
-            message = "unknown key"
-        lines.append(f"{place}: {message}")
-    return "; ".join(lines)
-
-
-def _written_keys(location: tuple[int | str, ...], value: Any) -> list[str]:
-    """The keys of a complaint as they stand in the file: pydantic puts the names of unions' members between them."""
-    keys: list[str] = []
-    for depth, part in enumerate(location):
-        is_last = depth == len(location) - 1
-        if isinstance(value, dict) and (part in value or (is_last and part not in value.values())):
-            value = value.get(part)
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            value = value[part]
-        else:
-            continue
-        keys.append(str(part))
-    return keys

@@ -30,6 +30,7 @@ from overthink.tasks.domains.known_domains import MATH, DomainName, domain_of
 from overthink.tasks.domains.program_domain import ProgramDomain
 from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, PrmConfig
+from overthink.tasks.pydantic_words import shown
 from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.recipes.json_schema import as_choices
 from overthink.tasks.recipes.methods import AnyMethod, BudgetForcing, ComputeOptimal, ListedMethod
@@ -40,7 +41,7 @@ from overthink.tasks.recipes.sampling_config import SamplingConfig
 def _no_boolean(value: Any) -> Any:
     """YAML reads `yes` as true, which pydantic would take for 1."""
     if isinstance(value, bool):
-        raise ValueError("a boolean is no valid integer")
+        raise ValueError(f"a whole number is wanted, not {shown(value)}")
     return value
 
 

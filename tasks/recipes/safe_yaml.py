@@ -6,6 +6,8 @@ from typing import Any
 import yaml
 from yaml.constructor import SafeConstructor
 
+from overthink.tasks.recipes.yaml_words import plain_yaml
+
 LARGEST = 2**18  # characters
 MOST_NODES = 100_000  # with every alias written out
 LARGEST_NUMBER = 2**63
@@ -15,12 +17,18 @@ MERGE = "tag:yaml.org,2002:merge"
 def safe_yaml(text: str) -> Any:
     """The value of a YAML text, whose tags make nothing but plain values.
 
-    Raises ValueError, RecursionError or yaml.YAMLError for what is no YAML, and ValueError for a key that is there
-    twice, of whose values one would be lost, and for what no recipe can need: a few aliases of aliases, or merges of
-    them, can stand for billions of values.
+    Raises ValueError or RecursionError for what is no YAML, for a key that is there twice, of whose values one would be
+    lost, and for what no recipe can need: a few aliases or merges of others can stand for billions of values.
     """
     if len(text) > LARGEST:
         raise ValueError(f"{len(text):,} characters are more than the {LARGEST:,} that are read")
+    try:
+        return _safe_value(text)
+    except yaml.YAMLError as error:
+        raise ValueError(plain_yaml(error)) from error
+
+
+def _safe_value(text: str) -> Any:
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     if root is None:
         return None

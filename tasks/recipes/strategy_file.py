@@ -18,8 +18,9 @@ from overthink.tasks.domains.known_domains import MATH, DomainName
 from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
 from overthink.tasks.errors import UserError
+from overthink.tasks.recipes.complaints import all_told
 from overthink.tasks.recipes.grading import GradingConfig
-from overthink.tasks.recipes.loading import complaints, read_mapping
+from overthink.tasks.recipes.loading import read_mapping
 from overthink.tasks.recipes.methods import AnyMethod, BestOfN
 from overthink.tasks.recipes.reasoning_config import Reasoning, ReasoningConfig
 from overthink.tasks.recipes.sampling_config import SamplingConfig
@@ -189,11 +190,13 @@ class Strategy(BaseModel):
 
 def read_strategy(path: Path) -> Strategy:
     """Read a strategy. Raises UserError naming file, key and remedy."""
+    if not path.exists():
+        raise UserError(f"there is no strategy {path}: name a file that `overthink fit` wrote")
     value = read_mapping(path, "a strategy is a mapping of keys to values, as `overthink fit` writes it")
     try:
         return Strategy.model_validate(value)
     except ValidationError as error:
-        raise UserError(f"{path}: {complaints(error, value)}") from error
+        raise UserError(f"{path}: {all_told(error, value, Strategy)}") from error
 
 
 def write_strategy(strategy: Strategy, path: Path) -> None:

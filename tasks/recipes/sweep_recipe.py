@@ -20,6 +20,7 @@ from overthink.tasks.datasets.sources import Source, domain_of_source
 from overthink.tasks.domains.known_domains import DomainName
 from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
+from overthink.tasks.pydantic_words import plain
 from overthink.tasks.recipes.grading import GradingConfig
 from overthink.tasks.recipes.methods import AnyMethod
 from overthink.tasks.recipes.reasoning_config import Reasoning, ReasoningConfig
@@ -62,7 +63,7 @@ class SweptMethod(RootModel[dict[str, Any]]):
             try:
                 methods.append(self.at(n))
             except ValidationError as error:
-                left_out.append(f"{self.root['method']}: {error.errors()[0]['msg'].removeprefix('Value error, ')}")
+                left_out.append(f"{self.root['method']}: {plain(error.errors()[0])}")
         return (methods[-1:], []) if methods and methods[0].independent else (methods, left_out)
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from overthink.tasks.datasets.row_layouts import Columns
 from overthink.tasks.datasets.rows import named_columns
 from overthink.tasks.errors import UserError
-from overthink.tasks.recipes.loading import complaints
+from overthink.tasks.recipes.complaints import all_told
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.recipes.strategy_file import read_strategy
 
@@ -54,4 +54,4 @@ def solve_recipe(strategy_path: Path, source: dict[str, Any], limit: dict[str, f
     try:
         return Recipe.model_validate(value)
     except ValidationError as error:
-        raise UserError(f"cannot solve with {strategy_path}: {complaints(error, value)}") from error
+        raise UserError(f"cannot solve with {strategy_path}: {all_told(error, value, Recipe)}") from error

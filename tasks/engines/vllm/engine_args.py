@@ -1,12 +1,13 @@
 """`engine_args` of a recipe: what is passed on to vLLM's EngineArgs, what is not, and what of it changes outputs."""
 
 import ast
-import difflib
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from overthink.tasks.closest import closest
 
 # What Overthink sets itself, and the recipe's key for it or the reason.
 OURS = {
@@ -84,8 +85,8 @@ def check_engine_args(arguments: Mapping[str, Any]) -> None:
         if name in OURS:
             raise ValueError(f"{name} is set by Overthink: {OURS[name]}")
         if known is not None and name not in known:
-            close = difflib.get_close_matches(name, known - OURS.keys(), 1)
-            hint = f"did you mean {close[0]}?" if close else "see `vllm serve --help`"
+            close = closest(name, sorted(known - OURS.keys()))
+            hint = f"did you mean {close}?" if close else "see `vllm serve --help`"
             raise ValueError(f"{name} is no engine argument of the installed vLLM: {hint}")
     if not isinstance(arguments.get("hf_overrides", {}), Mapping):
         raise ValueError("hf_overrides is a mapping of the model's configuration: write {key: value}")

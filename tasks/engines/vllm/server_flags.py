@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from overthink.tasks.closest import which
 from overthink.tasks.engines.chat import load_tokenizer
 from overthink.tasks.engines.models import locate_tokenizer
 from overthink.tasks.engines.prm.families import FAMILIES, VLLM_HEADS
@@ -19,7 +20,7 @@ from overthink.tasks.errors import EngineUnavailable, UserError
 def server_flags(family: str, tokenizer: Any) -> list[str]:
     """What goes behind `--model MODEL`. Raises EngineUnavailable where vLLM cannot compute the family's head."""
     if family not in FAMILIES:
-        raise EngineUnavailable(f"there is no PRM family {family!r}: choose one of {', '.join(FAMILIES)}")
+        raise EngineUnavailable(f"there is no PRM family {family!r}: {which(family, FAMILIES)}")
     head = FAMILIES[family].head
     if head.layers not in VLLM_HEADS:
         raise EngineUnavailable(f"vLLM cannot compute the head of PRM family {family!r}: use engine: torch")
