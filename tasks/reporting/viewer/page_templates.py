@@ -13,6 +13,7 @@ from overthink.tasks.reporting.terminal_text import printable
 
 PACKAGE = "overthink.tasks.reporting.viewer"
 LONGEST_LINE = 80
+LONGEST_TEXT = 100_000  # characters of a question, step, answer or reasoning
 COLOURS = 10  # of scores, in static/viewer.css
 MARKS = {True: "✓", False: "✗", None: "?"}
 WORDS = {True: "right", False: "wrong", None: "unknown"}
@@ -55,6 +56,13 @@ def brief(text: str | None) -> str | None:
     return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…"
 
 
+def cut(text: str | None) -> str | None:
+    """A text as far as pages show it; what is longer says so."""
+    if text is None or len(text) <= LONGEST_TEXT:
+        return text
+    return f"{text[:LONGEST_TEXT]}\n\n… cut after {LONGEST_TEXT} characters; SQL has all of it"
+
+
 def exact(value: object) -> Markup:
     """A value escaped and otherwise as it is: what a form sends back must be what is stored."""
     return escape("" if value is None else value)
@@ -76,13 +84,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "number": number,
-        "percent": percent,
-        "shade": shade,
-        "brief": brief,
-        "merged": merged,
-        "exact": exact,
-    }
+    filters = (number, percent, shade, brief, merged, exact, cut)
+    environment.filters |= {function.__name__: function for function in filters}
     environment.globals |= {"MARKS": MARKS, "WORDS": WORDS, "SIGNALS": SIGNALS}
     return environment

@@ -9,11 +9,11 @@ from overthink.storage.schemas import SIGNALS
 from overthink.storage.store import Run
 from overthink.tasks.reporting.viewer.choice_of_run import Choice
 from overthink.tasks.reporting.viewer.open_readings import Reading, Row
+from overthink.tasks.reporting.viewer.page_templates import LONGEST_TEXT
 from overthink.tasks.reporting.viewer.states import Order, ProblemState, Verdict
 
 PAGE = 16
 MOST_IN_SUMMARY = 1024
-LONGEST_TEXT = 100_000  # characters of a step, an answer or a reasoning; more is cut, and said to be
 
 VERDICTS: Mapping[Verdict, str] = {
     "all": "true",
@@ -43,9 +43,9 @@ told AS (
 """
 _SUMMARY = f"""{_DRAWN} SELECT sample_index, answer, answer_group, correct, last_score, lowest_score, completion_tokens,
 count(*) OVER () AS drawn FROM told ORDER BY sample_index LIMIT {MOST_IN_SUMMARY}"""
-_CUT = LONGEST_TEXT + 1
+_CUT = LONGEST_TEXT + 1  # so that a page can say that there is more
 _SHOWN = f"""{_DRAWN} SELECT * REPLACE (left(text, {_CUT}) AS text, left(answer, {_CUT}) AS answer,
-    left(reasoning_text, {_CUT}) AS reasoning_text, left(detail, {_CUT}) AS detail)
+    left(reasoning_text, {_CUT}) AS reasoning_text, left(detail, {_CUT}) AS detail), count(*) OVER () AS found
 FROM told WHERE {{condition}} ORDER BY {{order}} LIMIT {PAGE} OFFSET {{offset}}"""
 _STEPS = f"""SELECT rollout_id, step_index, left(text, {_CUT}) AS text, completion_tokens, {", ".join(SIGNALS)}
 FROM steps WHERE rollout_id = ANY($ids) ORDER BY step_index"""
@@ -74,12 +74,11 @@ def rollout_page(reading: Reading, run: Run, choice: Choice, state: ProblemState
     if state.answer:
         values["answer"] = state.answer
         condition += " AND answer_group = $answer"
-    ((found,),) = (
-        row.values() for row in reading.rows(f"{_DRAWN} SELECT count(*) FROM told WHERE {condition}", **values)
-    )
     offset = PAGE * (state.rollouts - 1)
     sql = _SHOWN.format(condition=condition, order=ORDERS[state.order], offset=offset)
-    return RolloutPage(with_parts(reading, run, reading.rows(sql, **values)), found, -(-found // PAGE))
+    rows = reading.rows(sql, **values)
+    found = rows[0]["found"] if rows else 0
+    return RolloutPage(with_parts(reading, run, rows), found, -(-found // PAGE))
 
 
 def with_parts(reading: Reading, run: Run, rollouts: Sequence[Row]) -> list[Row]:

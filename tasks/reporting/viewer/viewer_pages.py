@@ -11,7 +11,7 @@ from overthink.tasks.reporting.viewer.open_readings import Reading, Readings
 from overthink.tasks.reporting.viewer.page_templates import templates
 from overthink.tasks.reporting.viewer.problem_facts import problem_facts
 from overthink.tasks.reporting.viewer.problem_list import neighbours, problem_list
-from overthink.tasks.reporting.viewer.problem_rollouts import LONGEST_TEXT, rollout_page
+from overthink.tasks.reporting.viewer.problem_rollouts import rollout_page
 from overthink.tasks.reporting.viewer.states import ListState, ProblemState, RunsState
 
 # Writes the address of a page with these parameters.
@@ -82,7 +82,7 @@ class Pages:
         return self._html(
             "problem.html",
             **{"state": state, "run": run, "choice": choice, "facts": facts, "shown": shown},
-            **{"before": before, "after": after, "is_search": choice.method in searches, "longest": LONGEST_TEXT},
+            **{"before": before, "after": after, "is_search": choice.method in searches},
         )
 
     def _known(self, run_id: str) -> Run:
