@@ -199,3 +199,40 @@ def test_a_run_that_goes_on_is_read_anew(tmp_path: Path) -> None:
     assert SEARCHED in pages.render("run", {"run": "first"})
     store.write_run(run)
     assert "Rollouts" in pages.render("problem", {"run": "first", "problem": "easy"})
+
+
+def test_a_tree_is_shown_with_what_was_pruned(pages: Pages) -> None:
+    page = pages.render("tree", {"run": "first", "problem": "outvoted", "method": SEARCHED})
+    assert "4 steps drawn, 2 pruned." in words(page)
+    assert "0.90 step a 1 pruned: 0.20 0.20 step b 0.80 step c finished 1 pruned: 0.10 0.10 step d" in words(page)
+    problem = pages.render("problem", {"run": "first", "problem": "outvoted", "method": SEARCHED})
+    assert f'href="tree?run=first&amp;method={SEARCHED}&amp;problem=outvoted"' in problem
+
+
+def test_a_method_without_a_tree_says_so(pages: Pages) -> None:
+    with pytest.raises(UserError, match=f"run first has no tree of problem 'outvoted' by {SAMPLED}"):
+        pages.render("tree", {"run": "first", "problem": "outvoted"})
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ({}, ["easy", "outvoted"]),
+        ({"outcome": "first"}, ["easy"]),
+        ({"outcome": "second"}, ["outvoted"]),
+        ({"outcome": "both"}, []),
+        ({"outcome": "neither"}, ["hopeless"]),
+        ({"outcome": "all"}, ["easy", "hopeless", "outvoted"]),
+        ({"outcome": "all", "q": "heptagon"}, ["hopeless"]),
+    ],
+)
+def test_two_runs_are_compared_problem_by_problem(pages: Pages, chosen: dict[str, str], expected: list[str]) -> None:
+    assert listed(pages.render("compare", {"run": "first", "other": "second", **chosen})) == expected
+
+
+def test_a_problem_is_shown_as_two_runs_solved_it(pages: Pages) -> None:
+    read = words(pages.render("both", {"run": "first", "other": "second", "problem": "outvoted"}))
+    one, two = read.split("second best_of_n-n4")
+    assert "majority chose 5 among the first 4 rollouts, which is wrong" in one
+    assert "majority chose 7 among the first 4 rollouts, which is right. 4 of 4 rollouts are right." in two
+    assert 'value="second"' in pages.render("run", {"run": "first"})

@@ -17,6 +17,7 @@ from overthink.flows.commands.plugins_command import list_plugins
 from overthink.flows.commands.prompt import prompt
 from overthink.flows.commands.report import report
 from overthink.flows.commands.run import run
+from overthink.flows.commands.show import show
 from overthink.flows.commands.solve import solve
 from overthink.flows.commands.status import status
 from overthink.flows.commands.sweep_command import sweep
@@ -53,6 +54,7 @@ COMMANDS = (
     gate,
     status,
     view,
+    show,
     ask.sql,
     export,
     report,

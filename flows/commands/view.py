@@ -3,6 +3,8 @@
 import re
 import secrets
 import socket
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,14 +29,34 @@ def view(
             envvar="OVERTHINK_VIEW_TOKEN", help="The token in the address, so that links outlive it; else a new one."
         ),
     ] = None,
+    export: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the pages to this new folder instead, for any browser.")
+    ] = None,
+    run_names: Annotated[
+        list[str] | None,
+        typer.Option("--run", metavar="RUN", help="With --export: only this run or sweep; repeatable."),
+    ] = None,
 ) -> None:
     """Show a store in a browser: runs, their problems, every rollout step by step, and why a problem was wrong."""
     with plain_errors():
         opened = existing(store)
         if token is not None and not _TOKEN.fullmatch(token):
             raise UserError("--token: 16 letters, digits, - or _ at least; or leave it out for a random one")
+        if export is not None:
+            _export(opened, export, run_names)
+            return
+        if run_names:
+            raise UserError("--run goes with --export: the viewer itself shows all runs")
         with _listening(port) as listener:
             _serve(opened, listener, token or secrets.token_urlsafe(16))
+
+
+def _export(store: Store, folder: Path, run_names: Sequence[str] | None) -> None:
+    from overthink.tasks.reporting.viewer.static_export import export_pages
+
+    only = {run.run_id for name in run_names for run in store.find_runs(name)} if run_names else None
+    count = export_pages(store, folder, only)
+    console().print(f"{folder / 'index.html'}: {count} pages", soft_wrap=True, highlight=False)
 
 
 def _listening(port: int) -> socket.socket:

@@ -42,14 +42,14 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
 
-    def show(self, page: Path, width: int, height: int, scheme: str = "light") -> None:
-        """Load a page in a window of this size, for readers who prefer light or dark."""
+    def show(self, page: Path | str, width: int, height: int, scheme: str = "light") -> None:
+        """Load a page, a file or an address, in a window of this size, for readers who prefer light or dark."""
         self.ask(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
         self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.events.clear()
-        self.ask("Page.navigate", url=page.resolve().as_uri())
+        self.ask("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         while not self.heard("Page.loadEventFired"):
             self.events.append(self._read())
 

@@ -2,13 +2,13 @@
 (() => {
   const flaws = [], width = document.documentElement.clientWidth;
   const shown = (node) => node.checkVisibility() && node.getBoundingClientRect().width > 0;
-  const scrolled = (node) => node.closest('.scroll, pre, .tree-box');
+  const scrolled = (node) => node.closest('.scroll, pre, .tree-box, .katex');
   if (document.documentElement.scrollWidth > width) flaws.push(`the page scrolls sideways: ${document.documentElement.scrollWidth} > ${width}`);
   for (const node of document.querySelectorAll('body *')) {
     if (shown(node) && !scrolled(node) && node.getBoundingClientRect().right > width + 1)
       flaws.push(`beyond the edge: ${node.tagName} ${node.textContent.slice(0, 40)}`);
   }
-  for (const node of document.querySelectorAll('h1, h2, h3, figcaption')) if (!shown(node)) flaws.push(`not shown: ${node.textContent}`);
+  for (const node of document.querySelectorAll('h1, h2, h3, figcaption')) if (!shown(node) && !node.closest('dialog')) flaws.push(`not shown: ${node.textContent}`);
   for (const svg of document.querySelectorAll('.panel svg')) {
     const box = svg.getBoundingClientRect();
     if (box.width < 200 || box.height < 100) flaws.push(`too small: ${svg.ariaLabel}`);

@@ -1,6 +1,5 @@
 """Example trees: the kept and pruned steps of a search on a solved and on an unsolved problem, as nested lists."""
 
-from collections import defaultdict
 from typing import Any
 
 from markupsafe import Markup
@@ -9,6 +8,7 @@ from overthink.storage.sql import query
 from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.reporting.html.facts import RunFacts
 from overthink.tasks.reporting.html.markup import behind, paragraph, render
+from overthink.tasks.reporting.tree_shape import branches
 from overthink.tasks.reporting.tree_text import NODES_SQL
 
 # Of the solved and of the unsolved problems, the one whose tree is closest to the median size.
@@ -48,30 +48,12 @@ def _example(facts: RunFacts, method_id: str, row: Row) -> Row:
     quoted = row["problem_id"].replace("'", "''")
     sql = NODES_SQL.format(run_id=facts.run_id, method_id=method_id, problem_id=quoted)
     nodes = query(facts.store, sql).to_pylist()
-    children: dict[str | None, list[Row]] = defaultdict(list)
-    for node in nodes:
-        children[node["parent_id"]].append(node)
     answer = "No answer was chosen" if row["answer"] is None else f"{row['answer']} was chosen"
     return {
         "verdict": "Solved" if row["correct"] else "Not solved",
         "problem_id": row["problem_id"],
         "question": nodes[0]["question"],
         "told": paragraph(f"{answer}, the reference is {row['reference']}; {len(nodes)} steps drawn."),
-        "tree": _branch(children, None),
+        "tree": branches(nodes),
         "behind": behind(sql),
     }
-
-
-def _branch(children: dict[str | None, list[Row]], parent: str | None) -> list[Row]:
-    """The child steps of one: the kept ones, then the pruned ones, folded. An only child is not indented."""
-    items: list[Row] = []
-    while True:
-        here = children[parent]
-        open_ones = [node for node in here if node["kept"] or children[node["node_id"]]]
-        closed = [node for node in here if node not in open_ones]
-        fold = [{"pruned": closed}] if closed else []
-        if len(open_ones) != 1:
-            branches = ({"step": node, "below": _branch(children, node["node_id"])} for node in open_ones)
-            return [*items, *branches, *fold]
-        items += [{"step": open_ones[0], "below": []}, *fold]
-        parent = open_ones[0]["node_id"]

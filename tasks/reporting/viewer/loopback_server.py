@@ -34,7 +34,7 @@ def viewer_app(store: Store, token: str) -> Starlette:
         return await run_in_threadpool(answer, pages, name, dict(request.query_params))
 
     routes = [
-        Mount("/{token}/static", StaticFiles(directory=str(static_folder()))),
+        Mount("/{token}/static", StaticFiles(directory=static_folder())),
         Route("/{token}/", page),
         Route("/{token}/{page}", page),
     ]

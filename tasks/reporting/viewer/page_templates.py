@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -19,9 +18,9 @@ MARKS = {True: "✓", False: "✗", None: "?"}
 WORDS = {True: "right", False: "wrong", None: "unknown"}
 
 
-def static_folder() -> Traversable:
+def static_folder() -> Path:
     """The folder of what pages refer to: style, scripts, and KaTeX with its fonts and licence."""
-    return files(PACKAGE) / "static"
+    return Path(__file__).with_name("static")
 
 
 def visible(value: object) -> object:

@@ -119,7 +119,7 @@ class ProblemList:
 
 def problem_list(reading: Reading, run: Run, choice: Choice, state: ListState) -> ProblemList:
     """The page that a state asks for."""
-    sql, values = _listed(run, choice, state)
+    sql, values = listed_sql(run, choice, state)
     page = _PAGE.format(listed=sql, order=SORTED[state.sort], shown=SHOWN[state.show])
     rows = reading.rows(page, **values, size=PAGE, offset=PAGE * (state.page - 1))
     counts = rows[0]["counts"]
@@ -136,7 +136,7 @@ def neighbours(
     reading: Reading, run: Run, choice: Choice, state: ListState, problem_id: str
 ) -> tuple[str | None, str | None]:
     """The problems before and after one in the list of a state; None at its ends, and where it is not in it."""
-    sql, values = _listed(run, choice, state)
+    sql, values = listed_sql(run, choice, state)
     order = SORTED[state.sort]
     around = reading.rows(
         f"{sql}, beside AS (SELECT problem_id, lag(problem_id) OVER (ORDER BY {order}) AS before, "
@@ -148,7 +148,7 @@ def neighbours(
     return (around[0]["before"], around[0]["after"]) if around else (None, None)
 
 
-def _listed(run: Run, choice: Choice, state: ListState) -> tuple[str, dict[str, Any]]:
+def listed_sql(run: Run, choice: Choice, state: ListState) -> tuple[str, dict[str, Any]]:
     """SQL that begins with the problems that a state finds, as `listed`, and its values."""
     values: dict[str, Any] = {
         "run": run.run_id,

@@ -81,6 +81,12 @@ def rollout_page(reading: Reading, run: Run, choice: Choice, state: ProblemState
     return RolloutPage(with_parts(reading, run, rows), found, -(-found // PAGE))
 
 
+def rollouts_at(reading: Reading, run: Run, choice: Choice, problem_id: str, indices: Sequence[int]) -> list[Row]:
+    """The rollouts with some sample indices, in their order, each with its `steps` and `tests`."""
+    sql = _SHOWN.format(condition="sample_index = ANY($indices)", order="sample_index", offset=0)
+    return with_parts(reading, run, reading.rows(sql, **_values(run, choice, problem_id), indices=list(indices)))
+
+
 def with_parts(reading: Reading, run: Run, rollouts: Sequence[Row]) -> list[Row]:
     """Rollouts with their `steps` and `tests`."""
     ids = [row["rollout_id"] for row in rollouts]

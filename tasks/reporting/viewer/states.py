@@ -74,3 +74,26 @@ class ProblemState(ListState):
     def listed(self) -> ListState:
         """The list that it was chosen from."""
         return ListState.model_validate(self.model_dump(include=set(ListState.model_fields)))
+
+
+class CompareState(State):
+    """A page of the problems of two runs."""
+
+    run: str
+    other: str
+    outcome: Outcome = "differ"
+    q: str = ""
+    page: int = Field(default=1, ge=1)
+
+    @property
+    def found(self) -> ListState:
+        """The problems that it finds."""
+        return ListState(run=self.run, q=self.q)
+
+
+class BothState(State):
+    """One problem as two runs solved it."""
+
+    run: str
+    other: str
+    problem: str

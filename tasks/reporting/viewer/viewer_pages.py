@@ -1,6 +1,7 @@
 """The pages: from what an address says to HTML, whatever an address looks like."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import closing
 from typing import Any
 
 from overthink.storage.stage_kinds import StageKind
@@ -12,23 +13,32 @@ from overthink.tasks.reporting.viewer.page_templates import templates
 from overthink.tasks.reporting.viewer.problem_facts import problem_facts
 from overthink.tasks.reporting.viewer.problem_list import neighbours, problem_list
 from overthink.tasks.reporting.viewer.problem_rollouts import rollout_page
-from overthink.tasks.reporting.viewer.states import ListState, ProblemState, RunsState
+from overthink.tasks.reporting.viewer.search_tree import search_tree
+from overthink.tasks.reporting.viewer.side_by_side import pairs_of
+from overthink.tasks.reporting.viewer.states import BothState, CompareState, ListState, ProblemState, RunsState
 
 # Writes the address of a page with these parameters.
 Link = Callable[[str, Mapping[str, str]], str]
 RUNS = 50  # on a page
+MOST_OTHERS = 200  # runs to compare with
 
 
 class Pages:
-    """The pages of one store, whose links `link` writes."""
+    """The pages of one store, or of the runs `only` in it, whose links `link` writes.
 
-    def __init__(self, store: Store, link: Link) -> None:
-        self.store, self._link = store, link
+    Where they are static they have no forms: a file answers none.
+    """
+
+    def __init__(self, store: Store, link: Link, only: Collection[str] | None = None, is_static: bool = False) -> None:
+        self.store, self._link, self._only, self._is_static = store, link, only, is_static
         self._readings = Readings(store)
         self._pages: dict[str, Callable[[Mapping[str, str]], str]] = {
             "": self._runs,
             "run": self._run,
             "problem": self._problem,
+            "tree": self._tree,
+            "compare": self._compare,
+            "both": self._both,
         }
 
     def __contains__(self, page: str) -> bool:
@@ -47,17 +57,18 @@ class Pages:
         self._readings.close()
 
     def _html(self, template: str, **values: Any) -> str:
-        return templates().get_template(template).render(values, link=self._link, store=self.store.address)
+        return (
+            templates()
+            .get_template(template)
+            .render(values, link=self._link, store=self.store.address, is_static=self._is_static)
+        )
 
     def _runs(self, parameters: Mapping[str, str]) -> str:
         state = RunsState.read(parameters)
-        runs = self.store.runs()[::-1]
+        runs = self._known_runs()[::-1]
         shown = runs[RUNS * (state.page - 1) : RUNS * state.page]
-        reading = Reading(self.store, shown, ("problems", "estimates"))
-        try:
+        with closing(Reading(self.store, shown, ("problems", "estimates"))) as reading:
             accuracies = reading.rows(ACCURACIES_SQL)
-        finally:
-            reading.close()
         best = {run.run_id: best_of([row for row in accuracies if row["run_id"] == run.run_id]) for run in shown}
         pages = -(-len(runs) // RUNS)
         return self._html("runs.html", state=state, runs=shown, best=best, pages=pages, count=len(runs))
@@ -68,7 +79,9 @@ class Pages:
         with self._readings.of(run) as reading:
             choice = choice_of(reading, run, state)
             found = problem_list(reading, run, choice, state)
-        return self._html("run.html", state=state, run=run, choice=choice, found=found)
+        others = [one for one in self._known_runs()[::-1] if one.problem_set == run.problem_set and one != run]
+        shown = {"state": state, "run": run, "choice": choice, "found": found, "others": others[:MOST_OTHERS]}
+        return self._html("run.html", **shown)
 
     def _problem(self, parameters: Mapping[str, str]) -> str:
         state = ProblemState.read(parameters)
@@ -85,8 +98,43 @@ class Pages:
             **{"before": before, "after": after, "is_search": choice.method in searches},
         )
 
+    def _tree(self, parameters: Mapping[str, str]) -> str:
+        state = ProblemState.read(parameters)
+        run = self._known(state.run)
+        with self._readings.of(run) as reading:
+            choice = choice_of(reading, run, state)
+            facts = problem_facts(reading, run, choice, state.problem)
+            tree = search_tree(reading, run, choice.method, state.problem)
+        return self._html("tree.html", state=state, run=run, choice=choice, facts=facts, tree=tree)
+
+    def _compare(self, parameters: Mapping[str, str]) -> str:
+        state = CompareState.read(parameters)
+        runs = self._known(state.run), self._known(state.other)
+        with self._readings.of(*runs) as reading:
+            first, second = (choice_of(reading, run, ListState(run=run.run_id)) for run in runs)
+            found = pairs_of(reading, runs, (first, second), state)
+        return self._html("compare.html", state=state, runs=runs, choices=(first, second), found=found)
+
+    def _both(self, parameters: Mapping[str, str]) -> str:
+        state = BothState.read(parameters)
+        runs = self._known(state.run), self._known(state.other)
+        with self._readings.of(*runs) as reading:
+            sides = [_side(reading, run, state.problem) for run in runs]
+        return self._html("both.html", state=state, sides=sides)
+
+    def _known_runs(self) -> list[Run]:
+        return [run for run in self.store.runs() if self._only is None or run.run_id in self._only]
+
     def _known(self, run_id: str) -> Run:
-        for run in self.store.runs():
+        for run in self._known_runs():
             if run.run_id == run_id:
                 return run
         raise UserError(f"the store has no run {run_id!r}")
+
+
+def _side(reading: Reading, run: Run, problem_id: str) -> dict[str, Any]:
+    """What a run made of a problem."""
+    state = ProblemState(run=run.run_id, problem=problem_id)
+    choice = choice_of(reading, run, state)
+    facts = problem_facts(reading, run, choice, problem_id)
+    return {"run": run, "choice": choice, "facts": facts, "shown": rollout_page(reading, run, choice, state)}

@@ -1,0 +1,197 @@
+"""The viewer in a browser: the walk to why a problem was wrong, its keyboard, and hostile text that does nothing."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from browser import CHROMIUM, COMPLAINTS, FLAWS, Browser
+from commanding import overthink
+from viewed_store import SEARCHED, write_store
+
+from benchmarks.vllm_server import free_port
+from overthink.storage.store import Store
+from overthink.tasks.reporting.viewer.loopback_server import address, viewer_app
+
+TOKEN = "a-token-of-the-tests"
+# What a text may try: markup, scripts, links and pictures of TeX, boxes as large as a page, macros for what follows.
+HOSTILE = (
+    "<img src=x onerror=\"document.title='owned'\"><script>document.title = 'owned'</script> "
+    "$\\href{javascript:document.title='owned'}{x}$ $\\includegraphics{http://127.0.0.1:9/x.png}$ "
+    "$\\htmlStyle{position:fixed;inset:0;background:red}{x}$ $\\gdef\\frac#1#2{owned}$ $\\rule{900em}{900em}$ "
+    "$\\kern-900em\\raisebox{900em}{\\Huge owned}$ \\[\\def\\x{\\x\\x}\\x\\] \u202e\u0000\x1b[31m "
+)
+PAGES = {
+    "runs": ("", {}),
+    "problems": ("run", {"run": "first"}),
+    "problem": ("problem", {"run": "first", "problem": "outvoted"}),
+    "tree": ("tree", {"run": "first", "problem": "outvoted", "method": SEARCHED}),
+    "compare": ("compare", {"run": "first", "other": "second"}),
+    "both": ("both", {"run": "first", "other": "second", "problem": "outvoted"}),
+}
+UNFOLD = "document.querySelectorAll('details').forEach((one) => { one.open = true; })"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: install the package `chromium` to look at the viewer in a browser")
+    opened = Browser(tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
+
+
+def served(store: Store) -> Iterator[str]:
+    """The address of a store's viewer while it is served."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(viewer_app(store, TOKEN), port=port, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{port}/{TOKEN}/"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def viewer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield from served(write_store(tmp_path_factory.mktemp("viewed")))
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield from served(write_store(tmp_path_factory.mktemp("hostile"), lambda text: f"{text}{HOSTILE}"))
+
+
+def until(browser: Browser, script: str) -> None:
+    """Wait until an expression is true in the page."""
+    end = time.monotonic() + 60
+    while not browser.value(script):
+        assert time.monotonic() < end, f"{script} stays false: {browser.value('document.body.innerText')[:2000]}"
+        time.sleep(0.05)
+
+
+def press(browser: Browser, key: str) -> None:
+    text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
+    browser.ask("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
+    browser.ask("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+
+def click(browser: Browser, words: str) -> None:
+    """Click the link with these words, and wait for its page."""
+    find = f"[...document.querySelectorAll('a')].find((one) => one.innerText.startsWith({json.dumps(words)}))"
+    browser.value(f"window.isOld = true; {find}.click()")
+    until(browser, "!window.isOld && document.readyState === 'complete'")
+
+
+def test_three_clicks_lead_from_a_store_to_why_a_problem_was_wrong(browser: Browser, viewer: str) -> None:
+    browser.show(viewer, 1400, 900)
+    for words in ("first", "wrong, though a right one was there", "What is"):
+        click(browser, words)
+    why = browser.value("document.querySelector('.why').innerText")
+    assert "majority chose 5 among the first 4 rollouts, which is wrong: the reference is 7." in why
+    assert "It has 3 votes, the right answer 1." in why
+    assert browser.heard(*COMPLAINTS) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 390])
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_are_shown_whole(browser: Browser, viewer: str, name: str, width: int, scheme: str) -> None:
+    browser.show(viewer + address(*PAGES[name]), width, 900, scheme)
+    browser.value(UNFOLD)
+    assert browser.value(FLAWS) == []
+    assert browser.heard(*COMPLAINTS) == []
+    assert all(url.startswith(viewer) for url in browser.requests())
+    paper = browser.value("getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(20, 24, 29)") == (scheme == "dark")
+
+
+def test_mathematics_is_typeset_and_money_is_not(browser: Browser, viewer: str) -> None:
+    browser.show(viewer + address(*PAGES["problem"]), 1400, 900)
+    until(browser, "document.querySelector('.question .katex .mfrac') !== null")
+    assert "$6?" in browser.value("document.querySelector('.question').innerText")
+    browser.value(UNFOLD)
+    until(browser, "document.querySelectorAll('.steps .katex').length >= 8")
+    assert browser.heard(*COMPLAINTS) == []
+
+
+def test_m_shows_mathematics_as_it_was_written(browser: Browser, viewer: str) -> None:
+    browser.show(viewer + address(*PAGES["problem"]), 1400, 900)
+    for is_typeset in (False, True):
+        browser.value("window.isOld = true")
+        press(browser, "m")
+        until(browser, "!window.isOld && document.readyState === 'complete'")
+        until(browser, f"(document.querySelector('.question .katex') !== null) === {str(is_typeset).lower()}")
+
+
+def test_the_keyboard_reaches_everything(browser: Browser, viewer: str) -> None:
+    browser.show(viewer + address("run", {"run": "first", "sort": "hardest"}), 1400, 900)
+    press(browser, "/")
+    assert browser.value("document.activeElement.name") == "q"
+    press(browser, "Escape")
+    for key in "jjk":
+        press(browser, key)
+    browser.value("window.isOld = true")
+    press(browser, "Enter")
+    until(browser, "!window.isOld && document.readyState === 'complete'")
+    assert browser.value("document.title").startswith("hopeless")
+    for key, title in (("ArrowRight", "outvoted"), ("ArrowLeft", "hopeless")):
+        browser.value("window.isOld = true")
+        press(browser, key)
+        until(browser, "!window.isOld && document.readyState === 'complete'")
+        assert browser.value("document.title").startswith(title)
+    press(browser, "?")
+    assert browser.value("document.getElementById('keys').open")
+    press(browser, "?")
+    press(browser, "e")
+    opened = "[...document.querySelectorAll('.rollout')].map((one) => one.open)"
+    assert browser.value(opened) == [False] * 4, "of four rollouts all are open at first"
+    press(browser, "j")
+    press(browser, "Enter")
+    assert browser.value(opened) == [True, False, False, False]
+    browser.value("window.isOld = true")
+    press(browser, "u")
+    until(browser, "!window.isOld && document.readyState === 'complete'")
+    assert "sort=hardest" in browser.value("location.search")
+
+
+def test_a_link_to_a_rollout_opens_it(browser: Browser, viewer: str) -> None:
+    browser.show(viewer + address(*PAGES["both"]) + "#or2", 1400, 900)
+    until(browser, "document.getElementById('or2').open")
+    assert browser.value("document.getElementById('or2').classList.contains('here')")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_hostile_text_runs_nothing_and_draws_nothing(browser: Browser, hostile: str, name: str) -> None:
+    page, parameters = PAGES[name]
+    texts = {key: f"{value}{HOSTILE}" for key, value in parameters.items() if key == "problem"}
+    browser.show(hostile + address(page, parameters | texts), 1400, 900)
+    browser.value(UNFOLD)
+    time.sleep(1)  # for what is typeset once it is in view
+    assert browser.value("document.title").endswith("Overthink")
+    assert browser.value("document.querySelectorAll('img, iframe, a[href^=javascript], main script').length") == 0
+    assert browser.value("document.querySelectorAll('script').length") == 3
+    assert all(url.startswith(hostile) for url in browser.requests())
+    assert browser.heard(*COMPLAINTS) == []
+    top = "document.querySelector('.top').contains(document.elementFromPoint(innerWidth / 2, 20))"
+    assert browser.value(top), "nothing lies over the page's head"
+    assert browser.value("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert browser.value("document.documentElement.scrollHeight") < 60_000
+
+
+def test_an_export_is_read_without_a_server(browser: Browser, tmp_path: Path) -> None:
+    store, folder = write_store(tmp_path / "store"), tmp_path / "pages"
+    assert overthink("view", store.address, "--export", folder).returncode == 0
+    browser.show(folder / "index.html", 390, 900)
+    for words in ("first", "wrong, though a right one was there", "What is"):
+        click(browser, words)
+    assert "It has 3 votes, the right answer 1." in browser.value("document.querySelector('.why').innerText")
+    until(browser, "document.querySelector('.question .katex .mfrac') !== null")
+    assert browser.heard(*COMPLAINTS) == []
+    assert all(url.startswith(folder.resolve().as_uri()) for url in browser.requests())
+    assert browser.value("getComputedStyle(document.querySelector('.question')).whiteSpace") == "pre-wrap"
