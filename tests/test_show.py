@@ -6,6 +6,7 @@ import pytest
 from commanding import overthink
 from viewed_store import SEARCHED, write_store
 
+from overthink.flows.commands import terminal
 from overthink.storage.store import Store
 
 HOSTILE = "\x1b[31m\x07\r\u202e[red]:smile: "
@@ -67,10 +68,11 @@ def test_nothing_of_a_text_reaches_the_terminal_but_its_letters(tmp_path: Path) 
     assert "\\x1b[31m\\x07\\r\\u202e[red]:smile:" in told.replace("\n", "")
 
 
-def test_it_fits_into_80_columns(store: Store) -> None:
-    done = overthink("show", "first", "outvoted", "--store", store.address, COLUMNS="80")
-    assert max(map(len, done.stdout.splitlines())) <= 80
-    assert "majority, prm_last_max" in done.stdout
+def test_it_fits_into_80_columns(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "NO_TERMINAL_WIDTH", 80)
+    told = shown(store, "first", "outvoted")
+    assert max(map(len, told.splitlines())) == 80
+    assert "majority, prm_last_max" in told
 
 
 @pytest.mark.parametrize(

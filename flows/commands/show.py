@@ -26,7 +26,7 @@ def show(
     """Print why a problem was right or wrong: question, votes, scores, and the steps of the rollouts that matter."""
     from overthink.tasks.reporting.viewer import terminal_problem
     from overthink.tasks.reporting.viewer.choice_of_run import choice_of
-    from overthink.tasks.reporting.viewer.open_readings import Reading
+    from overthink.tasks.reporting.viewer.open_readings import OpenReading
     from overthink.tasks.reporting.viewer.problem_facts import problem_facts
     from overthink.tasks.reporting.viewer.problem_rollouts import rollouts_at
     from overthink.tasks.reporting.viewer.states import ListState
@@ -34,7 +34,7 @@ def show(
     with plain_errors():
         opened = existing(store)
         run = opened.find_run(run_name)
-        with closing(Reading(opened, [run])) as reading:
+        with closing(OpenReading(opened, [run])) as reading:
             choice = choice_of(reading, run, ListState(run=run.run_id, method=method))
             facts = problem_facts(reading, run, choice, problem)
             wanted = sample or terminal_problem.samples_to_show(facts, choice)

@@ -7,7 +7,7 @@ from typing import TypeVar
 from overthink.storage.stage_kinds import MAKE_ROLLOUTS, StageKind
 from overthink.storage.store import Run
 from overthink.tasks.errors import UserError
-from overthink.tasks.reporting.viewer.open_readings import Reading, Row
+from overthink.tasks.reporting.viewer.open_readings import OpenReading, Row
 from overthink.tasks.reporting.viewer.states import ListState
 
 ACCURACIES_SQL = f"""SELECT u.run_id, u.method_id, e.selector, e.n, e.problems, e.accuracy, e.ci_low, e.ci_high
@@ -17,7 +17,7 @@ BOUND = "oracle"  # a bound, not a choice that anyone could make
 
 
 @dataclass(frozen=True)
-class Choice:
+class RunChoice:
     """A method, a selector and n, with the others that could be chosen; no selector and n where nothing was chosen."""
 
     method: str
@@ -29,7 +29,7 @@ class Choice:
     accuracy: float | None
 
 
-def choice_of(reading: Reading, run: Run, state: ListState) -> Choice:
+def choice_of(reading: OpenReading, run: Run, state: ListState) -> RunChoice:
     """What a state says; else the method with the most rollouts, at its largest n by its most accurate selector.
 
     Raises UserError for a method that the run does not have.
@@ -42,13 +42,13 @@ def choice_of(reading: Reading, run: Run, state: ListState) -> Choice:
     method = state.method or max(methods, key=lambda name: methods[name])
     rows = [row for row in reading.rows(ACCURACIES_SQL) if (row["run_id"], row["method_id"]) == (run.run_id, method)]
     if not rows:
-        return Choice(method, None, None, list(methods), (), (), None)
+        return RunChoice(method, None, None, list(methods), (), (), None)
     budgets = sorted({row["n"] for row in rows})
     n = _if_known(state.n, budgets, budgets[-1])
     at_n = {row["selector"]: row for row in rows if row["n"] == n}
     best = best_of(list(at_n.values())) or next(iter(at_n.values()))
     selector = _if_known(state.selector, at_n, str(best["selector"]))
-    return Choice(method, selector, n, list(methods), list(at_n), budgets, at_n[selector]["accuracy"])
+    return RunChoice(method, selector, n, list(methods), list(at_n), budgets, at_n[selector]["accuracy"])
 
 
 def methods_of(run: Run) -> dict[str, int]:

@@ -19,7 +19,7 @@ TABLES = (
 KEPT_OPEN = 4
 
 
-class Reading:
+class OpenReading:
     """The public tables of some runs, without the rows of other stages."""
 
     def __init__(self, store: Store, runs: Sequence[Run], tables: Sequence[str] = TABLES) -> None:
@@ -52,14 +52,14 @@ class Readings:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._open: list[tuple[tuple[Run, ...], Reading]] = []  # the latest last
+        self._open: list[tuple[tuple[Run, ...], OpenReading]] = []  # the latest last
         self._lock = Lock()
 
     @contextmanager
-    def of(self, *runs: Run) -> Iterator[Reading]:
+    def of(self, *runs: Run) -> Iterator[OpenReading]:
         """A reading of some runs; that of a run which is being written sees what is stored now."""
         with self._lock:
-            reading = self._taken(runs) or Reading(self.store, runs)
+            reading = self._taken(runs) or OpenReading(self.store, runs)
             try:
                 yield reading
             except BaseException:  # parts may be gone
@@ -73,11 +73,11 @@ class Readings:
             while self._open:
                 self._open.pop()[1].close()
 
-    def _taken(self, runs: tuple[Run, ...]) -> Reading | None:
+    def _taken(self, runs: tuple[Run, ...]) -> OpenReading | None:
         place = next((place for place, (known, _) in enumerate(self._open) if known == runs), None)
         return None if place is None else self._open.pop(place)[1]
 
-    def _keep(self, runs: tuple[Run, ...], reading: Reading) -> None:
+    def _keep(self, runs: tuple[Run, ...], reading: OpenReading) -> None:
         if any(run.status != "complete" for run in runs):
             reading.close()
             return

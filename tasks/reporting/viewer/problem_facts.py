@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from overthink.storage.store import Run
 from overthink.tasks.errors import UserError
-from overthink.tasks.reporting.viewer.choice_of_run import BOUND, Choice
-from overthink.tasks.reporting.viewer.open_readings import Reading, Row
+from overthink.tasks.reporting.viewer.choice_of_run import BOUND, RunChoice
+from overthink.tasks.reporting.viewer.open_readings import OpenReading, Row
 from overthink.tasks.reporting.viewer.page_templates import brief
 from overthink.tasks.reporting.viewer.problem_list import OF_RUN
 from overthink.tasks.reporting.viewer.problem_rollouts import summary_of
@@ -45,7 +45,7 @@ class ProblemFacts:
     why: Sequence[str]
 
 
-def problem_facts(reading: Reading, run: Run, choice: Choice, problem_id: str) -> ProblemFacts:
+def problem_facts(reading: OpenReading, run: Run, choice: RunChoice, problem_id: str) -> ProblemFacts:
     """All that is known of a problem but its rollouts' texts. Raises UserError where the run has no such problem."""
     found = reading.rows(_PROBLEM, run=run.run_id, problem=problem_id)
     if not found:
@@ -80,7 +80,7 @@ def _vote(group: str | None, rows: Sequence[Row], chosen: Sequence[Row]) -> Vote
     )
 
 
-def why(choice: Choice, votes: Sequence[Vote], reference: str | None) -> list[str]:
+def why(choice: RunChoice, votes: Sequence[Vote], reference: str | None) -> list[str]:
     """Sentences on what was chosen, and what stood against the right answer."""
     if choice.selector is None:
         return ["Nothing was chosen yet."]
@@ -97,7 +97,7 @@ def why(choice: Choice, votes: Sequence[Vote], reference: str | None) -> list[st
     return told if taken is None or taken.correct is not False else [*told, *_against(taken, right)]
 
 
-def _told_choice(choice: Choice, taken: Vote | None, reference: str | None) -> list[str]:
+def _told_choice(choice: RunChoice, taken: Vote | None, reference: str | None) -> list[str]:
     if taken is None:
         return []
     verdict = {

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from overthink.storage.store import Run
-from overthink.tasks.reporting.viewer.choice_of_run import Choice
-from overthink.tasks.reporting.viewer.open_readings import Reading, Row
+from overthink.tasks.reporting.viewer.choice_of_run import RunChoice
+from overthink.tasks.reporting.viewer.open_readings import OpenReading, Row
 from overthink.tasks.reporting.viewer.states import ListState, Show, Sort
 
 PAGE = 50
@@ -117,7 +117,7 @@ class ProblemList:
     pages: int
 
 
-def problem_list(reading: Reading, run: Run, choice: Choice, state: ListState) -> ProblemList:
+def problem_list(reading: OpenReading, run: Run, choice: RunChoice, state: ListState) -> ProblemList:
     """The page that a state asks for."""
     sql, values = listed_sql(run, choice, state)
     page = _PAGE.format(listed=sql, order=SORTED[state.sort], shown=SHOWN[state.show])
@@ -133,7 +133,7 @@ def problem_list(reading: Reading, run: Run, choice: Choice, state: ListState) -
 
 
 def neighbours(
-    reading: Reading, run: Run, choice: Choice, state: ListState, problem_id: str
+    reading: OpenReading, run: Run, choice: RunChoice, state: ListState, problem_id: str
 ) -> tuple[str | None, str | None]:
     """The problems before and after one in the list of a state; None at its ends, and where it is not in it."""
     sql, values = listed_sql(run, choice, state)
@@ -148,7 +148,7 @@ def neighbours(
     return (around[0]["before"], around[0]["after"]) if around else (None, None)
 
 
-def listed_sql(run: Run, choice: Choice, state: ListState) -> tuple[str, dict[str, Any]]:
+def listed_sql(run: Run, choice: RunChoice, state: ListState) -> tuple[str, dict[str, Any]]:
     """SQL that begins with the problems that a state finds, as `listed`, and its values."""
     values: dict[str, Any] = {
         "run": run.run_id,

@@ -7,8 +7,8 @@ from typing import Any
 
 from overthink.storage.schemas import SIGNALS
 from overthink.storage.store import Run
-from overthink.tasks.reporting.viewer.choice_of_run import Choice
-from overthink.tasks.reporting.viewer.open_readings import Reading, Row
+from overthink.tasks.reporting.viewer.choice_of_run import RunChoice
+from overthink.tasks.reporting.viewer.open_readings import OpenReading, Row
 from overthink.tasks.reporting.viewer.page_templates import LONGEST_TEXT
 from overthink.tasks.reporting.viewer.states import Order, ProblemState, Verdict
 
@@ -63,12 +63,12 @@ class RolloutPage:
     pages: int
 
 
-def summary_of(reading: Reading, run: Run, choice: Choice, problem_id: str) -> list[Row]:
+def summary_of(reading: OpenReading, run: Run, choice: RunChoice, problem_id: str) -> list[Row]:
     """A line for each of the first MOST_IN_SUMMARY rollouts; `drawn` says how many there are."""
     return reading.rows(_SUMMARY, **_values(run, choice, problem_id))
 
 
-def rollout_page(reading: Reading, run: Run, choice: Choice, state: ProblemState) -> RolloutPage:
+def rollout_page(reading: OpenReading, run: Run, choice: RunChoice, state: ProblemState) -> RolloutPage:
     """The rollouts that a state shows."""
     values, condition = _values(run, choice, state.problem), VERDICTS[state.verdict]
     if state.answer:
@@ -81,13 +81,15 @@ def rollout_page(reading: Reading, run: Run, choice: Choice, state: ProblemState
     return RolloutPage(with_parts(reading, run, rows), found, -(-found // PAGE))
 
 
-def rollouts_at(reading: Reading, run: Run, choice: Choice, problem_id: str, indices: Sequence[int]) -> list[Row]:
+def rollouts_at(
+    reading: OpenReading, run: Run, choice: RunChoice, problem_id: str, indices: Sequence[int]
+) -> list[Row]:
     """The rollouts with some sample indices, in their order, each with its `steps` and `tests`."""
     sql = _SHOWN.format(condition="sample_index = ANY($indices)", order="sample_index", offset=0)
     return with_parts(reading, run, reading.rows(sql, **_values(run, choice, problem_id), indices=list(indices)))
 
 
-def with_parts(reading: Reading, run: Run, rollouts: Sequence[Row]) -> list[Row]:
+def with_parts(reading: OpenReading, run: Run, rollouts: Sequence[Row]) -> list[Row]:
     """Rollouts with their `steps` and `tests`."""
     ids = [row["rollout_id"] for row in rollouts]
     scores = {(row["rollout_id"], row["step_index"]): row["score"] for row in _of(reading, _SCORES, ids, run)}
@@ -99,9 +101,9 @@ def with_parts(reading: Reading, run: Run, rollouts: Sequence[Row]) -> list[Row]
     return [row | {"steps": steps[row["rollout_id"]], "tests": tests[row["rollout_id"]]} for row in rollouts]
 
 
-def _of(reading: Reading, sql: str, ids: Sequence[str], run: Run | None = None) -> list[Row]:
+def _of(reading: OpenReading, sql: str, ids: Sequence[str], run: Run | None = None) -> list[Row]:
     return reading.rows(sql, ids=ids, **({} if run is None else {"run": run.run_id})) if ids else []
 
 
-def _values(run: Run, choice: Choice, problem_id: str) -> dict[str, Any]:
+def _values(run: Run, choice: RunChoice, problem_id: str) -> dict[str, Any]:
     return {"run": run.run_id, "method": choice.method, "n": choice.n, "problem": problem_id}

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from overthink.storage.store import Run
-from overthink.tasks.errors import UserError
 from overthink.tasks.reporting.tree_shape import Item, branches
-from overthink.tasks.reporting.viewer.open_readings import Reading
+from overthink.tasks.reporting.viewer.open_readings import OpenReading
 
 MOST_NODES = 3000
 LONGEST_STEP = 2000  # characters
@@ -28,9 +27,8 @@ class SearchTree:
     pruned: int
 
 
-def search_tree(reading: Reading, run: Run, method_id: str, problem_id: str) -> SearchTree:
-    """A problem's tree. Raises UserError where the method drew none."""
+def search_tree(reading: OpenReading, run: Run, method_id: str, problem_id: str) -> SearchTree:
+    """A problem's tree; an empty one where the method is no search, or has not drawn it yet."""
     nodes = reading.rows(_NODES, run=run.run_id, method=method_id, problem=problem_id)
-    if not nodes:
-        raise UserError(f"run {run.run_id} has no tree of problem {problem_id!r} by {method_id}")
-    return SearchTree(branches(nodes), len(nodes), nodes[0]["drawn"], nodes[0]["pruned"])
+    first = nodes[0] if nodes else {"drawn": 0, "pruned": 0}
+    return SearchTree(branches(nodes), len(nodes), first["drawn"], first["pruned"])

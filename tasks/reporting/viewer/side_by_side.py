@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from overthink.storage.store import Run
-from overthink.tasks.reporting.viewer.choice_of_run import Choice
-from overthink.tasks.reporting.viewer.open_readings import Reading, Row
+from overthink.tasks.reporting.viewer.choice_of_run import RunChoice
+from overthink.tasks.reporting.viewer.open_readings import OpenReading, Row
 from overthink.tasks.reporting.viewer.problem_list import PAGE, listed_sql
 from overthink.tasks.reporting.viewer.states import CompareState, Outcome
 
@@ -43,7 +43,9 @@ class Pairs:
     pages: int
 
 
-def pairs_of(reading: Reading, runs: tuple[Run, Run], choices: tuple[Choice, Choice], state: CompareState) -> Pairs:
+def pairs_of(
+    reading: OpenReading, runs: tuple[Run, Run], choices: tuple[RunChoice, RunChoice], state: CompareState
+) -> Pairs:
     """The page that a state asks for."""
     sides = zip(runs, choices, ("one", "two"), strict=True)
     (one, of_one), (two, of_two) = (

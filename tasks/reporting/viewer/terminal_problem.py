@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from overthink.tasks.reporting.terminal_text import printable
-from overthink.tasks.reporting.viewer.choice_of_run import Choice
+from overthink.tasks.reporting.viewer.choice_of_run import RunChoice
 from overthink.tasks.reporting.viewer.open_readings import Row
 from overthink.tasks.reporting.viewer.page_templates import MARKS, WORDS, brief, cut, number
 from overthink.tasks.reporting.viewer.problem_facts import ProblemFacts, Vote
@@ -19,7 +19,7 @@ WIDEST_ANSWER = 40
 MOST_VOTES = 10
 
 
-def told_problem(facts: ProblemFacts, choice: Choice) -> RenderableType:
+def told_problem(facts: ProblemFacts, choice: RunChoice) -> RenderableType:
     """Question, reference, why, votes, and a line a rollout."""
     problem = facts.problem
     about = ", ".join(f"{name} {problem[name]}" for name in ("level", "subject", "domain") if problem[name])
@@ -33,7 +33,7 @@ def told_rollout(row: Row, with_reasoning: bool) -> RenderableType:
     return Group(*_rollout(row, with_reasoning))
 
 
-def samples_to_show(facts: ProblemFacts, choice: Choice) -> list[int]:
+def samples_to_show(facts: ProblemFacts, choice: RunChoice) -> list[int]:
     """Of the answer that was chosen and of the right one, the rollout with the highest last score."""
     chosen = [vote for vote in facts.votes if choice.selector in vote.selectors]
     right = [vote for vote in facts.votes if vote.correct]

@@ -8,7 +8,7 @@ from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, Store
 from overthink.tasks.errors import UserError
 from overthink.tasks.reporting.viewer.choice_of_run import ACCURACIES_SQL, best_of, choice_of
-from overthink.tasks.reporting.viewer.open_readings import Reading, Readings
+from overthink.tasks.reporting.viewer.open_readings import OpenReading, Readings
 from overthink.tasks.reporting.viewer.page_templates import templates
 from overthink.tasks.reporting.viewer.problem_facts import problem_facts
 from overthink.tasks.reporting.viewer.problem_list import neighbours, problem_list
@@ -67,7 +67,7 @@ class Pages:
         state = RunsState.read(parameters)
         runs = self._known_runs()[::-1]
         shown = runs[RUNS * (state.page - 1) : RUNS * state.page]
-        with closing(Reading(self.store, shown, ("problems", "estimates"))) as reading:
+        with closing(OpenReading(self.store, shown, ("problems", "estimates"))) as reading:
             accuracies = reading.rows(ACCURACIES_SQL)
         best = {run.run_id: best_of([row for row in accuracies if row["run_id"] == run.run_id]) for run in shown}
         pages = -(-len(runs) // RUNS)
@@ -132,7 +132,7 @@ class Pages:
         raise UserError(f"the store has no run {run_id!r}")
 
 
-def _side(reading: Reading, run: Run, problem_id: str) -> dict[str, Any]:
+def _side(reading: OpenReading, run: Run, problem_id: str) -> dict[str, Any]:
     """What a run made of a problem."""
     state = ProblemState(run=run.run_id, problem=problem_id)
     choice = choice_of(reading, run, state)
