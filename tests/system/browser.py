@@ -6,6 +6,7 @@ import select
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,13 @@ class Browser:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
         self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        url = page if isinstance(page, str) else page.resolve().as_uri()
+        self.leave(lambda: self.ask("Page.navigate", url=url))
+
+    def leave(self, act: Callable[[], object]) -> None:
+        """Do what leads to another page, and wait until that is loaded."""
         self.events.clear()
-        self.ask("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
+        act()
         while not self.heard("Page.loadEventFired"):
             self.events.append(self._read())
 

@@ -76,16 +76,20 @@ def until(browser: Browser, script: str) -> None:
 
 
 def press(browser: Browser, key: str) -> None:
-    text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
-    browser.ask("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
+    more = {"text": "\r", "windowsVirtualKeyCode": 13} if key == "Enter" else {"text": key} if len(key) == 1 else {}
+    browser.ask("Input.dispatchKeyEvent", type="keyDown", key=key, **more)
     browser.ask("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+
+def turn(browser: Browser, key: str) -> None:
+    """Press a key that leads to another page, and wait for it."""
+    browser.leave(lambda: press(browser, key))
 
 
 def click(browser: Browser, words: str) -> None:
     """Click the link with these words, and wait for its page."""
-    find = f"[...document.querySelectorAll('a')].find((one) => one.innerText.startsWith({json.dumps(words)}))"
-    browser.value(f"window.isOld = true; {find}.click()")
-    until(browser, "!window.isOld && document.readyState === 'complete'")
+    find = f"[...document.querySelectorAll('main a')].find((one) => one.innerText.startsWith({json.dumps(words)}))"
+    browser.leave(lambda: browser.value(f"setTimeout(() => {find}.click())"))
 
 
 def test_three_clicks_lead_from_a_store_to_why_a_problem_was_wrong(browser: Browser, viewer: str) -> None:
@@ -123,9 +127,7 @@ def test_mathematics_is_typeset_and_money_is_not(browser: Browser, viewer: str) 
 def test_m_shows_mathematics_as_it_was_written(browser: Browser, viewer: str) -> None:
     browser.show(viewer + address(*PAGES["problem"]), 1400, 900)
     for is_typeset in (False, True):
-        browser.value("window.isOld = true")
-        press(browser, "m")
-        until(browser, "!window.isOld && document.readyState === 'complete'")
+        turn(browser, "m")
         until(browser, f"(document.querySelector('.question .katex') !== null) === {str(is_typeset).lower()}")
 
 
@@ -136,14 +138,10 @@ def test_the_keyboard_reaches_everything(browser: Browser, viewer: str) -> None:
     press(browser, "Escape")
     for key in "jjk":
         press(browser, key)
-    browser.value("window.isOld = true")
-    press(browser, "Enter")
-    until(browser, "!window.isOld && document.readyState === 'complete'")
+    turn(browser, "Enter")
     assert browser.value("document.title").startswith("hopeless")
     for key, title in (("ArrowRight", "outvoted"), ("ArrowLeft", "hopeless")):
-        browser.value("window.isOld = true")
-        press(browser, key)
-        until(browser, "!window.isOld && document.readyState === 'complete'")
+        turn(browser, key)
         assert browser.value("document.title").startswith(title)
     press(browser, "?")
     assert browser.value("document.getElementById('keys').open")
@@ -154,9 +152,7 @@ def test_the_keyboard_reaches_everything(browser: Browser, viewer: str) -> None:
     press(browser, "j")
     press(browser, "Enter")
     assert browser.value(opened) == [True, False, False, False]
-    browser.value("window.isOld = true")
-    press(browser, "u")
-    until(browser, "!window.isOld && document.readyState === 'complete'")
+    turn(browser, "u")
     assert "sort=hardest" in browser.value("location.search")
 
 

@@ -59,50 +59,6 @@ _PAGE = f"""{{listed}}, page AS (
     SELECT *, row_number() OVER (ORDER BY {{order}}) AS place FROM listed WHERE {{shown}}
     ORDER BY place LIMIT $size OFFSET $offset)
 SELECT * FROM (SELECT {{{{{_COUNTS}}}}} AS counts FROM listed) LEFT JOIN page ON true ORDER BY place"""
-_FACETS = 200  # values of a filter
-EXCERPT = 400  # characters of a question
-VOTE = "majority"
-
-# Of a problem `"right"` counts the rollouts that are known to be right, `chosen_right` is null where that is unknown.
-SHOWN: Mapping[Show, str] = {
-    "all": "true",
-    "missed": 'NOT chosen_right AND "right" > 0',
-    "vote_missed": 'NOT vote_right AND "right" > 0',
-    "vote_differs": "chosen_right != vote_right",
-    "none_right": 'rollouts > 0 AND "right" = 0',
-    "right": "chosen_right",
-    "unknown": "unknown > 0",
-}
-SORTED: Mapping[Sort, str] = {
-    "problem": "problem_id",
-    "hardest": '"right" / rollouts NULLS LAST, problem_id',
-    "easiest": '"right" / rollouts DESC NULLS LAST, problem_id',
-    "level": "level NULLS LAST, problem_id",
-    "subject": "subject NULLS LAST, problem_id",
-    "longest": "tokens DESC NULLS LAST, problem_id",
-}
-OF_RUN = "problem_set = (SELECT problem_set FROM runs WHERE run_id = $run)"
-_LISTED = f"""WITH counted AS (
-    SELECT problem_id, count(*) AS rollouts, count(*) FILTER (correct) AS "right",
-           count(*) FILTER (correct IS NULL) AS unknown, avg(completion_tokens) AS tokens
-    FROM rollouts LEFT JOIN verdicts USING (run_id, method_id, rollout_id)
-    WHERE run_id = $run AND method_id = $method AND sample_index < coalesce($n, 2147483647) GROUP BY problem_id),
-picked AS (
-    SELECT problem_id, any_value(answer) FILTER (selector = $selector) AS chosen,
-           any_value(correct) FILTER (selector = $selector) AS chosen_right,
-           any_value(answer) FILTER (selector = '{VOTE}') AS vote,
-           any_value(correct) FILTER (selector = '{VOTE}') AS vote_right
-    FROM selections WHERE run_id = $run AND method_id = $method AND n = $n GROUP BY problem_id),
-listed AS MATERIALIZED (
-    SELECT problem_id, left(question, {EXCERPT}) AS question, reference, level, subject, domain,
-           coalesce(rollouts, 0) AS rollouts, "right", unknown, tokens, chosen, chosen_right, vote, vote_right
-    FROM problems LEFT JOIN counted USING (problem_id) LEFT JOIN picked USING (problem_id)
-    WHERE {OF_RUN} AND {{found}})
-"""
-_IN_QUESTIONS = "(contains(lower(question), lower($q)) OR contains(lower(problem_id), lower($q)))"
-_IN_SOLUTIONS = """problem_id IN (SELECT problem_id FROM rollouts
-    WHERE run_id = $run AND method_id = $method AND contains(lower(text), lower($q)))"""
-_COUNTS = ", ".join(f"count(*) FILTER ({condition}) AS {show}" for show, condition in SHOWN.items())
 _FACETS = f"""SELECT level, subject, domain FROM problems WHERE {OF_RUN}
 GROUP BY GROUPING SETS ((level), (subject), (domain)) ORDER BY ALL LIMIT {MOST_FACETS}"""
 
