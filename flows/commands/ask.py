@@ -16,7 +16,6 @@ from overthink.flows.commands.options import (
     named_run,
 )
 from overthink.flows.commands.terminal import console, plain_errors, print_note, unfolded
-from overthink.storage.opening import open_store
 from overthink.storage.query_limits import TIME_LIMIT_SECONDS
 from overthink.tasks.recipes.loading import shipped_recipes
 
@@ -40,7 +39,7 @@ def sql(
 
     with plain_errors():
         limits = limits_of(memory, threads, time_limit or None)
-        with stream(open_store(store), query, limits, print_note) as rows:
+        with stream(existing(store), query, limits, print_note) as rows:
             print_rows(rows, output)
 
 

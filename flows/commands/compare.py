@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing, named_run
+from overthink.flows.commands.options import DEFAULT_STORE, RunArgument, StoreOption, existing, named_run
 from overthink.flows.commands.terminal import console, plain_errors
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
@@ -27,7 +27,7 @@ SelectorOption = Annotated[
 
 
 def compare(
-    run_name: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of it.")],
+    run_name: RunArgument,
     other: Annotated[
         str | None,
         typer.Argument(metavar="[RUN]", help="A later run; without one, RUN is compared with the tool it is from."),
@@ -51,9 +51,7 @@ def compare(
 
 
 def gate(
-    run_name: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run's id or its beginning, or a recipe's name: then its newest run.")
-    ],
+    run_name: RunArgument,
     against: Annotated[
         str | None, typer.Option(metavar="RUN", help="An earlier run, or `last`: the previous one of this name.")
     ] = None,

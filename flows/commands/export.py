@@ -15,6 +15,7 @@ from overthink.flows.commands.options import (
     named_runs,
 )
 from overthink.flows.commands.terminal import console, plain_errors, print_note
+from overthink.tasks.counted import counted
 from overthink.tasks.errors import UserError
 
 
@@ -44,5 +45,5 @@ def export(
         else:
             assert parquet is not None
             place, rows = parquet, exported.to_parquet(parquet, force)
-        told = f"{place}: {len(rows)} tables, {sum(rows.values()):,} rows, of {len(runs)} runs"
+        told = f"{place}: {len(rows)} tables, {counted(sum(rows.values()), 'row')}, of {counted(len(runs), 'run')}"
         console().print(told, soft_wrap=True, highlight=False)

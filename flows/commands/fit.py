@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing, named_runs
+from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, check_writable, existing, named_runs
 from overthink.flows.commands.terminal import console, plain_errors, quiet
+from overthink.tasks.counted import counted
 
 DEFAULT_FILE = Path("strategy.yaml")
 
@@ -22,6 +23,7 @@ def fit(
     """Fit, from finished runs, the best method for each difficulty and budget, and measure the gain."""
     with plain_errors():
         quiet()
+        check_writable(out)
         opened = existing(store)
         from overthink.tasks.recipes.strategy_file import write_strategy
         from overthink.tasks.reporting.fit_tables import fit_tables
@@ -33,8 +35,7 @@ def fit(
             for method_id in fitted.left_out:
                 console().print(f"left out: {method_id}, which was not run on all problems", highlight=False)
             if fitted.unknown:
-                count = f"{fitted.unknown} problem{'s' if fitted.unknown > 1 else ''}"
-                told = f"left out: {count}, where all verdicts of some option are unknown"
+                told = f"left out: {counted(fitted.unknown, 'problem')}, where all verdicts of some option are unknown"
                 console().print(told, highlight=False)
             path = out.with_stem(out.stem + fitted.suffix)
             write_strategy(fitted.strategy, path)

@@ -9,6 +9,7 @@ from overthink.flows.commands.options import DEFAULT_STORE, StoreOption
 from overthink.flows.commands.report import print_report
 from overthink.flows.commands.terminal import carry_out, console, plain_errors, quiet
 from overthink.storage.opening import open_store
+from overthink.tasks.counted import counted
 from overthink.tasks.domains.domain import Extraction
 from overthink.tasks.importers.imported_reasoning import ANY
 from overthink.tasks.importers.score_transforms import ScoreTransform
@@ -71,7 +72,7 @@ def import_(
 
         plans, opened = plan_imports(recipe), open_store(store)
         if not all(is_finished(plan, opened) for plan in plans):
-            what = f"{sum(len(plan.problems.units) for plan in plans)} problems"
+            what = counted(sum(len(plan.problems.units) for plan in plans), "problem")
             carry_out(opened, plans[0].run_id, what, lambda: import_rollouts(recipe, store))
         for plan in plans:
             print_report(console(), opened, opened.find_run(plan.run_id))

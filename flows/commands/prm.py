@@ -5,11 +5,22 @@ from typing import Annotated
 
 import typer
 
-from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption, existing, named_run, write_text
+from overthink.flows.commands.completing import recipe_names
+from overthink.flows.commands.options import (
+    DEFAULT_STORE,
+    RECIPE_HELP,
+    RecipeArgument,
+    StoreOption,
+    check_writable,
+    existing,
+    named_run,
+    write_text,
+)
 from overthink.flows.commands.report import print_report
 from overthink.flows.commands.run import print_dropped, print_taken
 from overthink.flows.commands.terminal import carry_out, console, plain_errors, quiet
 from overthink.storage.opening import open_store
+from overthink.tasks.counted import counted
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.complaints import naming
 from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
@@ -17,7 +28,7 @@ from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe, PrmTrainRecipe
 
 
 def prm_eval(
-    recipe: Annotated[str | None, typer.Argument(help="A YAML file, or the name of a shipped recipe.")] = None,
+    recipe: Annotated[str | None, typer.Argument(help=RECIPE_HELP, autocompletion=recipe_names)] = None,
     run_name: Annotated[
         str | None, typer.Option("--run", metavar="RUN", help="Instead: a finished run, by its id or its beginning.")
     ] = None,
@@ -31,6 +42,7 @@ def prm_eval(
         if (recipe is None) == (run_name is None):
             raise UserError("name a recipe, such as prm-eval, or a finished run with --run; not both")
         quiet()
+        check_writable(html)
         if recipe is not None:
             wanted = read_recipe_of(PrmEvalRecipe, find_recipe(recipe), changes or [])
             with naming(recipe, changes or []):
@@ -60,7 +72,7 @@ def _prm_eval_recipe(recipe: PrmEvalRecipe, place: str, skip_bad_rows: bool) -> 
     opened = open_store(place)
     print_dropped(labelled.dropped)
     if not is_finished(plan, opened):
-        what = f"{len(labelled.solutions)} solutions"
+        what = counted(len(labelled.solutions), "solution")
         carry_out(opened, plan.run_id, what, lambda: prm_eval(recipe, place, skip_bad_rows))
     return plan.run_id
 
@@ -103,6 +115,6 @@ def _prm_train(recipe: PrmTrainRecipe, place: str, skip_bad_rows: bool) -> str:
     print_dropped(problem_set.dropped)
     print_taken(recipe.sampling, recipe.policy)
     if not is_finished(plan, opened):
-        what = f"{len(problem_set.problems)} problems"
+        what = counted(len(problem_set.problems), "problem")
         carry_out(opened, plan.run_id, what, lambda: prm_train(recipe, place, skip_bad_rows))
     return plan.run_id

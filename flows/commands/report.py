@@ -8,9 +8,17 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing, named_runs, write_text
+from overthink.flows.commands.completing import run_names
+from overthink.flows.commands.options import (
+    DEFAULT_STORE,
+    StoreOption,
+    check_writable,
+    existing,
+    named_runs,
+    write_text,
+)
 from overthink.flows.commands.status import status_of
-from overthink.flows.commands.terminal import Screen, carry_out, console, plain_errors, quiet
+from overthink.flows.commands.terminal import Screen, carry_out, console, plain_errors, quiet, unfolded
 from overthink.storage.completeness import incomplete_stages
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
@@ -22,7 +30,8 @@ PICTURE_WIDTH = 100
 
 def report(
     run_names: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Runs, by their ids or the beginning of them.")
+        list[str],
+        typer.Argument(metavar="RUN...", help="Runs, by their ids or the beginning of them.", autocompletion=run_names),
     ],
     store: StoreOption = DEFAULT_STORE,
     svg: Annotated[Path | None, typer.Option(help="Also write the table to this file, as a picture.")] = None,
@@ -31,6 +40,7 @@ def report(
 ) -> None:
     """Print the results of runs; --html writes a page with curves, trees, gains, cost, and the SQL behind each."""
     with plain_errors():
+        check_writable(svg, html)
         opened = existing(store)
         runs = named_runs(opened, run_names)
         for stored in runs:
@@ -108,6 +118,7 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
         summary_rows,
         tokens_saved,
         unknown_line,
+        without_reference,
     )
     from overthink.tasks.reporting.solve_tables import spending_lines
     from overthink.tasks.reporting.thinking_lines import thinking_lines
@@ -116,8 +127,10 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
     rows = summary_rows(store, stored.run_id)
     if rows:
         title = f"{stored.run_id}: {stored.policy or 'unknown policy'} on {stored.problem_set}"
-        paper.print(result_table(rows, title, accuracy_notes(store, stored.run_id)))
-    told = samples_saved, tokens_saved, limit_lines, thinking_lines, absent_selectors, program_lines
+        table = result_table(rows, title, accuracy_notes(store, stored.run_id))
+        # Off a terminal nothing limits the width, and a table of many budgets would lose its selectors' names.
+        (paper if paper.is_terminal or paper.record else unfolded(table)).print(table)
+    told = without_reference, samples_saved, tokens_saved, limit_lines, thinking_lines, absent_selectors, program_lines
     for line in (*(line for tell in told for line in tell(store, stored.run_id)), *spending_lines(store, stored)):
         paper.print(line, highlight=False, soft_wrap=True)
     unknown = unknown_line(store, stored.run_id, rows)
@@ -126,8 +139,9 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
     scored = stored.prm is not None and kinds & {StageKind.SCORE, StageKind.SEARCH}
     overlong = overlong_rollouts(store, stored.run_id) if scored else 0
     if overlong:
-        paper.print(f"{overlong} rollouts are longer than the PRM reads: without scores, prm_ selectors ignore them.")
-    table = "summary" if rows else "selections"  # without references there are answers, but no accuracies
-    paper.print(f'overthink sql --store {store.address} "SELECT * FROM {table}"', markup=False, soft_wrap=True)
+        what = "rollout is longer" if overlong == 1 else "rollouts are longer"
+        paper.print(f"{overlong} {what} than the PRM reads: without scores, prm_ selectors do not choose it.")
+    named = "summary" if rows else "selections"  # without references there are answers, but no accuracies
+    paper.print(f'overthink sql --store {store.address} "SELECT * FROM {named}"', markup=False, soft_wrap=True)
     if StageKind.IMPORT in kinds and reported_choices(store, stored.run_id):
         paper.print(f"overthink compare --store {store.address} {stored.run_id}", markup=False, soft_wrap=True)

@@ -11,10 +11,11 @@ import typer
 from overthink.flows.commands.compare import print_verdict
 from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
 from overthink.flows.commands.report import print_report
-from overthink.flows.commands.terminal import carry_out, console, plain_errors, quiet
+from overthink.flows.commands.terminal import carry_out, console, plain_errors, print_note, quiet
 from overthink.flows.orchestration.untold import notes
 from overthink.storage.opening import open_store
 from overthink.storage.store import Store
+from overthink.tasks.counted import counted
 from overthink.tasks.engines.engine_config import PolicyConfig
 from overthink.tasks.errors import Regression, UserError
 from overthink.tasks.recipes.complaints import naming
@@ -84,11 +85,14 @@ def _planned(recipe: Recipe, skip_bad_rows: bool) -> "Plan":
     # Prefect and the engines' packages take seconds to import; report mistakes in the recipe before that.
     from overthink.tasks.datasets.sources import load_problems
     from overthink.tasks.plan.evaluation_plan import plan_evaluation
+    from overthink.tasks.plan.lacking_suites import lacking_suites
 
     problem_set = load_problems(recipe.problems, skip_bad_rows, recipe.asking)
     plan = plan_evaluation(recipe, problem_set)
     print_dropped(problem_set.dropped)
     print_taken(recipe.sampling, recipe.policy)
+    for line in lacking_suites(recipe, problem_set.problems):
+        print_note(line)
     return plan
 
 
@@ -108,7 +112,7 @@ def run_to_end(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow 
 
     plan, opened = _planned(recipe, skip_bad_rows), open_store(place)
     if not is_finished(plan, opened):
-        what = "1 problem" if len(plan.problems.units) == 1 else f"{len(plan.problems.units)} problems"
+        what = counted(len(plan.problems.units), "problem")
         with suppress(Regression):  # `run` reports it below the results
             carry_out(opened, plan.run_id, what, lambda: (flow or _flow_here())(recipe, place, skip_bad_rows))
     elif notes(opened):

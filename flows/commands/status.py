@@ -15,6 +15,9 @@ def status(store: StoreOption = DEFAULT_STORE) -> None:
     """List the runs of a store, and the sweeps they belong to."""
     with plain_errors():
         opened = existing(store)
+        if not opened.runs():
+            console().print(f"{opened.address} holds no run yet: make one with `overthink run`", soft_wrap=True)
+            return
         runs = {stored.run_id: stored for stored in opened.runs()}
         states = {run_id: status_of(opened, stored) for run_id, stored in runs.items()}
         longest = max((len(run_id) for run_id in runs), default=0)

@@ -9,6 +9,7 @@ from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, Stor
 from overthink.flows.commands.run import print_dropped, print_taken
 from overthink.flows.commands.terminal import carry_out, console, plain_errors, quiet
 from overthink.storage.opening import open_store
+from overthink.tasks.counted import counted
 from overthink.tasks.errors import CellsFailed
 from overthink.tasks.recipes.complaints import naming
 from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
@@ -34,8 +35,8 @@ def sweep(
         for failure in failures:
             screen.print(f"failed: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
         screen.print(
-            f"{len(failures)} cells failed; all others are finished, and every answered call is safe. Fix the cause, "
-            f"then run what is missing:\n{shlex.join(words)}",
+            f"{counted(len(failures), 'cell')} failed; all others are finished, and every answered call is safe. "
+            f"Fix the cause, then run what is missing:\n{shlex.join(words)}",
             markup=False,
             highlight=False,
             soft_wrap=True,
@@ -62,7 +63,7 @@ def _sweep(recipe: SweepRecipe, place: str, skip_bad_rows: bool) -> tuple[str, .
     failures: tuple[str, ...] = ()
     if unfinished:
         cells = sum(len(run.method_ids) for run in unfinished)
-        what = f"{len(unfinished)} of {len(plan.runs)} runs to do, {cells} cells"
+        what = f"{len(unfinished)} of {counted(len(plan.runs), 'run')} to do, {counted(cells, 'cell')}"
         try:
             carry_out(opened, plan.sweep_id, what, lambda: sweep_flow(recipe, place, skip_bad_rows))
         except CellsFailed as error:

@@ -15,6 +15,7 @@ from overthink.flows.commands.terminal import chatter_to, console, plain_errors,
 from overthink.storage.garbage import Garbage, find_garbage, remove_garbage
 from overthink.storage.integrity import Finding
 from overthink.storage.store import Store
+from overthink.tasks.counted import counted
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.loading import find_recipe, read_runs
 from overthink.tasks.recipes.recipe import Recipe
@@ -84,7 +85,7 @@ def _print_garbage(store: Store, found: Sequence[Garbage], conclusion: str) -> N
 
 
 def _total(found: Sequence[Garbage]) -> str:
-    return f"{len(found)} things of {sum(item.size for item in found):,} bytes"
+    return f"{counted(len(found), 'thing')} of {sum(item.size for item in found):,} bytes"
 
 
 def doctor(
@@ -113,6 +114,10 @@ def doctor(
         levels = {_told(finding) for finding in findings(opened, served_models(runs), endpoints or ())}
         if seeds:
             levels |= _seeds_told(runs)
+        not_asked = {"a store (--store)": store, "endpoints (--recipe, --endpoint)": recipe or endpoints}
+        not_checked = [what for what, given in not_asked.items() if not given]
+        if not_checked:
+            console().print(f"not checked: {', '.join(not_checked)}", soft_wrap=True, highlight=False)
         if "broken" in levels:
             raise typer.Exit(1)
 

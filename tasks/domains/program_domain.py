@@ -40,5 +40,9 @@ class ProgramDomain(Domain):
         """Ask for the executions of one program, and tell how it did on each suite that the problem has."""
 
     @abstractmethod
+    def suites_of(self, problem: Problem) -> frozenset[Suite]:
+        """The suites that a problem has."""
+
+    @abstractmethod
     def verdict(self, problem: Problem, results: Sequence[SuiteResult]) -> tuple[Verdict, Reason]:
         """The verdict of a program with these results, and why; what is not known of it is unknown, never different."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from overthink.storage.store import Store
+from overthink.tasks.counted import counted
 from overthink.tasks.engines.engine_config import ModelConfig, ServedModelConfig
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.engines.vllm.settings import gpu_is_there
@@ -20,7 +21,7 @@ async def dry_run(plan: Plan, recipe: Recipe, store: Store) -> list[str]:
     """What a run would do, in a few lines. Raises UserError for what would stop it for certain."""
     await check(plan)
     methods = ", ".join(plan.method_ids)
-    lines = [f"run {plan.run_id}: {len(plan.problems.all)} problems ({plan.problems.name}), {methods}"]
+    lines = [f"run {plan.run_id}: {counted(len(plan.problems.all), 'problem')} ({plan.problems.name}), {methods}"]
     longest = longest_prompt(recipe.policy, plan.problems.all)
     if longest is not None:
         told = longest.room_for(recipe.sampling.max_tokens)

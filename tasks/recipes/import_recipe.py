@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, JsonValue, ValidationError, Validati
 from overthink.tasks.datasets.row_layouts import DOMAIN_FIELDS
 from overthink.tasks.datasets.rows import named_columns
 from overthink.tasks.domains.domain import Extraction
-from overthink.tasks.domains.known_domains import MATH, DomainName, domain_of
+from overthink.tasks.domains.known_domains import DOMAINS, MATH, DomainName, domain_of
 from overthink.tasks.errors import UserError
 from overthink.tasks.importers.imported_reasoning import ANY, families_of
 from overthink.tasks.importers.lm_eval import COLUMNS as LM_EVAL_COLUMNS
@@ -33,6 +33,13 @@ ImportFormat = Literal[
 def _known_marks(option: str) -> str:
     families_of(option)
     return option
+
+
+def _other_taker(field: str, name: str) -> str | None:
+    """The domain that grades by a field, where the domain of this name does not; None where that takes it, or none."""
+    if field in domain_of(name).grading_fields:
+        return None
+    return next((other for other, domain in DOMAINS.items() if field in domain.grading_fields), None)
 
 
 ReasoningOption = Annotated[str, AfterValidator(_known_marks)]
@@ -92,6 +99,9 @@ class ImportRecipe(AnyRecipe):
         for field in (field for field in domain_of(name).needed_fields if field not in columns):
             remedy = f"name their column: --map {field}=COLUMN" if layout in MAPPED else f"{layout} does not bring them"
             raise ValueError(f"its answers are graded by {field}, {remedy}")
+        for field, other in ((field, _other_taker(field, name)) for field in columns):
+            if other is not None:
+                raise ValueError(f"{name} takes no {field}, which --map names: leave it out, or name --domain {other}")
         return name
 
     @field_validator("domain_options")

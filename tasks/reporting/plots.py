@@ -18,10 +18,12 @@ from overthink.tasks.errors import UserError
 INK, MUTED, GRID = "#1d2733", "#5c6773", "#d5dae0"
 BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#bf5200", "#00805e", "#b0508a"
 ORANGE, SKY, BROWN = "#966600", "#1d7aab", "#7a5236"
-COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BROWN)
+OLIVE, ROSE = "#5c6b00", "#c0305a"
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BROWN, OLIVE, ROSE)
 VARIABLES = {
     INK: "ink", MUTED: "muted", GRID: "grid", BLUE: "blue", VERMILION: "vermilion",
     GREEN: "green", PURPLE: "purple", ORANGE: "orange", SKY: "sky", BROWN: "brown",
+    OLIVE: "olive", ROSE: "rose",
 }  # fmt: skip
 DASHES: dict[str, Any] = {"solid": "-", "dashed": (0, (4, 2)), "dotted": (0, (1, 1.6))}
 WIDTH, HEIGHT = 4.9, 3.3  # inches of one panel; 72 of SVG's units each

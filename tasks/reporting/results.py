@@ -12,7 +12,9 @@ from overthink.tasks.analysis.estimators import SUBSETS
 from overthink.tasks.analysis.method_ids import NAME_SQL, method_name
 from overthink.tasks.analysis.selectors import SelectorName, places, signal_of
 from overthink.tasks.analysis.signals import why_unknown
+from overthink.tasks.counted import counted
 
+NO_ANSWER = "none of its rollouts holds an answer"
 CAPTION = "accuracy in % with its 95 % interval over problems"
 SUMMARY_SQL = "SELECT * FROM summary WHERE run_id = '{run_id}' ORDER BY method_id, selector, n"
 UNKNOWN_SQL = """SELECT count(*) AS unknown FROM rollouts JOIN verdicts USING (run_id, method_id, rollout_id)
@@ -33,6 +35,11 @@ MONTE_CARLO_SQL = f"""SELECT max(error) AS error FROM (
     FROM selections WHERE run_id = '{{run_id}}' AND estimator = 'monte_carlo' GROUP BY method_id, selector, n)"""
 
 CHANCE_SQL = """SELECT avg(chance) AS chance FROM problems JOIN runs USING (problem_set) WHERE run_id = '{run_id}'"""
+
+ANSWERED_SQL = """SELECT method_id, count(answer) AS answered FROM rollouts WHERE run_id = '{run_id}' GROUP BY 1"""
+
+UNREFERENCED_SQL = """SELECT count(*) FILTER (reference IS NULL) AS without, count(*) AS whole
+FROM problems JOIN runs USING (problem_set) WHERE run_id = '{run_id}'"""
 
 DRAWN_SQL = f"""SELECT method_id, count(*) AS drawn, any_value(s.n) * count(DISTINCT problem_id) AS budget
 FROM rollouts JOIN (SELECT DISTINCT run_id, method_id, n FROM summary) s USING (run_id, method_id)
@@ -135,16 +142,24 @@ def tokens_saved(store: Store, run_id: str) -> list[str]:
 def absent_selectors(store: Store, run_id: str) -> list[str]:
     """A line for each reason why selectors of a run chose nothing: not all of a method's rollouts have their signal."""
     chosen = {(row["method_id"], row["selector"]) for row in query(store, CHOSEN_SQL.format(run_id=run_id)).to_pylist()}
+    counts = query(store, ANSWERED_SQL.format(run_id=run_id)).to_pylist()
+    answered = {row["method_id"]: row["answered"] for row in counts}
     absent: dict[tuple[str | None, str], list[str]] = {}
     for use in store.find_run(run_id).stages:
         listed = store.stage(use.key).identity().get("selectors", ()) if use.kind == StageKind.SELECT else ()
         for name in listed:
             if (use.method_id, name) not in chosen:
-                absent.setdefault((use.method_id, _wanted(name)), []).append(name)
-    return [
-        f"{method_id}: no choice by {', '.join(names)}: not all its rollouts hold {wanted}"
-        for (method_id, wanted), names in absent.items()
-    ]
+                why = f"not all its rollouts hold {_wanted(name)}" if answered.get(use.method_id) else NO_ANSWER
+                absent.setdefault((use.method_id, why), []).append(name)
+    return [f"{method_id}: no choice by {', '.join(names)}: {wanted}" for (method_id, wanted), names in absent.items()]
+
+
+def without_reference(store: Store, run_id: str) -> list[str]:
+    """A line on the problems that no accuracy counts because they have no reference; none where all or none have."""
+    (row,) = query(store, UNREFERENCED_SQL.format(run_id=run_id)).to_pylist()
+    if row["without"] in (0, row["whole"]):
+        return []
+    return [f"{row['without']} of {row['whole']} problems have no reference: accuracies are of the others"]
 
 
 def _wanted(selector: SelectorName) -> str:
@@ -179,7 +194,7 @@ def unknown_line(store: Store, run_id: str, rows: Sequence[Mapping[str, Any]]) -
         return None
     most = max((row["unknown"] or 0.0 for row in rows), default=0.0)
     return (
-        f"The verdict on {count} rollouts is unknown; `detail` in the table grades says why. "
+        f"The verdict on {counted(count, 'rollout')} is unknown; `detail` in the table grades says why. "
         f"Up to {100 * most:.1f} % of the chosen answers are among them. Accuracies are of the others; "
         "? gives those with all unknown verdicts wrong and with all right."
     )

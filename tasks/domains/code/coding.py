@@ -18,7 +18,7 @@ from overthink.tasks.domains.code.written_tests import Case, asked_function, lin
 from overthink.tasks.domains.domain import Extraction, Judge, Judged, Reason, Verdict
 from overthink.tasks.domains.domain_options import checked_options
 from overthink.tasks.domains.math.grouping import numbered
-from overthink.tasks.domains.program_domain import ProgramDomain, SuiteResult
+from overthink.tasks.domains.program_domain import ProgramDomain, Suite, SuiteResult
 from overthink.tasks.domains.prompts import KnownStyle, Message
 from overthink.tasks.methods.requests import Execute, Search
 from overthink.tasks.programs import Limits, ProgramOutcome
@@ -110,6 +110,10 @@ class Code(ProgramDomain):
         replies = yield [Execute(program, stdin, self.limits, sample_index) for program, stdin in asked]
         outcomes = dict(zip(asked, _outcomes(replies), strict=True))
         return tuple(suite.result([outcomes[one] for one in suite.executions]) for suite in suites)
+
+    def suites_of(self, problem: Problem) -> frozenset[Suite]:
+        """See `ProgramDomain.suites_of`."""
+        return frozenset(planned.suite for planned in self.suites(problem).of(""))
 
     def verdict(self, problem: Problem, results: Sequence[SuiteResult]) -> tuple[Verdict, Reason]:
         """That of the hidden tests, with what failed as far as it is known."""

@@ -7,7 +7,7 @@ from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, Store
 from overthink.tasks.analysis.difficulty import DifficultyConfig
 from overthink.tasks.analysis.method_ids import family, method_name
-from overthink.tasks.reporting.plots import BLUE, BROWN, GREEN, INK, MUTED, ORANGE, PURPLE, SKY, VERMILION
+from overthink.tasks.reporting.plots import BLUE, BROWN, GREEN, INK, MUTED, OLIVE, ORANGE, PURPLE, ROSE, SKY, VERMILION
 from overthink.tasks.reporting.results import summary_rows
 
 METHOD_COLOURS = {
@@ -19,6 +19,8 @@ METHOD_COLOURS = {
     "mcts": SKY,
     "adaptive": BROWN,
     "compute_optimal": INK,
+    "budget_forcing": OLIVE,
+    "deepconf": ROSE,
 }
 LONGEST_LABEL = 18  # letters that fit beside a panel
 
