@@ -29,6 +29,7 @@ SHUT = (
     "autoinstall_known_extensions",
     "autoload_known_extensions",
 )
+INTERNAL = "parts_.*|stored_runs|run_problems"  # what the public tables are made of
 _WORD = re.compile(r"\w+")
 _COMMENT = re.compile("--.*")
 Say = Callable[[str], object]

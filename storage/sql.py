@@ -5,6 +5,7 @@ Only files that a manifest names are visible. A statement that does more than re
 extensions, parts only through a file system that cannot write (`storage/part_files.py`), bounded memory and time.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from typing import TypeVar
 import duckdb
 import pyarrow as pa
 
-from overthink.storage.public_tables import Say, show_tables, stored_tables
+from overthink.storage.public_tables import INTERNAL, Say, show_tables, stored_tables
 from overthink.storage.query_limits import QueryLimits
 from overthink.storage.sql_statements import one_line, tables_read
 from overthink.storage.storage_errors import QueryError
@@ -28,6 +29,7 @@ NOT_IN_ARROW = frozenset(
     {"bignum", "bit", "geometry", "interval", "time with time zone", "uhugeint", "union", "variant"}
 )
 Made = TypeVar("Made")
+_LISTING = re.compile(r"\s*(SHOW\s+(?:ALL\s+)?TABLES)\s*;?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,13 @@ def stream(store: Store, sql: str, limits: QueryLimits | None = None, say: Say |
     limits = limits or QueryLimits()
     with connected(store, limits) as connection, Waiting(connection, limits.seconds) as waiting:
         show_tables(connection, store, store.runs(), stored_tables(tables_read(connection, sql)), say)
-        yield rows_of(connection, sql, waiting)
+        yield rows_of(connection, _of_public_tables(sql), waiting)
+
+
+def _of_public_tables(sql: str) -> str:
+    """The statement; one that lists all tables without those that the public ones are made of."""
+    listing = _LISTING.fullmatch(sql)
+    return sql if listing is None else f"SELECT * FROM ({listing[1]}) WHERE NOT regexp_full_match(name, '{INTERNAL}')"
 
 
 def rows_of(connection: duckdb.DuckDBPyConnection, sql: str, waiting: "Waiting") -> AnswerRows:

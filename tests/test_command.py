@@ -87,7 +87,7 @@ MISTAKES = {
     "missing model": (["run", "demo", "--set", "policy.model=zoo/abacus-9b"], "the zoo holds no model 'abacus-9b'"),
     "too long a prompt": (["run", "demo", "--set", "policy.max_model_len=40"], "its prompt has"),
     "no store": (["status", "--store", "nowhere"], "there is no store at nowhere"),
-    "no run": (["report", "nothing", "--store", "."], "holds no run named 'nothing'"),
+    "no run": (["report", "nothing", "--store", "."], "holds no run yet: make one with `overthink run`"),
     "two statements": (["sql", "SELECT 1; SELECT 2", "--store", "."], "one SELECT at a time"),
     "writing": (["sql", "COPY (SELECT 1) TO 'x.csv'", "--store", "."], "the store is read only here"),
     "reading": (["sql", "SELECT * FROM read_csv('/etc/passwd')", "--store", "."], "read_csv is not allowed"),
@@ -97,6 +97,7 @@ MISTAKES = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_one_message_without_traceback_and_exit_code_2(name: str, tmp_path: Path) -> None:
     words, message = MISTAKES[name]
+    (tmp_path / "runs").mkdir()  # an empty store
     result = overthink(*words, cwd=tmp_path)
     assert result.returncode == 2
     assert message in result.stderr

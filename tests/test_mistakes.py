@@ -34,6 +34,8 @@ KEYS = (
     "name, seed, problems, domain, domain_options, prompt, policy, sampling, reasoning, grading, prm, methods, "
     "budgets, selectors, difficulty, gate, shard_size"
 )
+MAKE_ONE = "name one with --store, or make it with `overthink run`"
+NO_PARTS = "that folder holds neither runs nor stages"
 RUN = "run r.yaml --set "
 # What was typed, and what it was told.
 MISTAKES = {
@@ -96,6 +98,20 @@ MISTAKES = {
     "import jsonl rows.jsonl --map questoin=q": (
         "--map questoin=q: there is no key 'questoin': did you mean question?"
     ),
+    "import jsonl rows.jsonl --map question=question --map text=question --map reference=anwser --map options=o": (
+        "--domain: math takes no options, which --map names: leave it out, or name --domain choice"
+    ),
+    # the store, and files to write
+    "status --store nowhere": f"there is no store at nowhere: {MAKE_ONE}",
+    "sql 'SELECT 1' --store file": f"file is a file, and a store is a folder: {MAKE_ONE}",
+    **{
+        f"{command} --store folder": f"there is no store at folder: {NO_PARTS}; {MAKE_ONE}"
+        for command in ("status", "sql 'SELECT 1'", "report night", "export --parquet tables", "doctor")
+    },
+    "report night --html pages/night.html": (
+        "cannot write pages/night.html: there is no folder pages; make it, or name a file elsewhere"
+    ),
+    "report night --html folder": "cannot write folder: it is a folder; name a file in it",
     "solve night.yaml 'What is 1 + 1?' --budget 4": (
         "there is no strategy night.yaml: name a file that `overthink fit` wrote"
     ),
@@ -106,6 +122,7 @@ MISTAKES = {
 def test_a_mistake_has_one_plain_message_with_the_remedy(command: str, tmp_path: Path) -> None:
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
+    (tmp_path / "folder").mkdir()
     answer = overthink(*shlex.split(command), cwd=tmp_path)
     assert (answer.returncode, answer.stdout, answer.stderr) == (2, "", f"{MISTAKES[command]}\n")
     assert not (tmp_path / "store").exists(), "a mistake writes nothing"

@@ -114,12 +114,18 @@ def doctor(
         levels = {_told(finding) for finding in findings(opened, served_models(runs), endpoints or ())}
         if seeds:
             levels |= _seeds_told(runs)
-        not_asked = {"a store (--store)": store, "endpoints (--recipe, --endpoint)": recipe or endpoints}
-        not_checked = [what for what, given in not_asked.items() if not given]
-        if not_checked:
-            console().print(f"not checked: {', '.join(not_checked)}", soft_wrap=True, highlight=False)
+        told = not_checked(store, recipe, endpoints or ())
+        if told:
+            console().print(told, soft_wrap=True, highlight=False)
         if "broken" in levels:
             raise typer.Exit(1)
+
+
+def not_checked(store: str | None, recipe: str | None, endpoints: Sequence[str]) -> str:
+    """What `doctor` leaves out because no option names it, as a line; empty where that is nothing."""
+    asked = {"a store (--store)": store, "endpoints (--recipe, --endpoint)": recipe or endpoints}
+    left_out = [what for what, given in asked.items() if not given]
+    return f"not checked: {', '.join(left_out)}" if left_out else ""
 
 
 def _seeds_told(runs: Sequence[Recipe]) -> set[str]:
