@@ -14,6 +14,7 @@ from overthink.storage.stage_kinds import StageKind
 from overthink.storage.stages import Stage
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store, Sweep, read_run, read_sweep
+from overthink.tasks.counted import counted
 
 MAKE_ANEW = "run its recipe again, which rebuilds it"
 Record = TypeVar("Record")
@@ -43,7 +44,8 @@ def store_findings(store: Store) -> Iterator[Finding]:
     for run in runs:
         found += _unsupported(standing, run)
     if not any(finding.level == "broken" for finding in found):
-        counts = f"{len(runs)} runs, {len(stages)} stages, {parts} parts: every byte is as it was written"
+        counted_parts = f"{counted(len(runs), 'run')}, {counted(len(stages), 'stage')}, {counted(parts, 'part')}"
+        counts = f"{counted_parts}: every byte is as it was written"
         yield Finding("ok", store.address, counts)
         found += [*_unbegun_runs(sweeps, runs), *_garbage_warnings(store)]
     yield from found

@@ -98,7 +98,7 @@ def test_a_prompt_of_another_problem_with_the_same_function_is_refused(tmp_path:
     for what in ("programs", "tests"):
         with pytest.raises(ProblemError, match="line 1: field 'prompt' is not that of"):
             read_codet(*folder(tmp_path, ["square"], **{what: [other]}))
-    with pytest.raises(ProblemError, match="programs for 1 problems, and tests for 0"):
+    with pytest.raises(ProblemError, match="programs for 1 problem, and tests for 0"):
         read_codet(*folder(tmp_path, ["square"], tests=[]))
 
 

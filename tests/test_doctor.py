@@ -42,7 +42,7 @@ def broken(store: Store) -> list[Finding]:
 
 def test_a_whole_store_is_one_line(store: Store) -> None:
     (finding,) = store_findings(store)
-    assert (finding.level, finding.what) == ("ok", "1 runs, 2 stages, 2 parts: every byte is as it was written")
+    assert (finding.level, finding.what) == ("ok", "1 run, 2 stages, 2 parts: every byte is as it was written")
 
 
 def test_a_flipped_byte_is_found_with_place_and_run(store: Store) -> None:

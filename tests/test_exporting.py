@@ -247,7 +247,7 @@ def test_a_full_disk_is_one_message(store: Store, tmp_path: Path, way: str) -> N
 def test_the_command_says_what_it_wrote_and_what_is_amiss(store: Store, tmp_path: Path) -> None:
     done = overthink("export", "short", "--parquet", tmp_path / "out", "--store", store.root)
     rows = sum(table.num_rows for table in tables_of_parquet(tmp_path / "out").values())
-    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/out: {len(VIEWS)} tables, {rows} rows, of 1 runs\n")
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path}/out: {len(VIEWS)} tables, {rows} rows, of 1 run\n")
     for words, message in {
         (): "either --duckdb FILE or --parquet DIR",
         ("--duckdb", "a", "--parquet", "b"): "either --duckdb FILE or --parquet DIR",

@@ -242,7 +242,7 @@ def test_the_command_lists_first_and_removes_with_yes(store: Store) -> None:
     code, output = told("gc", "--store", store.root)
     assert code == 0 and UNUSED in output and "2 things of" in output and "that engines made" in output
     code, output = told("gc", "--yes", "--store", store.root, "--run", "second")
-    assert code == 0 and "1 things of" in output and ": removed" in output
+    assert code == 0 and "1 thing of" in output and ": removed" in output
     assert store.stage(UNUSED).folder.is_dir() and store.stage(NEEDED).folder.is_dir()
     code, output = told("gc", "--store", store.root, "--confirm", UNUSED)
     assert code == 0 and "nothing was removed, --yes removes it" in output and store.stage(UNUSED).folder.is_dir()

@@ -135,7 +135,7 @@ def test_other_problems_only_add_to_the_store(strategy: Path, count_calls: Count
         (["--problems", "nowhere.jsonl", "--budget", "4"], "nowhere.jsonl: cannot be read"),
         (["", "--budget", "4"], "problems.questions.0: it is empty: give at least 1"),
         (["q?", "--budget", "8"], "no choice for a budget of 8: take one of 4, 16"),
-        (["q?", "--budget", "4", "--name", "Not A Name"], "name: String should match pattern"),
+        (["q?", "--budget", "4", "--name", "Not A Name"], "name: 'Not A Name' is no such name: write it with small"),
         (["q?", "--total-tokens", "5"], "total_tokens = 5 is less than"),
         (["q?", "--total-flops", "1e12"], "some choices have no flops"),
     ],

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from overthink.tasks.counted import counted
 from overthink.tasks.datasets.user_turns import problem_key
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.importers.asserted import all_assertions
@@ -59,9 +60,9 @@ def read_codet(path: Path, problems: Path) -> ImportedSet:
     known.sort(key=lambda one: one.number)
     programs, tests = _written(path, "solutions"), _written(path, "tests")
     if len(programs) != len(tests):
-        raise ProblemError(f"{path}: programs for {len(programs)} problems, and tests for {len(tests)}")
+        raise ProblemError(f"{path}: programs for {counted(len(programs), 'problem')}, and tests for {len(tests)}")
     if not 0 < len(programs) <= len(known):
-        raise ProblemError(f"{path}: programs for {len(programs)} problems, and {problems} has {len(known)}")
+        raise ProblemError(f"{path}: programs for {counted(len(programs), 'problem')}, and {problems} has {len(known)}")
     found = independent_set(DOMAIN, tuple(map(_problem, known, programs, tests)))
     told = {USUAL_BUDGET} if found.budgets[-1] >= USUAL_BUDGET else set()
     return replace(found, budgets=tuple(sorted({*found.budgets, *told})))

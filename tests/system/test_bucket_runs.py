@@ -90,7 +90,7 @@ def test_every_command_reads_what_another_machine_wrote(
         (["cost", "smoke"], "best_of_n-n16"),
         (["compare", "smoke", "smoke"], "best_of_n-n16"),
         (["gc"], "no garbage"),
-        (["doctor"], f"{bucket.place}: 1 runs, 9 stages"),
+        (["doctor"], f"{bucket.place}: 1 run, 9 stages"),
         (["sql", "SELECT count(*) AS n FROM rollouts", "--format", "csv"], "204"),
     ):
         told = overthink(*words)
