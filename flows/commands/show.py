@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from overthink.flows.commands.options import DEFAULT_STORE, RunArgument, StoreOption, existing
+from overthink.flows.commands.options import DEFAULT_STORE, RunArgument, StoreOption, existing, named_run
 from overthink.flows.commands.terminal import console, plain_errors
 from overthink.tasks.errors import UserError
 
@@ -33,7 +33,7 @@ def show(
 
     with plain_errors():
         opened = existing(store)
-        run = opened.find_run(run_name)
+        run = named_run(opened, run_name)
         with closing(OpenReading(opened, [run])) as reading:
             choice = choice_of(reading, run, ListState(run=run.run_id, method=method))
             facts = problem_facts(reading, run, choice, problem)
