@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 from overthink.storage.keys import content_key
-from overthink.storage.s3.bucket import Address, Bucket, endpoint
+from overthink.storage.s3.bucket import Address, Bucket
+from overthink.storage.s3.bucket_settings import endpoint
 from overthink.storage.s3.bucket_store import BucketStore
 from overthink.storage.store import Store
 

@@ -9,6 +9,10 @@ class StoreBusy(StorageError):
     """Another process is writing the same run or stage."""
 
 
+class LeaseLost(StoreBusy):
+    """This process could not renew its lease in a bucket: what it was making does not count, and can be tried again."""
+
+
 class QueryError(StorageError):
     """A query that the locked SQL connection refuses or cannot answer."""
 

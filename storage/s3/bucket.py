@@ -11,16 +11,17 @@ import random
 import re
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
-from urllib.parse import urlsplit
 
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
 from overthink.storage.files import disk_errors
+from overthink.storage.s3.bucket_settings import endpoint, patience_seconds
 from overthink.storage.storage_errors import BucketUnreachable, ObjectMissing, StorageError
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SCHEME = "s3://"
-PATIENCE_VARIABLE = "OVERTHINK_BUCKET_PATIENCE"
-PATIENCE_SECONDS = 120.0
 LONGEST_WAIT_SECONDS = 10.0
 RETRIES_AT_ONCE = 1  # obstore's own retries hear no signal; we retry beyond them, and hear signals
 STALLED_SECONDS = 60  # without one byte of an answer
@@ -90,7 +89,7 @@ class Bucket:
         self._patience = 0.0  # on first contact a wrong name is more likely than a network failure
         self._objects = self._connected(scheme, host)
         self._patiently(lambda: self._objects.list("first-contact").collect())
-        self._patience = _patience()
+        self._patience = patience_seconds()
 
     def _connected(self, scheme: str, host: str) -> S3Store:
         keys = self._keys()
@@ -176,12 +175,22 @@ class Bucket:
 
         Returns False, and writes nothing, where another version is there by now.
         """
+        return self.put(key, content, over) is not None
+
+    def put(self, key: str, content: bytes, over: str | None = None) -> str | None:
+        """As `write`; returns the tag of the new version, or None where nothing was written."""
         mode: PutMode = "create" if over is None else {"e_tag": over}
         try:
-            self._patiently(lambda: self._objects.put(key, content, mode=mode, use_multipart=False), key)
-        except (AlreadyExistsError, PreconditionError):
-            return False
-        return True
+            done = self._patiently(lambda: self._objects.put(key, content, mode=mode, use_multipart=False), key)
+        except (AlreadyExistsError, PreconditionError, ObjectMissing):
+            return None
+        return done["e_tag"] or ""
+
+    def impatient(self) -> Self:
+        """The same objects, for requests that are not made again where no answer comes."""
+        other = copy(self)
+        other._patience = 0.0
+        return other
 
     def upload(self, key: str, path: Path) -> None:
         """Upload a file as an object."""
@@ -247,28 +256,6 @@ class Bucket:
             f"{self.address} is refused by {self._host} ({reason}): check that AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY are set, and that they may list, read, write and delete there"
         )
-
-
-def endpoint() -> tuple[str, str]:
-    """Scheme and host of the endpoint in the environment; an empty host for AWS itself."""
-    address = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    if not address:
-        return "https", ""
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.path.strip("/"):
-        raise StorageError("AWS_ENDPOINT_URL is not an endpoint: write it as http://HOST:PORT or https://HOST")
-    return parts.scheme, parts.netloc
-
-
-def _patience() -> float:
-    text = os.environ.get(PATIENCE_VARIABLE) or str(PATIENCE_SECONDS)
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise StorageError(f"{PATIENCE_VARIABLE} is not a number of seconds: {text}")
-    return seconds
 
 
 def _stored(found: "ObjectMeta") -> StoredObject:

@@ -2,23 +2,29 @@
 
 A part counts once its entry is in the bucket. The first entry wins: an entry is created only where there is none, and
 other machines adopt the part of the first. An entry is removed together with a part that no longer matches it.
-Journals, locks and logs stay in the folder.
+Journals and logs stay in the folder. Locks and leases are in the bucket, and in the folder too for the processes that
+share it.
 """
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from overthink.storage.bucket_stage import BucketStage
 from overthink.storage.model_record import read_model_record, write_model_record
 from overthink.storage.s3.bucket import Bucket
+from overthink.storage.s3.bucket_locks import BucketLocks
 from overthink.storage.s3.mirror import Mirror, MirroredFile
+from overthink.storage.stages import Stage
 from overthink.storage.storage_errors import BucketUnreachable, StoreBusy, WrittenElsewhere
 from overthink.storage.store import Run, Store, Sweep
 
 logger = logging.getLogger(__name__)
+
+UNSENT_HERE = b""
+Changes = dict[str, bytes | None]  # by key: a record's bytes in the bucket, None where it was removed, or UNSENT_HERE
 
 
 class BucketStore(Store):
@@ -27,6 +33,7 @@ class BucketStore(Store):
     def __init__(self, bucket: Bucket, root: Path) -> None:
         super().__init__(root)
         self._mirror = Mirror(bucket, root)
+        self._locks = BucketLocks(bucket, root)
         self.refresh()
 
     @property
@@ -40,49 +47,127 @@ class BucketStore(Store):
 
     def stage(self, key: str) -> BucketStage:
         """The stage at a content address, made or not."""
-        return BucketStage(self.root / "stages" / key, self._mirror)
+        return BucketStage(self.root / "stages" / key, self._mirror, self._locks)
 
     def refresh(self, folder: str = "") -> None:
         """Fetch what other machines wrote to the bucket, and send what this one has not sent yet.
 
-        Skips what another process of this machine is writing.
+        Skips what another process of this machine is writing, and does not send to a stage that anybody is writing.
         """
-        lacking, removed = self._mirror.look(folder)
-        contents = self._mirror.read_records(lacking)
-        unsent = [path for path in self._mirror.unsent() if self._mirror.key(path).startswith(folder)]
-        changes: dict[str, list[str]] = defaultdict(list)
-        for key in (*contents, *removed, *map(self._mirror.key, unsent)):
-            changes["/".join(key.split("/")[:2])].append(key)
-        for owner, keys in sorted(changes.items(), reverse=True):  # stages before runs
+        for owner, changes in self._changes(folder).items():
             try:
-                with self._lock(owner):
-                    for key in keys:
-                        self._settle(key, contents.get(key), key in removed)
+                with self._lock(owner, any(map(self._mirror.is_unsent, changes))):
+                    self._settle_all(changes)
             except StoreBusy:
                 continue
 
-    def _lock(self, owner: str) -> AbstractContextManager[None]:
-        kind, _, name = owner.partition("/")
-        return self.lock_run(name) if kind == "runs" else self.lock_stage(self.stage(name))
+    def _changes(self, folder: str) -> dict[str, Changes]:
+        """What differs from the bucket, by run or stage; stages before runs."""
+        lacking, removed = self._mirror.look(folder)
+        found: Changes = dict(self._mirror.read_records(lacking)) | dict.fromkeys(removed)
+        unsent = [self._mirror.key(path) for path in self._mirror.unsent()]
+        found |= dict.fromkeys((key for key in unsent if key.startswith(folder)), UNSENT_HERE)
+        changes: dict[str, Changes] = defaultdict(dict)
+        for key, change in found.items():
+            changes["/".join(key.split("/")[:2])][key] = change
+        return dict(sorted(changes.items(), reverse=True))
 
-    def _settle(self, key: str, content: bytes | None, was_removed: bool) -> None:
-        """Fetch, send or remove one record under its lock; does nothing where another process has sent it meanwhile."""
-        path = self.root / key
-        if self._mirror.is_unsent(key):
-            self._send(path)
-        elif was_removed:
-            path.unlink(missing_ok=True)
-        elif content is not None and path.parent.name == "manifest":
-            self.stage(path.parents[1].name).take_over(path, content)
-        elif content is not None:
-            self._mirror.keep_record(key, content)
+    @contextmanager
+    def _lock(self, owner: str, sends: bool) -> Iterator[None]:
+        """Lock a run or a stage in the folder; in the bucket too where a part is to be sent to a stage."""
+        kind, _, name = owner.partition("/")
+        if kind == "runs":
+            with super().lock_run(name):
+                yield
+            return
+        stage = self.stage(name)
+        among_all = self._locks.only(_stage_lock(stage), f"stage {name}", waits=False) if sends else nullcontext()
+        with among_all, super().lock_stage(stage):
+            yield
+
+    def _settle_all(self, changes: Changes) -> None:
+        """Fetch, send or remove records under their lock; what another process has sent meanwhile is left as it is."""
+        for key, change in changes.items():
+            path = self.root / key
+            if self._mirror.is_unsent(key):
+                self._send(path)
+            elif change is None:
+                path.unlink(missing_ok=True)
+            elif change == UNSENT_HERE:
+                continue
+            elif path.parent.name == "manifest":
+                self.stage(path.parents[1].name).take_over(path, change)
+            else:
+                self._mirror.keep_record(key, change)
+
+    def _catch_up(self, folder: str) -> None:
+        """As `refresh`, for a run or a stage that is locked already."""
+        for changes in self._changes(f"{folder}/").values():
+            self._settle_all(changes)
+
+    # Locks
+
+    @contextmanager
+    def lock_run(self, run_id: str) -> Iterator[None]:
+        """Lock a run as its only writer among all machines. Raises StoreBusy where another process writes it."""
+        with self._locks.only(_lock_of(run_id), f"run {run_id}"), super().lock_run(run_id):
+            self._catch_up(f"runs/{run_id}")
+            yield
+
+    @contextmanager
+    def share_run(self, run_id: str, begin: Callable[[], object]) -> Iterator[Callable[[], bool]]:
+        """Share the writing of a run with processes of all machines. Raises StoreBusy where it is not shared."""
+        among_all = self._locks.shared(_lock_of(run_id), f"run {run_id}", run_id)
+        with among_all as hold, super().share_run(run_id, lambda: None) as left_here:
+            self._catch_up(f"runs/{run_id}")
+            if hold.is_first:
+                begin()
+            self._locks.open(hold)
+            yield lambda: left_here() and self._locks.others_left(hold)
+
+    @contextmanager
+    def ending_run(self, run_id: str) -> Iterator[None]:
+        """Lock the end of a shared run. Raises StoreBusy where another process is ending it."""
+        what = f"the end of run {run_id}"
+        with super().ending_run(run_id), self._locks.lease(f"runs/{run_id}/ending", what):
+            self._catch_up(f"runs/{run_id}")
+            yield
+
+    def is_being_written(self, run_id: str) -> bool:
+        """Whether any process seems to write a run, on this machine or on another."""
+        return super().is_being_written(run_id) or self._locks.seems_held(_lock_of(run_id))
+
+    @contextmanager
+    def share_stage(self, stage: Stage, work: str, prepare: Callable[[], object]) -> Iterator[Callable[[], bool]]:
+        """Write a stage with processes of all machines that do the same `work`. Raises StoreBusy.
+
+        The first of each machine prepares it, for the journals there; only the first of all sets damaged parts aside.
+        """
+
+        def prepare_here() -> None:
+            self._catch_up(f"stages/{stage.key}")
+            prepare()
+
+        among_all = self._locks.shared(_stage_lock(stage), f"stage {stage.key}", work)
+        with among_all as hold, super().share_stage(stage, work, prepare_here) as left_here:
+            self._locks.open(hold)
+            yield lambda: left_here() and self._locks.others_left(hold)
+
+    @contextmanager
+    def lock_stage(self, stage: Stage) -> Iterator[None]:
+        """Lock a stage as its only writer among all machines. Raises StoreBusy where another writes it."""
+        with self._locks.only(_stage_lock(stage), f"stage {stage.key}"), super().lock_stage(stage):
+            self._catch_up(f"stages/{stage.key}")
+            yield
+
+    # Records
 
     def _send(self, path: Path) -> None:
         """Send a record that was marked, if it was written before its process ended."""
         if not path.exists():
             self._mirror.unmark(path)
         elif path.parent.name == "manifest":
-            self.stage(path.parents[1].name).send(path)
+            self.stage(path.parents[1].name).send_or_drop(path)
         else:
             try:
                 (self._send_model if path.name == "model.json" else self._mirror.send_record)(path)
@@ -187,3 +272,11 @@ class BucketStore(Store):
     def forget(self, path: Path) -> None:
         """Remove something from the bucket, entries before the parts that they name."""
         self._mirror.remove(path)
+
+
+def _lock_of(run_id: str) -> str:
+    return f"runs/{run_id}/lock"
+
+
+def _stage_lock(stage: Stage) -> str:
+    return f"locks/{stage.key}"

@@ -106,7 +106,7 @@ class Mirror:
     def keep_record(self, key: str, content: bytes) -> None:
         """Write a record from the bucket into the folder."""
         path = self.root / key
-        with whole_file(path) as temporary:
+        with whole_file(path, f".{uuid4().hex}") as temporary:
             temporary.write_bytes(content)
         self._date(path, self.listed.get(key))
 
@@ -252,11 +252,7 @@ class Mirror:
     def remove(self, path: Path) -> None:
         """Remove the objects at or under a path: entries first, so that none names what is gone."""
         key, there = self.key(path), self.under(path)
-        if not there:
-            return
-        if key in there:
-            self.bucket.remove(key)
-        else:
-            self.bucket.remove_folder(f"{key}/manifest")
-            self.bucket.remove_folder(key)
+        self.bucket.remove_folder(f"{key}/manifest")
+        self.bucket.remove_folder(key)
+        self.bucket.remove(key)
         self.listed = {each: found for each, found in self.listed.items() if each not in there}
