@@ -16,6 +16,7 @@ from overthink.storage.manifest import Entry, Extent, PartFile, require_disjoint
 from overthink.storage.s3.bucket_locks import BucketLocks
 from overthink.storage.s3.bucket_settings import lease_seconds
 from overthink.storage.s3.mirror import Mirror, MirroredFile
+from overthink.storage.s3.sent_journals import SentJournals
 from overthink.storage.s3.session import Session
 from overthink.storage.s3.session_watch import LOOKS
 from overthink.storage.schemas import SCHEMAS
@@ -34,8 +35,9 @@ class BucketStage(Stage):
         super().__init__(folder)
         self._mirror = mirror
         self._locks = locks
-        self._sessions: dict[str, Session] = {}  # by unit: the session under which its shard is held
+        self._sessions: dict[str, Session] = {}  # by shard and by unit: those under which shards are held
         self._busy_until: dict[str, float] = {}  # by shard: until when another machine is not asked again
+        self.journals = SentJournals(folder, mirror.bucket, mirror.key(folder), self._sessions.get)
 
     @property
     def lock_key(self) -> str:
@@ -51,15 +53,15 @@ class BucketStage(Stage):
         with super().lease(shard):
             try:
                 with self._locks.lease(key, f"shard {shard.name} of stage {self.key}") as session:
-                    self._sessions |= dict.fromkeys(shard.units, session)
+                    self._sessions |= dict.fromkeys((shard.name, *shard.units), session)
                     yield
             except StoreBusy:
                 pause = min(LONGEST_PAUSE_SECONDS, lease_seconds() / LOOKS)
                 self._busy_until[shard.name] = time.monotonic() + pause
                 raise
             finally:
-                for unit in shard.units:
-                    self._sessions.pop(unit, None)
+                for name in (shard.name, *shard.units):
+                    self._sessions.pop(name, None)
 
     def holds(self, extent: Extent) -> bool:
         """Whether the manifest in the bucket has an entry for exactly this work; it is fetched where it does."""

@@ -49,7 +49,7 @@ class Journals:
         if not units:
             return
         calls = list(source.calls(units, 0, ANY_SAMPLE))
-        target = self.open(shard)
+        target = Journal(self._path(shard))
         known = target.known()  # copied by a move that was killed before it deleted the source
         target.append([call for call in calls if call.call_key not in known])
         target.close()

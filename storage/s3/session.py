@@ -80,8 +80,11 @@ class Session:
         self._stopped = threading.Event()
         self._file = ExitStack()
         self._file.enter_context(only_writer(self._path, "this session"))
-        with self._turn:
+        try:
             self._renew(bucket)
+        except BaseException:
+            self._file.close()
+            raise
         self._thread = threading.Thread(target=self._keep_renewing, daemon=True, name="bucket-session")
         self._thread.start()
 
