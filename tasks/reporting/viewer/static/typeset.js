@@ -28,11 +28,19 @@
       if (span === null) continue;
       pieces.push(text.slice(end, found.index), span);
       end = found.index + found[0].length;
+      if (shown !== undefined) end += text.slice(end).match(/^[ \t]*\n?/)[0].length; // it has a line of its own
     }
     if (end) node.replaceWith(...pieces, text.slice(end));
   };
 
   const all = (element) => {
+    // An answer is a formula as a whole, without marks around it.
+    const whole = element.matches('.formula') && /[\\^]/.test(element.textContent) && !element.textContent.includes('$')
+      && element.textContent.length <= LONGEST ? formula(element.textContent, false) : null;
+    if (whole !== null) {
+      element.replaceChildren(whole);
+      return;
+    }
     const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT), nodes = [];
     while (walker.nextNode()) nodes.push(walker.currentNode);
     nodes.forEach(typeset);
