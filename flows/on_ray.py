@@ -43,19 +43,17 @@ async def work(recipe: Recipe, store: str, skip_bad_rows: bool) -> str:
 async def evaluate_on_ray(recipe: Recipe, store: StorePlace, workers: int, skip_bad_rows: bool = False) -> str:
     """Run a recipe with `workers` workers on the cluster at RAY_ADDRESS, or on one started here; returns the run's id.
 
-    Every node needs this package, the store under the same path, and the Prefect server at PREFECT_API_URL. When a
-    worker fails, the others take its shards over; raises a worker's error where the run is incomplete in the end.
+    Every node needs this package, the Prefect server at PREFECT_API_URL, and the store: under the same path, or in a
+    bucket whose variables are set there. When a worker fails, the others take its shards over; raises a worker's error
+    where the run is incomplete in the end.
     """
-    if is_in_bucket(store):
-        raise UserError(
-            f"{store}: workers on a cluster share a run by leases in a folder, and a bucket has none: name one"
-        )
     plan = plan_evaluation(recipe, load_problems(recipe.problems, skip_bad_rows, recipe.asking))
     has_gpus = bool(ray.cluster_resources().get("GPU"))  # type: ignore[no-untyped-call]
     if server_address() is None and len(ray.nodes()) > 1:  # type: ignore[no-untyped-call]
         raise UserError("the nodes of a cluster need a Prefect server that all of them reach: set PREFECT_API_URL")
     with remote_options(num_gpus=gpus_named(recipe) if has_gpus else 0), asking_the_server():
-        futures: list[Any] = [work.submit(recipe, str(Path(store).resolve()), skip_bad_rows) for _ in range(workers)]
+        place = store if is_in_bucket(store) else str(Path(store).resolve())
+        futures: list[Any] = [work.submit(recipe, place, skip_bad_rows) for _ in range(workers)]
     for future in futures:
         await asyncio.to_thread(future.wait)
     if not is_finished(plan, open_store(store)):

@@ -72,12 +72,6 @@ class BucketStage(Stage):
             self.take_over(path, theirs)
         return path.exists()
 
-    def check_lease(self, extent: Extent) -> None:
-        """Raise LeaseLost where another process may have taken over what this one makes."""
-        session = self._session_of(extent)
-        if session is not None:
-            session.check()
-
     def _session_of(self, extent: Extent) -> Session | None:
         """The session by which a part is committed; None for a caller that holds nothing."""
         hold = self._locks.hold_of(self.lock_key)
@@ -101,7 +95,9 @@ class BucketStage(Stage):
         Raises StorageError as a folder does, and BucketUnreachable: then the part is safe here, and is sent when the
         store is next opened. Raises LeaseLost where another process may have taken it over: then nothing was written.
         """
-        self.check_lease(extent)
+        session = self._session_of(extent)
+        if session is not None:
+            session.check()
         path = self._entry_path(extent.name)
         self._mirror.mark(path)
         super().write_part(extent, tables, sources)

@@ -164,9 +164,6 @@ class Stage:
         """Hold a shard exclusively. Raises StoreBusy where another process does; a dead process holds no lease."""
         return lease(self.lease_folder / shard.name, f"shard {shard.name} of stage {self.key}")
 
-    def check_lease(self, extent: Extent) -> None:
-        """Raise LeaseLost where another process may have taken over what this one makes; in a folder none can."""
-
     def write_part(self, extent: Extent, tables: Mapping[str, pa.Table], sources: Sequence[str] = ()) -> Entry:
         """Write the files of one part, then its manifest entry; returns the entry.
 
