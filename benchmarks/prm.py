@@ -22,50 +22,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from rich.console import Console
 from rich.table import Table
-from safetensors.torch import save_file
-from transformers import Qwen2Config, Qwen2Model
 
+from benchmarks.random_models import SMALL, write_prm
 from benchmarks.rounds import lock_step
 from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.engines.engine_config import Placement, TorchPrmConfig
 from overthink.tasks.engines.models import locate_model
 from overthink.tasks.engines.torch.torch_prm import Reading, TorchPrm
+from overthink.tasks.engines.vllm.vllm_prm import VllmPrm
 from overthink.tasks.methods.beam_search import beam_search
 from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.requests import Generate, Score
 from overthink.tasks.records import Problem, Sample, Sampling, Scores
-from overthink.zoo.tokenizer import build_tokenizer, save_tokenizer
 
-SHAPE = {
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 11,
-    "num_attention_heads": 12,
-    "num_key_value_heads": 12,
-}
 QUESTION = "Take 20, plus 11, times 3, minus 12, plus 400. What is the result?"
 PLAIN_BATCH = 16
-
-
-def build_model(folder: Path) -> int:
-    """Write the model; returns its number of parameters."""
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer()
-    config = Qwen2Config(vocab_size=len(tokenizer), max_position_embeddings=4096, **SHAPE)
-    size = config.hidden_size
-    model = torch.nn.Module()
-    model.model = Qwen2Model(config)
-    model.score = torch.nn.Sequential(torch.nn.Linear(size, size), torch.nn.ReLU(), torch.nn.Linear(size, 2))
-    config.architectures = ["Qwen2ForProcessRewardModel"]
-    config.dtype = "float32"
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / "model.safetensors")
-    config.save_pretrained(str(folder))
-    save_tokenizer(tokenizer, folder)
-    return sum(tensor.numel() for tensor in model.state_dict().values())
 
 
 def some_steps(source: random.Random, count: int) -> tuple[str, ...]:
@@ -100,7 +74,7 @@ async def ours(prm: TorchPrm, rollouts: Sequence[tuple[str, ...]]) -> None:
     await asyncio.gather(*(prm.score(QUESTION, steps, 0) for steps in rollouts))
 
 
-async def searched(prm: TorchPrm, problems: int, n: int, depth: int, whole: bool) -> tuple[float, int, int]:
+async def searched(prm: TorchPrm | VllmPrm, problems: int, n: int, depth: int, whole: bool) -> tuple[float, int, int]:
     """Seconds, tokens computed, and tokens a perfect cache would compute, for beam searches to `depth`."""
     source = random.Random(0)
     computed = 0
@@ -170,7 +144,7 @@ def main(
     """Print what batching and incremental reading are worth."""
     console = Console(width=110)
     with tempfile.TemporaryDirectory() as folder:
-        parameters = build_model(Path(folder))
+        parameters = write_prm(Path(folder), SMALL)
         console.print(f"a random-weight PRM of {parameters / 1e6:.0f} M parameters")
         asyncio.run(measure(console, Path(folder), rollouts, problems, n, depth))
 
