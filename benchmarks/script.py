@@ -5,7 +5,8 @@ it has read before comes from its prefix cache. No seeds, no log-probabilities, 
 it begins anew.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -84,6 +85,12 @@ class Script:
         )
         self.tokens = 0
 
+    def measure(self, questions: Sequence[str], method: MethodName) -> tuple[float, int]:
+        """Seconds taken and tokens written for all questions together."""
+        before, begin = self.tokens, time.perf_counter()
+        self.solve(questions, method)
+        return time.perf_counter() - begin, self.tokens - before
+
     def solve(self, questions: Sequence[str], method: MethodName) -> list[list[Beam]]:
         """The finished solutions of each question that the method has kept."""
         searches = [SEARCHES[method](self._start(question), self._n, self._width) for question in questions]
@@ -116,3 +123,8 @@ class Script:
 def templated(tokenizer: Any, messages: list[Message]) -> str:
     """A chat as text, up to where the assistant begins."""
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
+def load_script(recipe: Recipe) -> Callable[[Sequence[str], MethodName], tuple[float, int]]:
+    """The script with a recipe's engines, loaded."""
+    return Script(recipe).measure

@@ -27,7 +27,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.script_process import ScriptProcess
+from benchmarks.own_process import OwnProcess
+from benchmarks.script import load_script
 from benchmarks.search_case import Case, Lengths, MethodName, PrmKind
 from benchmarks.search_limit import Limit
 from benchmarks.search_ways import WAYS, Setting, Watched, engines_of, timed
@@ -75,7 +76,7 @@ class Contest:
     def __init__(self, case: Case, against: Sequence[Against], policy: Policy, prm: Prm) -> None:
         self._case, self._policy, self._prm = case, policy, prm
         recipe = case.recipe(1, 0)
-        self._script = ScriptProcess(recipe) if Against.SCRIPT in against else None
+        self._script = OwnProcess(load_script, recipe) if Against.SCRIPT in against else None
         self._limit = Limit(recipe) if Against.LIMIT in against else None
         self._ways = [OURS, *(name for name in against if name != Against.LIMIT)]
         self._seeds = count()
@@ -96,7 +97,7 @@ class Contest:
             seconds, watched = await timed(WAYS[name], setting)
             return Taken(seconds, watched.written_tokens, watched)
         assert self._script is not None
-        return Taken(*self._script.solve([problem.question for problem in setting.problems], self._case.method))
+        return Taken(*self._script.measure([problem.question for problem in setting.problems], self._case.method))
 
     def close(self) -> None:
         """End the script's process."""

@@ -11,6 +11,7 @@ MethodName = Literal["beam_search", "beam_search_hf", "dvts"]
 PrmKind = Literal["real", "free"]
 EQUAL_LENGTH = 6
 LONGEST = 12
+STEP_TOKENS = 64
 SAMPLING = {"temperature": 0.7, "max_tokens": 256}
 ENGINE = {"engine": "vllm", "max_model_len": 512}
 PRMS: Mapping[PrmKind, dict[str, Any]] = {"real": ENGINE | {"model": "zoo/abacus-prm"}, "free": {"engine": "fake"}}
@@ -30,8 +31,8 @@ class Case:
     lengths: Lengths
     prm: PrmKind
 
-    def recipe(self, problems: int, seed: int) -> Recipe:
-        """The search with abacus-1m; each seed is a run of its own, on chains of its own."""
+    def recipe(self, problems: int, seed: int, engines: Mapping[str, Any] | None = None) -> Recipe:
+        """The search, with abacus-1m unless `engines` says otherwise; each seed is a run on chains of its own."""
         shortest, longest = (EQUAL_LENGTH, EQUAL_LENGTH) if self.lengths == "equal" else (1, LONGEST)
         chains = {"source": "chains", "count": problems, "shortest": shortest, "longest": longest, "seed": seed}
         return Recipe.model_validate(
@@ -39,9 +40,8 @@ class Case:
                 "name": "benchmark-search",
                 "seed": seed,
                 "problems": chains,
-                "policy": ENGINE | {"model": "zoo/abacus-1m"},
-                "prm": PRMS[self.prm],
-                "methods": [METHODS[self.method] | {"n": self.n, "step_tokens": 64}],
+                **(engines or {"policy": ENGINE | {"model": "zoo/abacus-1m"}, "prm": PRMS[self.prm]}),
+                "methods": [METHODS[self.method] | {"n": self.n, "step_tokens": STEP_TOKENS}],
                 "budgets": [self.n],
                 "sampling": SAMPLING,
             }

@@ -1,10 +1,14 @@
-"""vLLM's own server as a process of its own on loopback, with the settings that an engine of the run's own has."""
+"""vLLM's own server as a process of its own on loopback, with the settings that an engine of the run's own has.
+
+A `plain` one is without our middleware; `environment` adds to that of its process.
+"""
 
 import os
 import socket
 import subprocess
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.error import URLError
 
@@ -21,10 +25,16 @@ from overthink.tasks.engines.vllm.step_serving import MIDDLEWARE
 class VllmServer:
     """Serves one model under the name it has in reports; started and stopped as often as you like."""
 
-    def __init__(self, config: VllmPolicyConfig | VllmPrmConfig, log: Path) -> None:
+    def __init__(
+        self,
+        config: VllmPolicyConfig | VllmPrmConfig,
+        log: Path,
+        plain: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         model = locate_model(config)
         has_gpu = gpu_is_there()
-        extra = ["--middleware", MIDDLEWARE]
+        extra = [] if plain else ["--middleware", MIDDLEWARE]
         if isinstance(config, VllmPrmConfig):
             extra += server_flags(family_name(config.family), load_tokenizer(model))
         self.port = free_port()
@@ -35,7 +45,7 @@ class VllmServer:
             *flags_of(engine_arguments(config, model, 0, has_gpu)),
             *extra,
         ]
-        self._environment = os.environ | engine_environment(config, has_gpu)
+        self._environment = os.environ | engine_environment(config, has_gpu) | dict(environment or {})
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
