@@ -84,3 +84,33 @@ def test_engines_and_their_cores_end_with_a_killed_command(moment: str, tmp_path
     seen, left = killed(words, moments[moment])
     assert sum(CORE in line for line in seen.values()) == {"it loads": 0, "its core loads": 1, "it writes": 2}[moment]
     assert not left, {pid: seen[pid] for pid in left}
+
+
+ENDLESS = """
+import json
+from overthink.tasks.engines.templates import _answers
+endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+_answers(json.dumps({"template": endless, "variables": {}, "chats": [[{"role": "user", "content": "a"}]]}))
+"""
+
+
+def test_a_chat_template_ends_with_a_killed_command() -> None:
+    seen, left = killed([sys.executable, "-c", ENDLESS], started("engines.template_process"))
+    assert len(seen) == 1 and not left
+
+
+SERVING = """
+import time
+from pathlib import Path
+from benchmarks.servers import POLICY
+from benchmarks.vllm_server import VllmServer
+VllmServer(POLICY, Path("server.log")).start()
+time.sleep(600)
+"""
+
+
+@pytest.mark.engine
+def test_a_server_of_a_benchmark_and_its_core_end_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    seen, left = killed([sys.executable, "-c", SERVING], started(CORE), PYTHONPATH=str(Path(__file__).parents[2]))
+    assert not left, {pid: seen[pid] for pid in left}
