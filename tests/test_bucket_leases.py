@@ -200,6 +200,18 @@ def test_who_lost_a_lease_joins_again_and_goes_on(machine: Opener) -> None:
     assert set(texts(machine("third"))) == {"other", "paused"}
 
 
+def test_a_lease_that_was_taken_before_the_loss_was_known_is_left_to_nobody(
+    machine: Opener, bucket: BucketView
+) -> None:
+    stage, theirs = machine("paused", is_silent=True).stage(STAGE), machine("other").stage(STAGE)
+    with pytest.raises(LeaseLost), stage.lease(SHARD):
+        with soon(lambda: theirs.lease(SHARD)):
+            pass
+        with stage.lease(NEXT):
+            write(stage, "paused", NEXT.extents[0])
+    assert bucket.list_keys("leases/") == []
+
+
 def test_who_comes_back_after_others_were_alone_with_the_stage_is_told(machine: Opener) -> None:
     paused, other = machine("paused", is_silent=True), machine("other")
     with sharing(paused, stage := paused.stage(STAGE)):

@@ -251,7 +251,7 @@ class BucketLocks:
         # Removed without a condition, since there is none for that: where the session was ended in this very moment, a
         # third process may do the same work again, and of both the first commit counts.
         try:
-            if not session.is_lost:
+            if not session.is_lost or self._bucket.read(key) == session.id.encode():
                 self._bucket.remove(key)
         except BucketUnreachable as error:
             logger.warning("%s is held until its lease ends: %s", what, error)
