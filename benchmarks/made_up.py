@@ -147,17 +147,17 @@ def made_up_run(n: int, budgets: Sequence[int]) -> Run:
     """The run's manifest."""
     recipe = {
         "name": RUN_ID,
-        "problems": {"source": "chains"},
+        "problems": {"source": "chains", "count": 1},
         "policy": {"engine": "fake"},
         "prm": {"engine": "fake"},
         "methods": [{"method": METHOD, "n": n}],
         "budgets": list(budgets),
     }
-    kinds = StageKind.SAMPLE, StageKind.SCORE, StageKind.GRADE
+    kinds, method_id = (StageKind.SAMPLE, StageKind.SCORE, StageKind.GRADE), f"{METHOD}-n{n}"
     uses = (
         StageUse(StageKind.PROBLEMS, KEYS[StageKind.PROBLEMS]),
-        *(StageUse(kind, KEYS[kind], METHOD, n, 0) for kind in kinds),
-        StageUse(StageKind.SELECT, KEYS[StageKind.SELECT], METHOD),
+        *(StageUse(kind, KEYS[kind], method_id, n, 0) for kind in kinds),
+        StageUse(StageKind.SELECT, KEYS[StageKind.SELECT], method_id),
     )
     return Run(
         run_id=RUN_ID,

@@ -1,4 +1,4 @@
-"""What is asked of a large store: time and peak memory of SQL, report, export, select and reading manifests.
+"""What is asked of a large store: time and peak memory of SQL, commands, stages after grade, and reading manifests.
 
 The rows are made up, so that a store of millions of rollouts is written in minutes. Each measurement is a process of
 its own, whose largest resident memory the system tells.
@@ -38,11 +38,30 @@ def command(store: Path, *words: str) -> None:
         raise SystemExit(code)
 
 
-def select(store: Path) -> None:
-    """Make the select stage of the run anew."""
-    from benchmarks.made_up_select import select_again
+def stages(name: str) -> Callable[[Path], None]:
+    """Make the stages of one name anew; `strategy` stands for decide and choose."""
 
-    select_again(store)
+    def make(store: Path) -> None:
+        from benchmarks.made_up_stages import MadeUpRun, make_again
+
+        named = {"strategy": ["decide", "choose"]}.get(name, [name])
+        make_again(store, lambda run: [getattr(MadeUpRun, one)(run) for one in named])
+
+    return make
+
+
+def collect(store: Path) -> None:
+    """What `overthink fit` reads."""
+    from benchmarks import made_up_stages
+
+    made_up_stages.collect(store)
+
+
+def compare(store: Path) -> None:
+    """What `overthink compare` does."""
+    from benchmarks import made_up_stages
+
+    made_up_stages.compare(store)
 
 
 def read_manifests(store: Path) -> None:
@@ -75,7 +94,11 @@ WORK: dict[str, Callable[[Path], None]] = {
     "csv": lambda store: ask(store, "SELECT * FROM rollouts"),
     "duckdb": lambda store: command(store, "export", "--duckdb", f"{store}.duckdb", "--force"),
     "parquet": lambda store: command(store, "export", "--parquet", f"{store}.parquet", "--force"),
-    "select": select,
+    "select": stages("select"),
+    "measure": stages("measure"),
+    "strategy": stages("strategy"),
+    "fit": collect,
+    "compare": compare,
 }
 
 

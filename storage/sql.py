@@ -41,11 +41,12 @@ class AnswerRows:
 
 
 def query(store: Store, sql: str, limits: QueryLimits | None = None, say: Say | None = None) -> pa.Table:
-    """Answer one SELECT. Raises QueryError, with one line, for anything else, and for more than `limits.answer` bytes.
+    """Answer one SELECT; without `limits`, as reports ask, in any time.
 
+    Raises QueryError, with one line, for anything else, and for more than `limits.answer` bytes.
     `say` is called with one line where the store lacks rows that belong to the answer.
     """
-    limits = limits or QueryLimits()
+    limits = limits or QueryLimits(seconds=None)
     with stream(store, sql, limits, say) as rows:
         size, batches = 0, []
         for batch in rows.batches:
@@ -64,7 +65,7 @@ def stream(store: Store, sql: str, limits: QueryLimits | None = None, say: Say |
 
     The time limit bounds DuckDB's time, not the reader's. Raises QueryError as `query` does.
     """
-    limits = limits or QueryLimits()
+    limits = limits or QueryLimits(seconds=None)
     with connected(store, limits) as connection, Waiting(connection, limits.seconds) as waiting:
         show_tables(connection, store, store.runs(), stored_tables(tables_read(connection, sql)), say)
         yield rows_of(connection, _of_public_tables(sql), waiting)

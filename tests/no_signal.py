@@ -1,5 +1,6 @@
 """A world in which difficulty tells nothing: all problems are alike, and so is the accuracy of every option."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -7,8 +8,8 @@ import numpy as np
 from overthink.tasks.analysis.difficulty import FEATURES
 from overthink.tasks.analysis.estimators import estimates_after
 from overthink.tasks.analysis.selectors import Candidates, Floats, candidates, choose
-from overthink.tasks.strategy.fit_strategy import Observations, Option
-from overthink.tasks.strategy.known_difficulty import known_difficulty
+from overthink.tasks.strategy.fit_strategy import KnownDifficulty, Observations, Option
+from overthink.tasks.strategy.known_difficulty import known_difficulty, split_rollouts
 
 PILOT = 4
 
@@ -38,7 +39,7 @@ def world(problems: int, count: int, budgets: tuple[int, ...], seed: int) -> Obs
         options.append(_option(voted, budget, "best_of_n"))
         for search in ("beam_search", "dvts"):
             options.append(_option((generator.random(problems) < accuracy_at(budget)).astype(float), budget, search))
-    found = {budget: known_difficulty(budget, pools, PILOT, options, options, 0) for budget in budgets}
+    found = {budget: known_at(budget, pools, options) for budget in budgets}
     return Observations(
         features=generator.random((problems, len(FEATURES))),
         pilot_tokens=np.full(problems, 40.0),
@@ -48,6 +49,11 @@ def world(problems: int, count: int, budgets: tuple[int, ...], seed: int) -> Obs
         any_right={},
         known={budget: known for budget, known in found.items() if known is not None},
     )
+
+
+def known_at(budget: int, pools: Sequence[Candidates], options: Sequence[Option]) -> KnownDifficulty | None:
+    split = [split_rollouts(pool, PILOT, budget, ["majority"], 0) for pool in pools]
+    return known_difficulty(budget, split, options, options)
 
 
 def _option(accuracy: Floats, budget: int, method: str) -> Option:

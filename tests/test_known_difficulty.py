@@ -4,12 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from no_signal import PILOT, accuracy_at, rollouts, world
+from no_signal import accuracy_at, known_at, rollouts, world
 
 from overthink.tasks.analysis.difficulty import DifficultyConfig
 from overthink.tasks.strategy.baselines import KNOWN_BINS, compare_baselines
 from overthink.tasks.strategy.fit_strategy import KnownDifficulty, Observations, cross_validate
-from overthink.tasks.strategy.known_difficulty import known_difficulty
 
 BINS = DifficultyConfig()
 BUDGET, ROLLOUTS, WORLDS = 8, 16, 40
@@ -40,7 +39,7 @@ def test_the_difficulty_does_not_move_with_what_is_scored_nor_the_other_way_roun
     generator = np.random.default_rng(0)
     pools = [rollouts(generator, ROLLOUTS) for _ in range(20)]
     options = world(20, ROLLOUTS, (BUDGET,), 0).options
-    was = known_difficulty(BUDGET, pools, PILOT, options, options, 0)
+    was = known_at(BUDGET, pools, options)
     assert was is not None
     for half, same, other in (
         (slice(0, 8), "pass_at_1", "accuracy"),
@@ -49,7 +48,7 @@ def test_the_difficulty_does_not_move_with_what_is_scored_nor_the_other_way_roun
         turned = [replace(pool, correct=pool.correct.copy()) for pool in pools]
         for pool in turned:
             pool.correct[half] = ~pool.correct[half]
-        now = known_difficulty(BUDGET, turned, PILOT, options, options, 0)
+        now = known_at(BUDGET, turned, options)
         assert now is not None
         found = {
             "pass_at_1": (was.pass_at_1, now.pass_at_1),

@@ -12,8 +12,8 @@ from overthink.tasks.analysis.prm_quality import (
     calibration_curve,
     calibration_error,
     detect_errors,
+    is_misled_by_max,
     length_bias,
-    misled_by_max,
 )
 
 SCORED = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40)
@@ -59,12 +59,11 @@ def test_length_bias_looks_at_right_and_wrong_ones_apart() -> None:
     assert length_bias(np.full(6, 0.5), tokens, right) == {True: None, False: None}
 
 
-def test_misled_by_max_counts_problems_that_could_have_been_solved() -> None:
+def test_a_maximum_misleads_where_it_could_have_been_right() -> None:
     fooled = (np.array([0.9, 0.8]), np.array([False, True]))
     served = (np.array([0.9, 0.8]), np.array([True, False]))
     hopeless = (np.array([0.9]), np.array([False]))
-    assert misled_by_max([fooled, served, served, hopeless]) == pytest.approx(1 / 3)
-    assert misled_by_max([hopeless]) is None
+    assert [is_misled_by_max(*one) for one in (fooled, served, hopeless)] == [True, False, None]
 
 
 SOLUTIONS = [

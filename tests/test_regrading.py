@@ -142,7 +142,7 @@ def test_grading_anew_gives_what_is_stored_where_the_grader_is_the_same(tmp_path
     for method_id in ("cot", "best_of_n-n8", "beam_search-n4-m4"):
         sql = f"SELECT * EXCLUDE (run_id, method_id) FROM selections WHERE method_id = '{method_id}' ORDER BY ALL"
         with regrading(store, run) as anew:
-            found = anew.selections(method_id)
+            found = anew.selections(method_id).to_pylist()
         assert sorted(found, key=str) == sorted(query(store, sql).to_pylist(), key=str)
 
 
@@ -157,7 +157,7 @@ def test_rollouts_that_several_methods_share_are_graded_anew_once(budgets: Seque
     with regrading(store, run) as anew:
         for use in choices:
             stored = store.stage(use.key).table("selections").to_pylist()
-            assert anew.selections(str(use.method_id)) == stored
+            assert anew.selections(str(use.method_id)).to_pylist() == stored
 
 
 @pytest.mark.usefixtures("bare")
@@ -179,7 +179,9 @@ def test_a_store_of_0_1_is_graded_anew_to_the_same_choices(tmp_path: Path) -> No
         columns = "problem_id, selector, n, correct, accuracy, estimator"
         sql = f"SELECT {columns} FROM selections WHERE run_id = '{run.run_id}' AND method_id = '{method_id}'"
         with regrading(store, run) as anew:
-            found = [{name: row[name] for name in columns.split(", ")} for row in anew.selections(method_id)]
+            found = [
+                {name: row[name] for name in columns.split(", ")} for row in anew.selections(method_id).to_pylist()
+            ]
         assert sorted(found, key=str) == sorted(query(store, sql).to_pylist(), key=str)
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pytest
 
+import overthink.tasks.stages.graded
 import overthink.tasks.stages.select
 from benchmarks.made_up import write_store
-from benchmarks.made_up_select import context_of, select_node
+from benchmarks.made_up_stages import MadeUpRun
 from overthink.storage.manifest import Extent
 from overthink.storage.store import Store
 from overthink.tasks.domains.math.judge import MathJudge
@@ -28,8 +29,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def chosen(store: Store, judge: MathJudge) -> dict[str, pa.Table]:
-    node = select_node(store)
-    return node.part(context_of(store, node, judge), Extent(node.problems.units, 0, N))
+    run = MadeUpRun(store.root)
+    node = run.select()
+    return node.part(run.context(node, judge), Extent(node.problems.units, 0, N))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ def test_it_chooses_the_same_however_many_problems_it_reads_at_once(
         sizes.append(len(graded))
         return join_all(graded, with_judge)
 
-    monkeypatch.setattr(overthink.tasks.stages.select, "ROLLOUTS_AT_ONCE", rollouts)
+    monkeypatch.setattr(overthink.tasks.stages.graded, "ROLLOUTS_AT_ONCE", rollouts)
     monkeypatch.setattr(overthink.tasks.stages.select, "join_all", counted)
     assert chosen(store, judge) == expected
     assert sizes == batches

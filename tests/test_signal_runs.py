@@ -105,7 +105,7 @@ CHOICES = "SELECT selector, n, problem_id, answer FROM selections ORDER BY ALL"
 def test_regrading_and_rebuilding_choose_by_the_stored_signals(finished: Store, tmp_path: Path) -> None:
     chosen = query(finished, CHOICES).to_pylist()
     with regrading(finished, finished.find_run("signals")) as again:
-        rows = again.selections("best_of_n-n8")
+        rows = again.selections("best_of_n-n8").to_pylist()
     assert sorted(({name: row[name] for name in chosen[0]} for row in rows), key=str) == sorted(chosen, key=str)
     store = Store(shutil.copytree(finished.root, tmp_path / "store"))
     (stage,) = (one for one in store.stages() if one.key.startswith("select-"))

@@ -1,6 +1,7 @@
 """The figures of a PRM over one source of scored solutions, as rows of the table `prm_metrics`."""
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,15 +18,14 @@ from overthink.tasks.analysis.prm_quality import (
     calibration_curve,
     calibration_error,
     detect_errors,
+    is_misled_by_max,
     length_bias,
-    misled_by_max,
 )
 from overthink.tasks.analysis.selectors import (
     BEST_BY,
     MAJORITY,
     ORACLE,
     Candidates,
-    Selector,
     values_of,
 )
 
@@ -108,21 +108,29 @@ def length_figures(scores: Floats, tokens: Floats, right: Booleans, aggregation:
     yield Figure("length_bias_wrong", bias[False], int((~right).sum()), aggregation)
 
 
-def selection_figures(problems: Sequence[Candidates], budgets: Sequence[int], seed: int) -> Iterator[Figure]:
+def selection_figures(problems: Iterable[Candidates], budgets: Sequence[int], seed: int) -> Iterator[Figure]:
     """How often the best-scored answer is wrong although a right one exists, and accuracy at every budget.
 
     The accuracies are those of the best-scored of n, the majority and the oracle: where the first falls with n, high
-    scores come from wrong solutions that mislead the PRM. Answers whose verdict is unknown are left out.
+    scores come from wrong solutions that mislead the PRM. Answers whose verdict is unknown are left out. Each problem
+    is read once, and only numbers of it are kept.
     """
-    for aggregation in AGGREGATIONS:
-        held = [_with_a_say(problem, aggregation) for problem in problems]
-        solvable = sum(bool(right.any()) for _, right in held)
-        yield Figure("misled_by_max", misled_by_max(held), solvable, aggregation)
+    misled: dict[Aggregation, list[bool]] = {aggregation: [] for aggregation in AGGREGATIONS}
+    accuracies: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for problem in problems:
+        for aggregation in AGGREGATIONS:
+            found = is_misled_by_max(*_with_a_say(problem, aggregation))
+            misled[aggregation] += [] if found is None else [found]
+        for n in budgets:
+            for selector, accuracy in _accuracies(problem, n, seed):
+                accuracies[selector, n].append(accuracy)
+    for aggregation, of_it in misled.items():
+        yield Figure("misled_by_max", sum(of_it) / len(of_it) if of_it else None, len(of_it), aggregation)
     for n in budgets:
         for aggregation in AGGREGATIONS:
-            yield _accuracy("accuracy_of_max", BEST_BY[aggregation], problems, n, seed, aggregation)
-        yield _accuracy("accuracy_of_majority", MAJORITY, problems, n, seed)
-        yield _accuracy("accuracy_of_oracle", ORACLE, problems, n, seed)
+            yield _mean("accuracy_of_max", accuracies[BEST_BY[aggregation].name, n], n, aggregation)
+        yield _mean("accuracy_of_majority", accuracies[MAJORITY.name, n], n)
+        yield _mean("accuracy_of_oracle", accuracies[ORACLE.name, n], n)
 
 
 def _with_a_say(problem: Candidates, aggregation: Aggregation) -> tuple[Floats, Booleans]:
@@ -131,19 +139,16 @@ def _with_a_say(problem: Candidates, aggregation: Aggregation) -> tuple[Floats, 
     return values[eligible], problem.correct[eligible]
 
 
-def _accuracy(
-    measure: Measure,
-    selector: Selector,
-    problems: Sequence[Candidates],
-    n: int,
-    seed: int,
-    aggregation: Aggregation | None = None,
-) -> Figure:
-    accuracies = []
-    for problem in problems:
-        size = min(n, problem.count)  # a search may return fewer rollouts than its budget, which count as a whole
-        accuracies.append(estimates([selector.name], problem, [size], seed)[selector.name, size].accuracy)
-    known = [accuracy for accuracy in accuracies if accuracy is not None]
+def _accuracies(problem: Candidates, n: int, seed: int) -> Iterator[tuple[str, float]]:
+    """The accuracy of each selector on n rollouts of a problem, where it is known."""
+    size = min(n, problem.count)  # a search may return fewer rollouts than its budget, which count as a whole
+    selectors = [selector.name for selector in (*BEST_BY.values(), MAJORITY, ORACLE)]
+    for (selector, _), estimate in estimates(selectors, problem, [size], seed).items():
+        if estimate.accuracy is not None:
+            yield selector, estimate.accuracy
+
+
+def _mean(measure: Measure, known: Sequence[float], n: int, aggregation: Aggregation | None = None) -> Figure:
     return Figure(measure, float(np.mean(known)) if known else None, len(known), aggregation, n)
 
 

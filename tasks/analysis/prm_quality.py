@@ -75,15 +75,12 @@ def length_bias(scores: Floats, tokens: Floats, right: Booleans) -> dict[bool, f
     return found
 
 
-def misled_by_max(problems: Sequence[tuple[Floats, Booleans]]) -> float | None:
-    """Of the problems with a right rollout, the share whose best-scored one is wrong (the first, among equals).
+def is_misled_by_max(scores: Floats, right: Booleans) -> bool | None:
+    """Whether a problem's best-scored rollout is wrong (the first, among equals); None where no rollout is right.
 
-    A problem is (scores, right), with one entry per rollout. None where no problem has a right one.
+    Both have one entry per rollout.
     """
-    solvable = [(scores, right) for scores, right in problems if right.any()]
-    if not solvable:
-        return None
-    return sum(not right[np.argmax(scores)] for scores, right in solvable) / len(solvable)
+    return not right[np.argmax(scores)] if right.any() else None
 
 
 @dataclass(frozen=True)

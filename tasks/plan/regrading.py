@@ -3,8 +3,10 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+
+import pyarrow as pa
 
 from overthink.storage.files import read_json
 from overthink.storage.manifest import Extent
@@ -23,7 +25,7 @@ from overthink.tasks.stages.grade import GradeNode
 from overthink.tasks.stages.node import Input
 from overthink.tasks.stages.select import ChoiceNode, SelectNode, SelectSettings
 
-Row = dict[str, Any]
+PROBLEMS_AT_ONCE = 50
 
 
 @contextmanager
@@ -45,12 +47,12 @@ class Regrading:
         self._judge = judge
         self._problems = stored_problems(store, run)
 
-    def selections(self, method_id: str) -> list[Row]:
-        """The rows of `selections` of one method. Raises StorageError where a stage that it needs is incomplete."""
+    def selections(self, method_id: str) -> pa.Table:
+        """The table `selections` of one method. Raises StorageError where a stage that it needs is incomplete."""
         decided = any(use.kind == StageKind.DECIDE for use in self._run.stages if use.method_id == method_id)
         chosen = self._choose(method_id) if decided else self._select(method_id)
         extent = Extent(self._problems.units, 0, chosen.n)
-        return list(chosen.part(self._context(chosen.key), extent)["selections"].to_pylist())
+        return chosen.part(self._context(chosen.key), extent)["selections"]
 
     def _select(self, method_id: str) -> ChoiceNode:
         made = stored_stage(self._run, method_id, *MAKE_ROLLOUTS)
@@ -94,18 +96,18 @@ class Regrading:
             grader=self._grader,
             tests=stored_tests(self._run, made),
         )
-        context, units = self._context(node.key), self._problems.units
-        for extent in context.stage.missing(units, node.n, len(units)):
+        context = self._context(node.key)
+        for extent in context.stage.missing(self._problems.units, node.n, PROBLEMS_AT_ONCE):
             node.make_now(context, extent)
         return node
 
     def _context(self, key: str) -> ShardContext:
-        return ShardContext(self._scratch.stage(key), self._stage_of, self._judge, lambda: None)
+        return ShardContext(self._scratch.stage(key), cache(self._stage_of), self._judge, lambda: None)
 
     def _stage_of(self, key: str) -> Stage:
         """The stage in the temporary store, or else the run's stored one."""
         made_here = self._scratch.stage(key)
-        return made_here if made_here.entries() else self._store.stage(key)
+        return (made_here if made_here.entries() else self._store.stage(key)).as_it_stands()
 
     def _whole(self, read: Input) -> Input:
         stage = self._store.stage(read.key)

@@ -9,8 +9,9 @@ from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
 from overthink.tasks.errors import Regression, UserError
 from overthink.tasks.recipes.recipe import GateConfig
-from overthink.tasks.reporting.compare_runs import Difference, difference_of, paired_choices
+from overthink.tasks.reporting.compare_runs import Difference, difference_of
 from overthink.tasks.reporting.compare_tables import difference_text, regraded_text
+from overthink.tasks.reporting.paired_runs import PairedRuns
 
 LAST = "last"
 FALSE_ALARMS = 0.05  # two-sided, over all methods; the gate uses only the lower tail
@@ -63,8 +64,8 @@ def judge(store: Store, run: Run, gate: GateConfig) -> Verdict:
     if against is None:
         return Verdict(run.run_id, None, 1 - FALSE_ALARMS, ())
     looks = {}
-    paired = paired_choices(store, against, run)
-    for (method_id, selector, n), rows in paired.choices.items():
+    paired = PairedRuns(store, against, run)
+    for (method_id, selector, n), rows in paired.choices():
         if selector == gate.selector:
             looks[method_id] = (n, rows)  # n ascends, so the largest remains
     if any(len(rows) < 2 for _, rows in looks.values()) or not looks:

@@ -14,7 +14,7 @@ from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.context import OpenStage, ShardContext
 from overthink.tasks.stages.decide import Pilot
-from overthink.tasks.stages.graded import Graded, Pool, join_all, read_graded
+from overthink.tasks.stages.graded import Graded, Pool, in_batches, join_all, read_graded
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
 from overthink.tasks.stages.node import Input
 from overthink.tasks.stages.select import ChoiceNode, Row, estimate_columns, groups_of, over_problems, selection
@@ -75,19 +75,22 @@ class ChooseNode(ChoiceNode):
         return self.applied.reads
 
     def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:
-        """Choose for all problems of the run."""
-        pools = join_all(self.applied.rollouts(context.stage_of, extent.units), context.judge)
+        """Choose for all problems of the run, some at a time, so that only their rollouts are in memory."""
         decided = context.stage_of(self.applied.decisions.key).table("decisions").to_pylist()
         decisions = {row["problem_key"]: row for row in decided}
-        rows = []
-        for unit in extent.units:
-            rows.append(decided_choice(self.problems.by_key[unit], pools[unit], decisions[unit]))
-            context.on_problem()
+        groups: list[pa.Table] = []
+        rows: list[Row] = []
+        for some in in_batches(Extent(extent.units, 0, self.applied.most)):
+            pools = join_all(self.applied.rollouts(context.stage_of, some.units), context.judge)
+            for unit, pool in pools.items():
+                rows.append(decided_choice(self.problems.by_key[unit], pool, decisions[unit]))
+                context.on_problem()
+            groups.append(rows_table("groups", groups_of(self.problems.by_key, pools)))
         # Under a total each problem has its own budget; the row over all problems has the mean.
         n = round(sum(row["n"] for row in rows) / len(rows))
         estimates = [row | {"n": n} for row in over_problems(rows)]
         return {
-            "groups": rows_table("groups", groups_of(self.problems.by_key, pools)),
+            "groups": pa.concat_tables(groups),
             "selections": rows_table("selections", rows),
             "estimates": rows_table("estimates", estimates),
         }

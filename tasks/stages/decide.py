@@ -18,10 +18,9 @@ from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.recipes.strategy_file import Strategy
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.context import OpenStage, ShardContext
-from overthink.tasks.stages.graded import Graded, join_all, read_graded
+from overthink.tasks.stages.graded import Graded, in_batches, join_all, read_graded, tokens_by_problem
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
 from overthink.tasks.stages.node import Input, PlainNode
-from overthink.tasks.stages.score import rows_within
 
 DECISIVE = {
     "difficulty",
@@ -47,11 +46,7 @@ class Pilot:
 
     def tokens(self, stage_of: OpenStage, units: tuple[str, ...]) -> dict[str, list[int]]:
         """The completion tokens of each rollout, by problem key."""
-        table = rows_within(stage_of(self.rollouts.key).table("rollouts"), Extent(units, 0, self.n))
-        tokens: dict[str, list[int]] = {unit: [] for unit in units}
-        for unit, count in zip(table["problem_key"].to_pylist(), table["completion_tokens"].to_pylist(), strict=True):
-            tokens[unit].append(count)
-        return tokens
+        return tokens_by_problem(stage_of(self.rollouts.key), Extent(units, 0, self.n))
 
 
 @dataclass(frozen=True)
@@ -143,15 +138,18 @@ class DecideNode(AnyDecisionNode):
         return self.pilot.n
 
     def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:
-        """Decide for all problems without a decision."""
-        units, stage_of = extent.units, context.stage_of
-        pilots, tokens = join_all(self.pilot.graded(stage_of, units), context.judge), self.pilot.tokens(stage_of, units)
-        features = np.array([features_of(pilots[unit].all, tokens[unit]) for unit in units])
-        spent = np.array([float(sum(tokens[unit])) for unit in units])
-        decisions = self.decide(features, spent)
-        for _ in units:
-            context.on_problem()
-        return {"decisions": decisions_table(self.problems.by_key, units, decisions)}
+        """Decide for all problems without a decision; of their pilots only some are in memory at a time."""
+        features: list[Floats] = []
+        spent: list[float] = []
+        for some in in_batches(Extent(extent.units, 0, self.pilot.n)):
+            pilots = join_all(self.pilot.graded(context.stage_of, some.units), context.judge)
+            tokens = self.pilot.tokens(context.stage_of, some.units)
+            for unit in some.units:
+                features.append(features_of(pilots[unit].all, tokens[unit]))
+                spent.append(float(sum(tokens[unit])))
+                context.on_problem()
+        decisions = self.decide(np.array(features), np.array(spent))
+        return {"decisions": decisions_table(self.problems.by_key, extent.units, decisions)}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -1,7 +1,7 @@
 """Stored graded rollouts, and the groups of equal answers among those that a selector chooses from."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from overthink.tasks.analysis.signals import CLASS_NAMES, TEST_SIGNALS, ClassNam
 from overthink.tasks.domains.domain import Judge
 from overthink.tasks.stages.score import by_rollout, rows_within
 
+ROLLOUTS_AT_ONCE = 20_000  # with their answers and scores some 70 MB of Python's objects
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -80,6 +81,13 @@ def _signal(table: pa.Table, signal: SignalName) -> pa.ChunkedArray:
     return pc.coalesce(table[signal], pc.divide(table["logprob_sum"], pc.cast(written, pa.float64())))
 
 
+def in_batches(extent: Extent) -> Iterator[Extent]:
+    """The problems of an extent, with some ROLLOUTS_AT_ONCE rollouts at a time."""
+    size = max(1, ROLLOUTS_AT_ONCE // max(1, extent.last - extent.first))
+    for begin in range(0, len(extent.units), size):
+        yield Extent(extent.units[begin : begin + size], extent.first, extent.last)
+
+
 def read_graded(
     grades: Stage, scores: Stage | None, extent: Extent, signals: SignalSource | None = None
 ) -> dict[str, Graded]:
@@ -127,6 +135,15 @@ def on_all_cores(work: Callable[[Item], Result], items: Iterable[Item]) -> list[
     """Map `work` over the items, in order, with a thread for each core; for work that waits for a judge's processes."""
     with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as threads:
         return list(threads.map(work, items))
+
+
+def tokens_by_problem(made: Stage, extent: Extent) -> dict[str, list[int]]:
+    """The completion tokens of the rollouts of an extent, by problem key."""
+    table = rows_within(made.table("rollouts", extent.units), extent)
+    tokens: dict[str, list[int]] = {unit: [] for unit in extent.units}
+    for unit, count in zip(table["problem_key"].to_pylist(), table["completion_tokens"].to_pylist(), strict=True):
+        tokens[unit].append(count)
+    return tokens
 
 
 def column_by_rollout(table: pa.Table, column: str) -> dict[str, Any]:

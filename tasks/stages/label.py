@@ -116,7 +116,7 @@ class LabelNode(EngineNode):
         return {"step_labels": rows_table("step_labels", [row for rows in found for row in rows])}
 
     def _graded(self, context: EngineContext, extent: Extent) -> dict[str, list[KnownRollout]]:
-        correct = column_by_rollout(context.stage_of(self.grades.key).table("grades"), "correct")
+        correct = column_by_rollout(context.stage_of(self.grades.key).table("grades", extent.units), "correct")
         written = read_written(context.stage_of(self.rollouts.key), Extent(extent.units, 0, self.drawn))
         return {
             unit: [KnownRollout(one.rollout_id, one.steps, correct[one.rollout_id]) for one in rollouts]

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.stages import Stage
-from overthink.tasks.analysis.aggregation import AGGREGATIONS, aggregate
+from overthink.tasks.analysis.aggregation import AGGREGATIONS, Aggregation, aggregate
 from overthink.tasks.analysis.prm_measures import (
     Figure,
     doubling_budgets,
@@ -25,9 +25,10 @@ from overthink.tasks.analysis.prm_measures import (
     selection_figures,
 )
 from overthink.tasks.analysis.prm_quality import FirstError
+from overthink.tasks.analysis.selectors import Booleans, Candidates, Floats
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.context import ShardContext
-from overthink.tasks.stages.graded import column_by_rollout, join_all, read_graded
+from overthink.tasks.stages.graded import column_by_rollout, in_batches, join_all, read_graded
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
 from overthink.tasks.stages.node import Input, PlainNode
 from overthink.tasks.stages.score import by_rollout, rows_within
@@ -102,8 +103,7 @@ class MeasureSolutionsNode(MeasureNode):
         """Figures of single steps, and of solutions, which are right or wrong by their labels."""
         imported = context.stage_of(self.rollouts.key)
         labels = labels_by_rollout(imported.table("step_labels"))
-        rollouts = rows_within(imported.table("rollouts"), extent)
-        solutions = scored_rollouts(rollouts, context.stage_of(self.scores.key), labels)
+        solutions = scored_rollouts(imported, context.stage_of(self.scores.key), labels, extent)
         for figure in _label_figures(solutions, self.problems.by_key, self.split):
             yield self.labeller, figure
         for figure in _solution_figures(solutions):
@@ -150,19 +150,30 @@ class MeasureRolloutsNode(MeasureNode):
         return (*super().inputs, self.rollouts)
 
     def figures(self, context: ShardContext, extent: Extent) -> Iterator[tuple[str | None, Figure]]:
-        """The figures; a rollout whose grade is unknown counts only in votes."""
-        grades, scores = context.stage_of(self.grades.key), context.stage_of(self.scores.key)
-        rollouts = rows_within(context.stage_of(self.rollouts.key).table("rollouts"), extent)
-        for figure in _rollout_figures(rollouts, grades, scores):
+        """The figures; a rollout whose grade is unknown counts only in votes.
+
+        The rollouts of some problems are in memory at a time; of all of them, a few numbers each.
+        """
+        made, grades, scores = (context.stage_of(one.key) for one in (self.rollouts, self.grades, self.scores))
+        # By problem, as one table of all rollouts would be: sums of many numbers depend on their order.
+        batches = list(in_batches(Extent(tuple(sorted(extent.units)), extent.first, extent.last)))
+        for figure in _rollout_figures(RankedRollouts.of(made, grades, scores, some) for some in batches):
             yield None, figure
-        graded = [pool.all for pool in join_all(read_graded(grades, scores, extent), context.judge).values()]
         budgets = doubling_budgets(extent.last) if self.independent else [extent.last]
-        for figure in selection_figures(graded, budgets, self.seed):
+        for figure in selection_figures(self._candidates(context, extent), budgets, self.seed):
             yield None, figure
         for labeller, by_id in self.labels.items():
-            solutions = [one for one in scored_rollouts(rollouts, scores, by_id) if one.labels]
+            each = (scored_rollouts(made, scores, by_id, some) for some in batches)
+            solutions = [one for batch in each for one in batch if one.labels]
             for figure in _label_figures(solutions, self.problems.by_key, self.split) if solutions else ():
                 yield labeller, figure
+
+    def _candidates(self, context: ShardContext, extent: Extent) -> Iterator[Candidates]:
+        """The rollouts of each problem, with equal answers grouped."""
+        grades, scores = context.stage_of(self.grades.key), context.stage_of(self.scores.key)
+        for some in in_batches(extent):
+            for pool in join_all(read_graded(grades, scores, some), context.judge).values():
+                yield pool.all
 
 
 @dataclass(frozen=True)
@@ -204,26 +215,47 @@ def _label_figures(
     yield from ranking_figures(scores, right, None)
 
 
-def _rollout_figures(rollouts: pa.Table, grades: Stage, scores: Stage) -> Iterator[Figure]:
+@dataclass(frozen=True)
+class RankedRollouts:
+    """The rollouts of some problems whose grade is known: their aggregated scores and tokens, each (rollouts,)."""
+
+    values: Mapping[Aggregation, Floats]
+    right: Booleans
+    tokens: Floats
+
+    @classmethod
+    def of(cls, made: Stage, grades: Stage, scores: Stage, extent: Extent) -> "RankedRollouts":
+        """Those of an extent, by problem and sample index."""
+        correct = column_by_rollout(grades.table("grades", extent.units), "correct")
+        steps = by_rollout(scores.table("scores", extent.units), "score")
+        tokens = column_by_rollout(rollouts_of(made, extent), "completion_tokens")
+        known = [one for one in tokens if correct[one] is not None and one in steps]
+        return cls(
+            {name: np.array([aggregate(steps[one], name) for one in known]) for name in AGGREGATIONS},
+            np.array([correct[one] for one in known], dtype=bool),
+            np.array([tokens[one] for one in known], dtype=np.float64),
+        )
+
+
+def _rollout_figures(batches: Iterable[RankedRollouts]) -> Iterator[Figure]:
     """How well each aggregation ranks the rollouts whose grade is known."""
-    correct = column_by_rollout(grades.table("grades"), "correct")
-    steps = by_rollout(scores.table("scores"), "score")
-    known = [
-        (steps[rollout_id], correct[rollout_id], tokens)
-        for rollout_id, tokens in column_by_rollout(rollouts, "completion_tokens").items()
-        if correct[rollout_id] is not None and steps[rollout_id]
-    ]
-    right = np.array([is_right for _, is_right, _ in known], dtype=bool)
-    tokens = np.array([count for *_, count in known], dtype=np.float64)
+    every = list(batches)
+    right, tokens = np.concatenate([one.right for one in every]), np.concatenate([one.tokens for one in every])
     for name in AGGREGATIONS:
-        values = np.array([aggregate(row, name) for row, *_ in known])
+        values = np.concatenate([one.values[name] for one in every])
         yield from ranking_figures(values, right, name)
         yield from length_figures(values, tokens, right, name)
 
 
-def scored_rollouts(rollouts: pa.Table, scores: Stage, labels: Labels) -> list[ScoredRollout]:
-    """The rollouts of a shard with their scores and labels."""
-    steps = by_rollout(scores.table("scores"), "score")
+def rollouts_of(made: Stage, extent: Extent) -> pa.Table:
+    """The rows of `rollouts` of an extent, without their texts, by problem and sample index."""
+    columns = ["problem_key", "rollout_id", "sample_index", "completion_tokens"]
+    return rows_within(made.table("rollouts", extent.units).select(columns), extent)
+
+
+def scored_rollouts(made: Stage, scores: Stage, labels: Labels, extent: Extent) -> list[ScoredRollout]:
+    """The rollouts of some problems with their scores and labels."""
+    steps = by_rollout(scores.table("scores", extent.units), "score")
     return [
         ScoredRollout(
             row["problem_key"],
@@ -231,7 +263,7 @@ def scored_rollouts(rollouts: pa.Table, scores: Stage, labels: Labels) -> list[S
             labels.get(row["rollout_id"], {}),
             _first_error(steps[row["rollout_id"]], labels.get(row["rollout_id"], {})),
         )
-        for row in rollouts.select(["problem_key", "rollout_id"]).to_pylist()
+        for row in rollouts_of(made, extent).to_pylist()
     ]
 
 

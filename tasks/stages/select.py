@@ -1,6 +1,6 @@
 """The select stage: groups of equal answers; the chosen answer and expected accuracy of every selector and budget."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -26,13 +26,12 @@ from overthink.tasks.analysis.signals import OF_TESTS, SIGNAL_NAMES, SignalName
 from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.context import ShardContext
-from overthink.tasks.stages.graded import Graded, Pool, SignalSource, join_all, read_graded
+from overthink.tasks.stages.graded import Graded, Pool, SignalSource, in_batches, join_all, read_graded
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
 from overthink.tasks.stages.known_signals import KnownSignals
 from overthink.tasks.stages.node import Input, PlainNode
 
 Row = dict[str, Any]
-ROLLOUTS_AT_ONCE = 20_000  # with their answers and scores some 70 MB of Python's objects
 NOTHING_CHOSEN = Estimate(0.0, 0.0, "exact")
 
 
@@ -148,13 +147,6 @@ def without_unknown(settings: SelectSettings, known: KnownSignals) -> SelectSett
     """
     unknown = known.unknown
     return replace(settings, selectors=[one for one in settings.selectors if signal_of(one) not in unknown])
-
-
-def in_batches(extent: Extent) -> Iterator[Extent]:
-    """The problems of an extent, with some ROLLOUTS_AT_ONCE rollouts at a time."""
-    size = max(1, ROLLOUTS_AT_ONCE // max(1, extent.last - extent.first))
-    for begin in range(0, len(extent.units), size):
-        yield Extent(extent.units[begin : begin + size], extent.first, extent.last)
 
 
 def in_order(chosen: pa.Table, settings: SelectSettings) -> list[pa.Table]:

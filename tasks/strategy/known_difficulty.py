@@ -5,7 +5,7 @@ the rollouts that are scored therefore gains accuracy even where all problems ar
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,26 +14,43 @@ from overthink.tasks.analysis.selectors import Candidates, Floats, SelectorName
 from overthink.tasks.strategy.fit_strategy import KnownDifficulty, Option
 
 
+@dataclass(frozen=True)
+class SplitRollouts:
+    """One problem's best-of-N, split: pass@1 by the second part, and the accuracy of selectors on the first.
+
+    Both in [0, 1]; pass@1 is NaN and an accuracy None where no verdict is known.
+    """
+
+    pass_at_1: float
+    accuracy: Mapping[SelectorName, float | None]
+
+
+def split_rollouts(
+    pool: Candidates, pilot: int, budget: int, selectors: Sequence[SelectorName], seed: int
+) -> SplitRollouts | None:
+    """Score the first half of a problem's rollouts, or as many as the budget takes; None where no others are left."""
+    part = max(budget, pool.count // 2)
+    if part >= pool.count:
+        return None
+    found = estimates_after(selectors, pool.first(part), pilot, budget, seed)
+    return SplitRollouts(_pass_at_1(pool, part), {selector: one.accuracy for selector, one in found.items()})
+
+
 def known_difficulty(
-    budget: int, pools: Sequence[Candidates], pilot: int, options: Sequence[Option], fixed: Sequence[Option], seed: int
+    budget: int, problems: Sequence[SplitRollouts | None], options: Sequence[Option], fixed: Sequence[Option]
 ) -> KnownDifficulty | None:
     """The accuracy of a budget's options on each problem, and its pass@1 from other rollouts of best-of-N.
 
-    `pools` are the rollouts of best-of-N for each problem. The first half of them is scored, or as many as the budget
-    takes, and the others measure the difficulty; None where a problem has no others, or their verdicts are unknown.
+    None where a problem has no others, or their verdicts are unknown.
     """
-    parts = [max(budget, pool.count // 2) for pool in pools]
-    if any(part >= pool.count for part, pool in zip(parts, pools, strict=True)):
+    split = [one for one in problems if one is not None]
+    if len(split) < len(problems):
         return None
     at_budget = [[option for option in listed if option.budget == budget] for listed in (options, fixed)]
-    selectors = list(dict.fromkeys(option.selector for option in (*at_budget[0], *at_budget[1])))
-    told = np.array([_pass_at_1(pool, part) for part, pool in zip(parts, pools, strict=True)])
-    expected = [
-        estimates_after(selectors, pool.first(part), pilot, budget, seed)
-        for part, pool in zip(parts, pools, strict=True)
-    ]
+    selectors = dict.fromkeys(option.selector for option in (*at_budget[0], *at_budget[1]))
+    told = np.array([one.pass_at_1 for one in split])
     accuracy = {
-        selector: np.array([found[selector].accuracy for found in expected], dtype=np.float64) for selector in selectors
+        selector: np.array([one.accuracy[selector] for one in split], dtype=np.float64) for selector in selectors
     }
     if np.isnan([told, *accuracy.values()]).any():
         return None

@@ -1,32 +1,23 @@
 """Collects from finished runs the pilots of their problems and the results of each option."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from overthink.storage.manifest import Extent
 from overthink.tasks.analysis.difficulty import features_of
 from overthink.tasks.analysis.estimators import estimates, estimates_after
-from overthink.tasks.analysis.selectors import BY_DEFAULT, Candidates, SelectorName
+from overthink.tasks.analysis.selectors import BY_DEFAULT, Booleans, Candidates, Floats, SelectorName
 from overthink.tasks.domains.domain import Judge
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.methods import AnyMethod, BestOfN
-from overthink.tasks.stages.graded import Graded, Pool, join_all
+from overthink.tasks.stages.graded import in_batches, join_all
 from overthink.tasks.strategy.fit_strategy import KnownDifficulty, Observations, Option
-from overthink.tasks.strategy.known_difficulty import known_difficulty
+from overthink.tasks.strategy.known_difficulty import SplitRollouts, known_difficulty, split_rollouts
+from overthink.tasks.strategy.pilots import PilotOutcomes, PilotSource, pilot_sources, read_pilots
 from overthink.tasks.strategy.run_reader import RunReader
-
-
-@dataclass(frozen=True)
-class PilotOutcomes:
-    """One problem's best-of-N, whose first rollouts are its pilot; `tokens` are the pilot's completion tokens."""
-
-    reader: RunReader
-    method: BestOfN
-    graded: Graded
-    tokens: Sequence[int]
 
 
 class OptionResult(NamedTuple):
@@ -56,8 +47,21 @@ class Findings:
     chance: float | None
 
 
+@dataclass(frozen=True)
+class ProblemFigures:
+    """What is kept of one problem: its pilot's features and tokens, pass@1, and its split rollouts by budget."""
+
+    features: Floats
+    tokens: float
+    pass_at_1: float
+    split: Mapping[int, SplitRollouts | None]
+
+
 class Collector:
-    """Collects the results of runs of one policy and PRM with the same sampling, grading, pilot and seed."""
+    """Collects the results of runs of one policy and PRM with the same sampling, grading, pilot and seed.
+
+    The rollouts of some problems are in memory at a time.
+    """
 
     def __init__(self, readers: Sequence[RunReader]) -> None:
         """Raises UserError where the runs hold no pilots, or share no budget."""
@@ -66,70 +70,84 @@ class Collector:
         recipe = readers[0].recipe
         self._pilot, self._seed = recipe.difficulty.pilot, recipe.seed
         self._grader = recipe.grader
-        self._pilots = self._read_pilots()
+        self._sources = self._pilot_sources()
         self._budgets = self._common_budgets()
         listed = [reader.recipe.chosen_selectors() for reader in readers]
         self._selectors = [one for one in BY_DEFAULT if one == "oracle" or all(one in row for row in listed)]
-        self._options: Table = defaultdict(dict)
-        self._fixed: Table = defaultdict(dict)
+        self._samples = {budget: BestOfN(method="best_of_n", n=budget) for budget in self._budgets}
+        self._others = [
+            (reader, method)
+            for reader in readers
+            for method in reader.recipe.fixed_methods
+            if _may_follow_a_pilot(method)
+        ]
+        self._options, self._fixed = self._no_results()
 
     def collect(self) -> Findings:
         """All findings of the runs."""
-        methods: dict[str, AnyMethod] = {}
+        for reader in self._readers:
+            reader.add_up([self._pilot, *self._budgets])
+        most = max(source.method.n for source in self._sources.values())
+        figures: dict[str, ProblemFigures] = {}
         with self._grader.judge() as judge:
-            pools = join_all({key: pilot.graded for key, pilot in self._pilots.items()}, judge)
-            for budget in self._budgets:
-                method = BestOfN(method="best_of_n", n=budget)
-                methods[method.method_id] = method
-                self._collect_samples(method, pools)
-            for reader in self._readers:
-                for other in filter(_may_follow_a_pilot, reader.recipe.fixed_methods):
-                    methods[other.method_id] = other
-                    self._collect_others(reader, other, judge)
+            for some in in_batches(Extent(tuple(self._sources), 0, most)):
+                pilots = read_pilots(self._sources, some.units, self._pilot, judge)
+                figures |= {key: self._figures(pilot) for key, pilot in pilots.items()}
+                for method in self._samples.values():
+                    self._collect_samples(method, pilots)
+                for reader, other in self._others:
+                    self._collect_others(reader, other, pilots, judge)
+        return self._findings(figures)
+
+    def _findings(self, figures: Mapping[str, ProblemFigures]) -> Findings:
         unknown = _unknown(self._options, self._fixed)
-        pilots = {key: pilot for key, pilot in self._pilots.items() if key not in unknown}
-        options, fixed = _columns(self._options, pilots), _columns(self._fixed, pilots)
-        known = {option.method_id for option in (*options, *fixed)}
-        lacking = {method_id for _, method_id, _ in (*self._options, *self._fixed)} - known
+        known = {key: found for key, found in figures.items() if key not in unknown}
+        options, fixed = _columns(self._options, known), _columns(self._fixed, known)
+        complete = {option.method_id for option in (*options, *fixed)}
+        tried = {method_id for (_, method_id, _), found in (*self._options.items(), *self._fixed.items()) if found}
         observations = Observations(
-            features=np.array([features_of(pools[key].all.first(self._pilot), pilots[key].tokens) for key in pilots]),
-            pilot_tokens=np.array([sum(pilot.tokens) for pilot in pilots.values()], dtype=np.float64),
-            pass_at_1=np.array([pools[key].all.correct[~pools[key].all.unknown].mean() for key in pilots]),
+            features=np.array([found.features for found in known.values()]),
+            pilot_tokens=np.array([found.tokens for found in known.values()], dtype=np.float64),
+            pass_at_1=np.array([found.pass_at_1 for found in known.values()]),
             options=[option for option in options if option.selector != "oracle"],
             fixed=[option for option in fixed if option.selector != "oracle"],
             any_right={one.budget: one for one in fixed if (one.method, one.selector) == ("best_of_n", "oracle")},
         )
-        observations = replace(observations, known=self._known(observations, [pools[key].all for key in pilots]))
-        chances = [pilot.reader.chances[key] for key, pilot in pilots.items()]
+        observations = replace(observations, known=self._known(observations, list(known.values())))
+        chances = [self._sources[key].reader.chances[key] for key in known]
         chance = None if None in chances else float(np.mean(chances))
-        return Findings(observations, methods, tuple(sorted(lacking)), len(unknown), chance)
+        methods: dict[str, AnyMethod] = {method.method_id: method for method in self._samples.values()}
+        methods |= {method.method_id: method for _, method in self._others}
+        return Findings(observations, methods, tuple(sorted(tried - complete)), len(unknown), chance)
 
-    def _known(self, observations: Observations, pools: Sequence[Candidates]) -> dict[int, KnownDifficulty]:
+    def _figures(self, pilot: PilotOutcomes) -> ProblemFigures:
+        pool, scored = pilot.pool, [one for one in self._selectors if one != "oracle"]
+        return ProblemFigures(
+            features_of(pool.first(self._pilot), pilot.tokens),
+            sum(pilot.tokens),
+            _mean(pool.correct[~pool.unknown]),
+            {budget: split_rollouts(pool, self._pilot, budget, scored, self._seed) for budget in self._budgets},
+        )
+
+    def _known(self, observations: Observations, problems: Sequence[ProblemFigures]) -> dict[int, KnownDifficulty]:
         """The known difficulties at each budget that leaves spare rollouts to measure them."""
         options = observations.options, observations.fixed
-        found = {one: known_difficulty(one, pools, self._pilot, *options, self._seed) for one in self._budgets}
+        found = {one: known_difficulty(one, [each.split[one] for each in problems], *options) for one in self._budgets}
         return {budget: known for budget, known in found.items() if known is not None}
 
-    def _read_pilots(self) -> dict[str, PilotOutcomes]:
-        """The pilots by problem key, sorted; where several runs sampled a problem, from the largest best-of-N."""
-        found: dict[str, PilotOutcomes] = {}
-        for reader in self._readers:
-            for method in (method for method in reader.recipe.fixed_methods if isinstance(method, BestOfN)):
-                tokens = reader.completion_tokens(method, self._pilot)
-                for problem_key, graded in reader.graded(method).items():
-                    if problem_key not in found or found[problem_key].method.n < method.n:
-                        found[problem_key] = PilotOutcomes(reader, method, graded, tokens[problem_key])
+    def _pilot_sources(self) -> dict[str, PilotSource]:
+        found = pilot_sources(self._readers)
         if not found:
             raise UserError(
                 f"{self._names} hold no best_of_n, whose first rollouts are the pilots: add "
                 "{method: best_of_n, n: …} to a recipe, its n the largest budget, and run it"
             )
-        return dict(sorted(found.items()))
+        return found
 
     def _common_budgets(self) -> list[int]:
         """The budgets of recipes with a best_of_n, from the pilot's size to the number of every problem's rollouts."""
-        most = min(pilot.method.n for pilot in self._pilots.values())
-        listed = {budget for pilot in self._pilots.values() for budget in pilot.reader.recipe.budgets}
+        most = min(source.method.n for source in self._sources.values())
+        listed = {budget for source in self._sources.values() for budget in source.reader.recipe.budgets}
         budgets = sorted(budget for budget in listed if self._pilot <= budget <= most)
         if not budgets:
             raise UserError(
@@ -138,11 +156,27 @@ class Collector:
             )
         return budgets
 
-    def _collect_samples(self, method: BestOfN, pools: Mapping[str, Pool]) -> None:
+    def _no_results(self) -> tuple[Table, Table]:
+        """The options after a pilot and the fixed ones, in the order in which equally good ones are preferred."""
+        options: Table = {}
+        fixed: Table = {}
+        for method in self._samples.values():
+            for selector in self._selectors:
+                options[method.n, method.method_id, selector] = {}
+                fixed[method.n, method.method_id, selector] = {}
+        for _, method in self._others:
+            for selector in self._selectors:
+                if method.n in self._budgets:
+                    fixed[method.n, method.method_id, selector] = {}
+                if method.n + self._pilot in self._budgets:
+                    options[method.n + self._pilot, method.method_id, selector] = {}
+        return options, fixed
+
+    def _collect_samples(self, method: BestOfN, pilots: Mapping[str, PilotOutcomes]) -> None:
         """Add best-of-N, which continues its own pilot: its accuracy after the pilot is its accuracy."""
-        for problem_key, pilot in self._pilots.items():
-            spent = pilot.reader.spent(pilot.method, problem_key, method.n)
-            found = estimates_after(self._selectors, pools[problem_key].all, self._pilot, method.n, self._seed)
+        for problem_key, pilot in pilots.items():
+            spent = pilot.source.spent(problem_key, method.n)
+            found = estimates_after(self._selectors, pilot.pool, self._pilot, method.n, self._seed)
             for selector, estimate in found.items():
                 option = method.n, method.method_id, selector
                 self._options[option][problem_key] = OptionResult(estimate.accuracy, spent.tokens, spent.flops)
@@ -150,14 +184,14 @@ class Collector:
                     estimate.accuracy, spent.tokens, spent.flops_for(selector)
                 )
 
-    def _collect_others(self, reader: RunReader, method: AnyMethod, judge: Judge) -> None:
+    def _collect_others(
+        self, reader: RunReader, method: AnyMethod, pilots: Mapping[str, PilotOutcomes], judge: Judge
+    ) -> None:
         """Add searches: with the whole budget as fixed options, with the budget minus the pilot as options after it."""
-        graded = {key: found for key, found in reader.graded(method).items() if key in self._pilots}
-        pilots = {key: self._pilots[key].graded[: self._pilot] for key in graded}
+        graded = reader.graded(method, [key for key in pilots if key in reader.problem_ids])
         searched = join_all(graded, judge)
-        both_joined = join_all({key: [*pilots[key], *graded[key]] for key in graded}, judge)
+        both_joined = join_all({key: [*pilots[key].graded[: self._pilot], *graded[key]] for key in graded}, judge)
         for problem_key in graded:
-            pilot = self._pilots[problem_key]
             spent = reader.spent(method, problem_key)
             if method.n in self._budgets:
                 for selector, accuracy in self._of_all(searched[problem_key].all):
@@ -167,7 +201,7 @@ class Collector:
                     )
             budget = method.n + self._pilot
             if budget in self._budgets:
-                both = spent.and_then(pilot.reader.spent(pilot.method, problem_key, self._pilot))
+                both = spent.and_then(pilots[problem_key].source.spent(problem_key, self._pilot))
                 for selector, accuracy in self._of_all(both_joined[problem_key].all):
                     option = budget, method.method_id, selector
                     self._options[option][problem_key] = OptionResult(accuracy, both.tokens, both.flops)
@@ -190,10 +224,15 @@ def _unknown(*tables: Table) -> set[str]:
     return {key for items in results for key, result in items if result.accuracy is None}
 
 
-def _columns(table: Table, pilots: Mapping[str, PilotOutcomes]) -> list[Option]:
+def _columns(table: Table, problems: Mapping[str, object]) -> list[Option]:
     """The options that were run on every problem, each with its numbers in the order of the problems."""
     return [
-        Option(*option, *np.array([by_problem[key] for key in pilots], dtype=np.float64).T)
+        Option(*option, *np.array([by_problem[key] for key in problems], dtype=np.float64).T)
         for option, by_problem in table.items()
-        if by_problem.keys() >= pilots.keys()
+        if by_problem.keys() >= problems.keys()
     ]
+
+
+def _mean(verdicts: Booleans) -> float:
+    """The share of right ones; NaN where there are none."""
+    return float(verdicts.mean()) if len(verdicts) else float("nan")

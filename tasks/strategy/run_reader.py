@@ -1,7 +1,6 @@
 """A finished run's graded rollouts and their costs, read from the store."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,14 +12,13 @@ from overthink.storage.store import Run, Store
 from overthink.tasks.analysis.selectors import SelectorName, needs_prm
 from overthink.tasks.recipes.methods import AnyMethod
 from overthink.tasks.recipes.recipe import Recipe
-from overthink.tasks.stages.graded import Graded, read_graded
-from overthink.tasks.stages.score import rows_within
+from overthink.tasks.stages.graded import Graded, read_graded, tokens_by_problem
 
-COSTS_SQL = """
-SELECT method_id, problem_id, sample_index,
-       sum_of(output_tokens, kind = 'generate') AS tokens,
-       sum_of(flops, kind = 'generate') AS policy_flops, sum_of(flops, kind = 'score') AS prm_flops
-FROM call_costs WHERE run_id = '{run_id}' GROUP BY ALL"""
+# Sums over the first samples of each problem, one triple of columns for each number of them.
+COSTS_SQL = "SELECT method_id, problem_id, {sums} FROM call_costs WHERE run_id = '{run_id}' GROUP BY ALL"
+SUMS_SQL = """sum_of(output_tokens, kind = 'generate' AND sample_index < {n}) AS tokens_{n},
+    sum_of(flops, kind = 'generate' AND sample_index < {n}) AS policy_flops_{n},
+    sum_of(flops, kind = 'score' AND sample_index < {n}) AS prm_flops_{n}"""
 EVERY_SAMPLE = 2**31  # more than the number of any draw
 
 
@@ -52,37 +50,34 @@ class RunReader:
         self.run = run
         self.recipe = Recipe.model_validate(run.recipe)
         self._store = store
-        self._keys = {(use.kind, use.method_id): use.key for use in run.stages}
-        problems = store.stage(self._keys[StageKind.PROBLEMS, None]).table("problems").to_pylist()
-        self._problem_ids = {row["problem_key"]: row["problem_id"] for row in problems if row["reference"] is not None}
+        self._stages = {(use.kind, use.method_id): store.stage(use.key).as_it_stands() for use in run.stages}
+        problems = self._stages[StageKind.PROBLEMS, None].table("problems").to_pylist()
+        self.problem_ids = {row["problem_key"]: row["problem_id"] for row in problems if row["reference"] is not None}
         self.chances = {row["problem_key"]: row["chance"] for row in problems}
-        self._calls: dict[tuple[str, str], list[tuple[int, Spent]]] = defaultdict(list)
-        for row in query(store, COSTS_SQL.format(run_id=run.run_id)).to_pylist():
-            spent = Spent(*(np.nan if row[name] is None else float(row[name]) for name in Spent._fields))
-            self._calls[row["method_id"], row["problem_id"]].append((row["sample_index"], spent))
+        self._spent: dict[tuple[str, str, int], Spent] = {}
 
-    def graded(self, method: AnyMethod) -> dict[str, Graded]:
-        """A method's graded and scored rollouts by problem key."""
-        scored = StageKind.SEARCH if method.is_guided else StageKind.SCORE
-        scores = self._store.stage(self._keys[scored, method.method_id])
-        grades = self._store.stage(self._keys[StageKind.GRADE, method.method_id])
-        return read_graded(grades, scores, self._cover(method.n))
+    def graded(self, method: AnyMethod, units: Sequence[str]) -> dict[str, Graded]:
+        """A method's graded and scored rollouts of some problems, by problem key."""
+        scores = self._stages[StageKind.SEARCH if method.is_guided else StageKind.SCORE, method.method_id]
+        grades = self._stages[StageKind.GRADE, method.method_id]
+        return read_graded(grades, scores, Extent(tuple(units), 0, method.n))
 
-    def completion_tokens(self, method: AnyMethod, samples: int) -> Mapping[str, Sequence[int]]:
-        """The completion tokens of each of the first samples, by problem key."""
-        making = StageKind.SEARCH if method.is_search else StageKind.SAMPLE
-        made = self._store.stage(self._keys[making, method.method_id])
-        tokens: dict[str, list[int]] = defaultdict(list)
-        for row in rows_within(made.table("rollouts"), self._cover(samples)).to_pylist():
-            tokens[row["problem_key"]].append(row["completion_tokens"])
-        return tokens
+    def completion_tokens(self, method: AnyMethod, samples: int, units: Sequence[str]) -> Mapping[str, Sequence[int]]:
+        """The completion tokens of each of the first samples of some problems, by problem key."""
+        made = self._stages[StageKind.SEARCH if method.is_search else StageKind.SAMPLE, method.method_id]
+        return tokens_by_problem(made, Extent(tuple(units), 0, samples))
+
+    def add_up(self, samples: Collection[int]) -> None:
+        """Sum the costs of each problem's first samples, for each of these numbers and for all of them."""
+        counts = sorted({*samples, EVERY_SAMPLE})
+        sums = ", ".join(SUMS_SQL.format(n=n) for n in counts)
+        for row in query(self._store, COSTS_SQL.format(sums=sums, run_id=self.run.run_id)).to_pylist():
+            for n in counts:
+                known = (row[f"{name}_{n}"] for name in Spent._fields)
+                spent = Spent(*(np.nan if value is None else float(value) for value in known))
+                self._spent[row["method_id"], row["problem_id"], n] = spent
 
     def spent(self, method: AnyMethod, problem_key: str, samples: int = EVERY_SAMPLE) -> Spent:
-        """The cost of a problem's first samples."""
-        calls = self._calls.get((method.method_id, self._problem_ids[problem_key]))
-        if calls is None:
-            return Spent(np.nan, np.nan, np.nan)
-        return Spent(*np.array([spent for index, spent in calls if index < samples]).sum(axis=0).tolist())
-
-    def _cover(self, samples: int) -> Extent:
-        return Extent(tuple(self._problem_ids), 0, samples)
+        """The cost of a problem's first samples, a number that was added up; NaN where no call is stored."""
+        where = method.method_id, self.problem_ids[problem_key], samples
+        return self._spent.get(where, Spent(np.nan, np.nan, np.nan))
