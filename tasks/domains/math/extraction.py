@@ -13,6 +13,8 @@ from overthink.tasks.domains.math.statements import Said, is_answer, said_value,
 MOST_READ = 100_000  # characters; an answer is at the end
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s{0,9}")
 _UNBRACED = re.compile(r"-?(?:\d[\d,]*(?:\.\d+)?|\\[A-Za-z]+(?:\{[^{}]*\}|\d)*|[A-Za-z])")
+# An escaped brace is part of the answer: \{1, 2\}. The box's own brace is never escaped.
+_BRACES = re.compile(r"\\[\s\S]|[{}]")
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:/\d+)?|-?\.\d+")
 _THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _THINKS = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
@@ -86,17 +88,11 @@ def _boxes(text: str) -> list[_Box]:
         if text[end : end + 1] != "{" and (content := _UNBRACED.match(text, end))
     ]
     open_braces: list[int] = []
-    position = 0
-    while position < len(text):
-        if text[position] == "\\":
-            # An escaped brace is part of the answer: \{1, 2\}. The box's own brace is never escaped.
-            position += 2
-            continue
-        if text[position] == "{":
-            open_braces.append(position)
-        elif text[position] == "}" and open_braces:
+    for mark in _BRACES.finditer(text) if opened else ():
+        if mark[0] == "{":
+            open_braces.append(mark.start())
+        elif mark[0] == "}" and open_braces:
             brace = open_braces.pop()
             if brace in opened:
-                found.append(_Box(opened[brace], position + 1, text[brace + 1 : position].strip()))
-        position += 1
+                found.append(_Box(opened[brace], mark.end(), text[brace + 1 : mark.start()].strip()))
     return found
