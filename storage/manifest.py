@@ -105,12 +105,13 @@ class Manifest:
         return places
 
 
-def require_disjoint(folder: Path, entries: Sequence[Entry]) -> None:
+def require_disjoint(folder: Path, entries: Iterable[Entry]) -> None:
     """Raise StorageError where two entries of a manifest hold the same sample of a unit, which would count twice."""
-    if _are_disjoint(entries):
+    every = list(entries)
+    if _are_disjoint(every):
         return
     held: dict[str, list[tuple[int, int, str]]] = {}
-    for entry in entries:
+    for entry in every:
         for unit in entry.extent.units:
             held.setdefault(unit, []).append((entry.extent.first, entry.extent.last, entry.extent.name))
     for unit, ranges in held.items():

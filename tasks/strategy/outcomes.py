@@ -164,12 +164,12 @@ class Collector:
             for selector in self._selectors:
                 options[method.n, method.method_id, selector] = {}
                 fixed[method.n, method.method_id, selector] = {}
-        for _, method in self._others:
+        for _, other in self._others:
             for selector in self._selectors:
-                if method.n in self._budgets:
-                    fixed[method.n, method.method_id, selector] = {}
-                if method.n + self._pilot in self._budgets:
-                    options[method.n + self._pilot, method.method_id, selector] = {}
+                if other.n in self._budgets:
+                    fixed[other.n, other.method_id, selector] = {}
+                if other.n + self._pilot in self._budgets:
+                    options[other.n + self._pilot, other.method_id, selector] = {}
         return options, fixed
 
     def _collect_samples(self, method: BestOfN, pilots: Mapping[str, PilotOutcomes]) -> None:
