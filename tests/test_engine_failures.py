@@ -18,7 +18,7 @@ from overthink.tasks.engines.engine_config import (
 )
 from overthink.tasks.engines.models import locate_model, require
 from overthink.tasks.engines.registry import EngineSlot, open_policy, open_prm
-from overthink.tasks.engines.vllm.settings import engine_arguments, engine_environment
+from overthink.tasks.engines.vllm.settings import engine_arguments, engine_environment, shares_cores
 from overthink.tasks.errors import BadReply, EngineUnavailable
 from overthink.tasks.records import Sampling, Scores
 from overthink.tasks.stages.driver import check_scores
@@ -143,11 +143,13 @@ def test_on_a_cpu_prefills_are_never_split() -> None:
     assert engine_environment(config, has_gpu=False)["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
 
 
-def test_on_a_cpu_all_copies_of_an_engine_together_get_half_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_cpu_engines_share_all_cores_unless_somebody_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)))
-    for copies, threads in ((1, "8"), (4, "2"), (16, "1")):
-        config = VllmPolicyConfig(model="zoo/abacus-1m", placement=Placement(data_parallel=copies))
-        assert engine_environment(config, has_gpu=False)["OMP_NUM_THREADS"] == threads
+    config = VllmPolicyConfig(model="zoo/abacus-1m", placement=Placement(data_parallel=4))
+    assert engine_environment(config, has_gpu=False)["OMP_NUM_THREADS"] == "16"
+    assert shares_cores(has_gpu=False)
+    assert not shares_cores(has_gpu=True)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert "OMP_NUM_THREADS" not in engine_environment(config, has_gpu=False)
+    assert not shares_cores(has_gpu=False)

@@ -1,7 +1,10 @@
 """The settings of drawing tokens in real vLLM, on a model that greedily goes round in a loop."""
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from math import exp
 from pathlib import Path
 
 import pytest
@@ -70,3 +73,26 @@ async def test_an_end_across_tokens_ends_the_solution_before_it(policy: Policy) 
     ended = await policy.generate(QUESTION, (), replace(GREEDY, ends=(end,)), seed=0)
     assert (ended.text, ended.stop_reason) == (whole.text[: whole.text.index(end)], "stop")
     assert len(ended.tokens) < len(whole.tokens)
+
+
+async def test_draws_depend_on_the_seed_alone_and_not_on_what_else_is_drawn(policy: Policy) -> None:
+    warm = Sampling(1.0, 1.0, 40)
+    alone = await policy.generate(QUESTION, (), warm, seed=3)
+    beside = await asyncio.gather(
+        *(policy.generate(f"{QUESTION} {seed}"[: 16 * (seed != 3) or None], (), warm, seed) for seed in range(60))
+    )
+    assert (beside[3].tokens, beside[3].logprobs) == (alone.tokens, pytest.approx(alone.logprobs, abs=1e-4))
+    assert len({sample.tokens for sample in beside}) > 50
+
+
+async def test_draws_follow_the_distribution_and_their_log_probabilities_are_the_models(policy: Policy) -> None:
+    one = Sampling(1.0, 1.0, 1, top_logprobs=20)
+    drawn = await asyncio.gather(*(policy.generate(QUESTION, (), one, seed) for seed in range(3000)))
+    logprobs = {sample.tokens: sample.logprobs[0] for sample in drawn if sample.tokens}
+    counts = Counter(sample.tokens for sample in drawn)
+    for tokens, logprob in logprobs.items():
+        share = exp(logprob)
+        if share > 0.02:
+            assert abs(counts[tokens] / 3000 - share) < 5 * (share * (1 - share) / 3000) ** 0.5
+    confidences = {sample.confidences for sample in drawn if sample.tokens}
+    assert len(confidences) == 1, "the same distribution at the same place"

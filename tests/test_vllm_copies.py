@@ -10,6 +10,7 @@ from overthink.tasks.engines.engine_config import Placement, VllmPolicyConfig
 from overthink.tasks.engines.models import ModelFiles, locate_model
 from overthink.tasks.engines.vllm import copies as vllm_copies
 from overthink.tasks.engines.vllm.copies import VllmCopies
+from overthink.tasks.engines.vllm.cores import Seat
 from overthink.tasks.engines.vllm.messages import Write
 from overthink.tasks.errors import EngineUnavailable
 from overthink.tasks.records import Sampling
@@ -30,7 +31,9 @@ class Copy:
         self.released = asyncio.Event()
 
     @classmethod
-    async def start(cls, settings: Mapping[str, Any], own_process: bool, environment: Mapping[str, str]) -> "Copy":
+    async def start(
+        cls, settings: Mapping[str, Any], own_process: bool, environment: Mapping[str, str], seat: Seat | None
+    ) -> "Copy":
         if len(cls.made) == cls.broken:
             raise EngineUnavailable("no memory is left")
         cls.made.append(cls())

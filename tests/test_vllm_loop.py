@@ -11,7 +11,7 @@ import pytest
 
 from overthink.tasks.engines.token_policy import WrittenText
 from overthink.tasks.engines.vllm import loop as vllm_loop
-from overthink.tasks.engines.vllm.loop import VllmLoop, main
+from overthink.tasks.engines.vllm.loop import Loaded, VllmLoop, main
 from overthink.tasks.engines.vllm.messages import Write
 from overthink.tasks.errors import EngineUnavailable
 from overthink.tasks.records import Sampling
@@ -65,14 +65,14 @@ def test_a_close_leaves_what_is_not_answered(pipe: tuple[Connection, Connection]
     ours.send([(3, write(1, 2)), (4, write(9)), (5, write(7))])
     ours.send(None)
     engine = Engine()
-    VllmLoop(engine, theirs).run()
+    VllmLoop(Loaded(engine, None, None), theirs).run()
     assert ours.recv()[0][0] == 4, "a refusal waits for no step"
     assert len(engine.waiting) == 2
 
 
 def test_answers_come_as_steps_end_them(pipe: tuple[Connection, Connection]) -> None:
     ours, theirs = pipe
-    thread = threading.Thread(target=VllmLoop(Engine(), theirs).run)
+    thread = threading.Thread(target=VllmLoop(Loaded(Engine(), None, None), theirs).run)
     thread.start()
     ours.send([(3, write(1, 2)), (4, write(9)), (5, write(7))])
     (refused,), (first,), (second,) = ours.recv(), ours.recv(), ours.recv()
@@ -86,7 +86,7 @@ def test_answers_come_as_steps_end_them(pipe: tuple[Connection, Connection]) -> 
 
 def start(monkeypatch: pytest.MonkeyPatch, ours: Connection, theirs: Connection, load: Any) -> threading.Thread:
     monkeypatch.setattr(vllm_loop, "load", load)
-    ours.send(({"model": "m"}, False))
+    ours.send(({"model": "m"}, False, None))
     thread = threading.Thread(target=main, args=[theirs])
     thread.start()
     return thread
@@ -98,7 +98,7 @@ def test_an_engine_that_dies_says_why(
     death: Exception, monkeypatch: pytest.MonkeyPatch, pipe: tuple[Connection, Connection]
 ) -> None:
     ours, theirs = pipe
-    thread = start(monkeypatch, ours, theirs, lambda *_: Engine(death))
+    thread = start(monkeypatch, ours, theirs, lambda *_: Loaded(Engine(death), None, None))
     assert ours.recv() is None
     ours.send([(1, write(1))])
     assert ours.recv() == f"{type(death).__name__}: {death}"
@@ -110,7 +110,7 @@ def test_a_loop_whose_asker_is_gone_ends(
     monkeypatch: pytest.MonkeyPatch, pipe: tuple[Connection, Connection], caplog: pytest.LogCaptureFixture
 ) -> None:
     ours, theirs = pipe
-    thread = start(monkeypatch, ours, theirs, lambda *_: Engine())
+    thread = start(monkeypatch, ours, theirs, lambda *_: Loaded(Engine(), None, None))
     assert ours.recv() is None
     ours.close()
     thread.join(60)
@@ -128,10 +128,10 @@ def test_an_engine_whose_asker_went_while_it_loaded_is_shut_down(
 
     def load(*_: Any) -> Any:
         ours.close()
-        return engine
+        return Loaded(engine, None, None)
 
     monkeypatch.setattr(vllm_loop, "load", load)
-    ours.send(({"model": "m"}, False))
+    ours.send(({"model": "m"}, False, None))
     main(theirs)
     assert ended
     assert caplog.messages == ["whoever asked is gone: the engine ends"]

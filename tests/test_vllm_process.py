@@ -26,7 +26,7 @@ from overthink.tasks.engines.token_policy import WrittenText
 from overthink.tasks.errors import EngineUnavailable
 
 pipe = Connection(int(sys.argv[1]))
-settings, _ = pipe.recv()
+settings, *_ = pipe.recv()
 if settings["model"] == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
 if settings["model"] == "slow":
@@ -149,7 +149,7 @@ class Busy:
     def step(self):
         time.sleep(600)
 
-loop.load = lambda settings, own_process: Busy()
+loop.load = lambda *_: loop.Loaded(Busy(), None, None)
 loop.refusals = lambda: (ValueError,)
 loop.serve(int(sys.argv[1]))
 """
@@ -211,7 +211,7 @@ class Engine:
 
 Write.parameters = lambda _: None
 vllm_loop.SECONDS_TO_SAY_SO = 0.1
-vllm_loop.load = lambda settings, own_process: Engine(settings["told"])
+vllm_loop.load = lambda settings, *_: vllm_loop.Loaded(Engine(settings["told"]), None, None)
 vllm_loop.refusals = lambda: (ValueError,)
 vllm_loop.serve(int(sys.argv[1]))
 """

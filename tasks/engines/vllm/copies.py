@@ -7,27 +7,37 @@ from typing import Any, overload
 from overthink.tasks.engines.engine_config import VllmModelConfig
 from overthink.tasks.engines.models import ModelFiles
 from overthink.tasks.engines.token_policy import WrittenText
+from overthink.tasks.engines.vllm.cores import Seat, core_table
 from overthink.tasks.engines.vllm.messages import HeadRows, ReadPlaces, Write
 from overthink.tasks.engines.vllm.process import VllmProcess
-from overthink.tasks.engines.vllm.settings import engine_arguments, engine_environment, gpu_is_there, with_further
+from overthink.tasks.engines.vllm.settings import (
+    engine_arguments,
+    engine_environment,
+    gpu_is_there,
+    shares_cores,
+    with_further,
+)
 
 
 class VllmCopies:
     """`placement.data_parallel` copies of one model."""
 
-    def __init__(self, copies: list[VllmProcess]) -> None:
-        self._copies = copies
+    def __init__(self) -> None:
+        self._copies: list[VllmProcess] = []
+        self._seats: list[Seat] = []
 
     @classmethod
     async def start(cls, config: VllmModelConfig, model: ModelFiles, extra: Mapping[str, Any]) -> "VllmCopies":
         """Load every copy, one after the other. Raises EngineUnavailable where one cannot be."""
         has_gpu = gpu_is_there()
-        copies = cls([])
+        copies = cls()
         try:
             for number in range(config.placement.data_parallel):
                 settings = with_further(engine_arguments(config, model, number, has_gpu), extra)
+                seat = core_table().seat() if shares_cores(has_gpu) else None
+                copies._seats += [seat] if seat is not None else []
                 environment = engine_environment(config, has_gpu)
-                copies._copies.append(await VllmProcess.start(settings, has_gpu, environment))
+                copies._copies.append(await VllmProcess.start(settings, has_gpu, environment, seat))
         except BaseException:
             await copies.close()
             raise
@@ -43,4 +53,8 @@ class VllmCopies:
 
     async def close(self) -> None:
         """Close every copy."""
-        await asyncio.gather(*(copy.close() for copy in self._copies))
+        try:
+            await asyncio.gather(*(copy.close() for copy in self._copies))
+        finally:
+            for seat in self._seats:
+                seat.leave()

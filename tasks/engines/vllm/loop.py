@@ -13,10 +13,14 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing import reduction
 from multiprocessing.connection import Connection, wait
 from typing import Any, NoReturn
 
 from overthink.tasks.engines.models import require
+from overthink.tasks.engines.vllm.cores import SharedCores
+from overthink.tasks.engines.vllm.counted_draws import CountedDraws, use_counted_draws
 from overthink.tasks.engines.vllm.lean_logprobs import use_lean_logprobs
 from overthink.tasks.engines.vllm.messages import INSTALL, ReadPlaces, Write
 from overthink.tasks.errors import EngineUnavailable
@@ -32,11 +36,22 @@ class AskerGone(Exception):
     """The other process died or closed the pipe."""
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """vLLM's engine, with our own draws where its core is in this process; `cores` is None on a GPU."""
+
+    engine: Any
+    draws: CountedDraws | None
+    cores: SharedCores | None
+
+
 class VllmLoop:
     """One copy of a vLLM engine, which takes what has arrived between two steps."""
 
-    def __init__(self, engine: Any, connection: Connection) -> None:
-        self._engine = engine
+    def __init__(self, loaded: Loaded, connection: Connection) -> None:
+        self._engine = loaded.engine
+        self._draws = loaded.draws
+        self._cores = loaded.cores
         self._connection = connection
         self._asked: dict[str, Asked] = {}
         self._refusals = refusals()
@@ -44,13 +59,15 @@ class VllmLoop:
     def run(self) -> None:
         """Answer requests until None arrives. Raises AskerGone, and whatever vLLM raises."""
         while self._take():
+            if self._cores is not None:
+                self._cores.work()
             answers = [self._answer(output) for output in self._engine.step() if output.finished]
             if answers:
                 send(self._connection, answers)
 
     def _take(self) -> bool:
         """Take in what has arrived, or wait for it where there is nothing to do; False at the end."""
-        while self._connection.poll(None if not self._engine.has_unfinished_requests() else 0):
+        while self._has_arrived():
             try:
                 batch: list[Asked] | None = self._connection.recv()
             except (EOFError, ConnectionError) as gone:
@@ -62,17 +79,31 @@ class VllmLoop:
                 send(self._connection, refused)
         return True
 
+    def _has_arrived(self) -> bool:
+        if self._engine.has_unfinished_requests():
+            return self._connection.poll(0)
+        if self._cores is not None:
+            self._cores.rest()
+        return self._connection.poll(None)
+
     def _add(self, number: int, asked: Write | ReadPlaces) -> ValueError | None:
         try:
             prompt = {"prompt_token_ids": asked.ids}
-            self._engine.add_request(str(number), prompt, asked.parameters(), lora_request=asked.adapter())
+            self._engine.add_request(str(number), prompt, self._parameters(number, asked), lora_request=asked.adapter())
         except self._refusals as error:
             return ValueError(str(error))
         self._asked[str(number)] = (number, asked)
         return None
 
+    def _parameters(self, number: int, asked: Write | ReadPlaces) -> Any:
+        if isinstance(asked, Write) and self._draws is not None:
+            return asked.counted_parameters(number)
+        return asked.parameters()
+
     def _answer(self, output: Any) -> tuple[int, Any]:
         number, asked = self._asked.pop(output.request_id)
+        if isinstance(asked, Write) and self._draws is not None:
+            return number, asked.counted_answer(output, self._draws.take(number))
         return number, asked.answer(output)
 
 
@@ -84,12 +115,18 @@ def send(connection: Connection, message: Any) -> None:
         raise AskerGone from error
 
 
-def load(settings: Mapping[str, Any], own_process: bool) -> Any:
-    """vLLM's engine, its core in yet another process or not. Raises EngineUnavailable where it cannot be."""
+def load(settings: Mapping[str, Any], own_process: bool, seat: tuple[int, int] | None = None) -> Loaded:
+    """vLLM's engine, its core in yet another process or not. Raises EngineUnavailable where it cannot be.
+
+    `seat` is the descriptor of the command's table of cores and the engine's place in it.
+    """
+    torch = require("torch", INSTALL)
+    cores = None if seat is None else SharedCores(*seat, torch.get_num_threads(), torch.set_num_threads)
+    draws = None if own_process or settings.get("speculative_config") else use_counted_draws()
     engine_class = require("vllm.v1.engine.llm_engine", INSTALL).LLMEngine
     use_lean_logprobs()
     arguments = require("vllm", INSTALL).EngineArgs(**vllm_arguments(settings))
-    return engine_class.from_engine_args(arguments, enable_multiprocessing=own_process)
+    return Loaded(engine_class.from_engine_args(arguments, enable_multiprocessing=own_process), draws, cores)
 
 
 def vllm_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,9 +145,10 @@ def refusals() -> tuple[type[Exception], ...]:
 
 def main(connection: Connection) -> None:
     """Load what the pipe says, answer until the end, and say why where that comes too soon."""
-    settings, own_process = connection.recv()
+    settings, own_process, seat = connection.recv()
+    place = None if seat is None else (reduction.recv_handle(connection), seat)
     try:
-        engine = load(settings, own_process)
+        loaded = load(settings, own_process, place)
     except EngineUnavailable as error:
         connection.send(error)
         return
@@ -121,14 +159,14 @@ def main(connection: Connection) -> None:
     threading.Thread(target=end_with_core, args=[ending], name="vllm-core", daemon=True).start()
     try:
         send(connection, None)
-        VllmLoop(engine, connection).run()
+        VllmLoop(loaded, connection).run()
     except AskerGone:
         logger.warning("whoever asked is gone: the engine ends")
     except BaseException as error:  # every caller is told what vLLM raised
         connection.send(f"{type(error).__name__}: {error}")
     finally:
         ending.set()
-        shut_down(engine)
+        shut_down(loaded.engine)
 
 
 def end_with_core(ending: threading.Event) -> None:

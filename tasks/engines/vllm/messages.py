@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from overthink.tasks.engines.models import require
 from overthink.tasks.engines.token_policy import WrittenText
 from overthink.tasks.engines.token_signals import token_signals
+from overthink.tasks.engines.vllm.counted_draws import ASKED, RequestDraws
 from overthink.tasks.records import Sampling
 
 INSTALL = "pip install 'overthink[gpu]', or `make install` for the CPU environment"
@@ -37,30 +39,41 @@ class Write:
         return require("vllm.lora.request", INSTALL).LoRARequest("adapter", 1, self.lora)
 
     def parameters(self) -> Any:
-        """vLLM's SamplingParams."""
+        """vLLM's SamplingParams, with seed and log-probabilities as vLLM has them."""
+        return self._parameters(seed=self.seed, logprobs=self.sampling.top_logprobs, flat_logprobs=True)
+
+    def counted_parameters(self, number: int) -> Any:
+        """vLLM's SamplingParams for a request whose draws are counted: see `CountedDraws`."""
+        return self._parameters(extra_args={ASKED: (number, self.seed, self.sampling.top_logprobs)})
+
+    def _parameters(self, **further: Any) -> Any:
         vllm = require("vllm.sampling_params", INSTALL)
         return vllm.SamplingParams(
             **{name: getattr(self.sampling, name) for name in AS_VLLM_HAS_IT},
             repetition_detection=_loops(vllm, self.sampling.repetition),
             stop_token_ids=self.stop_ids,
             stop=list(self.sampling.stop),
-            seed=self.seed,
-            logprobs=self.sampling.top_logprobs,
-            flat_logprobs=True,
             detokenize=bool(self.sampling.stop),  # only to find a stop string
             output_kind=vllm.RequestOutputKind.FINAL_ONLY,
+            **further,
         )
 
     def answer(self, output: Any) -> WrittenText:
         """What was written, of vLLM's finished output."""
-        completion = output.outputs[0]
         width = 1 + self.sampling.top_logprobs  # at each place the drawn token comes first, and once more in its rank
-        logprobs = [] if completion.logprobs is None else completion.logprobs.logprobs
-        written = list(completion.token_ids), list(logprobs[::width]), completion.finish_reason
-        if width == 1:
-            return WrittenText(*written, output.num_cached_tokens)
+        found = output.outputs[0].logprobs
+        logprobs = [] if found is None else found.logprobs
         top = np.asarray(logprobs, dtype=np.float64).reshape(-1, width)[:, 1:]
-        return WrittenText(*written, output.num_cached_tokens, *token_signals(top))
+        return self._written(output, list(logprobs[::width]), top)
+
+    def counted_answer(self, output: Any, draws: RequestDraws) -> WrittenText:
+        """What was written, of vLLM's finished output and the request's draws."""
+        return self._written(output, draws.logprobs, np.asarray(draws.likeliest, dtype=np.float64))
+
+    def _written(self, output: Any, logprobs: list[float], top: npt.NDArray[np.float64]) -> WrittenText:
+        completion = output.outputs[0]
+        written = list(completion.token_ids), logprobs, completion.finish_reason, output.num_cached_tokens
+        return WrittenText(*written, *token_signals(top)) if self.sampling.top_logprobs else WrittenText(*written)
 
 
 def _loops(vllm: Any, repetition: tuple[int, int, int] | None) -> Any:

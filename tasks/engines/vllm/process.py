@@ -9,11 +9,13 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
+from multiprocessing import reduction
 from multiprocessing.connection import Connection
 from typing import Any, overload
 
 from overthink.tasks.child_processes import command_of
 from overthink.tasks.engines.token_policy import WrittenText
+from overthink.tasks.engines.vllm.cores import Seat
 from overthink.tasks.engines.vllm.messages import HeadRows, ReadPlaces, Write
 from overthink.tasks.errors import EngineDied, EngineUnavailable
 
@@ -43,9 +45,11 @@ class VllmProcess:
 
     @classmethod
     async def start(
-        cls, settings: Mapping[str, Any], own_process: bool, environment: Mapping[str, str]
+        cls, settings: Mapping[str, Any], own_process: bool, environment: Mapping[str, str], seat: Seat | None = None
     ) -> "VllmProcess":
         """Load the model; `own_process` is whether the engine's core has yet another process.
+
+        `seat` is its place among the engines that share the cores, None where each has its own.
 
         Raises EngineUnavailable where the model cannot be loaded.
         """
@@ -60,7 +64,9 @@ class VllmProcess:
                 start_new_session=True,  # Ctrl-C is for us, and closing the pipe ends it
             )
         try:
-            ours.send((dict(settings), own_process))
+            ours.send((dict(settings), own_process, seat and seat.number))
+            if seat is not None:
+                reduction.send_handle(ours, seat.descriptor, process.pid)
             failure: EngineUnavailable | None = await asyncio.to_thread(ours.recv)
         except (EOFError, OSError) as error:
             reason = f"its process ended with code {await asyncio.to_thread(_wait_for_group, process)}"

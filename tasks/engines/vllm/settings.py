@@ -56,9 +56,8 @@ def gpus_of_copy(placement: Placement, copy: int) -> tuple[int, ...]:
 def engine_environment(config: ModelConfig, has_gpu: bool) -> dict[str, str]:
     """Environment variables that the process of one copy of the engine starts with.
 
-    On a CPU the engine's core shares that process, which is fastest. All copies together get half of the cores, unless
-    OMP_NUM_THREADS says what each gets: policy and PRM work side by side, and threads of one that wait for those of
-    another stop both. On a GPU the core has a process of its own, which prepares requests while the GPU computes.
+    On a CPU the engine's core shares that process, which is fastest, and the engines of a command share the cores. On a
+    GPU the core has a process of its own, which prepares requests while the GPU computes.
     """
     variables = {
         "VLLM_NO_USAGE_STATS": "1",
@@ -66,10 +65,14 @@ def engine_environment(config: ModelConfig, has_gpu: bool) -> dict[str, str]:
         "VLLM_ENABLE_V1_MULTIPROCESSING": "1" if has_gpu else "0",
         "VLLM_CPU_KVCACHE_SPACE": str(config.placement.cpu_cache_gib),
     }
-    if not has_gpu and "OMP_NUM_THREADS" not in os.environ:
-        cores = len(os.sched_getaffinity(0))
-        variables["OMP_NUM_THREADS"] = str(max(1, cores // (2 * config.placement.data_parallel)))
+    if shares_cores(has_gpu):
+        variables["OMP_NUM_THREADS"] = str(len(os.sched_getaffinity(0)))
     return variables
+
+
+def shares_cores(has_gpu: bool) -> bool:
+    """Whether engines take their parts of the machine's cores, as `SharedCores` says: OMP_NUM_THREADS fixes each's."""
+    return not has_gpu and "OMP_NUM_THREADS" not in os.environ
 
 
 def gpu_is_there() -> bool:
