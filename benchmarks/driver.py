@@ -18,6 +18,7 @@ from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.methods.beam_search import beam_search
 from overthink.tasks.methods.growth import Growth
 from overthink.tasks.records import Part, Problem, Sample, SampleStop, Sampling, Scores
+from overthink.tasks.stages.admission import Admission
 from overthink.tasks.stages.driver import Driver, EngineAccess
 from overthink.tasks.stages.recorder import Recorder
 
@@ -70,7 +71,7 @@ async def drive(problems: int, n: int) -> tuple[int, float]:
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Journal(Path(folder) / "journal.sqlite"))
         engine = Instant()
-        access = EngineAccess(recorder, asyncio.Semaphore(512), count)
+        access = EngineAccess(recorder, Admission(policy=512, prm=512), count)
         driver = Driver("stage", 0, "policy", "prm", engine, engine, access)
         begin = time.perf_counter()
         await asyncio.gather(

@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.rounds import lock_step
@@ -20,6 +20,7 @@ from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Part, Problem, Sample, Sampling, Scores
+from overthink.tasks.stages.admission import Admission
 from overthink.tasks.stages.driver import Driver, EngineAccess
 from overthink.tasks.stages.recorder import Recorder
 from overthink.tasks.stages.runner import in_flight_of
@@ -110,16 +111,23 @@ async def ours(setting: Setting, watched: Watched) -> None:
     """The product's driver with its journal."""
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Journal(Path(folder) / "journal.sqlite"))
+        recipe = setting.recipe
+        admission = Admission(policy=in_flight_of(recipe.policy), prm=in_flight_of(recipe.prm))
         driver = Driver(
             stage_key="benchmark",
-            seed=setting.recipe.seed,
+            seed=recipe.seed,
             model="policy",
             prm_id="prm",
             policy=watched,
             prm=watched,
-            access=EngineAccess(recorder, asyncio.Semaphore(in_flight_of(setting.recipe.policy)), lambda _: None),
+            access=EngineAccess(recorder, admission, lambda _: None),
         )
-        await asyncio.gather(*(driver.run(problem, search) for problem, search in setting.searches()))
+
+        async def solve(problem: Problem, search: Method) -> None:
+            async with admission.problem(0) as ticket:
+                await replace(driver, ticket=ticket).run(problem, search)
+
+        await asyncio.gather(*(solve(problem, search) for problem, search in setting.searches()))
         await recorder.close()
 
 

@@ -13,11 +13,11 @@ from rich.table import Table
 
 from overthink.flows.commands.terminal import unfolded
 from overthink.storage.store import Store
-from overthink.tasks.stages.shards import SHARDS_AT_ONCE
 
 SIZES = ((500, 16), (500, 256), (12_500, 256), (100_000, 256), (1_000_000, 256))
 STAGES = {"sample": ("rollouts", "steps", "calls"), "score": ("scores", "calls"), "grade": ("answers", "grades")}
 PROBLEM_TABLES = ("answers", "grades")  # a row a rollout, however long it is
+OPEN_SHARDS = 2  # the next one begins while the last problems of one end
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def size_of(problems: int, n: int, shard_size: int, unit: Measured, tokens: floa
         parquet=rollouts * a_rollout,
         files=shards * sum(len(tables) + 1 for tables in STAGES.values()),
         tasks=shards * len(STAGES),
-        rollouts_at_once=SHARDS_AT_ONCE * min(shard_size, problems) * n,
+        rollouts_at_once=OPEN_SHARDS * min(shard_size, problems) * n,
         select_memory=rollouts * unit.bytes_in_memory * longer,
     )
 

@@ -1,6 +1,5 @@
 """Programs as requests of a search: journaled before anything acts on them, and never run twice."""
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from overthink.tasks.errors import EngineDied
 from overthink.tasks.methods.requests import Execute, Search
 from overthink.tasks.programs import Limits, Program, ProgramOutcome
 from overthink.tasks.records import Problem
+from overthink.tasks.stages.admission import Admission
 from overthink.tasks.stages.driver import Called, Driver, EngineAccess
 from overthink.tasks.stages.recorder import Recorder
 
@@ -50,7 +50,7 @@ class Shard:
 
     async def run(self, search: Search[Any], sandbox: Counting, stage_key: str = "grade-1") -> Any:
         recorder = Recorder(Journal(self.path))
-        access = EngineAccess(recorder, asyncio.Semaphore(1), self.called.append)
+        access = EngineAccess(recorder, Admission(sandbox=1), self.called.append)
         try:
             return await Driver(stage_key, 0, None, None, None, None, access, sandbox).run(PROBLEM, search)
         finally:

@@ -30,6 +30,7 @@ from overthink.tasks.methods.beam_search import beam_search
 from overthink.tasks.methods.growth import Growth
 from overthink.tasks.methods.requests import Outcome
 from overthink.tasks.records import Problem
+from overthink.tasks.stages.admission import Admission
 from overthink.tasks.stages.driver import Driver, EngineAccess
 from overthink.tasks.stages.recorder import Recorder
 
@@ -90,7 +91,7 @@ async def searched(prompts: PolicyPrompts, folder: Path) -> tuple[Outcome, Write
         prm_id="judge",
         policy=policy,
         prm=prm,
-        access=EngineAccess(recorder, asyncio.Semaphore(64), lambda _: None),
+        access=EngineAccess(recorder, Admission(policy=64, prm=64), lambda _: None),
     )
     outcome = await driver.run(Problem("key", "0", QUESTION, "42"), beam_search(Growth(STEP, 5, is_final), 16, 4))
     await recorder.close()

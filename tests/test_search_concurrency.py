@@ -20,6 +20,7 @@ from overthink.tasks.errors import BadReply
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.records import Sample, Sampling, Scores
+from overthink.tasks.stages.admission import Admission
 from overthink.tasks.stages.context import EngineContext, Engines
 from overthink.tasks.stages.driver import EngineAccess
 from overthink.tasks.stages.recorder import Recorder
@@ -45,7 +46,7 @@ class Worksite:
         stage = store.stage(node.key)
         recorder = Recorder(stage.journals.open("shard"))
         slots = Engines(EngineSlot(self.policy, _itself), EngineSlot(self.prm, _itself))
-        access = EngineAccess(recorder, asyncio.Semaphore(self.bound), lambda _: None)
+        access = EngineAccess(recorder, Admission(policy=self.bound, prm=self.bound), lambda _: None)
         try:
             with plan.grader.judge() as judge:
                 context = EngineContext(stage, store.stage, judge, self.on_problem, slots, access)
@@ -95,19 +96,19 @@ class Crowd:
 
 @pytest.mark.parametrize("method", [{"method": "dvts", "n": 8}, {"method": "beam_search", "n": 8, "lookahead": 1}])
 async def test_what_is_in_flight_reaches_its_bound_and_never_exceeds_it(method: Row, tmp_path: Path) -> None:
-    crowd = Crowd()
+    writing, scoring = Crowd(), Crowd()
 
     class CrowdedPolicy(FakePolicy):
         async def generate(self, *arguments: Any) -> Sample:
-            return cast(Sample, await crowd.visit(super().generate(*arguments)))
+            return cast(Sample, await writing.visit(super().generate(*arguments)))
 
     class CrowdedPrm(FakePrm):
         async def score(self, *arguments: Any) -> Scores:
-            return cast(Scores, await crowd.visit(super().score(*arguments)))
+            return cast(Scores, await scoring.visit(super().score(*arguments)))
 
     policy, prm = CrowdedPolicy(FakePolicyConfig(steps=6)), CrowdedPrm(FakePrmConfig())
-    await Worksite(recipe_of(base(tmp_path), methods=[method]), tmp_path / "store", policy, prm, bound=7).search()
-    assert crowd.most == 7, "the policy's and the PRM's calls together"
+    await Worksite(recipe_of(base(tmp_path), methods=[method]), tmp_path / "store", policy, prm, bound=3).search()
+    assert (writing.most, scoring.most) == (3, 3)
 
 
 @pytest.mark.parametrize("method_id", ["beam_search-n8-m4", "dvts-n8-m4", "particle_filtering-n8", "mcts-n8-m4"])

@@ -1,6 +1,8 @@
 """Shards worked off: some are another process's for a while, and one that fails stops no other."""
 
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,11 @@ from overthink.tasks.stages.shards import part_task, run_shards
 SHARDS = [Shard((name,), ()) for name in "abcdef"]
 
 
+@asynccontextmanager
+async def room(_: int) -> AsyncIterator[None]:
+    yield
+
+
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "POLL_SECONDS", 0.001)
@@ -28,14 +35,14 @@ async def test_a_shard_that_another_is_at_comes_up_again_and_holds_up_no_other()
     order: list[str] = []
     asked: Counter[str] = Counter()
 
-    async def work(shard: Shard) -> None:
+    async def work(shard: Shard, _: int) -> None:
         (name,) = shard.units
         asked[name] += 1
         if name == "a" and asked[name] < 4:
             raise StoreBusy("another is at it")
         order.append(name)
 
-    await run_shards(SHARDS, work)
+    await run_shards(SHARDS, work, room)
     assert sorted(order) == list("abcdef")
     assert order[0] != "a"
     assert asked["a"] == 4
@@ -44,13 +51,13 @@ async def test_a_shard_that_another_is_at_comes_up_again_and_holds_up_no_other()
 async def test_one_that_fails_stops_no_other_and_is_told_at_the_end() -> None:
     done: list[str] = []
 
-    async def work(shard: Shard) -> None:
+    async def work(shard: Shard, _: int) -> None:
         if shard.units == ("b",):
             raise ValueError("boom")
         done.extend(shard.units)
 
     with pytest.raises(ValueError, match="boom"):
-        await run_shards(SHARDS, work)
+        await run_shards(SHARDS, work, room)
     assert sorted(done) == list("acdef")
 
 

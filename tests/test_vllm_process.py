@@ -142,7 +142,10 @@ BUSY = """
 import sys, time
 from overthink.tasks.engines.vllm import loop
 
+from types import SimpleNamespace
+
 class Busy:
+    vllm_config = SimpleNamespace(cache_config=SimpleNamespace(num_gpu_blocks=None))
     def has_unfinished_requests(self):
         return True
 
@@ -191,7 +194,10 @@ import multiprocessing, sys, time
 from overthink.tasks.engines.vllm import loop as vllm_loop
 from overthink.tasks.engines.vllm.messages import Write
 
+from types import SimpleNamespace
+
 class Engine:
+    vllm_config = SimpleNamespace(cache_config=SimpleNamespace(num_gpu_blocks=None))
     engine_core = None
 
     def __init__(self, told):

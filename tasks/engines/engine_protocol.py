@@ -1,6 +1,6 @@
 """The three protocols of engines."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from overthink.tasks.programs import Limits, Program, ProgramOutcome
 from overthink.tasks.records import Part, Sample, Sampling, Scores
@@ -36,6 +36,16 @@ class Policy(Protocol):
 
     async def close(self) -> None:
         """Give back what the engine holds."""
+        ...
+
+
+@runtime_checkable
+class CachedPolicy(Protocol):
+    """A policy whose engine keeps keys and values of what it has read and written."""
+
+    @property
+    def cache_tokens(self) -> int | None:
+        """The tokens that its cache holds, of all copies together; None where that is unknown."""
         ...
 
 

@@ -20,6 +20,7 @@ from overthink.tasks.errors import BadReply, PromptTooLong
 from overthink.tasks.methods.requests import Execute, Generate, Request, Result, Score, Search
 from overthink.tasks.programs import ProgramOutcome
 from overthink.tasks.records import Part, Problem, Sample, Scores, Unscored
+from overthink.tasks.stages.admission import Admission
 from overthink.tasks.stages.recorder import (
     Recorder,
     decode_program_outcome,
@@ -27,6 +28,7 @@ from overthink.tasks.stages.recorder import (
     decode_scores,
     encode_reply,
 )
+from overthink.tasks.stages.turns import Ticket
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,20 @@ class Timing:
 
 @dataclass(frozen=True)
 class EngineAccess:
-    """How a shard's calls are made: the journal, the limit on calls in flight, and the callback that counts them."""
+    """How a shard's calls are made: the journal, whose turn it is, the callback that counts them, the shard's place."""
 
     recorder: Recorder
-    in_flight: asyncio.Semaphore
+    admission: Admission
     on_call: Callable[[Called], None]
+    order: int = 0
 
 
 @dataclass(frozen=True)
 class Driver:
-    """The engines and the journal that searches run over. `stage_key` and `seed` go into every call's key."""
+    """The engines and the journal that searches run over. `stage_key` and `seed` go into every call's key.
+
+    `ticket` is the place of the problem in the order of turns.
+    """
 
     stage_key: str
     seed: int
@@ -66,6 +72,7 @@ class Driver:
     prm: Prm | None
     access: EngineAccess
     sandbox: Sandbox | None = None
+    ticket: Ticket = (0, 0)
 
     async def run(self, problem: Problem, search: Search[Result]) -> Result:
         """Run one search to its end. Raises EngineDied or BadReply, after the replies that arrived are journaled."""
@@ -97,13 +104,14 @@ class Driver:
         known = await self.access.recorder.replay(call_key)
         if known is not None:
             sample = decode_sample(known)
-            self.access.on_call(Called(sample.completion_tokens, True))
+            self._replayed(sample.completion_tokens)
             return sample
-        async with self.access.in_flight:
+        async with self.access.admission.turn("policy", self.ticket):
             started, clock = time.time(), time.perf_counter()
             # Engines take seeds of at least 32 bits; the key already depends on everything that determines the draw.
             sample = await self.policy.generate(question, path, sampling, int(call_key[:8], 16) & 0x7FFFFFFF)
             timing = Timing(started, time.perf_counter() - clock)
+        self.access.admission.wrote(self.ticket, sample.prompt_tokens or 0, len(sample.tokens))
         call = self._call(call_key, problem, request, sample, timing)
         await self.access.recorder.record(call)
         self.access.on_call(Called(sample.completion_tokens, False))
@@ -123,9 +131,9 @@ class Driver:
         call_key = content_key([*identity, request.steps, request.from_step])
         known = await self.access.recorder.replay(call_key)
         if known is not None:
-            self.access.on_call(Called(0, True))
+            self._replayed(0)
             return decode_scores(known)
-        async with self.access.in_flight:
+        async with self.access.admission.turn("prm", self.ticket):
             started, clock = time.time(), time.perf_counter()
             try:
                 scores = await self.prm.score(problem.question, request.steps, request.from_step)
@@ -144,15 +152,19 @@ class Driver:
         call_key = content_key([*identity, asdict(request.program), request.stdin, asdict(request.limits)])
         known = await self.access.recorder.replay(call_key)
         if known is not None:
-            self.access.on_call(Called(0, True))
+            self._replayed(0)
             return decode_program_outcome(known)
-        # Not one of the calls in flight: the sandbox itself runs as many at once as there are cores.
-        started, clock = time.time(), time.perf_counter()
-        outcome = await self.sandbox.execute(request.program, request.stdin, request.limits)
-        timing = Timing(started, time.perf_counter() - clock)
+        async with self.access.admission.turn("sandbox", self.ticket):
+            started, clock = time.time(), time.perf_counter()
+            outcome = await self.sandbox.execute(request.program, request.stdin, request.limits)
+            timing = Timing(started, time.perf_counter() - clock)
         await self.access.recorder.record(self._call(call_key, problem, request, outcome, timing))
         self.access.on_call(Called(0, False))
         return outcome
+
+    def _replayed(self, tokens: int | None) -> None:
+        self.access.admission.asked(self.ticket)
+        self.access.on_call(Called(tokens, True))
 
     def _call(
         self, call_key: str, problem: Problem, request: Request, reply: Sample | Scores | ProgramOutcome, timing: Timing

@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, TypeVar, cast, get_args
 
@@ -14,6 +14,7 @@ from overthink.storage.manifest import Entry, Extent
 from overthink.storage.part_tables import calls_table, rows_table
 from overthink.storage.stage_kinds import Role, StageKind
 from overthink.storage.store import StageUse
+from overthink.tasks.engines.engine_protocol import CachedPolicy
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.errors import EngineDied
 from overthink.tasks.records import Problem
@@ -219,7 +220,7 @@ class EngineNode(StageNode):
     async def for_each(
         self, context: EngineContext, units: Sequence[str], work: Callable[[Driver, str], Awaitable[Result]]
     ) -> list[Result]:
-        """Apply `work` to each problem, all at once, with the stage's engines; results in the order of `units`.
+        """Apply `work` to each problem as there is room, with the stage's engines; results in the order of `units`.
 
         An engine that died is discarded, and loaded again on its next use. Where the stage uses both, it discards both
         (an error does not say which of them died).
@@ -227,6 +228,8 @@ class EngineNode(StageNode):
         policy = await context.policy.get() if asks(self, "policy") else None
         prm = await context.prm.get() if asks(self, "prm") else None
         sandbox = await context.engines.sandbox.get() if asks(self, "sandbox") else None
+        if isinstance(policy, CachedPolicy):
+            context.access.admission.cache_tokens = policy.cache_tokens
         driver = Driver(
             stage_key=self.key,
             seed=self.seed,
@@ -239,7 +242,8 @@ class EngineNode(StageNode):
         )
 
         async def solve(unit: str) -> Result:
-            result = await work(driver, unit)
+            async with context.access.admission.problem(context.access.order) as ticket:
+                result = await work(replace(driver, ticket=ticket), unit)
             context.on_problem()
             return result
 

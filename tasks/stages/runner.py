@@ -1,6 +1,8 @@
 """Makes the stages of a run: only what is missing, each under its lock and verified first."""
 
 import asyncio
+import math
+import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,21 +11,31 @@ from functools import cache, partial
 from prefect.utilities.annotations import quote
 
 from overthink.storage.manifest import Extent
+from overthink.storage.stage_kinds import Role
 from overthink.storage.stages import Shard, Stage
 from overthink.storage.store import Store
 from overthink.tasks.engines.engine_config import ModelConfig, ServedModelConfig
 from overthink.tasks.recipes.grading import Grader
+from overthink.tasks.stages.admission import Admission
 from overthink.tasks.stages.context import EngineContext, Engines, ShardContext
 from overthink.tasks.stages.driver import EngineAccess
-from overthink.tasks.stages.node import EngineNode, PlainNode, StageNode, asks
+from overthink.tasks.stages.node import EngineNode, PlainNode, StageNode, roles_of
 from overthink.tasks.stages.progress import RunProgress, StageProgress
 from overthink.tasks.stages.progress_artifact import publish_progress
 from overthink.tasks.stages.recorder import Recorder
-from overthink.tasks.stages.shards import MakePart, part_task, run_shards
+from overthink.tasks.stages.shards import MakePart, Room, part_task, run_shards
 
 DEFAULT_IN_FLIGHT = 256
-QUEUE_AHEAD = 4  # keeps the policy busy, though half of a search's calls in flight may wait for the PRM
-CarryOut = Callable[[StageProgress, Shard, Sequence[Extent]], Awaitable[None]]
+QUEUE_AHEAD = 1.25  # of what an engine takes at once: so the next request is there when one ends
+PLAIN_SHARDS_AT_ONCE = 2  # one is read and written while another computes
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the shards of a stage are made: when there is room for one, and what makes it, given its place."""
+
+    room: Room
+    carry_out: Callable[[StageProgress, Shard, int, Sequence[Extent]], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -68,21 +80,22 @@ class StageRunner:
         with self._locked(stage, self.run_id, write):
             pass
 
-    def _plain(self, node: PlainNode, context: ShardContext) -> CarryOut:
-        async def carry_out(line: StageProgress, _: Shard, extents: Sequence[Extent]) -> None:
+    def _plain(self, node: PlainNode, context: ShardContext) -> Way:
+        turn = asyncio.Semaphore(PLAIN_SHARDS_AT_ONCE)
+
+        async def carry_out(line: StageProgress, _: Shard, __: int, extents: Sequence[Extent]) -> None:
             counted = replace(context, on_problem=line.on_problem)
             await _in_turn(node, partial(node.make, counted), extents)
 
-        return carry_out
+        return Way(lambda _: turn, carry_out)
 
-    def _journaled(self, node: EngineNode, shared: ShardContext) -> CarryOut:
+    def _journaled(self, node: EngineNode, shared: ShardContext) -> Way:
         """Make each shard with a journal of its calls, which is deleted when the shard is done."""
-        asked = self.engines.policy if asks(node, "policy") else self.engines.prm
-        turn = asyncio.Semaphore(in_flight_of(None if asked is None else asked.config))  # one limit for all shards
+        admission = Admission(**{role: self._in_flight(role) for role in roles_of(node)})
 
-        async def carry_out(line: StageProgress, shard: Shard, extents: Sequence[Extent]) -> None:
+        async def carry_out(line: StageProgress, shard: Shard, order: int, extents: Sequence[Extent]) -> None:
             recorder = Recorder(await asyncio.to_thread(shared.stage.journals.open, shard.name))
-            access = EngineAccess(recorder, turn, line.on_call)
+            access = EngineAccess(recorder, admission, line.on_call, order)
             counted = replace(shared, on_problem=line.on_problem)
             context = EngineContext(**vars(counted), engines=self.engines, access=access)
             try:
@@ -90,9 +103,16 @@ class StageRunner:
             finally:
                 await recorder.close()
 
-        return carry_out
+        return Way(admission.shard, carry_out)
 
-    async def _make_shards(self, node: StageNode, stage: Stage, carry_out: CarryOut) -> None:
+    def _in_flight(self, role: Role) -> int:
+        """How many requests an engine is given at once."""
+        if role == "sandbox":
+            return math.ceil(QUEUE_AHEAD * len(os.sched_getaffinity(0)))
+        slot = self.engines.policy if role == "policy" else self.engines.prm
+        return in_flight_of(None if slot is None else slot.config)
+
+    async def _make_shards(self, node: StageNode, stage: Stage, way: Way) -> None:
         units, size = node.problems.units, node.shard_size or len(node.problems.units)
         with self._locked(stage, f"{self.run_id}, {size} problems a shard", partial(self._prepare, node, stage, size)):
             shards = stage.shards(units, node.n, size)
@@ -101,17 +121,17 @@ class StageRunner:
             line = self.progress.stage(node.title, sum(len(shard.lacking) for shard in shards))
             artifact = await publish_progress(self.run_id, node.title, len(shards))
 
-            async def finish(shard: Shard) -> None:
+            async def finish(shard: Shard, order: int) -> None:
                 with stage.lease(shard):
                     extents = [extent for extent in shard.extents if not stage.holds(extent)]
                     if extents:
-                        await carry_out(line, shard, extents)
+                        await way.carry_out(line, shard, order, extents)
                     else:  # another process made it, and may have died before it deleted the journal
                         stage.journals.drop(shard.name)
                         line.advance(len(shard.lacking))
                 await artifact.advance()
 
-            await run_shards(shards, finish)
+            await run_shards(shards, finish, way.room)
 
     def _prepare(self, node: StageNode, stage: Stage, size: int) -> None:
         """Prepare a stage before any work: set damaged parts aside, and move calls to their shards' journals."""
@@ -142,7 +162,7 @@ async def _in_turn(node: StageNode, make: MakePart, extents: Sequence[Extent]) -
 def in_flight_of(config: object) -> int:
     """How many requests to an engine may be in flight at once."""
     if isinstance(config, ModelConfig):
-        return QUEUE_AHEAD * config.placement.max_in_flight * config.placement.data_parallel
+        return math.ceil(QUEUE_AHEAD * config.placement.max_in_flight * config.placement.data_parallel)
     if isinstance(config, ServedModelConfig):
         return config.max_in_flight * len(config.endpoints)
     return DEFAULT_IN_FLIGHT

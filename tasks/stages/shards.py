@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, cast
 
 from prefect import task
@@ -17,8 +17,8 @@ from overthink.tasks.errors import EngineDied
 from overthink.tasks.stages.node import EngineNode, StageNode
 
 MakePart = Callable[[Extent], Awaitable[Entry]]
+Room = Callable[[int], AbstractAsyncContextManager[None]]
 
-SHARDS_AT_ONCE = 2  # the next shard keeps the engines busy while the last searches of one end
 POLL_SECONDS = 0.2  # between checks of a shard that another process works on
 
 
@@ -53,23 +53,23 @@ def part_task(node: StageNode) -> Callable[[quote, Extent], Awaitable[Entry]]:
     return cast(Callable[[quote, Extent], Awaitable[Entry]], named)
 
 
-async def run_shards(shards: Sequence[Shard], work: Callable[[Shard], Awaitable[None]]) -> None:
-    """Process shards, a few at once; a shard that another process works on is checked again until it is done.
+async def run_shards(shards: Sequence[Shard], work: Callable[[Shard, int], Awaitable[None]], room: Room) -> None:
+    """Process shards in order, each as soon as there is `room` for it; `work` gets its place in the order.
 
-    A failed shard does not stop the others; its error is raised at the end.
+    A shard that another process works on is checked again until it is done. A failed shard does not stop the others;
+    its error is raised at the end.
     """
-    turn = asyncio.Semaphore(SHARDS_AT_ONCE)
 
-    async def until_done(shard: Shard) -> None:
+    async def until_done(order: int, shard: Shard) -> None:
         while True:
-            async with turn:
+            async with room(order):
                 try:
-                    return await work(shard)
+                    return await work(shard, order)
                 except StoreBusy:
                     pass
             await asyncio.sleep(POLL_SECONDS)
 
-    pending = [asyncio.create_task(until_done(shard)) for shard in shards]
+    pending = [asyncio.create_task(until_done(order, shard)) for order, shard in enumerate(shards)]
     try:
         results = await asyncio.gather(*pending, return_exceptions=True)
     except asyncio.CancelledError:

@@ -43,6 +43,12 @@ class VllmCopies:
             raise
         return copies
 
+    @property
+    def cache_tokens(self) -> int | None:
+        """The tokens that the key-value caches of all copies hold; None where one does not say."""
+        held = [copy.cache_tokens for copy in self._copies]
+        return None if None in held else sum(tokens for tokens in held if tokens is not None)
+
     @overload
     async def submit(self, asked: Write) -> WrittenText: ...
     @overload

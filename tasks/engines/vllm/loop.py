@@ -137,6 +137,13 @@ def vllm_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "pooler_config": pooler}
 
 
+def cache_tokens(engine: Any) -> int | None:
+    """The tokens that the engine's key-value cache holds; None where it does not say."""
+    config = engine.vllm_config.cache_config
+    blocks: int | None = config.num_gpu_blocks
+    return None if blocks is None else blocks * int(config.block_size)
+
+
 def refusals() -> tuple[type[Exception], ...]:
     """vLLM's own error for a request that it will not take, where this version has one."""
     found = getattr(importlib.import_module("vllm.exceptions"), "VLLMValidationError", None)
@@ -158,7 +165,7 @@ def main(connection: Connection) -> None:
     ending = threading.Event()
     threading.Thread(target=end_with_core, args=[ending], name="vllm-core", daemon=True).start()
     try:
-        send(connection, None)
+        send(connection, cache_tokens(loaded.engine))
         VllmLoop(loaded, connection).run()
     except AskerGone:
         logger.warning("whoever asked is gone: the engine ends")

@@ -28,10 +28,14 @@ class VllmProcess:
     """One copy of a vLLM engine in a separate process, which ends when this one does.
 
     A thread sends and another receives, so that the event loop never waits for an engine that is computing. The
-    process leads a group, in which vLLM may start more; they are ended together.
+    process leads a group, in which vLLM may start more; they are ended together. `cache_tokens` is what its key-value
+    cache holds, None where that is unknown.
     """
 
-    def __init__(self, process: "subprocess.Popen[bytes]", connection: Connection) -> None:
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", connection: Connection, cache_tokens: int | None = None
+    ) -> None:
+        self.cache_tokens = cache_tokens
         self._process = process
         self._connection = connection
         self._events = asyncio.get_running_loop()
@@ -67,7 +71,7 @@ class VllmProcess:
             ours.send((dict(settings), own_process, seat and seat.number))
             if seat is not None:
                 reduction.send_handle(ours, seat.descriptor, process.pid)
-            failure: EngineUnavailable | None = await asyncio.to_thread(ours.recv)
+            told: EngineUnavailable | int | None = await asyncio.to_thread(ours.recv)
         except (EOFError, OSError) as error:
             reason = f"its process ended with code {await asyncio.to_thread(_wait_for_group, process)}"
             raise EngineUnavailable(
@@ -77,10 +81,10 @@ class VllmProcess:
             _kill_group(process)
             _wait_for_group(process)
             raise
-        if failure is not None:
+        if isinstance(told, EngineUnavailable):
             await asyncio.to_thread(_wait_for_group, process)
-            raise failure
-        engine = cls(process, ours)
+            raise told
+        engine = cls(process, ours, told)
         engine._receiver.start()
         engine._sender.start()
         return engine

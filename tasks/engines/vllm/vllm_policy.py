@@ -42,6 +42,11 @@ class VllmPolicy(TokenPolicy):
         except ValueError as error:
             raise BadReply(f"vLLM refused the prompt of {question[:80]!r}: {error}") from error
 
+    @property
+    def cache_tokens(self) -> int | None:
+        """See `CachedPolicy`."""
+        return self._copies.cache_tokens
+
     async def close(self) -> None:
         """Free the engine."""
         await self._copies.close()
