@@ -1,10 +1,11 @@
 """Cores go to the engines that are at work."""
 
 import os
+import time
 
 import pytest
 
-from overthink.tasks.engines.vllm.cores import CoreTable, Seat, SharedCores, part
+from overthink.tasks.engines.vllm.cores import SEATS, SECONDS_KEPT, CoreTable, Seat, SharedCores, part
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ def engine(seat: Seat, told: list[int]) -> SharedCores:
     return SharedCores(os.dup(seat.descriptor), seat.number, 8, told.append)
 
 
-def test_an_engine_alone_at_work_has_all_cores_and_two_share_them() -> None:
+def test_an_engine_alone_at_work_has_all_cores_and_two_share_them(monkeypatch: pytest.MonkeyPatch) -> None:
     table, policy, prm = CoreTable(), [0], [0]
     seats = table.seat(), table.seat()
     first, second = engine(seats[0], policy), engine(seats[1], prm)
@@ -29,6 +30,10 @@ def test_an_engine_alone_at_work_has_all_cores_and_two_share_them() -> None:
     first.work()
     assert (policy, prm) == ([0, 8, 4], [0, 4])
     second.rest()
+    first.work()
+    assert policy[-1] == 4, "it is back in a moment"
+    now = time.monotonic()
+    monkeypatch.setattr("time.monotonic", lambda: now + 2 * SECONDS_KEPT)
     first.work()
     assert policy[-1] == 8
 
@@ -41,6 +46,6 @@ def test_an_engine_that_died_at_work_is_not_counted_and_its_place_is_free() -> N
     dead.leave()
     engine(living, told).work()
     assert told[-1] == 8
-    numbers = {table.seat().number for _ in range(254)}
+    numbers = {table.seat().number for _ in range(SEATS - 2)}
     assert dead.number not in numbers
     assert table.seat().number == dead.number

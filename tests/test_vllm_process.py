@@ -183,7 +183,7 @@ async def test_an_engine_nobody_waits_for_any_more_is_killed_while_it_loads(tmp_
 
 def test_an_answer_after_the_end_of_the_event_loop_ends_the_engine() -> None:
     process = asyncio.run(VllmProcess.start({"model": "m"}, False, {}))
-    process._asked.put((1, write(5)))
+    process._asked.put([(1, write(5))])
     process._receiver.join(60)
     assert process._process.returncode == 0
 

@@ -1,17 +1,21 @@
 """How the engines of one command share the cores of a machine without a GPU: those that are at work, in equal parts.
 
-An engine that works alone has all cores; it takes its part anew before each step, so no core waits while another engine
-has nothing to do. Threads of one engine that wait for those of another would stop both: with 2 cores and two threads
-each, policy and PRM reached a quarter of their speed.
+An engine that works alone has all cores; it takes its part anew before each step. One that has been at work a moment
+ago still has its part: threads of one engine that wait for those of another stop both, and a step cannot give a core
+back that another engine asks for in the middle of it (docs/performance.md).
 """
 
+import math
 import mmap
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from functools import cache
 
-SEATS = 256  # engines of one command at once
+SEATS = 64  # engines of one command at once
+TABLE_BYTES = 8 * SEATS
+SECONDS_KEPT = 0.5  # that an engine keeps its part without work: searches come back to their verifier sooner
 
 
 class Seat:
@@ -28,12 +32,15 @@ class Seat:
 
 
 class CoreTable:
-    """A byte for each engine of this command: 1 while it is at work. It lies in a file that all of them map."""
+    """For each engine of this command, until when it has its part of the cores; it lies in a file that all of them map.
+
+    Seconds of the machine's monotonic clock: infinite while the engine is at work.
+    """
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the command runs)
-        self._file.truncate(SEATS)
-        self._at_work = mmap.mmap(self._file.fileno(), SEATS)
+        self._file.truncate(TABLE_BYTES)
+        self._until = seats_of(self._file.fileno())
         self._free = list(range(SEATS))
         self.descriptor = self._file.fileno()
 
@@ -44,7 +51,7 @@ class CoreTable:
     def clear(self, number: int) -> None:
         """Take a place back."""
         if number not in self._free:
-            self._at_work[number] = 0
+            self._until[number] = 0.0
             self._free.append(number)
 
 
@@ -58,7 +65,7 @@ class SharedCores:
     """The cores as one engine sees them, in its own process; `set_threads` says how many of them it uses."""
 
     def __init__(self, descriptor: int, number: int, cores: int, set_threads: Callable[[int], object]) -> None:
-        self._at_work = mmap.mmap(descriptor, SEATS)
+        self._until = seats_of(descriptor)
         os.close(descriptor)
         self._number = number
         self._cores = cores
@@ -67,16 +74,22 @@ class SharedCores:
 
     def work(self) -> None:
         """Say that a step begins, and take this engine's part of the cores for it."""
-        self._at_work[self._number] = 1
-        at_work = bytes(self._at_work)
-        threads = part(self._cores, sum(at_work), sum(at_work[: self._number]))
+        self._until[self._number] = math.inf
+        now = time.monotonic()
+        sharing = [number for number, until in enumerate(self._until) if until > now]
+        threads = part(self._cores, len(sharing), sharing.index(self._number))
         if threads != self._threads:
             self._set_threads(threads)
             self._threads = threads
 
     def rest(self) -> None:
         """Say that there is nothing to do."""
-        self._at_work[self._number] = 0
+        self._until[self._number] = time.monotonic() + SECONDS_KEPT
+
+
+def seats_of(descriptor: int) -> "memoryview[float]":
+    """The table in a file, as numbers that all processes see."""
+    return memoryview(mmap.mmap(descriptor, TABLE_BYTES)).cast("d")
 
 
 def part(cores: int, engines: int, before: int) -> int:

@@ -39,7 +39,8 @@ class VllmProcess:
         self._process = process
         self._connection = connection
         self._events = asyncio.get_running_loop()
-        self._asked: queue.SimpleQueue[tuple[int, Write | ReadPlaces] | None] = queue.SimpleQueue()
+        self._gathered: list[tuple[int, Write | ReadPlaces]] = []  # since the event loop's last turn
+        self._asked: queue.SimpleQueue[list[tuple[int, Write | ReadPlaces]] | None] = queue.SimpleQueue()
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._number = 0
         self._closing = False
@@ -106,7 +107,9 @@ class VllmProcess:
         number = self._number
         answer: asyncio.Future[Any] = self._events.create_future()
         self._answers[number] = answer
-        self._asked.put((number, asked))
+        if not self._gathered:
+            self._events.call_soon(self._hand_over)
+        self._gathered.append((number, asked))
         try:
             return await answer  # type: ignore[no-any-return]
         finally:
@@ -121,20 +124,16 @@ class VllmProcess:
             _kill_group(self._process)
             await asyncio.to_thread(self._receiver.join)
 
+    def _hand_over(self) -> None:
+        """Give the sending thread what was gathered, in one go: each time it wakes, it holds up the event loop."""
+        gathered, self._gathered = self._gathered, []
+        self._asked.put(gathered)
+
     def _send(self) -> None:
-        while True:
-            batch = [self._asked.get()]
-            while not self._asked.empty():
-                batch.append(self._asked.get())
-            asked = [one for one in batch if one is not None]
-            try:
-                if asked:
-                    self._connection.send(asked)
-                if len(asked) < len(batch):
-                    self._connection.send(None)
-                    return
-            except OSError:  # the process ended, which the other thread reports
-                return
+        with contextlib.suppress(OSError):  # the process ended, which the other thread reports
+            while (asked := self._asked.get()) is not None:
+                self._connection.send(asked)
+            self._connection.send(None)
 
     def _receive(self) -> None:
         try:
