@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 StopReason = Literal["stop", "length", "depth", "dead_end", "reasoning", "repetition", "confidence"]
@@ -69,12 +70,17 @@ class Sampling:
         return replace(self, temperature=0.0, top_p=1.0, top_k=0, min_p=0.0)
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> Mapping[str, Any]:
         """What a call's key holds: what determines the text, and of fields added later those not at their defaults."""
-        first = ("temperature", "top_p", "max_tokens", "stop")
-        later = {each.name: each.default for each in fields(self) if each.name not in first}
-        later["top_logprobs"] = self.top_logprobs  # what is kept of a call does not change its text
-        return {name: value for name, value in vars(self).items() if name in first or value != later[name]}
+        return _identity_of(self)
+
+
+@lru_cache(maxsize=64)  # each call asks for it, and a search has few
+def _identity_of(sampling: Sampling) -> Mapping[str, Any]:
+    first = ("temperature", "top_p", "max_tokens", "stop")
+    later = {each.name: each.default for each in fields(sampling) if each.name not in first}
+    later["top_logprobs"] = sampling.top_logprobs  # what is kept of a call does not change its text
+    return {name: value for name, value in vars(sampling).items() if name in first or value != later[name]}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from overthink.tasks.engines.detokenize import Detokenizer
 from overthink.tasks.engines.ends import Ends, EndTokens
@@ -52,17 +53,24 @@ class TokenPolicy(ABC):
         self._vocabulary = prompts.vocabulary
         self._speller = Detokenizer(prompts.tokenizer)
         self._ends = Ends(prompts.tokenizer)
+        self._as_asked: dict[Sampling, Sampling] = {}
 
     async def generate(self, question: str, path: tuple[Part, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`."""
-        prefix = [*self.prompt(question), *(token for part in path for token in self.tokens_of(part))]
+        prefix = [*self.prompt(question), *chain.from_iterable(map(self.tokens_of, path))]
         if path and self._limit is not None and len(prefix) >= self._limit:  # steps so far have filled the context
             return Sample("", (), (), (), "length", len(prefix))
         ends = self._ends.of(sampling)
-        top = min(sampling.top_logprobs, self._vocabulary)
-        asked = replace(sampling, stop=ends.texts, marks=(), ends=(), top_logprobs=top)
-        written = await self._write_on(question, prefix, asked, ends, seed)
+        written = await self._write_on(question, prefix, self._asked(sampling), ends, seed)
         return self._sample(written, len(prefix), sampling)
+
+    def _asked(self, sampling: Sampling) -> Sampling:
+        """What the engine is asked for, the same for each of a search's requests."""
+        if sampling not in self._as_asked:
+            top = min(sampling.top_logprobs, self._vocabulary)
+            texts = self._ends.of(sampling).texts
+            self._as_asked[sampling] = replace(sampling, stop=texts, marks=(), ends=(), top_logprobs=top)
+        return self._as_asked[sampling]
 
     async def _write_on(
         self, question: str, prefix: list[int], sampling: Sampling, ends: EndTokens, seed: int
