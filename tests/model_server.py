@@ -191,7 +191,7 @@ class ModelServer:
         opening = self.tokenizer.encode("<|im_start|>assistant\n", add_special_tokens=False)
         begin = max(at for at in range(len(prompt) + 1) if prompt[:at][-len(opening) :] == opening)
         written = self.tokenizer.decode(prompt[begin:])
-        number = 31 if body["temperature"] == 0 else hash_number(prompt, body["seed"]) % 1000
+        number = 31 if body["temperature"] == 0 else hash_number(prompt, body.get("seed")) % 1000
         whole = SOLUTION if number == 31 else f"20+11={number}\n\n\\boxed{{{number}}}"
         rest = SOLUTION[len(written) :] if SOLUTION.startswith(written) else f"\\boxed{{{number}}}"
         return [*self.tokenizer.encode(rest if written else whole), self.tokenizer.eos_token_id]

@@ -72,6 +72,11 @@ def test_placement_changes_no_key(model: Path) -> None:
     assert model_keys(model, placement=placement) == model_keys(model)
 
 
+def test_draws_without_seeds_have_the_keys_of_those_with() -> None:
+    served = {"engine": "openai", "model": "m", "endpoints": ["http://127.0.0.1:9"]}
+    assert keys(plan(policy=served | {"reproducible": "journal"})) == keys(plan(policy=served))
+
+
 @pytest.mark.parametrize("settings", [{"dtype": "bfloat16"}, {"max_model_len": 64}])
 def test_number_format_and_window_change_the_keys(model: Path, settings: dict[str, Any]) -> None:
     assert model_keys(model, **settings)["sample"] != model_keys(model)["sample"]

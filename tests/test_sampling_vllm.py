@@ -15,6 +15,7 @@ from tiny_models import build_prm, tensors
 from overthink.tasks.engines.engine_config import VllmPolicyConfig
 from overthink.tasks.engines.engine_protocol import Policy
 from overthink.tasks.engines.registry import open_policy
+from overthink.tasks.engines.vllm.messages import Write
 from overthink.tasks.records import Sampling
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="module")]
@@ -96,3 +97,9 @@ async def test_draws_follow_the_distribution_and_their_log_probabilities_are_the
             assert abs(counts[tokens] / 3000 - share) < 5 * (share * (1 - share) / 3000) ** 0.5
     confidences = {sample.confidences for sample in drawn if sample.tokens}
     assert len(confidences) == 1, "the same distribution at the same place"
+
+
+async def test_requests_without_a_seed_are_drawn_apart(policy: Policy) -> None:
+    asked = Write(list(policy.prompt(QUESTION)), Sampling(1.0, 1.0, 40), [], seed=None)
+    written = await asyncio.gather(*(policy._copies.submit(asked) for _ in range(20)))  # type: ignore[attr-defined]
+    assert len({tuple(one.tokens) for one in written}) > 15

@@ -332,6 +332,17 @@ async def test_nothing_of_the_models_own_sampling_settings_is_left_to_the_server
         assert (body["temperature"], body["max_tokens"], body["seed"], body["logprobs"]) == (0.0, 200, 0, 0)
 
 
+async def test_a_policy_that_only_the_journal_writes_again_is_sent_no_seed() -> None:
+    for tokenizer in ("zoo/abacus-1m", None):
+        async with serving(ModelServer()) as server:
+            policy = await open_policy(policy_at(server, tokenizer=tokenizer, reproducible="journal"))
+            server.bodies.clear()
+            await policy.generate(QUESTION, (), GREEDY, seed=7)
+            await policy.close()
+            (body,) = server.bodies
+            assert "seed" not in body
+
+
 async def sure_of(server: ModelServer) -> Sample:
     policy = await open_policy(policy_at(server))
     try:

@@ -108,6 +108,16 @@ class PromptedPolicy(AskedPolicy):
         return super().asked_by(domain, prompt)
 
 
+class SeededPolicy(PromptedPolicy):
+    """A policy that may be given seeds. Draws without one have the same distribution, so no stage's key says which."""
+
+    reproducible: Literal["run", "journal"] = Field(
+        default="run",
+        description="`run`: each request has a seed, and a fresh run on the same engine writes the same; `journal`: no "
+        "seeds, only what was answered is written again",
+    )
+
+
 class VllmModelConfig(ModelConfig):
     """A model in vLLM, whose engine takes further arguments."""
 
@@ -122,7 +132,7 @@ class VllmModelConfig(ModelConfig):
         return arguments
 
 
-class VllmPolicyConfig(PromptedPolicy, VllmModelConfig):
+class VllmPolicyConfig(SeededPolicy, VllmModelConfig):
     """A policy in vLLM, in its own process, which the run starts and ends."""
 
     engine: Literal["vllm"] = "vllm"
@@ -200,7 +210,7 @@ class ServedModelConfig(EngineModel):
         return tuple(url.rstrip("/") for url in urls)
 
 
-class OpenAIPolicyConfig(PromptedPolicy, ServedModelConfig):
+class OpenAIPolicyConfig(SeededPolicy, ServedModelConfig):
     """A policy behind OpenAI-compatible endpoints.
 
     With its tokenizer it is asked with token ids, as vLLM allows, and may be searched; without, through the chat

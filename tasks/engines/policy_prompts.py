@@ -39,6 +39,7 @@ class PolicyPrompts:
         frame = chat_frame(self.tokenizer, self._chat(""), self._use)
         self.version, self.opening = frame.version, frame.around[-1]
         self.further_version = 2 if puts_blank(self.tokenizer) else 1
+        self.seeded = config.reproducible == "run"
         self._known: dict[str, tuple[int, ...]] = {}
         self._given: dict[str, tuple[int, ...]] = {}
 

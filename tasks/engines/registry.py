@@ -36,7 +36,7 @@ from overthink.tasks.errors import EngineDied, EngineUnavailable
 from overthink.tasks.reasoning_marks import FAMILIES
 
 Engine = TypeVar("Engine", Policy, Prm, Sandbox)
-NOT_IDENTITY = {"placement", "model", "script", "base", "system_prompt", "lora"}
+NOT_IDENTITY = {"placement", "model", "script", "base", "system_prompt", "lora", "reproducible"}
 WHERE_SERVED = {
     "endpoints",
     "tokenizer",

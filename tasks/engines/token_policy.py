@@ -49,6 +49,7 @@ class TokenPolicy(ABC):
         self.prompt = prompts.prompt
         self.tokens = prompts.tokens
         self.tokens_of = prompts.tokens_of
+        self._seeded = prompts.seeded
         self._limit = limit
         self._vocabulary = prompts.vocabulary
         self._speller = Detokenizer(prompts.tokenizer)
@@ -61,7 +62,8 @@ class TokenPolicy(ABC):
         if path and self._limit is not None and len(prefix) >= self._limit:  # steps so far have filled the context
             return Sample("", (), (), (), "length", len(prefix))
         ends = self._ends.of(sampling)
-        written = await self._write_on(question, prefix, self._asked(sampling), ends, seed)
+        sent = seed if self._seeded else None
+        written = await self._write_on(question, prefix, self._asked(sampling), ends, sent)
         return self._sample(written, len(prefix), sampling)
 
     def _asked(self, sampling: Sampling) -> Sampling:
@@ -73,7 +75,7 @@ class TokenPolicy(ABC):
         return self._as_asked[sampling]
 
     async def _write_on(
-        self, question: str, prefix: list[int], sampling: Sampling, ends: EndTokens, seed: int
+        self, question: str, prefix: list[int], sampling: Sampling, ends: EndTokens, seed: int | None
     ) -> WrittenText:
         """Continue `prefix` to an end; the last token of a mark of several tokens is one only behind the others."""
         whole = await self._write(question, prefix, sampling, ends.ids, seed)
@@ -87,7 +89,7 @@ class TokenPolicy(ABC):
 
     @abstractmethod
     async def _write(
-        self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
+        self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int | None
     ) -> WrittenText:
         """Continue `prefix` up to one of `stop_ids` or to one of the sampling's stop strings."""
 

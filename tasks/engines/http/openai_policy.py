@@ -32,7 +32,7 @@ class PromptPrefix:
     ids: list[int]
     sampling: Sampling
     stop_ids: list[int]
-    seed: int
+    seed: int | None
 
 
 class CompletionsPolicy(TokenPolicy):
@@ -77,7 +77,7 @@ class CompletionsPolicy(TokenPolicy):
             )
 
     async def _write(
-        self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
+        self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int | None
     ) -> WrittenText:
         room = sampling.max_tokens if self._limit is None else min(sampling.max_tokens, self._limit - len(prefix))
         if room < 1:
@@ -98,7 +98,7 @@ class CompletionsPolicy(TokenPolicy):
         return WrittenText(shown.tokens, shown.logprobs, shown.finish_reason, shown.cached, *signals)
 
     async def _complete(
-        self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
+        self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int | None
     ) -> WrittenText:
         body = further_settings(sampling) | {
             "model": self._model,
@@ -108,11 +108,11 @@ class CompletionsPolicy(TokenPolicy):
             "max_tokens": sampling.max_tokens,
             "stop_token_ids": stop_ids,
             "stop": list(sampling.stop),
-            "seed": seed,
             "logprobs": sampling.top_logprobs,
             "return_token_ids": True,
             "return_tokens_as_token_ids": True,  # tokens of one spelling would be one entry of top_logprobs
         }
+        body |= {} if seed is None else {"seed": seed}
         url, reply = await self._endpoints.post("/completions", body, Completions)
         choice = reply.choices[0]
         if choice.token_ids is None or choice.prompt_token_ids is None:
@@ -145,6 +145,7 @@ class ChatPolicy:
         self._model = config.model
         self._chat = partial(chat_of, config, None)
         self._variables = config.prompt.chat_template_kwargs
+        self._seeded = config.reproducible == "run"
 
     @classmethod
     async def open(cls, config: OpenAIPolicyConfig) -> "ChatPolicy":
@@ -179,8 +180,8 @@ class ChatPolicy:
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
-            "seed": seed,
         }
+        body |= {"seed": seed} if self._seeded else {}
         # At their defaults they are not sent, as most endpoints know only some of them.
         body |= {name: value for name, value in further_settings(sampling).items() if value != AT_DEFAULT[name]}
         if sampling.stop or sampling.ends:

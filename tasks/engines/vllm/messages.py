@@ -1,5 +1,6 @@
 """What a vLLM engine is asked, and what is kept of its answers: plain values, which go from process to process."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,12 +25,12 @@ AS_VLLM_HAS_IT = (
 
 @dataclass(frozen=True)
 class Write:
-    """Go on from token ids, to one of `stop_ids` or one of the sampling's stop strings."""
+    """Go on from token ids, to one of `stop_ids` or one of the sampling's stop strings; without a seed, by chance."""
 
     ids: list[int]
     sampling: Sampling
     stop_ids: list[int]
-    seed: int
+    seed: int | None
     lora: str | None = None
 
     def adapter(self) -> Any:
@@ -44,7 +45,8 @@ class Write:
 
     def counted_parameters(self, number: int) -> Any:
         """vLLM's SamplingParams for a request whose draws are counted: see `CountedDraws`."""
-        return self._parameters(extra_args={ASKED: (number, self.seed, self.sampling.top_logprobs)})
+        seed = secrets.randbits(31) if self.seed is None else self.seed
+        return self._parameters(extra_args={ASKED: (number, seed, self.sampling.top_logprobs)})
 
     def _parameters(self, **further: Any) -> Any:
         vllm = require("vllm.sampling_params", INSTALL)

@@ -33,7 +33,7 @@ class Prefix(BaseModel):
     ids: list[NonNegativeInt] = Field(min_length=1)
     sampling: Sampling
     stop_ids: list[NonNegativeInt]
-    seed: int
+    seed: int | None
 
 
 class Steps(BaseModel):

@@ -35,7 +35,7 @@ class VllmPolicy(TokenPolicy):
         return cls(copies, prompts, context_length(config.max_model_len, model), adapter)
 
     async def _write(
-        self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int
+        self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int | None
     ) -> WrittenText:
         try:
             return await self._copies.submit(Write(prefix, sampling, stop_ids, seed, self._lora))
