@@ -10,11 +10,11 @@ PYTEST := $(BIN)/pytest -q --numprocesses 3 --dist loadfile --no-loadscope-reord
 # Coverage slows a test by a quarter, and it is asked of three packages only: it is measured over the tests that are about
 # them, which therefore run apart.
 COVERED := tests/system/test_sharing.py $(patsubst %,tests/test_%.py,\
-	adaptive after_pilot allocation answers_of_sql beam_search bucket_races bucket_store candidates \
-	chains compute_optimal costs deciding difficulty dvts estimators files fitting flops garbage \
+	adaptive after_pilot allocation answers_of_sql beam_search bucket_leases bucket_races bucket_store candidates \
+	chains compute_optimal confident_search costs deciding deepconf difficulty dvts estimators exporting files fitting flops garbage \
 	hostile_sql intervals journal journals known_difficulty lookahead lying_records mcts methods \
-	paper_rule particle_filtering prm_measures prm_quality rebase recorder records search_methods \
-	selectors shards sql store strategy totals)
+	majority_limit paper_rule particle_filtering prm_measures prm_quality rebase reasoning recorder records search_methods \
+	selectors sent_journals shards sql store strategy totals)
 
 .PHONY: demo test check bench zoo install clean
 

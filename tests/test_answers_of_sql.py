@@ -25,6 +25,7 @@ LARGE = "SELECT i, repeat('x', 1000) || i AS t FROM range(3000000) t(i)"  # 3 GB
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
+    (tmp_path / "runs").mkdir()
     return Store(tmp_path)
 
 

@@ -240,7 +240,7 @@ def test_what_came_last_is_complete_of_the_same_name_and_older(nights: Path, tmp
 
 
 async def test_a_gate_against_a_run_that_is_not_there_is_told_before_anything_is_sampled(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="gate: .* holds no run named 'gone'"):
+    with pytest.raises(UserError, match="gate: .*/store holds no run yet: make one with"):
         await evaluate(recipe_of(tmp_path, gate={"against": "gone"}), tmp_path / "store")
     assert not (tmp_path / "store").exists()
 

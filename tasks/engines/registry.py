@@ -47,6 +47,7 @@ WHERE_SERVED = {
     "timeout_seconds",
     "patience_seconds",
     "max_in_flight",
+    "reproducible",
 }
 
 
