@@ -18,7 +18,7 @@ from overthink.tasks.engines.engine_config import VllmPolicyConfig, VllmPrmConfi
 from overthink.tasks.engines.models import locate_model
 from overthink.tasks.engines.prm.family_data import family_name
 from overthink.tasks.engines.vllm.server_flags import flags_of, server_flags
-from overthink.tasks.engines.vllm.settings import engine_arguments, engine_environment, gpu_is_there
+from overthink.tasks.engines.vllm.settings import engine_arguments, engine_environment, gpu_is_there, shares_cores
 from overthink.tasks.engines.vllm.step_serving import MIDDLEWARE
 
 
@@ -45,7 +45,9 @@ class VllmServer:
             *flags_of(engine_arguments(config, model, 0, has_gpu)),
             *extra,
         ]
-        self._environment = os.environ | engine_environment(config, has_gpu) | dict(environment or {})
+        # A server does not know of other engines, and policy and PRM mostly stand side by side.
+        half = {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // 2))} if shares_cores(has_gpu) else {}
+        self._environment = os.environ | engine_environment(config, has_gpu) | half | dict(environment or {})
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
