@@ -29,7 +29,7 @@ from rich.table import Table
 from benchmarks.its_hub_search import Endpoint, load_its_hub
 from benchmarks.own_process import OwnProcess
 from benchmarks.search_case import SAMPLING, STEP_TOKENS, Case, Lengths, PrmKind
-from benchmarks.servers import POLICY, PRM, WARM_UP, Way
+from benchmarks.servers import POLICY, PRM, Way
 from benchmarks.vllm_server import VllmServer
 from overthink.flows.orchestration.run_flow import run_flow
 from overthink.storage.store import Store
@@ -38,6 +38,7 @@ from overthink.tasks.engines.engine_config import FakePrmConfig, OpenAIPolicyCon
 
 ITS_HUB, OWN, SERVED = "its_hub", "own", "served"
 WIDTH = 4  # M
+WARM_UP = 16  # chains
 BARS: Mapping[PrmKind, float] = {"real": 3.0, "free": 1.0}
 
 
