@@ -65,7 +65,7 @@ def test_the_flags_are_printed_for_a_shell(tmp_path: Path, capsys: pytest.Captur
     assert main(["trl", str(folder)]) == 0
     assert shlex.split(capsys.readouterr().out) == [*POOLER, "--convert", "classify"]
     assert main(["nothing", str(folder)]) == 2
-    assert "choose one of qwen" in capsys.readouterr().err
+    assert "name one of qwen" in capsys.readouterr().err
     assert main(["qwen"]) == 2
     assert "usage" in capsys.readouterr().err
     assert main(["qwen", "/nowhere"]) == 2
