@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from overthink.tasks.stages.admission import Admission
-from overthink.tasks.stages.turns import Turns
+from overthink.tasks.stages.turns import EngineTurns
 
 
 async def settled() -> None:
@@ -77,7 +77,7 @@ async def test_the_next_shard_begins_while_the_last_problems_of_one_end() -> Non
 
 
 async def test_the_requests_of_the_problem_that_began_first_go_first() -> None:
-    turns = Turns(1, lambda: None)
+    turns = EngineTurns(1, lambda: None)
     await turns.take((0, 1))
     served: list[tuple[int, int]] = []
 
@@ -95,7 +95,7 @@ async def test_the_requests_of_the_problem_that_began_first_go_first() -> None:
 
 
 async def test_a_turn_that_nobody_waits_for_any_more_goes_to_the_next() -> None:
-    turns = Turns(1, lambda: None)
+    turns = EngineTurns(1, lambda: None)
     await turns.take((0, 0))
     gone, given = (asyncio.ensure_future(turns.take((0, number))) for number in (1, 2))
     await settled()

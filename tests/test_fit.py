@@ -377,4 +377,4 @@ def test_a_run_or_store_that_is_not_there_is_told(store: Path, tmp_path: Path) -
 
 def test_a_file_that_cannot_be_written_is_told(store: Path, tmp_path: Path) -> None:
     code, told = overthink_fit("whole", "--store", store, "--out", tmp_path / "nowhere" / "s.yaml")
-    assert code == 2 and "name a file in an existing folder" in told
+    assert code == 2 and "make it, or name a file elsewhere" in told

@@ -148,8 +148,8 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(
         ("name: x\nseed: 0\nname: y", "the key 'name' is there twice, in lines 1 and 3: keep one"),
         ("problems:\n  count: 1\n  count: 2", "the key 'count' is there twice, in lines 2 and 3"),
         ("a: &a {x: 1}\nb: {<<: *a, <<: *a}", "the key '<<' is there twice"),
-        ("name: !!python/name:os.system", "could not determine a constructor"),
-        ("name: !!python/object/new:os.system [id]", "could not determine a constructor"),
+        ("name: !!python/name:os.system", "a ! that begins a value is a tag"),
+        ("name: !!python/object/new:os.system [id]", "a ! that begins a value is a tag"),
     ],
     ids=lambda text: text[:24],
 )

@@ -291,7 +291,7 @@ MISTAKES = {
     "no scores": (["search-and-learn", "unscored.jsonl"], "unscored.jsonl, line 1: field 'scores' is missing"),
     "a mapping": (["search-and-learn", "rows.jsonl", "--map", "text=out"], "--map is for jsonl"),
     "no mapping": (["jsonl", "rows.jsonl"], "--map lacks question, reference, text or steps"),
-    "a name": (["search-and-learn", "rows.jsonl", "--name", "My Run"], "--name My Run"),
+    "a name": (["search-and-learn", "rows.jsonl", "--name", "My Run"], "--name: 'My Run'"),
 }
 
 

@@ -73,7 +73,7 @@ def without(row: dict[str, Any], field: str) -> dict[str, Any]:
 
 BAD_ROWS: dict[str, tuple[SolutionFormat, Any, str]] = {
     "no labels": ("prmbench", without(PRMBENCH, "error_steps"), "field 'error_steps' is missing"),
-    "null labels": ("prmbench", PRMBENCH | {"error_steps": None}, "field 'error_steps' is missing"),
+    "null labels": ("prmbench", PRMBENCH | {"error_steps": None}, "field 'error_steps' is null"),
     "step beyond": ("prmbench", PRMBENCH | {"error_steps": [2, 4]}, "'error_steps' names step 4, but steps are 1 to 3"),
     "step 0": ("prmbench", PRMBENCH | {"error_steps": [0]}, "'error_steps' names step 0, but steps are 1 to 3"),
     "half a step": ("prmbench", PRMBENCH | {"error_steps": [1.5]}, "'error_steps' holds 1.5, not the number of a step"),

@@ -89,7 +89,7 @@ def test_csv_is_read_by_the_names_in_its_first_row(tmp_path: Path) -> None:
     [
         ("question,answer\nq\n", "row 1: 1 values for 2 columns"),
         ("question,answer\nq,1,2\n", "row 1: 3 values for 2 columns"),
-        ("question,answer\nq,\n", "row 1: field 'answer' is missing"),
+        ("question,answer\nq,\n", "row 1: field 'answer' is null"),
         ("question,question\nq,1\n", "the column 'question' is there twice: keep one"),
         ('question,answer\n"q,1\n', "not CSV (unexpected end of data in line 2)"),
         (b"question,answer\n\xff,1\n", "cannot be read ("),

@@ -123,7 +123,7 @@ def test_what_follows_a_mark_is_the_reference(tmp_path: Path) -> None:
 
 BAD_ROWS = {
     "missing field": ({"answer": "2"}, "field 'question' is missing"),
-    "null field": ({"question": "1+1?", "answer": None}, "field 'answer' is missing"),
+    "null field": ({"question": "1+1?", "answer": None}, "field 'answer' is null"),
     "empty question": (GOOD | {"question": " \n"}, "field 'question' is empty"),
     "list as question": (GOOD | {"question": ["1+1?"]}, "field 'question' is a list"),
     "object as answer": (GOOD | {"answer": {"a": 1}}, "field 'answer' is a dict"),
@@ -191,7 +191,7 @@ def test_nothing_after_the_mark_is_a_bad_row(tmp_path: Path) -> None:
 def test_a_bad_row_of_a_parquet_file_is_numbered(tmp_path: Path) -> None:
     path = tmp_path / "p.parquet"
     pq.write_table(pa.table({"question": ["1+1?", None], "answer": ["2", "3"]}), path)
-    with pytest.raises(ProblemError, match=r"p\.parquet, row 2: field 'question' is missing"):
+    with pytest.raises(ProblemError, match=r"p\.parquet, row 2: field 'question' is null"):
         read(path)
 
 
@@ -385,7 +385,7 @@ def test_references_of_numpys_types_are_numbers(value: Any, reference: str) -> N
     [
         ([], "field 'answer' is an empty list"),
         ([1, [2]], "field 'answer.1' is a list"),
-        ([1, None], "field 'answer.1' is missing"),
+        ([1, None], "field 'answer.1' is null"),
         ([True], "field 'answer.0' is a bool"),
         ([" "], "field 'answer.0' is empty"),
         ([{"a": 1}], "field 'answer.0' is a dict"),

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from overthink.storage.stage_kinds import Role
-from overthink.tasks.stages.turns import Ticket, Turn, Turns
+from overthink.tasks.stages.turns import Ticket, Turn, EngineTurns
 
 
 class Admission:
@@ -21,7 +21,7 @@ class Admission:
     """
 
     def __init__(self, **limits: int) -> None:
-        self._turns = {role: Turns(limit, self._advance) for role, limit in limits.items()}
+        self._turns = {role: EngineTurns(limit, self._advance) for role, limit in limits.items()}
         self._most = max(limits.values(), default=1)
         self._waiting: list[tuple[Ticket, asyncio.Future[None]]] = []
         self._count = 0

@@ -3,8 +3,8 @@
 import asyncio
 import math
 import os
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -28,6 +28,7 @@ from overthink.tasks.stages.shards import MakePart, Room, part_task, run_shards
 DEFAULT_IN_FLIGHT = 256
 QUEUE_AHEAD = 1.25  # of what an engine takes at once: so the next request is there when one ends
 PLAIN_SHARDS_AT_ONCE = 2  # one is read and written while another computes
+SHARED_SHARDS_AT_ONCE = 2  # the others are left to the processes that share the run
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,14 @@ class StageRunner:
             finally:
                 await recorder.close()
 
-        return Way(admission.shard, carry_out)
+        turn = asyncio.Semaphore(SHARED_SHARDS_AT_ONCE)
+
+        @asynccontextmanager
+        async def shared_room(order: int) -> AsyncIterator[None]:
+            async with turn, admission.shard(order):
+                yield
+
+        return Way(shared_room if self.shared else admission.shard, carry_out)
 
     def _in_flight(self, role: Role) -> int:
         """How many requests an engine is given at once."""

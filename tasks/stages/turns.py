@@ -8,7 +8,7 @@ from types import TracebackType
 Ticket = tuple[int, int]  # the shard's place in its stage, and the problem's place in the order of beginning
 
 
-class Turns:
+class EngineTurns:
     """At most `limit` requests at once. `on_room` is called when one ends and no other waits."""
 
     def __init__(self, limit: int, on_room: Callable[[], None]) -> None:
@@ -52,7 +52,7 @@ class Turns:
 class Turn:
     """One request's turn, as a context: inside, the request is with the engine."""
 
-    def __init__(self, turns: Turns, ticket: Ticket) -> None:
+    def __init__(self, turns: EngineTurns, ticket: Ticket) -> None:
         self._turns = turns
         self._ticket = ticket
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from overthink.flows.commands.cli import app
 from overthink.tasks.engines.vllm import copies
+from overthink.tasks.engines.vllm.cores import Seat
 from overthink.tasks.engines.vllm.process import VllmProcess
 
 
@@ -14,7 +15,7 @@ class ApartProcess(VllmProcess):
 
     @classmethod
     async def start(
-        cls, settings: Mapping[str, Any], own_process: bool, environment: Mapping[str, str]
+        cls, settings: Mapping[str, Any], own_process: bool, environment: Mapping[str, str], seat: Seat | None = None
     ) -> "VllmProcess":
         return await VllmProcess.start(
             settings, True, {**environment, "VLLM_ENABLE_V1_MULTIPROCESSING": "1", "OMP_NUM_THREADS": "1"}

@@ -18,7 +18,7 @@ from overthink.tasks.reporting.gate import judge
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("prefect_server", "forked_engines")]
 
 SMALL = ["problems.count=24", "methods.1.n=8", "budgets=[1, 8]", "shard_size=10"]
-NIGHTLY = ["problems.count=60", "methods.1.n=8", "budgets=[1, 8]", "gate={selector: prm_min_vote}"]
+NIGHTLY = ["problems.count=120", "methods.1.n=8", "budgets=[1, 8]", "gate={selector: prm_min_vote}"]
 NIGHTS = ((1, "zoo/abacus-5m"), (2, "zoo/abacus-5m"), (3, "zoo/abacus-1m"))
 
 

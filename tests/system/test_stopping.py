@@ -16,6 +16,7 @@ from overthink.flows.commands.stopping import EXIT_CODE, MESSAGE, Terminated, st
 
 @pytest.mark.parametrize("way", ["in Python", "in a library", "in a thread", "in a task"])
 def test_a_command_that_is_busy_is_stopped(way: str, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
     command = [sys.executable, Path(__file__).with_name("busy_command.py"), way, tmp_path]
     life = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     assert life.stdout is not None and life.stdout.readline() == "busy\n"

@@ -75,8 +75,9 @@ class Child:
     def read(self, seconds: float) -> Any:
         """The next line, or None where none comes in time."""
         assert self.process.stdout is not None
-        readable, _, _ = select.select([self.process.stdout], [], [], seconds)
-        line = self.process.stdout.readline() if readable else ""
+        waiting = select.poll()  # select() takes no descriptor above 1,023
+        waiting.register(self.process.stdout, select.POLLIN)
+        line = self.process.stdout.readline() if waiting.poll(seconds * 1000) else ""
         return json.loads(line) if line.endswith("\n") else None
 
     def stop(self) -> None:
