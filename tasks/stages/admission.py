@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from overthink.storage.stage_kinds import Role
-from overthink.tasks.stages.turns import Ticket, Turn, EngineTurns
+from overthink.tasks.stages.turns import EngineTurns, Ticket, Turn
 
 
 class Admission:
