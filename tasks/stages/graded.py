@@ -93,10 +93,11 @@ def read_graded(
 ) -> dict[str, Graded]:
     """The graded (and, where there is a PRM, scored) rollouts of a shard, by problem key."""
     known = {} if signals is None else signals.of(extent.units)
-    correct = column_by_rollout(grades.table("grades", extent.units), "correct")
-    steps = None if scores is None else by_rollout(scores.table("scores", extent.units), "score")
+    answers = rows_within(grades.table("answers", extent.units), extent)
+    correct = column_by_rollout(_of_rollouts(grades.table("grades", extent.units), answers), "correct")
+    steps = None if scores is None else by_rollout(_of_rollouts(scores.table("scores", extent.units), answers), "score")
     graded: dict[str, list[GradedRollout]] = {unit: [] for unit in extent.units}
-    for row in rows_within(grades.table("answers", extent.units), extent).to_pylist():
+    for row in answers.to_pylist():
         rollout_id = row["rollout_id"]
         scored = None if steps is None else steps[rollout_id]
         identity = (rollout_id, row["sample_index"], row["answer"], row["answer_key"])
@@ -104,6 +105,11 @@ def read_graded(
         classes = {name: row[name] for name in CLASS_NAMES}
         graded[row["problem_key"]].append(GradedRollout(*identity, correct[rollout_id], scored, more, classes))
     return dict(graded)
+
+
+def _of_rollouts(table: pa.Table, answers: pa.Table) -> pa.Table:
+    """The rows of some answers' rollouts: the first samples of a stage may be few of those that it holds."""
+    return table.filter(pc.is_in(table["rollout_id"], answers["rollout_id"].combine_chunks()))
 
 
 def join(rollouts: Graded, judge: Judge) -> Pool:
