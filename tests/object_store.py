@@ -132,8 +132,18 @@ class Network:
                 near, _ = listener.accept()
                 far = socket.create_connection(self._target)
                 self._open += [near, far]
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._pass_on, args=[source, sink], daemon=True).start()
+                threading.Thread(target=self._carry, args=[near, far], daemon=True).start()
+
+    def _carry(self, near: socket.socket, far: socket.socket) -> None:
+        """Both ways of one connection, and its end: sockets that stay open are missing to whoever comes later."""
+        back = threading.Thread(target=self._pass_on, args=[far, near], daemon=True)
+        back.start()
+        self._pass_on(near, far)
+        back.join()
+        for each in (near, far):
+            each.close()
+            with contextlib.suppress(ValueError):  # a cut has taken it out
+                self._open.remove(each)
 
     @staticmethod
     def _pass_on(source: socket.socket, sink: socket.socket) -> None:

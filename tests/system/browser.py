@@ -6,10 +6,12 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -105,3 +107,12 @@ class Browser:
         self.process.wait(PATIENCE)
         os.close(self.input)
         os.close(self.output)
+
+
+def opened_browser(profile: Path) -> Iterator[Browser]:
+    """A browser with a profile of its own, closed at the end; whoever wants one is skipped where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: install the package `chromium` to look at pages in a browser")
+    opened = Browser(profile)
+    yield opened
+    opened.close()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import CHROMIUM, COMPLAINTS, FLAWS, Browser
+from browser import COMPLAINTS, FLAWS, Browser, opened_browser
 
 SECTIONS = [
     "Headline",
@@ -21,11 +21,7 @@ SECTIONS = [
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: install the package `chromium` to look at the page in a browser")
-    opened = Browser(tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
+    yield from opened_browser(tmp_path_factory.mktemp("profile"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from browser import CHROMIUM, COMPLAINTS, FLAWS, Browser
+from browser import COMPLAINTS, FLAWS, Browser, opened_browser
 from commanding import overthink
 from viewed_store import SEARCHED, write_store
 
@@ -37,11 +37,7 @@ UNFOLD = "document.querySelectorAll('details').forEach((one) => { one.open = tru
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: install the package `chromium` to look at the viewer in a browser")
-    opened = Browser(tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
+    yield from opened_browser(tmp_path_factory.mktemp("profile"))
 
 
 def served(store: Store) -> Iterator[str]:
