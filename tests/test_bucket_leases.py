@@ -286,6 +286,25 @@ def test_a_process_that_died_here_is_known_to_be_dead_at_once(machine: Opener, m
         pass
 
 
+def test_a_process_that_ended_without_a_network_is_known_to_be_over_at_once(
+    machine: Opener, bucket: BucketView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its session is still in the bucket; what it could not send is sent by the next command on this machine."""
+    monkeypatch.setenv("OVERTHINK_BUCKET_LEASE", "60")
+    network = Network(bucket.endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", network.endpoint)
+    here = machine("here")
+    with pytest.raises(BucketUnreachable), here.lock_stage(stage := here.stage(STAGE)):
+        stage.describe(IDENTITY)
+        network.cut()
+        write(stage, "here")
+    assert len(bucket.list_keys("sessions/")) == 1
+    network.mend()
+    assert texts(machine("here")) == ["here"] * 4
+    assert len(bucket.list_keys("manifest/")) == 1
+    assert bucket.list_keys("sessions/") == []
+
+
 def test_a_session_that_nobody_asks_for_is_removed(
     machine: Opener, bucket: BucketView, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """Answered calls of a shard in a bucket: whoever takes the shard over on another machine has them."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,24 @@ def test_an_answer_after_the_lease_was_lost_is_none(stage_on: Callable[[str], St
         journal.append([call("two")])
     journal.close()
     assert bucket.list_keys("journals/") == []
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_calls_that_arrive_after_the_shard_was_finished_elsewhere_do_not_stay(
+    is_known: bool, stage_on: Callable[[str], Stage], bucket: BucketView
+) -> None:
+    here = stage_on("here")
+    with suppress(LeaseLost), here.lease(SHARD):
+        journal = here.journals.open(SHARD.name)
+        journal.append([call("one")])
+        (session,) = bucket.list_keys("sessions/")
+        journal._send()
+        bucket.remove(session)
+        if is_known:
+            with suppress(LeaseLost):
+                _session_of(here).confirm()
+        journal.close()
+        assert bucket.list_keys("journals/") == []
 
 
 def _session_of(stage: Stage) -> Session:

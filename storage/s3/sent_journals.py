@@ -20,7 +20,7 @@ from overthink.storage.journals import Journals
 from overthink.storage.s3.bucket import Bucket
 from overthink.storage.s3.bucket_settings import lease_seconds
 from overthink.storage.s3.session import RENEWALS, Session
-from overthink.storage.storage_errors import StorageError
+from overthink.storage.storage_errors import LeaseLost, StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ class SentJournal(Journal):
         self._folder = folder
         self._session = session
         self._unsent: list[JournaledCall] = []
+        self._sent: list[str] = []
         self._sent_at = time.monotonic()
         self._sending: threading.Thread | None = None
         self._fetch(bucket)
@@ -54,20 +55,44 @@ class SentJournal(Journal):
         super().close()
         if self._sending is not None:
             self._sending.join()
-        if self._session.is_lost:
-            return
-        if self.path.exists():
-            self._send()
-        else:
-            _remove(self._bucket, self._folder)
+        if not self._session.is_lost:
+            if self.path.exists():
+                self._send()
+            else:
+                _remove(self._bucket, self._folder)
+        if self._sent and self._is_too_late():
+            self._withdraw()
+
+    def _is_too_late(self) -> bool:
+        """Whether another process may have finished the shard before what this one sent arrived."""
+        try:
+            self._session.confirm()
+        except LeaseLost:
+            return True
+        except StorageError:
+            return False  # nobody ends a session that nobody can reach
+        return False
+
+    def _withdraw(self) -> None:
+        """Remove what this process sent: whoever finished the shard has cleared its journal away and does not return.
+
+        Whoever is still at the shard has these calls in its own folder.
+        """
+        try:
+            for key in self._sent:
+                self._bucket.remove(key)
+        except StorageError as error:
+            logger.warning("answered calls that nobody needs stay in the bucket: %s", error)
 
     def _send(self) -> None:
         calls, self._unsent = self._unsent, []
         if not calls:
             return
         content = gzip.compress(json.dumps(list(map(row_of, calls))).encode(), compresslevel=1, mtime=0)
+        key = f"{self._folder}/{hashlib.sha256(content).hexdigest()}.gz"
+        self._sent.append(key)
         try:
-            self._bucket.write(f"{self._folder}/{hashlib.sha256(content).hexdigest()}.gz", content)
+            self._bucket.write(key, content)
         except StorageError as error:
             self._unsent = calls + self._unsent
             logger.warning("%d answered calls are on this machine alone: %s", len(self._unsent), error)

@@ -106,6 +106,11 @@ class Session:
         if self.is_lost:
             raise LeaseLost(self._told)
 
+    def confirm(self) -> None:
+        """Renew now. Raises LeaseLost where this session is over, BucketUnreachable where that cannot be known."""
+        with self._turn:
+            self._renew(self._bucket)
+
     @property
     def _told(self) -> str:
         return (
@@ -120,16 +125,23 @@ class Session:
                 self._renew(self._bucket)
 
     def close(self) -> None:
-        """Stop renewing and remove the record, unless an object of it may still be lacking."""
+        """Stop renewing and remove the record, unless an object of it may still be lacking.
+
+        Where the record stays, so does the lock file: by that one the next process of this machine knows at once that
+        the session is over.
+        """
         self._stopped.set()
         self._thread.join(1.0)  # a renewal that is under way longer finds the record removed
+        if self._commits and not self.is_lost:
+            self._file.close()
+            return
         try:
-            if not self.is_lost and not self._commits:
+            if not self.is_lost:
                 self._bucket.remove(self._key)
+            self._path.unlink(missing_ok=True)
         except BucketUnreachable as error:
             logger.warning("the session of %s ends when its lease does: %s", self._record.holder, error)
         self._file.close()
-        self._path.unlink(missing_ok=True)
 
     def _keep_renewing(self) -> None:
         once = self._bucket.impatient()
