@@ -33,7 +33,7 @@ from benchmarks.servers import POLICY, PRM, Way
 from benchmarks.vllm_server import VllmServer
 from overthink.flows.orchestration.run_flow import run_flow
 from overthink.storage.store import Store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.engine_config import FakePrmConfig, OpenAIPolicyConfig
 
 ITS_HUB, OWN, SERVED = "its_hub", "own", "served"

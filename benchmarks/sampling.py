@@ -28,7 +28,7 @@ from benchmarks.bare import BareEngine
 from overthink.flows.orchestration.run_flow import run_flow
 from overthink.flows.orchestration.secret_blocks import engines_of
 from overthink.storage.store import Store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.engine_config import VllmPolicyConfig
 from overthink.tasks.engines.models import locate_model
 from overthink.tasks.engines.policy_prompts import PolicyPrompts

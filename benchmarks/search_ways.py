@@ -12,7 +12,7 @@ from benchmarks.rounds import lock_step
 from benchmarks.search_case import Case
 from overthink.storage.journal import Journal
 from overthink.storage.keys import content_key
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.engine_protocol import Policy, Prm
 from overthink.tasks.engines.registry import open_policy, open_prm
 from overthink.tasks.methods.requests import Generate, Method, Score

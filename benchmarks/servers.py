@@ -25,7 +25,7 @@ from rich.table import Table
 from benchmarks.vllm_server import VllmServer
 from overthink.flows.orchestration.run_flow import run_flow
 from overthink.storage.store import Store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.engine_config import (
     OpenAIPolicyConfig,
     Placement,

@@ -8,7 +8,7 @@ from overthink.flows.orchestration.artifacts import publish_summary
 from overthink.flows.orchestration.gate_events import apply_gate
 from overthink.flows.orchestration.secret_blocks import engines_of
 from overthink.storage.opening import open_store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.execution import Execution
 from overthink.tasks.recipes.recipe import Recipe

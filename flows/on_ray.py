@@ -15,7 +15,7 @@ from prefect_ray.context import remote_options
 
 from overthink.flows.orchestration.server import asking_the_server, server_address
 from overthink.storage.opening import is_in_bucket, open_store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.errors import UserError
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.gpus import gpus_named

@@ -10,7 +10,7 @@ from overthink.flows.orchestration.secret_blocks import engines_of
 from overthink.storage.manifest import Extent
 from overthink.storage.opening import open_store
 from overthink.storage.store import Store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.plan.execution import Execution
 from overthink.tasks.plan.prm_train_plan import plan_prm_train
 from overthink.tasks.plan.run_plan import Plan

@@ -15,7 +15,8 @@ from overthink.storage.opening import open_store
 from overthink.storage.stage_kinds import ENGINES_OF, StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
-from overthink.tasks.datasets.sources import ProblemSet, load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
+from overthink.tasks.datasets.problem_sets import ProblemSet
 from overthink.tasks.errors import UserError
 from overthink.tasks.plan.method_nodes import grade_node, problems_of, select_node
 from overthink.tasks.plan.stored_run import stored_problem_set, stored_tests

@@ -143,7 +143,7 @@ async def run_async(
     from overthink.flows.evaluate import evaluate
     from overthink.flows.orchestration.run_flow import run_flow
     from overthink.storage.opening import open_store as opened
-    from overthink.tasks.datasets.sources import load_problems
+    from overthink.tasks.datasets.problem_loading import load_problems
     from overthink.tasks.plan.evaluation_plan import plan_evaluation
     from overthink.tasks.plan.run_plan import is_finished
 

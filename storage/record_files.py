@@ -13,6 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from overthink.storage.files import read_json, write_json
 from overthink.storage.keys import content_key
 from overthink.storage.storage_errors import StorageError
+from overthink.tasks.pydantic_words import plain
 
 DIGEST = "digest"
 EXACT = ConfigDict(strict=True, extra="forbid")  # `__pydantic_config__` of a record's class
@@ -43,6 +44,6 @@ def checked_record(path: Path, value: Any, shape: TypeAdapter[Record], what: str
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the whole"
-        raise StorageError(f"{path} is not {what} ({place}: {first['msg']}): {remedy}") from error
+        raise StorageError(f"{path} is not {what} ({place}: {plain(first)}): {remedy}") from error
     except ValueError as error:
         raise StorageError(f"{path} is not {what} ({error}): {remedy}") from error

@@ -20,9 +20,7 @@ WANTED = {
     "finite_number": "a finite number",
     **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
     **dict.fromkeys(("list_type", "tuple_type"), "a list"),
-    **dict.fromkeys(
-        ("dict_type", "model_type", "model_attributes_type", "mapping_type"), "a mapping of keys to values"
-    ),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type", "mapping_type", "dataclass_type"), A_MAPPING),
     "path_type": "a path",
     "string_type": "text",
 }
@@ -61,6 +59,8 @@ def plain(detail: Mapping[str, Any]) -> str:
         words = f"{shown(value)} is no such name: write it with {NAMES[context['pattern']]}"
     elif kind == "missing":
         words = "is missing: add it"
+    elif kind == "unexpected_keyword_argument":
+        words = "is unknown: leave it out"
     return words
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from strategies import strategy
 
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.engine_config import FakePolicyConfig, FakePrmConfig
 from overthink.tasks.engines.registry import identify
 from overthink.tasks.plan.evaluation_plan import plan_evaluation

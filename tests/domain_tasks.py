@@ -10,7 +10,7 @@ from typing import Any
 
 from plans import BASE
 
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.recipes.loading import check_recipe
 
 Row = dict[str, Any]

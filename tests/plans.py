@@ -11,7 +11,8 @@ from safetensors.numpy import save_file
 
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import StageUse
-from overthink.tasks.datasets.sources import ProblemSet, load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
+from overthink.tasks.datasets.problem_sets import ProblemSet
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.recipes.recipe import Recipe

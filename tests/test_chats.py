@@ -10,7 +10,7 @@ import pytest
 from chat_shapes import CHAT_SHAPES, IM, PHI4, QWEN25, ChatShape
 from plans import BASE
 
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.domains.math.mathematics import LLAMA3_MATH
 from overthink.tasks.domains.prompts import BOXED, Message
 from overthink.tasks.engines.chat import encode_rounds, load_tokenizer

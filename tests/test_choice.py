@@ -15,8 +15,9 @@ from overthink.flows.commands.cli import app
 from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.datasets.presets import PRESETS
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.datasets.row_layouts import Columns
-from overthink.tasks.datasets.sources import FileSource, load_problems
+from overthink.tasks.datasets.sources import FileSource
 from overthink.tasks.datasets.user_turns import Asking
 from overthink.tasks.domains.choice.letters import LETTERS, chosen
 from overthink.tasks.domains.known_domains import domain_of

@@ -10,7 +10,7 @@ from sandboxes import lack
 
 from overthink.storage.sql import query
 from overthink.storage.store import Store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.recipes.loading import check_recipe
 

@@ -17,9 +17,10 @@ import pytest
 from coded import ADD, CODE, problem, results
 from sandboxes import lack
 
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.datasets.published import PUBLISHED
 from overthink.tasks.datasets.row_layouts import Columns
-from overthink.tasks.datasets.sources import FileSource, load_problems
+from overthink.tasks.datasets.sources import FileSource
 from overthink.tasks.datasets.user_turns import Asking
 from overthink.tasks.domains.code.coding import Code
 from overthink.tasks.domains.code.docstring_examples import example_tests

@@ -9,7 +9,7 @@ import yaml
 from installed import EXAMPLE
 from tiny_models import build_prm
 
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.engine_config import TorchPrmConfig
 from overthink.tasks.engines.registry import identify, open_prm
 from overthink.tasks.errors import EngineUnavailable, UserError

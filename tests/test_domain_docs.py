@@ -10,7 +10,7 @@ import yaml
 from plans import BASE
 
 from overthink.tasks.datasets.presets import PRESETS
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.domains.known_domains import DOMAINS, domain_of
 from overthink.tasks.recipes.loading import check_recipe
 from overthink.tasks.records import Problem

@@ -15,7 +15,7 @@ from overthink.flows.commands.cli import app
 from overthink.storage.sql import query
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.domains import known_domains
 from overthink.tasks.domains.domain import Extraction, Judged, PlainDomain, Reason, Verdict
 from overthink.tasks.domains.known_domains import MATH

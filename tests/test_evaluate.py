@@ -14,7 +14,7 @@ from overthink.flows.orchestration import secret_blocks
 from overthink.storage.sql import query
 from overthink.storage.storage_errors import StoreBusy
 from overthink.storage.store import Store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm
 from overthink.tasks.errors import BadReply, EngineDied, ProblemError
 from overthink.tasks.plan.evaluation_plan import plan_evaluation

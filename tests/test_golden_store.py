@@ -20,7 +20,7 @@ from overthink.storage.integrity import store_findings
 from overthink.storage.schemas import SCHEMAS
 from overthink.storage.sql import query
 from overthink.storage.store import Store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.run_plan import is_finished
 from overthink.tasks.recipes.loading import read_recipe

@@ -13,7 +13,8 @@ from test_answer_counts import counted
 from test_importers import COLUMNS, CONFIG, learned, record, row, tts_folder, write_lines
 from test_recipe import BASE
 
-from overthink.tasks.datasets.sources import ChainsSource, load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
+from overthink.tasks.datasets.sources import ChainsSource
 from overthink.tasks.domains.math.judge import MathJudge
 from overthink.tasks.engines.engine_config import ModelConfig, VllmPolicyConfig
 from overthink.tasks.engines.models import locate_model

@@ -10,7 +10,8 @@ import pytest
 
 from overthink.tasks.datasets.input_files import json_objects
 from overthink.tasks.datasets.labelled import SolutionFile, load_solutions
-from overthink.tasks.datasets.sources import FileSource, load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
+from overthink.tasks.datasets.sources import FileSource
 from overthink.tasks.errors import UserError
 from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_tts
 from overthink.tasks.importers.mapped_jsonl import parse_mapping, read_mapped_jsonl

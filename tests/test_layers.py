@@ -15,7 +15,7 @@ TOPS = ("flows", "storage", "tasks", "zoo")
 ENGINE_PACKAGES = {"vllm", "torch", "transformers"}
 # From the ground up; rooms of one floor do not know each other, but for the pairs in NEIGHBOURS.
 FLOORS = [
-    ("tasks/closest", "tasks/counted"),
+    ("tasks/closest", "tasks/counted", "tasks/pydantic_words"),
     (
         "storage",
         "tasks/records",
@@ -25,7 +25,6 @@ FLOORS = [
         "tasks/child_processes",
         "tasks/determinants",
         "tasks/plugins",
-        "tasks/pydantic_words",
         "tasks/analysis",
     ),
     ("tasks/methods", "tasks/domains", "tasks/datasets"),
@@ -42,6 +41,7 @@ FLOORS = [
     ("zoo",),
 ]
 NEIGHBOURS = {
+    ("tasks/pydantic_words", "tasks/closest"),
     ("tasks/analysis", "tasks/records"),
     ("tasks/analysis", "tasks/plugins"),
     ("tasks/plugins", "tasks/errors"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -185,6 +186,26 @@ def test_the_command_tells_it_in_one_line(store: Store) -> None:
     for words in (["status"], ["sql", "SELECT 1"], ["report", "first"], ["gc"]):
         told = CliRunner().invoke(app, [*words, "--store", str(store.root)])
         assert told.exit_code == 2 and len(told.output.splitlines()) == 1 and "run.json was changed" in told.output
+
+
+def write_value(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda s: edit(run_of(s), "seed", to="7"), "seed: a whole number is wanted, not '7'"),
+        (lambda s: edit(run_of(s), "note", to="mine"), "note: is unknown: leave it out"),
+        (lambda s: edit(run_of(s), "status", to="done"), "status: 'done' is unknown: name one of running, complete"),
+        (lambda s: write_value(run_of(s), {}), "run_id: is missing: add it"),
+        (lambda s: write_value(run_of(s), [1]), "the whole: a mapping of keys to values is wanted, not a list"),
+    ],
+)
+def test_what_is_wrong_with_a_value_is_told_in_plain_words(old: Store, damage: Damage, words: str) -> None:
+    damage(old)
+    with pytest.raises(StorageError, match=re.escape(f"run.json is not a run's manifest ({words}")):
+        read_all(old)
 
 
 def test_a_store_behind_a_link_is_read(store: Store) -> None:

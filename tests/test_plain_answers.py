@@ -18,7 +18,7 @@ from overthink.storage.part_tables import rows_table
 from overthink.storage.sql import query
 from overthink.storage.store import StageUse, Store
 from overthink.tasks.counted import counted
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.lacking_suites import lacking_suites
 from overthink.tasks.recipes.loading import check_recipe

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from plans import AFTER_SAMPLING, BASE, keys, methods_of, plan
 
-from overthink.tasks.datasets.sources import ProblemSet, load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
+from overthink.tasks.datasets.problem_sets import ProblemSet
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.recipes.loading import read_recipe
 from overthink.tasks.records import Problem

@@ -153,7 +153,7 @@ def test_without_its_package_a_domain_is_told_and_a_finished_run_reported(
 
 KEYS = """
 import sys
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.recipes.loading import read_recipe
 from pathlib import Path

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from overthink.tasks.datasets.sources import FileSource, domain_of_source, load_problems, options_of_source
+from overthink.tasks.datasets.problem_loading import load_problems
+from overthink.tasks.datasets.sources import FileSource, domain_of_source, options_of_source
 from overthink.tasks.datasets.user_turns import Asking
 from overthink.tasks.domains.choice.letters import LETTERS
 from overthink.tasks.domains.known_domains import domain_of

@@ -13,9 +13,11 @@ from typer.testing import CliRunner
 from overthink.flows.commands import terminal
 from overthink.flows.commands.cli import app
 from overthink.tasks.datasets.presets import PRESETS, PresetName
+from overthink.tasks.datasets.problem_loading import load_problems
+from overthink.tasks.datasets.problem_sets import ProblemSet
 from overthink.tasks.datasets.published import PUBLISHED
 from overthink.tasks.datasets.row_layouts import Columns
-from overthink.tasks.datasets.sources import FileSource, HubSource, ProblemSet, load_problems
+from overthink.tasks.datasets.sources import FileSource, HubSource
 from overthink.tasks.domains.math.mathematics import Mathematics
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.records import Problem

@@ -15,7 +15,7 @@ from overthink.storage.integrity import store_findings
 from overthink.storage.opening import open_store
 from overthink.storage.sql import query
 from overthink.storage.store import Store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.engine_config import FakePolicyConfig
 from overthink.tasks.engines.fakes.fake import FakePolicy
 from overthink.tasks.errors import EngineDied, EngineUnavailable, UserError

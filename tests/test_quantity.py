@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plans import BASE
 
-from overthink.tasks.datasets.sources import FileSource, load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
+from overthink.tasks.datasets.sources import FileSource
 from overthink.tasks.datasets.user_turns import Asking
 from overthink.tasks.domains.known_domains import domain_of
 from overthink.tasks.domains.quantity.measured import measured

@@ -15,7 +15,7 @@ from overthink.flows.commands.cli import app
 from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.analysis.prm_measures import Measure
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.engine_config import TorchPrmConfig
 from overthink.tasks.engines.prm.families import FAMILIES
 from overthink.tasks.recipes.loading import find_recipe, read_recipe

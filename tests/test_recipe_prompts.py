@@ -9,7 +9,7 @@ from applied import POLICY, plan_of, recipe_value, written
 from chat_shapes import CHAT_SHAPES, QWEN25
 from plans import BASE
 
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.domains.prompts import BOXED

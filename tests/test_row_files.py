@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from overthink.tasks.datasets import input_files
+from overthink.tasks.datasets.problem_loading import load_problems
+from overthink.tasks.datasets.problem_sets import ProblemSet
 from overthink.tasks.datasets.rows import inner_field
-from overthink.tasks.datasets.sources import FileSource, ProblemSet, load_problems
+from overthink.tasks.datasets.sources import FileSource
 from overthink.tasks.errors import ProblemError
 
 

@@ -12,7 +12,7 @@ from search_runs import PROBLEMS, SEARCHES, Row, base
 
 from overthink.storage.manifest import Entry, Extent
 from overthink.storage.store import Store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.engine_config import FakePolicyConfig, FakePrmConfig
 from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm, hash_number
 from overthink.tasks.engines.registry import EngineSlot

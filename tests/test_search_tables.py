@@ -13,7 +13,7 @@ from search_runs import PROBLEMS, SEARCHES, Row, base, one, rows
 from overthink.flows.evaluate import evaluate
 from overthink.flows.orchestration import secret_blocks
 from overthink.storage.store import Store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.run_plan import is_finished
 from overthink.tasks.recipes.recipe import Recipe

@@ -13,17 +13,11 @@ import pytest
 from pydantic import ValidationError
 
 from overthink.tasks.datasets import input_files as inputs
+from overthink.tasks.datasets.problem_loading import load_problems
+from overthink.tasks.datasets.problem_sets import ProblemSet
 from overthink.tasks.datasets.references import reference_field
 from overthink.tasks.datasets.row_layouts import Columns
-from overthink.tasks.datasets.sources import (
-    ChainsSource,
-    FileSource,
-    HubSource,
-    ProblemSet,
-    QuestionsSource,
-    has_references,
-    load_problems,
-)
+from overthink.tasks.datasets.sources import ChainsSource, FileSource, HubSource, QuestionsSource, has_references
 from overthink.tasks.errors import ProblemError
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 
 from overthink.storage.keys import content_key
-from overthink.tasks.datasets.sources import SpecsSource, domain_of_source, has_references, load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
+from overthink.tasks.datasets.sources import SpecsSource, domain_of_source, has_references
 from overthink.tasks.datasets.spec_clauses import CHANGES, CONDITIONS, Change, Leave, Part
 from overthink.tasks.datasets.spec_tests import HIDDEN, INPUTS, PUBLIC, GradedSpec, generate_specs
 from overthink.tasks.datasets.specs import FINISHES, MOST_CLAUSES, NUMBERS, REDUCTIONS, Spec, draw_spec

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from overthink.storage.store import Store
 from overthink.tasks.analysis.planning import ACCELERATORS, PARAMETERS, Assumptions
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.engine_config import VllmPolicyConfig
 from overthink.tasks.engines.policy_prompts import PolicyPrompts, files_of_prompts
 from overthink.tasks.plan.cost_estimate import estimates

@@ -19,7 +19,7 @@ from overthink.flows.rebuild import rebuild
 from overthink.storage.completeness import problems_key
 from overthink.storage.sql import query
 from overthink.storage.store import Store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.datasets.user_turns import row_fields
 from overthink.tasks.domains.user_template import read_template
 from overthink.tasks.engines.fakes.fake import FakePolicy, FakePrm

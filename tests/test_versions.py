@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from strategies import fixed_choice, strategy_value
 
 from overthink.tasks.datasets.labelled import load_solutions
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.determinants import ADDED_LATER, determinants
 from overthink.tasks.domains import known_domains
 from overthink.tasks.domains.math.mathematics import Mathematics

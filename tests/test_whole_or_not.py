@@ -31,7 +31,7 @@ from overthink.storage.integrity import store_findings
 from overthink.storage.stage_kinds import TABLES_OF
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, StageUse, Store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.import_plan import plan_imports
 from overthink.tasks.plan.prm_train_plan import plan_prm_train

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from overthink.tasks.analysis.flops import PRETRAINING
 from overthink.tasks.datasets.chains import STEP_DELIMITER, generate_chains
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.datasets.spec_tests import generate_specs
 from overthink.tasks.datasets.specs import Spec
 from overthink.tasks.engines.engine_config import ModelConfig

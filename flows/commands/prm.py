@@ -105,7 +105,7 @@ def prm_train(
 
 def _prm_train(recipe: PrmTrainRecipe, place: str, skip_bad_rows: bool) -> str:
     from overthink.flows.prm_train import prm_train
-    from overthink.tasks.datasets.sources import load_problems
+    from overthink.tasks.datasets.problem_loading import load_problems
     from overthink.tasks.plan.prm_train_plan import plan_prm_train
     from overthink.tasks.plan.run_plan import is_finished
 

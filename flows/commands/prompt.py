@@ -45,7 +45,7 @@ def prompt(
 
 def _problem(recipe: Recipe, problem_id: str | None, skip_bad_rows: bool) -> Problem:
     """The problem to show. Raises UserError with the first ids where there is none of that id."""
-    from overthink.tasks.datasets.sources import load_problems
+    from overthink.tasks.datasets.problem_loading import load_problems
 
     problem_set = load_problems(recipe.problems, skip_bad_rows, recipe.asking)
     for complaint in problem_set.dropped:

@@ -83,7 +83,7 @@ def _print_dry_run(recipe: Recipe, place: str, skip_bad_rows: bool) -> None:
 
 def _planned(recipe: Recipe, skip_bad_rows: bool) -> "Plan":
     # Prefect and the engines' packages take seconds to import; report mistakes in the recipe before that.
-    from overthink.tasks.datasets.sources import load_problems
+    from overthink.tasks.datasets.problem_loading import load_problems
     from overthink.tasks.plan.evaluation_plan import plan_evaluation
     from overthink.tasks.plan.lacking_suites import lacking_suites
 

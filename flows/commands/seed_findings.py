@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from overthink.flows.orchestration.secret_blocks import fetch_key
 from overthink.storage.integrity import Finding
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.engine_config import ServedModelConfig
 from overthink.tasks.engines.registry import open_policy
 from overthink.tasks.engines.seed_check import ALONE, SeedCheck, check_seeds

@@ -10,9 +10,10 @@ from pydantic import Field
 
 from overthink.storage.keys import content_key
 from overthink.tasks.datasets.chains import slipped_steps
+from overthink.tasks.datasets.made_problems import chain_id, drawn_chains
 from overthink.tasks.datasets.row_layouts import SourceModel
 from overthink.tasks.datasets.rows import Row, file_rows, hub_rows, present_field, text_field, usable
-from overthink.tasks.datasets.sources import ChainsSource, chain_id, drawn_chains
+from overthink.tasks.datasets.sources import ChainsSource
 from overthink.tasks.datasets.user_turns import problem_key
 from overthink.tasks.errors import ProblemError
 from overthink.tasks.records import Problem

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from overthink.storage.keys import content_key
 from overthink.tasks.analysis.selectors import SelectorName
-from overthink.tasks.datasets.sources import ProblemSet
+from overthink.tasks.datasets.problem_sets import ProblemSet
 from overthink.tasks.records import Problem, StopReason
 
 STEP_DELIMITER = "\n\n"

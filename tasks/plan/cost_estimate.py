@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.table import Table
 
 from overthink.tasks.analysis.planning import PARAMETERS, Accelerator, Assumptions, Needs, needs, tokens_computed
-from overthink.tasks.datasets.sources import HubSource, Source, load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
+from overthink.tasks.datasets.sources import HubSource, Source
 from overthink.tasks.engines.engine_config import ModelConfig
 from overthink.tasks.engines.models import locate_model
 from overthink.tasks.errors import UserError

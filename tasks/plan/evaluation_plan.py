@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from overthink.tasks.datasets.sources import ProblemSet
+from overthink.tasks.datasets.problem_sets import ProblemSet
 from overthink.tasks.engines.engine_config import EngineConfig
 from overthink.tasks.engines.registry import EngineIdentity, identify
 from overthink.tasks.plan.method_nodes import Planner, problems_of

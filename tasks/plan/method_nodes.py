@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from overthink.tasks.datasets.sources import ProblemSet
+from overthink.tasks.datasets.problem_sets import ProblemSet
 from overthink.tasks.domains.program_domain import ProgramDomain
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.engines.sandbox.choosing import sandbox_identity

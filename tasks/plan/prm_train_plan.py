@@ -1,6 +1,6 @@
 """From a recipe of `prm-train` to the graph of its run: rollouts, their grades, and the labels of their steps."""
 
-from overthink.tasks.datasets.sources import ProblemSet
+from overthink.tasks.datasets.problem_sets import ProblemSet
 from overthink.tasks.determinants import determinants
 from overthink.tasks.domains.program_domain import ProgramDomain
 from overthink.tasks.engines.engine_config import ModelConfig

@@ -4,7 +4,7 @@ from overthink.storage.completeness import problems_key
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
-from overthink.tasks.datasets.sources import ProblemSet
+from overthink.tasks.datasets.problem_sets import ProblemSet
 from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.plan.method_nodes import problems_of
 from overthink.tasks.stages.node import Input, Problems, StoredStage

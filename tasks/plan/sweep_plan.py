@@ -5,7 +5,8 @@ from functools import cache
 
 from overthink.storage.keys import content_key
 from overthink.storage.store import Store, Sweep
-from overthink.tasks.datasets.sources import ProblemSet, load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
+from overthink.tasks.datasets.problem_sets import ProblemSet
 from overthink.tasks.engines.registry import identify
 from overthink.tasks.errors import UserError
 from overthink.tasks.plan.checks import check_devices

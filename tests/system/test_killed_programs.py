@@ -17,7 +17,7 @@ from killed_runs import Mortal, kill_at_random, told_by
 from benchmarks.kill import orphans, rows
 from overthink.storage.stage_kinds import ENGINES_OF
 from overthink.storage.store import Store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.sandbox import choosing
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.run_plan import Plan

@@ -8,7 +8,8 @@ from coded import CODE, results
 from sandboxes import lack
 
 from overthink.tasks.datasets.presets import PRESETS, PresetName
-from overthink.tasks.datasets.sources import FileSource, load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
+from overthink.tasks.datasets.sources import FileSource
 from overthink.tasks.datasets.user_turns import Asking
 from overthink.tasks.domains.domain import Verdict
 from overthink.tasks.engines.sandbox.bubblewrap import Bubblewrap

@@ -19,7 +19,7 @@ from benchmarks.kill import COUNTS, TABLES, orphans, rows
 from overthink.storage.stage_kinds import ENGINES_OF
 from overthink.storage.stages import Stage
 from overthink.storage.store import Store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.recipes.recipe import Recipe

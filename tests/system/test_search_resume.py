@@ -15,7 +15,7 @@ from killed_runs import Mortal, kill_at_random, timeless, told_by
 
 from overthink.storage.stages import Stage
 from overthink.storage.store import Store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.recipes.recipe import Recipe

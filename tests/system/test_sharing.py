@@ -21,7 +21,7 @@ from storage_samples import forked, status_of, stored_keys
 
 from overthink.storage.storage_errors import StoreBusy
 from overthink.storage.store import Store
-from overthink.tasks.datasets.sources import load_problems
+from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.fakes.fake import FakePolicy
 from overthink.tasks.errors import BadReply
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
