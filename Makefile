@@ -16,7 +16,7 @@ COVERED := tests/system/test_sharing.py $(patsubst %,tests/test_%.py,\
 	majority_limit paper_rule particle_filtering prm_measures prm_quality rebase reasoning recorder records search_methods \
 	selectors sent_journals shards sql store strategy totals)
 
-.PHONY: demo test check bench zoo install clean
+.PHONY: demo test check docs bench zoo install clean
 
 demo: install  ## sample, score, select and grade 200 problems with the embedded models
 	$(BIN)/overthink run demo
@@ -29,6 +29,9 @@ check: install build/types/overthink  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: install  ## the site of docs/, in build/site
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs build/site
 
 bench: install  ## throughput as ratios within one run
 	$(BIN)/python -m benchmarks.sampling

@@ -142,6 +142,14 @@ def report_pages(prefect_server: str, made_once: Callable[..., Path]) -> Path:
     return made_once("report", write_pages)
 
 
+@pytest.fixture(scope="session")
+def site(made_once: Callable[..., Path]) -> Path:
+    """The folder of the site of docs/."""
+    from built_site import fill
+
+    return made_once("built", fill) / "site"
+
+
 @pytest.fixture
 def count_calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often the fake engines were really asked."""

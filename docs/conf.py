@@ -1,0 +1,17 @@
+"""How Sphinx makes a site of these pages (`make docs`); nothing in it is loaded from another host."""
+
+project = "Overthink"
+author = "the Overthink authors"
+project_copyright = "the Overthink authors, MIT licence"
+html_title = "Overthink"
+
+extensions = ["myst_parser"]
+myst_heading_anchors = 4  # links to a section, as GitHub names them
+nitpicky = True
+highlight_language = "none"
+
+html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
+html_copy_source = False
+html_show_sphinx = False
