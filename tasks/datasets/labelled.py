@@ -44,8 +44,8 @@ class SolutionFile(SourceModel):
     """A local file of labelled solutions, `.jsonl` or `.parquet`."""
 
     source: Literal["file"]
-    path: Path
-    format: SolutionFormat
+    path: Path = Field(description="the file")
+    format: SolutionFormat = Field(description="how its rows are laid out")
     limit: int | None = Field(default=None, ge=1, description="rows")
 
 
@@ -53,11 +53,11 @@ class SolutionHub(SourceModel):
     """A Hugging Face data set of labelled solutions at a revision, such as Qwen/ProcessBench."""
 
     source: Literal["hub"]
-    dataset: str
-    revision: str
-    split: str
-    config: str | None = None
-    format: SolutionFormat
+    dataset: str = Field(description="its name on the hub")
+    revision: str = Field(description="a commit, branch or tag")
+    split: str = Field(description="which of its splits")
+    config: str | None = Field(default=None, description="which of its configurations, where it has several")
+    format: SolutionFormat = Field(description="how its rows are laid out")
     limit: int | None = Field(default=None, ge=1, description="rows")
 
 

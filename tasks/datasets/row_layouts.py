@@ -22,11 +22,11 @@ class Columns(SourceModel):
     program are its `tests`.
     """
 
-    question: str = "question"
-    reference: str | None = "answer"
-    problem_id: str | None = None
-    level: str | None = None
-    subject: str | None = None
+    question: str = Field(default="question", description="what is asked")
+    reference: str | None = Field(default="answer", description="the right answer; null: none is known")
+    problem_id: str | None = Field(default=None, description="a name that no other row has")
+    level: str | None = Field(default=None, description="how difficult it is, by the data")
+    subject: str | None = Field(default=None, description="what it is about")
     reference_after: str | None = Field(default=None, description="keep only what follows the last of this mark")
     options: str | tuple[str, ...] | None = Field(default=None, description="of a choice: one column, or several")
     unit: str | None = Field(default=None, description="of a quantity")
@@ -58,8 +58,8 @@ DOMAIN_FIELDS = tuple(name for name in Columns.model_fields if name not in OF_EV
 class Preset(SourceModel):
     """How the rows of a data set are laid out, spelled out in a recipe or in a file that it names, and their domain."""
 
-    columns: Columns
-    domain: DomainName = MATH.name
+    columns: Columns = Field(description="which column holds what")
+    domain: DomainName = Field(default=MATH.name, description="what kind of task the problems are")
     domain_options: Mapping[str, JsonValue] = Field(default={}, description="what the domain takes")
 
     def __hash__(self) -> int:

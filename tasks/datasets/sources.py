@@ -40,11 +40,11 @@ class ChainsSource(SourceModel):
     """Generated chains of one split; their lengths cycle through `shortest`..`longest`."""
 
     source: Literal["chains"]
-    split: Split = "test"
-    count: int = Field(ge=1)
-    shortest: int = Field(default=1, ge=1, le=LONGEST_CHAIN)
-    longest: int = Field(default=LONGEST_CHAIN, ge=1, le=LONGEST_CHAIN)
-    seed: int = 0
+    split: Split = Field(default="test", description="which of the disjoint parts; the embedded models saw `train`")
+    count: int = Field(ge=1, description="problems")
+    shortest: int = Field(default=1, ge=1, le=LONGEST_CHAIN, description="steps of the shortest chain")
+    longest: int = Field(default=LONGEST_CHAIN, ge=1, le=LONGEST_CHAIN, description="steps of the longest chain")
+    seed: int = Field(default=0, description="of the draw of problems")
 
     @model_validator(mode="after")
     def _lengths_in_order(self) -> Self:
@@ -57,11 +57,11 @@ class SpecsSource(SourceModel):
     """Generated programming problems of one split; their numbers of clauses cycle through `shortest`..`longest`."""
 
     source: Literal["specs"]
-    split: Split = "test"
-    count: int = Field(ge=1)
-    shortest: int = Field(default=1, ge=1, le=MOST_CLAUSES)
-    longest: int = Field(default=MOST_CLAUSES, ge=1, le=MOST_CLAUSES)
-    seed: int = 0
+    split: Split = Field(default="test", description="which of the disjoint parts; the embedded models saw `train`")
+    count: int = Field(ge=1, description="problems")
+    shortest: int = Field(default=1, ge=1, le=MOST_CLAUSES, description="clauses of the shortest specification")
+    longest: int = Field(default=MOST_CLAUSES, ge=1, le=MOST_CLAUSES, description="clauses of the longest one")
+    seed: int = Field(default=0, description="of the draw of problems")
 
     @model_validator(mode="after")
     def _numbers_in_order(self) -> Self:
@@ -73,9 +73,11 @@ class SpecsSource(SourceModel):
 class RowsSource(SourceModel):
     """Rows of a data set, laid out as a preset or by a column mapping; of both, the mapping's columns go first."""
 
-    preset: Annotated[PresetName | Preset | None, WrapValidator(_one_of_both)] = None
-    columns: Columns | None = None
-    limit: int | None = Field(default=None, ge=1)
+    preset: Annotated[PresetName | Preset | None, WrapValidator(_one_of_both)] = Field(
+        default=None, description="columns and domain of a known data set: a name, or spelled out"
+    )
+    columns: Columns | None = Field(default=None, description="which column holds what, over the preset's")
+    limit: int | None = Field(default=None, ge=1, description="rows to read, from the first; all unless named")
 
     @field_validator("columns")
     @classmethod
@@ -96,24 +98,26 @@ class FileSource(RowsSource):
     """A local file: `.jsonl`, a `.json` array, `.csv` or `.parquet`."""
 
     source: Literal["file"]
-    path: Path
+    path: Path = Field(description="the file")
 
 
 class HubSource(RowsSource):
     """A Hugging Face data set at a revision; needs a network or a filled cache."""
 
     source: Literal["hub"]
-    dataset: str
-    revision: str
-    split: str = "test"
-    config: str | None = None
+    dataset: str = Field(description="its name on the hub")
+    revision: str = Field(description="a commit, branch or tag")
+    split: str = Field(default="test", description="which of its splits")
+    config: str | None = Field(default=None, description="which of its configurations, where it has several")
 
 
 class QuestionsSource(SourceModel):
     """Questions in the recipe itself, without known answers."""
 
     source: Literal["questions"]
-    questions: tuple[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)], ...] = Field(min_length=1)
+    questions: tuple[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)], ...] = Field(
+        min_length=1, description="what is asked"
+    )
 
 
 AnySource = ChainsSource | SpecsSource | FileSource | HubSource | QuestionsSource

@@ -24,8 +24,8 @@ class _Frozen(BaseModel):
 class Shot(_Frozen):
     """A worked example, as two turns of the chat; both are put in as they are."""
 
-    user: Turn
-    assistant: Turn
+    user: Turn = Field(description="a question")
+    assistant: Turn = Field(description="what the policy would be right to say")
 
 
 class PromptConfig(_Frozen):
@@ -34,7 +34,7 @@ class PromptConfig(_Frozen):
     `style` is a preset of a system message and a user's turn; where `system` or `user` is named, it stands instead.
     """
 
-    style: PromptStyle = "auto"
+    style: PromptStyle = Field(default="auto", description="a preset of system message and user's turn; by the model")
     system: str | None = Field(default=None, min_length=1, description="in place of the style's own")
     user: str | None = Field(default=None, description="the user's turn, with {question} or any column of the data")
     few_shot: tuple[Shot, ...] = Field(default=(), description="examples before the question, or a .jsonl file of them")

@@ -56,12 +56,12 @@ class Placement(EngineModel):
 class ModelConfig(EngineModel):
     """What every engine with real weights needs: a folder, a zoo name, or a hub name with its revision."""
 
-    model: str = Field(min_length=1)
-    revision: str | None = None
-    dtype: Dtype = "auto"
+    model: str = Field(min_length=1, description="a local folder, `zoo/NAME`, or a hub name")
+    revision: str | None = Field(default=None, description="of a hub name: a commit, branch or tag")
+    dtype: Dtype = Field(default="auto", description="of weights and computation; auto: what the checkpoint says")
     max_model_len: int | None = Field(default=None, ge=8, description="tokens of prompt and completion together")
     trust_remote_code: StrictBool = Field(default=False, description="run code that comes with the model")
-    placement: Placement = Placement()
+    placement: Placement = Field(default=Placement(), description="where it runs; changes no result")
 
 
 class AskedPolicy(EngineModel):
@@ -90,8 +90,8 @@ class AskedPolicy(EngineModel):
 class PromptedPolicy(AskedPolicy):
     """A policy whose prompts we write. `prompt_style` and `system_prompt` are older names of the recipe's `prompt`."""
 
-    prompt_style: PromptStyle = "auto"
-    system_prompt: str | None = Field(default=None, min_length=1, description="in place of the style's own")
+    prompt_style: PromptStyle = Field(default="auto", description="older name of `prompt.style`")
+    system_prompt: str | None = Field(default=None, min_length=1, description="older name of `prompt.system`")
 
     @property
     def prompt(self) -> PromptConfig:
@@ -144,7 +144,7 @@ class VllmPolicyConfig(SeededPolicy, VllmModelConfig):
 class PrmModelConfig(ModelConfig):
     """A PRM with real weights, and its family, which defines prompts and scores."""
 
-    family: AnyPrmFamily = "qwen"
+    family: AnyPrmFamily = Field(default="qwen", description="how it is asked and read: a name, a file, or spelled out")
     base: str | None = Field(
         default=None,
         min_length=1,
@@ -236,7 +236,7 @@ class ServedPrmConfig(ServedModelConfig):
 
     engine: Literal["vllm-server"] = "vllm-server"
     tokenizer: str = Field(min_length=1, description="a folder, a zoo name, or a hub name")
-    family: AnyPrmFamily = "qwen"
+    family: AnyPrmFamily = Field(default="qwen", description="how it is asked and read: a name, a file, or spelled out")
 
 
 class FakePolicyConfig(AskedPolicy):
@@ -246,21 +246,21 @@ class FakePolicyConfig(AskedPolicy):
     steps: int = Field(default=4, ge=1, description="longest solution, in steps")
     answers: int = Field(default=3, ge=1, description="how many different answers it gives, 0 upward")
     thinks: Annotated[int, ADDED_LATER] = Field(default=0, ge=0, description="longest reasoning before it, in steps")
-    latency_ms: float = Field(default=0, ge=0)
+    latency_ms: float = Field(default=0, ge=0, description="milliseconds before each reply")
 
 
 class FakePrmConfig(EngineModel):
     """A PRM whose scores are hashes of the steps: deterministic, without weights, with a chosen latency."""
 
     engine: Literal["fake"] = "fake"
-    latency_ms: float = Field(default=0, ge=0)
+    latency_ms: float = Field(default=0, ge=0, description="milliseconds before each reply")
 
 
 class ScriptedConfig(AskedPolicy):
     """A policy or PRM that replies literally from a JSON file (see `tasks/engines/fakes/scripted.py`)."""
 
     engine: Literal["scripted"] = "scripted"
-    script: Path
+    script: Path = Field(description="the file")
 
 
 PolicyConfig = Annotated[

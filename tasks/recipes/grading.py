@@ -19,7 +19,7 @@ class GradingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    extraction: Extraction = "boxed"
+    extraction: Extraction = Field(default="boxed", description="lenient: where no answer is marked, the last number")
     time_limit_seconds: float = Field(default=5.0, gt=0, description="for one comparison of two answers")
 
 

@@ -55,9 +55,9 @@ class ImportRecipe(AnyRecipe):
     command = "import"
     own_key = "format"
 
-    format: ImportFormat
-    path: Path
-    columns: Mapping[str, str] = Field(default_factory=dict)
+    format: ImportFormat = Field(description="which tool stored them, and how")
+    path: Path = Field(description="the file or folder")
+    columns: Mapping[str, str] = Field(default_factory=dict, description="our names, and those of the file's columns")
     problems: Path | None = Field(default=None, validate_default=True, description="of codet: the problems' file")
     domain: DomainName = Field(
         default=None,
@@ -71,7 +71,9 @@ class ImportRecipe(AnyRecipe):
     explode: bool = Field(default=False, description="a row of the JSONL holds several rollouts")
     reasoning: ReasoningOption = Field(default=ANY, description="the marks of reasoning: any, none, or which")
     selectors: WhichSelectors = Field(default="default", description="those of answers and scores, or all that apply")
-    grading: GradingConfig = GradingConfig(extraction="lenient")
+    grading: GradingConfig = Field(
+        default=GradingConfig(extraction="lenient"), description="how answers are found and compared"
+    )
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
 
     @field_validator("problems")

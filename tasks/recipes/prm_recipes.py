@@ -18,8 +18,8 @@ class PrmEvalRecipe(AnyRecipe):
     command = "prm-eval"
     own_key = "solutions"
 
-    solutions: SolutionSource
-    prm: PrmConfig
+    solutions: SolutionSource = Field(description="where the labelled solutions come from")
+    prm: PrmConfig = Field(description="the model that scores steps")
     threshold_share: float = Field(
         default=0.5,
         gt=0,
@@ -37,7 +37,7 @@ class PrmTrainRecipe(SampledRecipe):
 
     rollouts: int = Field(default=16, ge=1, description="of each problem")
     continuations: int = Field(default=8, ge=1, description="from each step of each rollout")
-    training: TrainingConfig
+    training: TrainingConfig = Field(description="what learns, and how")
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
 
     @model_validator(mode="after")

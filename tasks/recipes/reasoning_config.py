@@ -12,8 +12,8 @@ class OwnMarks(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    open: str = Field(min_length=1)
-    close: str = Field(min_length=1)
+    open: str = Field(min_length=1, description="begins the reasoning")
+    close: str = Field(min_length=1, description="ends it")
     direct: str | None = Field(default=None, min_length=1, description="begins an answer without reasoning")
 
     @model_validator(mode="after")

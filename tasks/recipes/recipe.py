@@ -76,7 +76,7 @@ def goes_on_from_steps(policy: PolicyConfig) -> bool:
 class GateConfig(_Frozen):
     """When a run counts as worse than an earlier one (`tasks/reporting/gate.py`)."""
 
-    selector: SelectorName = "majority"
+    selector: SelectorName = Field(default="majority", description="whose accuracy is compared")
     against: str = Field(default="last", description="the last run of this name before, or a run's id")
     max_unknown: float = Field(
         default=0.02, ge=0, le=1, description="share of a method's choices whose verdict may be unknown"
@@ -89,8 +89,10 @@ class AnyRecipe(_Frozen):
     command: ClassVar[str]
     own_key: ClassVar[str]
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)
-    seed: Annotated[int, BeforeValidator(_no_boolean)] = Field(default=0, ge=0, lt=2**31)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60, description="what runs of it are called")
+    seed: Annotated[int, BeforeValidator(_no_boolean)] = Field(
+        default=0, ge=0, lt=2**31, description="another seed makes another run"
+    )
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -104,7 +106,7 @@ class AnyRecipe(_Frozen):
 class SampledRecipe(AnyRecipe):
     """What recipes have in common that ask a policy about problems and grade what it writes."""
 
-    problems: Source
+    problems: Source = Field(description="where the problems come from")
     domain: DomainName = Field(
         default=None,
         validate_default=True,
@@ -116,11 +118,11 @@ class SampledRecipe(AnyRecipe):
         validate_default=True,
         description="what the domain takes, such as shuffle: true or tolerance: 0.01, over what the preset says",
     )
-    prompt: PromptConfig = PromptConfig()
-    policy: PolicyConfig
-    sampling: SamplingConfig = SamplingConfig()
-    reasoning: Reasoning = ReasoningConfig()
-    grading: GradingConfig = GradingConfig()
+    prompt: PromptConfig = Field(default=PromptConfig(), description="what is said to the policy")
+    policy: PolicyConfig = Field(description="the model that writes")
+    sampling: SamplingConfig = Field(default=SamplingConfig(), description="how the policy draws tokens")
+    reasoning: Reasoning = Field(default=ReasoningConfig(), description="what it thinks before its answer")
+    grading: GradingConfig = Field(default=GradingConfig(), description="how answers are found and compared")
 
     @field_validator("domain", mode="before")
     @classmethod
@@ -164,9 +166,11 @@ class Recipe(SampledRecipe):
     command = "run"
     own_key = "methods"
 
-    prm: PrmConfig | None = None
-    methods: tuple[ListedMethod, ...] = Field(min_length=1)
-    budgets: tuple[Annotated[int, Field(ge=1, lt=2**31)], ...] = Field(min_length=1)
+    prm: PrmConfig | None = Field(default=None, description="the model that scores steps")
+    methods: tuple[ListedMethod, ...] = Field(min_length=1, description="how rollouts are made")
+    budgets: tuple[Annotated[int, Field(ge=1, lt=2**31)], ...] = Field(
+        min_length=1, description="numbers of rollouts at which accuracies are reported"
+    )
     selectors: ListedSelectors = LISTED_SELECTORS
     difficulty: DifficultyConfig = Field(default=DifficultyConfig(), description="of strategies; changes no result")
     gate: GateConfig | None = Field(default=None, description="fail where accuracy dropped; changes no result")

@@ -59,10 +59,12 @@ class RepetitionConfig(_Settings):
 class SamplingConfig(_Settings):
     """How the policy draws tokens, in every method but cot, which is greedy (defaults: Liu et al. 2025)."""
 
-    temperature: float = Field(default=0.7, ge=0)
-    top_p: float = Field(default=1.0, gt=0, le=1)
+    temperature: float = Field(default=0.7, ge=0, description="0: the likeliest token always")
+    top_p: float = Field(
+        default=1.0, gt=0, le=1, description="share of probability to draw from, likeliest tokens first"
+    )
     max_tokens: int = Field(default=8192, ge=1, description="tokens of one solution")
-    step_delimiter: str = Field(default="\n\n", min_length=1)
+    step_delimiter: str = Field(default="\n\n", min_length=1, description="what ends a step")
     top_k: Annotated[int, ADDED_LATER] = Field(default=0, ge=0, description="likeliest tokens to draw from; 0: all")
     min_p: Annotated[float, ADDED_LATER] = Field(
         default=0.0, ge=0, le=1, description="least probability of a token, as a share of the likeliest one's"

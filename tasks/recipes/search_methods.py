@@ -79,7 +79,7 @@ class BeamSearch(BeamConfig):
     """Each round the N/M best steps go on with M steps each."""
 
     method: Literal["beam_search"]
-    variant: Literal["paper", "hf"] = "paper"
+    variant: Literal["paper", "hf"] = Field(default="paper", description="hf: as search-and-learn does it")
     lookahead: int = Field(default=0, ge=0, description="greedy steps a score looks ahead; the budget is n * (k + 1)")
 
     def build(self, draws: Draws) -> Method:
@@ -94,7 +94,11 @@ class Dvts(BeamConfig):
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
     method: Literal["dvts"]
-    returned: Literal["best", "siblings"] = Field(default="best", alias="return")
+    returned: Literal["best", "siblings"] = Field(
+        default="best",
+        alias="return",
+        description="siblings: the last M steps of a subtree too, as search-and-learn does",
+    )
     lookahead: int = Field(default=0, ge=0, description="greedy steps a score looks ahead; the budget is n * (k + 1)")
 
     def build(self, draws: Draws) -> Method:
@@ -120,7 +124,7 @@ class ParticleFiltering(SearchConfig):
 
     method: Literal["particle_filtering"]
     iterations: int = Field(default=1, ge=1, description="Gibbs iterations; each runs n / iterations particles")
-    resampling_temperature: float = Field(default=1.0, gt=0)
+    resampling_temperature: float = Field(default=1.0, gt=0, description="of the softmax over the scores' log-odds")
 
     @model_validator(mode="after")
     def _whole_iterations(self) -> Self:
@@ -138,8 +142,8 @@ class Mcts(BeamConfig):
     """One tree, grown M steps at a time at the most promising leaf, until N/M paths have ended."""
 
     method: Literal["mcts"]
-    rule: Rule = "puct"
-    exploration: float = Field(default=1.0, ge=0)
+    rule: Rule = Field(default="puct", description="how the next leaf is chosen")
+    exploration: float = Field(default=1.0, ge=0, description="weight of what was visited seldom")
 
     def build(self, draws: Draws) -> Method:
         """A fresh search for one problem."""

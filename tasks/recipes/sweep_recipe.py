@@ -78,18 +78,18 @@ class SweepRecipe(AnyRecipe):
     command = "sweep"
     own_key = "policies"
 
-    problems: tuple[Source, ...] = Field(min_length=1)
+    problems: tuple[Source, ...] = Field(min_length=1, description="where the problems come from")
     domain: DomainName | None = Field(default=None, description="of all problems; by default what each preset says")
     domain_options: Mapping[str, JsonValue] = Field(default={}, description="what the domain takes")
-    prompt: PromptConfig = PromptConfig()
-    policies: tuple[PolicyConfig, ...] = Field(min_length=1)
+    prompt: PromptConfig = Field(default=PromptConfig(), description="what is said to the policies")
+    policies: tuple[PolicyConfig, ...] = Field(min_length=1, description="the models that write")
     prms: tuple[PrmConfig, ...] = Field(default=(), description="none: only methods and selectors that need no scores")
     methods: tuple[SweptMethod, ...] = Field(min_length=1, description="without n")
-    budgets: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    budgets: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1, description="numbers of rollouts a problem")
     selectors: ListedSelectors = LISTED_SELECTORS
-    sampling: SamplingConfig = SamplingConfig()
-    reasoning: Reasoning = ReasoningConfig()
-    grading: GradingConfig = GradingConfig()
+    sampling: SamplingConfig = Field(default=SamplingConfig(), description="how the policies draw tokens")
+    reasoning: Reasoning = Field(default=ReasoningConfig(), description="what they think before their answers")
+    grading: GradingConfig = Field(default=GradingConfig(), description="how answers are found and compared")
     difficulty: DifficultyConfig = Field(default=DifficultyConfig(), description="its pilot sizes what follows one")
     shard_size: int = Field(default=50, ge=1, description="problems a task; changes no result")
 

@@ -10,8 +10,8 @@ from overthink.tasks.engines.engine_config import Dtype, EngineModel
 class BaseModelConfig(EngineModel):
     """The language model that a PRM is initialised from: a folder, a zoo name, or a hub name with its revision."""
 
-    model: str = Field(min_length=1)
-    revision: str | None = None
+    model: str = Field(min_length=1, description="a local folder, `zoo/NAME`, or a hub name")
+    revision: str | None = Field(default=None, description="of a hub name: a commit, branch or tag")
 
 
 class TrainingConfig(EngineModel):
@@ -23,16 +23,16 @@ class TrainingConfig(EngineModel):
 
     base: BaseModelConfig
     family: Literal["qwen", "trl"] = Field(default="qwen", description="the layout and head that the PRM will have")
-    part: Literal["head", "lora", "full"] = "lora"
-    extra_layers: int = Field(default=0, ge=0)
-    lora_rank: int = Field(default=16, ge=1)
+    part: Literal["head", "lora", "full"] = Field(default="lora", description="which weights learn")
+    extra_layers: int = Field(default=0, ge=0, description="of part: head, new layers on the frozen body")
+    lora_rank: int = Field(default=16, ge=1, description="of part: lora")
     labels: Literal["hard", "soft"] = Field(
         default="hard", description="hard: a step is right where any continuation was; soft: the share that was"
     )
-    updates: int = Field(default=400, ge=1)
+    updates: int = Field(default=400, ge=1, description="steps of the optimiser, at most")
     batch_rollouts: int = Field(default=64, ge=1, description="rollouts an update learns from")
     chunk_tokens: int = Field(default=8192, ge=1, description="tokens computed at once, padding included")
-    learning_rate: float = Field(default=1e-4, gt=0)
+    learning_rate: float = Field(default=1e-4, gt=0, description="of AdamW, at its highest")
     held_out: float = Field(default=0.1, gt=0, lt=1, description="share of the problems that only judge")
     check_every: int = Field(default=50, ge=1, description="updates from one judgement and checkpoint to the next")
     patience: int = Field(default=4, ge=1, description="judgements without a better one that end the training")

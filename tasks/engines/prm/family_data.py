@@ -20,25 +20,25 @@ class MarkedChatData(_Data):
     """A chat with the steps in the assistant's turn, each followed by one special token and judged there."""
 
     kind: Literal["marked_chat"]
-    mark: Mark
+    mark: Mark = Field(description="what follows each step")
 
 
 class MarkedTextData(_Data):
     """One running text in which a word follows each step, which is judged there."""
 
     kind: Literal["marked_text"]
-    mark: Mark
-    after_mark: str = ""
+    mark: Mark = Field(description="what follows each step")
+    after_mark: str = Field(default="", description="what stands between a mark and the next step")
 
 
 class MarkedLinesData(_Data):
     """The bare question, then each step followed by a mark and judged at the mark's last token."""
 
     kind: Literal["marked_lines"]
-    mark: Mark
-    after_question: str = ""
-    before_mark: str = ""
-    after_mark: str = ""
+    mark: Mark = Field(description="what follows each step")
+    after_question: str = Field(default="", description="what stands between the question and the first step")
+    before_mark: str = Field(default="", description="what stands between a step and its mark")
+    after_mark: str = Field(default="", description="what stands between a mark and the next step")
     one_line: bool = Field(default=False, description="whether line breaks within a step become blanks")
 
 
@@ -46,7 +46,7 @@ class TurnsData(_Data):
     """A chat of one step per user turn, each answered by the assistant with a verdict; judged before the verdict."""
 
     kind: Literal["turns"]
-    verdict: Mark
+    verdict: Mark = Field(description="what the assistant says of each step, such as +")
 
 
 class AskedData(_Data):
@@ -68,7 +68,7 @@ class HeadData(_Data):
         min_length=1, description="linear layers of the checkpoint; `lm_head` is the model's"
     )
     tokens: tuple[Mark, Mark] | None = Field(default=None, description="of lm_head: the words for wrong and for right")
-    has_bias: bool = False
+    has_bias: bool = Field(default=False, description="whether the layers have one")
 
 
 class PrmFamilyData(_Data):
