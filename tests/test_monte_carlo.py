@@ -15,7 +15,8 @@ from overthink.tasks.analysis.estimators import SUBSETS, estimates
 from overthink.tasks.analysis.selectors import Candidates, candidates
 from overthink.tasks.reporting.html.contents import budget_part
 from overthink.tasks.reporting.html.facts import run_facts
-from overthink.tasks.reporting.results import monte_carlo_note, result_table, summary_rows
+from overthink.tasks.reporting.result_tables import result_tables
+from overthink.tasks.reporting.results import monte_carlo_note, summary_rows
 from overthink.tasks.stages.select import over_problems
 
 
@@ -52,7 +53,7 @@ async def test_a_report_says_the_largest_error_of_its_estimates(tmp_path: Path) 
     said = f"standard error {100 * max(map(standard_error, by_selector.values())):.2f} points at most"
     assert said in monte_carlo_note(store, run_id)
     assert said in budget_part(run_facts(store, store.find_run(run_id)))
-    assert said in str(result_table(summary_rows(store, run_id), "", monte_carlo_note(store, run_id)).caption)
+    assert said in str(result_tables(summary_rows(store, run_id), "", monte_carlo_note(store, run_id), None)[0].caption)
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -25,7 +25,7 @@ from overthink.tasks.recipes.loading import check_recipe
 from overthink.tasks.recipes.methods import METHODS
 from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.reporting.html.facts import METHOD_COLOURS
-from overthink.tasks.reporting.results import absent_selectors, without_reference
+from overthink.tasks.reporting.run_notes import absent_selectors, without_reference
 
 BUDGETS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 ONE: dict[str, Any] = BASE | {

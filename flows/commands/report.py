@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -106,42 +106,26 @@ def print_report(paper: Console, store: Store, stored: Run, only_prm: bool = Fal
 
 
 def _print_summary(paper: Console, store: Store, stored: Run) -> None:
-    from overthink.tasks.reporting.costs import program_lines
     from overthink.tasks.reporting.majority_limits import limit_lines
-    from overthink.tasks.reporting.results import (
-        absent_selectors,
-        accuracy_notes,
-        overlong_rollouts,
-        reported_choices,
-        result_table,
-        samples_saved,
-        summary_rows,
-        tokens_saved,
-        unknown_line,
-        without_reference,
-    )
-    from overthink.tasks.reporting.solve_tables import spending_lines
-    from overthink.tasks.reporting.thinking_lines import thinking_lines
+    from overthink.tasks.reporting.results import summary_rows
+    from overthink.tasks.reporting.run_notes import reported_choices, run_notes
 
-    kinds = {use.kind for use in stored.stages}
     rows = summary_rows(store, stored.run_id)
     if rows:
-        title = f"{stored.run_id}: {stored.policy or 'unknown policy'} on {stored.problem_set}"
-        table = result_table(rows, title, accuracy_notes(store, stored.run_id))
-        # Off a terminal nothing limits the width, and a table of many budgets would lose its selectors' names.
-        (paper if paper.is_terminal or paper.record else unfolded(table)).print(table)
-    told = without_reference, samples_saved, tokens_saved, limit_lines, thinking_lines, absent_selectors, program_lines
-    for line in (*(line for tell in told for line in tell(store, stored.run_id)), *spending_lines(store, stored)):
+        _print_tables(paper, store, stored, rows)
+    for line in (*run_notes(store, stored, rows), *limit_lines(store, stored.run_id)):
         paper.print(line, highlight=False, soft_wrap=True)
-    unknown = unknown_line(store, stored.run_id, rows)
-    if unknown:
-        paper.print(unknown, highlight=False, soft_wrap=True)
-    scored = stored.prm is not None and kinds & {StageKind.SCORE, StageKind.SEARCH}
-    overlong = overlong_rollouts(store, stored.run_id) if scored else 0
-    if overlong:
-        what = "rollout is longer" if overlong == 1 else "rollouts are longer"
-        paper.print(f"{overlong} {what} than the PRM reads: without scores, prm_ selectors do not choose it.")
     named = "summary" if rows else "selections"  # without references there are answers, but no accuracies
     paper.print(f'overthink sql --store {store.address} "SELECT * FROM {named}"', markup=False, soft_wrap=True)
-    if StageKind.IMPORT in kinds and reported_choices(store, stored.run_id):
+    if any(use.kind == StageKind.IMPORT for use in stored.stages) and reported_choices(store, stored.run_id):
         paper.print(f"overthink compare --store {store.address} {stored.run_id}", markup=False, soft_wrap=True)
+
+
+def _print_tables(paper: Console, store: Store, stored: Run, rows: Sequence[dict[str, Any]]) -> None:
+    from overthink.tasks.reporting.result_tables import result_tables
+    from overthink.tasks.reporting.results import accuracy_notes, run_title
+
+    # Off a terminal nothing limits the width.
+    width = paper.width if paper.is_terminal or paper.record else None
+    for table in result_tables(rows, run_title(stored), accuracy_notes(store, stored.run_id), width):
+        (unfolded(table) if width is None else paper).print(table)

@@ -19,7 +19,8 @@ from overthink.storage.store import Store
 from overthink.tasks.reporting.html.contents import budget_pictures
 from overthink.tasks.reporting.html.facts import run_facts
 from overthink.tasks.reporting.plots import picture_svg
-from overthink.tasks.reporting.results import CAPTION, SUMMARY_SQL, accuracy_notes, result_markdown, summary_rows
+from overthink.tasks.reporting.result_tables import result_markdown
+from overthink.tasks.reporting.results import CAPTION, SUMMARY_SQL, accuracy_notes, summary_rows
 from overthink.tasks.stages.progress_artifact import artifact_key, shown
 
 

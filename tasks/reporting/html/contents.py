@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-import yaml
 from markupsafe import Markup
 
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
-from overthink.tasks.reporting.html.facts import Row, RunFacts, run_facts
+from overthink.tasks.reporting.html.facts import RunFacts, run_facts
 from overthink.tasks.reporting.html.figures import against_flops, by_difficulty, by_method, by_selector
-from overthink.tasks.reporting.html.markup import Section, figure, lines, page, paragraph, render
+from overthink.tasks.reporting.html.headline import headline
+from overthink.tasks.reporting.html.markup import Section, figure, lines, page, paragraph
 from overthink.tasks.reporting.html.tables import (
-    accuracy,
     accuracy_table,
     against_table,
     cost_section,
@@ -23,7 +22,7 @@ from overthink.tasks.reporting.html.thought_figures import against_thought
 from overthink.tasks.reporting.html.trees import example_trees
 from overthink.tasks.reporting.plots import Picture
 from overthink.tasks.reporting.prm_tables import prm_pictures
-from overthink.tasks.reporting.results import accuracy_notes, chance_text, unknown_line
+from overthink.tasks.reporting.results import accuracy_notes
 
 ONE_BUDGET = "Run {run_id} has one budget, n = {n}, so there is no curve to draw: the table has its figures."
 NO_BUDGET = "No verdict of run {run_id} is known, or none of more than one rollout, so there is no curve to draw."
@@ -86,58 +85,6 @@ def budget_pictures(facts: RunFacts) -> list[Picture]:
     return [by_method(facts), by_selector(facts)] if len(facts.budgets) > 1 else []
 
 
-def headline(facts: RunFacts) -> Markup:
-    """The run's setup, its main results, and how to reproduce it."""
-    run = facts.run
-    methods = ", ".join(dict.fromkeys(row["method_id"] for row in facts.rows))
-    unknown = unknown_line(facts.store, run.run_id, facts.rows)
-    told = [
-        ("run", run.run_id),
-        ("status", f"{run.status}; started {run.created_at}, finished {run.finished_at}"),
-        ("policy", _model(run.policy, run.policy_parameters)),
-        ("PRM", "none" if run.prm is None else _model(run.prm, run.prm_parameters)),
-        ("problems", f"{facts.rows[0]['problems']} of {run.problem_set}"),
-        ("methods", methods),
-        ("seed", str(run.seed)),
-        ("versions", ", ".join(f"{name} {number}" for name, number in run.versions.items())),
-    ]
-    if facts.chance is not None:
-        told.append(("chance", f"{chance_text(facts.chance)} % of guesses are right"))
-    if unknown:
-        told.append(("unknown verdicts", unknown))
-    recipe = yaml.safe_dump(dict(run.recipe), sort_keys=False, allow_unicode=True)
-    return render("headline.html", stats=_stats(facts), told=told, again=_again(facts), recipe=recipe)
-
-
-def _stats(facts: RunFacts) -> Iterator[dict[str, str]]:
-    """Greedy, majority, the best choice and the oracle, as large numbers."""
-    largest = max((row["n"] for row in facts.rows if row["method_id"] == facts.independent), default=None)
-    at_largest = [row for row in facts.rows if row["method_id"] == facts.independent and row["n"] == largest]
-    by_selector = {row["selector"]: row for row in at_largest}
-    cells: list[tuple[str, Row | None, str]] = [
-        ("one greedy solution", facts.greedy, ""),
-        (f"majority of {largest}", by_selector.get("majority"), ""),
-        ("most accurate choice, in hindsight", facts.best, "best"),
-        (f"oracle: any of {largest} right", by_selector.get("oracle"), ""),
-    ]
-    for name, row, kind in cells:
-        if row is not None:
-            how = f"{row['method_id']}, {row['selector']}, n = {row['n']}" if kind else accuracy(row)
-            number = "unknown" if row["accuracy"] is None else f"{100 * row['accuracy']:.1f} %"
-            yield {"kind": kind, "name": name, "number": number, "how": how}
-
-
-def _again(facts: RunFacts) -> Markup:
-    """How to reproduce the numbers: the recipe and the queries."""
-    verb = "import" if facts.is_imported else "run"
-    report = f"overthink report {facts.run_id} --store {facts.store.address} --html report.html"
-    return paragraph(
-        "Every number can be recomputed from the store, without a GPU: the query behind each figure is folded below "
-        f"it, and `overthink sql --store {facts.store.address} QUERY` answers it. This page again: `{report}`. The "
-        f"rollouts again: the recipe below by `overthink {verb}`."
-    )
-
-
 def budget_part(facts: RunFacts) -> Markup:
     """The curves, and the table with every number."""
     drawn = lines(map(figure, budget_pictures(facts)))
@@ -185,11 +132,6 @@ def _each(runs: Sequence[RunFacts], part: Callable[[RunFacts], Markup]) -> Marku
     if len(runs) == 1:
         return part(runs[0])
     return lines(Markup('<h3 class="run">{}</h3>\n{}').format(facts.run_id, part(facts)) for facts in runs)
-
-
-def _model(name: str | None, parameters: int | None) -> str:
-    size = "size unknown" if parameters is None else f"{parameters:,} parameters"
-    return f"{name or 'unknown'} ({size})"
 
 
 def _policies(runs: Sequence[RunFacts]) -> list[str]:

@@ -1,14 +1,13 @@
 """The facts of a run that a report's figures need: its methods, best selector and bins of difficulty."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, Store
 from overthink.tasks.analysis.difficulty import DifficultyConfig
 from overthink.tasks.analysis.method_ids import family, method_name
 from overthink.tasks.reporting.plots import BLUE, BROWN, GREEN, INK, MUTED, OLIVE, ORANGE, PURPLE, ROSE, SKY, VERMILION
-from overthink.tasks.reporting.results import summary_rows
+from overthink.tasks.reporting.results import Row, best_row, summary_rows
 
 METHOD_COLOURS = {
     "best_of_n": BLUE,
@@ -23,8 +22,6 @@ METHOD_COLOURS = {
     "deepconf": ROSE,
 }
 LONGEST_LABEL = 18  # letters that fit beside a panel
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,9 +59,8 @@ class RunFacts:
 
     @property
     def best(self) -> Row | None:
-        """The most accurate row, apart from cot and the oracle; of equal ones the one with the smallest n."""
-        rows = [row for row in self.known if row["method_id"] != "cot" and row["selector"] != "oracle"]
-        return max(rows, key=lambda row: (row["accuracy"], -row["n"]), default=None)
+        """See `best_row`."""
+        return best_row(self.rows)
 
     @property
     def chance(self) -> float | None:

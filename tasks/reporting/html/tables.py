@@ -1,7 +1,6 @@
 """The tables of a report: every accuracy, gains as Liu et al. 2025 define them, small against large, and cost."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -16,7 +15,7 @@ from overthink.tasks.reporting.costs import COST_SQL, cost_lines, cost_rows
 from overthink.tasks.reporting.html.facts import RunFacts
 from overthink.tasks.reporting.html.markup import behind, paragraph, table
 from overthink.tasks.reporting.majority_limits import limit_text, majority_limits, votes_sql
-from overthink.tasks.reporting.results import SUMMARY_SQL, accuracy_text, chance_text
+from overthink.tasks.reporting.results import SUMMARY_SQL, Row, accuracy_text, chance_text
 from overthink.tasks.stages.identity import graders_of
 
 ACCURACIES_SQL = """SELECT problem_id, accuracy FROM selections WHERE run_id = '{run_id}' AND method_id = '{method_id}'
@@ -25,8 +24,6 @@ CHOICES_SQL = """SELECT run_id, policy, problem_set, method_id, selector, n, acc
 FROM summary JOIN runs USING (run_id) WHERE run_id IN ({run_ids}) AND selector != 'oracle'
 ORDER BY run_id, method_id, selector, n"""
 UNKNOWN = "unknown"
-
-Row = dict[str, Any]
 
 
 def accuracy_table(facts: RunFacts) -> Markup:
