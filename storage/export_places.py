@@ -1,6 +1,7 @@
 """Where an export may be written: at a free place, or over what an earlier export wrote."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import duckdb
@@ -19,11 +20,15 @@ def check_file(path: Path, store: Path, force: bool) -> None:
         raise _taken(path, ours)
 
 
-def check_folder(path: Path, store: Path, force: bool) -> None:
-    """Raise StorageError where a folder may not be written: over one of nothing but tables only with `force`."""
+def check_folder(path: Path, store: Path, force: bool, beside: Collection[str] = ()) -> None:
+    """Raise StorageError where a folder may not be written: over one of nothing but tables only with `force`.
+
+    `beside` are the names of the other files that such a folder holds, all of them.
+    """
     _check_kind(path, store)
     there = {each.name for each in path.iterdir()} if path.is_dir() else set()
-    ours = not path.is_file() and there <= {f"{name}.parquet" for name in VIEWS}
+    tables = {f"{name}.parquet" for name in VIEWS}
+    ours = not path.is_file() and set(beside) <= there <= tables | set(beside)
     if path.is_file() or (there and not (ours and force)):
         raise _taken(path, ours)
 

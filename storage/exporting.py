@@ -55,26 +55,47 @@ class Export:
         With `force` a folder is replaced, but only one that holds nothing else than such files.
         """
         check_folder(path, self.store.root, force)
-        with _workplace(path) as folder:
-            made = folder / "tables"
-            made.mkdir()
-            counts = {name: write_parquet(rows, made / f"{name}.parquet") for name, rows in self._tables(folder)}
-            for each in (*made.iterdir(), made):
-                sync(each)
-            if path.exists():
-                path.replace(folder / "replaced")
-            made.replace(path)
-        return counts
+        with new_folder(path) as made:
+            return self.write_tables(made)
 
-    def _tables(self, spill: Path) -> Iterator[tuple[str, AnswerRows]]:
-        """All public tables with the rows of the runs, while they are computed."""
+    def write_tables(self, folder: Path, queries: Mapping[str, str] | None = None) -> Mapping[str, int]:
+        """Write a Parquet file for each public table, or for the answer of each query, into a folder.
+
+        Returns their numbers of rows. A query that needs more memory than there is spills into the folder above.
+        """
+        tables = self._tables(folder.parent, queries)
+        return {name: write_parquet(rows, folder / f"{name}.parquet") for name, rows in tables}
+
+    def _tables(self, spill: Path, queries: Mapping[str, str] | None = None) -> Iterator[tuple[str, AnswerRows]]:
+        """All public tables, or what the queries ask, of the runs' rows, while they are computed."""
         keys = {use.key for run in self.runs for use in run.stages}
         limits = replace(self.limits, memory=self.limits.memory // 2, seconds=None)
         with connected(self.store, limits, str(spill / "spill")) as connection, Waiting(connection, None) as waiting:
             show_tables(connection, self.store, self.runs, tuple(SCHEMAS), self.say, keys)
-            for name in VIEWS:
-                used = " SEMI JOIN rollouts USING (rollout_id)" if name in OF_ROLLOUTS else ""
-                yield name, rows_of(connection, f"SELECT * FROM {name}{used}", waiting)
+            for name, sql in (queries or {name: rows_of_runs(name) for name in VIEWS}).items():
+                yield name, rows_of(connection, sql, waiting)
+
+
+def rows_of_runs(table: str) -> str:
+    """The query of a public table's rows that belong to the runs that are exported."""
+    return f"SELECT * FROM {table}" + (" SEMI JOIN rollouts USING (rollout_id)" if table in OF_ROLLOUTS else "")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which stands at `path` afterwards, in place of what was there: whole, or not at all.
+
+    Raises StorageError with the remedy where writing fails.
+    """
+    with _workplace(path) as folder:
+        made = folder / "made"
+        made.mkdir()
+        yield made
+        for each in (*made.iterdir(), made):
+            sync(each)
+        if path.exists():
+            path.replace(folder / "replaced")
+        made.replace(path)
 
 
 def _insert(target: duckdb.DuckDBPyConnection, name: str, rows: AnswerRows) -> int:

@@ -17,6 +17,7 @@ from overthink.flows.commands.fit import fit
 from overthink.flows.commands.init import init
 from overthink.flows.commands.plugins_command import list_plugins
 from overthink.flows.commands.prompt import prompt
+from overthink.flows.commands.push import push
 from overthink.flows.commands.report import report
 from overthink.flows.commands.run import run
 from overthink.flows.commands.show import show
@@ -76,6 +77,7 @@ COMMANDS: dict[str, tuple[tuple[Callable[..., Any], str | None, str], ...]] = {
         (ask.tree, None, "overthink tree search chain-09-1a2b3c4d5e6f --method dvts"),
         (ask.cost, None, "overthink cost demo --price-per-hour 2.5"),
         (export, None, "overthink export demo --parquet tables"),
+        (push, None, "overthink push demo me/abacus-rollouts --to data_set"),
     ),
     "Keep": ((upkeep.gc, None, "overthink gc --yes --run demo-1a2b"),),
 }
