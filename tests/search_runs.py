@@ -20,6 +20,8 @@ SEARCHES: dict[str, Row] = {
     "rebase-n8-max_depth3-balance0.2": {"method": "rebase", "n": 8, "max_depth": 3},
     "particle_filtering-n8": {"method": "particle_filtering", "n": 8},
     "particle_filtering-n8-iterations2": {"method": "particle_filtering", "n": 8, "iterations": 2},
+    "particle_filtering-n8-entropic": {"method": "particle_filtering", "n": 8, "tempering": "entropic"},
+    "dvts-n8-m4-granularity2": {"method": "dvts", "n": 8, "granularity": 2},
     "mcts-n8-m4": {"method": "mcts", "n": 8},
     "mcts-n8-m4-uct": {"method": "mcts", "n": 8, "rule": "uct"},
     "mcts-n8-m2-step_tokens13": {"method": "mcts", "n": 8, "beam_width": 2, "step_tokens": 13},

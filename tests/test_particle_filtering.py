@@ -1,12 +1,16 @@
 """Particle filtering: how particles are weighed and resampled, and how Gibbs iterations follow one another."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 from drawn_trees import BEYOND, DRAWN, SHARPEST
-from search_trees import GROWTH, HandDrawn, found, paths, play, verdicts, written
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plans import searched
+from search_trees import GROWTH, DrawnByLot, HandDrawn, Tree, content, found, paths, play, verdicts, written
 
-from overthink.tasks.methods.particle_filtering import odds_weights, particle_filtering
+from overthink.tasks.methods.particle_filtering import entropic_temperature, odds_weights, particle_filtering
 from overthink.tasks.methods.requests import Method
 from overthink.tasks.methods.tree import Node
 
@@ -116,3 +120,65 @@ def test_without_a_finished_path_there_is_none_to_follow() -> None:
 def test_the_seed_decides() -> None:
     outcomes = {tuple(found(particle_filtering(GROWTH, 4, 1, 1.0, seed), DRAWN["ties"].tree)) for seed in range(8)}
     assert len(outcomes) > 1
+
+
+@pytest.mark.parametrize(
+    ("values", "progress", "temperature"),
+    [
+        ((0.5, 0.5, 0.5, 0.5), 0.1, 1.0),  # all weigh the same: r = 1
+        ((1.0, 0.0, 0.0, 0.0), 0.1, 3.6),  # one weighs all: r = 1/4, 4 * (1 - 0.1)
+        ((1.0, 0.0, 0.0, 0.0), 0.25, 3.0),
+        ((1.0, 0.0, 0.0, 0.0), 0.5, 1.0),  # no longer early
+        ((1.0, 0.0, 0.0, 0.0), 2.0, 1.0),
+        ((1.0, 1.0, 0.0, 0.0), 0.1, 1.0),  # r = 1/2 has not collapsed
+        ((1.0, 1.0, 0.0, 0.0, 0.0), 0.1, 2.25),  # r = 2/5, 2.5 * 0.9
+        ((0.8, 0.5, 0.5, 0.2), 0.1, 1.0),  # odds of 4, 1, 1, 1/4: r = 6.25 ** 2 / 18.0625 / 4 = 0.54
+        ((0.9, 0.5, 0.5, 0.1), 0.1, 2.4206),  # odds of 9, 1, 1, 1/9: r = 123.457 / 83.0123 / 4
+        ((0.3,), 0.1, 1.0),  # one particle is all there are
+    ],
+)
+def test_the_entropic_temperature_by_hand(values: tuple[float, ...], progress: float, temperature: float) -> None:
+    assert entropic_temperature(valued(*values), progress) == pytest.approx(temperature, rel=1e-3)
+
+
+@pytest.mark.parametrize("iterations", [1, 2])
+@given(seed=st.integers(0, 1_000_000))
+@settings(max_examples=30, deadline=None)
+def test_where_the_temperature_is_1_the_entropic_filter_is_the_plain_one(iterations: int, seed: int) -> None:
+    # After the first of two steps it is no longer early.
+    growth = replace(GROWTH, max_depth=2)
+    entropic, plain = (
+        play(particle_filtering(growth, 4, iterations, heat, seed), DrawnByLot(seed)) for heat in (None, 1.0)
+    )
+    assert content(entropic.result) == content(plain.result)
+    assert entropic.draws == plain.draws
+
+
+def test_where_no_weights_collapse_the_entropic_filter_is_the_plain_one() -> None:
+    entropic, plain = (
+        found(particle_filtering(replace(GROWTH, max_depth=9), 4, 1, heat, 0), DRAWN["ties"].tree)
+        for heat in (None, 1.0)
+    )
+    assert entropic == plain == DRAWN["ties"].particles
+
+
+def test_a_collapse_is_evened_out_early_and_left_alone_later() -> None:
+    tree: Tree = {
+        "": ["a 0.999", "b 0.5", "c 0.5", "d 0.5"],
+        "a": ["e. 0.5"],
+        "b": ["f. 0.5"],
+        "c": ["g. 0.5"],
+        "d": ["h. 0.5"],
+    }
+    shallow = play(particle_filtering(replace(GROWTH, max_depth=2), 4, 1, None, seed=0), HandDrawn(tree))
+    assert [path for path, _ in shallow.draws[4:]] == ["a"] * 4, "after the first of two steps it is no longer early"
+    # After one of ten: r is 1/4 and a little, T = 3.6, odds of 999 ** (1 / 3.6) = 6.9 to 1: the lots, of 9.9, at 8.3,
+    # 7.5, 4.2 and 2.6, pick c, b, a and a
+    deep = play(particle_filtering(replace(GROWTH, max_depth=10), 4, 1, None, seed=0), HandDrawn(tree))
+    assert [path for path, _ in deep.draws[4:]] == ["c", "b", "a", "a"]
+
+
+def test_only_an_entropic_tempering_is_in_the_key() -> None:
+    plain = {"method": "particle_filtering", "n": 8}
+    assert searched({**plain, "tempering": "fixed"}).make_key == searched(plain).make_key
+    assert searched({**plain, "tempering": "entropic"}).make_key != searched(plain).make_key

@@ -342,6 +342,8 @@ METHOD_IDS = {
     "particle_filtering-n16-iterations4-resampling_temperature0.5": (
         "{method: particle_filtering, n: 16, iterations: 4, resampling_temperature: 0.5}"
     ),
+    "particle_filtering-n16-entropic": "{method: particle_filtering, n: 16, tempering: entropic}",
+    "dvts-n16-m4-granularity3": "{method: dvts, n: 16, granularity: 3}",
     "mcts-n16-m4": "{method: mcts, n: 16}",
     "mcts-n16-m4-uct-exploration2": "{method: mcts, n: 16, rule: uct, exploration: 2}",
 }
@@ -372,6 +374,11 @@ def test_all_methods_fit_into_one_recipe(base: Path) -> None:
         ("{method: dvts, n: 8, return: all}", ".return", "name one of best, siblings"),
         ("{method: rebase, n: 8, balance: 0}", ".balance", "more than 0"),
         ("{method: particle_filtering, n: 8, resampling_temperature: 0}", ".resampling_temperature", "more than 0"),
+        (
+            "{method: particle_filtering, n: 8, tempering: entropic, resampling_temperature: 2}",
+            *("", "resampling_temperature does nothing where tempering is entropic"),
+        ),
+        ("{method: dvts, n: 8, granularity: 0}", ".granularity", "at least 1"),
         ("{method: mcts, n: 8, exploration: -1}", ".exploration", "at least 0"),
         ("{method: mcts, n: 8, rule: thompson}", ".rule", "name one of uct, puct"),
         ("{method: deepconf, n: 16}", "", "n = 16 are no more than the 16 of warm_up"),
@@ -422,7 +429,7 @@ def test_a_budget_that_cannot_be_divided_is_told_with_a_key_that_can_be_set(base
 
 def test_one_mistake_is_one_complaint(base: Path) -> None:
     message = complaint(base, "methods=[{method: rebase, n: 8, beam_width: 4}]")
-    known = "n, max_depth, step_tokens, path_tokens, value, method, balance"
+    known = "n, max_depth, step_tokens, path_tokens, value, granularity, method, balance"
     assert message == f"--set methods.0.beam_width: unknown key: name one of {known}"
 
 

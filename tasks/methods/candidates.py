@@ -4,6 +4,9 @@ Not candidates are steps cut by length, blank steps, steps equal to an earlier s
 make the path longer than the PRM reads. Where none is left the draw is repeated, at most RETRIES times; then
 the path is at a dead end. A path is finished at the end of the sequence, at a step that holds a final answer, and at
 the depth limit.
+
+Steps are scored in blocks of `Growth.granularity`: a candidate grows to the end of its block before it is scored. A
+block is no candidate where one of its steps is none.
 """
 
 from collections.abc import Sequence
@@ -21,20 +24,14 @@ RETRY_STRIDE = 1_000_000  # a repeated draw's number is this much higher than it
 
 
 def expand(growth: Growth, parent: Node | None, draws: Sequence[int], tree: list[Node]) -> Search[list[Node]]:
-    """The candidates among one step for each of `draws` after `parent` (None: after the question), scored.
+    """The candidates among one block for each of `draws` after `parent` (None: after the question), scored.
 
-    Every step drawn is added to `tree`. Returns an empty list at a dead end.
+    Every step drawn is added to `tree`. Returns the last step of each block, and an empty list at a dead end.
     """
     for attempt in range(1 + RETRIES):
-        numbers = [draw + attempt * RETRY_STRIDE for draw in draws]
-        drawn = yield from draw_steps(growth, parent, numbers)
-        nodes = [_node(growth, parent, number, step) for number, step in zip(numbers, drawn, strict=True)]
-        tree += nodes
-        _drop(nodes)
-        read = [node for node in nodes if node.dropped is None]
-        if read:
-            yield [_judge(growth, node) for node in read]
-        found = [node for node in read if node.dropped is None]
+        read = yield from _read_steps(growth, parent, [draw + attempt * RETRY_STRIDE for draw in draws], tree)
+        ends = (yield [_scored_block(growth, node, tree) for node in read]) if read else []
+        found = [node for node in ends if node is not None and node.dropped is None]
         if found:
             return found
     return []
@@ -52,9 +49,33 @@ def value_of(node: Node) -> float:
 
 
 def keep(nodes: Sequence[Node]) -> None:
-    """Mark the nodes that a search continues from or returns."""
-    for node in nodes:
-        node.kept = True
+    """Mark the nodes that a search continues from or returns, and the steps of their blocks."""
+    for last in nodes:
+        node: Node | None = last
+        while node is not None and not node.kept:
+            node.kept = True
+            node = node.parent
+
+
+def _read_steps(growth: Growth, parent: Node | None, numbers: Sequence[int], tree: list[Node]) -> Search[list[Node]]:
+    """Of one step for each number those that no rule drops."""
+    drawn = yield from draw_steps(growth, parent, numbers)
+    nodes = [_node(growth, parent, number, step) for number, step in zip(numbers, drawn, strict=True)]
+    tree += nodes
+    _drop(nodes)
+    return [node for node in nodes if node.dropped is None]
+
+
+def _scored_block(growth: Growth, first: Node, tree: list[Node]) -> Search[Node | None]:
+    """The last step of the block that begins with `first`; None where a step of it is no candidate."""
+    block = [first]
+    while len(block) < growth.granularity and not block[-1].stop:
+        further = yield from _read_steps(growth, block[-1], [first.draw], tree)
+        if not further:
+            return None
+        block += further
+    yield from _judge(growth, block)
+    return block[-1]
 
 
 def _node(growth: Growth, parent: Node | None, draw: int, step: DrawnStep) -> Node:
@@ -93,13 +114,15 @@ def _ends_reasoning(node: Node) -> bool:
     return node.sample.is_reasoning and not node.thinks
 
 
-def _judge(growth: Growth, node: Node) -> Search[None]:
-    if not node.sample.text.strip():
-        assert node.parent is not None
-        node.value = node.parent.value
+def _judge(growth: Growth, block: Sequence[Node]) -> Search[None]:
+    node, before = block[-1], block[0].parent
+    written = [each for each in block if each.sample.text.strip()]
+    if not written:
+        assert before is not None
+        node.value = before.value
         return
     if growth.value == "confidence":
-        node.value = confidence_value([node.sample])
+        node.value = confidence_value([each.sample for each in written])
         return
     ahead: list[Sample] = []
     for _ in range(0 if node.stop else growth.lookahead):
@@ -108,10 +131,12 @@ def _judge(growth: Growth, node: Node) -> Search[None]:
         if sample.stop_reason != "delimiter" or growth.is_final(sample.text):
             break
     steps = node.steps
-    asked = Score((*steps, *step_texts(ahead)), len(steps) - 1, node.draw)
+    asked = Score((*steps, *step_texts(ahead)), len(steps) - len(written), node.draw)
     (reply,) = expect_scores((yield [asked]))
     node.lookahead_tokens = sum(len(sample.tokens) for sample in ahead)
     if isinstance(reply, Unscored):
         node.dropped = "overlong"
-    else:
-        node.score, node.value = reply.values[0], reply.values[-1]
+        return
+    node.value = reply.values[-1]
+    for each, score in zip(written, reply.values, strict=False):  # those behind are of the steps ahead
+        each.score = score

@@ -18,7 +18,7 @@ class Growth:
     k, a step is ranked by the PRM's score of the k-th step after it, written greedily (Snell et al. 2024). A path has
     at most `path_tokens`, None: any number. `thinking` is how the policy reasons before its first step, within
     `reasoning_tokens`; None where it does not. `value` is what a step is ranked by: the PRM's score of it, or the
-    policy's own mean confidence in its tokens.
+    policy's own mean confidence in its tokens. Steps are scored in blocks of `granularity`, each ranked as its last.
     """
 
     sampling: Sampling
@@ -29,3 +29,4 @@ class Growth:
     thinking: Thinking | None = None
     reasoning_tokens: int = 0
     value: StepValue = "prm"
+    granularity: int = 1

@@ -16,8 +16,8 @@ class Node:
     `draw` distinguishes it from its siblings. `dropped` names the candidate rule that excludes it. `score` is the PRM's
     number in [0, 1] for this step, None where it was not asked; `value` is the one the search ranks it by: the same,
     that of the last step of a lookahead of `lookahead_tokens` tokens, or one by the policy's confidence. Both are None
-    for a dropped step. `stop` says why a path ends here, None where it may continue. `kept` is set when the search
-    continues from it or returns it.
+    for a dropped step, and `value` for one that is not the last of its block. `stop` says why a path ends here, None
+    where it may continue. `kept` is set when the search continues from it or returns it.
     """
 
     parent: "Node | None"

@@ -31,6 +31,9 @@ class SearchConfig(BudgetConfig):
     value: Annotated[StepValue, ADDED_LATER] = Field(
         default="prm", description="what a step is ranked by: its score, or the policy's own confidence, without a PRM"
     )
+    granularity: Annotated[int, ADDED_LATER] = Field(
+        default=1, ge=1, description="steps written before they are scored, together, and a path is chosen again"
+    )
 
     @model_validator(mode="after")
     def _looks_ahead_by_scores(self) -> Self:
@@ -60,6 +63,7 @@ class SearchConfig(BudgetConfig):
             thinking=draws.thinking,
             reasoning_tokens=draws.sampling.max_tokens,
             value=self.value,
+            granularity=self.granularity,
         )
 
 
@@ -125,6 +129,15 @@ class ParticleFiltering(SearchConfig):
     method: Literal["particle_filtering"]
     iterations: int = Field(default=1, ge=1, description="Gibbs iterations; each runs n / iterations particles")
     resampling_temperature: float = Field(default=1.0, gt=0, description="of the softmax over the scores' log-odds")
+    tempering: Annotated[Literal["fixed", "entropic"], ADDED_LATER] = Field(
+        default="fixed", description="what sets the temperature: resampling_temperature, or the effective sample size"
+    )
+
+    @model_validator(mode="after")
+    def _one_temperature(self) -> Self:
+        if self.tempering == "entropic" and self.resampling_temperature != 1:
+            raise ValueError("resampling_temperature does nothing where tempering is entropic: leave one of them out")
+        return self
 
     @model_validator(mode="after")
     def _whole_iterations(self) -> Self:
@@ -134,8 +147,8 @@ class ParticleFiltering(SearchConfig):
 
     def build(self, draws: Draws) -> Method:
         """A fresh search for one problem."""
-        settings = (self.n, self.iterations, self.resampling_temperature, draws.seed)
-        return particle_filtering(self.growth(draws), *settings)
+        temperature = None if self.tempering == "entropic" else self.resampling_temperature
+        return particle_filtering(self.growth(draws), self.n, self.iterations, temperature, draws.seed)
 
 
 class Mcts(BeamConfig):
