@@ -19,7 +19,7 @@ COVERED := tests/system/test_sharing.py $(patsubst %,tests/test_%.py,\
 .PHONY: demo test check docs bench zoo install clean
 
 demo: install  ## sample, score, select and grade 200 problems with the embedded models
-	$(BIN)/overthink run demo
+	$(BIN)/overthink demo
 
 test: install  ## all tests, with the coverage bar
 	$(PYTEST) $(COVERED) --cov=storage --cov=tasks/analysis --cov=tasks/methods --cov-report=term --cov-fail-under=90

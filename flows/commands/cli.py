@@ -10,6 +10,7 @@ from overthink.flows.commands import ask, prm, upkeep
 from overthink.flows.commands import import_command as imports
 from overthink.flows.commands.compare import compare, gate
 from overthink.flows.commands.datasets_command import list_datasets
+from overthink.flows.commands.demo import demo
 from overthink.flows.commands.deploy import deploy
 from overthink.flows.commands.estimate import estimate
 from overthink.flows.commands.export import export
@@ -47,6 +48,7 @@ def main(
 # By their place in the help: each command's function, its name where that is not the function's, and an example.
 COMMANDS: dict[str, tuple[tuple[Callable[..., Any], str | None, str], ...]] = {
     "Begin": (
+        (demo, None, "overthink demo --problems 50"),
         (init, None, "overthink init night.yaml --problems math500 --method dvts --budget 16"),
         (validate, None, "overthink validate night.yaml"),
         (ask.recipes, None, "overthink recipes"),

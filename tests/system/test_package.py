@@ -51,7 +51,7 @@ def test_a_wheel_holds_every_module_and_all_data(wheel: zipfile.ZipFile) -> None
     modules = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
     data = [
         *(ROOT / "recipes").glob("*.yaml"),
-        *(ROOT / "zoo").glob("*/*.safetensors"),
+        *(path for path in (ROOT / "zoo").glob("*/*") if path.suffix in (".safetensors", ".json", ".jinja")),
         *(ROOT / "tasks").rglob("templates/*"),
         *(path for path in (ROOT / "tasks" / "reporting" / "viewer" / "static").rglob("*") if path.is_file()),
     ]
@@ -107,6 +107,16 @@ def test_modules_of_a_user_s_own_change_nothing(environment: Path, folder: Path)
     ):
         told = done_in(folder, environment / "overthink", *command)
         assert expected in told.replace('"', "").replace("\r", "")
+
+
+@pytest.mark.engine
+def test_the_demo_needs_no_checkout_and_no_network(environment: Path, tmp_path: Path) -> None:
+    pytest.importorskip("vllm", reason="vLLM is not installed")
+    told = done_in(tmp_path, environment / "overthink", "demo", "--problems", "3")
+    assert "chains-test@" in told and "prm_min_vote" in told
+    assert "overthink view store   # problems, solutions and their scores, in a browser" in told
+    assert rollouts(tmp_path / "store") == 3 * (1 + 64)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
 def test_they_change_nothing_for_a_worker_of_a_deployment(
