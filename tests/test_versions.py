@@ -41,12 +41,12 @@ FIRST = {
 }
 RUN_IDS = {
     "run": "trial-5d3d7326cf",
-    "without a PRM": "trial-f1a32ef7c7",
+    "without a PRM": "trial-7cc045ca64",
     "strategy": "applied-47f8d1e04f",
-    "total": "applied-475edf1f22",
-    "without a pilot": "applied-ddf9e1949a",
+    "total": "applied-dad47afe92",
+    "without a pilot": "applied-376cbd3dab",
     "prm-eval": "judged-49ca50c2ad",
-    "prm-train": "trained-3e16175421",
+    "prm-train": "trained-2df8d832e5",
 }
 SEARCHES = ("beam_search", "dvts", "rebase", "particle_filtering", "mcts")
 ALL_METHODS: list[dict[str, Any]] = [

@@ -33,7 +33,7 @@ class Mathematics(Domain):
     """Numbers, expressions, sets and intervals, compared by value, or within a row's `tolerance` where it has one."""
 
     name: ClassVar[str] = "math"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     libraries: ClassVar[tuple[str, ...]] = ("mpmath",)
     instruction: ClassVar[str] = BOXED
     grading_fields: ClassVar[tuple[str, ...]] = ("tolerance",)

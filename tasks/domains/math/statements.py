@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable
 
+from overthink.tasks.domains.math.sentences import first_sentence
+
 Said = Callable[[str, int], str | None]  # what a text says from a place on, behind "the answer is"
 MOST_STATEMENTS = 50  # of which the last that says something counts
 LONGEST_STATEMENT = 4000  # characters
@@ -38,8 +40,8 @@ _APPOSED = re.compile(  # the answer, 42, is correct
 _MARKED = re.compile(r"^[ \t]{0,9}####(?!#)[ \t]{0,9}(?P<value>\S.{0,80})$", re.MULTILINE)
 _MARKED_VALUE = re.compile(rf"(?P<value>{_NUMBER}(?: ?[a-z]{{1,15}}){{0,3}})\.?(?:\s+\(.*\))?\s*")
 _LEADING = re.compile(
-    r"(?:\s|[:：},]|(?:of course|therefore|thus|hence|simply|just|indeed|then|now|exactly|approximately|about"
-    r"|roughly)\b,?|(?:option|choice)\s(?=[(*]{0,3}[A-Z]\b)"
+    r"(?:\s|[:：},≈~]|(?:approx|ca)\.(?=\s)|(?:of course|therefore|thus|hence|simply|just|indeed|then|now|exactly"
+    r"|approximately|about|around|roughly)\b,?|(?:option|choice)\s(?=[(*]{0,3}[A-Z]\b)"
     r"|that\s(?=\$|\\[(\[]|[-+]?\d|[A-Za-z]\s?=))*",
     re.IGNORECASE,
 )
@@ -47,12 +49,11 @@ _MATHEMATICS = re.compile(
     r"\$\$(?P<a>[^$]+)\$\$|\\\[(?P<b>.+?)\\\]|\\\((?P<c>.+?)\\\)|\$(?P<d>(?:\\.|[^$\\])+)\$", re.DOTALL
 )
 _VALUE_BEFORE = re.compile(
-    rf"(?<![\w.,^/)}}$])(?:{_MATHEMATICS.pattern}|\*\*(?P<e>[^*\n]+)\*\*|(?P<f>{_NUMBER}(?: [a-z]{{2,15}})?))\Z",
+    rf"(?<![\w.,^/)}}$])(?:{_MATHEMATICS.pattern}|\*\*(?P<e>[^*\n]+)\*\*|(?P<f>{_NUMBER}!?(?: [a-z]{{2,15}})?))\Z",
     re.DOTALL,
 )
 _JOINED = re.compile(r"\s{0,3}(?:,|;|and\b|or\b|, ?and\b|, ?or\b)\s{0,3}")
 BOLD = re.compile(r"\*\*(?!\s)(?P<a>[^\n]+?)(?<!\s)\*\*(?!\w)|`(?P<b>[^`\n]+)`|\*(?!\s)(?P<c>[^*\n]+)(?<!\s)\*")
-_SENTENCE_END = re.compile(r"(?<!\\)[.!?](?=\s|$)|(?<!\\)[;\n]")
 _REMARK = re.compile(
     r",?\s+(?:since|because|as|so|which|where|when|for|if|after|that|with|but|by|from|given|due|thus|hence|therefore|i\.e"
     r"|namely|making|meaning|we|according|based|not|is)\b|,\s+(?:and|or)\s+(?:the|this|that|it|we)\b"
@@ -124,7 +125,7 @@ def _called(text: str, end: int) -> str | None:
 
 def _is_reason(between: str) -> bool:
     """Whether what follows in the same sentence is why: "the answer is 42, since the answer is even"."""
-    return _REMARK.search(between) is not None and _SENTENCE_END.search(between) is None
+    return _REMARK.search(between) is not None and first_sentence(between) == between
 
 
 def without_statement(content: str, said: Said) -> str:
@@ -191,7 +192,7 @@ def _formula(text: str, place: int) -> tuple[str, int] | None:
 
 def _in_words(text: str) -> str:
     """The first sentence, up to the reason that it gives."""
-    sentence = _SENTENCE_END.split(text, maxsplit=1)[0]
+    sentence = first_sentence(text)
     for remark in _REMARK.finditer(sentence):
         before = sentence[: remark.start()]
         if before.count("{") == before.count("}") and is_answer(before):
