@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TypeVar
 
@@ -21,9 +22,10 @@ from overthink.storage.public_tables import INTERNAL, Say, show_tables, stored_t
 from overthink.storage.query_limits import QueryLimits
 from overthink.storage.sql_statements import one_line, tables_read
 from overthink.storage.storage_errors import QueryError
-from overthink.storage.store import Store
+from overthink.storage.store import Run, Store
 
 BATCH_ROWS = 2048
+OWN_MEMORY = 2**30  # bytes that DuckDB may hold for a query of ours, whatever the store's size; the rest is on disk
 OUT_OF_MEMORY = "Out of Memory: the query needs more than its limit (--memory): narrow it, or allow more"
 NOT_IN_ARROW = frozenset(
     {"bignum", "bit", "geometry", "interval", "time with time zone", "uhugeint", "union", "variant"}
@@ -40,34 +42,41 @@ class AnswerRows:
     batches: Iterator[pa.RecordBatch]
 
 
-def query(store: Store, sql: str, limits: QueryLimits | None = None, say: Say | None = None) -> pa.Table:
-    """Answer one SELECT; without `limits`, as reports ask, in any time.
+def query(
+    store: Store, sql: str, limits: QueryLimits | None = None, say: Say | None = None, run: Run | None = None
+) -> pa.Table:
+    """Answer one SELECT, over the stages of one `run` or over all; without `limits`, as reports ask: see `stream`.
 
     Raises QueryError, with one line, for anything else, and for more than `limits.answer` bytes.
     `say` is called with one line where the store lacks rows that belong to the answer.
     """
-    limits = limits or QueryLimits(seconds=None)
-    with stream(store, sql, limits, say) as rows:
+    most = (limits or QueryLimits()).answer
+    with stream(store, sql, limits, say, run) as rows:
         size, batches = 0, []
         for batch in rows.batches:
             size += batch.nbytes
-            if size > limits.answer:
-                raise QueryError(
-                    f"the answer has more than {limits.answer / 1e9:.3g} GB: ask for fewer rows or columns"
-                )
+            if size > most:
+                raise QueryError(f"the answer has more than {most / 1e9:.3g} GB: ask for fewer rows or columns")
             batches.append(batch)
         return pa.Table.from_batches(batches, rows.schema)
 
 
 @contextmanager
-def stream(store: Store, sql: str, limits: QueryLimits | None = None, say: Say | None = None) -> Iterator[AnswerRows]:
+def stream(
+    store: Store, sql: str, limits: QueryLimits | None = None, say: Say | None = None, run: Run | None = None
+) -> Iterator[AnswerRows]:
     """Answer one SELECT in batches of at most BATCH_ROWS rows, so that an answer of any size can be written to a file.
 
-    The time limit bounds DuckDB's time, not the reader's. Raises QueryError as `query` does.
+    The time limit bounds DuckDB's time, not the reader's. Without `limits` it may take any time and OWN_MEMORY, and what
+    needs more goes to a temporary folder. Raises QueryError as `query` does.
     """
-    limits = limits or QueryLimits(seconds=None)
-    with connected(store, limits) as connection, Waiting(connection, limits.seconds) as waiting:
-        show_tables(connection, store, store.runs(), stored_tables(tables_read(connection, sql)), say)
+    with ExitStack() as stack:
+        spill = stack.enter_context(TemporaryDirectory(prefix="overthink-sql-")) if limits is None else ""
+        limits = limits or QueryLimits(memory=min(OWN_MEMORY, QueryLimits().memory), seconds=None)
+        connection = stack.enter_context(connected(store, limits, spill))
+        waiting = stack.enter_context(Waiting(connection, limits.seconds))
+        runs, keys = (store.runs(), None) if run is None else ([run], {use.key for use in run.stages})
+        show_tables(connection, store, runs, stored_tables(tables_read(connection, sql)), say, keys)
         yield rows_of(connection, _of_public_tables(sql), waiting)
 
 

@@ -104,7 +104,8 @@ VIEWS = {
     "reported": f"""
         SELECT u.run_id, u.method_id, r.* EXCLUDE (stage_key, problem_key) FROM parts_reported r
         JOIN stage_uses u ON u.kind = '{StageKind.IMPORT}' AND u.stage_key = r.stage_key""",
-    # A program is no model's work: it has the CPU seconds that it took, and neither FLOPs nor engine seconds.
+    # A program is no model's work: it has the CPU seconds that it took, and neither FLOPs nor engine seconds. Of the uses
+    # that a run makes of a stage, as several methods do, the one with the most samples has the run's total in it.
     "call_costs": f"""
         WITH at_work AS (
             SELECT stage_key,
@@ -115,15 +116,16 @@ VIEWS = {
                   FROM (SELECT stage_key, epoch(started_at) AS began, began + latency_ms / 1000 AS ended
                         FROM parts_calls WHERE kind != 'execute'))
             GROUP BY stage_key)
-        SELECT u.run_id, u.method_id, c.problem_id, c.sample_index, c.kind, c.call_key, c.input_tokens,
+        SELECT u.run_id, u.method_id, u.in_total, c.problem_id, c.sample_index, c.kind, c.call_key, c.input_tokens,
                c.cached_tokens, c.output_tokens,
                2e0 * CASE c.kind WHEN 'generate' THEN r.policy_parameters WHEN 'score' THEN r.prm_parameters END
                    * (c.input_tokens::DOUBLE - c.cached_tokens + c.output_tokens) AS flops,
-               CASE WHEN c.kind != 'execute' THEN c.latency_ms / 1000 * w.share END AS engine_seconds,
+               CASE WHEN c.kind != 'execute' THEN c.latency_ms / 1000 * u.share END AS engine_seconds,
                engine_seconds * u.gpus AS gpu_seconds, c.cpu_seconds
         FROM parts_calls c
-        LEFT JOIN at_work w ON w.stage_key = c.stage_key
-        JOIN stage_uses u ON u.stage_key = c.stage_key
+        JOIN (SELECT s.*, w.share, row_number() OVER (PARTITION BY s.run_id, s.stage_key
+                                                      ORDER BY s.n DESC NULLS FIRST) = 1 AS in_total
+              FROM stage_uses s LEFT JOIN at_work w ON w.stage_key = s.stage_key) u ON u.stage_key = c.stage_key
              AND {CALLS_OF_USE}
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = c.problem_key
         JOIN stored_runs r ON r.run_id = u.run_id""",

@@ -11,14 +11,15 @@ from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Store
 from overthink.storage.views import COST_SUMS
 
-# A call that two methods of a run share counts in each of them, and once in the total.
-COST_SQL = f"""WITH own AS (SELECT * FROM call_costs WHERE run_id = '{{run_id}}'),
-once AS (SELECT DISTINCT ON (call_key) * FROM own)
-SELECT method_id, count(DISTINCT problem_id) AS problems, {COST_SUMS} FROM own GROUP BY method_id
-UNION ALL SELECT 'all', count(DISTINCT problem_id), {COST_SUMS} FROM once"""
+# A call that two methods of a run share counts in each of them, and once in the total. Each call goes through once, to
+# one or two of a few groups, so that memory does not grow with them.
+COST_SQL = f"""SELECT counted AS method_id, count(DISTINCT problem_id) AS problems, {COST_SUMS}
+FROM (SELECT *, unnest(CASE WHEN in_total THEN [method_id, 'all'] ELSE [method_id] END) AS counted
+      FROM call_costs WHERE run_id = '{{run_id}}')
+GROUP BY counted"""
 
 PROGRAMS_SQL = """SELECT count(*) AS programs, sum(cpu_seconds) AS seconds, count(*) - count(cpu_seconds) AS unknown
-FROM (SELECT DISTINCT ON (call_key) * FROM calls WHERE run_id = '{run_id}' AND kind = 'execute')"""
+FROM call_costs WHERE run_id = '{run_id}' AND kind = 'execute' AND in_total"""
 
 LINES = {
     "problems": ("problems", ","),
@@ -51,10 +52,9 @@ def cost_rows(store: Store, run_id: str) -> list[dict[str, Any]]:
 
 def known_costs(store: Store, run_id: str) -> list[dict[str, Any]]:
     """The rows of `cost_rows`; none where no call is stored, as of an imported run."""
-    order = [*dict.fromkeys(use.method_id for use in store.find_run(run_id).stages), "all"]
-    rows = query(store, COST_SQL.format(run_id=run_id)).to_pylist()
-    if len(rows) == 1:  # the one for all
-        return []
+    run = store.find_run(run_id)
+    order = [*dict.fromkeys(use.method_id for use in run.stages), "all"]
+    rows = query(store, COST_SQL.format(run_id=run_id), run=run).to_pylist()
     return sorted(rows, key=lambda row: order.index(row["method_id"]))
 
 
@@ -74,9 +74,10 @@ def cost_table(rows: Sequence[dict[str, Any]], title: str, price_per_hour: float
 
 def program_lines(store: Store, run_id: str) -> list[str]:
     """A line on the programs that a run's tests started; none where it started none."""
-    if not any(use.kind in (StageKind.TEST, StageKind.SEARCH) for use in store.find_run(run_id).stages):
+    run = store.find_run(run_id)
+    if not any(use.kind in (StageKind.TEST, StageKind.SEARCH) for use in run.stages):
         return []
-    (row,) = query(store, PROGRAMS_SQL.format(run_id=run_id)).to_pylist()
+    (row,) = query(store, PROGRAMS_SQL.format(run_id=run_id), run=run).to_pylist()
     if not row["programs"]:
         return []
     if row["unknown"]:
