@@ -67,7 +67,7 @@ def stream(
 ) -> Iterator[AnswerRows]:
     """Answer one SELECT in batches of at most BATCH_ROWS rows, so that an answer of any size can be written to a file.
 
-    The time limit bounds DuckDB's time, not the reader's. Without `limits` it may take any time and OWN_MEMORY, and what
+    The time limit bounds DuckDB's time, not the reader's. Without `limits` it may take any time and OWN_MEMORY; what
     needs more goes to a temporary folder. Raises QueryError as `query` does.
     """
     with ExitStack() as stack:

@@ -104,8 +104,8 @@ VIEWS = {
     "reported": f"""
         SELECT u.run_id, u.method_id, r.* EXCLUDE (stage_key, problem_key) FROM parts_reported r
         JOIN stage_uses u ON u.kind = '{StageKind.IMPORT}' AND u.stage_key = r.stage_key""",
-    # A program is no model's work: it has the CPU seconds that it took, and neither FLOPs nor engine seconds. Of the uses
-    # that a run makes of a stage, as several methods do, the one with the most samples has the run's total in it.
+    # A program is no model's work: it has the CPU seconds that it took, and neither FLOPs nor engine seconds. Of the
+    # uses that a run makes of a stage, as several methods do, the one with the most samples is in the total of the run.
     "call_costs": f"""
         WITH at_work AS (
             SELECT stage_key,

@@ -5,7 +5,7 @@ import re
 _MARK = re.compile(r"(?<!\\)[.!?](?=\s|$)|(?<!\\)[;\n]")
 _FACTORIAL = re.compile(r"(?:[\d)\]}!]|(?<![A-Za-z])[A-Za-z])!\Z")
 _CALCULATES = re.compile(r"\s+(?:[=+/^×·÷−≈≠<>≤≥:]|\*(?!\*)|-\s?[\d(]|\\(?:times|cdot|div|approx|pm)\b)")
-_GOES_ON = re.compile(r"\s+(?!(?:and|but|so|yay|hope|i|it|we|that|this)\b)[a-z]")  # 5! ways; a sentence begins otherwise
+_GOES_ON = re.compile(r"\s+(?!(?:and|but|so|yay|hope|i|it|we|that|this)\b)[a-z]")  # 5! ways
 _BEFORE_A_WORD = re.compile(r"(?:\b(?:sq|cu|approx|ca|Mr|Mrs|Ms|Dr)|\bU\.S)\.\Z")
 _WORD = re.compile(r"\s+[\w$]")
 _UNIT = r"(?:in|ft|yds?|mi|hrs?|mins?|secs?|lbs?|oz|yrs?|gal|qts?|pts?|cm|km|kg|mm)"
