@@ -40,9 +40,9 @@ FIRST = {
     "mcts": ("search-88b0d9f4ca851c266e95", None),
 }
 RUN_IDS = {
-    "run": "trial-5d3d7326cf",
+    "run": "trial-560fc357be",
     "without a PRM": "trial-7cc045ca64",
-    "strategy": "applied-47f8d1e04f",
+    "strategy": "applied-740fa852f5",
     "total": "applied-dad47afe92",
     "without a pilot": "applied-376cbd3dab",
     "prm-eval": "judged-49ca50c2ad",
