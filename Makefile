@@ -30,7 +30,8 @@ check: install build/types/overthink  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: install  ## the site of docs/, in build/site
+docs: install  ## the reference, generated anew, and the site in build/site
+	$(BIN)/python -m docs.reference
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs build/site
 
 bench: install  ## throughput as ratios within one run

@@ -6,14 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import get_args
 
-import pytest
 import yaml
-from commanding import overthink
 from typer.testing import CliRunner
 
 from overthink.flows.commands.cli import app
-from overthink.storage.sql import query
-from overthink.storage.store import Store
 from overthink.tasks.analysis.prm_measures import Measure
 from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.engine_config import TorchPrmConfig
@@ -46,7 +42,9 @@ def commands(text: str = README) -> list[list[str]]:
 def _logical_lines(block: str) -> list[str]:
     lines: list[str] = []
     for line in block.splitlines():
-        if lines and lines[-1].count('"') % 2:
+        if lines and lines[-1].endswith("\\"):
+            lines[-1] = lines[-1].removesuffix("\\") + line.strip()
+        elif lines and lines[-1].count('"') % 2:
             lines[-1] += "\n" + line
         elif line.strip() and not line.startswith("#"):
             lines.append(line)
@@ -58,22 +56,6 @@ def help_of(command: str) -> str:
     result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "120"})
     assert result.exit_code == 0, command
     return result.output
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("readme") / "store"
-    words = ["run", "smoke", "--set", "methods.1.n=64", "--set", "budgets=[1, 4, 16, 64]", "--store", str(folder)]
-    assert overthink(*words).returncode == 0
-    return folder
-
-
-def test_every_query_of_the_readme_is_answered(store: Path) -> None:
-    pages = (*commands(), *commands(PRMS), *commands(STRATEGIES), *ours(commands(DEPLOY)))
-    queries = [words[2] for words in pages if words[:2] == ["overthink", "sql"]]
-    assert len(queries) >= 5
-    for sql in queries:
-        assert query(Store(store), sql).num_columns > 0, sql
 
 
 def test_the_recipes_of_the_readme_are_valid() -> None:
@@ -117,30 +99,6 @@ def test_the_recipe_of_the_page_on_nights_has_a_gate() -> None:
 
 def test_the_page_on_prms_names_every_family_and_every_measure() -> None:
     assert set(get_args(Measure)) | set(FAMILIES) <= set(re.findall(r"`([\w-]+)`", PRMS))
-
-
-def test_every_command_of_the_readme_exists() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    pages = (README, PRMS, STRATEGIES, REPORT, SERVERS, NIGHTLY, BUCKETS)
-    for words in (
-        *(words for page in pages for words in commands(page)),
-        *ours(commands(DEPLOY)),
-        *ours(commands(SIZES)),
-    ):
-        if words[0] in ("python", "export"):  # tests/test_server_flags.py
-            continue
-        if words[0] == "make":
-            assert f"\n{words[1]}:" in makefile
-        else:
-            assert words[0] == "overthink"
-            for option in (word for word in words if word.startswith("--")):
-                assert option.partition("=")[0] in help_of(words[1])
-            assert help_of(words[1])
-
-
-def ours(written: list[list[str]]) -> list[list[str]]:
-    """The `overthink` commands among others, those in a container too."""
-    return [words[words.index("overthink") :] for words in written if "overthink" in words and "prefect" not in words]
 
 
 def test_every_service_of_the_page_on_deploying_exists() -> None:

@@ -1,9 +1,7 @@
 """Selectors against hand-computed cases and a plain-Python reference."""
 
 import math
-import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,17 +107,6 @@ def test_a_selector_of_a_signal_that_is_none_is_refused() -> None:
         Selector("wrong", best, signal="confidence")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="there are no classes 'text': name one of behaviour, agreement"):
         Selector("wrong", best, joined_by="text")  # type: ignore[arg-type]
-
-
-def test_the_page_on_selectors_has_each_once() -> None:
-    text = (Path(__file__).parents[1] / "docs" / "selectors.md").read_text(encoding="utf-8")
-    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
-    named = [
-        name.replace("deepconf_…", "deepconf_{mean,tail,bottom,lowest}") for name in re.findall("`(.+?)`", str(cells))
-    ]
-    spelled = [re.match(r"(\w*)\{?([\w,]*)\}?(\w*)$", name) for name in named]
-    found = [one[1] + kind + one[3] for one in spelled if one is not None for kind in one[2].split(",")]
-    assert sorted(found) == sorted(SELECTORS)
 
 
 def test_the_signals_are_columns_of_the_rollouts_and_what_tests_say_of_the_answers() -> None:
