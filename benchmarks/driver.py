@@ -21,6 +21,7 @@ from overthink.tasks.records import Part, Problem, Sample, SampleStop, Sampling,
 from overthink.tasks.stages.admission import Admission
 from overthink.tasks.stages.driver import Driver, EngineAccess
 from overthink.tasks.stages.recorder import Recorder
+from overthink.tasks.stages.shard_counts import ShardCounts
 
 DEPTH = 6
 PROMPT = tuple(range(100))
@@ -61,17 +62,12 @@ class Instant:
 
 async def drive(problems: int, n: int) -> tuple[int, float]:
     """Calls and seconds of a beam search over some problems."""
-    calls = 0
-
-    def count(_: object) -> None:
-        nonlocal calls
-        calls += 1
-
+    counts = ShardCounts()
     growth = Growth(Sampling(0.7, 1.0, 64, ("\n\n",)), max_depth=40, is_final=MATH.is_final)
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Journal(Path(folder) / "journal.sqlite"))
         engine = Instant()
-        access = EngineAccess(recorder, Admission(policy=512, prm=512), count)
+        access = EngineAccess(recorder, Admission(policy=512, prm=512), counts)
         driver = Driver("stage", 0, "policy", "prm", engine, engine, access)
         begin = time.perf_counter()
         await asyncio.gather(
@@ -82,7 +78,7 @@ async def drive(problems: int, n: int) -> tuple[int, float]:
         )
         seconds = time.perf_counter() - begin
         await recorder.close()
-    return calls, seconds
+    return counts.answered, seconds
 
 
 def main(

@@ -101,7 +101,7 @@ class MadeUpRun:
         def open_stage(key: str) -> Store:
             return self._beside if self._beside.stage(key).entries() else self.store
 
-        return ShardContext(stage, cache(lambda key: open_stage(key).stage(key).as_it_stands()), judge, lambda: None)
+        return ShardContext(stage, cache(lambda key: open_stage(key).stage(key).as_it_stands()), judge, lambda _: None)
 
     def forget(self) -> None:
         """Remove what was made."""

@@ -25,6 +25,7 @@ from overthink.tasks.stages.driver import Driver, EngineAccess
 from overthink.tasks.stages.recorder import Recorder
 from overthink.tasks.stages.runner import in_flight_of
 from overthink.tasks.stages.sample import MethodNode
+from overthink.tasks.stages.shard_counts import ShardCounts
 
 
 @dataclass
@@ -120,7 +121,7 @@ async def ours(setting: Setting, watched: Watched) -> None:
             prm_id="prm",
             policy=watched,
             prm=watched,
-            access=EngineAccess(recorder, admission, lambda _: None),
+            access=EngineAccess(recorder, admission, ShardCounts()),
         )
 
         async def solve(problem: Problem, search: Method) -> None:

@@ -29,7 +29,7 @@ async def evaluate(recipe: Recipe, store: StorePlace, skip_bad_rows: bool = Fals
     """
     problem_set = load_problems(recipe.problems, skip_bad_rows, recipe.asking)
     plan, opened = plan_evaluation(recipe, problem_set), open_store(store)
-    progress = RunProgress(terminal.get())
+    progress = RunProgress(terminal.get(), opened.reports(plan.run_id))
     execution = Execution(plan, opened, progress, engines_of(plan), shared)
     if recipe.gate is not None:
         check_gate(opened, recipe.gate)

@@ -22,7 +22,7 @@ async def import_rollouts(recipe: ImportRecipe, store: StorePlace) -> list[str]:
     opened = open_store(store)
     plans = plan_imports(recipe)
     for plan in plans:
-        progress = RunProgress(terminal.get())
+        progress = RunProgress(terminal.get(), opened.reports(plan.run_id))
         with opened.lock_run(plan.run_id), progress.shown():
             await Execution(plan, opened, progress, Engines()).run()
             await publish_summary(opened, plan.run_id)

@@ -21,7 +21,7 @@ async def prm_eval(recipe: PrmEvalRecipe, store: StorePlace, skip_bad_rows: bool
     Raises what `evaluate` raises, and resumes like it.
     """
     plan, opened = plan_prm_eval(recipe, load_solutions(recipe.solutions, skip_bad_rows)), open_store(store)
-    progress = RunProgress(terminal.get())
+    progress = RunProgress(terminal.get(), opened.reports(plan.run_id))
     with opened.lock_run(plan.run_id), progress.shown():
         await Execution(plan, opened, progress, engines_of(plan)).run()
         await publish_rows(plan.run_id, "prm", figure_rows(opened, plan.run_id), FIGURES_SQL)

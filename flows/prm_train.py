@@ -18,6 +18,7 @@ from overthink.tasks.recipes.prm_recipes import PrmTrainRecipe
 from overthink.tasks.recipes.store_uri import StorePlace
 from overthink.tasks.stages.label import LabelNode, labelled_rollouts
 from overthink.tasks.stages.progress import RunProgress, terminal
+from overthink.tasks.stages.stage_progress import StagePlace
 from overthink.tasks.training.examples import TrainingRollouts
 
 
@@ -29,7 +30,7 @@ async def prm_train(recipe: PrmTrainRecipe, store: StorePlace, skip_bad_rows: bo
     """
     problem_set = load_problems(recipe.problems, skip_bad_rows, recipe.asking)
     plan, opened = plan_prm_train(recipe, problem_set), open_store(store)
-    progress = RunProgress(terminal.get())
+    progress = RunProgress(terminal.get(), opened.reports(plan.run_id))
     execution = Execution(plan, opened, progress, engines_of(plan))
     with opened.lock_run(plan.run_id), progress.shown(), execution.under_way():
         await execution.make()  # closes the policy before the training begins, which may need the whole device
@@ -51,20 +52,21 @@ async def _train(plan: Plan, recipe: PrmTrainRecipe, store: Store, progress: Run
         plan.problems.by_key,
         Extent(plan.problems.units, 0, recipe.rollouts),
     )
-    line = progress.stage("train", recipe.training.updates)
     cancelled = threading.Event()
-
-    def on_progress(updates: int) -> None:
-        if cancelled.is_set():
-            raise asyncio.CancelledError
-        line.advance(updates)
 
     folder, said = store.model_folder(plan.run_id), _provenance(plan, recipe, labels)
     learned = TrainingRollouts(rollouts, recipe.sampling.step_delimiter)
-    try:
-        await asyncio.to_thread(train_prm, recipe.training, learned, recipe.seed, folder, said, on_progress)
-    finally:
-        cancelled.set()
+    with progress.stage(StagePlace("train", recipe.training.updates, unit="update")) as stage:
+
+        def on_progress(updates: int) -> None:
+            if cancelled.is_set():
+                raise asyncio.CancelledError
+            stage.advance(updates)
+
+        try:
+            await asyncio.to_thread(train_prm, recipe.training, learned, recipe.seed, folder, said, on_progress)
+        finally:
+            cancelled.set()
 
 
 def _provenance(plan: Plan, recipe: PrmTrainRecipe, labels: LabelNode) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import NamedTuple
 
 from prefect import flow
@@ -23,6 +22,7 @@ from overthink.tasks.stages.progress import RunProgress, terminal
 from overthink.tasks.stages.run_manifest import end_run
 from overthink.tasks.stages.runner import StageRunner
 from overthink.tasks.stages.schedule import Address, Job, Schedule, address
+from overthink.tasks.stages.stages_ahead import stages_ahead
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +41,11 @@ async def sweep(recipe: SweepRecipe, store: StorePlace, skip_bad_rows: bool = Fa
     with ExitStack() as locks:
         for run in unfinished:
             locks.enter_context(opened.lock_run(run.run_id))
-        sweeping = Sweeping(opened, unfinished)
-        await sweeping.run()
+        progress = RunProgress(terminal.get(), opened.reports(plan.sweep_id))
+        progress.begin()
+        sweeping = Sweeping(opened, unfinished, progress)
+        with progress.shown():
+            await sweeping.run()
     run_ids = plan.listing.run_ids
     await publish_rows(plan.sweep_id, "sweep", sweep_rows(opened, run_ids, recipe.budgets), sweep_sql(run_ids))
     failures = [
@@ -58,10 +61,10 @@ async def sweep(recipe: SweepRecipe, store: StorePlace, skip_bad_rows: bool = Fa
 class SweptRun:
     """One run of the grid in progress; `failures` are the reasons by method, `has_ended` is set when all was tried."""
 
-    def __init__(self, plan: Plan, store: Store, engines: SweepEngines) -> None:
+    def __init__(self, plan: Plan, store: Store, engines: SweepEngines, progress: RunProgress) -> None:
         slots = Engines(engines.policy(plan.policy_config), engines.prm(plan.prm_config))
         self.plan = plan
-        self.runner = StageRunner(store, RunProgress(None), plan.run_id, slots, plan.grader)
+        self.runner = StageRunner(store, progress, plan.run_id, slots, plan.grader)
         self.begun = plan.begin(store)
         self.failures: dict[str, str] = {}
         self.has_ended = False
@@ -82,10 +85,10 @@ class Cell(NamedTuple):
 class Sweeping:
     """Makes the graphs of all runs as one: a stage that several share is made once, for the first of them."""
 
-    def __init__(self, store: Store, plans: Sequence[Plan]) -> None:
+    def __init__(self, store: Store, plans: Sequence[Plan], progress: RunProgress) -> None:
         engines = SweepEngines()
-        self.store = store
-        self.runs = [SweptRun(plan, store, engines) for plan in plans]
+        self.store, self.progress = store, progress
+        self.runs = [SweptRun(plan, store, engines, progress) for plan in plans]
         self.cells: dict[Job, list[Cell]] = {}
         jobs: dict[tuple[Address, str], Job] = {}
         for run in self.runs:
@@ -97,22 +100,22 @@ class Sweeping:
 
     async def run(self) -> None:
         """Make all runs."""
+        gpus = {key: count for run in self.runs for key, count in run.plan.gpus().items()}
+        self.progress.plan(stages_ahead(self.store, self.schedule.nodes, gpus))
         async with self.schedule.engines():
             while (job := self.schedule.next()) is not None:
                 await self._make(job)
                 await self.schedule.done(job)
                 await self.schedule.drop(self._is_hopeless)
+                self.progress.keep(self.schedule.nodes)
                 await self._end_runs()
 
     async def _make(self, job: Job) -> None:
         """Make a job's stage; a failure counts only for the methods that need the stage."""
         cells = [cell for cell in self.cells[job] if not cell.has_failed]
-        screen = terminal.get()
-        progress = RunProgress(screen)
         self._head(label_of(cells[0].run.plan))
         try:
-            with progress.shown():
-                await replace(job.runner, progress=progress).make(job.node)
+            await job.make()
         except Exception as error:
             if job.node.method_id is None:
                 raise

@@ -8,7 +8,7 @@ A full commit costs as much for one call as for hundreds, so callers commit in b
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
@@ -124,6 +124,16 @@ class Journal:
             self._connection.close()
         if empty:
             self.remove(self.path)
+
+    @staticmethod
+    def count(path: Path) -> int | None:
+        """How many calls a journal has; None where it cannot be read now, mostly because a process writes it."""
+        try:
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0)) as connection:
+                connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+                return int(connection.execute("SELECT count(*) FROM calls").fetchone()[0])
+        except sqlite3.DatabaseError:
+            return None
 
     @staticmethod
     def remove(path: Path) -> None:

@@ -28,6 +28,12 @@ class Journals:
         """The existing journals."""
         return [*self._stage_folder.glob(OF_WHOLE_STAGES), *sorted(self._folder.glob("*.sqlite"))]
 
+    def count(self) -> int | None:
+        """How many answered calls there are; None where another process is writing some of them."""
+        counts = [Journal.count(path) for path in self.paths()]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
     def settle(self, units: Collection[str], lacking: Mapping[str, Collection[str]]) -> None:
         """Move all calls of `units` into the journals of the shards that lack them, and drop calls that parts hold.
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, TypeAdapter
 
+from overthink.storage.live_reports import LiveReports
 from overthink.storage.lock import fellow_writer, is_held, lease, only_writer
 from overthink.storage.manifest import Entry
 from overthink.storage.record_files import EXACT, read_record, write_record
@@ -244,6 +245,10 @@ class Store:
     def is_being_written(self, run_id: str) -> bool:
         """Whether any process is writing a run now."""
         return is_held(self.run_folder(run_id) / "lock")
+
+    def reports(self, run_id: str) -> LiveReports:
+        """What the processes say that make a run or a sweep."""
+        return LiveReports(self.run_folder(run_id) / "live")
 
     def share_run(self, run_id: str, begin: Callable[[], object]) -> AbstractContextManager[Callable[[], bool]]:
         """Share the writing of a run with others (see `fellow_writer`). Raises StoreBusy where it is not shared."""

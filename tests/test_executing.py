@@ -12,8 +12,9 @@ from overthink.tasks.methods.requests import Execute, Search
 from overthink.tasks.programs import Limits, Program, ProgramOutcome
 from overthink.tasks.records import Problem
 from overthink.tasks.stages.admission import Admission
-from overthink.tasks.stages.driver import Called, Driver, EngineAccess
+from overthink.tasks.stages.driver import Driver, EngineAccess
 from overthink.tasks.stages.recorder import Recorder
+from overthink.tasks.stages.shard_counts import ShardCounts
 
 PROBLEM = Problem("key", "7", "Write f.", None)
 RIGHT, WRONG = Program("f = 1", "assert f == 1", ("f",)), Program("f = 2", "assert f == 1", ("f",))
@@ -46,11 +47,11 @@ class Shard:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "journal.sqlite"
-        self.called: list[Called] = []
+        self.counts = ShardCounts()
 
     async def run(self, search: Search[Any], sandbox: Counting, stage_key: str = "grade-1") -> Any:
         recorder = Recorder(Journal(self.path))
-        access = EngineAccess(recorder, Admission(sandbox=1), self.called.append)
+        access = EngineAccess(recorder, Admission(sandbox=1), self.counts)
         try:
             return await Driver(stage_key, 0, None, None, None, None, access, sandbox).run(PROBLEM, search)
         finally:
@@ -69,7 +70,7 @@ async def test_a_program_is_run_once_and_its_outcome_is_the_same_afterwards(shar
     assert [outcome.passed for outcome in outcomes] == [True, False]
     assert await shard.run(asking(RIGHT, WRONG), second) == outcomes
     assert (first.executed, second.executed) == ([RIGHT, WRONG], [])
-    assert [called.replayed for called in shard.called] == [False, False, True, True]
+    assert (shard.counts.answered, shard.counts.replayed) == (2, 2)
 
 
 async def test_the_call_is_of_a_kind_of_its_own_and_has_no_tokens(shard: Shard) -> None:

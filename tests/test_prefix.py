@@ -33,6 +33,7 @@ from overthink.tasks.records import Problem
 from overthink.tasks.stages.admission import Admission
 from overthink.tasks.stages.driver import Driver, EngineAccess
 from overthink.tasks.stages.recorder import Recorder
+from overthink.tasks.stages.shard_counts import ShardCounts
 
 pytestmark = pytest.mark.usefixtures("without_vllm")
 BLOCK = 32
@@ -91,7 +92,7 @@ async def searched(prompts: PolicyPrompts, folder: Path) -> tuple[Outcome, Write
         prm_id="judge",
         policy=policy,
         prm=prm,
-        access=EngineAccess(recorder, Admission(policy=64, prm=64), lambda _: None),
+        access=EngineAccess(recorder, Admission(policy=64, prm=64), ShardCounts()),
     )
     outcome = await driver.run(Problem("key", "0", QUESTION, "42"), beam_search(Growth(STEP, 5, is_final), 16, 4))
     await recorder.close()

@@ -25,6 +25,7 @@ from overthink.tasks.stages.context import EngineContext, Engines
 from overthink.tasks.stages.driver import EngineAccess
 from overthink.tasks.stages.recorder import Recorder
 from overthink.tasks.stages.search import SearchNode
+from overthink.tasks.stages.shard_counts import ShardCounts
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Worksite:
     policy: FakePolicy
     prm: FakePrm
     bound: int = 256
-    on_problem: Callable[[], None] = lambda: None
+    on_problem: Callable[[str], None] = lambda _: None
 
     async def search(self) -> Entry:
         plan = plan_evaluation(self.recipe, load_problems(self.recipe.problems))
@@ -46,7 +47,7 @@ class Worksite:
         stage = store.stage(node.key)
         recorder = Recorder(stage.journals.open("shard"))
         slots = Engines(EngineSlot(self.policy, _itself), EngineSlot(self.prm, _itself))
-        access = EngineAccess(recorder, Admission(policy=self.bound, prm=self.bound), lambda _: None)
+        access = EngineAccess(recorder, Admission(policy=self.bound, prm=self.bound), ShardCounts())
         try:
             with plan.grader.judge() as judge:
                 context = EngineContext(stage, store.stage, judge, self.on_problem, slots, access)
@@ -116,7 +117,7 @@ async def test_a_slow_problem_holds_no_other(method_id: str, tmp_path: Path) -> 
     others_done = asyncio.Event()
     done: list[bool] = []
 
-    def on_problem() -> None:
+    def on_problem(_: str) -> None:
         done.append(others_done.is_set())
         if len(done) == PROBLEMS - 1:
             others_done.set()

@@ -7,7 +7,7 @@ import typer
 
 from overthink.flows.commands.options import DEFAULT_STORE, StoreOption
 from overthink.flows.commands.report import print_report
-from overthink.flows.commands.terminal import carry_out, console, plain_errors, quiet
+from overthink.flows.commands.terminal import carry_out, console, plain_errors, print_complete, quiet
 from overthink.storage.opening import open_store
 from overthink.tasks.counted import counted
 from overthink.tasks.domains.domain import Extraction
@@ -74,5 +74,7 @@ def import_(
         if not all(is_finished(plan, opened) for plan in plans):
             what = counted(sum(len(plan.problems.units) for plan in plans), "problem")
             carry_out(opened, plans[0].run_id, what, lambda: import_rollouts(recipe, store))
+        else:
+            print_complete(opened, plans[0].run_id)
         for plan in plans:
             print_report(console(), opened, opened.find_run(plan.run_id))

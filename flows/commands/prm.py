@@ -18,7 +18,7 @@ from overthink.flows.commands.options import (
 )
 from overthink.flows.commands.report import print_report
 from overthink.flows.commands.run import print_dropped, print_taken
-from overthink.flows.commands.terminal import carry_out, console, plain_errors, quiet
+from overthink.flows.commands.terminal import carry_out, console, plain_errors, print_complete, quiet
 from overthink.storage.opening import open_store
 from overthink.tasks.counted import counted
 from overthink.tasks.errors import UserError
@@ -74,6 +74,8 @@ def _prm_eval_recipe(recipe: PrmEvalRecipe, place: str, skip_bad_rows: bool) -> 
     if not is_finished(plan, opened):
         what = counted(len(labelled.solutions), "solution")
         carry_out(opened, plan.run_id, what, lambda: prm_eval(recipe, place, skip_bad_rows))
+    else:
+        print_complete(opened, plan.run_id)
     return plan.run_id
 
 
@@ -117,4 +119,6 @@ def _prm_train(recipe: PrmTrainRecipe, place: str, skip_bad_rows: bool) -> str:
     if not is_finished(plan, opened):
         what = counted(len(problem_set.problems), "problem")
         carry_out(opened, plan.run_id, what, lambda: prm_train(recipe, place, skip_bad_rows))
+    else:
+        print_complete(opened, plan.run_id)
     return plan.run_id

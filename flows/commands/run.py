@@ -11,7 +11,7 @@ import typer
 from overthink.flows.commands.compare import print_verdict
 from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
 from overthink.flows.commands.report import print_report
-from overthink.flows.commands.terminal import carry_out, console, plain_errors, print_note, quiet
+from overthink.flows.commands.terminal import carry_out, console, plain_errors, print_complete, print_note, quiet
 from overthink.flows.orchestration.untold import notes
 from overthink.storage.opening import open_store
 from overthink.storage.store import Store
@@ -115,10 +115,12 @@ def run_to_end(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow 
         what = counted(len(plan.problems.units), "problem")
         with suppress(Regression):  # `run` reports it below the results
             carry_out(opened, plan.run_id, what, lambda: (flow or _flow_here())(recipe, place, skip_bad_rows))
-    elif notes(opened):
-        from overthink.flows.orchestration.run_flow import send_kept_reports
+    else:
+        print_complete(opened, plan.run_id)
+        if notes(opened):
+            from overthink.flows.orchestration.run_flow import send_kept_reports
 
-        asyncio.run(send_kept_reports(opened, partial(console().print, markup=False, soft_wrap=True)))
+            asyncio.run(send_kept_reports(opened, partial(console().print, markup=False, soft_wrap=True)))
     return opened, plan.run_id
 
 

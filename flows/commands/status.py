@@ -1,7 +1,8 @@
-"""`overthink status`: the runs and the sweeps of a store."""
+"""`overthink status`: the runs and the sweeps of a store, and how far those are that are being made."""
 
+import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from rich.table import Column, Table
 
@@ -9,10 +10,11 @@ from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existin
 from overthink.flows.commands.terminal import console, plain_errors, unfolded
 from overthink.storage.store import Run, Store
 from overthink.tasks.analysis.method_ids import method_name
+from overthink.tasks.stages.live_view import live_lines
 
 
 def status(store: StoreOption = DEFAULT_STORE) -> None:
-    """List the runs of a store, and the sweeps they belong to."""
+    """List the runs of a store, the sweeps they belong to, and how far those are that are being made."""
     with plain_errors():
         opened = existing(store)
         if not opened.runs():
@@ -36,6 +38,16 @@ def status(store: StoreOption = DEFAULT_STORE) -> None:
                 counts = Counter(states.get(run_id, "not begun") for run_id in sweep.run_ids)
                 table.add_row(sweep.sweep_id, ", ".join(f"{count} {state}" for state, count in counts.items()))
             console().print(table)
+        members = {run_id: (run_id,) for run_id in states} | {sweep.sweep_id: sweep.run_ids for sweep in sweeps}
+        for name, run_ids in members.items():
+            _print_live(opened, name, {states.get(run_id, "") for run_id in run_ids})
+
+
+def _print_live(store: Store, name: str, states: Collection[str]) -> None:
+    """Print how far a run or a sweep is whose runs have these states; nothing of one that has ended."""
+    if {"running", "interrupted"} & set(states):
+        for line in live_lines(name, store.reports(name).read(), "running" in states, time.time()):
+            console().print(line, soft_wrap=True, highlight=False)
 
 
 def status_of(store: Store, stored: Run) -> str:

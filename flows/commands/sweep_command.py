@@ -70,6 +70,7 @@ def _sweep(recipe: SweepRecipe, place: str, skip_bad_rows: bool) -> tuple[str, .
             failures = error.failures
     else:
         opened.write_sweep(plan.listing)
+        screen.print(f"sweep {plan.sweep_id}: all runs are complete, nothing to do", highlight=False, soft_wrap=True)
     rows = sweep_rows(opened, plan.listing.run_ids, recipe.budgets)
     screen.print(sweep_table(rows, recipe.budgets, plan.sweep_id))
     return failures

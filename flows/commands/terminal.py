@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -25,13 +26,16 @@ NO_TERMINAL_WIDTH = 120
 WIDEST = 100_000
 LOOPBACK = "127.0.0.1"
 MISTAKE, REGRESSION = 2, 3  # exit codes; 1 is a run that failed
+LEAKS = "ignore::UserWarning:multiprocessing.resource_tracker"
 QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLIENT_MAX_RETRIES": "2",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_LOGGING_COLORS": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
     "TOKENIZERS_PARALLELISM": "false",
+    "VLLM_LOGGING_COLOR": "0",
 }
 
 
@@ -39,6 +43,10 @@ def quiet() -> None:
     """Reduce the output of Prefect and the tokenizers, unless the user has set it."""
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
+    # At the end of a process it warns of what other libraries left to it, and frees that.
+    kept = os.environ.get("PYTHONWARNINGS", "")
+    if LEAKS not in kept:
+        os.environ["PYTHONWARNINGS"] = f"{kept},{LEAKS}".lstrip(",")
     # The stand-in for Prefect's server is on loopback, which a proxy of the environment cannot reach.
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     os.environ["no_proxy"] = direct if LOOPBACK in direct else f"{direct},{LOOPBACK}".lstrip(",")
@@ -55,6 +63,7 @@ def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine
     from overthink.tasks.stages.progress import terminal
 
     log = store.run_folder(run_id) / "run.log"
+    logging.getLogger("overthink").setLevel(logging.INFO)
     with chatter_to(log) as screen:
         shown = terminal.set(screen)
         screen.print(f"run {run_id}: {what}, store {store.address}, log {log}", soft_wrap=True)
@@ -88,6 +97,13 @@ def console() -> Screen:
     """The terminal; wide enough for a result table where there is none."""
     screen = Screen()
     return screen if screen.is_terminal else Screen(width=NO_TERMINAL_WIDTH)
+
+
+def print_complete(store: Store, run_id: str) -> None:
+    """Print in a line that a run needs nothing."""
+    finished = (store.find_run(run_id).finished_at or "")[:16].replace("T", " ")
+    line = f"run {run_id}: complete since {finished} UTC, nothing to do"
+    console().print(line, highlight=False, soft_wrap=True)
 
 
 def print_note(note: str) -> None:

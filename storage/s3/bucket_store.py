@@ -17,6 +17,7 @@ from overthink.storage.model_record import read_model_record, write_model_record
 from overthink.storage.s3.bucket import Bucket
 from overthink.storage.s3.bucket_locks import BucketLocks
 from overthink.storage.s3.mirror import Mirror, MirroredFile
+from overthink.storage.s3.sent_reports import SentReports
 from overthink.storage.stages import Stage
 from overthink.storage.storage_errors import BucketUnreachable, StoreBusy, WrittenElsewhere
 from overthink.storage.store import Run, Store, Sweep
@@ -136,6 +137,10 @@ class BucketStore(Store):
     def is_being_written(self, run_id: str) -> bool:
         """Whether any process seems to write a run, on this machine or on another."""
         return super().is_being_written(run_id) or self._locks.seems_held(_lock_of(run_id))
+
+    def reports(self, run_id: str) -> SentReports:
+        """What the processes of all machines say that make a run or a sweep."""
+        return SentReports(self.run_folder(run_id) / "live", self._mirror.bucket, f"runs/{run_id}/live")
 
     @contextmanager
     def share_stage(self, stage: Stage, work: str, prepare: Callable[[], object]) -> Iterator[Callable[[], bool]]:

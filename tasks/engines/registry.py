@@ -255,6 +255,11 @@ class EngineSlot(Generic[Engine]):
         """Whether there is an engine now."""
         return self._engine is not None
 
+    @property
+    def is_loading(self) -> bool:
+        """Whether somebody waits for an engine that is not there yet."""
+        return self._engine is None and self._lock.locked()
+
     async def get(self) -> Engine:
         """The engine, loaded if necessary. Raises EngineUnavailable the first time, EngineDied after a death."""
         async with self._lock:

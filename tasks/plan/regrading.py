@@ -102,7 +102,7 @@ class Regrading:
         return node
 
     def _context(self, key: str) -> ShardContext:
-        return ShardContext(self._scratch.stage(key), cache(self._stage_of), self._judge, lambda: None)
+        return ShardContext(self._scratch.stage(key), cache(self._stage_of), self._judge, lambda _: None)
 
     def _stage_of(self, key: str) -> Stage:
         """The stage in the temporary store, or else the run's stored one."""

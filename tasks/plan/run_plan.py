@@ -52,7 +52,12 @@ class Plan:
 
     def uses(self) -> tuple[StageUse, ...]:
         """The graph in the form of the run's manifest."""
-        return tuple(replace(node.use, gpus=gpus_taken(self.recipe, roles_of(node))) for node in self.nodes)
+        gpus = self.gpus()
+        return tuple(replace(node.use, gpus=gpus[node.key]) for node in self.nodes)
+
+    def gpus(self) -> dict[str, int | None]:
+        """The GPUs that each stage takes, by its key; None where unknown, and without engines."""
+        return {node.key: gpus_taken(self.recipe, roles_of(node)) for node in self.nodes}
 
     def begin(self, store: Store) -> Run:
         """Write the run's manifest with status running."""

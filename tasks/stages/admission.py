@@ -31,6 +31,10 @@ class Admission:
         self._done_tokens: list[int] = [0, 0]  # of the problems that are done: their sum and their number
         self.cache_tokens: int | None = None  # that the policy's key-value cache holds; None where that is unknown
 
+    def in_flight(self) -> int:
+        """How many requests are with the engines."""
+        return sum(turns.in_flight for turns in self._turns.values())
+
     @asynccontextmanager
     async def shard(self, order: int) -> AsyncIterator[None]:
         """Wait until the problems of all earlier shards have begun and there is room for more."""

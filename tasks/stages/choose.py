@@ -84,7 +84,7 @@ class ChooseNode(ChoiceNode):
             pools = join_all(self.applied.rollouts(context.stage_of, some.units), context.judge)
             for unit, pool in pools.items():
                 rows.append(decided_choice(self.problems.by_key[unit], pool, decisions[unit]))
-                context.on_problem()
+                context.on_problem(unit)
             groups.append(rows_table("groups", groups_of(self.problems.by_key, pools)))
         # Under a total each problem has its own budget; the row over all problems has the mean.
         n = round(sum(row["n"] for row in rows) / len(rows))

@@ -19,7 +19,7 @@ class ShardContext:
     stage: Stage
     stage_of: OpenStage
     judge: Judge
-    on_problem: Callable[[], None]
+    on_problem: Callable[[str], None]  # its key
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ class DecideNode(AnyDecisionNode):
             for unit in some.units:
                 features.append(features_of(pilots[unit].all, tokens[unit]))
                 spent.append(float(sum(tokens[unit])))
-                context.on_problem()
+                context.on_problem(unit)
         decisions = self.decide(np.array(features), np.array(spent))
         return {"decisions": decisions_table(self.problems.by_key, extent.units, decisions)}
 

@@ -9,7 +9,7 @@ import hashlib
 import math
 import time
 from array import array
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,15 +28,8 @@ from overthink.tasks.stages.recorder import (
     decode_scores,
     encode_reply,
 )
+from overthink.tasks.stages.shard_counts import ShardCounts
 from overthink.tasks.stages.turns import Ticket
-
-
-@dataclass(frozen=True)
-class Called:
-    """One answered call, for the progress display; `tokens` is None where unknown."""
-
-    tokens: int | None
-    replayed: bool
 
 
 @dataclass(frozen=True)
@@ -49,11 +42,11 @@ class Timing:
 
 @dataclass(frozen=True)
 class EngineAccess:
-    """How a shard's calls are made: the journal, whose turn it is, the callback that counts them, the shard's place."""
+    """How a shard's calls are made: the journal, whose turn it is, what counts them, the shard's place."""
 
     recorder: Recorder
     admission: Admission
-    on_call: Callable[[Called], None]
+    counts: ShardCounts
     order: int = 0
 
 
@@ -104,7 +97,7 @@ class Driver:
         known = await self.access.recorder.replay(call_key)
         if known is not None:
             sample = decode_sample(known)
-            self._replayed(sample.completion_tokens)
+            self._replayed(problem)
             return sample
         async with self.access.admission.turn("policy", self.ticket):
             started, clock = time.time(), time.perf_counter()
@@ -114,7 +107,7 @@ class Driver:
         self.access.admission.wrote(self.ticket, sample.prompt_tokens or 0, len(sample.tokens))
         call = self._call(call_key, problem, request, sample, timing)
         await self.access.recorder.record(call)
-        self.access.on_call(Called(sample.completion_tokens, False))
+        self.access.counts.call(call)
         return sample
 
     def _prompt_digest(self, question: str, path: tuple[Part, ...]) -> str:
@@ -131,7 +124,7 @@ class Driver:
         call_key = content_key([*identity, request.steps, request.from_step])
         known = await self.access.recorder.replay(call_key)
         if known is not None:
-            self._replayed(0)
+            self._replayed(problem)
             return decode_scores(known)
         async with self.access.admission.turn("prm", self.ticket):
             started, clock = time.time(), time.perf_counter()
@@ -142,8 +135,9 @@ class Driver:
                 return Unscored(f"problem {problem.problem_id}: {error}")
             timing = Timing(started, time.perf_counter() - clock)
         check_scores(scores, len(request.steps) - request.from_step, problem.problem_id, str(self.prm_id))
-        await self.access.recorder.record(self._call(call_key, problem, request, scores, timing))
-        self.access.on_call(Called(scores.input_tokens, False))
+        call = self._call(call_key, problem, request, scores, timing)
+        await self.access.recorder.record(call)
+        self.access.counts.call(call)
         return scores
 
     async def _execute(self, problem: Problem, request: Execute) -> ProgramOutcome:
@@ -152,19 +146,20 @@ class Driver:
         call_key = content_key([*identity, asdict(request.program), request.stdin, asdict(request.limits)])
         known = await self.access.recorder.replay(call_key)
         if known is not None:
-            self._replayed(0)
+            self._replayed(problem)
             return decode_program_outcome(known)
         async with self.access.admission.turn("sandbox", self.ticket):
             started, clock = time.time(), time.perf_counter()
             outcome = await self.sandbox.execute(request.program, request.stdin, request.limits)
             timing = Timing(started, time.perf_counter() - clock)
-        await self.access.recorder.record(self._call(call_key, problem, request, outcome, timing))
-        self.access.on_call(Called(0, False))
+        call = self._call(call_key, problem, request, outcome, timing)
+        await self.access.recorder.record(call)
+        self.access.counts.call(call)
         return outcome
 
-    def _replayed(self, tokens: int | None) -> None:
+    def _replayed(self, problem: Problem) -> None:
         self.access.admission.asked(self.ticket)
-        self.access.on_call(Called(tokens, True))
+        self.access.counts.replay(problem.problem_key)
 
     def _call(
         self, call_key: str, problem: Problem, request: Request, reply: Sample | Scores | ProgramOutcome, timing: Timing

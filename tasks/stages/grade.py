@@ -72,7 +72,7 @@ class GradeNode(PlainNode):
         def graded(unit: str) -> tuple[list[Row], list[Row]]:
             problem = self.problems.by_key[unit]
             rows = grade_rollouts(problem, by_problem.get(unit, []), self.grader, context.judge, results)
-            context.on_problem()
+            context.on_problem(unit)
             return rows
 
         found = on_all_cores(graded, extent.units)

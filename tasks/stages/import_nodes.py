@@ -39,8 +39,8 @@ class ImportNode(PlainNode):
 
     def part(self, context: ShardContext, extent: Extent) -> dict[str, pa.Table]:
         """The rows of all problems."""
-        for _ in extent.units:
-            context.on_problem()
+        for unit in extent.units:
+            context.on_problem(unit)
         return imported_tables(self.key, self.imported, self.prm)
 
 

@@ -72,8 +72,8 @@ class MeasureNode(PlainNode):
             {"prm": self.prm, "source": self.method_id, "labeller": labeller, **vars(figure)}
             for labeller, figure in self.figures(context, extent)
         ]
-        for _ in extent.units:
-            context.on_problem()
+        for unit in extent.units:
+            context.on_problem(unit)
         return {"prm_metrics": rows_table("prm_metrics", rows)}
 
 

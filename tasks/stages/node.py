@@ -244,7 +244,7 @@ class EngineNode(StageNode):
         async def solve(unit: str) -> Result:
             async with context.access.admission.problem(context.access.order) as ticket:
                 result = await work(replace(driver, ticket=ticket), unit)
-            context.on_problem()
+            context.on_problem(unit)
             return result
 
         results = await asyncio.gather(*map(solve, units), return_exceptions=True)

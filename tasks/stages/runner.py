@@ -5,12 +5,12 @@ import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
 from prefect.utilities.annotations import quote
 
-from overthink.storage.manifest import Extent
+from overthink.storage.manifest import Entry, Extent
 from overthink.storage.stage_kinds import Role
 from overthink.storage.stages import Shard, Stage
 from overthink.storage.store import Store
@@ -20,10 +20,12 @@ from overthink.tasks.stages.admission import Admission
 from overthink.tasks.stages.context import EngineContext, Engines, ShardContext
 from overthink.tasks.stages.driver import EngineAccess
 from overthink.tasks.stages.node import EngineNode, PlainNode, StageNode, roles_of
-from overthink.tasks.stages.progress import RunProgress, StageProgress
+from overthink.tasks.stages.progress import RunProgress
 from overthink.tasks.stages.progress_artifact import publish_progress
 from overthink.tasks.stages.recorder import Recorder
+from overthink.tasks.stages.shard_counts import ShardCounts
 from overthink.tasks.stages.shards import MakePart, Room, part_task, run_shards
+from overthink.tasks.stages.stage_progress import StagePlace, Watch
 
 DEFAULT_IN_FLIGHT = 256
 QUEUE_AHEAD = 1.25  # of what an engine takes at once: so the next request is there when one ends
@@ -33,10 +35,11 @@ SHARED_SHARDS_AT_ONCE = 2  # the others are left to the processes that share the
 
 @dataclass(frozen=True)
 class Way:
-    """How the shards of a stage are made: when there is room for one, and what makes it, given its place."""
+    """How a stage's shards are made: when there is room for one, what makes it, given its place, what is watched."""
 
     room: Room
-    carry_out: Callable[[StageProgress, Shard, int, Sequence[Extent]], Awaitable[None]]
+    carry_out: Callable[[ShardCounts, Shard, int, Sequence[Extent]], Awaitable[None]]
+    watch: Watch = field(default_factory=Watch)
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class StageRunner:
         """Make what a stage lacks, shard by shard. Raises EngineDied, BadReply or StorageError."""
         stage = self.store.stage(node.key)
         with self.grader.judge() as judge:
-            context = ShardContext(stage, cache(self._finished), judge, lambda: None)
+            context = ShardContext(stage, cache(self._finished), judge, lambda _: None)
             if isinstance(node, EngineNode):
                 await self._make_shards(node, stage, self._journaled(node, context))
             elif isinstance(node, PlainNode) and node.instant:
@@ -84,8 +87,8 @@ class StageRunner:
     def _plain(self, node: PlainNode, context: ShardContext) -> Way:
         turn = asyncio.Semaphore(PLAIN_SHARDS_AT_ONCE)
 
-        async def carry_out(line: StageProgress, _: Shard, __: int, extents: Sequence[Extent]) -> None:
-            counted = replace(context, on_problem=line.on_problem)
+        async def carry_out(counts: ShardCounts, _: Shard, __: int, extents: Sequence[Extent]) -> None:
+            counted = replace(context, on_problem=counts.problem)
             await _in_turn(node, partial(node.make, counted), extents)
 
         return Way(lambda _: turn, carry_out)
@@ -94,13 +97,18 @@ class StageRunner:
         """Make each shard with a journal of its calls, which is deleted when the shard is done."""
         admission = Admission(**{role: self._in_flight(role) for role in roles_of(node)})
 
-        async def carry_out(line: StageProgress, shard: Shard, order: int, extents: Sequence[Extent]) -> None:
+        async def carry_out(counts: ShardCounts, shard: Shard, order: int, extents: Sequence[Extent]) -> None:
             recorder = Recorder(await asyncio.to_thread(shared.stage.journals.open, shard.name))
-            access = EngineAccess(recorder, admission, line.on_call, order)
-            counted = replace(shared, on_problem=line.on_problem)
+            access = EngineAccess(recorder, admission, counts, order)
+            counted = replace(shared, on_problem=counts.problem)
             context = EngineContext(**vars(counted), engines=self.engines, access=access)
+
+            async def make(extent: Extent) -> Entry:
+                counts.again()
+                return await node.make(context, extent)
+
             try:
-                await _in_turn(node, partial(node.make, context), extents)
+                await _in_turn(node, make, extents)
             finally:
                 await recorder.close()
 
@@ -111,7 +119,16 @@ class StageRunner:
             async with turn, admission.shard(order):
                 yield
 
-        return Way(shared_room if self.shared else admission.shard, carry_out)
+        watch = Watch(admission.in_flight, partial(self._loading, node))
+        return Way(shared_room if self.shared else admission.shard, carry_out, watch)
+
+    def _loading(self, node: EngineNode) -> str | None:
+        """The name of the engine that a stage waits for; None where it waits for none."""
+        for role in roles_of(node):
+            slot = getattr(self.engines, role)
+            if slot is not None and slot.is_loading:
+                return getattr(getattr(node, role), "name", role)
+        return None
 
     def _in_flight(self, role: Role) -> int:
         """How many requests an engine is given at once."""
@@ -126,20 +143,23 @@ class StageRunner:
             shards = stage.shards(units, node.n, size)
             if not shards:
                 return
-            line = self.progress.stage(node.title, sum(len(shard.lacking) for shard in shards))
             artifact = await publish_progress(self.run_id, node.title, len(shards))
+            place = StagePlace(node.title, len(units), len(units) - sum(len(shard.lacking) for shard in shards))
+            with self.progress.stage(place, node, way.watch) as progress:
 
-            async def finish(shard: Shard, order: int) -> None:
-                with stage.lease(shard):
-                    extents = [extent for extent in shard.extents if not stage.holds(extent)]
-                    if extents:
-                        await way.carry_out(line, shard, order, extents)
-                    else:  # another process made it, and may have died before it deleted the journal
-                        stage.journals.drop(shard.name)
-                        line.advance(len(shard.lacking))
-                await artifact.advance()
+                async def finish(shard: Shard, order: int) -> None:
+                    with stage.lease(shard):
+                        extents = [extent for extent in shard.extents if not stage.holds(extent)]
+                        if extents:
+                            counts = progress.shard()
+                            await way.carry_out(counts, shard, order, extents)
+                            progress.stored(counts, order)
+                        else:  # another process made it, and may have died before it deleted the journal
+                            stage.journals.drop(shard.name)
+                            progress.done_elsewhere(len(shard.lacking))
+                    await artifact.advance()
 
-            await run_shards(shards, finish, way.room)
+                await run_shards(shards, finish, way.room)
 
     def _prepare(self, node: StageNode, stage: Stage, size: int) -> None:
         """Prepare a stage before any work: set damaged parts aside, and move calls to their shards' journals."""

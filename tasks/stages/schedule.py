@@ -53,6 +53,11 @@ class Schedule:
         self.remaining = list(jobs)
         self._slots = {slot for job in self.remaining for slot in job.slots}
 
+    @property
+    def nodes(self) -> list[StageNode]:
+        """The stages of the remaining jobs."""
+        return [job.node for job in self.remaining]
+
     def next(self) -> Job | None:
         """The job to make now; None where none is left.
 

@@ -116,7 +116,7 @@ class SelectNode(ChoiceNode):
             for unit, pool in pools.items():
                 known.add(pool.all)
                 rows += choices(by_key[unit], pool, settings)
-                context.on_problem()
+                context.on_problem(unit)
             groups.append(rows_table("groups", groups_of(by_key, pools)))
             chosen.append(rows_table("selections", rows))
         settings = without_unknown(settings, known)

@@ -23,6 +23,11 @@ class EngineTurns:
         """Whether a further request would be given to the engine at once."""
         return self._free > 0
 
+    @property
+    def in_flight(self) -> int:
+        """How many requests are with the engine."""
+        return self.limit - self._free
+
     async def take(self, ticket: Ticket) -> None:
         """Wait for a turn; `give_back` ends it."""
         if self._free:

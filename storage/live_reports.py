@@ -1,0 +1,143 @@
+"""What a process says of the run that it makes: a small file of its own in the run's folder, for other shells to read.
+
+runs/<run>/live/<host>-<pid>.json
+
+It is written at most once a second and replaced whole, but not flushed to the disk: after a crash of the machine nobody
+needs it. Its age tells a process that works from one that was killed.
+"""
+
+import json
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from overthink.storage.files import TEMPORARY_SUFFIX, disk_errors
+from overthink.storage.record_files import EXACT
+
+_NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Tokens that the policy wrote and the PRM read, and seconds of engines at work; None where unknown.
+
+    `gpu_seconds` are the engines' seconds times the GPUs that they take.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+
+    policy_tokens: int | None = 0
+    prm_tokens: int | None = 0
+    engine_seconds: float | None = 0.0
+    gpu_seconds: float | None = 0.0
+
+    def __add__(self, other: "Spent") -> "Spent":
+        sums = {}
+        for field in fields(self):
+            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+            sums[field.name] = None if mine is None or theirs is None else mine + theirs
+        return Spent(**sums)
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """How far one process is with a stage of `problems` (or of what `unit` says).
+
+    `found` were done when it began, `stored` are in parts that it wrote or saw written since, `in_hand` are done in
+    parts that it is still making; `under_way` is what has been done of the others, as a number of problems. `rate` is
+    of problems a second, without what was found or replayed. Rates are None where unknown.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+
+    title: str
+    number: int | None
+    of: int | None
+    began_at: float
+    problems: int
+    found: int
+    stored: int = 0
+    in_hand: int = 0
+    under_way: float = 0.0
+    rate: float | None = None
+    tokens_per_second: float | None = None
+    in_flight: int = 0
+    loading: str | None = None
+    unit: str = "problem"
+
+
+@dataclass(frozen=True)
+class LiveReport:
+    """What one process says. Times are seconds since 1970; `stage` is None between stages.
+
+    `later_seconds` is what the stages to come will take this process alone, but for those named in `later_unknown`.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+
+    pid: int
+    host: str
+    began_at: float
+    written_at: float
+    spent: Spent
+    stage: StageReport | None = None
+    later_seconds: float = 0.0
+    later_unknown: tuple[str, ...] = ()
+    has_ended: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return f"{_NOT_IN_NAMES.sub('-', self.host)}-{self.pid}.json"
+
+    def to_json(self) -> str:
+        """The file's text."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+
+_REPORT = TypeAdapter(LiveReport)
+
+
+class LiveReports:
+    """The reports of the processes that make one run or sweep, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self) -> list[LiveReport]:
+        """All reports, in the order of their files' names; those of processes that were killed are among them."""
+        found = []
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                found.append(parse_report(path.read_bytes()))
+            except FileNotFoundError:  # a new life of the run has just removed it
+                continue
+        return [report for report in found if report is not None]
+
+    def write(self, report: LiveReport) -> None:
+        """Replace the report of this process. Raises StorageError."""
+        path = self.folder / report.name
+        with disk_errors(path):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
+            temporary.write_text(report.to_json(), encoding="utf-8")
+            temporary.replace(path)
+
+    def begin(self) -> Spent:
+        """Remove what was said in earlier lives of the run; returns what they had spent. Raises StorageError."""
+        spent = sum((report.spent for report in self.read()), Spent())
+        for path in self.folder.glob("*.json"):
+            with disk_errors(path):
+                path.unlink(missing_ok=True)
+        return spent
+
+
+def parse_report(text: str | bytes) -> LiveReport | None:
+    """The report in a file's text; None where it is none, such as one of another version."""
+    try:
+        return _REPORT.validate_json(text)
+    except ValidationError:
+        return None
