@@ -8,6 +8,7 @@ needs it. Its age tells a process that works from one that was killed.
 
 import json
 import re
+import shutil
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import ClassVar
@@ -21,7 +22,7 @@ _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
 @dataclass(frozen=True)
-class Spent:
+class Spending:
     """Tokens that the policy wrote and the PRM read, and seconds of engines at work; None where unknown.
 
     `gpu_seconds` are the engines' seconds times the GPUs that they take.
@@ -34,12 +35,12 @@ class Spent:
     engine_seconds: float | None = 0.0
     gpu_seconds: float | None = 0.0
 
-    def __add__(self, other: "Spent") -> "Spent":
+    def __add__(self, other: "Spending") -> "Spending":
         sums = {}
         for field in fields(self):
             mine, theirs = getattr(self, field.name), getattr(other, field.name)
             sums[field.name] = None if mine is None or theirs is None else mine + theirs
-        return Spent(**sums)
+        return Spending(**sums)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class LiveReport:
     host: str
     began_at: float
     written_at: float
-    spent: Spent
+    spent: Spending
     stage: StageReport | None = None
     later_seconds: float = 0.0
     later_unknown: tuple[str, ...] = ()
@@ -126,12 +127,11 @@ class LiveReports:
             temporary.write_text(report.to_json(), encoding="utf-8")
             temporary.replace(path)
 
-    def begin(self) -> Spent:
-        """Remove what was said in earlier lives of the run; returns what they had spent. Raises StorageError."""
-        spent = sum((report.spent for report in self.read()), Spent())
-        for path in self.folder.glob("*.json"):
-            with disk_errors(path):
-                path.unlink(missing_ok=True)
+    def clear(self) -> Spending:
+        """Remove all reports, of earlier lives or of a complete run; returns what was spent. Raises StorageError."""
+        spent = sum((report.spent for report in self.read()), Spending())
+        with disk_errors(self.folder):
+            shutil.rmtree(self.folder, ignore_errors=True)
         return spent
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,7 @@ def test_a_finished_run_is_only_reported(store: Path) -> None:
     result = overthink("run", "smoke", "--store", str(store))
     assert result.returncode == 0
     assert "greedy" in result.stdout
+    assert re.match(r"smoke-\w+: complete since [-: \d]{16} UTC, nothing to do\n", result.stdout)
     assert "run smoke" not in result.stdout, "nothing was started"
 
 

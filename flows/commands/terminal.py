@@ -102,7 +102,7 @@ def console() -> Screen:
 def print_complete(store: Store, run_id: str) -> None:
     """Print in a line that a run needs nothing."""
     finished = (store.find_run(run_id).finished_at or "")[:16].replace("T", " ")
-    line = f"run {run_id}: complete since {finished} UTC, nothing to do"
+    line = f"{run_id}: complete since {finished} UTC, nothing to do"
     console().print(line, highlight=False, soft_wrap=True)
 
 

@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from overthink.storage.live_reports import LiveReport, LiveReports, Spent, parse_report
+from overthink.storage.live_reports import LiveReport, LiveReports, Spending, parse_report
 from overthink.storage.s3.bucket import Bucket
 from overthink.storage.storage_errors import StorageError
 
@@ -47,9 +47,9 @@ class SentReports(LiveReports):
         if report.has_ended:
             self._sending.join(SECONDS_FOR_THE_LAST)
 
-    def begin(self) -> Spent:
+    def clear(self) -> Spending:
         """As in a folder, and in the bucket."""
-        spent = super().begin()
+        spent = super().clear()
         self._bucket.remove_folder(self._key)
         return spent
 

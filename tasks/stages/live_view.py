@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from overthink.storage.live_reports import LiveReport, Spent, StageReport
+from overthink.storage.live_reports import LiveReport, Spending, StageReport
 from overthink.tasks.counted import counted
 
 SILENT_SECONDS = 30.0  # a process says something every second, also while it loads a model
@@ -22,7 +22,7 @@ class RunView:
     stage_left: float | None
     run_left: float | None
     later_unknown: tuple[str, ...]
-    spent: Spent
+    spent: Spending
     silent_for: float
 
     @property
@@ -40,7 +40,7 @@ def view_of(reports: Sequence[LiveReport], now: float) -> RunView | None:
     # All go through the same stages; one that is ahead waits there for the others.
     first = min((one.stage.number or 0 for one in speaking if one.stage is not None), default=None)
     workers = [one for one in speaking if one.stage is not None and (one.stage.number or 0) == first]
-    spent = sum((report.spent for report in reports), Spent())
+    spent = sum((report.spent for report in reports), Spending())
     silent_for = max(0.0, now - latest)
     if not workers:
         return RunView(tuple(speaking), None, None, None, (), spent, silent_for)
@@ -177,7 +177,7 @@ def _time_left(view: RunView) -> str:
     return ", ".join(words)
 
 
-def spent_words(spent: Spent) -> str:
+def spent_words(spent: Spending) -> str:
     """What was spent so far; nothing where no engine was asked."""
     words = []
     for amount, what in ((spent.policy_tokens, "tokens written"), (spent.prm_tokens, "read by the PRM")):

@@ -19,7 +19,7 @@ from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from overthink.storage.live_reports import LiveReport, LiveReports, Spent, StageReport
+from overthink.storage.live_reports import LiveReport, LiveReports, Spending, StageReport
 from overthink.storage.storage_errors import StorageError
 from overthink.tasks.counted import counted
 from overthink.tasks.stages.live_view import RunView, done, figures, in_a_line, view_of, where
@@ -46,7 +46,7 @@ class RunProgress:
         self._now: StageAhead | None = None  # the one that is being made
         self._count = 0
         self._seconds: dict[Alike, float] = {}  # that a sample took in the stages that are done
-        self._spent = Spent()  # in earlier lives, and by the stages that are done
+        self._spent = Spending()  # in earlier lives, and by the stages that are done
         self._began_at = time.time()
         self._stopped = threading.Event()
         self._live: Live | None = None
@@ -54,7 +54,7 @@ class RunProgress:
     def begin(self) -> None:
         """Take over what earlier lives of the run had spent. The caller alone writes the run."""
         if self._reports is not None:
-            self._spent = self._reports.begin()
+            self._spent = self._reports.clear()
 
     def plan(self, ahead: Mapping[StageNode, StageAhead]) -> None:
         """Say what was found, and number the stages that are to come."""
@@ -83,12 +83,26 @@ class RunProgress:
         looking.start()
         try:
             yield
-        finally:
-            self._stopped.set()
-            looking.join()
-            if self._live is not None:
-                self._live.stop()
+        except BaseException:
+            self._stop(looking)
             self._write(has_ended=True)
+            raise
+        self._stop(looking)
+        self._clear()
+
+    def _stop(self, looking: threading.Thread) -> None:
+        self._stopped.set()
+        looking.join()
+        if self._live is not None:
+            self._live.stop()
+
+    def _clear(self) -> None:
+        """Leave no report of a run that is complete."""
+        if self._is_writing and self._reports is not None:
+            try:
+                self._reports.clear()
+            except StorageError as error:
+                logger.warning("the reports of a complete run stay: %s", error)
 
     @contextmanager
     def stage(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from overthink.storage.journal import JournaledCall
-from overthink.storage.live_reports import Spent
+from overthink.storage.live_reports import Spending
 from overthink.tasks.counted import counted
 
 
@@ -71,7 +71,7 @@ class Totals:
     replayed: int
     seconds: float
     squares: float
-    spent: Spent
+    spent: Spending
     calls_of_done: int
     calls: int
 
@@ -102,7 +102,7 @@ class Totals:
 def totals(shards: Iterable[ShardCounts]) -> Totals:
     """The sums of some shards, which may be counting in another thread."""
     every = list(shards)
-    spent = (Spent(shard.policy_tokens, shard.prm_tokens) for shard in every)
+    spent = (Spending(shard.policy_tokens, shard.prm_tokens) for shard in every)
     calls_of_done = sum(shard.calls_of_done for shard in every)
     return Totals(
         done=sum(len(shard.done) for shard in every),
@@ -110,7 +110,7 @@ def totals(shards: Iterable[ShardCounts]) -> Totals:
         replayed=sum(shard.replayed for shard in every),
         seconds=sum(shard.milliseconds for shard in every) / 1000,
         squares=sum(shard.squares for shard in every) / 1e6,
-        spent=sum(spent, Spent()),
+        spent=sum(spent, Spending()),
         calls_of_done=calls_of_done,
         calls=calls_of_done + sum(sum(list(shard.open_calls.values())) for shard in every),
     )

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from overthink.storage.live_reports import Spent, StageReport
+from overthink.storage.live_reports import Spending, StageReport
 from overthink.tasks.counted import counted
 from overthink.tasks.stages.shard_counts import ShardCounts, Totals, totals
 
@@ -93,11 +93,11 @@ class StageProgress:
         return None if rate is None else 1 / rate
 
     @property
-    def spent(self) -> Spent:
+    def spent(self) -> Spending:
         """What the stage has taken of this process."""
         gpus, asking = self.place.gpus, self._asking
         gpu_seconds = asking * gpus if gpus is not None else None if asking else 0.0
-        return totals(self._shards).spent + Spent(engine_seconds=asking, gpu_seconds=gpu_seconds)
+        return totals(self._shards).spent + Spending(engine_seconds=asking, gpu_seconds=gpu_seconds)
 
     def said(self) -> str:
         """What this process has done, in words."""
