@@ -1,9 +1,11 @@
 """The name that somebody perhaps meant by one that does not exist, and how messages offer it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 SHORTEST = 2  # letters: one is like everything
+LOOKED_AT = 5000  # names of many that are compared: 0.1 s
+SUCH_AS = 3
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
@@ -23,3 +25,11 @@ def which(name: str, known: Iterable[str]) -> str:
         return "there is none"
     meant = closest(name, names)
     return f"name one of {', '.join(names)}" if meant is None else f"did you mean {meant}?"
+
+
+def which_of_many(name: str, known: Sequence[str]) -> str:
+    """`which` where there may be too many to list: the one that was perhaps meant, else the first of them."""
+    meant = closest(name, known[:LOOKED_AT])
+    if meant is not None:
+        return f"did you mean {meant}?"
+    return f"name one, such as {', '.join(known[:SUCH_AS])}" if known else "there is none"

@@ -3,6 +3,7 @@
 import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,15 @@ from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.loading import KINDS, check_recipe, shipped_recipes
 from overthink.tasks.recipes.new_recipe import Wishes, recipe_text
 
+# Says of itself that it is of another version, and makes nothing.
+OTHER_PYTHON = """#!{python}
+import sys
+sys.version_info = ({version}, 0)
+if sys.argv[1] == "-c":
+    exec(sys.argv[2])
+    sys.exit(0)
+sys.exit(f"asked for {{' '.join(sys.argv[1:])}}")
+"""
 EXAMPLES = {example: function for group in COMMANDS.values() for function, _, example in group}
 
 
@@ -121,21 +131,20 @@ def test_a_shell_completes_commands_recipes_and_runs(tmp_path: Path) -> None:
     assert completed("tree ni") == ["night-0a1b"]
 
 
-def test_what_a_shell_needs_is_shown() -> None:
-    shown = overthink("--show-completion", SHELL="/bin/bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
-    assert shown.returncode in (0, 2)
-    assert "--show-completion" in overthink("--help").stdout
-
-
-def test_an_old_python_is_told_before_anything_is_made(tmp_path: Path) -> None:
-    old = tmp_path / "python3.9"
-    old.write_text("#!/bin/sh\nexit 1\n")  # as it ends for a version that is too old
-    old.chmod(0o755)
-    words = ["make", "-f", Path(__file__).parents[1] / "Makefile", "install", f"PYTHON={old}"]
+@pytest.mark.parametrize(
+    ("version", "is_new_enough"), [("3, 9", False), ("3, 10", False), ("3, 11", True), ("3, 14", True)]
+)
+def test_an_old_python_is_told_before_anything_is_made(tmp_path: Path, version: str, is_new_enough: bool) -> None:
+    python = tmp_path / "python"
+    python.write_text(OTHER_PYTHON.format(python=sys.executable, version=version))
+    python.chmod(0o755)
+    words = ["make", "-f", Path(__file__).parents[1] / "Makefile", "install", f"PYTHON={python}"]
     (tmp_path / "requirements").mkdir()
     for name in ("requirements/cpu.txt", "pyproject.toml"):
         (tmp_path / name).touch()
     made = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env=os.environ, check=False)
     assert made.returncode == 2
-    assert f"{old} is older than the Python 3.11 that is needed: name a newer one, as in make PYTHON=" in made.stdout
+    told = f"{python} is older than the Python 3.11 that is needed: name a newer one, as in make PYTHON=python3.12\n"
+    assert (told in made.stdout) is not is_new_enough
+    assert ("asked for -m venv .venv" in made.stderr) is is_new_enough, "the next step"
     assert not (tmp_path / ".venv").exists()

@@ -92,11 +92,12 @@ def test_a_recipe_that_trains_and_one_without_a_model_are_shown_too(tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["c"], "there is no problem 'c' among the 2 of asking, such as a, b"),
+        (["c"], "there is no problem 'c' among the 2 of asking: name one, such as a, b"),
         (["--set", "prompt.user='{hin}'"], "row 1: `prompt.user` puts in {hin}, which is missing (columns there: id, "),
         (["--set", "prompt.chat_template_kwargs.x=1"], "reads no variable 'x'"),
         (["--set", "prompt.user={question}"], "prompt.user: in YAML a text that begins with a brace is quoted"),
-        (["--set", "policy.model=zoo/nope"], "the zoo holds no model 'nope'"),
+        (["--set", "policy.model=zoo/nope"], "the zoo holds no model 'nope': name one of abacus-1m, "),
+        (["--set", "policy.model=zoo/abacus-prn"], "the zoo holds no model 'abacus-prn': did you mean abacus-prm?"),
         (["--set", "prompt.thinking=off"], "prompt.thinking: unknown key"),
     ],
 )

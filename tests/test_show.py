@@ -79,7 +79,8 @@ def test_it_fits_into_80_columns(store: Store, monkeypatch: pytest.MonkeyPatch) 
     ("words", "message"),
     [
         (["none", "x"], "named 'none'"),
-        (["first", "x"], "run first has no problem 'x': see its problem_id in table problems\n"),
+        (["first", "x"], "run first has no problem 'x': name one, such as easy, hopeless, outvoted\n"),
+        (["first", "hopless"], "run first has no problem 'hopless': did you mean hopeless?\n"),
         (["first", "easy", "--method", "x"], "run first has no method x: it has best_of_n-n4, beam_search-n4-m2\n"),
         (["first", "easy", "--sample", "9"], "--sample: best_of_n-n4 has no rollout 9 of it: it drew 4\n"),
     ],

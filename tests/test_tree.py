@@ -236,7 +236,7 @@ def test_without_a_method_the_one_search_of_a_run_is_drawn(store: Path) -> None:
 
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "no run": (["nothing", "0"], "holds no run named 'nothing': runs there: "),
-    "no problem": (["one", "chain-99"], "has no tree of problem 'chain-99': see its problem_id in table problems"),
+    "no problem": (["one", "chain-99"], "has no tree of problem 'chain-99': name one, such as "),
     "no search": (["none", "0"], "has no search, so no tree: its methods draw whole solutions"),
     "several searches": (
         ["two", "0"],

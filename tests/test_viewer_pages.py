@@ -176,7 +176,7 @@ def test_a_selector_that_the_method_lacks_is_not_kept(pages: Pages) -> None:
         (
             "problem",
             {"run": "first", "problem": "x"},
-            "run first has no problem 'x': see its problem_id in table problems",
+            "run first has no problem 'x': name one, such as easy, hopeless, outvoted",
         ),
     ],
 )

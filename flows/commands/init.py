@@ -54,4 +54,11 @@ def _answer(key: str, said: Any) -> Any:
     default = getattr(Wishes, key)
     if said is not None or not sys.stdin.isatty():
         return default if said is None else said
-    return typer.prompt(QUESTIONS[key], default=default)
+    return typer.prompt(QUESTIONS[key], default=default, value_proc=_number if isinstance(default, int) else None)
+
+
+def _number(text: str) -> int:
+    """A number of solutions. Raises BadParameter, so that it is asked again."""
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"a whole number is wanted, 1 at least, not {text!r}")
+    return int(text)

@@ -6,6 +6,7 @@ import typer
 
 from overthink.flows.commands.options import RecipeArgument
 from overthink.flows.commands.terminal import console, plain_errors, print_note, quiet
+from overthink.tasks.closest import which_of_many
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.complaints import naming
 from overthink.tasks.recipes.loading import find_recipe, read_asking
@@ -54,6 +55,6 @@ def _problem(recipe: Recipe, problem_id: str | None, skip_bad_rows: bool) -> Pro
     if problem_id is None:
         return problem_set.problems[0]
     if problem_id not in known:
-        some = ", ".join([*known][:3])
-        raise UserError(f"there is no problem {problem_id!r} among the {len(known)} of {recipe.name}, such as {some}")
+        among = f"among the {len(known)} of {recipe.name}"
+        raise UserError(f"there is no problem {problem_id!r} {among}: {which_of_many(problem_id, [*known])}")
     return known[problem_id]

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from overthink.tasks.closest import which
 from overthink.tasks.engines.engine_config import ModelConfig, PrmModelConfig
 from overthink.tasks.errors import EngineUnavailable
 
@@ -112,7 +113,7 @@ def _locate(key: str, model: str, revision: str | None, patterns: list[str] | No
         shipped = {path.parent.name: path.parent for path in Path(str(files("overthink.zoo"))).glob("*/config.json")}
         if name in shipped:
             return ModelFiles(name, shipped[name])
-        raise EngineUnavailable(f"the zoo holds no model {name!r}; it holds: {', '.join(sorted(shipped))}")
+        raise EngineUnavailable(f"the zoo holds no model {name!r}: {which(name, sorted(shipped))}")
     if local.is_absolute() or model.startswith("."):
         raise EngineUnavailable(f"there is no model folder {model}: point `{key}` to one, or to a hub name")
     return ModelFiles(model.rpartition("/")[2], _hub_folder(key, model, revision, patterns))

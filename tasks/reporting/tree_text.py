@@ -10,6 +10,7 @@ from overthink.storage.sql import query
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import QueryError
 from overthink.storage.store import Store
+from overthink.tasks.closest import which_of_many
 from overthink.tasks.reporting.terminal_text import printable
 
 # A tree that was searched by confidence has no scores: its values stand in their place.
@@ -17,6 +18,9 @@ NODES_SQL = """SELECT * REPLACE (CASE WHEN count(n.score) OVER () = 0 THEN n.val
     (SELECT any_value(question) FROM problems p WHERE p.problem_id = n.problem_id) AS question
 FROM nodes n WHERE run_id = '{run_id}' AND method_id = '{method_id}' AND problem_id = '{problem_id}'
 ORDER BY depth, draw"""
+
+KNOWN_SQL = """SELECT DISTINCT problem_id FROM nodes WHERE run_id = '{run_id}' AND method_id = '{method_id}'
+ORDER BY problem_id"""
 
 
 def tree_of(store: Store, run_id: str, problem_id: str, method_id: str | None) -> Tree:
@@ -37,7 +41,8 @@ def tree_of(store: Store, run_id: str, problem_id: str, method_id: str | None) -
     quoted = problem_id.replace("'", "''")
     nodes = query(store, NODES_SQL.format(run_id=run_id, method_id=chosen, problem_id=quoted)).to_pylist()
     if not nodes:
-        raise QueryError(f"run {run_id} has no tree of problem {problem_id!r}: see its problem_id in table problems")
+        known = query(store, KNOWN_SQL.format(run_id=run_id, method_id=chosen))["problem_id"].to_pylist()
+        raise QueryError(f"run {run_id} has no tree of problem {problem_id!r}: {which_of_many(problem_id, known)}")
     return _drawn(nodes, printable(f"{chosen}, {problem_id}: {nodes[0]['question']}"))
 
 

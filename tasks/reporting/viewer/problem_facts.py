@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from overthink.storage.store import Run
+from overthink.tasks.closest import which_of_many
 from overthink.tasks.errors import UserError
 from overthink.tasks.reporting.viewer.choice_of_run import BOUND, RunChoice
 from overthink.tasks.reporting.viewer.open_readings import OpenReading, Row
@@ -13,6 +14,7 @@ from overthink.tasks.reporting.viewer.problem_list import OF_RUN
 from overthink.tasks.reporting.viewer.problem_rollouts import summary_of
 
 _PROBLEM = f"SELECT * FROM problems WHERE {OF_RUN} AND problem_id = $problem"
+_KNOWN = f"SELECT problem_id FROM problems WHERE {OF_RUN} ORDER BY problem_id"
 _CHOSEN = """SELECT selector, n, answer, correct, accuracy FROM selections
 WHERE run_id = $run AND method_id = $method AND problem_id = $problem ORDER BY selector, n"""
 
@@ -49,7 +51,8 @@ def problem_facts(reading: OpenReading, run: Run, choice: RunChoice, problem_id:
     """All that is known of a problem but its rollouts' texts. Raises UserError where the run has no such problem."""
     found = reading.rows(_PROBLEM, run=run.run_id, problem=problem_id)
     if not found:
-        raise UserError(f"run {run.run_id} has no problem {problem_id!r}: see its problem_id in table problems")
+        known = [row["problem_id"] for row in reading.rows(_KNOWN, run=run.run_id)]
+        raise UserError(f"run {run.run_id} has no problem {problem_id!r}: {which_of_many(problem_id, known)}")
     lines = summary_of(reading, run, choice, problem_id)
     chosen = reading.rows(_CHOSEN, run=run.run_id, method=choice.method, problem=problem_id)
     votes = votes_of(lines, [row for row in chosen if row["n"] == choice.n and row["selector"] != BOUND])
