@@ -9,15 +9,9 @@ from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, Store
 from overthink.tasks.counted import counted
 from overthink.tasks.reporting.publishing.public_recipe import public_name, public_recipe
-from overthink.tasks.reporting.results import (
-    CAPTION,
-    absent_selectors,
-    accuracy_notes,
-    result_markdown,
-    summary_rows,
-    unknown_line,
-    without_reference,
-)
+from overthink.tasks.reporting.result_tables import result_markdown
+from overthink.tasks.reporting.results import CAPTION, accuracy_notes, summary_rows
+from overthink.tasks.reporting.run_notes import run_notes
 
 CARD = "README.md"
 UNKNOWN_LICENCE = "unknown"
@@ -109,9 +103,7 @@ def _results(store: Store, run: Run) -> str:
     if not rows:
         return "The problems have no reference answers, so that there are no accuracies."
     caption = f"{CAPTION[0].upper()}{CAPTION[1:]}{accuracy_notes(store, run.run_id)}."
-    lines = [*without_reference(store, run.run_id), *absent_selectors(store, run.run_id)]
-    unknown = unknown_line(store, run.run_id, rows)
-    notes = [f"- {line}" for line in (*lines, *([] if unknown is None else [unknown]))]
+    notes = [f"- {line}" for line in run_notes(store, run, rows)]
     return "\n".join([f"{caption}\n", result_markdown(rows), *notes]).rstrip()
 
 
