@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from overthink.storage.leases import ShardLease
 from overthink.storage.manifest import Entry, Extent, PartFile, require_disjoint
 from overthink.storage.s3.bucket_locks import BucketLocks
 from overthink.storage.s3.bucket_settings import lease_seconds
@@ -62,6 +63,10 @@ class BucketStage(Stage):
             finally:
                 for name in (shard.name, *shard.units):
                     self._sessions.pop(name, None)
+
+    def leases(self) -> list[ShardLease]:
+        """The shards that processes of all machines work on now."""
+        return self._locks.leases(self._mirror.key(self.lease_folder))
 
     def holds(self, extent: Extent) -> bool:
         """Whether the manifest in the bucket has an entry for exactly this work; it is fetched where it does."""

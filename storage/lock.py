@@ -52,6 +52,12 @@ def is_held(path: Path) -> bool:
         return not _take(stream, fcntl.LOCK_EX)
 
 
+def holder_of(path: Path) -> str:
+    """The process that holds the lock file at `path`, as it wrote its name there."""
+    note = _note(path)
+    return f"process {note['pid']} on {note['host']}" if {"pid", "host"} <= set(note) else "another process"
+
+
 @contextmanager
 def lease(path: Path, what: str) -> Iterator[None]:
     """Hold a piece of work exclusively; the lock file is deleted at the end. Raises StoreBusy where it is taken."""
@@ -163,6 +169,4 @@ def _note(path: Path) -> dict[str, Any]:
 
 
 def _busy(path: Path, what: str) -> StoreBusy:
-    note = _note(path)
-    holder = f"process {note['pid']} on {note['host']}" if {"pid", "host"} <= set(note) else "another process"
-    return StoreBusy(f"{what} is being written by {holder}: wait for it, or stop that process")
+    return StoreBusy(f"{what} is being written by {holder_of(path)}: wait for it, or stop that process")

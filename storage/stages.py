@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from overthink.storage.files import TEMPORARY_SUFFIX, disk_errors, read_json, sha256_of, whole_file, write_json
 from overthink.storage.journals import Journals
 from overthink.storage.keys import content_key, labelled_key
-from overthink.storage.lock import lease
+from overthink.storage.leases import ShardLease
+from overthink.storage.lock import holder_of, is_held, lease
 from overthink.storage.manifest import Entry, Extent, Manifest, PartFile, gaps_of, require_disjoint
 from overthink.storage.schemas import SCHEMAS, with_columns_of
 from overthink.storage.storage_errors import StorageError
@@ -163,6 +164,11 @@ class Stage:
     def lease(self, shard: Shard) -> AbstractContextManager[None]:
         """Hold a shard exclusively. Raises StoreBusy where another process does; a dead process holds no lease."""
         return lease(self.lease_folder / shard.name, f"shard {shard.name} of stage {self.key}")
+
+    def leases(self) -> list[ShardLease]:
+        """The shards that processes work on now. Writes nothing."""
+        held = [path for path in sorted(self.lease_folder.glob("*")) if is_held(path)]
+        return [ShardLease(path.name, holder_of(path), path.stat().st_mtime, None) for path in held]
 
     def write_part(self, extent: Extent, tables: Mapping[str, pa.Table], sources: Sequence[str] = ()) -> Entry:
         """Write the files of one part, then its manifest entry; returns the entry.

@@ -1,5 +1,7 @@
 """Locks and leases of machines that share a bucket: who holds what, who takes over, what a late holder may write."""
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -105,6 +107,27 @@ def test_a_second_machine_is_told_who_writes(
         pass
     with lock(there):
         pass
+
+
+def test_the_shards_of_other_machines_are_listed_with_what_is_left_of_their_leases(machine: Opener) -> None:
+    here, there = machine("here"), machine("there")
+    here.stage(STAGE).describe(IDENTITY)
+    assert there.stage(STAGE).leases() == []
+    with here.stage(STAGE).lease(SHARD):
+        (held,) = there.stage(STAGE).leases()
+        assert (held.shard, held.holder) == (SHARD.name, f"process {os.getpid()} on {socket.gethostname()}")
+        assert held.left is not None and held.left < LEASE + 2
+        assert abs(time.time() - held.since) < 60
+    assert there.stage(STAGE).leases() == []
+
+
+def test_a_lease_that_is_not_renewed_is_listed_as_run_out(machine: Opener) -> None:
+    silent, there = machine("here", is_silent=True), machine("there")
+    silent.stage(STAGE).describe(IDENTITY)
+    with silent.stage(STAGE).lease(SHARD):
+        time.sleep(LEASE + 1.5)  # the bucket's clock has whole seconds
+        (held,) = there.stage(STAGE).leases()
+        assert held.left is not None and held.left < 0
 
 
 def test_alone_and_shared_do_not_mix(machine: Opener) -> None:

@@ -2,11 +2,15 @@
 
 import asyncio
 import json
+import os
+import socket
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from model_server import ModelServer, policy_at, prm_at, serving
@@ -18,7 +22,11 @@ from typer.testing import CliRunner
 from overthink.flows.commands import doctor_findings as health
 from overthink.flows.commands import seed_findings
 from overthink.flows.commands.cli import app
+from overthink.flows.commands.lease_findings import lease_findings
 from overthink.storage.integrity import Finding, network_file_system, store_findings
+from overthink.storage.leases import ShardLease
+from overthink.storage.manifest import Extent
+from overthink.storage.stages import Shard
 from overthink.storage.store import StageUse, Store
 from overthink.tasks.engines import engine_health as engines
 from overthink.tasks.engines.engine_config import FakePolicyConfig
@@ -286,3 +294,38 @@ def test_seeds_need_a_recipe_whose_policy_can_be_asked(fake_recipe: dict[str, An
     path.write_text(json.dumps(fake_recipe | {"policy": {"engine": "scripted", "script": str(tmp_path / "none")}}))
     result = CliRunner().invoke(app, ["doctor", "--recipe", str(path), "--seeds"])
     assert result.exit_code == 1 and "the policy cannot be asked" in result.output
+
+
+def test_who_works_on_which_shard_is_listed(store: Store) -> None:
+    stage = store.stage(SHARED)
+    shard = Shard(("c",), (Extent(("c",), 0, 2),))
+    assert list(lease_findings(store)) == []
+    with stage.lease(shard):
+        (finding,) = lease_findings(store)
+        told = CliRunner().invoke(app, ["doctor", "--store", str(store.root)])
+    assert (finding.level, finding.place) == ("ok", f"{SHARED}, shard {shard.name}")
+    assert finding.what.startswith(f"process {os.getpid()} on {socket.gethostname()} has worked on it since ")
+    assert finding.what.endswith(" s; its lease ends with the process")
+    assert f"shard {shard.name}: process {os.getpid()} on " in told.output
+
+
+@pytest.mark.parametrize(
+    ("left", "level", "words"),
+    [(14.2, "ok", "14 s are left of its lease, which it renews"), (-3.1, "warning", "its lease ran out 3 s ago")],
+)
+def test_what_is_left_of_a_lease_is_told(left: float, level: str, words: str) -> None:
+    lease = ShardLease("000000-000002-aaaaaaaaaaaa", "process 7 on node-2", time.time() - 35, left)
+    (finding,) = lease_findings(cast(Store, SimpleNamespace(stages=lambda: [StageOf(lease)])))
+    assert finding.level == level and words in finding.what and "process 7 on node-2" in finding.what
+    assert bool(finding.remedy) == (level == "warning")
+
+
+@dataclass
+class StageOf:
+    """A stage of which one shard is held."""
+
+    lease: ShardLease
+    key: str = SHARED
+
+    def leases(self) -> list[ShardLease]:
+        return [self.lease]

@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 from pydantic import ValidationError
 
+from overthink.flows.commands.lease_findings import lease_findings
 from overthink.storage.integrity import Finding, network_file_system, store_findings
 from overthink.storage.store import Store
 from overthink.tasks.engines.engine_config import ServedModelConfig
@@ -47,6 +48,7 @@ def findings(
     if store is not None:
         yield from _disk(store.root)
         yield from store_findings(store)
+        yield from lease_findings(store)
 
 
 def _python() -> Iterator[Finding]:

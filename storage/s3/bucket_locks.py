@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter
 
+from overthink.storage.leases import ShardLease
 from overthink.storage.s3.bucket import Bucket
 from overthink.storage.s3.bucket_settings import lease_seconds
 from overthink.storage.s3.session import Session
@@ -237,6 +238,16 @@ class BucketLocks:
                 yield session
             finally:
                 self._give_up(key, what, session)
+
+    def leases(self, folder: str) -> list[ShardLease]:
+        """The leases under a folder of the bucket, by its clock. Writes nothing."""
+        found = []
+        for key, stored in self._bucket.objects(folder).items():
+            session_id = self._bucket.read(key)
+            seen = None if session_id is None else self._watch.seen(session_id.decode())
+            if seen is not None:
+                found.append(ShardLease(Path(key).name, seen.holder, stored.written_at, seen.left))
+        return found
 
     def _take(self, key: str, what: str, session: Session) -> None:
         content = session.id.encode()

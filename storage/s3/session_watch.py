@@ -32,6 +32,14 @@ class _Watch:
         self.record, self.version, self.looked_at = record, version, time.monotonic()
 
 
+@dataclass(frozen=True)
+class SeenSession:
+    """A session at one look; `left` in seconds until its lease runs out, by the bucket's clock and ours."""
+
+    holder: str
+    left: float
+
+
 class SessionWatch:
     """Looks at the sessions of other processes, and ends those whose lease has run out."""
 
@@ -66,13 +74,20 @@ class SessionWatch:
 
     def seems_alive(self, session_id: str) -> bool:
         """Whether a session is probably alive, at one look and by this machine's clock: only for displays."""
-        path, key = self._root / session_key(session_id), session_key(session_id)
+        path = self._root / session_key(session_id)
         if path.exists():
             return is_held(path)
-        there, found = self._bucket.read(key), self._bucket.find(key)
-        if there is None or found is None or SessionRecord.parse(there).is_over:
-            return False
-        return time.time() - found.written_at < SessionRecord.parse(there).lease + CLOCKS_DIFFER_SECONDS
+        seen = self.seen(session_id)
+        return seen is not None and seen.left > -CLOCKS_DIFFER_SECONDS
+
+    def seen(self, session_id: str) -> SeenSession | None:
+        """A session at one look, only for displays; None where it is over."""
+        key = session_key(session_id)
+        content, found = self._bucket.read(key), self._bucket.find(key)
+        record = None if content is None else SessionRecord.parse(content)
+        if record is None or found is None or record.is_over:
+            return None
+        return SeenSession(record.holder, found.written_at + record.lease - time.time())
 
     def holder(self, session_id: str) -> str:
         """The process of a session, as messages name it."""
