@@ -5,9 +5,6 @@ import re
 from pathlib import Path
 
 from overthink.storage.keys import content_key
-from overthink.storage.s3.bucket import Address, Bucket
-from overthink.storage.s3.bucket_settings import endpoint
-from overthink.storage.s3.bucket_store import BucketStore
 from overthink.storage.store import Store
 
 CACHE_VARIABLE = "OVERTHINK_CACHE"
@@ -26,6 +23,11 @@ def open_store(place: str | Path) -> Store:
     """
     if not is_in_bucket(str(place)):
         return Store(Path(place))
+    # Only who names a bucket loads what talks to one.
+    from overthink.storage.s3.bucket import Address, Bucket
+    from overthink.storage.s3.bucket_settings import endpoint
+    from overthink.storage.s3.bucket_store import BucketStore
+
     address, (_, host) = Address.parse(str(place)), endpoint()
     folder = working_folder(str(address), host)
     return BucketStore(Bucket(address, folder), folder)

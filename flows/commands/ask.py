@@ -17,7 +17,6 @@ from overthink.flows.commands.options import (
 )
 from overthink.flows.commands.terminal import console, plain_errors, print_note, unfolded
 from overthink.storage.query_limits import TIME_LIMIT_SECONDS
-from overthink.tasks.recipes.loading import shipped_recipes
 
 Format = Literal["table", "csv", "json", "parquet"]
 
@@ -76,6 +75,8 @@ def tree(
 
 def recipes() -> None:
     """List the recipes that come with Overthink."""
+    from overthink.tasks.recipes.loading import shipped_recipes
+
     table = Table("recipe", "what it does")
     for name, path in shipped_recipes().items():
         table.add_row(name, path.read_text(encoding="utf-8").splitlines()[0].lstrip("# "))

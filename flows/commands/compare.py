@@ -9,12 +9,11 @@ import typer
 from overthink.flows.commands.options import DEFAULT_STORE, RunArgument, StoreOption, existing, named_run
 from overthink.flows.commands.terminal import console, plain_errors
 from overthink.storage.storage_errors import StorageError
-from overthink.storage.store import Run, Store
-from overthink.tasks.analysis.selectors import selector_of
 from overthink.tasks.errors import UserError
-from overthink.tasks.recipes.recipe import GateConfig
 
 if TYPE_CHECKING:
+    from overthink.storage.store import Run, Store
+    from overthink.tasks.recipes.recipe import GateConfig
     from overthink.tasks.reporting.gate import Verdict
 
 Output = Annotated[Literal["table", "json"], typer.Option("--format", help="How to print it.")]
@@ -91,7 +90,10 @@ def print_verdict(verdict: "Verdict") -> None:
     console().print(verdict.message, markup=False, soft_wrap=True)
 
 
-def _gate_of(run: Run, selector: str | None, against: str | None) -> GateConfig:
+def _gate_of(run: "Run", selector: str | None, against: str | None) -> "GateConfig":
+    from overthink.tasks.analysis.selectors import selector_of
+    from overthink.tasks.recipes.recipe import GateConfig
+
     if selector is not None:
         try:
             selector_of(selector)
@@ -103,7 +105,7 @@ def _gate_of(run: Run, selector: str | None, against: str | None) -> GateConfig:
     )
 
 
-def _compare_runs(store: Store, before: Run, after: Run, selector: str | None, output: str) -> None:
+def _compare_runs(store: "Store", before: "Run", after: "Run", selector: str | None, output: str) -> None:
     from overthink.tasks.reporting.compare_runs import compare_runs
     from overthink.tasks.reporting.compare_tables import (
         cost_difference_table,
@@ -136,7 +138,7 @@ def _compare_runs(store: Store, before: Run, after: Run, selector: str | None, o
     )
 
 
-def _compare_with_tool(store: Store, run: Run, output: str) -> None:
+def _compare_with_tool(store: "Store", run: "Run", output: str) -> None:
     from overthink.tasks.reporting.compare_imports import REASONS, compare_run, differences_table, totals_table
 
     compared = compare_run(store, run.run_id)

@@ -3,21 +3,24 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.table import Column, Table
 
 from overthink.flows.commands.compare import Output
 from overthink.flows.commands.terminal import console, plain_errors
-from overthink.tasks.datasets.presets import PRESETS
-from overthink.tasks.datasets.published import PUBLISHED, InFiles, OnHub, Published
+
+if TYPE_CHECKING:
+    from overthink.tasks.datasets.published import InFiles, OnHub, Published
 
 UNKNOWN = "unknown"
 
 
 def list_datasets(output: Output = "table") -> None:
     """List the presets of data sets: source, revision, number of problems, licence, domain, and columns."""
+    from overthink.tasks.datasets.presets import PRESETS
+
     with plain_errors():
         if output == "json":
             typer.echo(json.dumps([_listed(name) for name in PRESETS], indent=2))
@@ -27,17 +30,23 @@ def list_datasets(output: Output = "table") -> None:
 
 
 def _listed(name: str) -> dict[str, Any]:
+    from overthink.tasks.datasets.presets import PRESETS
+
     preset = PRESETS[name]
     columns = preset.columns.model_dump(exclude_none=True)
     return {"preset": name, "domain": preset.domain, "columns": columns, **asdict(_published(name))}
 
 
-def _published(name: str) -> Published:
+def _published(name: str) -> "Published":
+    from overthink.tasks.datasets.published import PUBLISHED, Published
+
     return {str(known): one for known, one in PUBLISHED.items()}.get(name, Published())
 
 
 def _sources() -> Table:
     """A row for each place that has a preset's data set."""
+    from overthink.tasks.datasets.presets import PRESETS
+
     table = Table("preset", "domain", "problems", "licence", Column("source", overflow="fold"))
     for name, preset in PRESETS.items():
         first = (name, preset.domain)
@@ -47,7 +56,7 @@ def _sources() -> Table:
     return table
 
 
-def _places(published: Published) -> Iterator[tuple[str, str, str]]:
+def _places(published: "Published") -> Iterator[tuple[str, str, str]]:
     places = [one for one in (published.files, published.hub) if one is not None]
     for place in places:
         problems = UNKNOWN if place.problems is None else str(place.problems)
@@ -56,7 +65,9 @@ def _places(published: Published) -> Iterator[tuple[str, str, str]]:
         yield UNKNOWN, UNKNOWN, UNKNOWN
 
 
-def _told(place: InFiles | OnHub) -> str:
+def _told(place: "InFiles | OnHub") -> str:
+    from overthink.tasks.datasets.published import InFiles
+
     if isinstance(place, InFiles):
         return f"files of {place.publisher}"
     parts = ", ".join(part for part in (place.config, place.split) if part)
@@ -65,6 +76,8 @@ def _told(place: InFiles | OnHub) -> str:
 
 
 def _columns() -> Table:
+    from overthink.tasks.datasets.presets import PRESETS
+
     table = Table("preset", Column("columns", overflow="fold"))
     for name, preset in PRESETS.items():
         fields = preset.columns.model_dump(exclude_none=True)

@@ -8,7 +8,6 @@ from overthink.flows.commands.options import DEFAULT_STORE, StoreOption
 from overthink.flows.commands.report import print_report
 from overthink.flows.commands.run import run_to_end
 from overthink.flows.commands.terminal import console, plain_errors, quiet
-from overthink.tasks.recipes.loading import read_recipe, shipped_recipes
 
 NEXT = """overthink view {store}   # problems, solutions and their scores, in a browser
 overthink report demo --store {store} --html report.html   # curves, difficulty and cost, on one page
@@ -23,6 +22,8 @@ def demo(
 
     The models come with the package: no checkout, no network and no GPU are needed, only vLLM (extra `cpu` or `gpu`).
     """
+    from overthink.tasks.recipes.loading import read_recipe, shipped_recipes
+
     with plain_errors():
         quiet()
         recipe = read_recipe(shipped_recipes()["demo"], [f"problems.count={problems}"])

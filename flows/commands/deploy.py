@@ -7,7 +7,6 @@ import typer
 
 from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
 from overthink.flows.commands.terminal import console, plain_errors, quiet
-from overthink.tasks.recipes.loading import find_recipe, read_recipe
 
 
 def deploy(
@@ -22,6 +21,8 @@ def deploy(
     name: Annotated[str | None, typer.Option(help="The deployment's name, instead of the recipe's.")] = None,
 ) -> None:
     """Register a recipe on a Prefect server, for its workers to run on a schedule or on demand."""
+    from overthink.tasks.recipes.loading import find_recipe, read_recipe
+
     with plain_errors():
         quiet()
         wanted = read_recipe(find_recipe(recipe), changes or [])

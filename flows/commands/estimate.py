@@ -9,8 +9,6 @@ from overthink.flows.commands.terminal import console, plain_errors
 from overthink.tasks.analysis.planning import ACCELERATORS, Assumptions
 from overthink.tasks.closest import which
 from overthink.tasks.errors import UserError
-from overthink.tasks.recipes.complaints import naming
-from overthink.tasks.recipes.loading import find_recipe, read_runs
 
 Share = Annotated[
     float, typer.Option(min=0.001, max=1, help="Share of the card's peak throughput that the model reaches.")
@@ -31,6 +29,9 @@ def estimate(
     size: Annotated[list[str] | None, typer.Option(help="MODEL=PARAMETERS of an unknown model.")] = None,
 ) -> None:
     """Estimate roughly the tokens, FLOPs and GPU hours of a recipe of `run` or `sweep`; prints every assumption."""
+    from overthink.tasks.recipes.complaints import naming
+    from overthink.tasks.recipes.loading import find_recipe, read_runs
+
     with plain_errors():
         from overthink.tasks.plan.cost_estimate import estimate_table, estimates
 

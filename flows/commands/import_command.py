@@ -8,18 +8,10 @@ import typer
 from overthink.flows.commands.options import DEFAULT_STORE, StoreOption
 from overthink.flows.commands.report import print_report
 from overthink.flows.commands.terminal import carry_out, console, plain_errors, print_complete, quiet
-from overthink.storage.opening import open_store
 from overthink.tasks.counted import counted
 from overthink.tasks.domains.domain import Extraction
-from overthink.tasks.importers.imported_reasoning import ANY
+from overthink.tasks.importers.import_words import ANY, ImportFormat, WhichSelectors
 from overthink.tasks.importers.score_transforms import ScoreTransform
-from overthink.tasks.recipes.import_recipe import (
-    GradedAs,
-    ImportFormat,
-    ReadAs,
-    WhichSelectors,
-    import_recipe,
-)
 
 
 def import_(
@@ -61,6 +53,9 @@ def import_(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Import rollouts that another tool stored; they are graded and selected from like any others."""
+    from overthink.storage.opening import open_store
+    from overthink.tasks.recipes.import_recipe import GradedAs, ReadAs, import_recipe
+
     with plain_errors():
         quiet()
         read_as = ReadAs(mapping or [], transform, explode, problems)

@@ -9,9 +9,6 @@ import typer
 from overthink.flows.commands.options import check_writable, write_text
 from overthink.flows.commands.terminal import console, plain_errors
 from overthink.tasks.errors import UserError
-from overthink.tasks.recipes.loading import check_recipe
-from overthink.tasks.recipes.new_recipe import Wishes, recipe_text
-from overthink.tasks.recipes.safe_yaml import safe_yaml
 
 FILE = Path("recipe.yaml")
 QUESTIONS = {
@@ -34,6 +31,10 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
     """Write a first recipe with comments; asks in a terminal for what no option says, else takes what runs anywhere."""
+    from overthink.tasks.recipes.loading import check_recipe
+    from overthink.tasks.recipes.new_recipe import Wishes, recipe_text
+    from overthink.tasks.recipes.safe_yaml import safe_yaml
+
     with plain_errors():
         check_writable(file)
         if file.exists() and not force:
@@ -51,6 +52,8 @@ def init(
 
 def _answer(key: str, said: Any) -> Any:
     """What an option says, else what the user answers in a terminal, else the default."""
+    from overthink.tasks.recipes.new_recipe import Wishes
+
     default = getattr(Wishes, key)
     if said is not None or not sys.stdin.isatty():
         return default if said is None else said

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from overthink.flows.commands.completing import recipe_names, run_names
 from overthink.flows.commands.terminal import print_note
-from overthink.storage.opening import is_in_bucket, open_store
 from overthink.storage.query_limits import QueryLimits, bytes_of
 from overthink.storage.storage_errors import StorageError
-from overthink.storage.store import Run, Store
 from overthink.tasks.errors import UserError
+
+if TYPE_CHECKING:
+    from overthink.storage.store import Run, Store
 
 DEFAULT_STORE = "store"
 PARTS_OF_A_STORE = ("runs", "stages")
@@ -28,8 +29,10 @@ ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Threads fo
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=run_names)]
 
 
-def existing(place: str) -> Store:
+def existing(place: str) -> "Store":
     """The existing store at a place. Raises StorageError, with what is there instead, where there is none."""
+    from overthink.storage.opening import is_in_bucket, open_store
+
     opened, remedy = open_store(place), "name one with --store, or make it with `overthink run`"
     if is_in_bucket(place) or not opened.root.exists():
         if not opened.exists():
@@ -41,7 +44,7 @@ def existing(place: str) -> Store:
     return opened
 
 
-def named_run(store: Store, name: str) -> Run:
+def named_run(store: "Store", name: str) -> "Run":
     """The newest run of a name, or the run whose id is it or begins with it; says where there are others."""
     found = store.runs_named(name)
     if len(found) > 1:
@@ -49,7 +52,7 @@ def named_run(store: Store, name: str) -> Run:
     return found[-1]
 
 
-def named_runs(store: Store, names: Iterable[str]) -> list[Run]:
+def named_runs(store: "Store", names: Iterable[str]) -> "list[Run]":
     """The runs of some names, and those of sweeps, each once; see `named_run`."""
     found = [
         run

@@ -6,19 +6,24 @@ from typing import Any
 from rich.table import Table
 
 from overthink.flows.commands.terminal import console, plain_errors
-from overthink.tasks.analysis.selectors import SELECTORS, Selector
-from overthink.tasks.domains.known_domains import DOMAINS, load_domain
 from overthink.tasks.errors import UserError
 from overthink.tasks.plugins import Group, Plugin, plugins
-from overthink.tasks.recipes.methods import INSTALLED, METHODS
 
 Load = Callable[[Plugin], Any]
-# The built-in ones, and the loaders of installed ones.
-KINDS: Mapping[Group, tuple[Mapping[str, Any], Load]] = {
-    "methods": (METHODS, INSTALLED.load),
-    "selectors": (SELECTORS, lambda plugin: plugin.load_as(Selector)),
-    "domains": (DOMAINS, load_domain),
-}
+Kinds = Mapping[Group, tuple[Mapping[str, Any], Load]]
+
+
+def _kinds() -> Kinds:
+    """The built-in ones of each kind, and the loader of installed ones."""
+    from overthink.tasks.analysis.selectors import SELECTORS, Selector
+    from overthink.tasks.domains.known_domains import DOMAINS, load_domain
+    from overthink.tasks.recipes.methods import INSTALLED, METHODS
+
+    return {
+        "methods": (METHODS, INSTALLED.load),
+        "selectors": (SELECTORS, lambda plugin: plugin.load_as(Selector)),
+        "domains": (DOMAINS, load_domain),
+    }
 
 
 def list_plugins() -> None:
@@ -26,16 +31,15 @@ def list_plugins() -> None:
     with plain_errors():
         table = Table("kind", "name", "distribution", "version")
         broken: list[str] = []
-        for group in KINDS:
-            for row in _rows(group, broken):
+        for group, (built_in, load) in _kinds().items():
+            for row in _rows(group, built_in, load, broken):
                 table.add_row(group[:-1], *row)
         console().print(table)
         if broken:
             raise UserError("; ".join(broken))
 
 
-def _rows(group: Group, broken: list[str]) -> Iterator[tuple[str, str, str]]:
-    built_in, load = KINDS[group]
+def _rows(group: Group, built_in: Mapping[str, Any], load: Load, broken: list[str]) -> Iterator[tuple[str, str, str]]:
     yield from ((name, "built in", "") for name in built_in)
     for name, plugin in plugins(group, built_in).items():
         try:

@@ -1,7 +1,7 @@
 """`overthink prm-eval` and `overthink prm-train`: measure a PRM, or train one."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,12 +19,11 @@ from overthink.flows.commands.options import (
 from overthink.flows.commands.report import print_report
 from overthink.flows.commands.run import print_dropped, print_taken
 from overthink.flows.commands.terminal import carry_out, console, plain_errors, print_complete, quiet
-from overthink.storage.opening import open_store
 from overthink.tasks.counted import counted
 from overthink.tasks.errors import UserError
-from overthink.tasks.recipes.complaints import naming
-from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
-from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe, PrmTrainRecipe
+
+if TYPE_CHECKING:
+    from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe, PrmTrainRecipe
 
 
 def prm_eval(
@@ -38,6 +37,11 @@ def prm_eval(
     html: Annotated[Path | None, typer.Option(help="Also write the curves to this file, as one page.")] = None,
 ) -> None:
     """Measure a PRM against labelled solutions, or against the grades of a finished run."""
+    from overthink.storage.opening import open_store
+    from overthink.tasks.recipes.complaints import naming
+    from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
+    from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe
+
     with plain_errors():
         if (recipe is None) == (run_name is None):
             raise UserError("name a recipe, such as prm-eval, or a finished run with --run; not both")
@@ -61,8 +65,9 @@ def prm_eval(
             write_text(html, page(f"PRM of {run_id}", [Section("The PRM", drawn)]))
 
 
-def _prm_eval_recipe(recipe: PrmEvalRecipe, place: str, skip_bad_rows: bool) -> str:
+def _prm_eval_recipe(recipe: "PrmEvalRecipe", place: str, skip_bad_rows: bool) -> str:
     from overthink.flows.prm_eval import prm_eval
+    from overthink.storage.opening import open_store
     from overthink.tasks.datasets.labelled import load_solutions
     from overthink.tasks.plan.prm_eval_plan import plan_prm_eval
     from overthink.tasks.plan.run_plan import is_finished
@@ -96,6 +101,11 @@ def prm_train(
     skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
 ) -> None:
     """Train a PRM on Monte Carlo labels of a policy's rollouts, or resume it; a finished one is only reported."""
+    from overthink.storage.opening import open_store
+    from overthink.tasks.recipes.complaints import naming
+    from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
+    from overthink.tasks.recipes.prm_recipes import PrmTrainRecipe
+
     with plain_errors():
         quiet()
         wanted = read_recipe_of(PrmTrainRecipe, find_recipe(recipe), changes or [])
@@ -105,8 +115,9 @@ def prm_train(
         print_report(console(), opened, opened.find_run(run_id))
 
 
-def _prm_train(recipe: PrmTrainRecipe, place: str, skip_bad_rows: bool) -> str:
+def _prm_train(recipe: "PrmTrainRecipe", place: str, skip_bad_rows: bool) -> str:
     from overthink.flows.prm_train import prm_train
+    from overthink.storage.opening import open_store
     from overthink.tasks.datasets.problem_loading import load_problems
     from overthink.tasks.plan.prm_train_plan import plan_prm_train
     from overthink.tasks.plan.run_plan import is_finished

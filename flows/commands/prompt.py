@@ -1,6 +1,6 @@
 """`overthink prompt`: exactly what a recipe puts to its policy."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,10 +8,10 @@ from overthink.flows.commands.options import RecipeArgument
 from overthink.flows.commands.terminal import console, plain_errors, print_note, quiet
 from overthink.tasks.closest import which_of_many
 from overthink.tasks.errors import UserError
-from overthink.tasks.recipes.complaints import naming
-from overthink.tasks.recipes.loading import find_recipe, read_asking
-from overthink.tasks.recipes.recipe import Recipe
-from overthink.tasks.records import Problem
+
+if TYPE_CHECKING:
+    from overthink.tasks.recipes.recipe import Recipe
+    from overthink.tasks.records import Problem
 
 
 def prompt(
@@ -24,6 +24,9 @@ def prompt(
     skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
 ) -> None:
     """Print exactly what is sent to a recipe's policy about one problem, and how long it is; loads no weights."""
+    from overthink.tasks.recipes.complaints import naming
+    from overthink.tasks.recipes.loading import find_recipe, read_asking
+
     with plain_errors():
         quiet()
         from overthink.tasks.plan.sent_prompt import sent_prompt
@@ -44,7 +47,7 @@ def prompt(
         print_note(sent.length.room_for(wanted.sampling.max_tokens))
 
 
-def _problem(recipe: Recipe, problem_id: str | None, skip_bad_rows: bool) -> Problem:
+def _problem(recipe: "Recipe", problem_id: str | None, skip_bad_rows: bool) -> "Problem":
     """The problem to show. Raises UserError with the first ids where there is none of that id."""
     from overthink.tasks.datasets.problem_loading import load_problems
 

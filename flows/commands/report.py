@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,11 +19,11 @@ from overthink.flows.commands.options import (
 )
 from overthink.flows.commands.status import status_of
 from overthink.flows.commands.terminal import Screen, carry_out, console, plain_errors, quiet, unfolded
-from overthink.storage.completeness import incomplete_stages
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
-from overthink.storage.store import Run, Store
-from overthink.tasks.stages.scored_run import remedy
+
+if TYPE_CHECKING:
+    from overthink.storage.store import Run, Store
 
 PICTURE_WIDTH = 100
 
@@ -55,8 +55,11 @@ def report(
             _draw(opened, runs, html, pictures)
 
 
-def _make_whole(store: Store, stored: Run) -> None:
+def _make_whole(store: "Store", stored: "Run") -> None:
     """Rebuild what a finished run has lost. Exits with code 1, changing nothing, where that needs an engine."""
+    from overthink.storage.completeness import incomplete_stages
+    from overthink.tasks.stages.scored_run import remedy
+
     if stored.status != "complete":
         return
     lost = incomplete_stages(store, stored)
@@ -76,7 +79,7 @@ def _make_whole(store: Store, stored: Run) -> None:
         raise typer.Exit(1)
 
 
-def _draw(store: Store, runs: Sequence[Run], html: Path | None, pictures: Path | None) -> None:
+def _draw(store: "Store", runs: "Sequence[Run]", html: Path | None, pictures: Path | None) -> None:
     from overthink.tasks.reporting.html.contents import report_facts, report_page, report_pictures
     from overthink.tasks.reporting.plots import write_pictures
 
@@ -87,7 +90,7 @@ def _draw(store: Store, runs: Sequence[Run], html: Path | None, pictures: Path |
         write_pictures(pictures, report_pictures(store, facts))
 
 
-def print_report(paper: Console, store: Store, stored: Run, only_prm: bool = False) -> None:
+def print_report(paper: Console, store: "Store", stored: "Run", only_prm: bool = False) -> None:
     """Print the results of a finished run. Raises StorageError where it is not finished."""
     if stored.status != "complete":
         raise StorageError(f"run {stored.run_id} is {status_of(store, stored)}: run its recipe again to finish it")
@@ -105,7 +108,7 @@ def print_report(paper: Console, store: Store, stored: Run, only_prm: bool = Fal
         paper.print(f'overthink sql --store {store.address} "SELECT * FROM prm_metrics"', markup=False, soft_wrap=True)
 
 
-def _print_summary(paper: Console, store: Store, stored: Run) -> None:
+def _print_summary(paper: Console, store: "Store", stored: "Run") -> None:
     from overthink.tasks.reporting.majority_limits import limit_lines
     from overthink.tasks.reporting.results import summary_rows
     from overthink.tasks.reporting.run_notes import reported_choices, run_notes
@@ -121,7 +124,7 @@ def _print_summary(paper: Console, store: Store, stored: Run) -> None:
         paper.print(f"overthink compare --store {store.address} {stored.run_id}", markup=False, soft_wrap=True)
 
 
-def _print_tables(paper: Console, store: Store, stored: Run, rows: Sequence[dict[str, Any]]) -> None:
+def _print_tables(paper: Console, store: "Store", stored: "Run", rows: Sequence[dict[str, Any]]) -> None:
     from overthink.tasks.reporting.result_tables import result_tables
     from overthink.tasks.reporting.results import accuracy_notes, run_title
 

@@ -12,21 +12,17 @@ from overthink.flows.commands.compare import print_verdict
 from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
 from overthink.flows.commands.report import print_report
 from overthink.flows.commands.terminal import carry_out, console, plain_errors, print_complete, print_note, quiet
-from overthink.flows.orchestration.untold import notes
-from overthink.storage.opening import open_store
-from overthink.storage.store import Store
 from overthink.tasks.counted import counted
-from overthink.tasks.engines.engine_config import PolicyConfig
 from overthink.tasks.errors import Regression, UserError
-from overthink.tasks.recipes.complaints import naming
-from overthink.tasks.recipes.loading import find_recipe, read_recipe
-from overthink.tasks.recipes.recipe import Recipe
-from overthink.tasks.recipes.sampling_config import SamplingConfig
 
 if TYPE_CHECKING:
+    from overthink.storage.store import Store
+    from overthink.tasks.engines.engine_config import PolicyConfig
     from overthink.tasks.plan.run_plan import Plan
+    from overthink.tasks.recipes.recipe import Recipe
+    from overthink.tasks.recipes.sampling_config import SamplingConfig
 
-StoreFlow = Callable[[Recipe, str, bool], Coroutine[Any, Any, str]]
+StoreFlow = Callable[["Recipe", str, bool], Coroutine[Any, Any, str]]
 
 
 def run(
@@ -52,6 +48,9 @@ def run(
     ] = False,
 ) -> None:
     """Run a recipe, or resume it; a finished one is only reported."""
+    from overthink.tasks.recipes.complaints import naming
+    from overthink.tasks.recipes.loading import find_recipe, read_recipe
+
     with plain_errors():
         quiet()
         wanted = read_recipe(find_recipe(recipe), changes or [])
@@ -73,7 +72,8 @@ def run(
                 _hand_over(wanted, deployment, None if store == DEFAULT_STORE else store, skip_bad_rows, workers, wait)
 
 
-def _print_dry_run(recipe: Recipe, place: str, skip_bad_rows: bool) -> None:
+def _print_dry_run(recipe: "Recipe", place: str, skip_bad_rows: bool) -> None:
+    from overthink.storage.opening import open_store
     from overthink.tasks.plan.dry_run import dry_run
 
     plan = _planned(recipe, skip_bad_rows)
@@ -81,7 +81,7 @@ def _print_dry_run(recipe: Recipe, place: str, skip_bad_rows: bool) -> None:
         console().print(line, soft_wrap=True, highlight=False)
 
 
-def _planned(recipe: Recipe, skip_bad_rows: bool) -> "Plan":
+def _planned(recipe: "Recipe", skip_bad_rows: bool) -> "Plan":
     # Prefect and the engines' packages take seconds to import; report mistakes in the recipe before that.
     from overthink.tasks.datasets.problem_loading import load_problems
     from overthink.tasks.plan.evaluation_plan import plan_evaluation
@@ -96,7 +96,7 @@ def _planned(recipe: Recipe, skip_bad_rows: bool) -> "Plan":
     return plan
 
 
-def _run(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow) -> None:
+def _run(recipe: "Recipe", place: str, skip_bad_rows: bool, flow: StoreFlow) -> None:
     opened, run_id = run_to_end(recipe, place, skip_bad_rows, flow)
     stored = opened.find_run(run_id)
     print_report(console(), opened, stored)
@@ -106,8 +106,10 @@ def _run(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow) -> No
         print_verdict(judge(opened, stored, recipe.gate))
 
 
-def run_to_end(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow | None = None) -> tuple[Store, str]:
+def run_to_end(recipe: "Recipe", place: str, skip_bad_rows: bool, flow: StoreFlow | None = None) -> "tuple[Store, str]":
     """Run what a recipe lacks, nothing if it is finished; returns the store and the run's id."""
+    from overthink.flows.orchestration.untold import notes
+    from overthink.storage.opening import open_store
     from overthink.tasks.plan.run_plan import is_finished
 
     plan, opened = _planned(recipe, skip_bad_rows), open_store(place)
@@ -125,7 +127,7 @@ def run_to_end(recipe: Recipe, place: str, skip_bad_rows: bool, flow: StoreFlow 
 
 
 def _flow_here(shared: bool = False) -> StoreFlow:
-    async def flow(recipe: Recipe, place: str, skip_bad_rows: bool) -> str:
+    async def flow(recipe: "Recipe", place: str, skip_bad_rows: bool) -> str:
         from overthink.flows.evaluate import evaluate  # with Prefect, which takes a second
 
         return await evaluate(recipe, place, skip_bad_rows, shared)
@@ -143,7 +145,7 @@ def _flow_on_ray(workers: int) -> StoreFlow:
 
 
 def _hand_over(
-    recipe: Recipe, deployment: str, store: str | None, skip_bad_rows: bool, workers: int, wait: bool
+    recipe: "Recipe", deployment: str, store: str | None, skip_bad_rows: bool, workers: int, wait: bool
 ) -> None:
     from prefect.utilities.urls import url_for
 
@@ -162,7 +164,7 @@ def _hand_over(
             raise typer.Exit(1)
 
 
-def print_taken(sampling: SamplingConfig, policy: PolicyConfig) -> None:
+def print_taken(sampling: "SamplingConfig", policy: "PolicyConfig") -> None:
     """Print which numbers came out of the model's own files."""
     from overthink.tasks.plan.model_generation import taken
 

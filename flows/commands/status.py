@@ -3,14 +3,15 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 from rich.table import Column, Table
 
 from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing
 from overthink.flows.commands.terminal import console, plain_errors, unfolded
-from overthink.storage.store import Run, Store
-from overthink.tasks.analysis.method_ids import method_name
-from overthink.tasks.stages.live_view import live_lines
+
+if TYPE_CHECKING:
+    from overthink.storage.store import Run, Store
 
 
 def status(store: StoreOption = DEFAULT_STORE) -> None:
@@ -43,14 +44,16 @@ def status(store: StoreOption = DEFAULT_STORE) -> None:
             _print_live(opened, name, {states.get(run_id, "") for run_id in run_ids})
 
 
-def _print_live(store: Store, name: str, states: Collection[str]) -> None:
+def _print_live(store: "Store", name: str, states: Collection[str]) -> None:
     """Print how far a run or a sweep is whose runs have these states; nothing of one that has ended."""
+    from overthink.tasks.stages.live_view import live_lines
+
     if {"running", "interrupted"} & set(states):
         for line in live_lines(name, store.reports(name).read(), "running" in states, time.time()):
             console().print(line, soft_wrap=True, highlight=False)
 
 
-def status_of(store: Store, stored: Run) -> str:
+def status_of(store: "Store", stored: "Run") -> str:
     """A run's status; a run with status running that no process holds is interrupted."""
     if stored.status != "running":
         return stored.status
@@ -59,6 +62,8 @@ def status_of(store: Store, stored: Run) -> str:
 
 def in_short(method_ids: Iterable[str]) -> str:
     """Methods by name, several sizes of one combined: `cot, best_of_n-n64, dvts × 5`."""
+    from overthink.tasks.analysis.method_ids import method_name
+
     families: dict[str, dict[str, None]] = defaultdict(dict)
     for method_id in method_ids:
         families[method_name(method_id)][method_id] = None

@@ -1,19 +1,18 @@
 """`overthink sweep`: a grid of policies, PRMs, problem sets, methods and budgets."""
 
 import shlex
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
 from overthink.flows.commands.run import print_dropped, print_taken
 from overthink.flows.commands.terminal import carry_out, console, plain_errors, quiet
-from overthink.storage.opening import open_store
 from overthink.tasks.counted import counted
 from overthink.tasks.errors import CellsFailed
-from overthink.tasks.recipes.complaints import naming
-from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
-from overthink.tasks.recipes.sweep_recipe import SweepRecipe
+
+if TYPE_CHECKING:
+    from overthink.tasks.recipes.sweep_recipe import SweepRecipe
 
 
 def sweep(
@@ -23,6 +22,10 @@ def sweep(
     skip_bad_rows: Annotated[bool, typer.Option(help="Drop and count problems that cannot be used.")] = False,
 ) -> None:
     """Run a grid of policies, PRMs and problem sets, or resume it; a finished one is only reported."""
+    from overthink.tasks.recipes.complaints import naming
+    from overthink.tasks.recipes.loading import find_recipe, read_recipe_of
+    from overthink.tasks.recipes.sweep_recipe import SweepRecipe
+
     with plain_errors():
         quiet()
         wanted = read_recipe_of(SweepRecipe, find_recipe(recipe), changes or [])
@@ -44,10 +47,11 @@ def sweep(
         raise typer.Exit(1)
 
 
-def _sweep(recipe: SweepRecipe, place: str, skip_bad_rows: bool) -> tuple[str, ...]:
+def _sweep(recipe: "SweepRecipe", place: str, skip_bad_rows: bool) -> tuple[str, ...]:
     """Run what is missing and print the results; returns the failures."""
     # Prefect and the engines' packages take seconds to import; report mistakes in the recipe before that.
     from overthink.flows.sweep import sweep as sweep_flow
+    from overthink.storage.opening import open_store
     from overthink.tasks.plan.sweep_plan import check_runs, plan_sweep
     from overthink.tasks.reporting.sweep_tables import sweep_rows, sweep_table
 

@@ -9,18 +9,19 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from overthink.flows.commands.stopping import EXIT_CODE, MESSAGE, Terminated, ending_with_its_tasks, stopped_by_sigterm
-from overthink.storage.files import disk_errors
 from overthink.storage.storage_errors import QueryError, StorageError, StoreBusy
-from overthink.storage.store import Store
 from overthink.tasks.errors import CellsFailed, Regression, UserError
 from overthink.tasks.reporting.terminal_text import printable
+
+if TYPE_CHECKING:
+    from overthink.storage.store import Store
 
 NO_TERMINAL_WIDTH = 120
 WIDEST = 100_000
@@ -52,7 +53,7 @@ def quiet() -> None:
     os.environ["no_proxy"] = direct if LOOPBACK in direct else f"{direct},{LOOPBACK}".lstrip(",")
 
 
-def carry_out(store: Store, run_id: str, what: str, flow: Callable[[], Coroutine[Any, Any, object]]) -> None:
+def carry_out(store: "Store", run_id: str, what: str, flow: Callable[[], Coroutine[Any, Any, object]]) -> None:
     """Run a flow, with all library output in the run's log. On failure prints what is safe and exits with code 1.
 
     Raises UserError, StoreBusy and CellsFailed, which the caller reports better.
@@ -99,7 +100,7 @@ def console() -> Screen:
     return screen if screen.is_terminal else Screen(width=NO_TERMINAL_WIDTH)
 
 
-def print_complete(store: Store, run_id: str) -> None:
+def print_complete(store: "Store", run_id: str) -> None:
     """Print in a line that a run needs nothing."""
     finished = (store.find_run(run_id).finished_at or "")[:16].replace("T", " ")
     line = f"{run_id}: complete since {finished} UTC, nothing to do"
@@ -131,6 +132,8 @@ def _stopped(screen: Console, reason: str, log: Path, code: int = 1) -> NoReturn
 @contextlib.contextmanager
 def chatter_to(log: Path) -> Iterator[Console]:
     """Send everything written to standard output and error, native libraries' too, to the log; yield the terminal."""
+    from overthink.storage.files import disk_errors
+
     with disk_errors(log):
         log.parent.mkdir(parents=True, exist_ok=True)
         sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

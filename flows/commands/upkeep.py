@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -12,14 +12,15 @@ from rich.text import Text
 
 from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing
 from overthink.flows.commands.terminal import chatter_to, console, plain_errors, quiet, unfolded
-from overthink.storage.garbage import Garbage, find_garbage, remove_garbage
-from overthink.storage.integrity import Finding
-from overthink.storage.store import Store
 from overthink.tasks.counted import counted
 from overthink.tasks.errors import UserError
-from overthink.tasks.recipes.loading import find_recipe, read_runs
-from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.reporting.terminal_text import printable
+
+if TYPE_CHECKING:
+    from overthink.storage.garbage import Garbage
+    from overthink.storage.integrity import Finding
+    from overthink.storage.store import Store
+    from overthink.tasks.recipes.recipe import Recipe
 
 STYLES = {"ok": "green", "warning": "yellow", "broken": "red"}
 
@@ -40,6 +41,8 @@ def gc(
 
     What engines made is listed separately, and removed only by --confirm with the name of each stage.
     """
+    from overthink.storage.garbage import find_garbage, remove_garbage
+
     with plain_errors():
         opened = existing(store)
         forgotten = {run_id for name in run_names or [] for run_id in _forgotten(opened, name)}
@@ -62,7 +65,7 @@ def gc(
             console().print("no garbage")
 
 
-def _forgotten(store: Store, name: str) -> list[str]:
+def _forgotten(store: "Store", name: str) -> list[str]:
     """The ids of a run, or of a sweep and its runs. Raises where there is none, or several."""
     sweep = store.find_sweep(name)
     if sweep is not None:
@@ -73,7 +76,7 @@ def _forgotten(store: Store, name: str) -> list[str]:
     return named
 
 
-def _print_garbage(store: Store, found: Sequence[Garbage], conclusion: str) -> None:
+def _print_garbage(store: "Store", found: "Sequence[Garbage]", conclusion: str) -> None:
     if not found:
         return
     table = Table("what", "why", "name")
@@ -84,7 +87,7 @@ def _print_garbage(store: Store, found: Sequence[Garbage], conclusion: str) -> N
     console().print(conclusion, soft_wrap=True)
 
 
-def _total(found: Sequence[Garbage]) -> str:
+def _total(found: "Sequence[Garbage]") -> str:
     return f"{counted(len(found), 'thing')} of {sum(item.size for item in found):,} bytes"
 
 
@@ -103,6 +106,8 @@ def doctor(
     ] = False,
 ) -> None:
     """Check Python, packages, engines, GPUs, Prefect, endpoints and a store; exits with 1 where one is broken."""
+    from overthink.tasks.recipes.loading import find_recipe, read_runs
+
     with plain_errors():
         quiet()
         if seeds and recipe is None:
@@ -128,7 +133,7 @@ def not_checked(store: str | None, recipe: str | None, endpoints: Sequence[str])
     return f"not checked: {', '.join(left_out)}" if left_out else ""
 
 
-def _seeds_told(runs: Sequence[Recipe]) -> set[str]:
+def _seeds_told(runs: "Sequence[Recipe]") -> set[str]:
     """Load the policies of recipes and print what is found; returns the levels."""
     from overthink.flows.commands.seed_findings import seed_findings
 
@@ -143,7 +148,7 @@ def _seeds_told(runs: Sequence[Recipe]) -> set[str]:
     return levels
 
 
-def _told(finding: Finding) -> str:
+def _told(finding: "Finding") -> str:
     """Print a finding; returns its level."""
     remedy = f": {finding.remedy}" if finding.remedy else ""
     line = Text(f"{finding.level:8}", style=STYLES[finding.level])

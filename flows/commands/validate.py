@@ -6,9 +6,6 @@ import typer
 
 from overthink.flows.commands.options import RecipeArgument
 from overthink.flows.commands.terminal import console, plain_errors
-from overthink.tasks.recipes.any_kind import read_any
-from overthink.tasks.recipes.loading import find_recipe
-from overthink.tasks.recipes.strategy_file import Strategy
 
 
 def validate(
@@ -19,6 +16,10 @@ def validate(
 
     Loads no engine and reads no problems: `overthink run RECIPE --dry-run` checks those too.
     """
+    from overthink.tasks.recipes.any_kind import read_any
+    from overthink.tasks.recipes.loading import find_recipe
+    from overthink.tasks.recipes.strategy_file import Strategy
+
     with plain_errors():
         found = read_any(find_recipe(recipe), changes or [])
         command = "solve" if isinstance(found, Strategy) else found.command

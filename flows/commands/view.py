@@ -5,14 +5,16 @@ import secrets
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from overthink.flows.commands.options import DEFAULT_STORE, STORE_HELP, existing
 from overthink.flows.commands.terminal import LOOPBACK, console, plain_errors
-from overthink.storage.store import Store
 from overthink.tasks.errors import UserError
+
+if TYPE_CHECKING:
+    from overthink.storage.store import Store
 
 PORT = 8765
 _TOKEN = re.compile(r"[\w-]{16,}", re.ASCII)
@@ -51,7 +53,7 @@ def view(
             _serve(opened, listener, token or secrets.token_urlsafe(16))
 
 
-def _export(store: Store, folder: Path, run_names: Sequence[str] | None) -> None:
+def _export(store: "Store", folder: Path, run_names: Sequence[str] | None) -> None:
     from overthink.tasks.reporting.viewer.static_export import export_pages
 
     only = {run.run_id for name in run_names for run in store.find_runs(name)} if run_names else None
@@ -68,7 +70,7 @@ def _listening(port: int) -> socket.socket:
         raise UserError(f"{taken}; name another with --port, or 0 for any") from error
 
 
-def _serve(store: Store, listener: socket.socket, token: str) -> None:
+def _serve(store: "Store", listener: socket.socket, token: str) -> None:
     """Serve until Ctrl-C."""
     import uvicorn
 

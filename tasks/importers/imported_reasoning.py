@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from overthink.tasks.errors import ProblemError
+from overthink.tasks.importers.import_words import ANY
 from overthink.tasks.importers.imported import ImportedProblem, ImportedRollout, ImportedSet, ImportedStep
 from overthink.tasks.reasoning_marks import FAMILIES, Divided, ReasoningMarks, divide, divide_by_any
-
-ANY = "any"
 
 
 def families_of(option: str) -> tuple[ReasoningMarks, ...]:

@@ -13,6 +13,7 @@ from overthink.tasks.errors import ProblemError
 from overthink.tasks.importers.answer_counts import read_answer_counts
 from overthink.tasks.importers.codet import read_codet
 from overthink.tasks.importers.compute_optimal_tts import read_compute_optimal_tts
+from overthink.tasks.importers.import_words import ImportFormat, WhichSelectors
 from overthink.tasks.importers.imported import ImportedProblem, ImportedSet
 from overthink.tasks.importers.imported_reasoning import families_of, with_reasoning
 from overthink.tasks.importers.inspect_logs import read_inspect
@@ -21,7 +22,7 @@ from overthink.tasks.importers.mapped_jsonl import read_mapped_jsonl
 from overthink.tasks.importers.search_and_learn import read_search_and_learn
 from overthink.tasks.plan.method_nodes import grade_node, problems_of, tests_node
 from overthink.tasks.plan.run_plan import Plan, run_id
-from overthink.tasks.recipes.import_recipe import ImportFormat, ImportRecipe, WhichSelectors
+from overthink.tasks.recipes.import_recipe import ImportRecipe
 from overthink.tasks.stages.import_nodes import ImportNode
 from overthink.tasks.stages.node import ProblemsNode
 from overthink.tasks.stages.select import SelectNode, SelectSettings

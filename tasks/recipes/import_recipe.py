@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, JsonValue, ValidationError, ValidationInfo, field_validator
 
@@ -12,7 +12,8 @@ from overthink.tasks.datasets.rows import named_columns
 from overthink.tasks.domains.domain import Extraction
 from overthink.tasks.domains.known_domains import DOMAINS, MATH, DomainName, domain_of
 from overthink.tasks.errors import UserError
-from overthink.tasks.importers.imported_reasoning import ANY, families_of
+from overthink.tasks.importers.import_words import ANY, ImportFormat, WhichSelectors
+from overthink.tasks.importers.imported_reasoning import families_of
 from overthink.tasks.importers.lm_eval import COLUMNS as LM_EVAL_COLUMNS
 from overthink.tasks.importers.mapped_jsonl import parse_mapping
 from overthink.tasks.importers.score_transforms import ScoreTransform
@@ -22,12 +23,8 @@ from overthink.tasks.recipes.loading import option_value
 from overthink.tasks.recipes.recipe import AnyRecipe
 
 CODE = "code"
-WhichSelectors = Literal["default", "all"]
 MAPPED = ("jsonl", "lm-eval", "inspect")  # formats of which `--map` names columns
 OF_PROGRAMS = "codet"  # which always brings a program's tests, and nothing else
-ImportFormat = Literal[
-    "compute-optimal-tts", "search-and-learn", "answer-counts", "lm-eval", "inspect", "codet", "jsonl"
-]
 
 
 def _known_marks(option: str) -> str:
