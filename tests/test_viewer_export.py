@@ -43,6 +43,11 @@ def test_the_pages_are_those_of_the_store(folder: Path) -> None:
     assert (folder / "static" / "katex" / "LICENSE").is_file()
 
 
+def test_no_page_is_written_twice(folder: Path) -> None:
+    texts = [page.read_text(encoding="utf-8") for page in folder.glob("*.html")]
+    assert len(set(texts)) == len(texts)
+
+
 def test_only_the_named_runs_are_written(store: Store, tmp_path: Path) -> None:
     assert overthink("view", store.address, "--export", tmp_path / "pages", "--run", "second").returncode == 0
     assert "1 run," in (tmp_path / "pages" / "index.html").read_text(encoding="utf-8")

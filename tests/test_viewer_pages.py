@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
+import duckdb
 import pytest
 from viewed_store import SAMPLED, SEARCHED, write_store
 
@@ -13,6 +15,7 @@ from overthink.storage.store import Store
 from overthink.tasks.errors import UserError
 from overthink.tasks.reporting.viewer import problem_list, problem_rollouts
 from overthink.tasks.reporting.viewer.loopback_server import address
+from overthink.tasks.reporting.viewer.problem_list import BY_ID
 from overthink.tasks.reporting.viewer.viewer_pages import Pages
 
 
@@ -236,3 +239,27 @@ def test_a_problem_is_shown_as_two_runs_solved_it(pages: Pages) -> None:
     assert "majority chose 5 among the first 4 rollouts, which is wrong" in one
     assert "majority chose 7 among the first 4 rollouts, which is right. 4 of 4 rollouts are right." in two
     assert 'value="second"' in pages.render("run", {"run": "first"})
+
+
+def test_the_choice_of_each_of_two_runs_is_the_reader_s(pages: Pages) -> None:
+    two = {"run": "first", "other": "second"}
+    page = pages.render("compare", {**two, "selector": "oracle", "other_selector": "prm_last_max", "outcome": "all"})
+    assert "first: policy, best_of_n-n4, oracle, n = 4" in page
+    assert "second: policy, best_of_n-n4, prm_last_max, n = 4" in page
+    for name in ("method", "selector", "n", "other_method", "other_selector", "other_n"):
+        assert f'<select name="{name}">' in page
+    linked = [parse_qs(urlsplit(unescape(link)).query) for link in re.findall(r'href="([^"]*both[^"]*)"', page)]
+    assert linked and all((one["selector"], one["other_selector"]) == (["oracle"], ["prm_last_max"]) for one in linked)
+    both = words(
+        pages.render("both", {**two, "problem": "outvoted", "selector": "oracle", "other_selector": "prm_last_max"})
+    )
+    assert "first best_of_n-n4, oracle, n = 4" in both and "second best_of_n-n4, prm_last_max, n = 4" in both
+    searched = pages.render("compare", {**two, "method": SEARCHED})
+    assert f"first: policy, {SEARCHED}</p>" in searched
+
+
+def test_numbers_in_the_names_of_problems_are_ordered_as_numbers() -> None:
+    ids = ["p10", "p9", "p1", "q/2/10", "q/2/9", "p" + "1" * 30, "a", "10", "9", ""]
+    values = ", ".join(f"('{one}')" for one in ids)
+    found = duckdb.sql(f"SELECT problem_id FROM (VALUES {values}) t(problem_id) ORDER BY {BY_ID}").fetchall()
+    assert [one for (one,) in found] == ["", "9", "10", "a", "p1", "p9", "p10", "p" + "1" * 30, "q/2/9", "q/2/10"]

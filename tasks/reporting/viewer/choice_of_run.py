@@ -39,7 +39,7 @@ def choice_of(reading: OpenReading, run: Run, state: ListState) -> RunChoice:
         raise UserError(f"run {run.run_id} has no rollouts: it measured or trained a PRM")
     if state.method not in (None, *methods):
         raise UserError(f"run {run.run_id} has no method {state.method}: it has {', '.join(methods)}")
-    method = state.method or max(methods, key=lambda name: methods[name])
+    method = state.method or str(own_method(run))
     rows = [row for row in reading.rows(ACCURACIES_SQL) if (row["run_id"], row["method_id"]) == (run.run_id, method)]
     if not rows:
         return RunChoice(method, None, None, list(methods), (), (), None)
@@ -58,6 +58,12 @@ def methods_of(run: Run) -> dict[str, int]:
     for use in uses:
         methods[str(use.method_id)] = max(use.n or 0, methods.get(str(use.method_id), 0))
     return methods
+
+
+def own_method(run: Run) -> str | None:
+    """The method of a run that pages show where none is named: that with the most rollouts; None where it has none."""
+    methods = methods_of(run)
+    return max(methods, key=lambda name: methods[name], default=None)
 
 
 def best_of(rows: Sequence[Row]) -> Row | None:

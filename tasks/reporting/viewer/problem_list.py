@@ -24,13 +24,23 @@ SHOWN: Mapping[Show, str] = {
     "right": "chosen_right",
     "unknown": "unknown > 0",
 }
+
+
+def natural(column: str) -> str:
+    """What orders texts with their numbers as numbers, p9 before p10."""
+    padded = "lpad(part, greatest(20, length(part))::INTEGER, '0')"
+    parts = f"regexp_extract_all({column}, '[0-9]+|[^0-9]+')"
+    return f"list_transform({parts}, lambda part: CASE WHEN part[1] BETWEEN '0' AND '9' THEN {padded} ELSE part END)"
+
+
+BY_ID = f"{natural('problem_id')}, problem_id"
 SORTED: Mapping[Sort, str] = {
-    "problem": "problem_id",
-    "hardest": '"right" / rollouts NULLS LAST, problem_id',
-    "easiest": '"right" / rollouts DESC NULLS LAST, problem_id',
-    "level": "level NULLS LAST, problem_id",
-    "subject": "subject NULLS LAST, problem_id",
-    "longest": "tokens DESC NULLS LAST, problem_id",
+    "problem": BY_ID,
+    "hardest": f'"right" / rollouts NULLS LAST, {BY_ID}',
+    "easiest": f'"right" / rollouts DESC NULLS LAST, {BY_ID}',
+    "level": f"{natural('level')} NULLS LAST, {BY_ID}",
+    "subject": f"subject NULLS LAST, {BY_ID}",
+    "longest": f"tokens DESC NULLS LAST, {BY_ID}",
 }
 OF_RUN = "problem_set = (SELECT problem_set FROM runs WHERE run_id = $run)"
 _LISTED = f"""WITH counted AS (

@@ -8,7 +8,7 @@ from typing import Any
 from overthink.storage.store import Run
 from overthink.tasks.reporting.viewer.choice_of_run import RunChoice
 from overthink.tasks.reporting.viewer.open_readings import OpenReading, Row
-from overthink.tasks.reporting.viewer.problem_list import PAGE, listed_sql
+from overthink.tasks.reporting.viewer.problem_list import BY_ID, PAGE, listed_sql
 from overthink.tasks.reporting.viewer.states import CompareState, Outcome
 
 # A verdict that is unknown is in none but the last.
@@ -28,7 +28,7 @@ pairs AS MATERIALIZED (
            two.chosen AS second, two.chosen_right AS second_right, two."right" AS second_share,
            two.rollouts AS second_of
     FROM one JOIN two ON two.problem_id = one.problem_id AND two.question IS NOT DISTINCT FROM one.question),
-page AS (SELECT *, row_number() OVER (ORDER BY problem_id) AS place FROM pairs WHERE {{shown}}
+page AS (SELECT *, row_number() OVER (ORDER BY {BY_ID}) AS place FROM pairs WHERE {{shown}}
          ORDER BY place LIMIT $size OFFSET $offset)
 SELECT * FROM (SELECT {{{{{_COUNTS}}}}} AS counts FROM pairs) LEFT JOIN page ON true ORDER BY place"""
 _PARAMETER = re.compile(r"\$(\w+)")

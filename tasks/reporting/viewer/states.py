@@ -76,11 +76,35 @@ class ProblemState(ListState):
         return ListState.model_validate(self.model_dump(include=set(ListState.model_fields)))
 
 
-class CompareState(State):
-    """A page of the problems of two runs."""
+class TwoRuns(State):
+    """Two runs, and which choice of each is looked at; that of a run itself where it is None."""
 
     run: str
     other: str
+    method: str | None = None
+    selector: str | None = None
+    n: int | None = Field(default=None, ge=1)
+    other_method: str | None = None
+    other_selector: str | None = None
+    other_n: int | None = Field(default=None, ge=1)
+
+    @property
+    def sides(self) -> tuple[ListState, ListState]:
+        """What is looked at of each run."""
+        names = ("run", "method", "selector", "n")
+        first = {name: getattr(self, name) for name in names}
+        second = {name: getattr(self, f"other_{name}") for name in names[1:]}
+        return ListState(**first), ListState(run=self.other, **second)
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The parameters that say all this, for the address of another page of the two runs."""
+        return {name: value for name, value in self.parameters().items() if name in TwoRuns.model_fields}
+
+
+class CompareState(TwoRuns):
+    """A page of the problems of two runs."""
+
     outcome: Outcome = "differ"
     q: str = ""
     page: int = Field(default=1, ge=1)
@@ -91,9 +115,7 @@ class CompareState(State):
         return ListState(run=self.run, q=self.q)
 
 
-class BothState(State):
+class BothState(TwoRuns):
     """One problem as two runs solved it."""
 
-    run: str
-    other: str
     problem: str

@@ -11,6 +11,7 @@ from overthink.storage.files import disk_errors
 from overthink.storage.keys import content_key
 from overthink.storage.store import Store
 from overthink.tasks.errors import UserError
+from overthink.tasks.reporting.viewer.choice_of_run import own_method
 from overthink.tasks.reporting.viewer.page_templates import static_folder
 from overthink.tasks.reporting.viewer.viewer_pages import Pages
 
@@ -49,6 +50,7 @@ class _Export:
 
     def __init__(self, store: Store, only: Collection[str] | None) -> None:
         self._pages = Pages(store, self._link, only, is_static=True)
+        self._own = {run.run_id: own_method(run) for run in store.runs()}
         self._names: set[str] = set()
         self._waiting: list[tuple[str, str, Mapping[str, str]]] = []
         self._link("", {})
@@ -63,6 +65,8 @@ class _Export:
 
     def _link(self, page: str, parameters: Mapping[str, str]) -> str:
         kept = {name: value for name, value in parameters.items() if name in KEPT[page]}
+        if "method" in kept and kept["method"] == self._own[kept["run"]]:
+            del kept["method"]  # that page has another name already
         name = file_name(page, kept)
         if name not in self._names:
             self._names.add(name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from overthink.storage.stage_kinds import StageKind
@@ -111,15 +112,15 @@ class Pages:
         state = CompareState.read(parameters)
         runs = self._known(state.run), self._known(state.other)
         with self._readings.of(*runs) as reading:
-            first, second = (choice_of(reading, run, ListState(run=run.run_id)) for run in runs)
+            first, second = map(partial(choice_of, reading), runs, state.sides)
             found = pairs_of(reading, runs, (first, second), state)
-        return self._html("compare.html", state=state, runs=runs, choices=(first, second), found=found)
+        return self._html("compare.html", state=state, runs=runs, chosen=(first, second), found=found)
 
     def _both(self, parameters: Mapping[str, str]) -> str:
         state = BothState.read(parameters)
         runs = self._known(state.run), self._known(state.other)
         with self._readings.of(*runs) as reading:
-            sides = [_side(reading, run, state.problem) for run in runs]
+            sides = [_side(reading, run, side, state.problem) for run, side in zip(runs, state.sides, strict=True)]
         return self._html("both.html", state=state, sides=sides)
 
     def _known_runs(self) -> list[Run]:
@@ -132,9 +133,10 @@ class Pages:
         raise UserError(f"the store has no run {run_id!r}")
 
 
-def _side(reading: OpenReading, run: Run, problem_id: str) -> dict[str, Any]:
+def _side(reading: OpenReading, run: Run, side: ListState, problem_id: str) -> dict[str, Any]:
     """What a run made of a problem."""
-    state = ProblemState(run=run.run_id, problem=problem_id)
+    state = ProblemState(**side.model_dump(), problem=problem_id)
     choice = choice_of(reading, run, state)
     facts = problem_facts(reading, run, choice, problem_id)
-    return {"run": run, "choice": choice, "facts": facts, "shown": rollout_page(reading, run, choice, state)}
+    shown = rollout_page(reading, run, choice, state)
+    return {"run": run, "state": state, "choice": choice, "facts": facts, "shown": shown}
