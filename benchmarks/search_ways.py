@@ -14,7 +14,7 @@ from overthink.storage.journal import Journal
 from overthink.storage.keys import content_key
 from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.engine_protocol import Policy, Prm
-from overthink.tasks.engines.registry import open_policy, open_prm
+from overthink.tasks.engines.registry import EngineSlot, open_policy, open_prm
 from overthink.tasks.methods.requests import Generate, Method, Score
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.run_plan import Plan
@@ -100,9 +100,10 @@ async def engines_of(case: Case) -> AsyncIterator[tuple[Policy, Prm]]:
     """Our engines for a case, loaded."""
     recipe = case.recipe(1, 0)
     assert recipe.prm is not None
-    policy, prm = await open_policy(recipe.policy), await open_prm(recipe.prm)
+    policy: EngineSlot[Policy] = EngineSlot(recipe.policy, open_policy)
+    prm: EngineSlot[Prm] = EngineSlot(recipe.prm, open_prm)
     try:
-        yield policy, prm
+        yield await policy.get(), await prm.get()
     finally:
         await policy.close()
         await prm.close()

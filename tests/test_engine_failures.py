@@ -1,6 +1,7 @@
 """Engines that cannot be loaded, that die, or that answer nonsense: each a clear error, never a made-up score."""
 
 import asyncio
+import gc
 import json
 import math
 import shutil
@@ -103,6 +104,14 @@ async def test_a_slot_loads_once_and_again_after_a_death() -> None:
     await asyncio.gather(slot.discard(first), slot.discard(first))
     assert await slot.get() is not first
     assert len(opened) == 2
+
+
+async def test_what_an_engine_brought_with_it_is_not_collected_again() -> None:
+    gc.unfreeze()
+    slot: EngineSlot[Any] = EngineSlot(FakePolicyConfig(), open_policy)
+    engine = await slot.get()
+    assert gc.get_freeze_count() > 10_000
+    assert not any(engine is each for each in gc.get_objects())
 
 
 @pytest.mark.parametrize(

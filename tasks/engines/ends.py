@@ -1,5 +1,6 @@
 """Where a call ends: the tokens that contain a stop string, the tokens of a mark, and which of them came first."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,7 +98,7 @@ class Ends:
 
 
 def _tokens_to(end: int, token_ends: Sequence[int]) -> int:
-    return next((number for number, reached in enumerate(token_ends, 1) if reached >= end), len(token_ends))
+    return min(bisect_left(token_ends, end) + 1, len(token_ends))
 
 
 def _place(tokens: Sequence[int], mark: Tokens) -> int | None:

@@ -1,6 +1,7 @@
 """From a recipe's engine to the engine itself: its identity without loading, loading, reloading after a death."""
 
 import asyncio
+import gc
 import json
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -270,6 +271,7 @@ class EngineSlot(Generic[Engine]):
                     if self._has_died:
                         raise EngineDied(str(error)) from error
                     raise
+                gc.freeze()  # the libraries' million objects: each full collection would walk through them, for 0.5 s
             return self._engine
 
     async def discard(self, engine: Engine) -> None:

@@ -128,9 +128,9 @@ class TokenPolicy(ABC):
         fault = None
         if len(written.tokens) > sampling.max_tokens:
             fault = f"{len(written.tokens)} tokens, {sampling.max_tokens} being asked for"
-        elif not all(0 <= token < self._vocabulary for token in written.tokens):
+        elif written.tokens and not 0 <= min(written.tokens) <= max(written.tokens) < self._vocabulary:
             fault = f"a token that is none of the tokenizer's {self._vocabulary}"
-        elif not all(math.isfinite(logprob) and logprob <= ROUNDING for logprob in written.logprobs):
+        elif not (all(map(math.isfinite, written.logprobs)) and max(written.logprobs, default=0.0) <= ROUNDING):
             fault = "a token whose log-probability is none: check the model's weights and dtype"
         elif not 0 <= (written.cached_tokens or 0) <= prompt_tokens:
             fault = f"{written.cached_tokens} cached tokens of a prompt of {prompt_tokens}"
