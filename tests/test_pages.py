@@ -6,6 +6,7 @@ What a page's recipes and figures say beyond that is held by the test of that pa
 import ast
 import json
 import re
+import shutil
 import tomllib
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -152,6 +153,62 @@ def test_a_recipe_or_a_part_of_one_is_valid(block: str, tmp_path: Path, monkeypa
     else:
         kind = next(kind for kind in (Recipe, *KINDS) if set(value) <= set(kind.model_fields))
         assert check_recipe(BASE | value) if kind is Recipe else kind.model_validate(value)
+
+
+# Commands that need nothing but a finished store are run on one, by names that are there.
+ON_A_STORE = {"status", "report", "cost", "show", "view", "export", "compare", "tree", "gc"}
+STAND_INS = {
+    **dict.fromkeys(("demo", "night", "my-run", "search", "miniature", "nightly-61c40a", "RUN"), "small"),
+    **dict.fromkeys(("miniature-large", "nightly-2b8de2"), "large"),
+    **dict.fromkeys(("/data/store", "/data/paper"), "store"),
+    "beam_search-n16-m4-step_tokens64": "beam_search-n8-m4",
+    "PROBLEM": "0",
+}
+# Buckets, a server that goes on, imports, and names that nobody has: their own tests have them.
+NOT_HERE = re.compile("s3://|^view(?!.*--export)|^compare (search-and-learn|compute-optimal-tts|answer-counts)$|…")
+
+
+def on_a_store() -> list[Any]:
+    """Each of these commands once, with names of the store."""
+    found: dict[str, Any] = {}
+    for page, text in PAGES.items():
+        for words in (words[1:] for words in commands(text) if words[0] == "overthink"):
+            there = [re.sub("^chain-.*", "0", STAND_INS.get(word, word)) for word in words]
+            said = " ".join(there)
+            if words[0] in ON_A_STORE and not NOT_HERE.search(said):
+                found.setdefault(said, pytest.param(there, id=f"{page}: {said[:60]}"))
+    return [*found.values()]
+
+
+@pytest.mark.parametrize("words", on_a_store())
+def test_a_command_does_what_it_says(words: list[str], report_pages: Path, tmp_path: Path) -> None:
+    shutil.copytree(report_pages / "store", tmp_path / "store")
+    told = overthink(*words, cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [words for text in PAGES.values() for words in commands(text) if words[1:2] == ["init"]]
+)
+def test_a_first_recipe_is_valid(words: list[str], tmp_path: Path) -> None:
+    assert overthink(*words[1:], cwd=tmp_path).returncode == 0
+    (written_there,) = tmp_path.iterdir()
+    assert overthink("validate", written_there).returncode == 0
+
+
+def test_files_and_exports_are_read_by_other_tools_as_the_pages_say(
+    report_pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(report_pages / "store", tmp_path / "store")
+    for words in commands(PAGES["docs/sql.md"]):
+        if words[1] == "export":
+            assert overthink(*(STAND_INS.get(word, word) for word in words[1:]), cwd=tmp_path).returncode == 0
+    monkeypatch.chdir(tmp_path)
+    snippets = [*blocks("python", PAGES["docs/store.md"]), *blocks("python", PAGES["docs/sql.md"])]
+    assert len(snippets) == 3
+    for snippet in snippets:
+        lines_here = [line for line in snippet.splitlines() if find_spec("polars") or "polars" not in line]
+        exec("\n".join(lines_here), {})
 
 
 @pytest.mark.parametrize("block", [*written("python")])

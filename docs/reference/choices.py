@@ -19,7 +19,7 @@ def selectors_page() -> str:
     told = {name: pattern for pattern in FORMULAS["selectors"] for name in _names(pattern)}
     _same("selectors", set(told), set(SELECTORS))
     rows = [_selector_row(pattern, text) for pattern, text in FORMULAS["selectors"].items()]
-    table = ["| selector | reads | formula | | source |", "| --- | --- | --- | --- | --- |", *rows]
+    table = ["| selector | formula | |", "| --- | --- | --- |", *rows]
     return "\n".join([FORMULAS["selectors_head"], *table, "", FORMULAS["papers"]])
 
 
@@ -28,7 +28,7 @@ def methods_page() -> str:
     models = {model["properties"]["method"]["const"]: model for model in _method_models()}
     _same("methods", set(FORMULAS["methods"]), set(models))
     rows = [_method_row(name, model, FORMULAS["methods"][name]) for name, model in models.items()]
-    table = ["| method | | formula | source |", "| --- | --- | --- | --- |", *rows]
+    table = ["| method | what it computes |", "| --- | --- |", *rows]
     return "\n".join([FORMULAS["methods_head"], *table, "", FORMULAS["papers"]])
 
 
@@ -52,9 +52,11 @@ def _same(what: str, told: set[str], known: set[str]) -> None:
 
 def _selector_row(pattern: str, text: dict[str, str]) -> str:
     read = {f"`{signal}`" for name in _names(pattern) if (signal := signal_of(name)) is not None}
-    return f"| `{pattern}` | {', '.join(sorted(read))} | {text['formula']} | {text['words']} | {text['source']} |"
+    known = [f"reads {', '.join(sorted(read))}" if read else "", text["source"]]
+    words = "; ".join(filter(None, [text["words"], *known]))
+    return f"| `{pattern}` | {text['formula']} | {words} |"
 
 
 def _method_row(name: str, model: dict[str, Any], text: dict[str, str]) -> str:
     described = str(model["description"]).partition("\n\n")[0].replace("\n", " ")
-    return f"| [`{name}`](recipes.md#method-{name}) | {described} | {text['formula']} | {text['source']} |"
+    return f"| [`{name}`](recipes.md#method-{name}) | {described} {text['formula']}. {text['source']} |"
