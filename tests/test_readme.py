@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import get_args
 
 import yaml
+from commanding import overthink
 from typer.testing import CliRunner
 
+from benchmarks.gpu_memory import table
 from overthink.flows.commands.cli import app
 from overthink.tasks.analysis.prm_measures import Measure
 from overthink.tasks.datasets.problem_loading import load_problems
@@ -63,6 +65,19 @@ def test_the_recipes_of_the_readme_are_valid() -> None:
     (whole,) = [recipe for recipe in written if "name" in recipe]
     for part in written:
         assert Recipe.model_validate(whole | part).chosen_selectors()[0] == "majority"
+
+
+def test_the_lines_for_a_gpu_make_a_recipe_that_runs_as_they_say(tmp_path: Path) -> None:
+    section = README.partition("## On your GPU")[2].partition("\n## ")[0]
+    quick, split = blocks("sh", section)
+    assert len(quick.strip().splitlines()) == 4
+    made = next(words for words in commands(section) if words[:2] == ["overthink", "init"])
+    assert overthink(*made[1:], cwd=tmp_path).returncode == 0
+    sets = shlex.split(split)[3:]
+    checked = overthink("validate", "night.yaml", *sets, cwd=tmp_path)
+    assert (checked.returncode, checked.stdout) == (0, "night.yaml: a valid recipe of `overthink run`\n")
+    rows = [line for line in section.splitlines() if line.startswith("| Qwen")]
+    assert len(rows) > 3 and all(row in table() for row in rows), "as benchmarks/gpu_memory.py computes it"
 
 
 def test_the_table_of_selectors_has_all_that_its_recipe_chooses() -> None:
