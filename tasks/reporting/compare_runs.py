@@ -107,6 +107,7 @@ def compare_runs(store: Store, before: Run, after: Run) -> RunComparison:
             raise StorageError(f"run {run.run_id} is not complete: run its recipe again to finish it")
     names = {"before": before.run_id, "after": after.run_id}
     (counts,) = query(store, PROBLEMS_SQL.format(**names)).to_pylist()
+    costs = tuple(_costs(store, before, after))  # first, while no choices are held
     paired = PairedRuns(store, before, after)
     differences, flips = list[Difference](), list[Flip]()
     for _, rows in paired.choices():
@@ -125,7 +126,7 @@ def compare_runs(store: Store, before: Run, after: Run) -> RunComparison:
         chance=counts["chance"],
         differences=tuple(differences),
         flips=tuple(flips),
-        costs=tuple(_costs(store, before, after)),
+        costs=costs,
         regraded=paired.regraded,
     )
 

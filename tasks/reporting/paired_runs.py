@@ -25,6 +25,7 @@ SELECTIONS_SQL = """SELECT method_id, problem_id, selector, n, answer, correct, 
 FROM selections WHERE run_id = '{run_id}'"""
 
 Choice = tuple[str, str, int]  # method, selector, n
+OF_CHOICE = ["problem_id", "answer", "correct", "accuracy", "unknown"]
 
 
 class PairedRuns:
@@ -47,8 +48,9 @@ class PairedRuns:
         for method_id in after:
             if method_id in before and self._shared:
                 for (selector, n), rows in _paired(self._shared, *_alike(self._sides, method_id)):
-                    choice = {"method_id": method_id, "selector": selector, "n": n}
-                    yield (method_id, selector, n), [row | choice for row in rows]
+                    for row in rows:
+                        row.update(method_id=method_id, selector=selector, n=n)
+                    yield (method_id, selector, n), rows
 
     @property
     def regraded(self) -> tuple[str, ...]:
@@ -120,7 +122,7 @@ def _paired(
 
 def _of_choice(choices: pa.Table, selector: str, n: int) -> list[Row]:
     here = pc.and_(pc.equal(choices["selector"], selector), pc.equal(choices["n"], n))
-    return list(choices.filter(here).to_pylist())
+    return list(choices.select(OF_CHOICE).filter(here).to_pylist())
 
 
 def _both(before: Row, after: Row) -> Row:
