@@ -9,6 +9,7 @@ from commanding import overthink as command
 from storage_samples import call, rollouts_of, run_named, tree
 
 import overthink.storage.query_limits
+import overthink.storage.sql
 from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import calls_table, rows_table
 from overthink.storage.query_limits import QueryLimits, bytes_of, free_memory
@@ -193,6 +194,27 @@ def test_a_query_over_the_time_limit_is_stopped(empty: Store, sql: str) -> None:
 def test_a_query_over_the_memory_limit_is_stopped(empty: Store) -> None:
     with pytest.raises(QueryError, match="Out of Memory"):
         query(empty, "SELECT repeat('x', 100000) || i FROM range(2000) t(i)", QueryLimits(memory=50_000_000))
+
+
+SORTED = """SELECT max(place) AS rows
+FROM (SELECT row_number() OVER (ORDER BY i % 1013, i) AS place FROM range(3_000_000) t(i))"""
+
+
+def test_a_query_of_ours_writes_to_disk_what_exceeds_its_memory(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = QueryLimits(memory=60_000_000, threads=1)
+    with pytest.raises(QueryError, match="Out of Memory"):
+        query(empty, SORTED, limits)
+    monkeypatch.setattr(overthink.storage.sql, "OWN_MEMORY", limits.memory)
+    monkeypatch.setattr(overthink.storage.query_limits.os, "sched_getaffinity", lambda _: {0})
+    assert query(empty, SORTED).to_pylist() == [{"rows": 3_000_000}]
+
+
+def test_a_query_of_one_run_sees_its_stages_alone(store: Store) -> None:
+    put(store, "sample-9", "rollouts", rollouts_of(Extent(("z",), 0, 1)).to_pylist())
+    everything, of_run = "SELECT DISTINCT stage_key FROM parts_rollouts", store.find_run("short")
+    assert len(query(store, everything)) == 2
+    assert query(store, everything, run=of_run).to_pylist() == [{"stage_key": "sample-1"}]
+    assert query(store, "SELECT run_id FROM runs", run=of_run).to_pylist() == [{"run_id": "short"}]
 
 
 @pytest.mark.parametrize(
