@@ -104,6 +104,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("finished", pa.bool_()),
             ("completion_tokens", pa.int32()),
             ("lookahead_tokens", pa.int32()),
+            # Of methods that revise: answer, critique or check; null of a step.
+            ("role", pa.string()),
         ]
     ),
     "answers": pa.schema(

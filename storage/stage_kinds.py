@@ -36,7 +36,7 @@ MAKE_ROLLOUTS = frozenset({StageKind.SAMPLE, StageKind.SEARCH, StageKind.IMPORT}
 TABLES_OF: Mapping[StageKind, frozenset[str]] = {
     StageKind.PROBLEMS: frozenset({"problems"}),
     StageKind.IMPORT: frozenset({"rollouts", "steps", "scores", "step_labels", "reported"}),
-    StageKind.SAMPLE: frozenset({"rollouts", "steps", "calls"}),
+    StageKind.SAMPLE: frozenset({"rollouts", "steps", "nodes", "calls"}),
     StageKind.SEARCH: frozenset({"rollouts", "steps", "scores", "nodes", "calls"}),
     StageKind.SCORE: frozenset({"scores", "calls"}),
     StageKind.TEST: frozenset({"test_results", "calls"}),

@@ -66,7 +66,7 @@ VIEWS = {
     "step_labels": "SELECT * EXCLUDE (stage_key) FROM parts_step_labels",
     "nodes": f"""
         SELECT u.run_id, u.method_id, n.* EXCLUDE (stage_key, problem_key) FROM parts_nodes n
-        JOIN stage_uses u ON u.kind = '{StageKind.SEARCH}' AND u.stage_key = n.stage_key
+        JOIN stage_uses u ON u.kind IN ({ROLLOUT_KINDS}) AND u.stage_key = n.stage_key
         JOIN run_problems p ON p.run_id = u.run_id AND p.problem_key = n.problem_key""",
     # Of several versions of a grader the latest counts, so that a regraded rollout is there once. Version 1
     # of the grader of mathematics had the name of the library that it used.

@@ -154,6 +154,16 @@ class Given:
     is_mark: bool = False
 
 
+@dataclass(frozen=True)
+class UserTurn(Given):
+    """A message of the user's behind an answer of the policy, whose next answer it asks for.
+
+    `behind` is the token that ended the answer, where it is known: the mark that ends a turn stands there once.
+    """
+
+    behind: int | None = None
+
+
 Part = Sample | Given
 
 

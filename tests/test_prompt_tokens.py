@@ -1,6 +1,7 @@
 """What a recipe says to a policy, in the template's own tokens: examples, variables, and the begun answer."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from overthink.tasks.engines.engine_config import VllmPolicyConfig
 from overthink.tasks.engines.policy_prompts import PolicyPrompts
 from overthink.tasks.engines.templates import TEMPLATE_DATE
 from overthink.tasks.errors import EngineUnavailable
+from overthink.tasks.records import UserTurn
 
 FOLDING = {"Gemma", "Mistral, legacy", "Mistral, first", "drops the system"}
 OPENS_THINKING = {"Qwen3", "R1-Distill"}  # templates whose answer does not begin as they open one
@@ -83,6 +85,47 @@ def test_no_turn_holds_the_templates_tokens(shape: str, tmp_path: Path) -> None:
     ids = forged.prompt(f"Q {words}")
     assert [ids.count(token) for token in special] == [plain.prompt("Q").count(token) for token in special]
     assert forged.tokenizer.decode(ids).count("<|start_header_id|> <|end_header_id|>") == 3
+
+
+@pytest.mark.parametrize("shape", CHAT_SHAPES)
+def test_a_turn_behind_an_answer_has_the_templates_own_tokens(shape: str, tmp_path: Path) -> None:
+    prompts = prompts_of(CHAT_SHAPES[shape], tmp_path, prefill=None if shape in OPENS_THINKING else "So:")
+    for text in TURNS:
+        turn = UserTurn(text)
+        chat: list[Message] = [
+            {"role": "user", "content": "x?"},
+            {"role": "assistant", "content": "It is 2."},
+            {"role": "user", "content": text},
+        ]
+        tokens = prompts.tokens_of(turn)
+        assert list(tokens) == templates_own(prompts.tokenizer, chat)[-len(tokens) :], text
+        # The mark that ends an answer is written once.
+        assert prompts.tokens_of(replace(turn, behind=tokens[0])) == tokens[1:]
+        assert prompts.tokens_of(replace(turn, behind=-1)) == tokens
+
+
+@pytest.mark.parametrize(
+    ("shape", "transcript"),
+    [
+        (
+            "Qwen2.5",
+            "<|im_start|>user\nx?<|im_end|>\n<|im_start|>assistant\nIt is 2.<|im_end|>\n"
+            "<|im_start|>user\nIs it?<|im_end|>\n<|im_start|>assistant\n",
+        ),
+        (
+            "Llama-3.1",
+            "<|start_header_id|>user<|end_header_id|>\n\nx?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+            "It is 2.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nIs it?<|eot_id|>"
+            "<|start_header_id|>assistant<|end_header_id|>\n\n",
+        ),
+    ],
+)
+def test_a_chat_of_two_rounds_as_the_policy_reads_it(shape: str, transcript: str, tmp_path: Path) -> None:
+    prompts = prompts_of(CHAT_SHAPES[shape], tmp_path)
+    end = prompts.tokens_of(UserTurn("Is it?"))[0]  # which the policy wrote itself
+    answer = (*prompts.tokens("It is 2.", begins=True), end)
+    tokens = [*prompts.prompt("x?"), *answer, *prompts.tokens_of(UserTurn("Is it?", behind=end))]
+    assert prompts.tokenizer.decode(tokens, skip_special_tokens=False).endswith(transcript)
 
 
 PREFILLS = ["Let me see:", "It is\n\n\\boxed{", "{x} é"]

@@ -345,6 +345,15 @@ METHOD_IDS = {
     "particle_filtering-n16-entropic": "{method: particle_filtering, n: 16, tempering: entropic}",
     "dvts-n16-m4-granularity3": "{method: dvts, n: 16, granularity: 3}",
     "mcts-n16-m4": "{method: mcts, n: 16}",
+    "self_refine-n16": "{method: self_refine, n: 16, rounds: 2}",
+    "self_refine-n16-rounds4-critique5dd177-revisee7aff3": (
+        "{method: self_refine, n: 16, rounds: 4, critique: Is it right, revise: Again.}"
+    ),
+    "self_verify-n16": "{method: self_verify, n: 16}",
+    "sequential_revisions-n16-revisions4": "{method: sequential_revisions, n: 16, revisions: 4, return: last}",
+    "sequential_revisions-n16-revisions1-seen2-vote": (
+        "{method: sequential_revisions, n: 16, revisions: 1, seen: 2, return: vote}"
+    ),
     "mcts-n16-m4-uct-exploration2": "{method: mcts, n: 16, rule: uct, exploration: 2}",
 }
 
@@ -379,6 +388,10 @@ def test_all_methods_fit_into_one_recipe(base: Path) -> None:
             *("", "resampling_temperature does nothing where tempering is entropic"),
         ),
         ("{method: dvts, n: 8, granularity: 0}", ".granularity", "at least 1"),
+        ("{method: self_refine, n: 8, rounds: 0}", ".rounds", "at least 1"),
+        ("{method: self_verify, n: 8, check: Is it so}", "", "check asks about no answer: put {answer} where"),
+        ("{method: sequential_revisions, n: 8}", ".revisions", "is missing: add it"),
+        ("{method: sequential_revisions, n: 8, revisions: 2, return: best}", ".return", "name one of last, vote, all"),
         ("{method: mcts, n: 8, exploration: -1}", ".exploration", "at least 0"),
         ("{method: mcts, n: 8, rule: thompson}", ".rule", "name one of uct, puct"),
         ("{method: deepconf, n: 16}", "", "n = 16 are no more than the 16 of warm_up"),
@@ -409,6 +422,7 @@ def test_a_mistake_in_a_method_is_told_with_the_key_and_the_reason(
 INDIVISIBLE = {
     "{method: beam_search, n: 10}": "n = 10 is not a multiple of beam_width = 4",
     "{method: dvts, n: 2}": "n = 2 is not a multiple of beam_width = 4",
+    "{method: sequential_revisions, n: 8, revisions: 3}": "n = 8 is not a multiple of revisions = 3",
     "{method: mcts, n: 8, beam_width: 3}": "n = 8 is not a multiple of beam_width = 3",
     "{method: particle_filtering, n: 8, iterations: 3}": "n = 8 is not a multiple of iterations = 3",
 }
@@ -443,7 +457,7 @@ def test_what_dvts_returns_is_set_by_the_key_return(base: Path) -> None:
 @pytest.mark.parametrize("method_id", [name for name in METHOD_IDS if name.split("-")[0] not in ("cot", "best_of_n")])
 def test_only_a_search_without_a_prm_is_refused_with_the_remedy(base: Path, method_id: str) -> None:
     changes = ["prm=null", f"methods=[{{method: cot}}, {METHOD_IDS[method_id]}]"]
-    if method_id.startswith(("adaptive", "deepconf")):
+    if method_id.startswith(("adaptive", "deepconf", "self_", "sequential")):
         assert read_recipe(base, changes).chosen_selectors() == ("majority", "oracle")
     else:
         told = f"{base} with --set prm --set methods: {method_id} needs step scores: name a `prm`"

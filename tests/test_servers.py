@@ -30,7 +30,7 @@ from overthink.tasks.engines.http import endpoints
 from overthink.tasks.engines.http.http_client import pause_asked_for
 from overthink.tasks.engines.registry import EngineSlot, identify, open_policy, open_prm
 from overthink.tasks.errors import BadReply, EngineDied, EngineUnavailable
-from overthink.tasks.records import Sample, Sampling
+from overthink.tasks.records import Sample, Sampling, UserTurn
 
 QUESTION = "Take 20, plus 11. What is the result?"
 STEPS = ("20+11=31", "\\boxed{31}")
@@ -435,8 +435,28 @@ async def test_a_chat_goes_on_from_no_step() -> None:
         with pytest.raises(BadReply, match="name its `tokenizer`"):
             await policy.generate(QUESTION, (step,), GREEDY, seed=0)
         with pytest.raises(BadReply, match="name its `tokenizer`"):
+            await policy.generate(QUESTION, (step, UserTurn("Again."), step), GREEDY, seed=0)
+        with pytest.raises(BadReply, match="name its `tokenizer`"):
             policy.tokens("x", begins=True)
         await policy.close()
+
+
+async def test_a_chat_goes_on_from_answers_and_turns_as_messages() -> None:
+    answer = Sample("It is 2.", (), (), (), "stop", 9, shown=False)
+    path = (answer, UserTurn("Is it?"), replace(answer, text="No."), UserTurn("Again."))
+    async with serving(ModelServer()) as server:
+        policy = await open_policy(policy_at(server, tokenizer=None))
+        assert (await policy.generate(QUESTION, path, GREEDY, seed=0)).text == SOLUTION
+        assert len({policy.tokens_of(part) for part in (*path, UserTurn("No."))}) == 5, "no two are one call"
+        await policy.close()
+        (body,) = server.bodies
+    assert [(message["role"], message["content"]) for message in body["messages"]][-5:] == [
+        ("user", QUESTION),
+        ("assistant", "It is 2."),
+        ("user", "Is it?"),
+        ("assistant", "No."),
+        ("user", "Again."),
+    ]
 
 
 @pytest.mark.parametrize(

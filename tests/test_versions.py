@@ -121,6 +121,8 @@ def every_key(tmp_path: Path) -> Any:
             "best_of_n": method_keys({"method": "best_of_n", "n": 8}),
             "adaptive": method_keys({"method": "adaptive", "n": 8}),
             "dvts": method_keys({"method": "dvts", "n": 8}),
+            "self_refine": method_keys({"method": "self_refine", "n": 8}),
+            "self_verify": method_keys({"method": "self_verify", "n": 8}),
             **{name: strategy_keys(path, {"n": 16}) for name, path in paths.items()},
             "thinking": method_keys({"method": "best_of_n", "n": 8}, policy={"engine": "fake", "thinks": 2}),
             "train": train_keys(model),
@@ -133,12 +135,16 @@ def every_key(tmp_path: Path) -> Any:
 GRADED = {"grade", "select"}
 DECIDED = {"decide", "search", *GRADED}
 GRADED_ANEW = {
-    **dict.fromkeys(("best_of_n", "adaptive", "dvts", "thinking"), GRADED),
+    **dict.fromkeys(("best_of_n", "adaptive", "dvts", "thinking", "self_refine", "self_verify"), GRADED),
     **dict.fromkeys(("strategy", "adaptive strategy"), DECIDED),
     "train": {"grade", "label"},
 }
 CHANGED: dict[str, dict[str, set[str]]] = {
-    "extraction": {"adaptive": {"make", "score", *GRADED}, "adaptive strategy": {"search", *GRADED}},
+    "extraction": {
+        **{key: {"make", "score", *GRADED} for key in ("adaptive", "self_verify")},
+        "adaptive strategy": {"search", *GRADED},
+    },
+    "revisions": {key: {"make", "score", *GRADED} for key in ("self_refine", "self_verify")},
     "candidates": {
         "dvts": {"make", *GRADED},
         **{key: {"search", *GRADED} for key in ("strategy", "adaptive strategy")},
@@ -146,9 +152,7 @@ CHANGED: dict[str, dict[str, set[str]]] = {
     "reasoning": {"thinking": {"make", "score", *GRADED}},
     "decision": dict.fromkeys(("strategy", "adaptive strategy"), DECIDED),
     "labels": {"train": {"label"}},
-    "selection": {
-        key: {"select"} for key in ("best_of_n", "adaptive", "dvts", "thinking", "strategy", "adaptive strategy")
-    },
+    "selection": {key: {"select"} for key in (*GRADED_ANEW.keys() - {"train"},)},
     "rollout_measures": {},
     "solution_measures": {"eval": {"measure"}},
 }

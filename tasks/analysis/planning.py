@@ -90,9 +90,9 @@ class Needs:
         return Needs(*(mine + its for mine, its in zip(vars(self).values(), vars(other).values(), strict=True)))
 
 
-def tokens_computed(problems: int, n: int, lookahead: int, assumed: Assumptions) -> float:
-    """The tokens of a budget of n: each problem's prompt once, and n solutions; lookahead adds k steps per step."""
-    return problems * (assumed.prompt_tokens + n * (1 + lookahead) * assumed.tokens_per_rollout)
+def tokens_computed(problems: int, n: int, further: int, assumed: Assumptions) -> float:
+    """The tokens of a budget of n: each problem's prompt once, and n solutions with `further` texts of their length."""
+    return problems * (assumed.prompt_tokens + n * (1 + further) * assumed.tokens_per_rollout)
 
 
 def needs(

@@ -208,6 +208,20 @@ def encode_chat(tokenizer: Any, chat: Sequence[Message], mark: str = "", use: Te
     return frame.encode(tokenizer, [turn["content"].strip() for turn in turns], mark)[0]
 
 
+def encode_turn(tokenizer: Any, text: str, use: TemplateUse) -> tuple[list[int], list[int]]:
+    """Token ids of a further message of the user's behind an answer, and the index of its text's first token.
+
+    The end of the answer is in front of it and the opening of the next one behind.
+    """
+    frame = frame_of(tokenizer, None, 1, use)
+    before = _whole(tokenizer, PLACE)
+    behind = Frame((PLACE + frame.around[-2], frame.around[-1]), frame.is_folded, frame.is_whole)
+    ids, starts = behind.encode(tokenizer, [text.strip()])
+    if ids[: len(before)] != before:
+        return Frame(frame.around[-2:], frame.is_folded, frame.is_whole).encode(tokenizer, [text.strip()])
+    return ids[len(before) :], [starts[0] - len(before)]
+
+
 def encode_rounds(tokenizer: Any, texts: Sequence[str]) -> tuple[list[int], list[int]]:
     """Token ids of a chat of user and assistant in turn; for each text the index of its first token."""
     rounds = len(texts) // 2

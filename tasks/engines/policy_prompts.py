@@ -10,13 +10,14 @@ from overthink.tasks.engines.chat import (
     encode_further,
     encode_given,
     encode_text,
+    encode_turn,
     load_tokenizer,
     puts_blank,
 )
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, VllmPolicyConfig
 from overthink.tasks.engines.models import ModelFiles, locate_model, locate_tokenizer
 from overthink.tasks.engines.templates import TemplateUse
-from overthink.tasks.records import Part, Sample
+from overthink.tasks.records import Part, Sample, UserTurn
 
 TokenPolicyConfig = VllmPolicyConfig | OpenAIPolicyConfig
 
@@ -36,6 +37,7 @@ class PolicyPrompts:
         self.vocabulary = max(len(self.tokenizer), int(rows))
         self._chat = partial(chat_of, config, model)
         self._use = TemplateUse(config.prompt.variables, config.prompt.prefill or "")
+        self._variables = config.prompt.variables
         frame = chat_frame(self.tokenizer, self._chat(""), self._use)
         self.version, self.opening = frame.version, frame.around[-1]
         self.further_version = 2 if puts_blank(self.tokenizer) else 1
@@ -58,9 +60,17 @@ class PolicyPrompts:
         """See `Policy.tokens_of`; given text is the recipe's, so that marks in it are marks."""
         if isinstance(part, Sample):
             return part.tokens
+        if isinstance(part, UserTurn):
+            return self._turn(part)
         if part.text not in self._given:
             self._given[part.text] = tuple(encode_given(self.tokenizer, part.text))
         return self._given[part.text]
+
+    def _turn(self, turn: UserTurn) -> tuple[int, ...]:
+        """The end of the answer before, unless the policy wrote it, the message, and the opening of the next answer."""
+        tokens, (message,) = encode_turn(self.tokenizer, turn.text, TemplateUse(self._variables))
+        closing = tokens[:message]
+        return tuple(tokens[closing.index(turn.behind) + 1 :] if turn.behind in closing else tokens)
 
 
 def chat_of(config: TokenPolicyConfig, model: ModelFiles | None, question: str) -> list[Message]:

@@ -6,12 +6,13 @@ from typing import Literal
 
 from overthink.tasks.records import Part, Rollout, Sample, StopReason
 
+Role = Literal["answer", "critique", "check"]
 Dropped = Literal["length", "repetition", "blank", "duplicate", "overlong", "reasoning"]
 
 
 @dataclass(eq=False)
 class Node:
-    """One step.
+    """One step, or of methods that revise one whole text, whose `role` says what it is.
 
     `draw` distinguishes it from its siblings. `dropped` names the candidate rule that excludes it. `score` is the PRM's
     number in [0, 1] for this step, None where it was not asked; `value` is the one the search ranks it by: the same,
@@ -31,6 +32,7 @@ class Node:
     kept: bool = False
     before: tuple[Part, ...] = ()
     thinks: bool = False
+    role: Role | None = None
 
     @property
     def lineage(self) -> "tuple[Node, ...]":
@@ -48,9 +50,11 @@ class Node:
         return tuple(part for node in self.lineage for part in (*node.before, node.sample))
 
     @property
-    def completion_tokens(self) -> int:
-        """The tokens written for this step, and for the reasoning ahead of it."""
-        return sum(len(part.tokens) for part in (*self.before, self.sample) if isinstance(part, Sample))
+    def completion_tokens(self) -> int | None:
+        """The tokens written for this step, and for the reasoning ahead of it; None where unknown."""
+        counts = [part.completion_tokens for part in (*self.before, self.sample) if isinstance(part, Sample)]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
 
     @property
     def steps(self) -> tuple[str, ...]:

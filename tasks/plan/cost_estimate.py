@@ -51,12 +51,14 @@ def estimates(
         policy, prm = _size(recipe.policy, sizes), _size(recipe.prm, sizes)
         for method in recipe.fixed_methods:
             most = assumed if method.is_search else within_limit(assumed, recipe.sampling.max_tokens)
-            tokens = tokens_computed(counts[recipe.problems], method.n, getattr(method, "lookahead", 0), most)
+            tokens = tokens_computed(counts[recipe.problems], method.n, method.further_texts, most)
+            # What a search looks ahead to is scored; critiques, checks and revised answers are not.
+            read = tokens if method.is_search else tokens_computed(counts[recipe.problems], method.n, 0, most)
             shared = (recipe.problems, recipe.policy, method)
             is_drawn = shared in drawn and not method.is_search
             drawn.add(shared)
             taken = needs(
-                0.0 if is_drawn else tokens, 0.0 if recipe.prm is None else tokens, policy, prm, accelerator, assumed
+                0.0 if is_drawn else tokens, 0.0 if recipe.prm is None else read, policy, prm, accelerator, assumed
             )
             names = (_name(recipe.policy), _name(recipe.prm), _set_name(recipe.problems))
             found.append(CostEstimate(*names, method.method_id, taken))

@@ -13,9 +13,11 @@ from overthink.tasks.plan.policy_thinking import check_words, reasoning_identity
 from overthink.tasks.recipes.import_recipe import ImportRecipe
 from overthink.tasks.recipes.methods import AnyMethod, BudgetForcing, Cot
 from overthink.tasks.recipes.recipe import Recipe
+from overthink.tasks.recipes.revision_methods import RevisionConfig
 from overthink.tasks.stages.grade import GradeNode
 from overthink.tasks.stages.identity import JsonObject
 from overthink.tasks.stages.node import Input, Problems, StageNode
+from overthink.tasks.stages.revise import RevisionNode
 from overthink.tasks.stages.run_tests import RunTestsNode
 from overthink.tasks.stages.sample import SampleNode
 from overthink.tasks.stages.score import ScoreNode
@@ -110,7 +112,13 @@ class Planner:
         recipe = self.recipe
         if isinstance(method, BudgetForcing):
             self._check_forcing(method)
-        return SampleNode(
+        revises = isinstance(method, RevisionConfig)
+        if revises and self.thinking is not None:
+            raise UserError(
+                f"{method_id} goes on from answers of policies that do not think, and {self.policy.name} does: choose "
+                "budget_forcing or best_of_n, or switch its thinking off (prompt.chat_template_kwargs)"
+            )
+        return (RevisionNode if revises else SampleNode)(
             problems=self.problems,
             method_id=method_id,
             n=method.n,

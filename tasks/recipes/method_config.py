@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from overthink.storage.keys import content_key
 from overthink.tasks.methods.thinking import Thinking
 from overthink.tasks.recipes.sampling_config import ConfidenceConfig
 from overthink.tasks.records import Sampling
@@ -60,12 +61,19 @@ class MethodConfig(BaseModel):
         """Whether the policy's confidence decides what it draws."""
         return False
 
+    @property
+    def further_texts(self) -> int:
+        """How many texts of a solution's length it draws at most beside each solution of its budget."""
+        return 0
+
 
 class BudgetConfig(MethodConfig):
     """Methods with a budget N."""
 
     # Values that a method_id does not name although they are no defaults: they were, when it was first given out.
     unnamed: ClassVar[Mapping[str, Any]] = {}
+    # Settings that are texts, which a method_id names by a digest.
+    worded: ClassVar[frozenset[str]] = frozenset()
 
     n: int = Field(ge=1, lt=2**31, description="budget: solutions drawn at once")
 
@@ -82,5 +90,6 @@ class BudgetConfig(MethodConfig):
         for name, field in type(self).model_fields.items():
             value = settings[name]
             if name not in NAMED_APART and value != self.unnamed.get(name, field.default):
-                parts.append(value if isinstance(value, str) else name + repr(value).removesuffix(".0"))
+                text = name + content_key(value)[:6] if name in self.worded else value
+                parts.append(text if isinstance(text, str) else name + repr(value).removesuffix(".0"))
         return "-".join(parts)

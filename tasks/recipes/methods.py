@@ -7,7 +7,6 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from overthink.storage.keys import content_key
 from overthink.tasks.determinants import ADDED_LATER
 from overthink.tasks.methods.adaptive import adaptive, by_bayes_factor, by_certainty
 from overthink.tasks.methods.best_of_n import best_of_n
@@ -17,6 +16,7 @@ from overthink.tasks.methods.requests import Method
 from overthink.tasks.recipes.installed_methods import OrInstalled, name_of
 from overthink.tasks.recipes.method_config import BudgetConfig, Draws, MethodConfig
 from overthink.tasks.recipes.reasoning_config import check_budget
+from overthink.tasks.recipes.revision_methods import SelfRefine, SelfVerify, SequentialRevisions
 from overthink.tasks.recipes.search_methods import BeamSearch, Dvts, Mcts, ParticleFiltering, Rebase
 
 
@@ -58,6 +58,7 @@ class BudgetForcing(BudgetConfig):
     """N independent solutions whose reasoning is cut, or made to go on (Muennighoff et al. 2025)."""
 
     independent: ClassVar[bool] = True
+    worded: ClassVar[frozenset[str]] = frozenset({"text"})
 
     method: Literal["budget_forcing"]
     max_tokens: int | None = Field(default=None, ge=1, description="tokens of reasoning, at which it is closed")
@@ -71,14 +72,6 @@ class BudgetForcing(BudgetConfig):
         if self.max_tokens is None and not self.min_tokens and not self.wait:
             raise ValueError("budget_forcing forces nothing: name max_tokens, min_tokens or wait")
         return self
-
-    @property
-    def method_id(self) -> str:
-        """The method with its budget; a text of one's own by a digest."""
-        named = super().method_id
-        if self.text == type(self).model_fields["text"].default:
-            return named
-        return f"{named.removesuffix(self.text)}text{content_key(self.text)[:6]}"
 
     def build(self, draws: Draws) -> Method:
         """A fresh search for one problem."""
@@ -153,7 +146,9 @@ class DeepConf(BudgetConfig):
         return deepconf(draws.sampling, self.n, rule, draws.answer_of, draws.thinking)
 
 
-BuiltIn = Cot | BestOfN | BudgetForcing | Adaptive | DeepConf | BeamSearch | Dvts | Rebase | ParticleFiltering | Mcts
+Searches = BeamSearch | Dvts | Rebase | ParticleFiltering | Mcts
+Revisions = SelfRefine | SelfVerify | SequentialRevisions
+BuiltIn = Cot | BestOfN | BudgetForcing | Adaptive | DeepConf | Searches | Revisions
 
 
 class ComputeOptimal(MethodConfig):

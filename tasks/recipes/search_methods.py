@@ -52,6 +52,11 @@ class SearchConfig(BudgetConfig):
         """Where that is the value of a step."""
         return self.value == "confidence"
 
+    @property
+    def further_texts(self) -> int:
+        """The steps that its scores look ahead, for each step."""
+        return int(getattr(self, "lookahead", 0))
+
     def growth(self, draws: Draws, lookahead: int = 0) -> Growth:
         """How this search's trees grow."""
         return Growth(

@@ -21,6 +21,7 @@ VERSIONS = {
     "extraction": 2,  # tasks/domains/math/extraction.py, which stops `adaptive`
     "candidates": 1,  # tasks/methods/candidates.py: which drawn steps count, and when a path ends
     "reasoning": 1,  # tasks/methods/thinking.py and drawn_steps.py, of policies that think
+    "revisions": 1,  # tasks/methods/revising.py, self_refine.py, self_verify.py and sequential_revisions.py
     "decision": 1,  # tasks/strategy/decisions.py, tasks/analysis/difficulty.py and allocation.py
     "labels": 1,  # tasks/stages/label.py, tasks/methods/continuations.py
     "selection": 2,  # tasks/stages/select.py and choosing.py, tasks/analysis/selectors.py and estimators.py

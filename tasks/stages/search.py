@@ -6,22 +6,20 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from overthink.storage.keys import content_key
 from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.methods.compute_optimal import after_pilot
 from overthink.tasks.methods.requests import Method, Outcome
-from overthink.tasks.methods.tree import Node
 from overthink.tasks.plugins import plugin_identities
 from overthink.tasks.recipes.strategy_file import FixedChoice, Strategy
-from overthink.tasks.records import Problem
 from overthink.tasks.stages.context import EngineContext
 from overthink.tasks.stages.decide import DecideNode, FixedDecisionNode
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
 from overthink.tasks.stages.node import Input
 from overthink.tasks.stages.sample import MethodNode, RolloutNode
+from overthink.tasks.stages.tree_rows import tree_rows
 
 MOST_DRAWS = 2**31 - 1  # the numbers of a search's repeated draws are far above n
 
@@ -47,7 +45,7 @@ class TreeSearchNode(RolloutNode):
         """The rollouts, their steps and scores, and the trees; `outcomes` by problem key."""
         tables = super().tables_of(outcomes)
         tables["scores"] = rows_table("scores", self._score_rows(outcomes))
-        tables["nodes"] = rows_table("nodes", self._node_rows(outcomes))
+        tables["nodes"] = rows_table("nodes", tree_rows(self.key, self.problems.by_key, outcomes))
         return tables
 
     def _score_rows(self, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:
@@ -63,35 +61,6 @@ class TreeSearchNode(RolloutNode):
             for rollout in outcome.rollouts
             for index, score in enumerate(rollout.scores or ())
         ]
-
-    def _node_rows(self, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:
-        return [
-            self._node_row(self.problems.by_key[unit], node)
-            for unit, outcome in outcomes.items()
-            for node in outcome.nodes
-        ]
-
-    def _node_row(self, problem: Problem, node: Node) -> dict[str, Any]:
-        address = node.address
-        return {
-            "problem_key": problem.problem_key,
-            "problem_id": problem.problem_id,
-            "node_id": self._node_id(problem, address),
-            "parent_id": self._node_id(problem, address[:-1]) if len(address) > 1 else None,
-            "depth": len(address),
-            "draw": node.draw,
-            "text": node.sample.text,
-            "score": node.score,
-            "value": node.value,
-            "kept": node.kept,
-            "dropped": node.dropped,
-            "finished": node.stop is not None and node.dropped is None,
-            "completion_tokens": node.completion_tokens,
-            "lookahead_tokens": node.lookahead_tokens,
-        }
-
-    def _node_id(self, problem: Problem, address: tuple[int, ...]) -> str:
-        return content_key([self.key, problem.problem_key, address])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from overthink.tasks.engines.engine_config import FakePolicyConfig, FakePrmConfig
 from overthink.tasks.reasoning_marks import FAMILIES
-from overthink.tasks.records import Given, Part, Sample, SampleStop, Sampling, Scores, answer_parts, end_text
+from overthink.tasks.records import Given, Part, Sample, SampleStop, Sampling, Scores, UserTurn, answer_parts, end_text
 
 STEP_DELIMITER = "\n\n"
 THINK = FAMILIES["think"]
@@ -22,10 +22,10 @@ def hash_number(*parts: object) -> int:
 
 
 def written_text(path: Iterable[Part], delimiter: str) -> str:
-    """All that stands in a path, marks included, without a delimiter at its end."""
+    """All that stands in a path, marks included, without a delimiter at its end; turns have lines of their own."""
     text = end = ""
     for part in path:
-        text += end + part.text
+        text += end + (f"\n{part.text}\n" if isinstance(part, UserTurn) else part.text)
         end = "" if isinstance(part, Given) else end_text(part, delimiter)
     return text if end == delimiter else text + end
 
@@ -116,7 +116,8 @@ class FakePolicy:
     def _solution(self, question: str, path: Sequence[Part], sampling: Sampling, draw: int) -> str:
         written = "".join(part.text + STEP_DELIMITER for part in path)
         steps: list[str] = []
-        depth = len(path)
+        turn = max((place for place, part in enumerate(path, 1) if isinstance(part, UserTurn)), default=0)
+        depth = len(path) - turn
         while True:
             number = hash_number(question, written, steps, draw)
             last = depth + 1 >= self._config.steps or number % self._config.steps == 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from overthink.tasks.domains.prompts import Message
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig
 from overthink.tasks.engines.http.endpoints import Endpoints, ModelCard
 from overthink.tasks.engines.http.openai_replies import Chats, Completions, Usage, WrittenSteps, signals_of
@@ -15,7 +16,7 @@ from overthink.tasks.engines.policy_prompts import PolicyPrompts, chat_of, files
 from overthink.tasks.engines.token_policy import TokenPolicy, WrittenText
 from overthink.tasks.engines.token_signals import TOP_LOGPROBS
 from overthink.tasks.errors import BadReply, EngineUnavailable
-from overthink.tasks.records import Part, Sample, Sampling
+from overthink.tasks.records import Part, Sample, Sampling, UserTurn
 
 logger = logging.getLogger(__name__)
 
@@ -167,16 +168,23 @@ class ChatPolicy:
         raise BadReply(f"{self._model} is asked by chat, which cannot go on from {text[:80]!r}: name its `tokenizer`")
 
     def tokens_of(self, part: Part) -> tuple[int, ...]:
-        """See `Policy.tokens_of`; nothing is continued by chat."""
-        return self.tokens(part.text, begins=False)
+        """See `Policy.tokens_of`; of a chat the characters of its messages, which only whole answers and turns are."""
+        message: Message = {"role": "user" if isinstance(part, UserTurn) else "assistant", "content": part.text}
+        return tuple(map(ord, json.dumps(message, ensure_ascii=False)))
 
     async def generate(self, question: str, path: tuple[Part, ...], sampling: Sampling, seed: int) -> Sample:
-        """See `Policy.generate`; `path` is empty."""
-        if path:
+        """See `Policy.generate`; `path` holds answers and turns in turn."""
+        if (
+            not all(isinstance(part, UserTurn if place % 2 else Sample) for place, part in enumerate(path))
+            or len(path) % 2
+        ):
             raise BadReply(f"{self._model} is asked by chat, which cannot go on from a step: name its `tokenizer`")
+        further = [
+            {"role": "user" if isinstance(part, UserTurn) else "assistant", "content": part.text} for part in path
+        ]
         body: dict[str, Any] = {
             "model": self._model,
-            "messages": self._chat(question),
+            "messages": [*self._chat(question), *further],
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
