@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from overthink.flows.commands.options import DEFAULT_STORE, RunArgument, StoreOption, existing, named_run
-from overthink.flows.commands.terminal import console, plain_errors
+from overthink.flows.commands.terminal import console, plain_errors, print_whole
 from overthink.storage.storage_errors import StorageError
 from overthink.tasks.errors import UserError
 
@@ -85,7 +85,7 @@ def print_verdict(verdict: "Verdict") -> None:
 
     if verdict.differences:
         title = f"{verdict.against} → {verdict.run_id}"
-        console().print(difference_table(verdict.differences, title, verdict.confidence))
+        print_whole(difference_table(verdict.differences, title, verdict.confidence), keys=3)
     raise_fallen(verdict)
     console().print(verdict.message, markup=False, soft_wrap=True)
 
@@ -120,14 +120,14 @@ def _compare_runs(store: "Store", before: "Run", after: "Run", selector: str | N
     if output == "json":
         _print_json(asdict(compared))
         return
-    console().print(difference_table(compared.differences, f"{before.run_id} → {after.run_id}"))
+    print_whole(difference_table(compared.differences, f"{before.run_id} → {after.run_id}"), keys=3)
     console().print(problems_line(compared), markup=False, soft_wrap=True)
     if compared.regraded:
         console().print(regraded_text(compared.regraded), markup=False, soft_wrap=True)
     largest = {one.method_id: one.n for one in compared.differences}  # n ascends, so the largest remains
     flips = [flip for flip in compared.flips if (flip.selector, flip.n) == (decides, largest[flip.method_id])]
     if flips:
-        console().print(flip_table(flips))
+        print_whole(flip_table(flips))
     total = [cost for cost in compared.costs if cost.method_id == "all"]
     if total:
         console().print(cost_difference_table(total))

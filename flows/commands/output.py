@@ -15,7 +15,7 @@ import pyarrow.csv
 from rich.table import Table
 from rich.text import Text
 
-from overthink.flows.commands.terminal import console
+from overthink.flows.commands.terminal import console, print_whole
 from overthink.storage.parquet_rows import write_parquet
 from overthink.storage.sql import AnswerRows
 from overthink.tasks.errors import UserError
@@ -84,7 +84,7 @@ def _print_table(rows: AnswerRows) -> None:
         for row in batch.slice(0, max(0, MOST_ROWS - count)).to_pylist():
             table.add_row(*("" if value is None else _cell(value) for value in row.values()))
         count += batch.num_rows
-    console().print(table)
+    print_whole(table)
     if count > MOST_ROWS:
         console().print(f"{MOST_ROWS} of {count} rows; --format csv prints all")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Column, Table
 
 from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existing
-from overthink.flows.commands.terminal import console, plain_errors, unfolded
+from overthink.flows.commands.terminal import console, plain_errors, print_whole, unfolded
 
 if TYPE_CHECKING:
     from overthink.storage.store import Run, Store
@@ -31,7 +31,7 @@ def status(store: StoreOption = DEFAULT_STORE) -> None:
             methods = in_short(use.method_id for use in stored.stages if use.method_id)
             times = (_minute(stored.created_at), _minute(stored.finished_at or ""))
             table.add_row(run_id, states[run_id], *engines, stored.problem_set, methods, *times)
-        (console() if console().is_terminal else unfolded(table)).print(table)
+        print_whole(table) if console().is_terminal else unfolded(table).print(table)
         sweeps = opened.sweeps()
         if sweeps:
             table = Table("sweep", "runs")

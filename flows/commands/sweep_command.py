@@ -7,7 +7,7 @@ import typer
 
 from overthink.flows.commands.options import DEFAULT_STORE, RecipeArgument, StoreOption
 from overthink.flows.commands.run import print_dropped, print_taken
-from overthink.flows.commands.terminal import carry_out, console, plain_errors, quiet
+from overthink.flows.commands.terminal import carry_out, console, plain_errors, print_whole, quiet
 from overthink.tasks.counted import counted
 from overthink.tasks.errors import CellsFailed
 
@@ -76,5 +76,5 @@ def _sweep(recipe: "SweepRecipe", place: str, skip_bad_rows: bool) -> tuple[str,
         opened.write_sweep(plan.listing)
         screen.print(f"sweep {plan.sweep_id}: all runs are complete, nothing to do", highlight=False, soft_wrap=True)
     rows = sweep_rows(opened, plan.listing.run_ids, recipe.budgets)
-    screen.print(sweep_table(rows, recipe.budgets, plan.sweep_id))
+    print_whole(sweep_table(rows, recipe.budgets, plan.sweep_id))
     return failures

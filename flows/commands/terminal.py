@@ -21,6 +21,8 @@ from overthink.tasks.errors import CellsFailed, Regression, UserError
 from overthink.tasks.reporting.terminal_text import printable
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from overthink.storage.store import Store
 
 NO_TERMINAL_WIDTH = 120
@@ -116,6 +118,15 @@ def unfolded(drawn: RenderableType) -> Screen:
     """A screen as wide as what is drawn: for output that is unreadable, or cannot be copied, when wrapped."""
     width = Screen(width=WIDEST).measure(drawn).maximum
     return Screen(width=max(width, console().width))
+
+
+def print_whole(table: "Table", keys: int = 1) -> None:
+    """Print a table; where the terminal is too narrow, in several that each begin with its first `keys` columns."""
+    from overthink.tasks.reporting.fitting_tables import fitting_tables
+
+    screen = console()
+    for part in fitting_tables(table, screen.width, keys) if screen.is_terminal else [table]:
+        screen.print(part)
 
 
 def _stopped(screen: Console, reason: str, log: Path, code: int = 1) -> NoReturn:

@@ -1,7 +1,5 @@
 """What takes a real terminal or a real shell: the questions of `init`, and completion in bash."""
 
-import os
-import pty
 import shutil
 import subprocess
 import sys
@@ -9,34 +7,18 @@ from pathlib import Path
 
 import pytest
 import yaml
+from own_terminal import ENVIRONMENT, typed_into
 from storage_samples import run_named
 
 from overthink.storage.store import Store
 
 BIN = Path(sys.executable).parent
-ENVIRONMENT = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "COLUMNS": "80", "TERM": "dumb"}
 COMPLETE = """source <(overthink --show-completion)
 completer=$(complete -p overthink | sed -E 's/.* -F ([^ ]+) .*/\\1/')
 COMP_WORDS=(overthink "$@"); COMP_CWORD=$#
 $completer overthink
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-
-
-def typed_into(folder: Path, typed: str, *words: str) -> tuple[int, str]:
-    """The exit code of a command in a terminal in which something is typed, and what the terminal shows."""
-    ours, its = pty.openpty()
-    process = subprocess.Popen(words, cwd=folder, env=ENVIRONMENT, stdin=its, stdout=its, stderr=its)
-    os.close(its)
-    os.write(ours, typed.encode())
-    shown = b""
-    try:
-        while piece := os.read(ours, 4096):
-            shown += piece
-    except OSError:  # how Linux says that nobody has the terminal open any more
-        pass
-    os.close(ours)
-    return process.wait(60), shown.decode().replace("\r\n", "\n")
 
 
 def test_init_asks_in_a_terminal_for_what_no_option_says(tmp_path: Path) -> None:
