@@ -24,7 +24,9 @@ from test_readme import blocks, commands, help_of
 from overthink.flows.commands.cli import app
 from overthink.storage.sql import query
 from overthink.storage.store import Store
+from overthink.tasks.datasets.presets import PRESETS
 from overthink.tasks.datasets.row_layouts import Preset
+from overthink.tasks.engines.prm.families import FAMILIES
 from overthink.tasks.engines.prm.family_data import PrmFamilyData
 from overthink.tasks.recipes.loading import KINDS, check_recipe, find_recipe, read_runs
 from overthink.tasks.recipes.recipe import Recipe
@@ -104,8 +106,7 @@ def test_a_command_in_a_sentence_exists(text: str) -> None:
 
 
 def asked() -> Iterator[Any]:
-    """All queries of all pages: blocks of SQL, and those that `overthink sql` is given."""
-    yield from written("sql")
+    """The queries that `overthink sql` is given on all pages."""
     for page, text in PAGES.items():
         for number, words in enumerate(words for words in commands(text) if words[:2] == ["overthink", "sql"]):
             yield pytest.param(words[2], id=f"{page}: overthink sql {number}")
@@ -121,14 +122,16 @@ EMPTY = ("correct IS NULL", "HAVING NOT bool_or")
 
 
 def test_a_query_of_the_cookbook_finds_something(report_pages: Path) -> None:
-    store, found = Store(report_pages / "store"), 0
-    for sql in blocks("sql", PAGES["docs/cookbook.md"]):
-        of_fakes = (
-            sql.replace("'demo'", "'small'").replace("'other'", "'large'").replace("n64", "n8").replace("= 64", "= 8")
-        )
-        found += query(store, of_fakes).num_rows > 0
+    store, names = (
+        Store(report_pages / "store"),
+        {"'demo'": "'small'", "'other'": "'large'", "n64": "n8", "= 64": "= 8"},
+    )
+    queries = blocks("sql", PAGES["docs/cookbook.md"])
+    assert len(queries) > 20
+    assert [page for page, text in PAGES.items() if blocks("sql", text)] == ["docs/cookbook.md"]
+    for sql in queries:
+        of_fakes = re.sub("|".join(names), lambda found: names[found[0]], sql)
         assert query(store, of_fakes).num_rows > 0 or any(part in sql for part in EMPTY), sql
-    assert found > 20
 
 
 PARTS: dict[str, type[BaseModel]] = {"layout": PrmFamilyData, "columns": Preset}  # files that recipes name, by a key
@@ -174,6 +177,7 @@ def on_a_store() -> list[Any]:
     for page, text in PAGES.items():
         for words in (words[1:] for words in commands(text) if words[0] == "overthink"):
             there = [re.sub("^chain-.*", "0", STAND_INS.get(word, word)) for word in words]
+            there = [re.sub(r".*\.html$", "page.html", word) for word in there]  # one name, so that each is made once
             said = " ".join(there)
             if words[0] in ON_A_STORE and not NOT_HERE.search(said):
                 found.setdefault(said, pytest.param(there, id=f"{page}: {said[:60]}"))
@@ -220,3 +224,17 @@ def test_a_snippet_compiles(block: str) -> None:
 def test_json_is_json(block: str) -> None:
     for line in [block] if block.lstrip().startswith("[") else block.splitlines():
         json.loads(line)
+
+
+def test_the_messages_that_are_explained_are_those_of_the_code() -> None:
+    section = PAGES["docs/troubleshooting.md"].partition("## Messages")[2]
+    messages = re.findall(r"^\| `(.*?)` …", section, flags=re.MULTILINE)
+    assert len(messages) == 4
+    code = "".join(path.read_text("utf-8") for top in ("storage", "tasks") for path in (ROOT / top).rglob("*.py"))
+    assert [message for message in messages if message not in code] == []
+
+
+def test_what_the_page_on_other_tools_counts_of_ours() -> None:
+    page = PAGES["docs/comparison.md"]
+    assert f"| {len(PRESETS)} data sets |" in page
+    assert len(FAMILIES) == 10 and "ten families" in page

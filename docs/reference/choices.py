@@ -54,9 +54,11 @@ def _selector_row(pattern: str, text: dict[str, str]) -> str:
     read = {f"`{signal}`" for name in _names(pattern) if (signal := signal_of(name)) is not None}
     known = [f"reads {', '.join(sorted(read))}" if read else "", text["source"]]
     words = "; ".join(filter(None, [text["words"], *known]))
-    return f"| `{pattern}` | {text['formula']} | {words} |"
+    names = ", ".join(f"`{name}`" for name in _names(pattern))
+    return f"| {names} | {text['formula']} | {words} |"
 
 
 def _method_row(name: str, model: dict[str, Any], text: dict[str, str]) -> str:
     described = str(model["description"]).partition("\n\n")[0].replace("\n", " ")
+    described = re.sub(r" \([\w ]+\. \d{4}\)\.$", ".", described)  # the source is told apart
     return f"| [`{name}`](recipes.md#method-{name}) | {described} {text['formula']}. {text['source']} |"

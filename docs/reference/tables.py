@@ -51,7 +51,7 @@ def _section(table: str, columns: list[str], types: list[str]) -> str:
         _row(name, kind, own.get(name, EVERYWHERE.get(name, ""))) for name, kind in zip(columns, types, strict=True)
     ]
     return (
-        "\n".join([f"## {table}\n", f"{own['']}\n", "| column | type | unit | |", "| --- | --- | --- | --- |", *rows])
+        "\n".join([f"## {table}\n", f"{own['']}\n", "| column | type and unit | |", "| --- | --- | --- |", *rows])
         + "\n"
     )
 
@@ -59,4 +59,4 @@ def _section(table: str, columns: list[str], types: list[str]) -> str:
 def _row(name: str, kind: str, note: Any) -> str:
     unit, meaning = note if isinstance(note, list) else ("", note)
     shown = f"list of {WORDS[kind[:-2]]}" if kind.endswith("[]") else WORDS[kind]
-    return f"| `{name}` | {shown} | {unit} | {meaning} |"
+    return f"| `{name}` | {', '.join(filter(None, [shown, unit]))} | {meaning} |"
