@@ -166,7 +166,7 @@ def test_no_text_of_a_store_is_markup(tmp_path: Path) -> None:
         assert "{{ 7 * 7 }}" in page
         assert "\u202e" not in re.sub('value="[^"]*"', "", page)
         tags = Tags(page)
-        scripts = ["static/katex/katex.min.js", "static/typeset.js", "static/keys.js"]
+        scripts = ["static/katex/katex.min.js", "static/typeset.js", "static/keys.js", "static/live.js"]
         assert [attributes["src"] for tag, attributes in tags.seen if tag == "script"] == scripts
         assert {name for _, attributes in tags.seen for name in attributes} <= ATTRIBUTES
         assert {tag for tag, _ in tags.seen} <= ELEMENTS

@@ -49,8 +49,9 @@ def _print_live(store: "Store", name: str, states: Collection[str]) -> None:
     from overthink.tasks.stages.live_view import live_lines
 
     if {"running", "interrupted"} & set(states):
-        for line in live_lines(name, store.reports(name).read(), "running" in states, time.time()):
-            console().print(line, soft_wrap=True, highlight=False)
+        lines = live_lines(store.reports(name).read(), "running" in states, time.time())
+        for number, line in enumerate(lines):
+            console().print(f"  {line}" if number else f"{name}: {line}", soft_wrap=True, highlight=False)
 
 
 def status_of(store: "Store", stored: "Run") -> str:

@@ -1,6 +1,5 @@
 """How far a run is, from what its processes say: the same words in a terminal, a log, `status` and the viewer."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -106,15 +105,15 @@ def figures(view: RunView) -> list[str]:
     return [line for line in (*lines, spent_words(view.spent)) if line]
 
 
-def live_lines(name: str, reports: Sequence[LiveReport], is_held: bool, now: float) -> list[str]:
+def live_lines(reports: Sequence[LiveReport], is_held: bool, now: float) -> list[str]:
     """How far a run or a sweep is, or was when it was stopped, a line each fact; `is_held`: a process has its lock."""
     view = view_of(reports, now)
     if view is None:
         return []
     if not is_held or view.is_silent:
-        return [f"{name}: {_silence(view, is_held)}", *_indented(stopped_figures(view))]
+        return [_silence(view, is_held), *stopped_figures(view)]
     shared = f", {len(view.workers)} processes" if len(view.workers) > 1 else ""
-    return [f"{name}: {where(view)}{shared}", *_indented(figures(view)), *_indented(each_process(view))]
+    return [f"{where(view)}{shared}", *figures(view), *each_process(view)]
 
 
 def _silence(view: RunView, is_held: bool) -> str:
@@ -143,10 +142,6 @@ def _alone(stage: StageReport) -> str:
     made = stage.stored + stage.in_hand
     words = [f"{counted(made, stage.unit)} done", *_pace(stage)]
     return ", ".join(words) + ("" if stage.loading is None else f", loading {stage.loading}")
-
-
-def _indented(lines: Sequence[str]) -> list[str]:
-    return [f"  {line}" for line in lines]
 
 
 def in_a_line(view: RunView) -> str:
@@ -192,7 +187,7 @@ def spent_words(spent: Spending) -> str:
 
 def clock(seconds: float) -> str:
     """Hours, minutes and seconds: `1:05:09`."""
-    whole = math.ceil(seconds)
+    whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 

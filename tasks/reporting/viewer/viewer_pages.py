@@ -9,6 +9,7 @@ from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, Store
 from overthink.tasks.errors import UserError
 from overthink.tasks.reporting.viewer.choice_of_run import ACCURACIES_SQL, best_of, choice_of
+from overthink.tasks.reporting.viewer.live_run import LiveRun, live_run
 from overthink.tasks.reporting.viewer.open_readings import OpenReading, Readings
 from overthink.tasks.reporting.viewer.page_templates import templates
 from overthink.tasks.reporting.viewer.problem_facts import problem_facts
@@ -72,7 +73,8 @@ class Pages:
             accuracies = reading.rows(ACCURACIES_SQL)
         best = {run.run_id: best_of([row for row in accuracies if row["run_id"] == run.run_id]) for run in shown}
         pages = -(-len(runs) // RUNS)
-        return self._html("runs.html", state=state, runs=shown, best=best, pages=pages, count=len(runs))
+        live = {run.run_id: self._live(run) for run in shown}
+        return self._html("runs.html", state=state, runs=shown, best=best, pages=pages, count=len(runs), live=live)
 
     def _run(self, parameters: Mapping[str, str]) -> str:
         state = ListState.read(parameters)
@@ -82,7 +84,7 @@ class Pages:
             found = problem_list(reading, run, choice, state)
         others = [one for one in self._known_runs()[::-1] if one.problem_set == run.problem_set and one != run]
         shown = {"state": state, "run": run, "choice": choice, "found": found, "others": others[:MOST_OTHERS]}
-        return self._html("run.html", **shown)
+        return self._html("run.html", **shown, live=self._live(run))
 
     def _problem(self, parameters: Mapping[str, str]) -> str:
         state = ProblemState.read(parameters)
@@ -122,6 +124,9 @@ class Pages:
         with self._readings.of(*runs) as reading:
             sides = [_side(reading, run, side, state.problem) for run, side in zip(runs, state.sides, strict=True)]
         return self._html("both.html", state=state, sides=sides)
+
+    def _live(self, run: Run) -> LiveRun | None:
+        return None if self._is_static else live_run(self.store, run)
 
     def _known_runs(self) -> list[Run]:
         return [run for run in self.store.runs() if self._only is None or run.run_id in self._only]
