@@ -3,12 +3,14 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from object_store import KEYS, BucketView, Network
 from storage_samples import rollouts_of, run_named, write_rollouts
+from viewed_store import a_report
 
 from overthink.storage.exporting import Export
 from overthink.storage.garbage import find_garbage, remove_garbage
@@ -530,3 +532,32 @@ def test_nothing_goes_that_a_new_run_has_come_to_need(
 def test_a_whole_store_is_told_by_its_address(store: Store, bucket: BucketView) -> None:
     (finding,) = store_findings(store)
     assert (finding.level, finding.place) == ("ok", bucket.place)
+
+
+def test_another_machine_sees_how_far_a_run_is(
+    store: Store, bucket: BucketView, elsewhere: Callable[[], Store]
+) -> None:
+    reports, first = store.reports("run-1"), a_report(written_at=1.0)
+    reports.write(first)
+    _until(lambda: bucket.list_keys("live/") == ["runs/run-1/live/node1-1.json"])
+    there = elsewhere()
+    assert there.reports("run-1").read() == [first]
+    reports.write(a_report(written_at=2.0))
+    assert there.reports("run-1").read() == [first], "it is sent every ten seconds"
+    assert reports.read() == [a_report(written_at=2.0)], "what a process of this machine says is known at once"
+    last = replace(first, written_at=3.0, has_ended=True)
+    reports.write(last)
+    assert there.reports("run-1").read() == [last], "the last word is waited for"
+    other = replace(first, host="node2")
+    there.reports("run-1").write(other)
+    _until(lambda: len(bucket.list_keys("live/")) == 2)
+    assert reports.read() == [last, other]
+    there.reports("run-1").clear()
+    assert bucket.list_keys("live/") == []
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -1,6 +1,7 @@
 """The viewer's pages: what they say is what is stored, whatever is chosen in their addresses."""
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
@@ -9,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import duckdb
 import pytest
-from viewed_store import SAMPLED, SEARCHED, write_store
+from viewed_store import SAMPLED, SEARCHED, a_report, write_store
 
 from overthink.storage.store import Store
 from overthink.tasks.errors import UserError
@@ -263,3 +264,20 @@ def test_numbers_in_the_names_of_problems_are_ordered_as_numbers() -> None:
     values = ", ".join(f"('{one}')" for one in ids)
     found = duckdb.sql(f"SELECT problem_id FROM (VALUES {values}) t(problem_id) ORDER BY {BY_ID}").fetchall()
     assert [one for (one,) in found] == ["", "9", "10", "a", "p1", "p9", "p10", "p" + "1" * 30, "q/2/9", "q/2/10"]
+
+
+def test_a_run_that_is_being_made_says_how_far_it_is(tmp_path: Path) -> None:
+    store = write_store(tmp_path)
+    store.write_run(replace(store.find_run("first"), status="running"))
+    pages = Pages(store, address)
+    read = [words(pages.render("", {})), words(pages.render("run", {"run": "first"}))]
+    assert not any("stage 1 of 4" in page for page in read), "nobody said anything yet"
+    store.reports("first").write(a_report(written_at=time.time()))
+    with store.lock_run("first"):
+        html = [pages.render("", {}), pages.render("run", {"run": "first"})]
+    assert all("stage 1 of 4: sample best_of_n-n4 6 of 8 problems 0:00:0" in words(page) for page in html)
+    assert all(page.count(" data-live>") == 1 for page in html), "they load themselves again"
+    dead = pages.render("run", {"run": "first"})
+    assert "stopped: no word for" in words(dead) and " data-live>" not in dead
+    assert "sample best_of_n-n4" not in words(pages.render("run", {"run": "second"}))
+    pages.close()

@@ -9,6 +9,7 @@ from typing import Any
 
 from storage_samples import run_named
 
+from overthink.storage.live_reports import LiveReport, Spending, StageReport
 from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
@@ -133,3 +134,9 @@ def nodes(said: Said) -> list[Row]:
         }
         for place, (node, parent, score, kept) in enumerate(tree)
     ]
+
+
+def a_report(written_at: float, problems: int = 8) -> LiveReport:
+    """What a process says of its first stage, in which 6 problems are done, at 1 a second."""
+    stage = StageReport("sample best_of_n-n4", 1, 4, 0.0, problems, found=4, stored=2, rate=1.0)
+    return LiveReport(1, "node1", 0.0, written_at, Spending(), stage)

@@ -22,7 +22,7 @@ from overthink.storage.store import Store
 pytestmark = pytest.mark.usefixtures("address")
 
 COMMAND = str(Path(sys.executable).parent / "overthink")
-PROBLEMS, LATENCY = 256, 5.0  # as many calls as are in flight at once
+PROBLEMS, LATENCY = 256, 9.0  # as many calls as are in flight at once
 
 
 def recipe(folder: Path, **changes: Any) -> Path:

@@ -4,13 +4,15 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import uvicorn
 from browser import COMPLAINTS, FLAWS, Browser, opened_browser
 from commanding import overthink
-from viewed_store import SEARCHED, write_store
+from viewed_store import SEARCHED, a_report, write_store
 
 from benchmarks.vllm_server import free_port
 from overthink.storage.store import Store
@@ -51,6 +53,9 @@ def served(store: Store) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}/{TOKEN}/"
     server.should_exit = True
     thread.join()
+
+
+closing_server = contextmanager(served)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +172,7 @@ def test_hostile_text_runs_nothing_and_draws_nothing(browser: Browser, hostile: 
     time.sleep(1)  # for what is typeset once it is in view
     assert browser.value("document.title").endswith("Overthink")
     assert browser.value("document.querySelectorAll('img, iframe, a[href^=javascript], main script').length") == 0
-    assert browser.value("document.querySelectorAll('script').length") == 3
+    assert browser.value("document.querySelectorAll('script').length") == 4
     assert all(url.startswith(hostile) for url in browser.requests())
     assert browser.heard(*COMPLAINTS) == []
     top = "document.querySelector('.top').contains(document.elementFromPoint(innerWidth / 2, 20))"
@@ -187,3 +192,21 @@ def test_an_export_is_read_without_a_server(browser: Browser, tmp_path: Path) ->
     assert browser.heard(*COMPLAINTS) == []
     assert all(url.startswith(folder.resolve().as_uri()) for url in browser.requests())
     assert browser.value("getComputedStyle(document.querySelector('.question')).whiteSpace") == "pre-wrap"
+
+
+def test_a_page_follows_a_run_that_is_being_made_unless_its_reader_is_busy(browser: Browser, tmp_path: Path) -> None:
+    store = write_store(tmp_path)
+    store.write_run(replace(store.find_run("first"), status="running"))
+    said = a_report(written_at=time.time() + 600, problems=500)
+    store.reports("first").write(said)
+    with store.lock_run("first"), closing_server(store) as place:
+        browser.show(f"{place}run?run=first", 390, 900)
+        until(browser, "document.querySelector('.live').innerText.includes('6 of 500 problems')")
+        assert browser.value("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        browser.value("document.querySelector('[name=q]').focus()")
+        store.reports("first").write(a_report(written_at=time.time() + 600, problems=700))
+        time.sleep(6)
+        assert browser.value("document.querySelector('.live').innerText.includes('6 of 500 problems')")
+        browser.value("document.activeElement.blur()")
+        until(browser, "document.querySelector('.live')?.innerText.includes('6 of 700 problems')")
+        assert browser.heard(*COMPLAINTS) == []
