@@ -112,7 +112,7 @@ def test_what_is_said_at_half_time_is_true_at_the_end(tmp_path: Path) -> None:
     assert abs(one.at - half) < 2, "it was asked at half time"
     assert one.stage_left == pytest.approx(times["stage_end"] - one.at, rel=0.1)
     assert one.run_left == pytest.approx(times["run_end"] - one.at, rel=0.1)
-    assert one.rate == pytest.approx(times["tokens"] / (times["stage_end"] - times["begun"]), rel=0.1)
+    assert one.rate == pytest.approx(float(times["tokens"]) / (times["stage_end"] - times["begun"]), rel=0.1)
     done = (
         "SELECT count(*) AS done FROM (SELECT problem_id FROM calls WHERE kind = 'generate' AND starts_with(method_id, "
     )
