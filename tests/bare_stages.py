@@ -25,7 +25,7 @@ async def no_artifact(*_: Any) -> NoArtifact:
     return NoArtifact()
 
 
-def bare_task(_: StageNode) -> Callable[..., Any]:
+def bare_task(_: StageNode, __: int) -> Callable[..., Any]:
     """The function of a stage's task, given what Prefect is given."""
     return lambda make, extent: make_part.fn(make.unquote(), extent)
 

@@ -83,10 +83,10 @@ class Made:
         return Entry(extent, ())
 
 
-async def handed_over(make: Any, extent: Extent) -> None:
+async def handed_over(make: Any, extent: Extent, method_id: str | None = None, n: int = 1) -> None:
     @flow(persist_result=False)
     async def watching() -> None:
-        await part_task(ProblemsNode(problems=Problems("set", (), [])))(make, extent)
+        await part_task(ProblemsNode(problems=Problems("set", (), []), method_id=method_id, n=n), 2)(make, extent)
 
     await watching()
 
@@ -94,7 +94,14 @@ async def handed_over(make: Any, extent: Extent) -> None:
 async def test_prefect_hands_what_a_part_is_made_with_through_untouched(prefect_server: str) -> None:
     extent, made = Extent(("a",), 0, 1), Made(Watched(a=1), [])
     await handed_over(quote(made), extent)
-    assert made.names == [f"problems {extent.name}"]
+    assert made.names == ["problems, shard 3"]
     assert made.problems.walks == 0
     await handed_over(made, extent)
     assert made.problems.walks > 0, "as it would otherwise"
+
+
+async def test_prefects_page_calls_a_task_by_its_method_and_shard(prefect_server: str) -> None:
+    made = Made(Watched(a=1), [])
+    await handed_over(quote(made), Extent(("a",), 16, 64), "best_of_n-n64", 64)
+    await handed_over(quote(made), Extent(("a",), 0, 1), "odd-{extent}")
+    assert made.names == ["problems best_of_n-n64, shard 3, samples 16 up to 64", "problems odd-{extent}, shard 3"]

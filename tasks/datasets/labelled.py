@@ -40,7 +40,7 @@ class LabelledSolution:
         return Problem(problem_key=key, problem_id=self.solution_id, question=self.question, reference=None)
 
 
-class SolutionFile(SourceModel):
+class SolutionFile(SourceModel, title="file"):
     """A local file of labelled solutions, `.jsonl` or `.parquet`."""
 
     source: Literal["file"]
@@ -49,7 +49,7 @@ class SolutionFile(SourceModel):
     limit: int | None = Field(default=None, ge=1, description="rows")
 
 
-class SolutionHub(SourceModel):
+class SolutionHub(SourceModel, title="Hugging Face hub"):
     """A Hugging Face data set of labelled solutions at a revision, such as Qwen/ProcessBench."""
 
     source: Literal["hub"]

@@ -14,7 +14,7 @@ class SourceModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Columns(SourceModel):
+class Columns(SourceModel, title="columns"):
     """The columns of a file; `a.0.b` names one that lies inside others.
 
     Without `problem_id` rows are numbered from 0; without `reference` nothing can be graded. From `options` on they are
@@ -55,7 +55,7 @@ OF_EVERY_PROBLEM = ("question", "reference", "problem_id", "level", "subject", "
 DOMAIN_FIELDS = tuple(name for name in Columns.model_fields if name not in OF_EVERY_PROBLEM)
 
 
-class Preset(SourceModel):
+class Preset(SourceModel, title="spelled out"):
     """How the rows of a data set are laid out, spelled out in a recipe or in a file that it names, and their domain."""
 
     columns: Columns = Field(description="which column holds what")

@@ -36,7 +36,7 @@ def columns_of(preset: PresetName | Preset | None) -> Columns | None:
     return None if found is None else found.columns
 
 
-class ChainsSource(SourceModel):
+class ChainsSource(SourceModel, title="chains, generated"):
     """Generated chains of one split; their lengths cycle through `shortest`..`longest`."""
 
     source: Literal["chains"]
@@ -53,7 +53,7 @@ class ChainsSource(SourceModel):
         return self
 
 
-class SpecsSource(SourceModel):
+class SpecsSource(SourceModel, title="programs, generated"):
     """Generated programming problems of one split; their numbers of clauses cycle through `shortest`..`longest`."""
 
     source: Literal["specs"]
@@ -94,14 +94,14 @@ class RowsSource(SourceModel):
         return self.columns or columns_of(self.preset) or Columns()
 
 
-class FileSource(RowsSource):
+class FileSource(RowsSource, title="file"):
     """A local file: `.jsonl`, a `.json` array, `.csv` or `.parquet`."""
 
     source: Literal["file"]
     path: Path = Field(description="the file")
 
 
-class HubSource(RowsSource):
+class HubSource(RowsSource, title="Hugging Face hub"):
     """A Hugging Face data set at a revision; needs a network or a filled cache."""
 
     source: Literal["hub"]
@@ -111,7 +111,7 @@ class HubSource(RowsSource):
     config: str | None = Field(default=None, description="which of its configurations, where it has several")
 
 
-class QuestionsSource(SourceModel):
+class QuestionsSource(SourceModel, title="questions, written here"):
     """Questions in the recipe itself, without known answers."""
 
     source: Literal["questions"]

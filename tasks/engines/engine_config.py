@@ -132,7 +132,7 @@ class VllmModelConfig(ModelConfig):
         return arguments
 
 
-class VllmPolicyConfig(SeededPolicy, VllmModelConfig):
+class VllmPolicyConfig(SeededPolicy, VllmModelConfig, title="vLLM, on this machine"):
     """A policy in vLLM, in its own process, which the run starts and ends."""
 
     engine: Literal["vllm"] = "vllm"
@@ -152,19 +152,19 @@ class PrmModelConfig(ModelConfig):
     )
 
 
-class VllmPrmConfig(PrmModelConfig, VllmModelConfig):
+class VllmPrmConfig(PrmModelConfig, VllmModelConfig, title="vLLM, on this machine"):
     """A PRM in vLLM, where it can compute the family's head."""
 
     engine: Literal["vllm"] = "vllm"
 
 
-class TorchPrmConfig(PrmModelConfig):
+class TorchPrmConfig(PrmModelConfig, title="torch, on this machine"):
     """A PRM in plain torch and transformers: every family, and the reference that the vLLM path is tested against."""
 
     engine: Literal["torch"] = "torch"
 
 
-class AutoPrmConfig(PrmModelConfig):
+class AutoPrmConfig(PrmModelConfig, title="vLLM or torch, whichever can"):
     """A PRM in vLLM where that is installed and can compute the family's head, else in torch."""
 
     engine: Literal["auto"] = "auto"
@@ -210,7 +210,7 @@ class ServedModelConfig(EngineModel):
         return tuple(url.rstrip("/") for url in urls)
 
 
-class OpenAIPolicyConfig(SeededPolicy, ServedModelConfig):
+class OpenAIPolicyConfig(SeededPolicy, ServedModelConfig, title="OpenAI-compatible server"):
     """A policy behind OpenAI-compatible endpoints.
 
     With its tokenizer it is asked with token ids, as vLLM allows, and may be searched; without, through the chat
@@ -231,7 +231,7 @@ class OpenAIPolicyConfig(SeededPolicy, ServedModelConfig):
         return super().asked_by(domain, prompt)
 
 
-class ServedPrmConfig(ServedModelConfig):
+class ServedPrmConfig(ServedModelConfig, title="vLLM server"):
     """A PRM behind vLLM's pooling endpoint."""
 
     engine: Literal["vllm-server"] = "vllm-server"
@@ -239,7 +239,7 @@ class ServedPrmConfig(ServedModelConfig):
     family: AnyPrmFamily = Field(default="qwen", description="how it is asked and read: a name, a file, or spelled out")
 
 
-class FakePolicyConfig(AskedPolicy):
+class FakePolicyConfig(AskedPolicy, title="fake, without a model"):
     """A policy that writes text from a hash: deterministic, without weights, with a chosen latency."""
 
     engine: Literal["fake"] = "fake"
@@ -249,14 +249,14 @@ class FakePolicyConfig(AskedPolicy):
     latency_ms: float = Field(default=0, ge=0, description="milliseconds before each reply")
 
 
-class FakePrmConfig(EngineModel):
+class FakePrmConfig(EngineModel, title="fake, without a model"):
     """A PRM whose scores are hashes of the steps: deterministic, without weights, with a chosen latency."""
 
     engine: Literal["fake"] = "fake"
     latency_ms: float = Field(default=0, ge=0, description="milliseconds before each reply")
 
 
-class ScriptedConfig(AskedPolicy):
+class ScriptedConfig(AskedPolicy, title="script of replies"):
     """A policy or PRM that replies literally from a JSON file (see `tasks/engines/fakes/scripted.py`)."""
 
     engine: Literal["scripted"] = "scripted"

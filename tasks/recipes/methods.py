@@ -20,7 +20,7 @@ from overthink.tasks.recipes.revision_methods import SelfRefine, SelfVerify, Seq
 from overthink.tasks.recipes.search_methods import BeamSearch, Dvts, Mcts, ParticleFiltering, Rebase
 
 
-class Cot(MethodConfig):
+class Cot(MethodConfig, title="CoT, greedy"):
     """One greedy solution a problem."""
 
     independent: ClassVar[bool] = True
@@ -42,7 +42,7 @@ class Cot(MethodConfig):
         return cot(draws.sampling, draws.thinking)
 
 
-class BestOfN(BudgetConfig):
+class BestOfN(BudgetConfig, title="best-of-N"):
     """N independent solutions a problem."""
 
     independent: ClassVar[bool] = True
@@ -54,7 +54,7 @@ class BestOfN(BudgetConfig):
         return best_of_n(draws.sampling, draws.indices, draws.thinking)
 
 
-class BudgetForcing(BudgetConfig):
+class BudgetForcing(BudgetConfig, title="budget forcing"):
     """N independent solutions whose reasoning is cut, or made to go on (Muennighoff et al. 2025)."""
 
     independent: ClassVar[bool] = True
@@ -80,7 +80,7 @@ class BudgetForcing(BudgetConfig):
         return best_of_n(draws.sampling, draws.indices, replace(draws.thinking, **budget))
 
 
-class Adaptive(BudgetConfig):
+class Adaptive(BudgetConfig, title="adaptive best-of-N"):
     """Best-of-N that stops early, once the leading answer cannot plausibly lose."""
 
     method: Literal["adaptive"]
@@ -111,7 +111,7 @@ class Adaptive(BudgetConfig):
         return adaptive(draws.sampling, self.n, self.wave, is_decided, draws.answer_of, draws.thinking)
 
 
-class DeepConf(BudgetConfig):
+class DeepConf(BudgetConfig, title="deep think with confidence"):
     """Solutions that end where the policy is less sure than the first ones were at their worst (Fu et al. 2025)."""
 
     method: Literal["deepconf"]
@@ -151,7 +151,7 @@ Revisions = SelfRefine | SelfVerify | SequentialRevisions
 BuiltIn = Cot | BestOfN | BudgetForcing | Adaptive | DeepConf | Searches | Revisions
 
 
-class ComputeOptimal(MethodConfig):
+class ComputeOptimal(MethodConfig, title="compute-optimal"):
     """For each problem the method that a strategy chooses, after a pilot of a few rollouts that count.
 
     Each problem gets the budget `n`; or all of them share a total, which goes where it helps most.

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 Family = Literal["auto", "none", "think", "harmony", "magistral", "exaone", "seed", "kimi", "granite"]
 
 
-class OwnMarks(BaseModel):
+class OwnMarks(BaseModel, title="marks of its own"):
     """Marks of a model that is of no known family."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -73,7 +73,7 @@ def goes_on_from_steps(policy: PolicyConfig) -> bool:
     return not isinstance(policy, OpenAIPolicyConfig) or policy.tokenizer is not None
 
 
-class GateConfig(_Frozen):
+class GateConfig(_Frozen, title="gate"):
     """When a run counts as worse than an earlier one (`tasks/reporting/gate.py`)."""
 
     selector: SelectorName = Field(default="majority", description="whose accuracy is compared")

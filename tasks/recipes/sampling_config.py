@@ -26,14 +26,14 @@ class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class ConfidenceConfig(_Settings):
+class ConfidenceConfig(_Settings, title="kept"):
     """The windows of the confidence that is kept while sampling (defaults: DeepConf, Fu et al. 2025)."""
 
     group: int = Field(default=2048, ge=1, description="tokens of a sliding group")
     tail: int = Field(default=2048, ge=1, description="last tokens of a rollout that confidence_tail is of")
 
 
-class RepetitionConfig(_Settings):
+class RepetitionConfig(_Settings, title="ends loops"):
     """When a solution counts as caught in a loop: a pattern of tokens comes several times in a row.
 
     Patterns of a few tokens are no loop: digits, rules of tables and sums repeat them (vLLM's own default, 1, ends an

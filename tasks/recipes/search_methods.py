@@ -84,7 +84,7 @@ class BeamConfig(SearchConfig):
         return self
 
 
-class BeamSearch(BeamConfig):
+class BeamSearch(BeamConfig, title="beam search"):
     """Each round the N/M best steps go on with M steps each."""
 
     method: Literal["beam_search"]
@@ -97,7 +97,7 @@ class BeamSearch(BeamConfig):
         return search(self.growth(draws, self.lookahead), self.n, self.beam_width)
 
 
-class Dvts(BeamConfig):
+class Dvts(BeamConfig, title="DVTS"):
     """N/M independent subtrees, each a beam search that keeps one path."""
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
@@ -115,7 +115,7 @@ class Dvts(BeamConfig):
         return dvts(self.growth(draws, self.lookahead), self.n, self.beam_width, self.returned == "siblings")
 
 
-class Rebase(SearchConfig):
+class Rebase(SearchConfig, title="REBASE"):
     """The scores divide each round's budget among all live paths."""
 
     unnamed: ClassVar[Mapping[str, Any]] = {"balance": 0.1}
@@ -128,7 +128,7 @@ class Rebase(SearchConfig):
         return rebase(self.growth(draws), self.n, self.balance)
 
 
-class ParticleFiltering(SearchConfig):
+class ParticleFiltering(SearchConfig, title="particle filtering"):
     """Paths are resampled in proportion to the PRM's odds; n counts the particles of all iterations together."""
 
     method: Literal["particle_filtering"]
@@ -156,7 +156,7 @@ class ParticleFiltering(SearchConfig):
         return particle_filtering(self.growth(draws), self.n, self.iterations, temperature, draws.seed)
 
 
-class Mcts(BeamConfig):
+class Mcts(BeamConfig, title="MCTS"):
     """One tree, grown M steps at a time at the most promising leaf, until N/M paths have ended."""
 
     method: Literal["mcts"]

@@ -115,7 +115,7 @@ class StageNode(ABC):
     @property
     def title(self) -> str:
         """The stage's name in the progress display."""
-        return f"{self.kind} {self.method_id}"
+        return " ".join(filter(None, (self.kind, self.method_id)))
 
     @property
     def samples(self) -> int | None:

@@ -87,9 +87,9 @@ class StageRunner:
     def _plain(self, node: PlainNode, context: ShardContext) -> Way:
         turn = asyncio.Semaphore(PLAIN_SHARDS_AT_ONCE)
 
-        async def carry_out(counts: ShardCounts, _: Shard, __: int, extents: Sequence[Extent]) -> None:
+        async def carry_out(counts: ShardCounts, _: Shard, order: int, extents: Sequence[Extent]) -> None:
             counted = replace(context, on_problem=counts.problem)
-            await _in_turn(node, partial(node.make, counted), extents)
+            await _in_turn(node, order, partial(node.make, counted), extents)
 
         return Way(lambda _: turn, carry_out)
 
@@ -108,7 +108,7 @@ class StageRunner:
                 return await node.make(context, extent)
 
             try:
-                await _in_turn(node, make, extents)
+                await _in_turn(node, order, make, extents)
             finally:
                 await recorder.close()
 
@@ -181,8 +181,8 @@ class StageRunner:
                 yield
 
 
-async def _in_turn(node: StageNode, make: MakePart, extents: Sequence[Extent]) -> None:
-    part = part_task(node)
+async def _in_turn(node: StageNode, order: int, make: MakePart, extents: Sequence[Extent]) -> None:
+    part = part_task(node, order)
     for extent in extents:
         await part(quote(make), extent)
 

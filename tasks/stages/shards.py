@@ -43,13 +43,17 @@ async def make_part(make: MakePart, extent: Extent) -> Entry:
     return await make(extent)
 
 
-def part_task(node: StageNode) -> Callable[[quote, Extent], Awaitable[Entry]]:
-    """The task, named after its stage's kind; with engines, it is retried after one died.
+def part_task(node: StageNode, order: int) -> Callable[[quote, Extent], Awaitable[Entry]]:
+    """The task of a shard, named after its stage and its place in the order.
 
-    Its argument is quoted: otherwise Prefect would walk through all problems for each shard.
+    With engines, it is retried after one died. Its argument is quoted: otherwise Prefect would walk through all
+    problems for each shard.
     """
     settings = ENGINE_TASK if isinstance(node, EngineNode) else {}
-    named = make_part.with_options(name=str(node.kind), task_run_name=f"{node.kind} {{extent.name}}", **settings)
+    title = node.title.replace("{", "{{").replace("}", "}}")  # Prefect fills in what stands in braces
+    samples = ", samples {extent.first} up to {extent.last}" if node.n > 1 else ""
+    name = f"{title}, shard {order + 1}{samples}"
+    named = make_part.with_options(name=str(node.kind), task_run_name=name, **settings)
     return cast(Callable[[quote, Extent], Awaitable[Entry]], named)
 
 

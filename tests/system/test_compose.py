@@ -42,6 +42,16 @@ def test_compose_itself_accepts_the_file(profile: str) -> None:
     assert compose("--profile", profile, "config", "--quiet", **SECRET).returncode == 0
 
 
+@pytest.mark.parametrize("port", ["4200", "4300"])
+def test_the_page_asks_for_its_data_at_the_port_where_it_is_found(port: str) -> None:
+    server = of("cpu", PREFECT_PORT=port)["server"]
+    (published,) = server["ports"]
+    assert (published["host_ip"], published["published"]) == ("127.0.0.1", port)
+    assert server["environment"]["PREFECT_SERVER_UI_API_URL"] == f"http://127.0.0.1:{port}/api"
+    worker = of("cpu", PREFECT_PORT=port)["worker-cpu"]
+    assert worker["environment"]["PREFECT_UI_URL"] == f"http://127.0.0.1:{port}"
+
+
 @pytest.mark.parametrize("settings", [{}, {"POSTGRES_PASSWORD": ""}])
 def test_without_a_password_nothing_starts(settings: dict[str, str]) -> None:
     told = compose("--profile", "cpu", "config", "--quiet", **settings)

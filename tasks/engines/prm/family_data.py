@@ -16,14 +16,14 @@ class _Data(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class MarkedChatData(_Data):
+class MarkedChatData(_Data, title="chat, steps marked"):
     """A chat with the steps in the assistant's turn, each followed by one special token and judged there."""
 
     kind: Literal["marked_chat"]
     mark: Mark = Field(description="what follows each step")
 
 
-class MarkedTextData(_Data):
+class MarkedTextData(_Data, title="text, steps marked by a word"):
     """One running text in which a word follows each step, which is judged there."""
 
     kind: Literal["marked_text"]
@@ -31,7 +31,7 @@ class MarkedTextData(_Data):
     after_mark: str = Field(default="", description="what stands between a mark and the next step")
 
 
-class MarkedLinesData(_Data):
+class MarkedLinesData(_Data, title="lines, steps marked"):
     """The bare question, then each step followed by a mark and judged at the mark's last token."""
 
     kind: Literal["marked_lines"]
@@ -42,20 +42,20 @@ class MarkedLinesData(_Data):
     one_line: bool = Field(default=False, description="whether line breaks within a step become blanks")
 
 
-class TurnsData(_Data):
+class TurnsData(_Data, title="chat, a turn a step"):
     """A chat of one step per user turn, each answered by the assistant with a verdict; judged before the verdict."""
 
     kind: Literal["turns"]
     verdict: Mark = Field(description="what the assistant says of each step, such as +")
 
 
-class AskedData(_Data):
+class AskedData(_Data, title="asked about each step"):
     """Any instruct model, asked about each step in a separate chat; judged at the first token of its answer."""
 
     kind: Literal["asked"]
 
 
-class AnsweredData(_Data):
+class AnsweredData(_Data, title="asked at the end"):
     """A chat with the answer as far as it is written, judged as a whole at its end."""
 
     kind: Literal["answered"]
@@ -71,7 +71,7 @@ class HeadData(_Data):
     has_bias: bool = Field(default=False, description="whether the layers have one")
 
 
-class PrmFamilyData(_Data):
+class PrmFamilyData(_Data, title="spelled out"):
     """A complete family; the keys of score stages hold all of it."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60, description="what messages call it")
