@@ -14,7 +14,7 @@ import typer
 
 from benchmarks.made_up import RUN_ID, write_store
 from overthink.storage.store import Store
-from overthink.tasks.reporting.viewer.loopback_server import address
+from overthink.tasks.reporting.viewer.addresses import address
 from overthink.tasks.reporting.viewer.viewer_pages import Pages
 
 PROBLEM = {"run": RUN_ID, "problem": "p0000123"}

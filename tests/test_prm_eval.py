@@ -28,7 +28,8 @@ from overthink.tasks.plan.prm_eval_plan import plan_prm_eval
 from overthink.tasks.plan.run_plan import Plan, is_finished
 from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe
 from overthink.tasks.records import Scores
-from overthink.tasks.reporting.prm_tables import prm_pictures, prm_table
+from overthink.tasks.reporting.html.prm_figures import prm_pictures
+from overthink.tasks.reporting.prm_tables import prm_table
 from overthink.tasks.stages.measure import ThresholdSplit
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -248,9 +249,11 @@ async def test_the_prm_of_a_finished_run(
     await prm_eval_run("fake", tmp_path)
     assert rows(tmp_path, "SELECT * FROM prm_metrics ORDER BY ALL") == before
     assert prm_table(Store(tmp_path), run_id).row_count > 20
-    titles = [picture.title for picture in prm_pictures(Store(tmp_path), run_id)]
-    assert "Best of n: best_of_n-n8" in titles and "Score against length: best_of_n-n8" in titles
-    assert "Best of n: cot" not in titles, "a single n is no curve"
+    drawn = {
+        picture.title: [panel.title for panel in picture.panels] for picture in prm_pictures(Store(tmp_path), run_id)
+    }
+    assert "best_of_n-n8" in drawn["Score against length"]
+    assert drawn["Best of n"] == ["best_of_n-n8"], "a single n is no curve"
 
 
 async def test_labelled_steps_of_a_finished_run_give_an_f1(fake_recipe: dict[str, Any], tmp_path: Path) -> None:

@@ -20,22 +20,14 @@ from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Store
 from overthink.tasks.analysis.intervals import mean_interval
 from overthink.tasks.recipes.import_recipe import GradedAs, ReadAs, import_recipe
+from overthink.tasks.reporting.dot_plots import placed
 from overthink.tasks.reporting.html.contents import report_facts, report_page, report_pictures
 from overthink.tasks.reporting.html.facts import RunFacts
 from overthink.tasks.reporting.html.figures import by_difficulty
-from overthink.tasks.reporting.html.markup import figure, number
+from overthink.tasks.reporting.html.markup import figures, number
 from overthink.tasks.reporting.html.tables import against_table, gains_table
-from overthink.tasks.reporting.plots import (
-    Line,
-    Panel,
-    Picture,
-    budget_ticks,
-    decimal_ticks,
-    panels_figure,
-    picture_svg,
-    power_of_ten,
-    write_pictures,
-)
+from overthink.tasks.reporting.picture_files import panels_figure, picture_svg, write_pictures
+from overthink.tasks.reporting.pictures import Line, Panel, Picture
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -74,12 +66,12 @@ def lines_of(picture: Picture) -> Iterator[tuple[Panel, Line]]:
 
 def test_every_figure_draws_the_rows_of_its_query_and_nothing_else(store: Store, pictures: list[Picture]) -> None:
     kinds = {picture.name.split("-")[0] for picture in pictures}
-    assert kinds == {"budget", "selectors", "difficulty", "flops", "calibration", "length", "best"}
+    assert kinds == {"budget", "selectors", "dots", "difficulty", "flops", "calibration", "length", "best"}
     for picture in pictures:
         rows = query(store, picture.sql).to_pylist()
         points = {(point.x, point.y, point.low, point.high) for _, line in lines_of(picture) for point in line.points}
-        named = {line.name for _, line in lines_of(picture)}
-        told = {ends(row) for row in rows if "name" not in row or row["name"] in named}
+        named = {(panel.title, line.name) for panel, line in lines_of(picture)}
+        told = {ends(row) for row in rows if "name" not in row or (row["source"], row["name"]) in named}
         assert points == told, picture.name
         drawn = {
             (title, line.get_gid(), tuple(map(tuple, line.get_xydata().tolist())))
@@ -88,13 +80,20 @@ def test_every_figure_draws_the_rows_of_its_query_and_nothing_else(store: Store,
             if line.get_gid() is not None
         }
         assert drawn == {
-            (panel.title, line.name, tuple((point.x, point.y) for point in line.points))
-            for panel, line in lines_of(picture)
+            (panel.title, line.name, place_of(picture, panel, line)) for panel, line in lines_of(picture)
         }, picture.name
 
 
+def place_of(picture: Picture, panel: Panel, line: Line) -> tuple[tuple[float, float], ...]:
+    """Where the points of a line are drawn: in a dot plot to the right, a row a line."""
+    if not picture.axes.dots:
+        return tuple((point.x, point.y) for point in line.points)
+    rows = [row for row, placed_line in placed(panel) if placed_line is line]
+    return tuple((point.y, row) for point, row in zip(line.points, rows, strict=True))
+
+
 def test_bands_end_where_the_query_says(store: Store, both: list[RunFacts]) -> None:
-    for picture in report_pictures(store, both[:1]):
+    for picture in (one for one in report_pictures(store, both[:1]) if not one.axes.dots):
         for panel, axes in zip(picture.panels, panels_figure(picture).axes, strict=True):
             bands = [line for line in panel.lines if not line.faint and not line.level and len(line.points) > 1]
             wanted = [max(point.high for point in line.points) for line in bands if line.points[0].high is not None]
@@ -191,10 +190,11 @@ async def test_what_a_run_lacks_is_said(tmp_path: Path) -> None:
     run_id = await evaluate(recipe, tmp_path / "store")
     store = Store(tmp_path / "store")
     page = report_page(store, facts_of(store, run_id))
-    for said in ("one budget, n = 2", "has no PRM", "No search in this run", "FLOPs are unknown", "Nothing to compare"):
+    for said in ("has no PRM", "No search in this run", "FLOPs are unknown", "Nothing to compare"):
         assert said in page
     assert "NaN" not in page and "None" not in page
-    assert page.count("<figure") == 1, "the difficulty of its problems is known"
+    assert page.count("<figure") == 2, "its one budget is drawn as dots, and the difficulty of its problems is known"
+    assert re.findall(r'<figure id="(\w+)-', page) == ["dots", "difficulty"]
 
 
 async def test_an_imported_run_without_calls_says_so(tmp_path: Path) -> None:
@@ -232,42 +232,15 @@ def test_names_from_outside_cannot_break_out_of_the_page(both: list[RunFacts], s
     hostile = Picture(
         "x", "<script>alert(1)</script>", "</figure>", by_difficulty(both[0]).axes, [Panel("<i>", [line])], "<"
     )
-    assert not re.search("<script|</figure>.*</figure>|<b>|<i>", figure(hostile), flags=re.DOTALL)
+    assert not re.search("<script|</figure>.*</figure>|<b>|<i>", figures([hostile]), flags=re.DOTALL)
 
 
 def test_the_page_names_no_other_file(page: str) -> None:
-    assert re.findall(r'(?:src|href)="(?!#)([^"]*)"', page) == ["data:,"]
+    assert re.findall(r'src="|<link[^>]*href="(?!#)([^"]*)"', page) == ["data:,"]
+    links = re.findall(r'<a href="(?!#)([^"]*)"', page)
+    assert links and all(address.startswith("http://127.0.0.1:8765/") for address in links), "into the viewer"
     assert not re.search(r"@import|url\((?!#)", page)
     assert "<script" not in page
-
-
-@pytest.mark.parametrize(
-    ("budgets", "written"),
-    [
-        ([1, 4, 12, 16, 60, 64], [1, 4, 16, 64]),
-        ([1, 2, 3, 4], [1, 2, 4]),
-        ([5], [5]),
-        ([2**power for power in range(10)], [1, 4, 16, 64, 256]),
-    ],
-)
-def test_of_budgets_that_lie_close_the_larger_is_written_under_the_axis(
-    budgets: list[float], written: list[float]
-) -> None:
-    assert budget_ticks(budgets) == written
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "written"),
-    [
-        (1e7, 1e9, "10⁷ 2·10⁷ 5·10⁷ 10⁸ 2·10⁸ 5·10⁸ 10⁹"),
-        (3e6, 4e12, "10⁷ 10⁸ 10⁹ 10¹⁰ 10¹¹ 10¹²"),
-        (1.2e9, 1.5e9, "1.2·10⁹ 1.5·10⁹"),
-        (2e-3, 2e-3, "2·10⁻³"),
-        (0.5, 2e15, "10⁰ 10² 10⁴ 10⁶ 10⁸ 10¹⁰ 10¹² 10¹⁴"),
-    ],
-)
-def test_an_axis_of_powers_of_ten_is_written_as_by_hand(low: float, high: float, written: str) -> None:
-    assert " ".join(map(power_of_ten, decimal_ticks(low, high))) == written
 
 
 def test_no_picture_holds_markup_that_nobody_sets(pictures: list[Picture]) -> None:

@@ -164,3 +164,8 @@ async def test_a_server_that_is_there_hears_of_tasks_logs_and_artifacts(
     assert all(task.state is not None and task.state.is_completed() for task in tasks)
     assert any("Finished in state Completed" in log.message for log in logs)
     assert {artifact.type for artifact in artifacts} >= {"progress", "table", "markdown"}
+    told = sorted((str(artifact.key), str(artifact.description)) for artifact in artifacts)
+    names = [key.removeprefix(f"{told[0][0].removesuffix('-1-result')}-") for key, _ in told]
+    assert names[:2] == ["1-result", "2-figure"] and names[2:4] == ["3-numbers", "4-store"], "in this order by name"
+    assert all(name.startswith("stage-") for name in names[4:]) and len(names) > 4
+    assert " with fake@" in told[0][1], "the result says of which policy and PRM"

@@ -15,7 +15,7 @@ from viewed_store import SAMPLED, SEARCHED, a_report, write_store
 from overthink.storage.store import Store
 from overthink.tasks.errors import UserError
 from overthink.tasks.reporting.viewer import problem_list, problem_rollouts
-from overthink.tasks.reporting.viewer.loopback_server import address
+from overthink.tasks.reporting.viewer.addresses import address
 from overthink.tasks.reporting.viewer.problem_list import BY_ID
 from overthink.tasks.reporting.viewer.viewer_pages import Pages
 

@@ -58,10 +58,10 @@ def prm_eval(
         opened = open_store(store)
         print_report(console(), opened, opened.find_run(run_id), only_prm=True)
         if html is not None:
-            from overthink.tasks.reporting.html.markup import Section, figure, lines, page
-            from overthink.tasks.reporting.prm_tables import prm_pictures
+            from overthink.tasks.reporting.html.markup import Section, figures, page
+            from overthink.tasks.reporting.html.prm_figures import prm_pictures
 
-            drawn = lines(map(figure, prm_pictures(opened, run_id)))
+            drawn = figures(prm_pictures(opened, run_id))
             write_text(html, page(f"PRM of {run_id}", [Section("The PRM", drawn)]))
 
 

@@ -81,7 +81,7 @@ def _make_whole(store: "Store", stored: "Run") -> None:
 
 def _draw(store: "Store", runs: "Sequence[Run]", html: Path | None, pictures: Path | None) -> None:
     from overthink.tasks.reporting.html.contents import report_facts, report_page, report_pictures
-    from overthink.tasks.reporting.plots import write_pictures
+    from overthink.tasks.reporting.picture_files import write_pictures
 
     facts = report_facts(store, runs)
     if html is not None:
@@ -111,12 +111,12 @@ def print_report(paper: Console, store: "Store", stored: "Run", only_prm: bool =
 def _print_summary(paper: Console, store: "Store", stored: "Run") -> None:
     from overthink.tasks.reporting.majority_limits import limit_lines
     from overthink.tasks.reporting.results import summary_rows
-    from overthink.tasks.reporting.run_notes import reported_choices, run_notes
+    from overthink.tasks.reporting.run_notes import best_line, reported_choices, run_notes
 
     rows = summary_rows(store, stored.run_id)
     if rows:
         _print_tables(paper, store, stored, rows)
-    for line in (*run_notes(store, stored, rows), *limit_lines(store, stored.run_id)):
+    for line in (*best_line(rows), *limit_lines(store, stored.run_id), *run_notes(store, stored, rows)):
         paper.print(line, highlight=False, soft_wrap=True)
     named = "summary" if rows else "selections"  # without references there are answers, but no accuracies
     paper.print(f'overthink sql --store {store.address} "SELECT * FROM {named}"', markup=False, soft_wrap=True)

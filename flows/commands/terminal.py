@@ -19,6 +19,7 @@ from overthink.flows.commands.stopping import EXIT_CODE, MESSAGE, Terminated, en
 from overthink.storage.storage_errors import QueryError, StorageError, StoreBusy
 from overthink.tasks.errors import CellsFailed, Regression, UserError
 from overthink.tasks.reporting.terminal_text import printable
+from overthink.tasks.reporting.viewer.addresses import LOOPBACK
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 NO_TERMINAL_WIDTH = 120
 WIDEST = 100_000
-LOOPBACK = "127.0.0.1"
 MISTAKE, REGRESSION = 2, 3  # exit codes; 1 is a run that failed
 LEAKS = "ignore::UserWarning:multiprocessing.resource_tracker"
 QUIET = {

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from overthink.flows.commands.options import DEFAULT_STORE, STORE_HELP, existing
-from overthink.flows.commands.terminal import LOOPBACK, console, plain_errors
+from overthink.flows.commands.terminal import console, plain_errors
 from overthink.tasks.errors import UserError
+from overthink.tasks.reporting.viewer.addresses import LOOPBACK, PORT
 
 if TYPE_CHECKING:
     from overthink.storage.store import Store
 
-PORT = 8765
 _TOKEN = re.compile(r"[\w-]{16,}", re.ASCII)
 
 

@@ -1,6 +1,5 @@
-"""The figures of `prm-eval`, read from the store by SQL: as a terminal table and as pictures."""
+"""The figures of `prm-eval`, read from the store by SQL, as a terminal table."""
 
-from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -12,64 +11,11 @@ from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.analysis.aggregation import AGGREGATIONS
 from overthink.tasks.analysis.estimators import SUBSETS
-from overthink.tasks.reporting.plots import COLOURS, Axes, Line, Panel, Picture, Point
 from overthink.tasks.reporting.terminal_text import printable
 
 FIGURES_SQL = """SELECT source, labeller, measure, aggregation, point, value, count FROM prm_metrics
 WHERE run_id = '{run_id}' AND measure NOT IN ('mean_score', 'share_right', 'f1_at_threshold') ORDER BY ALL"""
 
-CALIBRATION_SQL = """SELECT coalesce(aggregation, 'step') AS name, max(value) FILTER (measure = 'mean_score') AS x,
-       max(value) FILTER (measure = 'share_right') AS y
-FROM prm_metrics WHERE run_id = '{run_id}' AND source = '{source}' AND measure IN ('mean_score', 'share_right')
-GROUP BY aggregation, point ORDER BY name, x"""
-
-LENGTH_SQL = """WITH judged AS (
-    SELECT rollout_id, correct, completion_tokens, min(score) AS score
-    FROM rollouts JOIN verdicts USING (run_id, method_id, rollout_id)
-    JOIN scores USING (rollout_id) JOIN runs USING (run_id)
-    WHERE run_id = '{run_id}' AND method_id = '{source}' AND scores.prm = runs.prm AND correct IS NOT NULL
-    GROUP BY ALL),
-tenths AS (SELECT *, ntile(10) OVER (PARTITION BY correct ORDER BY completion_tokens, rollout_id) AS tenth FROM judged)
-SELECT CASE WHEN correct THEN 'right' ELSE 'wrong' END AS name, avg(completion_tokens) AS x, avg(score) AS y
-FROM tenths GROUP BY correct, tenth ORDER BY name, x"""
-
-BUDGET_SQL = """SELECT concat_ws(' ', replace(measure, 'accuracy_of_', ''), aggregation) AS name, point AS x, value AS y
-FROM prm_metrics WHERE run_id = '{run_id}' AND source = '{source}' AND starts_with(measure, 'accuracy_of_')
-ORDER BY name, x"""
-
-THRESHOLD_SQL = """SELECT concat('F1, ', labeller) AS name, point AS x, value AS y
-FROM prm_metrics WHERE run_id = '{run_id}' AND source = '{source}' AND measure = 'f1_at_threshold' ORDER BY name, x"""
-
-PICTURES = (
-    (
-        "calibration",
-        "Calibration",
-        "Share of right ones against mean score, in bins of a tenth. On the dotted line a score is a probability.",
-        CALIBRATION_SQL,
-        Axes("mean score", "share right", diagonal=True),
-    ),
-    (
-        "length",
-        "Score against length",
-        "Mean of the lowest step score against tokens, in tenths of the rollouts. Flat lines are free of length bias.",
-        LENGTH_SQL,
-        Axes("tokens", "score (min)"),
-    ),
-    (
-        "best-of",
-        "Best of n",
-        "Accuracy of the best-scored of n rollouts. Where it falls with n, the highest scores are misleading.",
-        BUDGET_SQL,
-        Axes("n", "accuracy", base=2, percent=True),
-    ),
-    (
-        "f1",
-        "F1 against threshold",
-        "Finding the first wrong step, on solutions that did not choose the threshold.",
-        THRESHOLD_SQL,
-        Axes("threshold", "F1"),
-    ),
-)
 CAPTION = (
     "table prm_metrics; – unknown. AUC, calibration and length bias (a rank correlation) are of rollouts with a known "
     "grade and a score; "
@@ -132,22 +78,3 @@ def _name(source: str, labeller: str, measure: str, budget: float) -> str:
 
 def _cell(row: dict[str, Any]) -> str:
     return "–" if row["value"] is None else f"{row['value']:.3f}"
-
-
-def prm_pictures(store: Store, run_id: str) -> Iterator[Picture]:
-    """The curves of each source that has them."""
-    sources_sql = f"SELECT DISTINCT source FROM prm_metrics WHERE run_id = '{run_id}' ORDER BY 1"
-    for source in query(store, sources_sql)["source"].to_pylist():
-        for name, title, caption, template, axes in PICTURES:
-            sql = template.format(run_id=run_id, source=source)
-            curves: dict[str, list[Point]] = {}
-            for row in query(store, sql).to_pylist():
-                curves.setdefault(row["name"], []).append(Point(row["x"], row["y"]))
-            lines = [
-                Line(curve, points, COLOURS[place % len(COLOURS)])
-                for place, (curve, points) in enumerate(sorted(curves.items()))
-                if len(points) > 1  # a single n gives no curve
-            ]
-            if lines:
-                panel = Panel(source, lines)
-                yield Picture(f"{name}-{run_id}-{source}", f"{title}: {source}", caption, axes, [panel], sql)

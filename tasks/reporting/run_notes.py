@@ -47,10 +47,9 @@ USING (problem_id)"""
 
 
 def run_notes(store: Store, run: Run, rows: Sequence[Row]) -> list[str]:
-    """The lines on a run, whose rows of `summary` are `rows`, in the order of a report."""
+    """The lines on a run, whose rows of `summary` are `rows`, below those on its choices."""
     told = without_reference, samples_saved, tokens_saved, thinking_lines, absent_selectors, program_lines
     return [
-        *best_line(rows),
         *(line for tell in told for line in tell(store, run.run_id)),
         *spending_lines(store, run),
         *unknown_line(store, run.run_id, rows),

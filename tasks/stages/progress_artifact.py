@@ -47,7 +47,7 @@ class ProgressArtifact:
     """The share of a stage's shards that are done."""
 
     def __init__(self, run_id: str, stage: str, shards: int) -> None:
-        self._key = artifact_key(run_id, stage)
+        self._key = artifact_key(run_id, "stage", stage)  # after the results, in the order of names
         self._description = f"{run_id}: {stage}, {shards} shards"
         self._shards = shards
         self._done = 0

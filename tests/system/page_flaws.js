@@ -10,10 +10,18 @@
   }
   for (const node of document.querySelectorAll('h1, h2, h3, figcaption')) if (!shown(node) && !node.closest('dialog')) flaws.push(`not shown: ${node.textContent}`);
   for (const svg of document.querySelectorAll('.panel svg')) {
-    const box = svg.getBoundingClientRect();
+    if (!shown(svg)) continue;
+    const box = svg.getBoundingClientRect(), labels = [];
     if (box.width < 200 || box.height < 100) flaws.push(`too small: ${svg.ariaLabel}`);
     for (const text of svg.querySelectorAll('text')) {
+      if (!shown(text)) continue;
       const label = text.getBoundingClientRect();
+      for (const [other, name] of labels) {
+        const across = Math.min(label.right, other.right) - Math.max(label.left, other.left);
+        if (across > 0.5 && Math.min(label.bottom, other.bottom) - Math.max(label.top, other.top) > 3)
+          flaws.push(`covers ${name}: ${text.textContent} in ${svg.ariaLabel}`);
+      }
+      labels.push([label, text.textContent]);
       if (label.right > box.right + 2 || label.left < box.left - 2) flaws.push(`cut off: ${text.textContent} in ${svg.ariaLabel}`);
       if (label.height < 8.5) flaws.push(`too small to read: ${text.textContent} in ${svg.ariaLabel}`);
     }

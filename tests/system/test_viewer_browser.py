@@ -16,7 +16,8 @@ from viewed_store import SEARCHED, a_report, write_store
 
 from benchmarks.vllm_server import free_port
 from overthink.storage.store import Store
-from overthink.tasks.reporting.viewer.loopback_server import address, viewer_app
+from overthink.tasks.reporting.viewer.addresses import address
+from overthink.tasks.reporting.viewer.loopback_server import viewer_app
 
 TOKEN = "a-token-of-the-tests"
 # What a text may try: markup, scripts, links and pictures of TeX, boxes as large as a page, macros for what follows.

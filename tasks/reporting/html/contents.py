@@ -1,5 +1,6 @@
 """The contents of a report: its sections, in order, and its pictures."""
 
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 
 from markupsafe import Markup
@@ -7,10 +8,13 @@ from markupsafe import Markup
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import StorageError
 from overthink.storage.store import Run, Store
+from overthink.tasks.reporting.html.dot_figures import at_one_budget
 from overthink.tasks.reporting.html.facts import RunFacts, run_facts
 from overthink.tasks.reporting.html.figures import against_flops, by_difficulty, by_method, by_selector
 from overthink.tasks.reporting.html.headline import headline
-from overthink.tasks.reporting.html.markup import Section, figure, lines, page, paragraph
+from overthink.tasks.reporting.html.markup import Section, figures, lines, page, paragraph
+from overthink.tasks.reporting.html.missed import missed_part
+from overthink.tasks.reporting.html.prm_figures import prm_pictures
 from overthink.tasks.reporting.html.tables import (
     accuracy_table,
     against_table,
@@ -20,11 +24,9 @@ from overthink.tasks.reporting.html.tables import (
 )
 from overthink.tasks.reporting.html.thought_figures import against_thought
 from overthink.tasks.reporting.html.trees import example_trees
-from overthink.tasks.reporting.plots import Picture
-from overthink.tasks.reporting.prm_tables import prm_pictures
-from overthink.tasks.reporting.results import accuracy_notes
+from overthink.tasks.reporting.pictures import Picture
+from overthink.tasks.reporting.results import accuracy_notes, run_title
 
-ONE_BUDGET = "Run {run_id} has one budget, n = {n}, so there is no curve to draw: the table has its figures."
 NO_BUDGET = "No verdict of run {run_id} is known, or none of more than one rollout, so there is no curve to draw."
 NOT_INDEPENDENT = (
     "Run {run_id} holds no independent, graded rollouts of its policy, so pass@1 and with it the difficulty of its "
@@ -45,20 +47,23 @@ def report_facts(store: Store, runs: Sequence[Run]) -> list[RunFacts]:
 
 
 def report_page(store: Store, runs: Sequence[RunFacts]) -> str:
-    """The whole report as one HTML page."""
-    title = f"{runs[0].run_id}" if len(runs) == 1 else f"{len(runs)} runs of {', '.join(_policies(runs))}"
+    """The whole report as one HTML page; its links into the viewer hold a new token."""
+    names = [facts.run.name for facts in runs]
+    title = names[0] if len(runs) == 1 else f"{len(runs)} runs: {', '.join(dict.fromkeys(names))}"
+    token = secrets.token_hex(16)
     return page(title, [
         Section("Headline", _each(runs, headline)),
         Section("Accuracy against budget", _each(runs, budget_part)),
         *thought_sections(runs),
         Section("By difficulty", _each(runs, difficulty_part)),
         Section("Accuracy against FLOPs", flops_part(store, runs)),
+        Section("Wrong though a right one was there", _each(runs, lambda facts: missed_part(facts, token))),
         Section("Small against large", against_table(runs)),
         Section("Gains", gains_table(runs)),
         Section("The PRM", _each(runs, prm_part)),
         Section("Example trees", _each(runs, example_trees)),
         Section("Cost", _each(runs, cost_section)),
-    ])  # fmt: skip
+    ], [run_title(facts.run) for facts in runs])  # fmt: skip
 
 
 def report_pictures(store: Store, runs: Sequence[RunFacts]) -> Iterator[Picture]:
@@ -77,20 +82,18 @@ def report_pictures(store: Store, runs: Sequence[RunFacts]) -> Iterator[Picture]
 def thought_sections(runs: Sequence[RunFacts]) -> list[Section]:
     """The section on reasoning; none where no policy spent different amounts of it."""
     drawn = [picture for facts in runs if (picture := against_thought(facts)) is not None]
-    return [Section("Accuracy against tokens of reasoning", lines(map(figure, drawn)))] if drawn else []
+    return [Section("Accuracy against tokens of reasoning", figures(drawn))] if drawn else []
 
 
 def budget_pictures(facts: RunFacts) -> list[Picture]:
-    """The figures of accuracy against budget; empty where there is one budget."""
-    return [by_method(facts), by_selector(facts)] if len(facts.budgets) > 1 else []
+    """The figures of accuracy against budget: curves where there are several, dots where methods share one."""
+    curves = [by_method(facts), by_selector(facts)] if len(facts.budgets) > 1 else []
+    return [picture for picture in (*curves, at_one_budget(facts)) if picture is not None]
 
 
 def budget_part(facts: RunFacts) -> Markup:
-    """The curves, and the table with every number."""
-    drawn = lines(map(figure, budget_pictures(facts)))
-    if not drawn:
-        why = ONE_BUDGET.format(run_id=facts.run_id, n=facts.budgets[0]) if facts.budgets else NO_BUDGET
-        drawn = paragraph(why.format(run_id=facts.run_id), "note")
+    """The curves and dots, and the table with every number."""
+    drawn = figures(budget_pictures(facts)) or paragraph(NO_BUDGET.format(run_id=facts.run_id), "note")
     told = paragraph(
         f"In per cent, with 95 % intervals over problems{accuracy_notes(facts.store, facts.run_id)}; ? where "
         "verdicts are unknown, the accuracies with all of them wrong and with all of them right."
@@ -102,7 +105,7 @@ def difficulty_part(facts: RunFacts) -> Markup:
     """The curves by difficulty, or the reason why there are none."""
     if facts.independent is None:
         return paragraph(NOT_INDEPENDENT.format(run_id=facts.run_id), "note")
-    return figure(by_difficulty(facts))
+    return figures([by_difficulty(facts)])
 
 
 def flops_part(store: Store, runs: Sequence[RunFacts]) -> Markup:
@@ -110,7 +113,7 @@ def flops_part(store: Store, runs: Sequence[RunFacts]) -> Markup:
     picture = against_flops(store, runs)
     known = set() if picture is None else {panel.title for panel in picture.panels}
     unknown = [facts.run_id for facts in runs if facts.run_id not in known]
-    drawn = Markup() if picture is None else figure(picture)
+    drawn = Markup() if picture is None else figures([picture])
     return drawn + (paragraph(NO_FLOPS.format(runs=", ".join(unknown)), "note") if unknown else Markup())
 
 
@@ -120,7 +123,7 @@ def prm_part(facts: RunFacts) -> Markup:
         return paragraph(f"Run {facts.run_id} has no PRM.", "note")
     pictures = list(prm_pictures(facts.store, facts.run_id))
     if pictures:
-        return lines(map(figure, pictures))
+        return figures(pictures)
     if facts.is_imported:
         return paragraph("Calibration and length bias are measured on runs of `overthink run` only.", "note")
     command = f"overthink prm-eval --run {facts.run_id} --store {facts.store.address}"
@@ -132,7 +135,3 @@ def _each(runs: Sequence[RunFacts], part: Callable[[RunFacts], Markup]) -> Marku
     if len(runs) == 1:
         return part(runs[0])
     return lines(Markup('<h3 class="run">{}</h3>\n{}').format(facts.run_id, part(facts)) for facts in runs)
-
-
-def _policies(runs: Sequence[RunFacts]) -> list[str]:
-    return list(dict.fromkeys(facts.run.policy or "an unknown policy" for facts in runs))

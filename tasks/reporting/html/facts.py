@@ -6,7 +6,19 @@ from overthink.storage.stage_kinds import StageKind
 from overthink.storage.store import Run, Store
 from overthink.tasks.analysis.difficulty import DifficultyConfig
 from overthink.tasks.analysis.method_ids import family, method_name
-from overthink.tasks.reporting.plots import BLUE, BROWN, GREEN, INK, MUTED, OLIVE, ORANGE, PURPLE, ROSE, SKY, VERMILION
+from overthink.tasks.reporting.pictures import (
+    BLUE,
+    BROWN,
+    GREEN,
+    INK,
+    MUTED,
+    OLIVE,
+    ORANGE,
+    PURPLE,
+    ROSE,
+    SKY,
+    VERMILION,
+)
 from overthink.tasks.reporting.results import Row, best_row, summary_rows
 
 METHOD_COLOURS = {

@@ -8,10 +8,16 @@ from overthink.storage.store import Store
 from overthink.tasks.analysis.difficulty import DIFFICULTIES
 from overthink.tasks.analysis.method_ids import FAMILY_SQL, method_name
 from overthink.tasks.reporting.html.facts import RunFacts, colour_of
-from overthink.tasks.reporting.plots import MUTED, Axes, Line, Panel, Picture, Point
+from overthink.tasks.reporting.pictures import MUTED, Axes, Line, Panel, Picture, Point
+from overthink.tasks.reporting.results import Row, run_title
 
 BUDGET_SQL = f"""SELECT {FAMILY_SQL} AS method, selector, n AS x, accuracy AS y, ci_low AS low, ci_high AS high
 FROM summary WHERE run_id = '{{run_id}}' AND accuracy IS NOT NULL AND (method_id != 'cot' OR selector = 'majority')
+ORDER BY method, selector, x"""
+
+# Those that are curves: of the methods with several budgets.
+CURVES_SQL = f"""SELECT * FROM ({BUDGET_SQL})
+QUALIFY method = 'cot' OR min(x) OVER (PARTITION BY method) < max(x) OVER (PARTITION BY method)
 ORDER BY method, selector, x"""
 
 # The interval is `mean_interval` of tasks/analysis/intervals.py; 3.841459 is z² of 95 %.
@@ -45,27 +51,33 @@ FROM summary WHERE run_id IN ({{run_ids}}) AND flops > 0 AND accuracy IS NOT NUL
 ORDER BY run_id, method, selector, x"""
 
 BUDGET = Axes("budget n", "accuracy", base=2, percent=True)
-Row = dict[str, Any]
 
 
-def by_method(facts: RunFacts) -> Picture:
-    """Accuracy against budget, one panel per method: best selector, majority and oracle in full, the others faint."""
-    sql = BUDGET_SQL.format(run_id=facts.run_id)
+def by_method(facts: RunFacts) -> Picture | None:
+    """Accuracy against budget, one panel per method: best selector, majority and oracle in full, the others faint.
+
+    None where no method has several budgets.
+    """
+    sql = CURVES_SQL.format(run_id=facts.run_id)
     rows = query(facts.store, sql).to_pylist()
     panels = [
-        Panel(name, [*_selector_lines(facts, [row for row in rows if row["method"] == name]), *_greedy(rows)])
+        Panel(name, [*_selector_lines(facts, of_it), *_greedy(rows)])
         for name in facts.families
+        if (of_it := [row for row in rows if row["method"] == name])
     ]
+    if not panels:
+        return None
     caption = (
         f"Solid: {facts.lead}, in hindsight the most accurate here. Dashed: majority. Dotted: oracle, any of n right. "
-        "Faint: all other selectors, which the next figure draws one by one. Bands and bars are 95 % intervals over "
-        "problems."
+        "Faint: all other selectors, which the figure by selector draws one by one. Bands and bars are 95 % intervals "
+        "over problems."
     )
-    return Picture(f"budget-{facts.run_id}", "Accuracy against budget, by method", caption, BUDGET, panels, sql)
+    title, of = "Accuracy against budget, by method", run_title(facts.run)
+    return Picture(f"budget-{facts.run_id}", title, caption, BUDGET, panels, sql, of)
 
 
 def by_selector(facts: RunFacts) -> Picture:
-    """Accuracy against budget, one panel per selector, every method with its band."""
+    """Accuracy against budget, one panel per selector, every method with its band; that of the best is shown first."""
     sql = BUDGET_SQL.format(run_id=facts.run_id)
     rows = query(facts.store, sql).to_pylist()
 
@@ -74,10 +86,12 @@ def by_selector(facts: RunFacts) -> Picture:
         for name, group in _grouped(of_it, lambda row: row["method"]):
             yield Line(facts.label(name), _points(group), colour_of(name))
 
-    present = dict.fromkeys(row["selector"] for row in facts.rows)
+    present = list(dict.fromkeys(row["selector"] for row in facts.rows))
     panels = [Panel(selector, [*lines(selector), *_greedy(rows)]) for selector in present]
     caption = "One colour per method, the same on the whole page. Bands and bars are 95 % intervals over problems."
-    return Picture(f"selectors-{facts.run_id}", "Accuracy against budget, by selector", caption, BUDGET, panels, sql)
+    title, of = "Accuracy against budget, by selector", run_title(facts.run)
+    chosen = present.index(facts.lead) if facts.lead in present else 0
+    return Picture(f"selectors-{facts.run_id}", title, caption, BUDGET, panels, sql, of, chosen)
 
 
 def by_difficulty(facts: RunFacts) -> Picture:
@@ -98,7 +112,8 @@ def by_difficulty(facts: RunFacts) -> Picture:
         f"{facts.independent} looks too good on easy problems and too bad on hard ones. Solid: {facts.lead}. Bands and "
         "bars: 95 % intervals over the bin's problems. An empty bin has no panel."
     )
-    return Picture(f"difficulty-{facts.run_id}", "Accuracy by difficulty", caption, BUDGET, panels, sql)
+    of = run_title(facts.run)
+    return Picture(f"difficulty-{facts.run_id}", "Accuracy by difficulty", caption, BUDGET, panels, sql, of)
 
 
 def against_flops(store: Store, runs: Sequence[RunFacts]) -> Picture | None:
@@ -120,7 +135,8 @@ def against_flops(store: Store, runs: Sequence[RunFacts]) -> Picture | None:
     )
     axes = Axes("FLOPs a problem", "accuracy", base=10, percent=True)
     name = f"flops-{runs[0].run_id}" if len(runs) == 1 else "flops"
-    return Picture(name, "Accuracy against FLOPs", caption, axes, panels, sql)
+    of = "; ".join(run_title(facts.run) for facts in runs)
+    return Picture(name, "Accuracy against FLOPs", caption, axes, panels, sql, of)
 
 
 def _selector_lines(facts: RunFacts, rows: Sequence[Row]) -> Iterator[Line]:

@@ -7,7 +7,8 @@ from typing import Any
 from overthink.storage.sql import query
 from overthink.tasks.analysis.method_ids import FAMILY_SQL
 from overthink.tasks.reporting.html.facts import RunFacts
-from overthink.tasks.reporting.plots import COLOURS, INK, Axes, Line, Panel, Picture, Point
+from overthink.tasks.reporting.pictures import COLOURS, INK, Axes, Line, Panel, Picture, Point
+from overthink.tasks.reporting.results import run_title
 
 # The tokens of a problem are those of n solutions, of which a method's are alike in the mean.
 THOUGHT_SQL = f"""WITH spent AS (
@@ -39,8 +40,8 @@ def against_thought(facts: RunFacts) -> Picture | None:
         if len(of_it) > 1 or len(alone) < 2:
             lines.append(Line(method, _points(of_it), colour))
     axes = Axes("tokens of reasoning a problem", "accuracy", base=2, percent=True)
-    title = "Accuracy against tokens of reasoning"
-    return Picture(f"thought-{facts.run_id}", title, CAPTION, axes, [Panel(str(facts.run_id), lines)], sql)
+    title, panel = "Accuracy against tokens of reasoning", Panel(str(facts.run_id), lines)
+    return Picture(f"thought-{facts.run_id}", title, CAPTION, axes, [panel], sql, run_title(facts.run))
 
 
 def _points(rows: Sequence[dict[str, Any]]) -> list[Point]:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from urllib.parse import urlencode
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -15,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 from overthink.storage.storage_errors import QueryError, StorageError
 from overthink.storage.store import Store
 from overthink.tasks.errors import UserError
+from overthink.tasks.reporting.viewer.addresses import address
 from overthink.tasks.reporting.viewer.loopback_guard import LoopbackGuard
 from overthink.tasks.reporting.viewer.page_templates import static_folder
 from overthink.tasks.reporting.viewer.viewer_pages import Pages
@@ -39,11 +39,6 @@ def viewer_app(store: Store, token: str) -> Starlette:
         Route("/{token}/{page}", page),
     ]
     return Starlette(routes=routes, middleware=[Middleware(LoopbackGuard, token=token)], lifespan=lifespan)
-
-
-def address(page: str, parameters: Mapping[str, str]) -> str:
-    """The address of a page, relative to that of every other."""
-    return (page or "./") + (f"?{urlencode(parameters)}" if parameters else "")
 
 
 def answer(pages: Pages, page: str, parameters: Mapping[str, str]) -> Response:
