@@ -26,7 +26,7 @@ class RevisionConfig(BudgetConfig):
     """What methods that revise have in common: a policy that does not think, and rollouts that count together."""
 
 
-class SelfRefine(RevisionConfig):
+class SelfRefine(RevisionConfig, title="self-refine"):
     """N chains of an answer, the policy's own critique of it and a revised answer (Madaan et al. 2023)."""
 
     worded: ClassVar[frozenset[str]] = frozenset({"critique", "revise"})
@@ -47,7 +47,7 @@ class SelfRefine(RevisionConfig):
         return self_refine(draws.sampling, self.n, self.rounds, RefineTurns(self.critique, self.revise))
 
 
-class SelfVerify(RevisionConfig):
+class SelfVerify(RevisionConfig, title="self-verify"):
     """N answers, of which those are kept that hold when the problem is solved from them (after Weng et al. 2023)."""
 
     worded: ClassVar[frozenset[str]] = frozenset({"check"})
@@ -79,7 +79,7 @@ class SelfVerify(RevisionConfig):
         return self_verify(draws.sampling, self.n, self.check, draws.answer_of)
 
 
-class SequentialRevisions(RevisionConfig):
+class SequentialRevisions(RevisionConfig, title="sequential revisions"):
     """N answers in chains of L, each written with those before in view (Snell et al. 2024); N/L chains side by side."""
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
