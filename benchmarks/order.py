@@ -33,7 +33,8 @@ from benchmarks.watching import Watch, WatchedEngine
 from overthink.flows.orchestration.run_flow import run_flow
 from overthink.storage.store import Store
 from overthink.tasks.datasets.problem_loading import load_problems
-from overthink.tasks.engines.registry import EngineSlot, open_policy, open_prm
+from overthink.tasks.engines.engine_slot import EngineSlot
+from overthink.tasks.engines.registry import open_policy, open_prm
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.execution import Execution
 from overthink.tasks.recipes.recipe import Recipe

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from overthink.tasks.methods.requests import Execute, Generate, Method, Score, Search
+from overthink.tasks.methods.requests import Ask, Execute, Generate, Method, Score, Search
 from overthink.tasks.records import Problem, Sample, Scores
 
 
@@ -49,7 +49,7 @@ class Rounds:
             if isinstance(wanted, Generate | Score):
                 self.asked.append(Asked(frame, place, wanted))
             else:
-                assert not isinstance(wanted, Execute), "these searches run no programs"
+                assert not isinstance(wanted, Execute | Ask), "these searches run no programs and ask no verifier"
                 self.advance(Frame(frame.problem, wanted, frame, place), None)
         if not batch:
             self.advance(frame, [])

@@ -13,8 +13,9 @@ from benchmarks.search_case import Case
 from overthink.storage.journal import Journal
 from overthink.storage.keys import content_key
 from overthink.tasks.datasets.problem_loading import load_problems
-from overthink.tasks.engines.engine_protocol import Policy, Prm
-from overthink.tasks.engines.registry import EngineSlot, open_policy, open_prm
+from overthink.tasks.engines.engine_protocol import AnyPrm, Policy, Prm, Verifier
+from overthink.tasks.engines.engine_slot import EngineSlot
+from overthink.tasks.engines.registry import open_policy, open_prm
 from overthink.tasks.methods.requests import Generate, Method, Score
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.run_plan import Plan
@@ -101,9 +102,11 @@ async def engines_of(case: Case) -> AsyncIterator[tuple[Policy, Prm]]:
     recipe = case.recipe(1, 0)
     assert recipe.prm is not None
     policy: EngineSlot[Policy] = EngineSlot(recipe.policy, open_policy)
-    prm: EngineSlot[Prm] = EngineSlot(recipe.prm, open_prm)
+    prm: EngineSlot[AnyPrm] = EngineSlot(recipe.prm, open_prm)
     try:
-        yield await policy.get(), await prm.get()
+        scorer = await prm.get()
+        assert not isinstance(scorer, Verifier), "these PRMs write nothing"
+        yield await policy.get(), scorer
     finally:
         await policy.close()
         await prm.close()

@@ -21,7 +21,7 @@ from overthink.storage.store import Run, Store
 from overthink.storage.views import VIEWS
 
 # A stage may hold more than a run takes of it: exported are the rows of rollouts that the runs use.
-OF_ROLLOUTS = {"steps", "scores", "signals", "test_results", "step_labels", "grades"}
+OF_ROLLOUTS = {"steps", "scores", "critiques", "signals", "test_results", "step_labels", "grades"}
 
 
 @dataclass(frozen=True)

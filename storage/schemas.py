@@ -74,6 +74,20 @@ SCHEMAS: dict[str, pa.Schema] = {
     "scores": pa.schema(
         [("rollout_id", pa.string()), ("prm", pa.string()), ("step_index", pa.int32()), ("score", pa.float64())]
     ),
+    # What a verifier wrote of a step before it judged it: `score` is the critique's own, null without a verdict.
+    "critiques": pa.schema(
+        [
+            ("rollout_id", pa.string()),
+            ("prm", pa.string()),
+            ("step_index", pa.int32()),
+            ("critique", pa.int32()),  # its number among those of the step
+            ("text", pa.string()),
+            ("verdict", pa.bool_()),  # whether it says that the step is right; null where it does not say
+            ("score", pa.float64()),
+            ("completion_tokens", pa.int32()),
+            ("stop_reason", pa.string()),
+        ]
+    ),
     "step_labels": pa.schema(
         [("rollout_id", pa.string()), ("labeller", pa.string()), ("step_index", pa.int32()), ("label", pa.float64())]
     ),

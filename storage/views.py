@@ -10,8 +10,9 @@ COST_SUMS = """
     sum_of(input_tokens, kind = 'generate') AS policy_prompt_tokens,
     sum_of(cached_tokens, kind = 'generate') AS policy_cached_tokens,
     sum_of(output_tokens, kind = 'generate') AS policy_completion_tokens,
-    sum_of(input_tokens, kind = 'score') AS prm_tokens,
+    sum_of(input_tokens + output_tokens, kind = 'score') AS prm_tokens,
     sum_of(cached_tokens, kind = 'score') AS prm_cached_tokens,
+    sum_of(output_tokens, kind = 'score') AS prm_completion_tokens,
     sum_of(flops, kind = 'generate') AS policy_flops,
     sum_of(flops, kind = 'score') AS prm_flops,
     sum_of(engine_seconds, kind != 'execute') AS engine_seconds,
@@ -56,6 +57,7 @@ VIEWS = {
                ON a.run_id = u.run_id AND a.method_id = u.method_id AND a.rollout_id = r.rollout_id""",
     "steps": "SELECT * EXCLUDE (stage_key) FROM parts_steps",
     "scores": "SELECT * EXCLUDE (stage_key) FROM parts_scores",
+    "critiques": "SELECT * EXCLUDE (stage_key) FROM parts_critiques",
     # Whatever is known of rollouts and steps without a reference: `step_index` is null of a whole rollout.
     "signals": f"""
         SELECT rollout_id, 'prm' AS signal, step_index, score AS value, prm AS source FROM parts_scores

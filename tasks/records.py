@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any, Literal
 
+from overthink.tasks.critiques import Critique
+
 StopReason = Literal["stop", "length", "depth", "dead_end", "reasoning", "repetition", "confidence"]
 SampleStop = Literal["stop", "length", "delimiter", "repetition"]
 
@@ -47,7 +49,8 @@ class Sampling:
 
     `top_k`, `min_p` and the penalties are as in vLLM, and by default have no effect. `ends` are strings that end the
     solution: they end a call as `stop` strings do, but nothing goes on behind them. `repetition` ends it in a loop: the
-    least and the most tokens of a pattern, and how often in a row it is one.
+    least and the most tokens of a pattern, and how often in a row it is one. `only` are the ids that a token may have,
+    none for all; its log-probability is that among all.
     """
 
     temperature: float
@@ -63,6 +66,7 @@ class Sampling:
     frequency_penalty: float = 0.0
     ends: tuple[str, ...] = ()
     repetition: tuple[int, int, int] | None = None
+    only: tuple[int, ...] = ()
 
     @property
     def greedy(self) -> "Sampling":
@@ -169,18 +173,20 @@ Part = Sample | Given
 
 @dataclass(frozen=True)
 class Scores:
-    """A PRM's numbers in [0, 1], one for each step asked for, with the tokens it read."""
+    """A PRM's numbers in [0, 1], one for each step asked for, with the tokens it read, and its critiques if any."""
 
     values: tuple[float, ...]
     input_tokens: int
     cached_tokens: int | None = None
+    critiques: tuple[Critique, ...] = ()
 
 
 @dataclass(frozen=True)
 class Unscored:
-    """What a PRM says of steps that do not fit into its context: nothing, with the reason. It is unknown, not low."""
+    """Steps that do not fit into a PRM's context, or whose `critiques` came to no verdict: unknown, not low."""
 
     reason: str
+    critiques: tuple[Critique, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -206,6 +212,7 @@ class Rollout:
     path: tuple[Part, ...]
     stop_reason: StopReason
     scores: tuple[float, ...] | None = None
+    critiques: tuple[Critique, ...] = ()
 
 
 def finished_by(last: Sample) -> StopReason:

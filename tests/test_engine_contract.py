@@ -13,10 +13,11 @@ import pytest_asyncio
 from model_server import ModelServer, policy_at, prm_at, serving
 from pydantic import TypeAdapter
 
-from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
+from overthink.tasks.engines.engine_config import PolicyConfig
 from overthink.tasks.engines.engine_protocol import Policy, Prm
 from overthink.tasks.engines.fakes.fake import FakePolicy
 from overthink.tasks.engines.fakes.scripted import ScriptedPolicy, ScriptedPrm
+from overthink.tasks.engines.prm_config import PrmConfig
 from overthink.tasks.engines.registry import open_policy, open_prm
 from overthink.tasks.engines.vllm.vllm_prm import VllmPrm
 from overthink.tasks.methods.chunks import in_chunks

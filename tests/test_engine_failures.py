@@ -17,8 +17,9 @@ from overthink.tasks.engines.engine_config import (
     VllmPolicyConfig,
     VllmPrmConfig,
 )
+from overthink.tasks.engines.engine_slot import EngineSlot
 from overthink.tasks.engines.models import locate_model, require
-from overthink.tasks.engines.registry import EngineSlot, open_policy, open_prm
+from overthink.tasks.engines.registry import open_policy, open_prm
 from overthink.tasks.engines.vllm.settings import engine_arguments, engine_environment, shares_cores
 from overthink.tasks.errors import BadReply, EngineUnavailable
 from overthink.tasks.records import Sampling, Scores

@@ -18,6 +18,7 @@ FLOORS = [
     ("tasks/closest", "tasks/counted", "tasks/pydantic_words"),
     (
         "storage",
+        "tasks/critiques",
         "tasks/records",
         "tasks/programs",
         "tasks/reasoning_marks",
@@ -43,6 +44,7 @@ FLOORS = [
 NEIGHBOURS = {
     ("tasks/pydantic_words", "tasks/closest"),
     ("tasks/analysis", "tasks/records"),
+    ("tasks/records", "tasks/critiques"),
     ("tasks/analysis", "tasks/plugins"),
     ("tasks/plugins", "tasks/errors"),
     ("tasks/datasets", "tasks/domains"),

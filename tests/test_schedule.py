@@ -12,7 +12,7 @@ from plans import plan
 from overthink.flows.orchestration import sweep_engines
 from overthink.flows.orchestration.sweep_engines import SweepEngines
 from overthink.storage.store import Store
-from overthink.tasks.engines.registry import EngineSlot
+from overthink.tasks.engines.engine_slot import EngineSlot
 from overthink.tasks.plan.execution import Execution
 from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.stages.context import Engines

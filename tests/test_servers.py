@@ -26,9 +26,10 @@ from pydantic import ValidationError
 
 from overthink.tasks.domains.known_domains import MATH
 from overthink.tasks.domains.prompt_config import PromptConfig
+from overthink.tasks.engines.engine_slot import EngineSlot
 from overthink.tasks.engines.http import endpoints
 from overthink.tasks.engines.http.http_client import pause_asked_for
-from overthink.tasks.engines.registry import EngineSlot, identify, open_policy, open_prm
+from overthink.tasks.engines.registry import identify, open_policy, open_prm
 from overthink.tasks.errors import BadReply, EngineDied, EngineUnavailable
 from overthink.tasks.records import Sample, Sampling, UserTurn
 

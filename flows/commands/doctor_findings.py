@@ -18,6 +18,7 @@ from overthink.storage.integrity import Finding, network_file_system, store_find
 from overthink.storage.store import Store
 from overthink.tasks.engines.engine_config import ServedModelConfig
 from overthink.tasks.engines.engine_health import endpoint_findings, engine_findings, gpu_findings
+from overthink.tasks.engines.prm_config import loaded_config
 from overthink.tasks.engines.sandbox.choosing import sandbox_finding
 from overthink.tasks.errors import EngineUnavailable, UserError
 from overthink.tasks.pydantic_words import plain
@@ -132,7 +133,7 @@ async def _served(config: ServedModelConfig) -> list[Finding]:
 
 def served_models(recipes: Iterable[Recipe]) -> tuple[ServedModelConfig, ...]:
     """The distinct served policies and PRMs of some recipes."""
-    engines = [engine for recipe in recipes for engine in (recipe.policy, recipe.prm)]
+    engines = [engine for recipe in recipes for engine in (recipe.policy, loaded_config(recipe.prm))]
     return tuple(dict.fromkeys(engine for engine in engines if isinstance(engine, ServedModelConfig)))
 
 

@@ -7,10 +7,11 @@ from prefect.blocks.system import Secret
 
 from overthink.flows.orchestration.server import server_address
 from overthink.tasks.engines import registry as catalogue
-from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig, ServedModelConfig
-from overthink.tasks.engines.engine_protocol import Policy, Prm
+from overthink.tasks.engines.engine_config import PolicyConfig, ServedModelConfig
+from overthink.tasks.engines.engine_protocol import AnyPrm, Policy
+from overthink.tasks.engines.engine_slot import EngineSlot
 from overthink.tasks.engines.http.api_keys import hand_over
-from overthink.tasks.engines.registry import EngineSlot
+from overthink.tasks.engines.prm_config import PrmConfig, loaded_config
 from overthink.tasks.errors import EngineUnavailable
 from overthink.tasks.plan.run_plan import Plan
 from overthink.tasks.stages.context import Engines
@@ -31,7 +32,7 @@ async def open_policy(config: PolicyConfig) -> Policy:
     return await catalogue.open_policy(config)
 
 
-async def open_prm(config: PrmConfig) -> Prm:
+async def open_prm(config: PrmConfig) -> AnyPrm:
     """See `catalogue.open_prm`."""
     await fetch_key(config)
     return await catalogue.open_prm(config)
@@ -39,6 +40,7 @@ async def open_prm(config: PrmConfig) -> Prm:
 
 async def fetch_key(config: object) -> None:
     """Provide the key of a model whose recipe names a block. Raises EngineUnavailable where there is none."""
+    config = loaded_config(config)
     if not isinstance(config, ServedModelConfig) or config.api_key_block is None:
         return
     block = config.api_key_block

@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 from overthink.flows.orchestration.secret_blocks import open_policy, open_prm
-from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
-from overthink.tasks.engines.engine_protocol import Policy, Prm
-from overthink.tasks.engines.registry import EngineSlot
+from overthink.tasks.engines.engine_config import PolicyConfig
+from overthink.tasks.engines.engine_protocol import AnyPrm, Policy
+from overthink.tasks.engines.engine_slot import EngineSlot
+from overthink.tasks.engines.prm_config import PrmConfig
 from overthink.tasks.errors import EngineUnavailable
 from overthink.tasks.plan.gpus import overfull_gpu
 
@@ -27,7 +28,7 @@ class SweepEngines:
         """The slot of a policy; None without one."""
         return None if config is None else self._slot(("policy", config), open_policy)
 
-    def prm(self, config: PrmConfig | None) -> EngineSlot[Prm] | None:
+    def prm(self, config: PrmConfig | None) -> EngineSlot[AnyPrm] | None:
         """The slot of a PRM; None without one."""
         return None if config is None else self._slot(("prm", config), open_prm)
 

@@ -31,6 +31,7 @@ from overthink.tasks.analysis.selectors import (
 
 Measure = Literal[
     "threshold",
+    "share_scored",
     "f1",
     "accuracy_on_wrong",
     "accuracy_on_right",

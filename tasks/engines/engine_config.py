@@ -69,6 +69,12 @@ class AskedPolicy(EngineModel):
 
     _domain: DomainName = PrivateAttr(MATH.name)
     _prompt: PromptConfig = PrivateAttr(PromptConfig())
+    _in_turns: bool = PrivateAttr(False)
+
+    @property
+    def in_turns(self) -> bool:
+        """Whether it is asked with whole chats, as the model under a verifier is (`chat_in_turns`)."""
+        return self._in_turns
 
     @property
     def domain(self) -> DomainName:
@@ -84,6 +90,12 @@ class AskedPolicy(EngineModel):
         """The same policy with the prompts of a recipe. Raises ValueError where both say the same thing."""
         asked = self.model_copy()
         asked._domain, asked._prompt = domain, prompt
+        return asked
+
+    def under_verifier(self, system: str | None) -> Self:
+        """The same model under a verifier, whose family words the chats."""
+        asked = self.model_copy()
+        asked._prompt, asked._in_turns = PromptConfig(system=system), True
         return asked
 
 
@@ -266,16 +278,3 @@ class ScriptedConfig(AskedPolicy, title="script of replies"):
 PolicyConfig = Annotated[
     VllmPolicyConfig | OpenAIPolicyConfig | FakePolicyConfig | ScriptedConfig, Field(discriminator="engine")
 ]
-PrmConfig = Annotated[
-    VllmPrmConfig | TorchPrmConfig | AutoPrmConfig | ServedPrmConfig | FakePrmConfig | ScriptedConfig,
-    Field(discriminator="engine"),
-]
-EngineConfig = (
-    VllmPolicyConfig
-    | OpenAIPolicyConfig
-    | PrmModelConfig
-    | ServedPrmConfig
-    | FakePolicyConfig
-    | FakePrmConfig
-    | ScriptedConfig
-)

@@ -1,9 +1,11 @@
-"""The three protocols of engines."""
+"""The protocols of engines."""
 
+from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
+from overthink.tasks.methods.requests import Ask, Score, Search
 from overthink.tasks.programs import Limits, Program, ProgramOutcome
-from overthink.tasks.records import Part, Sample, Sampling, Scores
+from overthink.tasks.records import Part, Sample, Sampling, Scores, Unscored
 
 
 class Policy(Protocol):
@@ -63,6 +65,30 @@ class Prm(Protocol):
     async def close(self) -> None:
         """Give back what the engine holds."""
         ...
+
+
+@runtime_checkable
+class Verifier(Protocol):
+    """A PRM that writes before it judges: its scores come of what a model writes, call by call."""
+
+    def judge(self, question: str, asked: Score) -> Search[Scores | Unscored]:
+        """A search for the scores, whose requests are those of one critique after another (`Ask`)."""
+        ...
+
+    def tokens_of(self, asked: Ask) -> Iterator[tuple[int, ...]]:
+        """The token ids of a request's prompt and path, part by part."""
+        ...
+
+    async def write(self, asked: Ask, seed: int) -> Sample:
+        """What the model writes on. Raises EngineDied, BadReply, and PromptTooLong where the prompt does not fit."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what the engine holds."""
+        ...
+
+
+AnyPrm = Prm | Verifier
 
 
 class Sandbox(Protocol):

@@ -1,6 +1,9 @@
 """Questions as a policy's prompt tokens, without the engine."""
 
+from collections.abc import MutableMapping
 from functools import partial
+
+from cachetools import LRUCache
 
 from overthink.tasks.domains.known_domains import domain_of
 from overthink.tasks.domains.prompts import KnownStyle, Message, known_style
@@ -20,6 +23,8 @@ from overthink.tasks.engines.templates import TemplateUse
 from overthink.tasks.records import Part, Sample, UserTurn
 
 TokenPolicyConfig = VllmPolicyConfig | OpenAIPolicyConfig
+TURN = "\x1e"  # the record separator, between the turns of a whole chat
+KEPT_CHATS = 4096  # a verifier asks about each chat a few times, one after another
 
 
 class PolicyPrompts:
@@ -42,14 +47,15 @@ class PolicyPrompts:
         self.version, self.opening = frame.version, frame.around[-1]
         self.further_version = 2 if puts_blank(self.tokenizer) else 1
         self.seeded = config.reproducible == "run"
-        self._known: dict[str, tuple[int, ...]] = {}
+        self._known: MutableMapping[str, tuple[int, ...]] = LRUCache(KEPT_CHATS) if config.in_turns else {}
         self._given: dict[str, tuple[int, ...]] = {}
 
     def prompt(self, question: str) -> tuple[int, ...]:
         """The prompt's token ids, the same for every call about this question."""
-        if question not in self._known:
-            self._known[question] = tuple(encode_chat(self.tokenizer, self._chat(question), use=self._use))
-        return self._known[question]
+        if (known := self._known.get(question)) is not None:
+            return known
+        prompt = self._known[question] = tuple(encode_chat(self.tokenizer, self._chat(question), use=self._use))
+        return prompt
 
     def tokens(self, text: str, begins: bool) -> tuple[int, ...]:
         """The token ids of text from outside, which `begins` the assistant's turn or continues it."""
@@ -76,8 +82,18 @@ class PolicyPrompts:
 def chat_of(config: TokenPolicyConfig, model: ModelFiles | None, question: str) -> list[Message]:
     """The chat that puts a text to a policy, in the words of its domain unless the recipe has its own."""
     asked = config.prompt
+    if config.in_turns:
+        return chat_in_turns(asked.system, question)
     (*before, user) = domain_of(config.domain).messages(question, style_of(config, model), asked.system)
     return [*before, *asked.shots, user if asked.user is None else {"role": "user", "content": question}]
+
+
+def chat_in_turns(system: str | None, turns: str) -> list[Message]:
+    """A whole chat, of turns with TURN between them: the user's and the assistant's by turns."""
+    chat: list[Message] = [] if system is None else [{"role": "system", "content": system}]
+    for place, turn in enumerate(turns.split(TURN)):
+        chat.append({"role": "assistant" if place % 2 else "user", "content": turn})
+    return chat
 
 
 def style_of(config: TokenPolicyConfig, model: ModelFiles | None) -> KnownStyle:

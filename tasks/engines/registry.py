@@ -1,24 +1,21 @@
-"""From a recipe's engine to the engine itself: its identity without loading, loading, reloading after a death."""
+"""From a recipe's engine to the engine itself: its identity without loading, and loading."""
 
 import asyncio
-import gc
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from overthink.storage.keys import content_key
 from overthink.tasks.determinants import determinants
 from overthink.tasks.engines.engine_config import (
     AskedPolicy,
     AutoPrmConfig,
-    EngineConfig,
     FakePolicyConfig,
     FakePrmConfig,
     ModelConfig,
     OpenAIPolicyConfig,
     PolicyConfig,
-    PrmConfig,
     PrmModelConfig,
     ScriptedConfig,
     ServedPrmConfig,
@@ -26,17 +23,17 @@ from overthink.tasks.engines.engine_config import (
     VllmPolicyConfig,
     VllmPrmConfig,
 )
-from overthink.tasks.engines.engine_protocol import Policy, Prm, Sandbox
+from overthink.tasks.engines.engine_protocol import AnyPrm, Policy
 from overthink.tasks.engines.lora import Adapter
 from overthink.tasks.engines.models import ModelFiles, locate_model, locate_tokenizer
 from overthink.tasks.engines.policy_prompts import PolicyPrompts, chat_of
 from overthink.tasks.engines.prm.families import VLLM_HEADS, family_of, layout_of
+from overthink.tasks.engines.prm_config import EngineConfig, FakeCriticConfig, GenerativePrmConfig, PrmConfig
 from overthink.tasks.engines.vllm.engine_args import changing_outputs
 from overthink.tasks.engines.weights import LANGUAGE_MODEL, check_weights
-from overthink.tasks.errors import EngineDied, EngineUnavailable
+from overthink.tasks.errors import EngineUnavailable
 from overthink.tasks.reasoning_marks import FAMILIES
 
-Engine = TypeVar("Engine", Policy, Prm, Sandbox)
 NOT_IDENTITY = {"placement", "model", "script", "base", "system_prompt", "lora", "reproducible"}
 WHERE_SERVED = {
     "endpoints",
@@ -73,7 +70,7 @@ class EngineIdentity:
     """What an engine's output depends on, for stage keys; its name and size, for reports.
 
     `further` is what the output also depends on where the engine continues given text. `chat` is of policies with
-    prompts of ours.
+    prompts of ours, and `writes_critiques` is true of verifiers.
     """
 
     name: str
@@ -81,6 +78,7 @@ class EngineIdentity:
     determinants: dict[str, Any]
     further: dict[str, Any] = field(default_factory=dict)
     chat: ChatForm | None = None
+    writes_critiques: bool = False
 
     @property
     def address(self) -> str:
@@ -91,6 +89,8 @@ class EngineIdentity:
 def identify(config: EngineConfig) -> EngineIdentity:
     """Identify an engine without loading it. Raises EngineUnavailable where its model or script cannot be found."""
     config = chosen_engine(config)
+    if isinstance(config, GenerativePrmConfig):
+        return _identify_generative(config)
     if isinstance(config, OpenAIPolicyConfig | ServedPrmConfig):
         return _identify_served(config)
     settings = determinants(config, exclude=NOT_IDENTITY, mode="json")
@@ -134,6 +134,20 @@ def _identify_served(config: OpenAIPolicyConfig | ServedPrmConfig) -> EngineIden
     settings["tokenizer"] = None if tokenizer is None else tokenizer.tokenizer_fingerprint
     prompts = _prompts(config, tokenizer)
     return EngineIdentity(config.model.split("/")[-1], None, settings | prompts.said, prompts.further, prompts.chat)
+
+
+def _identify_generative(config: GenerativePrmConfig) -> EngineIdentity:
+    """The identity of a verifier: the model that writes, what it is asked, and how critiques are drawn and read."""
+    model = identify(config.model_asked)
+    settings = {
+        "engine": config.engine,
+        "family": asdict(config.critic_family),
+        "critiques": config.critiques,
+        "rounds": config.rounds,
+        "sampling": dict(config.judging.sampling.identity),
+        "verifier": model.determinants | model.further,
+    }
+    return EngineIdentity(f"{model.name}-{config.family}", model.parameters, settings, writes_critiques=True)
 
 
 @dataclass(frozen=True)
@@ -183,6 +197,8 @@ def check_engine(config: EngineConfig) -> None:
     Loading would fail too, but perhaps hours later, after the stages before it.
     """
     match chosen_engine(config):
+        case GenerativePrmConfig(verifier=model):
+            check_engine(model)
         case VllmPolicyConfig() as config:
             check_weights(locate_model(config), LANGUAGE_MODEL, False, config.trust_remote_code)
         case PrmModelConfig() as config:
@@ -211,7 +227,7 @@ async def open_policy(config: PolicyConfig) -> Policy:
             return ScriptedPolicy(read_script(config, "policy"))
 
 
-async def open_prm(config: PrmConfig) -> Prm:
+async def open_prm(config: PrmConfig) -> AnyPrm:
     """Load a PRM. Raises EngineUnavailable, saying what is missing."""
     match chosen_engine(config):
         case VllmPrmConfig() as config:
@@ -226,6 +242,10 @@ async def open_prm(config: PrmConfig) -> Prm:
             from overthink.tasks.engines.http.served_prm import ServedPrm
 
             return await ServedPrm.open(config, locate_tokenizer(config.tokenizer))
+        case GenerativePrmConfig() as config:
+            from overthink.tasks.engines.prm.generative_prm import GenerativePrm
+
+            return GenerativePrm(await _open_verifier(config), config.judging)
         case FakePrmConfig() as config:
             from overthink.tasks.engines.fakes.fake import FakePrm
 
@@ -238,64 +258,15 @@ async def open_prm(config: PrmConfig) -> Prm:
             raise AssertionError(f"{other} is no PRM")
 
 
-class EngineSlot(Generic[Engine]):
-    """A slot for one engine: loaded when first needed, shared by all shards, reloaded after it died.
+async def _open_verifier(config: GenerativePrmConfig) -> Policy:
+    match config.model_asked:
+        case FakeCriticConfig() as model:
+            from overthink.tasks.engines.fakes.fake_critic import FakeCritic
 
-    A failed reload also counts as a death: the next attempt may succeed.
-    """
+            return FakeCritic(model, config.critic_family)
+        case ScriptedConfig() as model:
+            from overthink.tasks.engines.fakes.scripted import ScriptedPolicy, read_script
 
-    def __init__(self, config: Any, opener: Any) -> None:
-        self.config = config
-        self._opener = opener
-        self._engine: Engine | None = None
-        self._lock = asyncio.Lock()
-        self._has_died = False
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether there is an engine now."""
-        return self._engine is not None
-
-    @property
-    def is_loading(self) -> bool:
-        """Whether somebody waits for an engine that is not there yet."""
-        return self._engine is None and self._lock.locked()
-
-    async def get(self) -> Engine:
-        """The engine, loaded if necessary. Raises EngineUnavailable the first time, EngineDied after a death."""
-        async with self._lock:
-            if self._engine is None:
-                try:
-                    self._engine = await self._opener(self.config)
-                except EngineUnavailable as error:
-                    if self._has_died:
-                        raise EngineDied(str(error)) from error
-                    raise
-                gc.freeze()  # the libraries' million objects: each full collection would walk through them, for 0.5 s
-            return self._engine
-
-    async def discard(self, engine: Engine) -> None:
-        """Drop an engine that died; does nothing if another shard has already done so."""
-        async with self._lock:
-            if self._engine is engine:
-                self._engine = None
-                self._has_died = True
-                await engine.close()
-
-    async def close(self) -> None:
-        """Close the engine, if it was loaded."""
-        async with self._lock:
-            if self._engine is not None:
-                engine, self._engine = self._engine, None
-                await engine.close()
-
-
-def sandbox_slot() -> EngineSlot[Sandbox]:
-    """A slot for the sandbox that holds on this machine."""
-
-    async def opener(_: None) -> Sandbox:
-        from overthink.tasks.engines.sandbox.choosing import open_sandbox
-
-        return await open_sandbox()
-
-    return EngineSlot(None, opener)
+            return ScriptedPolicy(read_script(model, "verifier"))
+        case model:
+            return await open_policy(model)

@@ -50,7 +50,7 @@ class TokenPolicy(ABC):
         self.tokens = prompts.tokens
         self.tokens_of = prompts.tokens_of
         self._seeded = prompts.seeded
-        self._limit = limit
+        self.limit = limit
         self._vocabulary = prompts.vocabulary
         self._speller = Detokenizer(prompts.tokenizer)
         self._ends = Ends(prompts.tokenizer)
@@ -59,7 +59,7 @@ class TokenPolicy(ABC):
     async def generate(self, question: str, path: tuple[Part, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`."""
         prefix = [*self.prompt(question), *chain.from_iterable(map(self.tokens_of, path))]
-        if path and self._limit is not None and len(prefix) >= self._limit:  # steps so far have filled the context
+        if path and self.limit is not None and len(prefix) >= self.limit:  # steps so far have filled the context
             return Sample("", (), (), (), "length", len(prefix))
         ends = self._ends.of(sampling)
         sent = seed if self._seeded else None
@@ -79,7 +79,7 @@ class TokenPolicy(ABC):
     ) -> WrittenText:
         """Continue `prefix` to an end; the last token of a mark of several tokens is one only behind the others."""
         whole = await self._write(question, prefix, sampling, ends.ids, seed)
-        most = sampling.max_tokens if self._limit is None else min(sampling.max_tokens, self._limit - len(prefix))
+        most = sampling.max_tokens if self.limit is None else min(sampling.max_tokens, self.limit - len(prefix))
         while ends.is_part_of_mark(whole.tokens) and whole.finish_reason == "stop":
             if len(whole.tokens) >= most:  # the engine stopped at what is no mark, where the room ended too
                 return replace(whole, finish_reason="length")

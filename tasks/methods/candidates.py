@@ -1,9 +1,9 @@
 """The candidate rules that all searches share (Liu et al. 2025): which drawn steps count, and when a path ends.
 
-Not candidates are steps cut by length, blank steps, steps equal to an earlier sibling after stripping, and steps that
-make the path longer than the PRM reads. Where none is left the draw is repeated, at most RETRIES times; then
-the path is at a dead end. A path is finished at the end of the sequence, at a step that holds a final answer, and at
-the depth limit.
+Not candidates are steps cut by length, blank steps, steps equal to an earlier sibling after stripping, steps that
+make the path longer than the PRM reads, and those about which a verifier comes to no verdict. Where none is left the
+draw is repeated, at most RETRIES times; then the path is at a dead end. A path is finished at the end of the sequence,
+at a step that holds a final answer, and at the depth limit.
 
 Steps are scored in blocks of `Growth.granularity`: a candidate grows to the end of its block before it is scored. A
 block is no candidate where one of its steps is none.
@@ -134,8 +134,10 @@ def _judge(growth: Growth, block: Sequence[Node]) -> Search[None]:
     asked = Score((*steps, *step_texts(ahead)), len(steps) - len(written), node.draw)
     (reply,) = expect_scores((yield [asked]))
     node.lookahead_tokens = sum(len(sample.tokens) for sample in ahead)
+    for place, each in enumerate(written, asked.from_step):
+        each.critiques = tuple(critique for critique in reply.critiques if critique.step_index == place)
     if isinstance(reply, Unscored):
-        node.dropped = "overlong"
+        node.dropped = "unjudged" if reply.critiques else "overlong"
         return
     node.value = reply.values[-1]
     for each, score in zip(written, reply.values, strict=False):  # those behind are of the steps ahead

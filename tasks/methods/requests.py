@@ -50,6 +50,22 @@ class Execute:
 
 
 @dataclass(frozen=True)
+class Ask:
+    """Ask the model under a verifier to go on with `path` in a chat whose turns are user's and assistant's by turns.
+
+    Requests that are otherwise alike differ by `draw`. With `forced` it writes the first token of that text, whatever
+    its probability is, which is then known.
+    """
+
+    turns: tuple[str, ...]
+    path: tuple[Part, ...]
+    sampling: Sampling
+    sample_index: int
+    draw: int
+    forced: str | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A method's rollouts, by ascending sample index, and its tree, if any."""
 
@@ -57,7 +73,7 @@ class Outcome:
     nodes: tuple[Node, ...] = ()
 
 
-Request = Generate | Score | Execute
+Request = Generate | Score | Execute | Ask
 Reply = Sample | Scores | Unscored | ProgramOutcome
 Result = TypeVar("Result")
 Search: TypeAlias = Generator[Sequence[Union[Request, "Search[Any]"]], Sequence[Any], Result]

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from overthink.tasks.critiques import Critique
 from overthink.tasks.records import Part, Rollout, Sample, StopReason
 
 Role = Literal["answer", "critique", "check"]
-Dropped = Literal["length", "repetition", "blank", "duplicate", "overlong", "reasoning"]
+Dropped = Literal["length", "repetition", "blank", "duplicate", "overlong", "unjudged", "reasoning"]
 
 
 @dataclass(eq=False)
@@ -18,7 +19,8 @@ class Node:
     number in [0, 1] for this step, None where it was not asked; `value` is the one the search ranks it by: the same,
     that of the last step of a lookahead of `lookahead_tokens` tokens, or one by the policy's confidence. Both are None
     for a dropped step, and `value` for one that is not the last of its block. `stop` says why a path ends here, None
-    where it may continue. `kept` is set when the search continues from it or returns it.
+    where it may continue. `kept` is set when the search continues from it or returns it. `critiques` are
+    those of this step, where a verifier wrote any.
     """
 
     parent: "Node | None"
@@ -31,6 +33,7 @@ class Node:
     lookahead_tokens: int = 0
     kept: bool = False
     before: tuple[Part, ...] = ()
+    critiques: tuple[Critique, ...] = ()
     thinks: bool = False
     role: Role | None = None
 
@@ -86,7 +89,8 @@ def rollouts_of(endings: Iterable[Ending]) -> Iterator[Rollout]:
         lineage = ending.node.lineage if ending.node is not None else ()
         scores = tuple(node.score for node in lineage if node.score is not None)
         path = ending.node.path if ending.node is not None else ()
-        yield Rollout(index, path, ending.stop, scores)
+        critiques = tuple(critique for node in lineage for critique in node.critiques)
+        yield Rollout(index, path, ending.stop, scores, critiques)
 
 
 def in_order(nodes: Iterable[Node]) -> tuple[Node, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from overthink.storage.store import Store
 from overthink.tasks.counted import counted
 from overthink.tasks.engines.engine_config import ModelConfig, ServedModelConfig
+from overthink.tasks.engines.prm_config import loaded_config
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.engines.vllm.settings import gpu_is_there
 from overthink.tasks.plan.checks import check
@@ -43,7 +44,8 @@ def _sandbox(plan: Plan) -> Iterator[str]:
 
 
 def _gpus(recipe: Recipe) -> str:
-    engines = [engine for engine in (recipe.policy, recipe.prm) if isinstance(engine, ModelConfig | ServedModelConfig)]
+    named = (recipe.policy, loaded_config(recipe.prm))
+    engines = [engine for engine in named if isinstance(engine, ModelConfig | ServedModelConfig)]
     if not any(isinstance(engine, ModelConfig) for engine in engines):
         return "GPUs: none; the engines are servers or need no weights"
     if not gpu_is_there():

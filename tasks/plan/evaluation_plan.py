@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from overthink.tasks.datasets.problem_sets import ProblemSet
-from overthink.tasks.engines.engine_config import EngineConfig
+from overthink.tasks.engines.prm_config import EngineConfig
 from overthink.tasks.engines.registry import EngineIdentity, identify
 from overthink.tasks.plan.method_nodes import Planner, problems_of
 from overthink.tasks.plan.model_generation import settled

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from overthink.storage.stage_kinds import Role
 from overthink.tasks.engines.engine_config import ModelConfig, ServedModelConfig, VllmPolicyConfig
+from overthink.tasks.engines.prm_config import loaded_config
 from overthink.tasks.engines.vllm.settings import gpu_count, gpu_is_there
 from overthink.tasks.errors import EngineUnavailable
 from overthink.tasks.recipes.recipe import AnyRecipe, Recipe
@@ -11,7 +12,7 @@ from overthink.tasks.recipes.recipe import AnyRecipe, Recipe
 
 def gpus_taken(recipe: AnyRecipe, roles: Sequence[Role]) -> int | None:
     """The number of GPUs of the engines that a stage asks; None where it asks none, or where a server runs them."""
-    engines = tuple(getattr(recipe, role) for role in roles if role != "sandbox")
+    engines = tuple(loaded_config(getattr(recipe, role)) for role in roles if role != "sandbox")
     if not engines:
         return None
     if any(isinstance(engine, ServedModelConfig) for engine in engines):
@@ -26,7 +27,7 @@ def gpus_named(recipe: Recipe) -> int:
 
 
 def _count(engines: tuple[object, ...]) -> int:
-    models = [engine for engine in engines if isinstance(engine, ModelConfig)]
+    models = [engine for engine in map(loaded_config, engines) if isinstance(engine, ModelConfig)]
     return len({device for model in models for device in model.placement.devices})
 
 
@@ -35,6 +36,7 @@ def check_named_gpus(config: object, role: str) -> None:
 
     Without GPUs an engine runs on the CPU, but not one that was told where to run.
     """
+    config = loaded_config(config)
     if not isinstance(config, ModelConfig):
         return
     placement, count = config.placement, gpu_count()
@@ -65,6 +67,7 @@ def check_shared_gpus(policy: object, prm: object, method_id: str) -> None:
 
 def overfull_gpu(policy: object, prm: object) -> tuple[int, float] | None:
     """A GPU whose memory policy and PRM together exceed, and the share they ask for; None where they fit."""
+    prm = loaded_config(prm)
     if not (isinstance(policy, VllmPolicyConfig) and isinstance(prm, ModelConfig) and gpu_is_there()):
         return None
     shared = set(policy.placement.devices) & set(prm.placement.devices)

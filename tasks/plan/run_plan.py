@@ -7,7 +7,8 @@ from overthink.storage.completeness import is_whole
 from overthink.storage.keys import content_key
 from overthink.storage.store import Run, StageUse, Store
 from overthink.tasks.domains.known_domains import MATH
-from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
+from overthink.tasks.engines.engine_config import PolicyConfig
+from overthink.tasks.engines.prm_config import PrmConfig
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.plan.gpus import gpus_taken
 from overthink.tasks.recipes.grading import Grader, GradingConfig

@@ -6,7 +6,8 @@ from pydantic import Field, field_validator, model_validator
 
 from overthink.tasks.datasets.labelled import SolutionSource
 from overthink.tasks.datasets.sources import has_references
-from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
+from overthink.tasks.engines.engine_config import PolicyConfig
+from overthink.tasks.engines.prm_config import PrmConfig
 from overthink.tasks.recipes.methods import BestOfN
 from overthink.tasks.recipes.recipe import BY_CHAT, AnyRecipe, Recipe, SampledRecipe, goes_on_from_steps
 from overthink.tasks.training.training_config import TrainingConfig

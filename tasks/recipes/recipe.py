@@ -29,7 +29,8 @@ from overthink.tasks.domains.domain import Domain
 from overthink.tasks.domains.known_domains import MATH, DomainName, domain_of
 from overthink.tasks.domains.program_domain import ProgramDomain
 from overthink.tasks.domains.prompt_config import PromptConfig
-from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig, PrmConfig
+from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig
+from overthink.tasks.engines.prm_config import PrmConfig
 from overthink.tasks.pydantic_words import shown
 from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.recipes.json_schema import as_choices

@@ -16,7 +16,8 @@ from overthink.tasks.analysis.selectors import Floats, Integers, SelectorName, s
 from overthink.tasks.analysis.signals import OF_TESTS
 from overthink.tasks.domains.known_domains import MATH, DomainName
 from overthink.tasks.domains.prompt_config import PromptConfig
-from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
+from overthink.tasks.engines.engine_config import PolicyConfig
+from overthink.tasks.engines.prm_config import PrmConfig
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.complaints import all_told
 from overthink.tasks.recipes.grading import GradingConfig

@@ -19,7 +19,8 @@ from overthink.tasks.analysis.difficulty import DifficultyConfig
 from overthink.tasks.datasets.sources import Source, domain_of_source
 from overthink.tasks.domains.known_domains import DomainName
 from overthink.tasks.domains.prompt_config import PromptConfig
-from overthink.tasks.engines.engine_config import PolicyConfig, PrmConfig
+from overthink.tasks.engines.engine_config import PolicyConfig
+from overthink.tasks.engines.prm_config import PrmConfig
 from overthink.tasks.pydantic_words import plain
 from overthink.tasks.recipes.grading import GradingConfig
 from overthink.tasks.recipes.methods import AnyMethod

@@ -22,6 +22,7 @@ CAPTION = (
     f"the accuracy of majority is by {SUBSETS} random subsets a problem where there are more, all others are exact"
 )
 ROWS = {
+    "share_scored": "solutions with a verdict on every step",
     "f1": "F1 of the first wrong step",
     "threshold": "  its threshold, chosen on other solutions",
     "accuracy_on_wrong": "  found in wrong solutions",

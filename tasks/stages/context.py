@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from overthink.storage.stages import Stage
 from overthink.tasks.domains.domain import Judge
-from overthink.tasks.engines.engine_protocol import Policy, Prm, Sandbox
-from overthink.tasks.engines.registry import EngineSlot, sandbox_slot
+from overthink.tasks.engines.engine_protocol import AnyPrm, Policy, Sandbox
+from overthink.tasks.engines.engine_slot import EngineSlot, sandbox_slot
 from overthink.tasks.stages.driver import EngineAccess
 
 OpenStage = Callable[[str], Stage]  # by the stage's key
@@ -27,7 +27,7 @@ class Engines:
     """The slots of a run's engines; None where the run has no such engine. A sandbox is there for those who ask."""
 
     policy: EngineSlot[Policy] | None = None
-    prm: EngineSlot[Prm] | None = None
+    prm: EngineSlot[AnyPrm] | None = None
     sandbox: EngineSlot[Sandbox] = field(default_factory=sandbox_slot)
 
     async def close(self) -> None:
@@ -51,7 +51,7 @@ class EngineContext(ShardContext):
         return self.engines.policy
 
     @property
-    def prm(self) -> EngineSlot[Prm]:
+    def prm(self) -> EngineSlot[AnyPrm]:
         """The slot of the PRM, which the stage needs."""
         assert self.engines.prm is not None, "a run with a stage that scores has a PRM"
         return self.engines.prm

@@ -9,17 +9,17 @@ import hashlib
 import math
 import time
 from array import array
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from overthink.storage.journal import JournaledCall
 from overthink.storage.keys import content_key
-from overthink.tasks.engines.engine_protocol import Policy, Prm, Sandbox
+from overthink.tasks.engines.engine_protocol import AnyPrm, Policy, Sandbox, Verifier
 from overthink.tasks.errors import BadReply, PromptTooLong
-from overthink.tasks.methods.requests import Execute, Generate, Request, Result, Score, Search
+from overthink.tasks.methods.requests import Ask, Execute, Generate, Request, Result, Score, Search
 from overthink.tasks.programs import ProgramOutcome
-from overthink.tasks.records import Part, Problem, Sample, Scores, Unscored
+from overthink.tasks.records import Problem, Sample, Scores, Unscored
 from overthink.tasks.stages.admission import Admission
 from overthink.tasks.stages.recorder import (
     Recorder,
@@ -62,7 +62,7 @@ class Driver:
     model: str | None
     prm_id: str | None
     policy: Policy | None
-    prm: Prm | None
+    prm: AnyPrm | None
     access: EngineAccess
     sandbox: Sandbox | None = None
     ticket: Ticket = (0, 0)
@@ -86,6 +86,8 @@ class Driver:
                 return self._score(problem, asked)
             case Execute():
                 return self._execute(problem, asked)
+            case Ask():
+                return self._ask(problem, asked)
             case _:
                 return self.run(problem, asked)
 
@@ -93,7 +95,8 @@ class Driver:
         assert self.policy is not None, "this stage has no policy"
         question, path, sampling = problem.asked, request.path, request.sampling
         identity = [self.stage_key, problem.problem_key, request.sample_index, self.seed]
-        call_key = content_key([*identity, self._prompt_digest(question, path), sampling.identity])
+        prompt = [self.policy.prompt(question), *map(self.policy.tokens_of, path)]
+        call_key = content_key([*identity, digest_of(prompt), sampling.identity])
         known = await self.access.recorder.replay(call_key)
         if known is not None:
             sample = decode_sample(known)
@@ -110,16 +113,10 @@ class Driver:
         self.access.counts.call(call)
         return sample
 
-    def _prompt_digest(self, question: str, path: tuple[Part, ...]) -> str:
-        """A hash of the exact prompt tokens; much shorter than the tokens themselves."""
-        assert self.policy is not None
-        digest = hashlib.sha256(array("Q", self.policy.prompt(question)))
-        for part in path:
-            digest.update(array("Q", self.policy.tokens_of(part)))
-        return digest.hexdigest()
-
     async def _score(self, problem: Problem, request: Score) -> Scores | Unscored:
         assert self.prm is not None, "this stage has no PRM"
+        if isinstance(self.prm, Verifier):
+            return await self._judge(problem, request, self.prm)
         identity = [self.stage_key, problem.problem_key, request.sample_index, problem.question]
         call_key = content_key([*identity, request.steps, request.from_step])
         known = await self.access.recorder.replay(call_key)
@@ -139,6 +136,31 @@ class Driver:
         await self.access.recorder.record(call)
         self.access.counts.call(call)
         return scores
+
+    async def _judge(self, problem: Problem, request: Score, verifier: Verifier) -> Scores | Unscored:
+        """The scores of a verifier. Its critiques are journaled, each as a call, and not what follows from them."""
+        try:
+            return await self.run(problem, verifier.judge(problem.question, request))
+        except PromptTooLong as error:
+            return Unscored(f"problem {problem.problem_id}: {error}")
+
+    async def _ask(self, problem: Problem, request: Ask) -> Sample:
+        assert isinstance(self.prm, Verifier), "this stage has no verifier"
+        identity = [self.stage_key, problem.problem_key, request.sample_index, request.draw, request.forced]
+        call_key = content_key([*identity, digest_of(self.prm.tokens_of(request)), request.sampling.identity])
+        known = await self.access.recorder.replay(call_key)
+        if known is not None:
+            sample = decode_sample(known)
+            self._replayed(problem)
+            return sample
+        async with self.access.admission.turn("prm", self.ticket):
+            started, clock = time.time(), time.perf_counter()
+            sample = await self.prm.write(request, int(call_key[:8], 16) & 0x7FFFFFFF)
+            timing = Timing(started, time.perf_counter() - clock)
+        call = self._call(call_key, problem, request, sample, timing)
+        await self.access.recorder.record(call)
+        self.access.counts.call(call)
+        return sample
 
     async def _execute(self, problem: Problem, request: Execute) -> ProgramOutcome:
         assert self.sandbox is not None, "this stage has no sandbox"
@@ -169,7 +191,9 @@ class Driver:
         cached_tokens: int | None
         match reply:
             case Sample():
-                kind, model, cached_tokens = "generate", str(self.model), reply.cached_tokens
+                is_verifiers = isinstance(request, Ask)
+                kind, model = ("score", str(self.prm_id)) if is_verifiers else ("generate", str(self.model))
+                cached_tokens = reply.cached_tokens
                 input_tokens, output_tokens = reply.prompt_tokens, reply.completion_tokens
             case Scores():
                 kind, model, cached_tokens = "score", str(self.prm_id), reply.cached_tokens
@@ -191,6 +215,14 @@ class Driver:
             latency_ms=timing.seconds * 1000,
             started_at=timing.started,
         )
+
+
+def digest_of(parts: Iterable[tuple[int, ...]]) -> str:
+    """A hash of the exact tokens of a prompt, part by part; much shorter than the tokens themselves."""
+    digest = hashlib.sha256()
+    for tokens in parts:
+        digest.update(array("Q", tokens))
+    return digest.hexdigest()
 
 
 def check_scores(scores: Scores, expected: int, problem_id: str, prm: str) -> None:

@@ -103,7 +103,10 @@ class MeasureSolutionsNode(MeasureNode):
         """Figures of single steps, and of solutions, which are right or wrong by their labels."""
         imported = context.stage_of(self.rollouts.key)
         labels = labels_by_rollout(imported.table("step_labels"))
-        solutions = scored_rollouts(imported, context.stage_of(self.scores.key), labels, extent)
+        every = scored_rollouts(imported, context.stage_of(self.scores.key), labels, extent)
+        solutions = [solution for solution in every if solution.scores]
+        if len(solutions) < len(every):  # a verifier came to no verdict about some of their steps
+            yield self.labeller, Figure("share_scored", len(solutions) / len(every), len(every))
         for figure in _label_figures(solutions, self.problems.by_key, self.split):
             yield self.labeller, figure
         for figure in _solution_figures(solutions):
@@ -211,8 +214,9 @@ def _label_figures(
         for solution in solutions
         for place, label in solution.labels.items()
     ]
-    scores, right = (np.array(column) for column in zip(*steps, strict=True))
-    yield from ranking_figures(scores, right, None)
+    if steps:
+        scores, right = (np.array(column) for column in zip(*steps, strict=True))
+        yield from ranking_figures(scores, right, None)
 
 
 @dataclass(frozen=True)

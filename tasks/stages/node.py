@@ -12,7 +12,7 @@ import pyarrow as pa
 from overthink.storage.keys import labelled_key
 from overthink.storage.manifest import Entry, Extent
 from overthink.storage.part_tables import calls_table, rows_table
-from overthink.storage.stage_kinds import Role, StageKind
+from overthink.storage.stage_kinds import TABLES_OF, Role, StageKind
 from overthink.storage.store import StageUse
 from overthink.tasks.engines.engine_protocol import CachedPolicy
 from overthink.tasks.engines.registry import EngineIdentity
@@ -134,7 +134,7 @@ class StageNode(ABC):
 
     def write(self, context: ShardContext, extent: Extent, tables: Mapping[str, pa.Table]) -> Entry:
         """Write a part. Raises StorageError."""
-        assert set(tables) == set(self.tables), f"a {self.kind} stage holds {self.tables}, not {sorted(tables)}"
+        assert set(self.tables) <= set(tables) <= TABLES_OF[self.kind], f"a {self.kind} stage holds no {sorted(tables)}"
         return context.stage.write_part(extent, tables, self.sources(context.stage_of, extent.units))
 
 

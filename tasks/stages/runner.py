@@ -15,6 +15,7 @@ from overthink.storage.stage_kinds import Role
 from overthink.storage.stages import Shard, Stage
 from overthink.storage.store import Store
 from overthink.tasks.engines.engine_config import ModelConfig, ServedModelConfig
+from overthink.tasks.engines.prm_config import loaded_config
 from overthink.tasks.recipes.grading import Grader
 from overthink.tasks.stages.admission import Admission
 from overthink.tasks.stages.context import EngineContext, Engines, ShardContext
@@ -189,6 +190,7 @@ async def _in_turn(node: StageNode, order: int, make: MakePart, extents: Sequenc
 
 def in_flight_of(config: object) -> int:
     """How many requests to an engine may be in flight at once."""
+    config = loaded_config(config)
     if isinstance(config, ModelConfig):
         return math.ceil(QUEUE_AHEAD * config.placement.max_in_flight * config.placement.data_parallel)
     if isinstance(config, ServedModelConfig):

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from overthink.storage.stage_kinds import Role, StageKind
-from overthink.tasks.engines.registry import EngineSlot
+from overthink.tasks.engines.engine_slot import EngineSlot
 from overthink.tasks.stages.node import Input, StageNode, asks
 from overthink.tasks.stages.runner import StageRunner
 

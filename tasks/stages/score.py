@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from overthink.storage.manifest import Extent
 from overthink.storage.part_tables import rows_table
 from overthink.storage.stage_kinds import StageKind
 from overthink.storage.stages import Stage
+from overthink.tasks.critiques import Critique
 from overthink.tasks.engines.registry import EngineIdentity
 from overthink.tasks.errors import PromptTooLong
 from overthink.tasks.methods.requests import Score, Search, expect_scores
@@ -21,6 +23,8 @@ from overthink.tasks.stages.driver import Driver
 from overthink.tasks.stages.identity import JsonObject, stage_identity
 from overthink.tasks.stages.node import EngineNode, Input
 
+Steps = tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class Written:
@@ -28,18 +32,19 @@ class Written:
 
     rollout_id: str
     sample_index: int
-    steps: tuple[str, ...]
+    steps: Steps
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ScoreNode(EngineNode):
     """The PRM's scores of the rollouts of another stage.
 
-    A rollout longer than the PRM's context gets no scores, unless `all_must_fit`, which makes it an error.
+    A rollout longer than the PRM's context gets no scores, unless `all_must_fit`, which makes it an error; nor does one
+    with a step about which a verifier came to no verdict.
     """
 
     kind: ClassVar[StageKind] = StageKind.SCORE
-    tables: ClassVar[tuple[str, ...]] = ("scores", "calls")
+    tables: ClassVar[tuple[str, ...]] = ("scores", "calls")  # and of a verifier its critiques
 
     rollouts: Input
     prm: EngineIdentity
@@ -72,56 +77,87 @@ class ScoreNode(EngineNode):
 
         found = await self.for_each(context, extent.units, judge)
         rows = [row for scored in found for row in scored.rows]
-        unscored = [one for scored in found for one in scored.unscored]
-        if unscored and (self.all_must_fit or not rows):
-            raise PromptTooLong(f"{unscored[0].reason}; raise prm.max_model_len or take shorter solutions")
+        critiques = [row for scored in found for row in scored.critiques]
+        overlong = [one for scored in found for one in scored.unscored if not one.critiques]
+        if overlong and (self.all_must_fit or not (rows or critiques)):
+            raise PromptTooLong(f"{overlong[0].reason}; raise prm.max_model_len or take shorter solutions")
         rows.sort(key=lambda row: (row["rollout_id"], row["step_index"]))
-        return {"scores": rows_table("scores", rows)}
+        tables = {"scores": rows_table("scores", rows)}
+        if self.prm.writes_critiques:
+            tables["critiques"] = rows_table("critiques", sorted(critiques, key=critique_order))
+        return tables
 
 
 @dataclass(frozen=True)
 class ScoredRollouts:
-    """Rows of the table `scores`, and the reasons why some rollouts have none."""
+    """Rows of the tables `scores` and `critiques`, and the reasons why some rollouts have no scores."""
 
     rows: list[dict[str, Any]]
+    critiques: list[dict[str, Any]]
     unscored: list[Unscored]
 
 
-def score_rollouts(
-    written: list[Written], known: dict[tuple[str, ...], list[float]], prm_id: str
-) -> Search[ScoredRollouts]:
+def score_rollouts(written: list[Written], known: Mapping[Steps, Scores], prm_id: str) -> Search[ScoredRollouts]:
     """A search that only scores; it makes no rollouts of its own.
 
     Rollouts with the same steps are scored once: at low temperatures a policy writes the same solution many times.
     `known` holds the scores of steps that were scored before.
     """
-    alike: dict[tuple[str, ...], list[Written]] = defaultdict(list)
+    alike: dict[Steps, list[Written]] = defaultdict(list)
     for rollout in written:
         if rollout.steps:
             alike[rollout.steps].append(rollout)
     new = [steps for steps in alike if steps not in known]
     replies = expect_scores((yield [Score(steps, 0, alike[steps][0].sample_index) for steps in new]))
-    fresh = {steps: reply.values for steps, reply in zip(new, replies, strict=True) if isinstance(reply, Scores)}
-    values = known | fresh
+    found = {**known, **dict(zip(new, replies, strict=True))}
+    each = [(rollout.rollout_id, found[steps]) for steps, same in alike.items() for rollout in same]
     rows = [
-        {"rollout_id": rollout.rollout_id, "prm": prm_id, "step_index": index, "score": value}
-        for steps, same in alike.items()
-        for rollout in same
-        for index, value in enumerate(values.get(steps, ()))
+        {"rollout_id": rollout_id, "prm": prm_id, "step_index": index, "score": value}
+        for rollout_id, reply in each
+        if isinstance(reply, Scores)
+        for index, value in enumerate(reply.values)
     ]
-    return ScoredRollouts(rows, [reply for reply in replies if isinstance(reply, Unscored)])
+    critiques = [row for rollout_id, reply in each for row in critique_rows(rollout_id, prm_id, reply.critiques)]
+    return ScoredRollouts(rows, critiques, [reply for reply in replies if isinstance(reply, Unscored)])
 
 
-def read_known(scored: Stage, rollouts: Stage, extent: Extent) -> dict[str, dict[tuple[str, ...], list[float]]]:
+def critique_rows(rollout_id: str, prm_id: str | None, critiques: Iterable[Critique]) -> Iterator[dict[str, Any]]:
+    """Rows of the table `critiques`."""
+    for critique in critiques:
+        row = vars(critique) | {"rollout_id": rollout_id, "prm": prm_id, "critique": critique.number}
+        del row["number"]
+        yield row
+
+
+def critique_order(row: Mapping[str, Any]) -> tuple[str, int, int]:
+    """The order of the rows of `critiques`."""
+    return row["rollout_id"], row["step_index"], row["critique"]
+
+
+def read_known(scored: Stage, rollouts: Stage, extent: Extent) -> dict[str, dict[Steps, Scores]]:
     """The scores that earlier samples of a shard's problems already have, by problem key and steps."""
     if extent.first == 0:
         return {unit: {} for unit in extent.units}
     scores = by_rollout(scored.table("scores", extent.units), "score")
+    critiques = _critiques_by_rollout(scored.table("critiques", extent.units))
     earlier = read_written(rollouts, Extent(extent.units, 0, extent.first))
     return {
-        unit: {rollout.steps: scores[rollout.rollout_id] for rollout in rollouts if rollout.rollout_id in scores}
+        unit: {
+            rollout.steps: Scores(tuple(scores[rollout.rollout_id]), 0, 0, critiques.get(rollout.rollout_id, ()))
+            for rollout in rollouts
+            if rollout.rollout_id in scores
+        }
         for unit, rollouts in earlier.items()
     }
+
+
+def _critiques_by_rollout(table: pa.Table) -> dict[str, tuple[Critique, ...]]:
+    found: dict[str, tuple[Critique, ...]] = {}
+    for row in sorted(table.to_pylist(), key=critique_order):
+        rollout_id, number = row.pop("rollout_id"), row.pop("critique")
+        del row["prm"]
+        found[rollout_id] = (*found.get(rollout_id, ()), Critique(number=number, **row))
+    return found
 
 
 def read_written(samples: Stage, extent: Extent) -> dict[str, list[Written]]:

@@ -19,6 +19,7 @@ from overthink.tasks.stages.decide import DecideNode, FixedDecisionNode
 from overthink.tasks.stages.identity import JsonObject, own_code, stage_identity
 from overthink.tasks.stages.node import Input
 from overthink.tasks.stages.sample import MethodNode, RolloutNode
+from overthink.tasks.stages.score import critique_rows
 from overthink.tasks.stages.tree_rows import tree_rows
 
 MOST_DRAWS = 2**31 - 1  # the numbers of a search's repeated draws are far above n
@@ -45,6 +46,8 @@ class TreeSearchNode(RolloutNode):
         """The rollouts, their steps and scores, and the trees; `outcomes` by problem key."""
         tables = super().tables_of(outcomes)
         tables["scores"] = rows_table("scores", self._score_rows(outcomes))
+        if self.prm is not None and self.prm.writes_critiques:
+            tables["critiques"] = rows_table("critiques", self._critique_rows(outcomes))
         tables["nodes"] = rows_table("nodes", tree_rows(self.key, self.problems.by_key, outcomes))
         return tables
 
@@ -60,6 +63,15 @@ class TreeSearchNode(RolloutNode):
             for unit, outcome in outcomes.items()
             for rollout in outcome.rollouts
             for index, score in enumerate(rollout.scores or ())
+        ]
+
+    def _critique_rows(self, outcomes: Mapping[str, Outcome]) -> list[dict[str, Any]]:
+        prm = None if self.prm is None else self.prm.address
+        return [
+            row
+            for unit, outcome in outcomes.items()
+            for rollout in outcome.rollouts
+            for row in critique_rows(self.rollout_id(self.problems.by_key[unit], rollout), prm, rollout.critiques)
         ]
 
 

@@ -5,7 +5,9 @@
 
 The key of a policy's continuations is the text so far (steps joined by blank lines, marks of reasoning as they stand);
 sample number i gets the i-th, cyclically. In a search a continuation that ends with a blank line is a step that others
-may follow. The key of a PRM's scores is the whole text.
+may follow. The key of a PRM's scores is the whole text. The model of a verifier stands under "verifier" like a policy,
+its questions being the turns of its chats with U+001E between them; it writes nothing by force, so its verdicts are
+scores of 1 and 0.
 """
 
 import json
@@ -48,6 +50,8 @@ class ScriptedPolicy:
     async def generate(self, question: str, path: tuple[Part, ...], sampling: Sampling, seed: int) -> Sample:
         """See `Policy.generate`. Raises BadReply where the script says nothing."""
         written = written_text(path, STEP_DELIMITER)
+        if sampling.only:
+            return text_sample("", sampling, len(question) + len(written))
         try:
             continuations = self._script[question][written]
         except KeyError as error:

@@ -80,9 +80,9 @@ class CompletionsPolicy(TokenPolicy):
     async def _write(
         self, question: str, prefix: list[int], sampling: Sampling, stop_ids: list[int], seed: int | None
     ) -> WrittenText:
-        room = sampling.max_tokens if self._limit is None else min(sampling.max_tokens, self._limit - len(prefix))
+        room = sampling.max_tokens if self.limit is None else min(sampling.max_tokens, self.limit - len(prefix))
         if room < 1:
-            raise BadReply(f"{self._model} refused the prompt of {question[:80]!r}: it reads {self._limit} tokens")
+            raise BadReply(f"{self._model} refused the prompt of {question[:80]!r}: it reads {self.limit} tokens")
         sampling = replace(sampling, max_tokens=room, top_logprobs=min(sampling.top_logprobs, self._top_logprobs))
         written = await self._steps.ask(PromptPrefix(prefix, sampling, stop_ids, seed))
         return await self._complete(question, prefix, sampling, stop_ids, seed) if written is None else written
@@ -114,6 +114,7 @@ class CompletionsPolicy(TokenPolicy):
             "return_tokens_as_token_ids": True,  # tokens of one spelling would be one entry of top_logprobs
         }
         body |= {} if seed is None else {"seed": seed}
+        body |= {"allowed_token_ids": list(sampling.only)} if sampling.only else {}
         url, reply = await self._endpoints.post("/completions", body, Completions)
         choice = reply.choices[0]
         if choice.token_ids is None or choice.prompt_token_ids is None:

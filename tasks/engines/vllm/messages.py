@@ -54,6 +54,7 @@ class Write:
             **{name: getattr(self.sampling, name) for name in AS_VLLM_HAS_IT},
             repetition_detection=_loops(vllm, self.sampling.repetition),
             stop_token_ids=self.stop_ids,
+            allowed_token_ids=list(self.sampling.only) or None,
             stop=list(self.sampling.stop),
             detokenize=bool(self.sampling.stop),  # only to find a stop string
             output_kind=vllm.RequestOutputKind.FINAL_ONLY,
