@@ -28,6 +28,7 @@ CONTRACT = {
     "steps": "rollout_id, step_index, text, completion_tokens, logprob_sum",
     "scores": "rollout_id, prm, step_index, score",
     "signals": "rollout_id, signal, step_index, value, source",
+    "critiques": "rollout_id, prm, step_index, critique, text, verdict, score, completion_tokens, stop_reason",
     "step_labels": "rollout_id, labeller, step_index, label",
     "prm_metrics": "run_id, prm, source, measure, aggregation, point, value, count",
     "nodes": "run_id, method_id, problem_id, node_id, parent_id, depth, text, score, kept, finished, completion_tokens",
@@ -38,7 +39,8 @@ CONTRACT = {
     "started_at",
     "reported": "run_id, method_id, problem_id, sample_index, field, measure, selector, n, answer, correct, value",
     "costs": "run_id, method_id, problem_id, policy_prompt_tokens, policy_cached_tokens, policy_completion_tokens, "
-    "prm_tokens, prm_cached_tokens, policy_flops, prm_flops, engine_seconds, gpu_seconds, cpu_seconds",
+    "prm_tokens, prm_cached_tokens, prm_completion_tokens, policy_flops, prm_flops, engine_seconds, gpu_seconds, "
+    "cpu_seconds",
     "summary": "run_id, method_id, selector, n, problems, accuracy, ci_low, ci_high, policy_tokens, prm_tokens, flops, "
     "cpu_seconds",
 }

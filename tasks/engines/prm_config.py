@@ -29,7 +29,7 @@ class FakeCriticConfig(AskedPolicy):
 
     engine: Literal["fake"] = "fake"
     silent: float = Field(default=0, ge=0, le=1, description="share of its critiques that come to no verdict")
-    latency_ms: float = Field(default=0, ge=0)
+    latency_ms: float = Field(default=0, ge=0, description="milliseconds before each reply")
 
 
 VerifierModelConfig = Annotated[
@@ -41,14 +41,14 @@ class GenerativePrmConfig(EngineModel):
     """A PRM that writes critiques and ends each in a verdict; its family words what the model is asked."""
 
     engine: Literal["generative"] = "generative"
-    family: CriticFamilyName = "critic"
+    family: CriticFamilyName = Field(default="critic", description="words what is asked; how a verdict is read")
     verifier: VerifierModelConfig = Field(description="the model that writes")
     critiques: int = Field(default=1, ge=1, le=256, description="of each step, whose scores are averaged")
     rounds: int = Field(default=1, ge=1, le=16, description="of thinking each of them over")
     temperature: float | None = Field(default=None, ge=0, description="none: as the family's authors have it")
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=0, description="0: no limit")
-    max_tokens: int | None = Field(default=None, ge=1, description="of one critique, or of one round of it")
+    top_p: float | None = Field(default=None, gt=0, le=1, description="none: as the family's authors have it")
+    top_k: int | None = Field(default=None, ge=0, description="0: no limit; none: as the authors have it")
+    max_tokens: int | None = Field(default=None, ge=1, description="of a critique or a round; none: as the authors")
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> Self:

@@ -27,6 +27,7 @@ PUBLIC_TABLES: Mapping[str, PublicTable] = {
     "problems": PublicTable("a problem with its reference answer", "problem_set, problem_id"),
     "steps": PublicTable("a step of a solution", "rollout_id, step_index"),
     "scores": PublicTable("the PRM's score of a step, in [0, 1]", "rollout_id, prm, step_index"),
+    "critiques": PublicTable("what a verifier wrote of a step", "rollout_id, prm, step_index, critique"),
     "verdicts": PublicTable("the grade of a solution; null is unknown", "method_id, rollout_id, grader"),
     "test_results": PublicTable("the tests of a program", "rollout_id, suite"),
     "nodes": PublicTable("a step that a search drew, kept or not", "method_id, problem_id, node_id"),

@@ -13,7 +13,7 @@ from overthink.storage.store import Run, Store
 Row = dict[str, Any]
 # What the pages show, of the tables in storage/schemas.py.
 TABLES = (
-    *("problems", "rollouts", "steps", "scores", "answers", "grades", "groups", "selections", "estimates"),
+    *("problems", "rollouts", "steps", "scores", "critiques", "answers", "grades", "groups", "selections", "estimates"),
     *("nodes", "test_results"),
 )
 KEPT_OPEN = 4

@@ -50,13 +50,15 @@ FROM told WHERE {{condition}} ORDER BY {{order}} LIMIT {PAGE} OFFSET {{offset}}"
 _STEPS = f"""SELECT rollout_id, step_index, left(text, {_CUT}) AS text, completion_tokens, {", ".join(SIGNALS)}
 FROM steps WHERE rollout_id = ANY($ids) ORDER BY step_index"""
 _SCORES = f"SELECT rollout_id, step_index, score FROM scores WHERE {_OF_PRM} AND rollout_id = ANY($ids)"
+_CRITIQUES = f"""SELECT rollout_id, step_index, critique, left(text, {_CUT}) AS text, verdict, score, stop_reason
+FROM critiques WHERE {_OF_PRM} AND rollout_id = ANY($ids) ORDER BY critique"""
 _TESTS = f"""SELECT rollout_id, suite, passed, ended, left(detail, {_CUT}) AS detail, cpu_seconds
 FROM test_results WHERE rollout_id = ANY($ids) ORDER BY suite"""
 
 
 @dataclass(frozen=True)
 class RolloutPage:
-    """Some rollouts, each with its `steps` (with their `score`) and `tests`; of `found` that the filters show."""
+    """Some of `found` rollouts that the filters show, each with its `steps` (their `score`, `critiques`) and `tests`."""
 
     rows: list[Row]
     found: int
@@ -90,12 +92,15 @@ def rollouts_at(
 
 
 def with_parts(reading: OpenReading, run: Run, rollouts: Sequence[Row]) -> list[Row]:
-    """Rollouts with their `steps` and `tests`."""
+    """Rollouts with their `steps`, each with its `score` and `critiques`, and their `tests`."""
     ids = [row["rollout_id"] for row in rollouts]
     scores = {(row["rollout_id"], row["step_index"]): row["score"] for row in _of(reading, _SCORES, ids, run)}
-    steps, tests = defaultdict(list), defaultdict(list)
+    steps, tests, critiques = defaultdict(list), defaultdict(list), defaultdict(list)
+    for row in _of(reading, _CRITIQUES, ids, run):
+        critiques[row["rollout_id"], row["step_index"]].append(row)
     for row in _of(reading, _STEPS, ids):
-        steps[row["rollout_id"]].append(row | {"score": scores.get((row["rollout_id"], row["step_index"]))})
+        place = (row["rollout_id"], row["step_index"])
+        steps[row["rollout_id"]].append(row | {"score": scores.get(place), "critiques": critiques[place]})
     for row in _of(reading, _TESTS, ids):
         tests[row["rollout_id"]].append(row)
     return [row | {"steps": steps[row["rollout_id"]], "tests": tests[row["rollout_id"]]} for row in rollouts]
