@@ -58,7 +58,7 @@ FROM test_results WHERE rollout_id = ANY($ids) ORDER BY suite"""
 
 @dataclass(frozen=True)
 class RolloutPage:
-    """Some of `found` rollouts that the filters show, each with its `steps` (their `score`, `critiques`) and `tests`."""
+    """Some of `found` rollouts that the filters show, with `steps` (their `score` and `critiques`) and `tests`."""
 
     rows: list[Row]
     found: int
