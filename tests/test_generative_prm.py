@@ -137,7 +137,7 @@ def test_no_critique_is_written_twice(tmp_path: Path, monkeypatch: pytest.Monkey
     Counting.asked = Counter()
     (tmp_path / "parts").mkdir()
     for _ in range(20):
-        Counting.left = 40
+        Counting.left = 110
         try:
             store = run(tmp_path / "parts", fake(), method)
             break
