@@ -161,8 +161,8 @@ def chatter_to(log: Path) -> Iterator[Console]:
             sys.stderr.flush()
             os.dup2(saved[0], 1)
             os.dup2(saved[1], 2)
-            # Native libraries also write while the interpreter ends.
-            atexit.register(os.dup2, sink, 2)
+            # While the interpreter ends, native libraries list what they hold to be leaked: that is of no run.
+            atexit.register(os.dup2, os.open(os.devnull, os.O_WRONLY), 2)
 
 
 @contextlib.contextmanager
