@@ -19,13 +19,16 @@ from overthink.tasks.reporting.pictures import (
     BROWN,
     GREEN,
     GRID,
+    INDIGO,
     INK,
+    MAROON,
     MUTED,
     OLIVE,
     ORANGE,
     PURPLE,
     ROSE,
     SKY,
+    TEAL,
     VERMILION,
     Panel,
     Picture,
@@ -35,7 +38,7 @@ from overthink.tasks.reporting.plots import draw_lines
 VARIABLES = {
     INK: "ink", MUTED: "muted", GRID: "grid", BLUE: "blue", VERMILION: "vermilion",
     GREEN: "green", PURPLE: "purple", ORANGE: "orange", SKY: "sky", BROWN: "brown",
-    OLIVE: "olive", ROSE: "rose",
+    OLIVE: "olive", ROSE: "rose", TEAL: "teal", INDIGO: "indigo", MAROON: "maroon",
 }  # fmt: skip
 WIDTH, HEIGHT = 4.9, 3.3  # inches of one panel; 72 of SVG's units each
 ROW, ABOVE_AND_BELOW = 0.2, 0.9  # inches of a dot plot

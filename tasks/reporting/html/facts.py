@@ -10,13 +10,16 @@ from overthink.tasks.reporting.pictures import (
     BLUE,
     BROWN,
     GREEN,
+    INDIGO,
     INK,
+    MAROON,
     MUTED,
     OLIVE,
     ORANGE,
     PURPLE,
     ROSE,
     SKY,
+    TEAL,
     VERMILION,
 )
 from overthink.tasks.reporting.results import Row, best_row, summary_rows
@@ -32,6 +35,9 @@ METHOD_COLOURS = {
     "compute_optimal": INK,
     "budget_forcing": OLIVE,
     "deepconf": ROSE,
+    "self_refine": TEAL,
+    "self_verify": INDIGO,
+    "sequential_revisions": MAROON,
 }
 LONGEST_LABEL = 18  # letters that fit beside a panel
 
