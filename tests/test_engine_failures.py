@@ -28,9 +28,11 @@ from overthink.tasks.stages.driver import check_scores
 ZOO = Path(__file__).parents[1] / "zoo"
 
 
-async def test_a_missing_zoo_model_lists_what_the_zoo_holds() -> None:
-    with pytest.raises(EngineUnavailable, match="abacus-1m"):
+async def test_a_missing_zoo_model_names_the_one_perhaps_meant_or_all() -> None:
+    with pytest.raises(EngineUnavailable, match="did you mean abacus-5m"):
         await open_policy(VllmPolicyConfig(model="zoo/abacus-9b"))
+    with pytest.raises(EngineUnavailable, match="abacus-1m, abacus-5m, abacus-code"):
+        await open_policy(VllmPolicyConfig(model="zoo/llama"))
 
 
 async def test_a_missing_folder_says_where_it_looked() -> None:
