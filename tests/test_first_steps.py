@@ -15,6 +15,7 @@ from overthink.flows.commands.cli import COMMANDS
 from overthink.storage.store import Store
 from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.loading import KINDS, check_recipe, shipped_recipes
+from overthink.tasks.recipes.methods import METHODS
 from overthink.tasks.recipes.new_recipe import Wishes, recipe_text
 
 # Says of itself that it is of another version, and makes nothing.
@@ -41,18 +42,23 @@ def test_a_first_recipe_is_valid_and_dry_runs(tmp_path: Path) -> None:
     assert all(f"\n# {comment}" in text for comment in ("the model that writes", "the model that scores each step"))
 
 
-@pytest.mark.parametrize("method", ["cot", "best_of_n", "beam_search", "dvts", "rebase", "mcts", "adaptive"])
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"compute_optimal"}))
 def test_every_method_makes_a_valid_recipe(method: str) -> None:
     value = yaml.safe_load(recipe_text(Wishes("r", method=method)))
     assert check_recipe(value).methods[-1].method == method
-    assert value["budgets"] == {"cot": [1], "best_of_n": [1, 4, 16]}.get(method, [1, 16])
+    assert value["budgets"] == {"cot": [1]}.get(method, [1, 4, 16] if METHODS[method].independent else [1, 16])
+
+
+def test_a_strategy_is_fitted_first() -> None:
+    with pytest.raises(UserError, match="make one by `overthink fit`"):
+        recipe_text(Wishes("r", method="compute_optimal"))
 
 
 def test_problems_are_a_preset_at_its_revision_or_a_file() -> None:
     hub = yaml.safe_load(recipe_text(Wishes("r", problems="math500")))["problems"]
     assert (hub["preset"], hub["dataset"], len(hub["revision"])) == ("math500", "HuggingFaceH4/MATH-500", 40)
     assert yaml.safe_load(recipe_text(Wishes("r", problems="q.jsonl")))["problems"]["path"] == "q.jsonl"
-    with pytest.raises(UserError, match=r"no preset 'mth500': did you mean math500\?"):
+    with pytest.raises(UserError, match=r"no preset 'mth500', and a file ends in \.jsonl, .*: did you mean math500\?$"):
         recipe_text(Wishes("r", problems="mth500"))
 
 

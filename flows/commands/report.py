@@ -53,6 +53,8 @@ def report(
             paper.save_svg(str(svg), title="overthink report")
         if html is not None or pictures is not None:
             _draw(opened, runs, html, pictures)
+            written = " and ".join(str(one) for one in (html, pictures) if one is not None)
+            Screen(stderr=True).print(f"wrote {written}", markup=False, soft_wrap=True, highlight=False)
 
 
 def _make_whole(store: "Store", stored: "Run") -> None:

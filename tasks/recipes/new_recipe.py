@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import gcd
 from typing import Any, get_args
 
 import yaml
@@ -15,6 +16,7 @@ from overthink.tasks.errors import UserError
 from overthink.tasks.recipes.methods import METHODS
 
 GENERATED = ("chains", "specs")
+REVISIONS = 4  # answers of a chain at most, which must divide the budget
 NONE, FAKE, ZOO = "none", "fake", "zoo/"
 FAMILIES: tuple[str, ...] = get_args(PrmFamilyName)
 
@@ -39,6 +41,8 @@ def recipe_text(wishes: Wishes) -> str:
     """The recipe. Raises UserError for problems or a method that are not known."""
     if wishes.method not in METHODS:
         raise UserError(f"--method: there is no method {wishes.method!r}: {which(wishes.method, METHODS)}")
+    if wishes.method == "compute_optimal":
+        raise UserError("--method: compute_optimal follows a strategy: make one by `overthink fit`, then name its file")
     parts: list[tuple[str, Any, str]] = [
         ("name", wishes.name, "runs are found by it: overthink report NAME"),
         ("seed", 0, "the same seed, the same rollouts"),
@@ -48,7 +52,7 @@ def recipe_text(wishes: Wishes) -> str:
     if wishes.prm != NONE:
         parts.append(("prm", _prm(wishes.prm), "the model that scores each step; docs/prms.md has the families"))
     parts += [
-        ("methods", [*_methods(wishes)], "how solutions are made; the README has them all"),
+        ("methods", [*_methods(wishes)], "how solutions are made; docs/methods.md has them all"),
         ("budgets", [*_budgets(wishes)], "solutions of a problem, to compare at"),
         ("sampling", {"temperature": 0.7, "max_tokens": _longest(wishes.policy)}, "of a solution; docs/sampling.md"),
     ]
@@ -70,7 +74,7 @@ def _problems(wanted: str) -> dict[str, Any]:
     published = {str(name): one.hub for name, one in PUBLISHED.items()}
     if wanted not in published:
         hint = which(wanted, (*GENERATED, *PRESETS))
-        raise UserError(f"--problems: there is no preset {wanted!r}: {hint}, or a file that ends in .jsonl or .csv")
+        raise UserError(f"--problems: there is no preset {wanted!r}, and a file ends in {', '.join(READERS)}: {hint}")
     hub = published[wanted]
     if hub is None:
         raise UserError(f"--problems: {wanted} is published as files alone: name one; see `overthink datasets`")
@@ -101,7 +105,20 @@ def _methods(wishes: Wishes) -> Iterator[dict[str, Any]]:
     """The greedy solution, to compare with, and the method that is wanted."""
     yield {"method": "cot"}
     if wishes.method != "cot":
-        yield {"method": wishes.method, "n": wishes.budget}
+        yield {"method": wishes.method, "n": wishes.budget, **_needed(wishes)}
+
+
+def _needed(wishes: Wishes) -> Mapping[str, int]:
+    """What a method needs besides its budget."""
+    match wishes.method:
+        case "sequential_revisions":
+            return {"revisions": gcd(wishes.budget, REVISIONS)}
+        case "deepconf":
+            return {"warm_up": max(1, wishes.budget // 4)}
+        case "budget_forcing":
+            return {"wait": 1}
+        case _:
+            return {}
 
 
 def _budgets(wishes: Wishes) -> Iterator[int]:

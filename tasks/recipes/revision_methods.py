@@ -60,7 +60,7 @@ class SelfVerify(RevisionConfig, title="self-verify"):
     @model_validator(mode="after")
     def _names_the_answer(self) -> Self:
         if ANSWER not in self.check:
-            raise ValueError(f"check asks about no answer: put {ANSWER} where it shall stand")
+            raise ValueError(f"check {self.check!r} asks about no answer: put {ANSWER} where it shall stand")
         return self
 
     @property

@@ -62,6 +62,8 @@ def best_line(rows: Sequence[Row]) -> list[str]:
     best = best_row(rows)
     if best is None:
         return []
+    if best["accuracy"] == 0:
+        return ["no choice is right on any problem, whatever the selector and n"]
     how = f"{best['method_id']} by {best['selector']}, n = {best['n']}"
     return [f"most accurate, in hindsight: {accuracy_text(best)} % of {how}"]
 

@@ -1,10 +1,12 @@
 """A PRM family that a recipe spells out: how a question and its steps are written, and how a score is read."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, TypeAdapter, WrapValidator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
+
+from overthink.tasks.engines.prm.critic_families import CriticFamilyName
 
 PrmFamilyName = Literal[
     "qwen", "math-shepherd", "er-prm", "rlhflow", "skywork", "pqm", "versaprm", "trl", "verifier", "orm"
@@ -99,6 +101,8 @@ NAMED: TypeAdapter[PrmFamilyName] = TypeAdapter(PrmFamilyName)
 
 def _one_of_both(value: Any, _: Any) -> Any:
     """A mapping is a family in full, so that a mistake in it is told as such, and no union's two answers are."""
+    if value in get_args(CriticFamilyName):
+        raise ValueError(f"{value} writes critiques: say engine: generative, and its model as prm.verifier.model")
     is_full = isinstance(value, dict | PrmFamilyData)
     return PrmFamilyData.model_validate(value) if is_full else NAMED.validate_python(value)
 
