@@ -24,6 +24,7 @@ from overthink.tasks.errors import BadReply
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.plan.run_plan import is_finished
 from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe
+from overthink.tasks.reporting.run_notes import unscored_lines
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -53,6 +54,16 @@ def test_best_of_n_is_scored_by_critiques(tmp_path: Path, family: CriticFamilyNa
         assert one(store, wrong) == 0
     assert one(store, "SELECT count(*) FROM critiques WHERE verdict IS NULL OR score NOT BETWEEN 0 AND 1") == 0
     assert one(store, "SELECT count(*) FROM summary WHERE selector = 'prm_last_max'") > 0
+
+
+def test_the_report_says_why_rollouts_have_no_scores(tmp_path: Path) -> None:
+    store = run(tmp_path, fake(silent=0.5))
+    unscored = "SELECT count(*) FROM rollouts WHERE rollout_id NOT IN (SELECT rollout_id FROM scores)"
+    opened = Store(store)
+    (line,) = unscored_lines(opened, opened.runs()[0])
+    count = one(store, unscored)
+    assert count > 1
+    assert line.startswith(f"{count} rollouts have a step without any critique that came to a verdict: without scores")
 
 
 def test_what_critiques_cost_is_the_verifiers(tmp_path: Path) -> None:

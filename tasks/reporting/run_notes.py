@@ -19,10 +19,12 @@ UNKNOWN_SQL = """SELECT count(*) AS unknown FROM rollouts JOIN verdicts USING (r
 WHERE run_id = '{run_id}' AND correct IS NULL AND reference IS NOT NULL"""
 
 # An anti join: with a subquery that names the rollout, 3.2 M rollouts took 6.7 GiB instead of 1.
-OVERLONG_SQL = """SELECT count(*) AS overlong
+UNSCORED_SQL = """WITH of_run AS (SELECT prm FROM runs WHERE run_id = '{run_id}'),
+judged AS (SELECT DISTINCT rollout_id, true AS is_judged FROM critiques WHERE prm = (FROM of_run))
+SELECT count(*) FILTER (is_judged IS NULL) AS overlong, count(is_judged) AS undecided
 FROM (SELECT rollout_id FROM rollouts WHERE run_id = '{run_id}' AND step_count > 0)
-ANTI JOIN (SELECT rollout_id FROM scores WHERE prm = (SELECT prm FROM runs WHERE run_id = '{run_id}'))
-    USING (rollout_id)"""
+ANTI JOIN (SELECT rollout_id FROM scores WHERE prm = (FROM of_run)) USING (rollout_id)
+LEFT JOIN judged USING (rollout_id)"""
 
 REPORTED_SQL = "SELECT count(*) AS choices FROM reported WHERE run_id = '{run_id}' AND measure = 'choice'"
 CHOSEN_SQL = "SELECT DISTINCT method_id, selector FROM selections WHERE run_id = '{run_id}'"
@@ -53,7 +55,7 @@ def run_notes(store: Store, run: Run, rows: Sequence[Row]) -> list[str]:
         *(line for tell in told for line in tell(store, run.run_id)),
         *spending_lines(store, run),
         *unknown_line(store, run.run_id, rows),
-        *overlong_line(store, run),
+        *unscored_lines(store, run),
     ]
 
 
@@ -73,16 +75,24 @@ def unknown_grades(store: Store, run_id: str) -> int:
     return int(query(store, UNKNOWN_SQL.format(run_id=run_id)).to_pylist()[0]["unknown"])
 
 
-def overlong_line(store: Store, run: Run) -> list[str]:
-    """A line on the rollouts that have no scores because they are longer than the PRM reads; none where all have."""
+def unscored_lines(store: Store, run: Run) -> list[str]:
+    """A line on the rollouts without scores for each reason: longer than the PRM reads, or without its verdict."""
     kinds = {use.kind for use in run.stages}
     if run.prm is None or not kinds & {StageKind.SCORE, StageKind.SEARCH}:
         return []
-    count = int(query(store, OVERLONG_SQL.format(run_id=run.run_id)).to_pylist()[0]["overlong"])
-    if not count:
-        return []
-    what = "rollout is longer" if count == 1 else "rollouts are longer"
-    return [f"{count:,} {what} than the PRM reads: without scores, prm_ selectors do not choose it."]
+    (found,) = query(store, UNSCORED_SQL.format(run_id=run.run_id)).to_pylist()
+    reasons = {
+        "overlong": ("rollout is longer than the PRM reads", "rollouts are longer than the PRM reads"),
+        "undecided": (
+            "rollout has a step without any critique that came to a verdict",
+            "rollouts have a step without any critique that came to a verdict",
+        ),
+    }
+    return [
+        f"{found[name]:,} {one if found[name] == 1 else more}: without scores, prm_ selectors do not choose it."
+        for name, (one, more) in reasons.items()
+        if found[name]
+    ]
 
 
 def reported_choices(store: Store, run_id: str) -> int:
