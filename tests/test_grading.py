@@ -43,7 +43,7 @@ class Graded:
             self.samples.write_part(Extent((unit,), 0, len(rows)), {"rollouts": rows_table("rollouts", rows)})
         self.done: list[None] = []
         problems = tuple(Problem(unit, unit, "question", reference) for unit in answers)
-        self.context = ShardContext(self.stage, store.stage, judge, lambda: self.done.append(None))
+        self.context = ShardContext(self.stage, store.stage, judge, lambda _: self.done.append(None))
         self.node = GradeNode(
             problems=Problems("set", problems, []),
             rollouts=StoredStage(self.samples.key, None, 1),

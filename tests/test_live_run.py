@@ -21,6 +21,13 @@ from overthink.tasks.stages import progress
 
 pytestmark = pytest.mark.usefixtures("address")
 
+WATCHED = """
+from overthink.flows.commands.cli import app
+from overthink.tasks.stages import progress
+progress.LOOK_SECONDS = progress.WRITE_SECONDS = progress.LINE_SECONDS = 0.02
+app(prog_name="overthink")
+"""
+
 
 def recipe(folder: Path, **changes: Any) -> Path:
     described: dict[str, Any] = {
@@ -43,12 +50,14 @@ def log_of(store: Path) -> str:
     return log.read_text(encoding="utf-8")
 
 
-def test_a_run_without_a_terminal_prints_lines_and_logs_its_shards(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("LOOK_SECONDS", "WRITE_SECONDS", "LINE_SECONDS"):
-        monkeypatch.setattr(progress, name, 0.02)
-    made = overthink("run", recipe(tmp_path), "--store", tmp_path / "store")
+def in_a_process(*words: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """The command in a process of its own: who logs where in this one depends on the tests before."""
+    command = [sys.executable, "-c", WATCHED, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | environment)
+
+
+def test_a_run_without_a_terminal_prints_lines_and_logs_its_shards(tmp_path: Path) -> None:
+    made = in_a_process("run", recipe(tmp_path), "--store", tmp_path / "store")
     assert made.returncode == 0, made.stderr
     pattern = r"\d\d:\d\d:\d\d stage 1 of 4: sample best_of_n-n4; \d of 8 problems, .*in flight; .*time left unknown"
     assert re.search(pattern, made.stdout)
@@ -73,7 +82,7 @@ def test_a_run_again_says_in_a_line_that_it_is_complete(tmp_path: Path) -> None:
 def test_a_resumed_run_says_in_a_line_what_it_found(tmp_path: Path) -> None:
     store, path = tmp_path / "store", recipe(tmp_path, shard_size=2)
     words = ("run", path, "--store", store)
-    assert overthink(*words, FORCE_COLOR="1").returncode == 0
+    assert in_a_process(*words, FORCE_COLOR="1").returncode == 0
     assert "\x1b" not in log_of(store), "a log has no colours, whatever the terminal is said to show"
     (stage,) = store.glob("stages/sample-*")
     lost = sorted((stage / "manifest").glob("*.json"))[0]
@@ -83,7 +92,7 @@ def test_a_resumed_run_says_in_a_line_what_it_found(tmp_path: Path) -> None:
     Store(store).write_run(type(run)(**{**vars(run), "status": "failed"}))
     Store(store).reports(run.run_id).write(_ended(Spending(1000, 0, 5.0, 0.0)))
     assert run_json.exists()
-    made = overthink(*words)
+    made = in_a_process(*words)
     assert made.returncode == 0, made.stderr
     found = re.search(
         r"resuming: (found 3 of 4 stages done, 12 of 13 parts, 0 answered calls in journals)", made.stdout

@@ -55,7 +55,7 @@ MISTAKES = {
     "run list.yaml": "list.yaml: a recipe is a mapping of keys to values; see `overthink recipes`",
     "sweep r.yaml": "r.yaml: this recipe names methods, so it is one of `overthink run`",
     "run typo.yaml": "typo.yaml: budgets: is missing: add it; budget: unknown key: did you mean budgets?",
-    "run astray.yaml": "astray.yaml: temperature: unknown key here: it stands below sampling",
+    "run astray.yaml": "astray.yaml: temperature: unknown key here: it stands below sampling or prm",
     "run solve.yaml": "solve.yaml: there is no strategy night.yaml: name a file that `overthink fit` wrote",
     # --set, which is to blame for what the file itself does not have
     f"{RUN}budgets": "--set takes KEY=VALUE, not 'budgets'; for example --set problems.count=20",

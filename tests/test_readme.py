@@ -16,6 +16,7 @@ from overthink.tasks.analysis.prm_measures import Measure
 from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.engine_config import TorchPrmConfig
 from overthink.tasks.engines.prm.families import FAMILIES
+from overthink.tasks.engines.prm_config import GenerativePrmConfig
 from overthink.tasks.recipes.loading import find_recipe, read_recipe
 from overthink.tasks.recipes.prm_recipes import PrmEvalRecipe, PrmTrainRecipe
 from overthink.tasks.recipes.recipe import Recipe
@@ -91,7 +92,8 @@ def test_the_table_of_selectors_has_all_that_its_recipe_chooses() -> None:
 
 
 def test_the_recipes_of_the_page_on_prms_are_valid() -> None:
-    based, judged, trained = map(yaml.safe_load, blocks("yaml", PRMS))
+    based, writing, judged, trained = map(yaml.safe_load, blocks("yaml", PRMS))
+    assert GenerativePrmConfig.model_validate(writing["prm"]).critiques == 4
     assert TorchPrmConfig.model_validate(based["prm"]).base is not None
     assert PrmEvalRecipe.model_validate(judged).solutions.source == "file"
     assert PrmTrainRecipe.model_validate(trained).training.part == "lora"

@@ -16,8 +16,8 @@ from overthink.storage.manifest import Extent
 from overthink.storage.store import Store
 from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.engine_config import FakePolicyConfig
+from overthink.tasks.engines.engine_slot import EngineSlot
 from overthink.tasks.engines.fakes.fake import FakePolicy
-from overthink.tasks.engines.registry import EngineSlot
 from overthink.tasks.errors import UserError
 from overthink.tasks.plan.evaluation_plan import plan_evaluation
 from overthink.tasks.recipes.recipe import Recipe

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from overthink.tasks.engines.engine_config import (
     AskedPolicy,
@@ -21,10 +23,11 @@ from overthink.tasks.engines.engine_config import (
 )
 from overthink.tasks.engines.prm.critic_families import CRITIC_FAMILIES, CriticFamily, CriticFamilyName
 from overthink.tasks.engines.prm.judging import Judging
+from overthink.tasks.json_schema import as_choices
 from overthink.tasks.records import Sampling
 
 
-class FakeCriticConfig(AskedPolicy):
+class FakeCriticConfig(AskedPolicy, title="fake critic, without a model"):
     """A model that writes critiques from a hash, and the verdict of its verifier's family at their ends."""
 
     engine: Literal["fake"] = "fake"
@@ -37,7 +40,7 @@ VerifierModelConfig = Annotated[
 ]
 
 
-class GenerativePrmConfig(EngineModel):
+class GenerativePrmConfig(EngineModel, title="a model that writes critiques"):
     """A PRM that writes critiques and ends each in a verdict; its family words what the model is asked."""
 
     engine: Literal["generative"] = "generative"
@@ -64,6 +67,14 @@ class GenerativePrmConfig(EngineModel):
                 "name its `tokenizer`, or take family critic or r-prm with one round"
             )
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema of a deployment's form, which knows nothing of `oneOf`."""
+        schema = handler(core_schema)
+        own = handler.resolve_ref_schema(schema)
+        own["properties"] = as_choices(own["properties"])
+        return schema
 
     @property
     def critic_family(self) -> CriticFamily:

@@ -31,9 +31,9 @@ from overthink.tasks.domains.program_domain import ProgramDomain
 from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig
 from overthink.tasks.engines.prm_config import PrmConfig
+from overthink.tasks.json_schema import as_choices
 from overthink.tasks.pydantic_words import shown
 from overthink.tasks.recipes.grading import Grader, GradingConfig
-from overthink.tasks.recipes.json_schema import as_choices
 from overthink.tasks.recipes.methods import AnyMethod, BudgetForcing, ComputeOptimal, ListedMethod
 from overthink.tasks.recipes.reasoning_config import Reasoning, ReasoningConfig
 from overthink.tasks.recipes.sampling_config import SamplingConfig

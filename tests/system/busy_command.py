@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import overthink.flows.commands.stopping as stopping
-import overthink.flows.commands.upkeep as upkeep
+import overthink.storage.garbage as garbage
 from overthink.flows.commands.cli import app
 
 
@@ -58,5 +58,5 @@ def busy(*_: Any) -> list[Any]:
 if __name__ == "__main__":
     if sys.argv[1] != "in a task":  # which must end by itself
         stopping.PATIENCE_SECONDS = 1.0
-    upkeep.find_garbage = busy
+    garbage.find_garbage = busy
     app(["gc", "--store", sys.argv[2]])

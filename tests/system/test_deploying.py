@@ -28,7 +28,7 @@ from overthink.flows.orchestration.deployments import ask_for_runs, finished, fl
 from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.errors import UserError
-from overthink.tasks.recipes.json_schema import as_choices
+from overthink.tasks.json_schema import as_choices
 from overthink.tasks.recipes.loading import find_recipe, read_recipe
 from overthink.tasks.recipes.recipe import Recipe
 

@@ -7,6 +7,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from overthink.tasks.engines.prm.critic_families import CriticFamilyName
+from overthink.tasks.json_schema import as_choices
 
 PrmFamilyName = Literal[
     "qwen", "math-shepherd", "er-prm", "rlhflow", "skywork", "pqm", "versaprm", "trl", "verifier", "orm"
@@ -91,8 +92,8 @@ class PrmFamilyData(_Data, title="spelled out"):
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """The schema of a deployment's form, which knows nothing of `oneOf`."""
         schema = handler(core_schema)
-        layout = handler.resolve_ref_schema(schema)["properties"]["layout"]
-        layout |= {"anyOf": layout.pop("oneOf"), "required": [layout.pop("discriminator")["propertyName"]]}
+        own = handler.resolve_ref_schema(schema)
+        own["properties"] = as_choices(own["properties"])
         return schema
 
 
