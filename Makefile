@@ -12,6 +12,7 @@ PYTEST := $(BIN)/pytest -q --numprocesses 3 --dist loadfile --no-loadscope-reord
 COVERED := tests/system/test_sharing.py $(patsubst %,tests/test_%.py,\
 	adaptive after_pilot allocation answers_of_sql beam_search bucket_leases bucket_races bucket_store candidates \
 	chains compute_optimal confident_search costs deciding deepconf difficulty dvts estimators exporting files fitting flops garbage \
+	granularity self_refine self_verify sequential_revisions \
 	hostile_sql intervals journal journals known_difficulty lookahead lying_records mcts methods \
 	majority_limit paper_rule particle_filtering prm_measures prm_quality rebase reasoning recorder records search_methods \
 	selectors sent_journals shards sql store strategy totals)
