@@ -189,3 +189,40 @@ def test_genprm_that_never_ends_its_analysis_says_nothing() -> None:
     found = Answered(judging("genprm"), lambda _: said("and so on", "length"), from_step=1)
     assert isinstance(found.result, Unscored)
     assert len(found.asked) == 1
+
+
+@pytest.mark.parametrize("reply", ["{unclear}$\n</output>", ""])
+def test_genprm_takes_no_verdict_from_its_analysis(reply: str) -> None:
+    def answer(asked: Ask) -> Sample:
+        if asked.sampling.stop:
+            return said("Is 4 even? $\\boxed{Yes}$", "delimiter", ended_by="</analyze>\n")
+        return said(reply)
+
+    found = Answered(judging("genprm"), answer, from_step=1)
+    assert isinstance(found.result, Unscored)
+    assert [asked.forced for asked in found.asked] == [None, None]
+
+
+def test_genprm_that_ends_within_its_analysis_says_nothing() -> None:
+    found = Answered(judging("genprm"), lambda _: said("Is 4 even? $\\boxed{Yes}$"), from_step=1)
+    assert isinstance(found.result, Unscored)
+    assert found.result.critiques[0].verdict is None
+
+
+def test_a_last_round_without_a_verdict_has_none_of_an_earlier_round() -> None:
+    texts = iter(["Verdict: Yes\nWait, wrong.\nVerdict: No", "Hm, I cannot say."])
+    found = Answered(judging("critic", rounds=2), lambda _: said(next(texts)), from_step=1)
+    assert isinstance(found.result, Unscored)
+    (critique,) = found.result.critiques
+    assert (critique.verdict, critique.score) == (None, None)
+    assert critique.text.startswith("Verdict: Yes\nWait, wrong.\n")
+
+
+def test_where_neither_word_is_probable_the_score_is_unknown_and_the_verdict_stays() -> None:
+    def answer(asked: Ask) -> Sample:
+        sample = replace(forced("N", 1.0), logprobs=(-math.inf,)) if asked.forced else said("Verdict: Yes")
+        return replace(sample, logprobs=(-math.inf,) * len(sample.tokens))
+
+    found = Answered(judging("critic"), answer, from_step=1).result
+    assert isinstance(found, Unscored)
+    assert (found.critiques[0].verdict, found.critiques[0].score) == (True, None)

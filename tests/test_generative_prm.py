@@ -12,6 +12,9 @@ from search_runs import Row, base, one, rows
 
 from overthink.flows.evaluate import evaluate
 from overthink.flows.prm_eval import prm_eval
+from overthink.flows.prm_eval_run import prm_eval_run
+from overthink.storage.manifest import Extent
+from overthink.storage.part_tables import rows_table
 from overthink.storage.store import Store
 from overthink.tasks.datasets.problem_loading import load_problems
 from overthink.tasks.engines.engine_protocol import Verifier
@@ -111,6 +114,24 @@ def test_without_a_verdict_a_rollout_has_no_scores(tmp_path: Path) -> None:
     scored = one(store, "SELECT count(DISTINCT rollout_id) FROM scores")
     assert scored + one(store, f"SELECT count(*) FROM ({silent})") == one(store, "SELECT count(*) FROM rollouts")
     assert one(store, "SELECT count(*) FROM critiques WHERE verdict IS NULL AND score IS NOT NULL") == 0
+
+
+def test_labelled_rollouts_without_scores_are_in_no_figure_but_their_share(tmp_path: Path) -> None:
+    store = run(tmp_path, fake(critiques=1, silent=0.2))
+    labels = [
+        {"rollout_id": row["rollout_id"], "labeller": "hand", "step_index": step, "label": float(step < number % 3)}
+        for number, row in enumerate(rows(store, "SELECT rollout_id, step_count FROM rollouts ORDER BY ALL"))
+        for step in range(row["step_count"])
+    ]
+    stage = Store(store).stage("import-labels")
+    stage.write_part(Extent(("x",), 0, 1), {"step_labels": rows_table("step_labels", labels)})
+    asyncio.run(prm_eval_run("trees", store))
+    scored, every = "SELECT count(DISTINCT rollout_id) FROM scores", "SELECT count(*) FROM rollouts"
+    (share,) = rows(store, "SELECT value, count FROM prm_metrics WHERE labeller = 'hand' AND measure = 'share_scored'")
+    assert share == {"value": pytest.approx(one(store, scored) / one(store, every)), "count": one(store, every)}
+    assert 0 < share["value"] < 1
+    (auc,) = rows(store, "SELECT count FROM prm_metrics WHERE labeller = 'hand' AND measure = 'auc'")
+    assert auc["count"] == one(store, "SELECT count(*) FROM scores")
 
 
 def test_searches_are_led_by_critiques(tmp_path: Path) -> None:

@@ -43,6 +43,16 @@ CASES: dict[str, tuple[Script, list[str], list[tuple[int, str, str]]]] = {
         ["x=1 (hm) x=3* (Verdict: right)"],
         [(0, "x=3", "stop")],
     ),
+    "a critique that is cut behind its verdict has not ended there": (
+        {
+            "": ["x=1"],
+            "x=1 ?": [f"{RIGHT}, if~"],
+            f"x=1 ? {RIGHT}, if !": ["x=2"],
+            f"x=1 ? {RIGHT}, if ! x=2 ?": [f"{RIGHT}~"],
+        },
+        ["x=1 (Verdict: right, if) x=2* (Verdict: right)"],
+        [(0, "x=2", "stop")],
+    ),
     "a blank critique is a dead end": (
         {"": ["x=1"], "x=1 ?": [" "]},
         ["x=1* ( )x"],
@@ -112,11 +122,14 @@ def test_a_rollout_has_the_tokens_of_its_last_answer_alone() -> None:
         ("The answer is right", None),
         ("Verdict: rightly so", None),
         ("Verdict: not right", None),
+        ("Verdict: right or wrong", None),
+        ("Verdict: right, or is it wrong?", None),
+        ("Verdict: right/incorrect", None),
         ("", None),
     ],
 )
 def test_the_last_verdict_counts(critique: str, verdict: bool | None) -> None:
-    assert says_right(critique) is verdict
+    assert says_right(critique, is_whole=True) is verdict
 
 
 def test_the_first_requests_of_all_chains_are_one_batch() -> None:

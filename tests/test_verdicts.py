@@ -23,6 +23,25 @@ WHOLE_TEXTS: list[tuple[CriticFamilyName, str, bool | None]] = [
     ("critic", "Verdict: Yes or No", None),
     ("critic", "Verdict: No errors were found", None),
     ("critic", "Verdict: Nothing is wrong", None),
+    # undecided: both words on the line
+    ("critic", "Verdict: Yes-or-No", None),
+    ("critic", "Verdict: Yes, or No?", None),
+    ("critic", "Verdict: Yes? No.", None),
+    ("critic", "Verdict: Yes\\No", None),
+    ("critic", "Verdict: Yes & No", None),
+    ("critic", "Verdict: Yes, no, maybe", None),
+    ("critic", "Verdict: **Yes** or **No**", None),
+    ("critic", "Verdict: Yes (or no, read strictly)", None),
+    ("critic", "Verdict: **Yes** / __No__", None),
+    ("critic", "Verdict: Yes\nWait.\nVerdict: Yes or No", None),
+    ("critic", "Verdict: Yes, no errors were found", True),
+    ("critic", "Verdict: No\nYes, it is wrong.", False),
+    # ways to write it
+    ("critic", "Verdict: __Yes__", True),
+    ("critic", "Verdict: No_errors", None),
+    ("critic", "Verdict\uff1a Yes", True),
+    ("critic", "Verdict:\nYes", True),
+    ("critic", "**Verdict:**\n\n**No**", False),
     ("critic", 'I am to end with "Verdict: Yes" or "Verdict: No".', None),
     # two, and one in the middle
     ("critic", "Verdict: Yes\nWait, 3 * 4 is 12.\nVerdict: No", False),
@@ -93,6 +112,7 @@ def test_the_other_word_is_written_as_the_one_that_was_said() -> None:
         ("Step 1: \\boxed{incorrect}\nStep 2: \\boxed{correct}", [False, False, False]),
         ("Step 1: \\boxed{correct}\nLet me double check\nStep 1: \\boxed{incorrect}", [False, False, False]),
         ("\\boxed{correct}", [None, None, None]),
+        ("Step 1: \\boxed{correct}\nStep " + "2" * 5000 + ": \\boxed{incorrect}", [True, None, None]),
         ("", [None, None, None]),
     ],
 )

@@ -3,14 +3,19 @@
 A reply without text is a dead end: nothing goes on from it, and what was there before stands.
 """
 
-import re
 from collections.abc import Sequence
 
 from overthink.tasks.methods.requests import Generate, Search, expect_samples
 from overthink.tasks.methods.tree import Node, Role
+from overthink.tasks.methods.verdict_forms import VerdictForm
 from overthink.tasks.records import Part, Rollout, Sample, Sampling, UserTurn, finished_by
 
-VERDICT = re.compile(r"\bverdict\b\W*(?:is\W+)?(right|correct|wrong|incorrect)\b", re.IGNORECASE)
+VERDICT = VerdictForm(
+    lead=r"\bverdict\b\W*(?:is\W+)?",
+    example="Verdict: {}",
+    words=("right", "wrong"),
+    synonyms=("correct", "incorrect"),
+)
 
 
 def reply(
@@ -38,7 +43,7 @@ def returned(nodes: Sequence[Node], indices: Sequence[int]) -> tuple[Rollout, ..
     return tuple(Rollout(index, (node.sample,), finished_by(node.sample)) for index, node in numbered)
 
 
-def says_right(critique: str) -> bool | None:
-    """The last verdict that a critique gives; None where it gives none."""
-    found = VERDICT.findall(critique)
-    return found[-1].lower() in ("right", "correct") if found else None
+def says_right(critique: str, is_whole: bool) -> bool | None:
+    """The last verdict that a critique gives; None where it gives none. One that is not `is_whole` was cut off."""
+    said = VERDICT.read(critique, is_whole)
+    return None if said is None else said.is_right

@@ -35,7 +35,7 @@ def _refined(sampling: Sampling, index: int, rounds: int, turns: RefineTurns, tr
             break
         answer, path = node, (*path, *put(turns.critique, node.sample))
         node = yield from reply(sampling, path, index, node, "critique", tree)
-        if node.dropped or says_right(node.sample.text):
+        if node.dropped or says_right(node.sample.text, node.sample.stop_reason != "length"):
             return answer
         path = (*path, *put(turns.revise, node.sample))
         node = yield from reply(sampling, path, index, node, "answer", tree)

@@ -104,12 +104,9 @@ class MeasureSolutionsNode(MeasureNode):
         imported = context.stage_of(self.rollouts.key)
         labels = labels_by_rollout(imported.table("step_labels"))
         every = scored_rollouts(imported, context.stage_of(self.scores.key), labels, extent)
-        solutions = [solution for solution in every if solution.scores]
-        if len(solutions) < len(every):  # a verifier came to no verdict about some of their steps
-            yield self.labeller, Figure("share_scored", len(solutions) / len(every), len(every))
-        for figure in _label_figures(solutions, self.problems.by_key, self.split):
+        for figure in _label_figures(every, self.problems.by_key, self.split):
             yield self.labeller, figure
-        for figure in _solution_figures(solutions):
+        for figure in _solution_figures([solution for solution in every if solution.scores]):
             yield self.labeller, figure
 
 
@@ -167,8 +164,8 @@ class MeasureRolloutsNode(MeasureNode):
             yield None, figure
         for labeller, by_id in self.labels.items():
             each = (scored_rollouts(made, scores, by_id, some) for some in batches)
-            solutions = [one for batch in each for one in batch if one.labels]
-            for figure in _label_figures(solutions, self.problems.by_key, self.split) if solutions else ():
+            labelled = [one for batch in each for one in batch if one.labels]
+            for figure in _label_figures(labelled, self.problems.by_key, self.split) if labelled else ():
                 yield labeller, figure
 
     def _candidates(self, context: ShardContext, extent: Extent) -> Iterator[Candidates]:
@@ -198,8 +195,12 @@ def _solution_figures(solutions: Sequence[ScoredRollout]) -> Iterator[Figure]:
 
 
 def _label_figures(
-    solutions: Sequence[ScoredRollout], problems: Mapping[str, Problem], split: ThresholdSplit
+    every: Sequence[ScoredRollout], problems: Mapping[str, Problem], split: ThresholdSplit
 ) -> Iterator[Figure]:
+    """The figures of those with scores, and the share that has them where some have none."""
+    solutions = [solution for solution in every if solution.scores]
+    if len(solutions) < len(every):  # a verifier came to no verdict about some of their steps
+        yield Figure("share_scored", len(solutions) / len(every), len(every))
     sides: dict[bool, list[FirstError]] = {True: [], False: []}
     for solution in solutions:
         if solution.found is not None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from overthink.tasks.engines.prm.verdicts import VerdictForm
+from overthink.tasks.methods.verdict_forms import VerdictForm
 
 NUMBER = re.compile(r"^Step \d+: *")
 CriticFamilyName = Literal["critic", "genprm", "thinkprm", "r-prm"]
@@ -139,7 +139,7 @@ CRITIC_FAMILIES: dict[CriticFamilyName, CriticFamily] = {
         turn=CRITIC_TURN,
         nothing_before="(none: it is the first)",
         verdict=VerdictForm(
-            lead=r"^[\s*_#>-]*verdict[*_]*\s*:[ \t*_`$]*(?:\\boxed\{)?",
+            lead=r"^[\s*_#>-]*verdict[*_]*\s*[:\uff1a][\s*_`$]*(?:\\boxed\{)?",
             example="Verdict: {}",
         ),
         draw=CritiqueDraw(temperature=0.7, top_p=0.95, max_tokens=2048),

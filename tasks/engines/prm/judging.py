@@ -8,12 +8,13 @@ and unknown where none did.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import exp
+from math import exp, isnan
 
 from overthink.tasks.critiques import Critique
 from overthink.tasks.engines.prm.critic_families import CriticFamily
-from overthink.tasks.engines.prm.verdicts import SaidVerdict, mean, step_verdicts
+from overthink.tasks.engines.prm.verdicts import mean, step_verdicts
 from overthink.tasks.methods.requests import Ask, Score, Search, expect_samples
+from overthink.tasks.methods.verdict_forms import SaidVerdict
 from overthink.tasks.records import Given, Part, Sample, Sampling, Scores, Unscored, path_text
 
 ENDED_BY_ITSELF = ("stop", "delimiter")
@@ -67,7 +68,11 @@ class Judging:
         )
 
     def _verdict(self, path: tuple[Part, ...]) -> SaidVerdict | None:
-        return self.family.verdict.read(path_text(path, ""), _last(path).stop_reason in ENDED_BY_ITSELF)
+        """What the last round says; where a verdict is asked for, what the reply says, and nothing before it."""
+        if self.family.analysis_end is not None and path[-2:-1] != (Given(self.family.verdict_lead),):
+            return None
+        is_whole = _last(path).stop_reason in ENDED_BY_ITSELF
+        return self.family.verdict.read(path_text(path, ""), is_whole, _begin_of_last(path))
 
     def _in_rounds(self, ask: Ask) -> Search[tuple[Part, ...]]:
         """What is written in all rounds; one that a limit cuts off is the last."""
@@ -100,10 +105,10 @@ def _of_step(critique: Critique, place: int, last: int) -> float | None:
     return float(said)
 
 
-def _probability(ask: Ask, path: tuple[Part, ...], said: SaidVerdict, other: str) -> Search[float]:
+def _probability(ask: Ask, path: tuple[Part, ...], said: SaidVerdict, other: str) -> Search[float | None]:
     """P(right) / (P(right) + P(wrong)) of the tokens with which the two words begin, where the verdict stands.
 
-    The verdict's own is known; the other one is written in its place, by force.
+    The verdict's own is known; the other one is written in its place, by force. None where both are 0.
     """
     verdict, last = float(said.is_right), _last(path)
     place = said.begin - _begin_of_last(path)
@@ -116,6 +121,8 @@ def _probability(ask: Ask, path: tuple[Part, ...], said: SaidVerdict, other: str
     if sample.tokens in ((), last.tokens[count : count + 1]):  # no room is left, or both words begin alike
         return verdict
     odds = sample.logprobs[0] - last.logprobs[count]
+    if isnan(odds):
+        return None
     of_verdict = 1 / (1 + exp(min(odds, LARGEST_EXPONENT)))
     return of_verdict if said.is_right else 1 - of_verdict
 
