@@ -9,16 +9,25 @@ needs it. Its age tells a process that works from one that was killed.
 import json
 import re
 import shutil
-from dataclasses import asdict, dataclass, fields
+import stat
+import time
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from overthink.storage.files import TEMPORARY_SUFFIX, disk_errors
 from overthink.storage.record_files import EXACT
 
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+MOST_BYTES = 64 * 1024  # of a report, which has about 1 KiB
+# A number outside of these comes of damage; arithmetic with it would fail or give nonsense.
+MOST, LEAST_RATE = 10**15, 1e-12
+
+Count = Annotated[int, Field(ge=0, le=MOST)]
+Amount = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=LEAST_RATE, le=MOST, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -30,10 +39,10 @@ class Spending:
 
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
 
-    policy_tokens: int | None = 0
-    prm_tokens: int | None = 0
-    engine_seconds: float | None = 0.0
-    gpu_seconds: float | None = 0.0
+    policy_tokens: Count | None = 0
+    prm_tokens: Count | None = 0
+    engine_seconds: Amount | None = 0.0
+    gpu_seconds: Amount | None = 0.0
 
     def __add__(self, other: "Spending") -> "Spending":
         sums = {}
@@ -55,17 +64,17 @@ class StageReport:
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
 
     title: str
-    number: int | None
-    of: int | None
-    began_at: float
-    problems: int
-    found: int
-    stored: int = 0
-    in_hand: int = 0
-    under_way: float = 0.0
-    rate: float | None = None
-    tokens_per_second: float | None = None
-    in_flight: int = 0
+    number: Count | None
+    of: Count | None
+    began_at: Amount
+    problems: Count
+    found: Count
+    stored: Count = 0
+    in_hand: Count = 0
+    under_way: Amount = 0.0
+    rate: Rate | None = None
+    tokens_per_second: Amount | None = None
+    in_flight: Count = 0
     loading: str | None = None
     unit: str = "problem"
 
@@ -79,13 +88,13 @@ class LiveReport:
 
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
 
-    pid: int
+    pid: Count
     host: str
-    began_at: float
-    written_at: float
+    began_at: Amount
+    written_at: Amount
     spent: Spending
     stage: StageReport | None = None
-    later_seconds: float = 0.0
+    later_seconds: Amount = 0.0
     later_unknown: tuple[str, ...] = ()
     has_ended: bool = False
 
@@ -113,8 +122,8 @@ class LiveReports:
         found = []
         for path in sorted(self.folder.glob("*.json")):
             try:
-                found.append(parse_report(path.read_bytes()))
-            except FileNotFoundError:  # a new life of the run has just removed it
+                found.append(_read_report(path))
+            except OSError:  # removed by a new life of the run, or not ours to read
                 continue
         return [report for report in found if report is not None]
 
@@ -133,6 +142,19 @@ class LiveReports:
         with disk_errors(self.folder):
             shutil.rmtree(self.folder, ignore_errors=True)
         return spent
+
+
+def _read_report(path: Path) -> LiveReport | None:
+    """The report in a file; None where it is none: not a regular file, too large, or damaged. Raises OSError."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:  # a FIFO would block
+        return None
+    report = parse_report(path.read_bytes())
+    if report is None or report.written_at <= time.time():
+        return report
+    # A clock is ahead. By its own time the report would look fresh long after its writer's death; the file's is that of
+    # the file system, which all writers share.
+    return replace(report, written_at=status.st_mtime)
 
 
 def parse_report(text: str | bytes) -> LiveReport | None:

@@ -30,7 +30,7 @@ from overthink.tasks.recipes.import_recipe import GradedAs, ReadAs, import_recip
 from overthink.tasks.recipes.loading import KINDS, read_recipe, read_recipe_of
 from overthink.tasks.recipes.recipe import AnyRecipe, Recipe
 from overthink.tasks.recipes.safe_yaml import safe_yaml
-from overthink.tasks.reporting.terminal_text import printable
+from overthink.tasks.terminal_text import printable
 
 FUZZ = settings(
     deadline=None, derandomize=True, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]

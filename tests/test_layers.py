@@ -15,7 +15,7 @@ TOPS = ("flows", "storage", "tasks", "zoo")
 ENGINE_PACKAGES = {"vllm", "torch", "transformers"}
 # From the ground up; rooms of one floor do not know each other, but for the pairs in NEIGHBOURS.
 FLOORS = [
-    ("tasks/closest", "tasks/counted", "tasks/json_schema", "tasks/pydantic_words"),
+    ("tasks/closest", "tasks/counted", "tasks/json_schema", "tasks/pydantic_words", "tasks/terminal_text"),
     (
         "storage",
         "tasks/critiques",

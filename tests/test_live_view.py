@@ -1,7 +1,9 @@
 """How far a run is, from what its processes say: one, several, one that was killed; and the words, in 80 columns."""
 
+import json
+import os
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,13 @@ import pytest
 from rich.console import Console
 
 from overthink.storage.journal import JournaledCall
-from overthink.storage.live_reports import LiveReport, LiveReports, Spending, StageReport
+from overthink.storage.live_reports import MOST_BYTES, LiveReport, LiveReports, Spending, StageReport, parse_report
+from overthink.storage.stage_kinds import StageKind
 from overthink.tasks.stages import progress, stage_progress
 from overthink.tasks.stages.live_view import ago, clock, in_a_line, live_lines, view_of
 from overthink.tasks.stages.progress import RunProgress
 from overthink.tasks.stages.stage_progress import StagePlace, StageProgress, Watch
+from overthink.tasks.stages.stages_ahead import StageAhead
 
 STAGE = StageReport(
     title="search beam_search-n16-m4",
@@ -132,6 +136,86 @@ def test_reports_are_replaced_whole_and_those_of_other_versions_are_left_out(tmp
     assert reports.read() == [REPORT]
     assert reports.clear() == REPORT.spent
     assert not (tmp_path / "live").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "number"),
+    [
+        *(("", "later_seconds", number) for number in (float("inf"), float("nan"), -5.0, 1e300)),
+        *(("", "written_at", number) for number in (float("inf"), float("-inf"), float("nan"), -1.0)),
+        *(("stage", "rate", number) for number in (1e-320, -1.0, 0.0, float("nan"), float("inf"))),
+        *(("stage", "problems", number) for number in (10**400, -1)),
+        ("stage", "stored", -1000),
+        ("stage", "under_way", float("nan")),
+        ("stage", "tokens_per_second", float("nan")),
+        ("spent", "policy_tokens", -5),
+        ("spent", "engine_seconds", float("inf")),
+        ("spent", "gpu_seconds", float("inf")),
+    ],
+)
+def test_a_report_with_a_number_that_cannot_be_is_none(part: str, name: str, number: float) -> None:
+    content = asdict(REPORT)
+    assert parse_report(json.dumps(content)) == REPORT
+    (content[part] if part else content)[name] = number
+    assert parse_report(json.dumps(content)) is None
+
+
+def test_only_small_regular_files_are_reports(tmp_path: Path) -> None:
+    reports = LiveReports(tmp_path)
+    reports.write(REPORT)
+    (tmp_path / "a.json").mkdir()
+    os.mkfifo(tmp_path / "b.json")
+    (tmp_path / "c.json").symlink_to(tmp_path / "c.json")
+    (tmp_path / "d.json").write_text(REPORT.to_json() + " " * MOST_BYTES)
+    assert reports.read() == [REPORT]
+
+
+def test_a_clock_that_is_ahead_hides_nobody() -> None:
+    ahead = replace(REPORT, pid=9, written_at=1100.0 + 3600)
+    view = view_of([ahead, REPORT], 1100.0)
+    assert view is not None and [one.pid for one in view.workers] == [9, 7] and view.silent_for == 0
+
+
+def test_a_report_from_the_future_is_as_old_as_its_file(tmp_path: Path) -> None:
+    reports, now = LiveReports(tmp_path), time.time()
+    reports.write(replace(REPORT, written_at=now + 3600))
+    os.utime(tmp_path / REPORT.name, (now - 200, now - 200))
+    view = view_of(reports.read(), now)
+    assert view is not None and view.silent_for == pytest.approx(200, abs=0.1) and view.is_silent
+
+
+def test_control_sequences_of_a_report_are_shown_as_text() -> None:
+    title, ring = "\x1b[2J\x1b]0;mine\x07[red]x\nstage 9", "\x1b[31mnode\x07"
+    hostile = replace(REPORT, host=ring, stage=replace(STAGE, title=title, unit=ring, loading=ring))
+    hostile = replace(hostile, later_unknown=(ring,))
+    alive = said(hostile, replace(hostile, pid=9))
+    assert alive[0].startswith(r"stage 3 of 8: \x1b[2J\x1b]0;mine\x07[red]x\nstage 9, loading \x1b[31mnode\x07")
+    view = view_of([hostile], 1100.0)
+    assert view is not None
+    for line in (*alive, *said(hostile, held=False), in_a_line(view)):
+        assert line.isprintable()
+
+
+def left_words(stage_left: float, later: float, *unknown: str) -> str:
+    stage = replace(STAGE, problems=100, found=100 - int(stage_left), stored=0, in_hand=0, under_way=0.0, rate=1.0)
+    return said(replace(REPORT, stage=stage, later_seconds=later, later_unknown=unknown))[2]
+
+
+def test_no_number_says_that_nothing_is_left_or_known() -> None:
+    assert left_words(0, 0, "score", "grade") == "under 1 s left of the stage, of the run unknown (score and grade)"
+    assert left_words(9, 0, "score") == "0:00:09 left of the stage, of the run unknown (score)"
+    assert left_words(0, 60, "score") == "under 1 s left of the stage, of the run 0:01:00 or more (score unknown)"
+    assert left_words(0, 0) == "under 1 s left of the stage"
+    assert left_words(9, 0) == "0:00:09 left of the stage, of the run 0:00:09"
+
+
+def test_of_the_kind_of_the_stage_in_progress_only_the_others_are_unknown() -> None:
+    running = RunProgress(None)
+    kinds: list[Any] = [(StageKind.SEARCH, "dvts"), (StageKind.SEARCH, "beam_search"), (StageKind.GRADE, None)]
+    running.plan({object(): StageAhead(kind, 1, 1, 0, 10, 0) for kind in kinds})  # type: ignore[misc]
+    assert running.report().later_unknown == ("search", "grade")
+    with running.stage(StagePlace("search dvts", 10), next(iter(running._ahead))):
+        assert running.report().later_unknown == ("other search", "grade")
 
 
 # What a process counts and computes

@@ -134,8 +134,8 @@ def test_a_dry_run_says_what_a_run_would_do_and_makes_nothing(tmp_path: Path) ->
     assert longest.startswith("longest prompt: ") and "(problem a); abacus-1m reads 1024" in longest
     assert policy.startswith("policy: abacus-1m@") and policy.endswith(", 898,816 parameters, its files whole")
     assert devices == "GPUs: none is seen here, so the engines run on the CPU"
-    assert stages == f"stages: 0 of 4 are in {store}"
-    assert making == "to make: problems, sample best_of_n-n2, grade best_of_n-n2, select best_of_n-n2"
+    assert stages == f"stages: 0 of 3 are in {store}"
+    assert making == "to make: sample best_of_n-n2, grade best_of_n-n2, select best_of_n-n2"
     assert not store.exists()
 
 
@@ -144,7 +144,7 @@ def test_a_dry_run_knows_what_is_made_already(tmp_path: Path) -> None:
     assert overthink(*smoke, store).returncode == 0
     before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
     done = overthink(*smoke, store, "--dry-run")
-    assert "stages: 9 of 9 are in" in done.stdout and "to make" not in done.stdout
+    assert "stages: 8 of 8 are in" in done.stdout and "to make" not in done.stdout
     more = overthink(*smoke, store, "--set", "methods.1.n=17", "--dry-run")
     made = "sample best_of_n-n17, score best_of_n-n17, grade best_of_n-n17, select best_of_n-n17"
     assert f"to make: {made}\n" in more.stdout

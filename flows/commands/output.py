@@ -19,7 +19,7 @@ from overthink.flows.commands.terminal import console, print_whole
 from overthink.storage.parquet_rows import write_parquet
 from overthink.storage.sql import AnswerRows
 from overthink.tasks.errors import UserError
-from overthink.tasks.reporting.terminal_text import MOST_ROWS, printable
+from overthink.tasks.terminal_text import MOST_ROWS, printable
 
 
 def print_rows(rows: AnswerRows, output: str) -> None:

@@ -18,8 +18,8 @@ from rich.text import Text
 from overthink.flows.commands.stopping import EXIT_CODE, MESSAGE, Terminated, ending_with_its_tasks, stopped_by_sigterm
 from overthink.storage.storage_errors import QueryError, StorageError, StoreBusy
 from overthink.tasks.errors import CellsFailed, Regression, UserError
-from overthink.tasks.reporting.terminal_text import printable
 from overthink.tasks.reporting.viewer.addresses import LOOPBACK
+from overthink.tasks.terminal_text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -14,7 +14,7 @@ from overthink.flows.commands.options import DEFAULT_STORE, StoreOption, existin
 from overthink.flows.commands.terminal import chatter_to, console, plain_errors, quiet, unfolded
 from overthink.tasks.counted import counted
 from overthink.tasks.errors import UserError
-from overthink.tasks.reporting.terminal_text import printable
+from overthink.tasks.terminal_text import printable
 
 if TYPE_CHECKING:
     from overthink.storage.garbage import Garbage

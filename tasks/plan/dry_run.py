@@ -16,6 +16,7 @@ from overthink.tasks.recipes.recipe import Recipe
 from overthink.tasks.stages.node import StageNode
 from overthink.tasks.stages.run_tests import RunTestsNode
 from overthink.tasks.stages.schedule import address
+from overthink.tasks.stages.stages_ahead import takes_time
 
 
 async def dry_run(plan: Plan, recipe: Recipe, store: Store) -> list[str]:
@@ -55,7 +56,7 @@ def _gpus(recipe: Recipe) -> str:
 
 def _stages(plan: Plan, store: Store) -> Iterator[str]:
     """How many stages there are already, and which are to be made, by the manifests alone."""
-    nodes = {address(node): node for node in plan.nodes}.values()
+    nodes = {address(node): node for node in plan.nodes if takes_time(node)}.values()
     lacking = [node for node in nodes if _is_lacking(node, store)]
     yield f"stages: {len(nodes) - len(lacking)} of {len(nodes)} are in {store.address}"
     if lacking:

@@ -13,8 +13,8 @@ from overthink.storage.store import Store
 from overthink.tasks.domains.domain import Judge
 from overthink.tasks.recipes.grading import grader_of
 from overthink.tasks.records import Problem
-from overthink.tasks.reporting.terminal_text import printable
 from overthink.tasks.stages.graded import on_all_cores
+from overthink.tasks.terminal_text import printable
 
 CHOICES_SQL = """
 SELECT r.problem_id, r.selector, r.n, s.answer AS ours, r.answer AS theirs, s.correct AS our_verdict,

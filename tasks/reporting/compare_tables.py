@@ -8,7 +8,7 @@ from rich.text import Text
 from overthink.tasks.reporting.compare_runs import Cost, Difference, Flip, RunComparison
 from overthink.tasks.reporting.costs import LINES
 from overthink.tasks.reporting.results import told_chance
-from overthink.tasks.reporting.terminal_text import printable
+from overthink.tasks.terminal_text import printable
 
 MOST_FLIPS = 20
 EXCERPT = 60

@@ -11,7 +11,7 @@ from overthink.storage.sql import query
 from overthink.storage.store import Store
 from overthink.tasks.analysis.aggregation import AGGREGATIONS
 from overthink.tasks.analysis.estimators import SUBSETS
-from overthink.tasks.reporting.terminal_text import printable
+from overthink.tasks.terminal_text import printable
 
 FIGURES_SQL = """SELECT source, labeller, measure, aggregation, point, value, count FROM prm_metrics
 WHERE run_id = '{run_id}' AND measure NOT IN ('mean_score', 'share_right', 'f1_at_threshold') ORDER BY ALL"""

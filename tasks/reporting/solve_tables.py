@@ -12,7 +12,7 @@ from overthink.storage.store import Run, Store
 from overthink.tasks.plan.stored_run import stored_problem_set
 from overthink.tasks.recipes.grading import grader_of
 from overthink.tasks.recipes.recipe import Recipe
-from overthink.tasks.reporting.terminal_text import MOST_ROWS, printable
+from overthink.tasks.terminal_text import MOST_ROWS, printable
 
 SOLVED_SQL = """SELECT d.* EXCLUDE (run_id, method_id), s.answer, s.correct, c.policy_completion_tokens, c.prm_tokens,
 c.policy_flops + c.prm_flops AS flops, c.engine_seconds, c.cpu_seconds

@@ -11,7 +11,7 @@ from overthink.storage.stage_kinds import StageKind
 from overthink.storage.storage_errors import QueryError
 from overthink.storage.store import Store
 from overthink.tasks.closest import which_of_many
-from overthink.tasks.reporting.terminal_text import printable
+from overthink.tasks.terminal_text import printable
 
 # A tree that was searched by confidence has no scores: its values stand in their place.
 NODES_SQL = """SELECT * REPLACE (CASE WHEN count(n.score) OVER () = 0 THEN n.value ELSE n.score END AS score),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from overthink.storage.live_reports import LiveReport, Spending, StageReport
 from overthink.tasks.counted import counted
+from overthink.tasks.terminal_text import printable
 
 SILENT_SECONDS = 30.0  # a process says something every second, also while it loads a model
 
@@ -34,13 +35,15 @@ def view_of(reports: Sequence[LiveReport], now: float) -> RunView | None:
     """What several processes say together at a time, in seconds since 1970; None where none ever said anything."""
     if not reports:
         return None
-    latest = max(report.written_at for report in reports)
+    # What is said to be written later than now, by a clock that was set back, counts as written now: else it would make
+    # the words of all others look old.
+    latest = min(now, max(report.written_at for report in reports))
     speaking = [one for one in reports if not one.has_ended and latest - one.written_at <= SILENT_SECONDS]
     # All go through the same stages; one that is ahead waits there for the others.
     first = min((one.stage.number or 0 for one in speaking if one.stage is not None), default=None)
     workers = [one for one in speaking if one.stage is not None and (one.stage.number or 0) == first]
     spent = sum((report.spent for report in reports), Spending())
-    silent_for = max(0.0, now - latest)
+    silent_for = now - latest
     if not workers:
         return RunView(tuple(speaking), None, None, None, (), spent, silent_for)
     stage = _together(workers, reports)
@@ -96,13 +99,18 @@ def where(view: RunView) -> str:
         return "between two stages"
     number = "" if view.stage.number is None else f"stage {view.stage.number} of {view.stage.of}: "
     loading = "" if view.stage.loading is None else f", loading {view.stage.loading}"
-    return f"{number}{view.stage.title}{loading}"
+    return _one_line(f"{number}{view.stage.title}{loading}")
 
 
 def figures(view: RunView) -> list[str]:
     """What is known beside the stage's name, a line each: progress, time left, what was spent."""
     lines = [] if view.stage is None else [_progress(view.stage), _time_left(view)]
-    return [line for line in (*lines, spent_words(view.spent)) if line]
+    return [_one_line(line) for line in (*lines, spent_words(view.spent)) if line]
+
+
+def _one_line(text: str) -> str:
+    """Text of a report, whose names may hold anything, made safe for a terminal and a log."""
+    return printable(text).replace("\n", "\\n")
 
 
 def live_lines(reports: Sequence[LiveReport], is_held: bool, now: float) -> list[str]:
@@ -127,7 +135,7 @@ def _silence(view: RunView, is_held: bool) -> str:
 def stopped_figures(view: RunView) -> list[str]:
     """What is known of a run that is not being made: how far its stage was, what was spent."""
     progress = "" if view.stage is None else f"{done(view.stage):,} of {counted(view.stage.problems, view.stage.unit)}"
-    return [line for line in (progress, spent_words(view.spent)) if line]
+    return [_one_line(line) for line in (progress, spent_words(view.spent)) if line]
 
 
 def each_process(view: RunView) -> list[str]:
@@ -135,7 +143,7 @@ def each_process(view: RunView) -> list[str]:
     if len(view.workers) < 2:
         return []
     stages = [(one, one.stage) for one in view.workers if one.stage is not None]
-    return [f"process {one.pid} on {one.host}: {_alone(stage)}" for one, stage in stages]
+    return [_one_line(f"process {one.pid} on {one.host}: {_alone(stage)}") for one, stage in stages]
 
 
 def _alone(stage: StageReport) -> str:
@@ -165,11 +173,20 @@ def _pace(stage: StageReport) -> list[str]:
 def _time_left(view: RunView) -> str:
     if view.stage_left is None:
         return "time left unknown"
-    words = [f"{clock(view.stage_left)} left of the stage"]
-    if view.stage is not None and view.stage.of is not None and view.run_left is not None:
+    left = clock(view.stage_left) if view.stage_left >= 1 else "under 1 s"
+    return f"{left} left of the stage{_run_left(view, view.stage_left)}"
+
+
+def _run_left(view: RunView, stage_left: float) -> str:
+    """What is left of the run, in words; without a number where nothing is known of the stages to come."""
+    if view.stage is None or view.stage.of is None or view.run_left is None:
+        return ""
+    if view.run_left - stage_left >= 1:
         more = f" or more ({_listed(view.later_unknown)} unknown)" if view.later_unknown else ""
-        words.append(f"of the run {clock(view.run_left)}{more}")
-    return ", ".join(words)
+        return f", of the run {clock(view.run_left)}{more}"
+    if view.later_unknown:
+        return f", of the run unknown ({_listed(view.later_unknown)})"
+    return f", of the run {clock(view.run_left)}" if view.run_left >= 1 else ""
 
 
 def spent_words(spent: Spending) -> str:

@@ -163,7 +163,9 @@ class RunProgress:
         if stage is not None:
             self._learn(stage, now)
         lacking = [ahead for ahead in list(self._ahead.values()) if ahead.samples and ahead is not now]
-        unknown = dict.fromkeys(ahead.kind for ahead in lacking if ahead.alike not in self._seconds)
+        kind_now = None if now is None else now.kind  # of which something is known, but not of all its stages
+        kinds = (ahead.kind for ahead in lacking if ahead.alike not in self._seconds)
+        unknown = dict.fromkeys(f"other {kind}" if kind == kind_now else kind for kind in kinds)
         return sum(ahead.samples * self._seconds.get(ahead.alike, 0.0) for ahead in lacking), tuple(unknown)
 
     def _keep_looking(self) -> None:

@@ -38,11 +38,12 @@ def stages_ahead(
     store: Store, nodes: Iterable[StageNode], gpus: Mapping[str, int | None]
 ) -> dict[StageNode, StageAhead]:
     """The stages that take time; `gpus` by the key of the stage. Reads their manifests."""
-    return {
-        node: _ahead(store, node, gpus.get(node.key))
-        for node in nodes
-        if not (isinstance(node, PlainNode) and node.instant)
-    }
+    return {node: _ahead(store, node, gpus.get(node.key)) for node in nodes if takes_time(node)}
+
+
+def takes_time(node: StageNode) -> bool:
+    """Whether a stage counts among those of its run; an instant one does not."""
+    return not (isinstance(node, PlainNode) and node.instant)
 
 
 def _ahead(store: Store, node: StageNode, gpus: int | None) -> StageAhead:

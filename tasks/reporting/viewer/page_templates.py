@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from overthink.storage.schemas import SIGNALS
-from overthink.tasks.reporting.terminal_text import printable
+from overthink.tasks.terminal_text import printable
 
 PACKAGE = "overthink.tasks.reporting.viewer"
 LONGEST_LINE = 80

@@ -8,11 +8,11 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from overthink.tasks.reporting.terminal_text import printable
 from overthink.tasks.reporting.viewer.choice_of_run import RunChoice
 from overthink.tasks.reporting.viewer.open_readings import Row
 from overthink.tasks.reporting.viewer.page_templates import MARKS, WORDS, brief, cut, number
 from overthink.tasks.reporting.viewer.problem_facts import ProblemFacts, Vote
+from overthink.tasks.terminal_text import printable
 
 STYLES = {True: "green", False: "red", None: "dim"}
 WIDEST_ANSWER = 40
