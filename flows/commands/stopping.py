@@ -58,6 +58,10 @@ def stopped_by_sigterm() -> Iterator[None]:
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     try:
         yield
+    except RuntimeError as error:  # DuckDB's, in place of what a signal's handler raised during a query
+        if str(error) != "Query interrupted":
+            raise
+        raise (Terminated() if signal.getsignal(signal.SIGTERM) is not _raise else KeyboardInterrupt()) from error
     finally:
         if signal.getsignal(signal.SIGTERM) is _raise:  # else SIGTERM came, and the process is about to end
             signal.set_wakeup_fd(-1)

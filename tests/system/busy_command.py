@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import duckdb
+
 import overthink.flows.commands.stopping as stopping
 import overthink.storage.garbage as garbage
 from overthink.flows.commands.cli import app
@@ -43,6 +45,9 @@ async def beside_others() -> None:
 WAYS: dict[str, Callable[[], object]] = {
     "in Python": lambda: time.sleep(600),
     "in a library": lambda: hashlib.pbkdf2_hmac("sha256", b"x", b"y", 10**9),
+    "in a query": lambda: duckdb.sql(
+        "SELECT sum(a.range * b.range) FROM range(10000000) a, range(9000000) b"
+    ).fetchall(),
     "in a thread": in_a_thread,
     "in a task": lambda: asyncio.run(stopping.ending_with_its_tasks(beside_others())),
 }

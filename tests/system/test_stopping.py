@@ -14,7 +14,7 @@ from storage_samples import ROOT
 from overthink.flows.commands.stopping import EXIT_CODE, MESSAGE, Terminated, stopped_by_sigterm
 
 
-@pytest.mark.parametrize("way", ["in Python", "in a library", "in a thread", "in a task"])
+@pytest.mark.parametrize("way", ["in Python", "in a library", "in a query", "in a thread", "in a task"])
 def test_a_command_that_is_busy_is_stopped(way: str, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     command = [sys.executable, Path(__file__).with_name("busy_command.py"), way, tmp_path]
