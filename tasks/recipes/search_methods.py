@@ -135,7 +135,8 @@ class ParticleFiltering(SearchConfig, title="particle filtering"):
     iterations: int = Field(default=1, ge=1, description="Gibbs iterations; each runs n / iterations particles")
     resampling_temperature: float = Field(default=1.0, gt=0, description="of the softmax over the scores' log-odds")
     tempering: Annotated[Literal["fixed", "entropic"], ADDED_LATER] = Field(
-        default="fixed", description="what sets the temperature: resampling_temperature, or the effective sample size"
+        default="fixed",
+        description="fixed, or by the effective sample size and the share of `max_depth` that is written",
     )
 
     @model_validator(mode="after")
