@@ -60,6 +60,8 @@ def carry_out(store: "Store", run_id: str, what: str, flow: Callable[[], Corouti
 
     Raises UserError, StoreBusy and CellsFailed, which the caller reports better.
     """
+    # Registered before Prefect and engines are imported, so it is called after all that these register.
+    atexit.register(_end_quietly)
     from prefect.exceptions import TerminationSignal
 
     from overthink.flows.orchestration.run_flow import run_flow
@@ -83,6 +85,12 @@ def carry_out(store: "Store", run_id: str, what: str, flow: Callable[[], Corouti
             _stopped(screen, f"{type(error).__name__}: {error}", log)
         finally:
             terminal.reset(shown)  # the screen is closed with the log
+
+
+def _end_quietly() -> None:
+    """Send to nowhere what native libraries write behind all Python code: DuckDB's lists what it holds to be leaked."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 class Screen(Console):
@@ -161,8 +169,6 @@ def chatter_to(log: Path) -> Iterator[Console]:
             sys.stderr.flush()
             os.dup2(saved[0], 1)
             os.dup2(saved[1], 2)
-            # While the interpreter ends, native libraries list what they hold to be leaked: that is of no run.
-            atexit.register(os.dup2, os.open(os.devnull, os.O_WRONLY), 2)
 
 
 @contextlib.contextmanager

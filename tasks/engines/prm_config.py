@@ -2,9 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, GetJsonSchemaHandler, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import Field, model_validator
 
 from overthink.tasks.engines.engine_config import (
     AskedPolicy,
@@ -23,7 +21,7 @@ from overthink.tasks.engines.engine_config import (
 )
 from overthink.tasks.engines.prm.critic_families import CRITIC_FAMILIES, CriticFamily, CriticFamilyName
 from overthink.tasks.engines.prm.judging import Judging
-from overthink.tasks.json_schema import as_choices
+from overthink.tasks.json_schema import FormModel
 from overthink.tasks.records import Sampling
 
 
@@ -40,7 +38,7 @@ VerifierModelConfig = Annotated[
 ]
 
 
-class GenerativePrmConfig(EngineModel, title="a model that writes critiques"):
+class GenerativePrmConfig(EngineModel, FormModel, title="a model that writes critiques"):
     """A PRM that writes critiques and ends each in a verdict; its family words what the model is asked."""
 
     engine: Literal["generative"] = "generative"
@@ -67,14 +65,6 @@ class GenerativePrmConfig(EngineModel, title="a model that writes critiques"):
                 "name its `tokenizer`, or take family critic or r-prm with one round"
             )
         return self
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """The schema of a deployment's form, which knows nothing of `oneOf`."""
-        schema = handler(core_schema)
-        own = handler.resolve_ref_schema(schema)
-        own["properties"] = as_choices(own["properties"])
-        return schema
 
     @property
     def critic_family(self) -> CriticFamily:

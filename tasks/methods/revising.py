@@ -6,7 +6,7 @@ A reply without text is a dead end: nothing goes on from it, and what was there 
 from collections.abc import Sequence
 
 from overthink.tasks.methods.requests import Generate, Search, expect_samples
-from overthink.tasks.methods.tree import Node, Role
+from overthink.tasks.methods.tree import Node, NodeRole
 from overthink.tasks.methods.verdict_forms import VerdictForm
 from overthink.tasks.records import Part, Rollout, Sample, Sampling, UserTurn, finished_by
 
@@ -19,7 +19,7 @@ VERDICT = VerdictForm(
 
 
 def reply(
-    sampling: Sampling, path: tuple[Part, ...], index: int, parent: Node | None, role: Role, tree: list[Node]
+    sampling: Sampling, path: tuple[Part, ...], index: int, parent: Node | None, role: NodeRole, tree: list[Node]
 ) -> Search[Node]:
     """What the policy writes behind `path`, added to `tree`; dropped where it is blank."""
     (sample,) = expect_samples((yield [Generate(path, index, sampling)]))

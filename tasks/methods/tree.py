@@ -7,7 +7,7 @@ from typing import Literal
 from overthink.tasks.critiques import Critique
 from overthink.tasks.records import Part, Rollout, Sample, StopReason
 
-Role = Literal["answer", "critique", "check"]
+NodeRole = Literal["answer", "critique", "check"]
 Dropped = Literal["length", "repetition", "blank", "duplicate", "overlong", "unjudged", "reasoning"]
 
 
@@ -35,7 +35,7 @@ class Node:
     before: tuple[Part, ...] = ()
     critiques: tuple[Critique, ...] = ()
     thinks: bool = False
-    role: Role | None = None
+    role: NodeRole | None = None
 
     @property
     def lineage(self) -> "tuple[Node, ...]":

@@ -110,15 +110,8 @@ class Planner:
     def sampled(self, method: AnyMethod, method_id: str) -> SampleNode:
         """The rollouts of a method that needs no verifier."""
         recipe = self.recipe
-        if isinstance(method, BudgetForcing):
-            self._check_forcing(method)
-        revises = isinstance(method, RevisionConfig)
-        if revises and self.thinking is not None:
-            raise UserError(
-                f"{method_id} goes on from answers of policies that do not think, and {self.policy.name} does: choose "
-                "budget_forcing or best_of_n, or switch its thinking off (prompt.chat_template_kwargs)"
-            )
-        return (RevisionNode if revises else SampleNode)(
+        self.check_thinking(method)
+        return (RevisionNode if isinstance(method, RevisionConfig) else SampleNode)(
             problems=self.problems,
             method_id=method_id,
             n=method.n,
@@ -132,7 +125,15 @@ class Planner:
             method=method,
         )
 
-    def _check_forcing(self, method: BudgetForcing) -> None:
+    def check_thinking(self, method: AnyMethod) -> None:
+        """Raise UserError for a method that needs a policy that thinks, or one that does not, where it is the other."""
+        if isinstance(method, RevisionConfig) and self.thinking is not None:
+            raise UserError(
+                f"{method.method_id} goes on from answers of policies that do not think, and {self.policy.name} does: "
+                "choose budget_forcing or best_of_n, or switch its thinking off (prompt.chat_template_kwargs)"
+            )
+        if not isinstance(method, BudgetForcing):
+            return
         if self.thinking is None:
             raise UserError(
                 f"{method.method_id} needs a policy that thinks, and {self.policy.name} does not: name "

@@ -25,6 +25,8 @@ def strategies(planner: Planner) -> list[StageNode]:
         strategy = read_strategy(method.strategy)
         _check_fits(strategy, method.strategy, planner.recipe, planner.policy, planner.prm)
         _check_limit(strategy, method)
+        for choice in (*strategy.choices, *strategy.without_pilot):
+            planner.check_thinking(choice.method)
         method_id = method.method_id(strategy.name)
         earlier = methods.setdefault(method_id, method)
         if earlier is not method:

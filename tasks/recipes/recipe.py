@@ -8,7 +8,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    GetJsonSchemaHandler,
     JsonValue,
     TypeAdapter,
     ValidationInfo,
@@ -17,8 +16,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
 
 from overthink.tasks.analysis.difficulty import DifficultyConfig
 from overthink.tasks.analysis.selectors import BY_DEFAULT, SELECTORS, SelectorName, signal_of
@@ -31,7 +28,7 @@ from overthink.tasks.domains.program_domain import ProgramDomain
 from overthink.tasks.domains.prompt_config import PromptConfig
 from overthink.tasks.engines.engine_config import OpenAIPolicyConfig, PolicyConfig
 from overthink.tasks.engines.prm_config import PrmConfig
-from overthink.tasks.json_schema import as_choices
+from overthink.tasks.json_schema import FormModel
 from overthink.tasks.pydantic_words import shown
 from overthink.tasks.recipes.grading import Grader, GradingConfig
 from overthink.tasks.recipes.methods import AnyMethod, BudgetForcing, ComputeOptimal, ListedMethod
@@ -84,7 +81,7 @@ class GateConfig(_Frozen, title="gate"):
     )
 
 
-class AnyRecipe(_Frozen):
+class AnyRecipe(_Frozen, FormModel):
     """What all recipes hold. `command` runs them; `own_key` is one that only recipes of that command have."""
 
     command: ClassVar[str]
@@ -94,14 +91,6 @@ class AnyRecipe(_Frozen):
     seed: Annotated[int, BeforeValidator(_no_boolean)] = Field(
         default=0, ge=0, lt=2**31, description="another seed makes another run"
     )
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """The schema that the form of a deployment is drawn from."""
-        schema = handler(core_schema)
-        own = handler.resolve_ref_schema(schema)
-        own["properties"] = as_choices(own["properties"])
-        return schema
 
 
 class SampledRecipe(AnyRecipe):

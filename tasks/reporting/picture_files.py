@@ -15,31 +15,14 @@ from overthink.tasks.errors import UserError
 from overthink.tasks.reporting.dot_plots import draw_dots, row_count
 from overthink.tasks.reporting.hover_values import hover_values
 from overthink.tasks.reporting.pictures import (
-    BLUE,
-    BROWN,
-    GREEN,
-    GRID,
-    INDIGO,
     INK,
-    MAROON,
     MUTED,
-    OLIVE,
-    ORANGE,
-    PURPLE,
-    ROSE,
-    SKY,
-    TEAL,
-    VERMILION,
+    VARIABLES,
     Panel,
     Picture,
 )
 from overthink.tasks.reporting.plots import draw_lines
 
-VARIABLES = {
-    INK: "ink", MUTED: "muted", GRID: "grid", BLUE: "blue", VERMILION: "vermilion",
-    GREEN: "green", PURPLE: "purple", ORANGE: "orange", SKY: "sky", BROWN: "brown",
-    OLIVE: "olive", ROSE: "rose", TEAL: "teal", INDIGO: "indigo", MAROON: "maroon",
-}  # fmt: skip
 WIDTH, HEIGHT = 4.9, 3.3  # inches of one panel; 72 of SVG's units each
 ROW, ABOVE_AND_BELOW = 0.2, 0.9  # inches of a dot plot
 LEFT, RIGHT = 0.115, 0.31  # shares of a panel's width beside its axes; the names of lines are to the right

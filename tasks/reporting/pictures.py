@@ -12,6 +12,12 @@ BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#bf5200", "#00805e", "#b0508a"
 ORANGE, SKY, BROWN = "#966600", "#1d7aab", "#7a5236"
 OLIVE, ROSE = "#5c6b00", "#c0305a"
 TEAL, INDIGO, MAROON = "#0a7479", "#5a4fcf", "#8a2d2d"
+# What a page calls them: dark pages have others under the same names.
+VARIABLES = {
+    INK: "ink", MUTED: "muted", GRID: "grid", BLUE: "blue", VERMILION: "vermilion",
+    GREEN: "green", PURPLE: "purple", ORANGE: "orange", SKY: "sky", BROWN: "brown",
+    OLIVE: "olive", ROSE: "rose", TEAL: "teal", INDIGO: "indigo", MAROON: "maroon",
+}  # fmt: skip
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BROWN, OLIVE, ROSE, TEAL, INDIGO, MAROON)
 
 Dash = Literal["solid", "dashed", "dotted"]

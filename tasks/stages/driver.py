@@ -9,13 +9,15 @@ import hashlib
 import math
 import time
 from array import array
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from overthink.storage.journal import JournaledCall
 from overthink.storage.keys import content_key
-from overthink.tasks.engines.engine_protocol import AnyPrm, Policy, Sandbox, Verifier
+from overthink.storage.stage_kinds import Role
+from overthink.tasks.engines.engine_protocol import AnyPrm, Policy, Prm, Sandbox, Verifier
 from overthink.tasks.errors import BadReply, PromptTooLong
 from overthink.tasks.methods.requests import Ask, Execute, Generate, Request, Result, Score, Search
 from overthink.tasks.programs import ProgramOutcome
@@ -30,6 +32,8 @@ from overthink.tasks.stages.recorder import (
 )
 from overthink.tasks.stages.shard_counts import ShardCounts
 from overthink.tasks.stages.turns import Ticket
+
+Answer = TypeVar("Answer", Sample, Scores, ProgramOutcome)
 
 
 @dataclass(frozen=True)
@@ -93,95 +97,78 @@ class Driver:
 
     async def _generate(self, problem: Problem, request: Generate) -> Sample:
         assert self.policy is not None, "this stage has no policy"
-        question, path, sampling = problem.asked, request.path, request.sampling
+        policy, question, path, sampling = self.policy, problem.asked, request.path, request.sampling
         identity = [self.stage_key, problem.problem_key, request.sample_index, self.seed]
-        prompt = [self.policy.prompt(question), *map(self.policy.tokens_of, path)]
+        prompt = [policy.prompt(question), *map(policy.tokens_of, path)]
         call_key = content_key([*identity, digest_of(prompt), sampling.identity])
-        known = await self.access.recorder.replay(call_key)
-        if known is not None:
-            sample = decode_sample(known)
-            self._replayed(problem)
+
+        async def make() -> Sample:
+            sample = await policy.generate(question, path, sampling, seed_of(call_key))
+            self.access.admission.wrote(self.ticket, sample.prompt_tokens or 0, len(sample.tokens))
             return sample
-        async with self.access.admission.turn("policy", self.ticket):
-            started, clock = time.time(), time.perf_counter()
-            # Engines take seeds of at least 32 bits; the key already depends on everything that determines the draw.
-            sample = await self.policy.generate(question, path, sampling, int(call_key[:8], 16) & 0x7FFFFFFF)
-            timing = Timing(started, time.perf_counter() - clock)
-        self.access.admission.wrote(self.ticket, sample.prompt_tokens or 0, len(sample.tokens))
-        call = self._call(call_key, problem, request, sample, timing)
-        await self.access.recorder.record(call)
-        self.access.counts.call(call)
-        return sample
+
+        return await self._once(problem, request, call_key, "policy", make, decode_sample)
 
     async def _score(self, problem: Problem, request: Score) -> Scores | Unscored:
         assert self.prm is not None, "this stage has no PRM"
-        if isinstance(self.prm, Verifier):
-            return await self._judge(problem, request, self.prm)
+        try:
+            if isinstance(self.prm, Verifier):
+                # Its critiques are journaled, each as a call, and not what follows from them.
+                return await self.run(problem, self.prm.judge(problem.question, request))
+            return await self._score_by(self.prm, problem, request)
+        except PromptTooLong as error:
+            # Not journaled: nothing was computed, and a resumed run gets the same result.
+            return Unscored(f"problem {problem.problem_id}: {error}")
+
+    async def _score_by(self, prm: Prm, problem: Problem, request: Score) -> Scores:
         identity = [self.stage_key, problem.problem_key, request.sample_index, problem.question]
         call_key = content_key([*identity, request.steps, request.from_step])
-        known = await self.access.recorder.replay(call_key)
-        if known is not None:
-            self._replayed(problem)
-            return decode_scores(known)
-        async with self.access.admission.turn("prm", self.ticket):
-            started, clock = time.time(), time.perf_counter()
-            try:
-                scores = await self.prm.score(problem.question, request.steps, request.from_step)
-            except PromptTooLong as error:
-                # Not journaled: nothing was computed, and a resumed run gets the same result.
-                return Unscored(f"problem {problem.problem_id}: {error}")
-            timing = Timing(started, time.perf_counter() - clock)
-        check_scores(scores, len(request.steps) - request.from_step, problem.problem_id, str(self.prm_id))
-        call = self._call(call_key, problem, request, scores, timing)
-        await self.access.recorder.record(call)
-        self.access.counts.call(call)
-        return scores
 
-    async def _judge(self, problem: Problem, request: Score, verifier: Verifier) -> Scores | Unscored:
-        """The scores of a verifier. Its critiques are journaled, each as a call, and not what follows from them."""
-        try:
-            return await self.run(problem, verifier.judge(problem.question, request))
-        except PromptTooLong as error:
-            return Unscored(f"problem {problem.problem_id}: {error}")
+        async def make() -> Scores:
+            scores = await prm.score(problem.question, request.steps, request.from_step)
+            check_scores(scores, len(request.steps) - request.from_step, problem.problem_id, str(self.prm_id))
+            return scores
+
+        return await self._once(problem, request, call_key, "prm", make, decode_scores)
 
     async def _ask(self, problem: Problem, request: Ask) -> Sample:
         assert isinstance(self.prm, Verifier), "this stage has no verifier"
+        verifier = self.prm
         identity = [self.stage_key, problem.problem_key, request.sample_index, request.draw, request.forced]
-        call_key = content_key([*identity, digest_of(self.prm.tokens_of(request)), request.sampling.identity])
-        known = await self.access.recorder.replay(call_key)
-        if known is not None:
-            sample = decode_sample(known)
-            self._replayed(problem)
-            return sample
-        async with self.access.admission.turn("prm", self.ticket):
-            started, clock = time.time(), time.perf_counter()
-            sample = await self.prm.write(request, int(call_key[:8], 16) & 0x7FFFFFFF)
-            timing = Timing(started, time.perf_counter() - clock)
-        call = self._call(call_key, problem, request, sample, timing)
-        await self.access.recorder.record(call)
-        self.access.counts.call(call)
-        return sample
+        call_key = content_key([*identity, digest_of(verifier.tokens_of(request)), request.sampling.identity])
+        make = partial(verifier.write, request, seed_of(call_key))
+        return await self._once(problem, request, call_key, "prm", make, decode_sample)
 
     async def _execute(self, problem: Problem, request: Execute) -> ProgramOutcome:
         assert self.sandbox is not None, "this stage has no sandbox"
         identity = [self.stage_key, problem.problem_key, request.sample_index, self.sandbox.identity()]
         call_key = content_key([*identity, asdict(request.program), request.stdin, asdict(request.limits)])
+        make = partial(self.sandbox.execute, request.program, request.stdin, request.limits)
+        return await self._once(problem, request, call_key, "sandbox", make, decode_program_outcome)
+
+    async def _once(
+        self,
+        problem: Problem,
+        request: Request,
+        call_key: str,
+        role: Role,
+        make: Callable[[], Awaitable[Answer]],
+        decode: Callable[[str], Answer],
+    ) -> Answer:
+        """The reply to a call: that of the journal, else of the engine in its turn, journaled before it is used."""
         known = await self.access.recorder.replay(call_key)
         if known is not None:
-            self._replayed(problem)
-            return decode_program_outcome(known)
-        async with self.access.admission.turn("sandbox", self.ticket):
+            self.access.admission.asked(self.ticket)
+            self.access.counts.replay(problem.problem_key)
+            return decode(known)
+        async with self.access.admission.turn(role, self.ticket):
             started, clock = time.time(), time.perf_counter()
-            outcome = await self.sandbox.execute(request.program, request.stdin, request.limits)
+            reply = await make()
             timing = Timing(started, time.perf_counter() - clock)
-        call = self._call(call_key, problem, request, outcome, timing)
+        call = self._call(call_key, problem, request, reply, timing)
         await self.access.recorder.record(call)
         self.access.counts.call(call)
-        return outcome
-
-    def _replayed(self, problem: Problem) -> None:
-        self.access.admission.asked(self.ticket)
-        self.access.counts.replay(problem.problem_key)
+        return reply
 
     def _call(
         self, call_key: str, problem: Problem, request: Request, reply: Sample | Scores | ProgramOutcome, timing: Timing
@@ -215,6 +202,11 @@ class Driver:
             latency_ms=timing.seconds * 1000,
             started_at=timing.started,
         )
+
+
+def seed_of(call_key: str) -> int:
+    """The seed of a call. Engines take at least 32 bits; the key depends on everything that determines the draw."""
+    return int(call_key[:8], 16) & 0x7FFFFFFF
 
 
 def digest_of(parts: Iterable[tuple[int, ...]]) -> str:

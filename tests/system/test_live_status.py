@@ -1,6 +1,5 @@
 """`overthink status` beside a run: at half time it says what is true at the end; runs killed, resumed, shared."""
 
-import json
 import os
 import re
 import signal
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 from commanding import overthink
+from test_live_run import recipe as watched
 
 from overthink.storage.sql import query
 from overthink.storage.store import Store
@@ -26,19 +26,13 @@ PROBLEMS, LATENCY = 256, 9.0  # as many calls as are in flight at once
 
 
 def recipe(folder: Path, **changes: Any) -> Path:
-    described: dict[str, Any] = {
-        "name": "watched",
+    slow: dict[str, Any] = {
         "problems": {"source": "chains", "split": "train", "count": PROBLEMS},
         "policy": {"engine": "fake", "latency_ms": 1000 * LATENCY},
-        "prm": {"engine": "fake"},
         "methods": [{"method": "best_of_n", "n": 4}, {"method": "cot"}],
-        "budgets": [1, 4],
-        "sampling": {"max_tokens": 256},
         "shard_size": 32,
     }
-    path = folder / "recipe.yaml"
-    path.write_text(json.dumps(described | changes))
-    return path
+    return watched(folder, **slow | changes)
 
 
 @contextmanager

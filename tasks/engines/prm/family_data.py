@@ -2,12 +2,10 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, TypeAdapter, WrapValidator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, WrapValidator
 
 from overthink.tasks.engines.prm.critic_families import CriticFamilyName
-from overthink.tasks.json_schema import as_choices
+from overthink.tasks.json_schema import FormModel
 
 PrmFamilyName = Literal[
     "qwen", "math-shepherd", "er-prm", "rlhflow", "skywork", "pqm", "versaprm", "trl", "verifier", "orm"
@@ -74,7 +72,7 @@ class HeadData(_Data):
     has_bias: bool = Field(default=False, description="whether the layers have one")
 
 
-class PrmFamilyData(_Data, title="spelled out"):
+class PrmFamilyData(_Data, FormModel, title="spelled out"):
     """A complete family; the keys of score stages hold all of it."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60, description="what messages call it")
@@ -87,14 +85,6 @@ class PrmFamilyData(_Data, title="spelled out"):
     ]
     head: HeadData
     added_token: Mark | None = Field(default=None, description="one that the authors gave to their base's tokenizer")
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """The schema of a deployment's form, which knows nothing of `oneOf`."""
-        schema = handler(core_schema)
-        own = handler.resolve_ref_schema(schema)
-        own["properties"] = as_choices(own["properties"])
-        return schema
 
 
 NAMED: TypeAdapter[PrmFamilyName] = TypeAdapter(PrmFamilyName)
