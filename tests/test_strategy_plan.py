@@ -148,6 +148,13 @@ def test_a_total_of_flops_needs_choices_that_know_theirs(tmp_path: Path) -> None
         applied(written(tmp_path), {"total_flops": 1e9})
 
 
+def test_a_choice_that_needs_a_policy_that_thinks_is_refused_for_another(tmp_path: Path) -> None:
+    forcing = {"method": "budget_forcing", "n": 12, "wait": 1}
+    choices = [*strategy_value()["choices"][:5], choice(16, "hard", method=forcing)]
+    with pytest.raises(UserError, match="budget_forcing-n12-wait1 needs a policy that thinks, and fake does not"):
+        applied(written(tmp_path, choices=choices))
+
+
 def test_a_strategy_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no strategy .*nowhere.yaml: name a file"):
         applied(tmp_path / "nowhere.yaml")
