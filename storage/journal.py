@@ -130,7 +130,9 @@ class Journal:
         try:
             with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0)) as connection:
                 connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-                return int(connection.execute("SELECT count(*) FROM calls").fetchone()[0])
+                # A process that was killed while it made the journal leaves one without its table.
+                is_made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'calls'").fetchone()
+                return int(connection.execute("SELECT count(*) FROM calls").fetchone()[0]) if is_made else 0
         except sqlite3.DatabaseError:
             return None
 

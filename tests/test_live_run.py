@@ -145,6 +145,8 @@ def test_status_fits_80_columns_in_what_it_says_of_a_run(tmp_path: Path) -> None
 def test_calls_of_a_journal_are_counted_unless_somebody_writes_it(tmp_path: Path) -> None:
     path = tmp_path / "shard.sqlite"
     assert Journal.count(path) is None and not path.exists()
+    path.touch()
+    assert Journal.count(path) == 0, "its process was killed before it had made the table"
     writing = Journal(path)
     assert status_of(forked(lambda: os._exit(0 if Journal.count(path) is None else 1))) == 0
     writing.close()

@@ -73,7 +73,8 @@ def what_was_found(ahead: Sequence[StageAhead]) -> str | None:
     whole = sum(stage.stored == stage.parts for stage in ahead)
     stored, parts = sum(stage.stored for stage in ahead), sum(stage.parts for stage in ahead)
     known = [stage.journaled for stage in ahead if stage.journaled is not None]
-    calls = f"{counted(sum(known), 'answered call')}{'' if len(known) == len(ahead) else ' or more'} in journals"
+    at_least = "" if len(known) == len(ahead) else "at least "
+    calls = f"{at_least}{counted(sum(known), 'answered call')} in journals"
     if not stored and not sum(known) and len(known) == len(ahead):
         return None
     return f"found {whole} of {counted(len(ahead), 'stage')} done, {stored:,} of {counted(parts, 'part')}, {calls}"
