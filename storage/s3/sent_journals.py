@@ -70,7 +70,7 @@ class SentJournal(Journal):
         except LeaseLost:
             return True
         except StorageError:
-            return False  # nobody ends a session that nobody can reach
+            return False  # where the bucket cannot be reached, nothing can be withdrawn either
         return False
 
     def _withdraw(self) -> None:
