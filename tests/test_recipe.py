@@ -389,7 +389,11 @@ def test_all_methods_fit_into_one_recipe(base: Path) -> None:
         ),
         ("{method: dvts, n: 8, granularity: 0}", ".granularity", "at least 1"),
         ("{method: self_refine, n: 8, rounds: 0}", ".rounds", "at least 1"),
-        ("{method: self_verify, n: 8, check: Is it so}", "", "check 'Is it so' asks about no answer: put {answer} where it shall stand"),
+        (
+            "{method: self_verify, n: 8, check: Is it so}",
+            "",
+            "check 'Is it so' asks about no answer: put {answer} where it shall stand",
+        ),
         ("{method: sequential_revisions, n: 8}", ".revisions", "is missing: add it"),
         ("{method: sequential_revisions, n: 8, revisions: 2, return: best}", ".return", "name one of last, vote, all"),
         ("{method: mcts, n: 8, exploration: -1}", ".exploration", "at least 0"),
